@@ -1,0 +1,34 @@
+"""Point errors of forecasts in raw units: one formula each, used by training, verification and benchmarks alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """Errors over all windows and horizon steps, in raw units.
+
+    mae   mean |forecast - truth|
+    rmse  sqrt(mean (forecast - truth)^2)
+    bias  mean (forecast - truth)
+    """
+
+    mae: float
+    rmse: float
+    bias: float
+
+
+def accuracy(forecasts: NDArray[np.floating], truth: NDArray[np.floating]) -> Accuracy:
+    """Return the errors of `forecasts` against `truth`, both (n, horizon).
+
+    >>> accuracy(np.array([[3.0], [1.0]]), np.array([[1.0], [1.0]]))
+    Accuracy(mae=1.0, rmse=1.4142135623730951, bias=1.0)
+    """
+    error = np.asarray(forecasts, np.float64) - truth
+    return Accuracy(
+        mae=float(np.mean(np.abs(error))), rmse=float(np.sqrt(np.mean(error**2))), bias=float(np.mean(error))
+    )

@@ -1,0 +1,107 @@
+"""The backends: one module per inference engine, found through one literal table and imported only when used.
+
+A backend is a loaded artifact that turns raw windows into raw forecasts. It does not check its input: the `Forecaster`
+does. It must be stateless: the same window gives the same forecast whatever was asked before, whatever else is in the
+batch, and from whatever thread. A non-finite row gives a non-finite forecast in that row only.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bundle import Bundle
+from ..errors import EngineError, MissingExtraError, PulsecastError, UsageError
+from ..manifest import Artifact
+
+
+class Backend(Protocol):
+    """One loaded artifact; `engine` is name and version, `device` is where it really runs (e.g. `CPU`)."""
+
+    engine: str
+    device: str
+
+    def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return forecasts (batch, horizon) for `windows` (batch, context, features); both raw, both C-contiguous."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendRow:
+    """Where a backend lives and what it needs: the module has `open_artifact(bundle, artifact, threads)`."""
+
+    module: str
+    package: str | None  # the import that must be there
+    extra: str | None  # the extra of this project that installs it
+
+
+BACKENDS = {
+    "numpy": BackendRow(module=".numpy_reference", package=None, extra=None),
+    "onnx": BackendRow(module=".onnx", package="onnxruntime", extra="onnx"),
+    "tflite": BackendRow(module=".tflite", package="ai_edge_litert", extra="tflite"),
+    "savedmodel": BackendRow(module=".savedmodel", package="tensorflow", extra="savedmodel"),
+}
+
+# The fastest engine at batch 1 first (benchmarks: about 75, 135 and 850 us per window). TensorFlow is never chosen
+# for you: importing it takes seconds, and a single window takes longer than in numpy.
+AUTO_ORDER = ("onnx", "tflite", "numpy")
+
+
+def is_installed(backend: str) -> bool:
+    """Return whether the backend's engine can be imported, without importing it."""
+    package = BACKENDS[backend].package
+    return package is None or importlib.util.find_spec(package) is not None
+
+
+def check_known(backend: str) -> None:
+    """Raise UsageError, listing the known ones, unless `backend` is a backend's name."""
+    if backend not in BACKENDS:
+        raise UsageError(f"no backend {backend!r}; known: auto, {', '.join(BACKENDS)}")
+
+
+def choose(bundle: Bundle, backend: str, artifact_id: str | None) -> Artifact:
+    """Return the artifact to load.
+
+    A named artifact wins. A named backend takes its first artifact in the manifest, the float32 one. `auto` takes the
+    first of AUTO_ORDER whose engine is installed and for which the bundle has an artifact.
+    """
+    if backend != "auto":
+        check_known(backend)
+    manifest = bundle.manifest
+    if artifact_id is not None:
+        artifact = manifest.artifact(artifact_id)
+        if backend not in ("auto", artifact.backend):
+            raise UsageError(f"artifact {artifact_id!r} is for backend {artifact.backend!r}, not {backend!r}")
+        return artifact
+    first = {artifact.backend: artifact for artifact in reversed(manifest.artifacts)}
+    if backend == "auto":
+        backend = next((b for b in AUTO_ORDER if b in first and is_installed(b)), "numpy")
+    if backend not in first:
+        raise UsageError(f"this bundle has no artifact for backend {backend!r}; it has {', '.join(sorted(first))}")
+    return first[backend]
+
+
+def open_backend(bundle: Bundle, artifact: Artifact, threads: int) -> Backend:
+    """Return `artifact` loaded in its engine with `threads` threads for one call.
+
+    Raises MissingExtraError if the engine is not installed, EngineError if it is broken or refuses the artifact.
+    """
+    row = BACKENDS[artifact.backend]
+    if not is_installed(artifact.backend):
+        raise MissingExtraError(
+            f"backend {artifact.backend!r} needs {row.package}, which is not installed: pip install 'pulsecast[{row.extra}]'"
+        )
+    try:
+        module = importlib.import_module(row.module, __package__)
+        opened: Backend = module.open_artifact(bundle, artifact, threads)
+    except PulsecastError:
+        raise
+    except Exception as error:  # an engine raises whatever it likes; its first line says why
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise EngineError(f"{artifact.id} cannot be loaded by {row.package or 'numpy'}: {reason}") from error
+    return opened

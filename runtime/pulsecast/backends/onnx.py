@@ -1,0 +1,43 @@
+"""Backend `onnx`: ONNX Runtime."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from ..bundle import Bundle
+from ..manifest import Artifact
+
+
+class OnnxBackend:
+    """One session. Thread-safe: ONNX Runtime allows concurrent runs."""
+
+    def __init__(self, model: bytes, threads: int) -> None:
+        self.engine = f"onnxruntime {ort.__version__}"
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors; a fallback is reported through `device`
+        self._session = ort.InferenceSession(model, options, providers=_providers())
+        # what really runs, not what was asked for: a provider that cannot start is dropped with only a log line
+        self.device = self._session.get_providers()[0].removesuffix("ExecutionProvider")
+        self._run = self._session.run
+        self._output = [self._session.get_outputs()[0].name]
+        self._input = self._session.get_inputs()[0].name
+
+    def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See `Backend.predict`."""
+        forecasts: NDArray[np.float32] = self._run(self._output, {self._input: windows})[0]
+        return forecasts
+
+
+def _providers() -> list[str]:
+    # `get_available_providers` lists what was compiled in, a GPU or not; asking for CUDA is harmless without one
+    known = ort.get_available_providers()
+    return [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in known]
+
+
+def open_artifact(bundle: Bundle, artifact: Artifact, threads: int) -> OnnxBackend:
+    """Return a session over the artifact's checked bytes."""
+    return OnnxBackend(bundle.read(artifact.path), threads)

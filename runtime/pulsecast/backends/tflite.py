@@ -1,0 +1,74 @@
+"""Backend `tflite`: LiteRT's interpreter, for raw-unit files and for the scaled int8 microcontroller file."""
+
+from __future__ import annotations
+
+import threading
+from importlib.metadata import version
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+
+from .. import reference
+from ..bundle import Bundle
+from ..manifest import Artifact, Manifest
+
+
+class TfliteBackend:
+    """One interpreter, resized when the batch changes. Thread-safe through a lock: an interpreter runs one call at a time."""
+
+    device = "CPU"
+
+    def __init__(self, model: bytes, threads: int) -> None:
+        self.engine = f"ai-edge-litert {version('ai-edge-litert')}"
+        self._interpreter = Interpreter(model_content=model, num_threads=threads)
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._output = self._interpreter.get_output_details()[0]["index"]
+        self._shape: tuple[int, ...] = tuple(self._interpreter.get_input_details()[0]["shape"])
+        self._lock = threading.Lock()
+
+    def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See `Backend.predict`."""
+        interpreter = self._interpreter
+        with self._lock:
+            if windows.shape != self._shape:
+                interpreter.resize_tensor_input(self._input, windows.shape, strict=False)
+                interpreter.allocate_tensors()
+                self._shape = windows.shape
+            interpreter.set_tensor(self._input, windows)
+            interpreter.invoke()
+            forecasts: NDArray[np.float32] = interpreter.get_tensor(self._output)
+        return forecasts
+
+
+class ScaledTfliteBackend:
+    """The int8 file: network channels in, network outputs out, one window a call, with state that is reset every time."""
+
+    device = "CPU"
+
+    def __init__(self, model: bytes, threads: int, manifest: Manifest) -> None:
+        self._inner = TfliteBackend(model, threads)
+        self.engine = self._inner.engine
+        self._manifest = manifest
+
+    def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See `Backend.predict`; the runtime scales around the network and sees to non-finite rows."""
+        spec, scaler = self._manifest.spec, self._manifest.scaler
+        scaled = scaler.transform(windows)  # (batch, context, features)
+        inputs = reference.channels(spec, scaled).astype(np.float32)  # (batch, window, channels)
+        outputs = np.concatenate([self._one(np.nan_to_num(row[np.newaxis])) for row in inputs])  # (batch, horizon)
+        return reference.to_raw(spec, scaler, outputs, scaled, inputs).astype(np.float32)
+
+    def _one(self, row: NDArray[np.float32]) -> NDArray[np.float32]:
+        with self._inner._lock:
+            self._inner._interpreter.reset_all_variables()
+        return self._inner.predict(np.ascontiguousarray(row))
+
+
+def open_artifact(bundle: Bundle, artifact: Artifact, threads: int) -> TfliteBackend | ScaledTfliteBackend:
+    """Return an interpreter over the artifact's checked bytes."""
+    model = bundle.read(artifact.path)
+    if artifact.units == "scaled":
+        return ScaledTfliteBackend(model, threads, bundle.manifest)
+    return TfliteBackend(model, threads)

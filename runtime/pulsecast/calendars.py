@@ -1,0 +1,48 @@
+"""Calendar features from timestamps, by the formula of `pulsecast.spec.Calendar`."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import DtypeError
+from .spec import DAY_S, Calendar, ModelSpec
+
+
+def unix_seconds(timestamps: object) -> NDArray[np.int64]:
+    """Return `timestamps` (datetime64, or numbers of unix seconds; UTC) as int64 seconds of the same shape.
+
+    Raises DtypeError for anything else, and for NaT.
+    """
+    array = np.asarray(timestamps)
+    if array.dtype.kind == "M":
+        if np.isnat(array).any():
+            raise DtypeError("timestamps hold NaT; every step needs its time")
+        return array.astype("datetime64[s]").astype(np.int64)
+    if array.dtype.kind in "iu" or (array.dtype.kind == "f" and np.isfinite(array).all()):
+        return array.astype(np.int64)
+    raise DtypeError(f"timestamps are {array.dtype}; expected datetime64 or numbers of unix seconds, in UTC")
+
+
+def calendar_values(calendar: Calendar, seconds: NDArray[np.int64], step_s: int) -> NDArray[np.float64]:
+    """Return the feature's value for each of `seconds` (unix seconds, any shape).
+
+    >>> calendar_values(Calendar(function="weekend", period_s=604800, ahead_steps=0), np.array([0, 2 * 86400]), 3600)
+    array([0., 1.])
+    """
+    t = seconds + calendar.ahead_steps * step_s
+    if calendar.function == "weekend":
+        weekday = (t // DAY_S + 3) % 7  # unix time began on a Thursday; Monday is 0
+        return (weekday >= 5).astype(np.float64)
+    angle = (2 * np.pi / calendar.period_s) * (t % calendar.period_s)
+    return np.sin(angle) if calendar.function == "sin" else np.cos(angle)
+
+
+def with_calendar(spec: ModelSpec, measured: NDArray[np.floating], seconds: NDArray[np.int64]) -> NDArray[np.floating]:
+    """Append the model's calendar features to `measured` (..., measured); `seconds` has that shape less its last axis."""
+    columns = [
+        calendar_values(feature.calendar, seconds, spec.step_s)[..., np.newaxis]
+        for feature in spec.features
+        if feature.calendar is not None
+    ]
+    return np.concatenate([measured, *columns], axis=-1, dtype=measured.dtype)  # (..., features)

@@ -1,0 +1,85 @@
+"""The error tree: a class only where a caller would act differently.
+
+    PulsecastError
+    ├── InputError                what was passed to `predict`; also a ValueError
+    │   ├── WindowLengthError     a window has too few or too many steps
+    │   ├── FeatureCountError     a step has too few or too many features
+    │   ├── DtypeError            not real numbers; also a TypeError
+    │   ├── NonFiniteError        NaN or infinity, or a value outside the model's domain
+    │   └── EmptyInputError       no window at all
+    ├── UsageError                an unknown name or an impossible combination of options
+    ├── DataError                 a log or series that cannot be used as it is
+    ├── BundleError               a bundle or model directory that cannot be read
+    │   ├── FormatError           missing, malformed or of an unknown format
+    │   └── IntegrityError        its bytes are not those that were exported
+    ├── MissingExtraError         an optional package is not installed
+    ├── EngineError               an engine refused or failed to run an artifact
+    ├── ConversionError           an artifact could not be made; names the target
+    └── ToleranceError            an artifact does not compute the reference forecast
+"""
+
+from __future__ import annotations
+
+
+class PulsecastError(Exception):
+    """Root of everything pulsecast raises on purpose; its text is one sentence for the user."""
+
+
+class InputError(PulsecastError, ValueError):
+    """The values passed to `predict` do not fit the model."""
+
+
+class WindowLengthError(InputError):
+    """A window has another number of steps than the model's context."""
+
+
+class FeatureCountError(InputError):
+    """A step has another number of features than the model."""
+
+
+class DtypeError(InputError, TypeError):
+    """The values are not real numbers (integers or floats)."""
+
+
+class NonFiniteError(InputError):
+    """A value is NaN or infinite, or lies where the model has no forecast."""
+
+
+class EmptyInputError(InputError):
+    """There is no window to forecast from."""
+
+
+class UsageError(PulsecastError):
+    """A name or a combination of options that does not exist."""
+
+
+class DataError(PulsecastError):
+    """A log or series that is refused; the text says where and how to mend it."""
+
+
+class BundleError(PulsecastError):
+    """A bundle or model directory that cannot be read."""
+
+
+class FormatError(BundleError):
+    """A missing or malformed file, or a format number this version does not know."""
+
+
+class IntegrityError(BundleError):
+    """Bytes differ from what the manifest records."""
+
+
+class MissingExtraError(PulsecastError):
+    """An optional package is missing; the text names the extra that installs it."""
+
+
+class EngineError(PulsecastError):
+    """An inference engine refused or failed to run an artifact."""
+
+
+class ConversionError(PulsecastError):
+    """An artifact could not be written, or its graph failed a gate; the text names the target."""
+
+
+class ToleranceError(PulsecastError):
+    """An artifact's forecasts differ from the reference by more than its tolerance."""

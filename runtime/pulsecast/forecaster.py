@@ -1,0 +1,177 @@
+"""What an app holds: a `Forecaster` checks raw input, adds calendar features and calls one backend."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .backends import Backend, choose, open_backend
+from .bundle import Bundle
+from .calendars import unix_seconds, with_calendar
+from .errors import (
+    DtypeError,
+    EmptyInputError,
+    FeatureCountError,
+    InputError,
+    NonFiniteError,
+    UsageError,
+    WindowLengthError,
+)
+from .manifest import Artifact, Manifest
+
+_FLOAT32 = np.dtype(np.float32)
+
+
+def load(
+    path: str | os.PathLike[str], *, backend: str = "auto", artifact: str | None = None, threads: int = 1
+) -> Forecaster:
+    """Return a Forecaster for the bundle at `path`, after every file was checked against the manifest's hashes.
+
+    backend   `auto`, `numpy`, `onnx`, `tflite` or `savedmodel`. `auto` takes the first of onnx, tflite, numpy whose
+              engine is installed; it never takes another one because loading failed.
+    artifact  an id from the manifest, e.g. `tflite-w8`; None is the backend's float32 artifact.
+    threads   threads that one call may use; 1 is fastest for single windows.
+
+    Raises FormatError or IntegrityError (the bundle), UsageError (unknown names), MissingExtraError (engine not
+    installed), EngineError (engine broken).
+
+        model = load("bundle")
+        model.predict(windows)            # (batch, context, features) -> (batch, horizon)
+    """
+    if threads < 1:
+        raise UsageError(f"threads is {threads}; expected at least 1")
+    bundle = Bundle.open(path)
+    chosen = choose(bundle, backend, artifact)
+    return Forecaster(bundle.manifest, chosen, open_backend(bundle, chosen, threads))
+
+
+class Forecaster:
+    """A loaded model. `predict` may be called from several threads at once.
+
+    manifest  what the bundle says about itself, `manifest.spec` above all
+    artifact  which artifact was loaded
+    backend   the engine that runs it: `backend.engine`, `backend.device`
+    """
+
+    def __init__(self, manifest: Manifest, artifact: Artifact, backend: Backend) -> None:
+        self.manifest = manifest
+        self.artifact = artifact
+        self.backend = backend
+        spec = manifest.spec
+        self._step_shape = (spec.context, len(spec.features))
+        self._backend_predict = backend.predict
+
+    def __repr__(self) -> str:
+        return f"Forecaster({self.manifest.name!r}, artifact={self.artifact.id!r}, engine={self.backend.engine!r})"
+
+    def predict(self, values: ArrayLike, *, timestamps: object = None) -> NDArray[np.float32]:
+        """Return forecasts (batch, horizon) in raw units for raw `values`; never a non-finite number.
+
+        values      (batch, context, features), or one window (context, features) for a batch of one. A model with one
+                    feature also takes (batch, context) and (context,).
+        timestamps  of every step, shape (batch, context) or (context,), datetime64 or unix seconds, UTC. With them
+                    `values` holds the measured features only and the calendar ones are computed.
+
+        Raises WindowLengthError, FeatureCountError, DtypeError, NonFiniteError, EmptyInputError (all InputError).
+        """
+        if (
+            timestamps is None
+            and type(values) is np.ndarray
+            and values.dtype == _FLOAT32
+            and values.ndim == 3
+            and values.shape[1:] == self._step_shape
+            and len(values)
+        ):
+            windows = cast("NDArray[np.float32]", np.ascontiguousarray(values))
+        else:
+            windows = self._windows(values, timestamps)
+        # x.x is finite unless an element is not finite or the sum overflows: one pass in BLAS decides the usual case
+        flat = windows.reshape(-1)
+        if not math.isfinite(np.vdot(flat, flat)):
+            _refuse_non_finite(windows)
+        forecasts = self._backend_predict(windows)
+        flat = forecasts.reshape(-1)
+        if not math.isfinite(np.vdot(flat, flat)):
+            _refuse_outside_domain(forecasts)
+        return forecasts
+
+    def _windows(self, values: ArrayLike, timestamps: object) -> NDArray[np.float32]:
+        array = _real_numbers(values)
+        spec = self.manifest.spec
+        if timestamps is None:
+            return _batch(array, spec.context, len(spec.features), hint=self._calendar_hint())
+        measured = _batch(array, spec.context, spec.measured, hint="")
+        seconds = unix_seconds(timestamps)
+        if seconds.ndim == 1:
+            seconds = seconds[np.newaxis]
+        if seconds.shape != measured.shape[:2]:
+            raise WindowLengthError(f"timestamps have shape {seconds.shape}; the values have {measured.shape[:2]} steps")
+        steps = np.diff(seconds, axis=1)
+        if (steps != spec.step_s).any():
+            row, step = np.argwhere(steps != spec.step_s)[0]
+            raise InputError(
+                f"window {row}: step {step + 1} comes {steps[row, step]} s after step {step}; "
+                f"this model takes one step every {spec.step_s} s"
+            )
+        return cast("NDArray[np.float32]", np.ascontiguousarray(with_calendar(spec, measured, seconds)))
+
+    def _calendar_hint(self) -> str:
+        spec = self.manifest.spec
+        if spec.measured == len(spec.features):
+            return ""
+        return f"; pass timestamps to have {len(spec.features) - spec.measured} calendar features computed"
+
+
+def _real_numbers(values: ArrayLike) -> NDArray[np.float32]:
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise DtypeError("values are ragged; every window needs the same number of steps and features") from error
+    if array.size == 0:
+        raise EmptyInputError(f"values are empty (shape {array.shape}); pass at least one window")
+    if array.dtype.kind not in "iuf":
+        raise DtypeError(f"values are {array.dtype}; expected real numbers (float32 is used without a copy)")
+    with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which is refused
+        return array.astype(np.float32, copy=False)
+
+
+def _batch(array: NDArray[np.float32], context: int, features: int, *, hint: str) -> NDArray[np.float32]:
+    """Return `array` as (batch, context, features), reading the shorter shapes that `predict` documents."""
+    shape = array.shape
+    if array.ndim == 1 and features == 1:
+        array = array.reshape(1, -1, 1)
+    elif array.ndim == 2:
+        as_window = features > 1 or (shape[1] == 1 and context > 1)
+        array = array[np.newaxis] if as_window else array[:, :, np.newaxis]
+    if array.ndim != 3:
+        raise FeatureCountError(f"values have shape {shape}; this model takes (batch, {context}, {features}){hint}")
+    if array.shape[2] != features:
+        raise FeatureCountError(
+            f"steps have {array.shape[2]} features; this model takes {features} (manifest: features){hint}"
+        )
+    if array.shape[1] != context:
+        raise WindowLengthError(f"windows have {array.shape[1]} steps; this model takes {context} (manifest: context)")
+    return np.ascontiguousarray(array)
+
+
+def _refuse_non_finite(windows: NDArray[np.float32]) -> None:
+    bad = np.argwhere(~np.isfinite(windows))
+    if len(bad):
+        row, step, feature = bad[0]
+        raise NonFiniteError(
+            f"{len(bad)} values are NaN or infinite in float32, first in window {row}, step {step}, feature {feature}; "
+            "fill or drop these windows"
+        )
+
+
+def _refuse_outside_domain(forecasts: NDArray[np.float32]) -> None:
+    rows = np.flatnonzero(~np.isfinite(forecasts).all(axis=1))
+    if len(rows):
+        raise NonFiniteError(
+            f"{len(rows)} windows have no finite forecast, first window {rows[0]}: "
+            "its values lie outside what the model's scaler can take"
+        )

@@ -1,0 +1,190 @@
+"""The manifest: everything a bundle says about itself, as frozen records that check themselves (format 1)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from . import records
+from .accuracy import Accuracy
+from .errors import FormatError, UsageError
+from .scaler import Scaler
+from .spec import ModelSpec
+from .weights import GATE_ORDER
+
+FORMAT = 1
+MANIFEST_NAME = "manifest.json"
+
+BackendId = Literal["numpy", "onnx", "tflite", "savedmodel"]
+Precision = Literal["float32", "float16 weights", "int8 weights", "int8"]
+
+_SAFE_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def check_relative(path: str) -> None:
+    """Raise ValueError unless `path` is a relative POSIX path of plain names that stays inside its folder."""
+    if not all(_SAFE_PART.fullmatch(part) for part in path.split("/")):
+        raise ValueError(f"path {path!r} is not a relative path of plain names")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileEntry:
+    """One file of the bundle, by relative path; every file but the manifest has one."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        check_relative(self.path)
+        if self.size_bytes < 0 or not _SHA256.fullmatch(self.sha256):
+            raise ValueError(f"{self.path}: size_bytes or sha256 is malformed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """What an artifact may deviate from the float64 reference.
+
+    max_abs          largest |forecast - reference|, as a fraction of the scaler's range
+    accuracy_change  largest relative change of MAE and of RMSE on held-out data
+    """
+
+    max_abs: float
+    accuracy_change: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """What was measured when the bundle was made; same units as `Tolerance`, over all held-out windows."""
+
+    max_abs: float
+    rms: float
+    mae_change: float
+    rmse_change: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """One deployable form of the model.
+
+    path       a file, or for the SavedModel a folder, inside the bundle
+    units      `raw`: values as the app has them; `scaled`: network channels in, network outputs out, and the runtime
+               scales around it
+    max_batch  windows per call; None is any number
+    """
+
+    id: str
+    backend: BackendId
+    path: str
+    precision: Precision
+    units: Literal["raw", "scaled"]
+    max_batch: int | None
+    tolerance: Tolerance
+    parity: Parity
+
+    def __post_init__(self) -> None:
+        check_relative(self.path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsEntry:
+    """Where the weights are and how to read them."""
+
+    path: str
+    gate_order: str = GATE_ORDER
+    dtype: str = "<f4"
+
+    def __post_init__(self) -> None:
+        check_relative(self.path)
+        if self.gate_order != GATE_ORDER or self.dtype != "<f4":
+            raise ValueError(f"gate_order and dtype must be {GATE_ORDER!r} and '<f4'")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldenEntry:
+    """Where the golden is and how many windows it holds."""
+
+    path: str
+    windows: int
+
+    def __post_init__(self) -> None:
+        check_relative(self.path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """Accuracy on the chronologically last part of every series, in raw units, for the model and naive forecasts."""
+
+    windows: int
+    forecasts: Mapping[str, Accuracy]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """What the bundle was made from and with; no paths, no names of users or hosts."""
+
+    versions: Mapping[str, str]
+    platform: str
+    seed: int
+    training: Mapping[str, object]
+    data: Mapping[str, object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """All of `manifest.json`; see README, "The bundle"."""
+
+    format: Literal[1]
+    name: str
+    recipe: str
+    spec: ModelSpec
+    scaler: Scaler
+    weights: WeightsEntry
+    golden: GoldenEntry
+    artifacts: tuple[Artifact, ...]
+    files: tuple[FileEntry, ...]
+    heldout: HeldOut
+    provenance: Provenance
+
+    def __post_init__(self) -> None:
+        problems = []
+        if len(self.scaler.features) != len(self.spec.features):
+            problems.append(f"scaler has {len(self.scaler.features)} features; spec has {len(self.spec.features)}")
+        ids = [artifact.id for artifact in self.artifacts]
+        paths = [entry.path for entry in self.files]
+        problems += [f"artifact {i} appears twice" for i in sorted({i for i in ids if ids.count(i) > 1})]
+        problems += [f"file {p} appears twice" for p in sorted({p for p in paths if paths.count(p) > 1})]
+        if MANIFEST_NAME in paths:
+            problems.append(f"{MANIFEST_NAME} cannot list itself")
+        wanted = [self.weights.path, self.golden.path, *(a.path for a in self.artifacts)]
+        problems += [
+            f"{path} is not among the files"
+            for path in dict.fromkeys(wanted)
+            if not any(p == path or p.startswith(f"{path}/") for p in paths)
+        ]
+        if problems:
+            raise ValueError("; ".join(problems))
+
+    def artifact(self, artifact_id: str) -> Artifact:
+        """Return the artifact of that id; raises UsageError that lists the known ones."""
+        for artifact in self.artifacts:
+            if artifact.id == artifact_id:
+                return artifact
+        known = ", ".join(artifact.id for artifact in self.artifacts)
+        raise UsageError(f"no artifact {artifact_id!r} in this bundle; it has {known}")
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """Return the manifest in `data`; raises FormatError with every problem found."""
+    return records.loads(Manifest, data, where=MANIFEST_NAME)
+
+
+def check_format(data: bytes) -> None:
+    """Raise FormatError if `data` is JSON of another format number: said apart, since the mend is another version."""
+    found = records.loads(Mapping[str, object], data, where=MANIFEST_NAME)  # type: ignore[type-abstract]
+    number = found.get("format")
+    if number != FORMAT:
+        raise FormatError(f"{MANIFEST_NAME}: format is {number!r}; this version of pulsecast reads format {FORMAT}")

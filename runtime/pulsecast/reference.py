@@ -1,0 +1,86 @@
+"""The reference: the whole forecast in numpy, from raw windows to raw forecasts, in the dtype of its input.
+
+In float64 it is what every artifact is compared with. It has no engine, no state and no dependency but numpy.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .scaler import Scaler
+from .spec import ModelSpec
+from .weights import LstmWeights, Weights
+
+Array = NDArray[np.floating]
+
+
+def forecast(spec: ModelSpec, scaler: Scaler, weights: Weights, windows: Array) -> Array:
+    """Return raw forecasts (batch, horizon) for raw `windows` (batch, context, features); dtype is kept.
+
+    A row that holds a non-finite value, or one that the scaler cannot take, gives NaN in that row only.
+    """
+    scaled = scaler.transform(windows)  # (batch, context, features)
+    inputs = channels(spec, scaled)  # (batch, window, channels)
+    return to_raw(spec, scaler, network(weights, inputs), scaled, inputs)
+
+
+def channels(spec: ModelSpec, scaled: Array) -> Array:
+    """Return the network's inputs (..., window, channels) from scaled windows (..., context, features)."""
+    first = spec.context - spec.window
+    with np.errstate(invalid="ignore"):
+        columns = [
+            scaled[..., first:, c.feature] - (scaled[..., first - c.lag : spec.context - c.lag, c.feature] if c.lag else 0)
+            for c in spec.channels
+        ]
+    return np.stack(columns, axis=-1)
+
+
+def network(weights: Weights, inputs: Array) -> Array:
+    """Return the network's outputs (batch, horizon) for channels (batch, window, channels); state starts at zero."""
+    sequence = inputs.swapaxes(0, 1)  # (window, batch, channels)
+    for layer in weights.layers:
+        sequence = lstm(layer, sequence)  # (window, batch, units)
+    dtype = inputs.dtype
+    return sequence[-1] @ weights.head_kernel.astype(dtype) + weights.head_bias.astype(dtype)
+
+
+def lstm(layer: LstmWeights, sequence: Array) -> Array:
+    """Return the hidden states (window, batch, units) of one layer over `sequence` (window, batch, inputs).
+
+    The cell is that of Hochreiter and Schmidhuber with a forget gate, as Keras computes it: sigmoid gates, tanh
+    candidate and output.
+    """
+    dtype = sequence.dtype
+    units, batch = layer.units, sequence.shape[1]
+    recurrent = layer.recurrent.astype(dtype)
+    projected = sequence @ layer.kernel.astype(dtype) + layer.bias.astype(dtype)  # (window, batch, 4*units)
+    h = np.zeros((batch, units), dtype)
+    c = np.zeros((batch, units), dtype)
+    hidden = np.empty((sequence.shape[0], batch, units), dtype)
+    for t in range(sequence.shape[0]):
+        z = projected[t] + h @ recurrent  # (batch, 4*units)
+        i, f, o = _sigmoid(z[:, :units]), _sigmoid(z[:, units : 2 * units]), _sigmoid(z[:, 3 * units :])
+        c = f * c + i * np.tanh(z[:, 2 * units : 3 * units])
+        h = o * np.tanh(c)
+        hidden[t] = h
+    return hidden
+
+
+def to_raw(spec: ModelSpec, scaler: Scaler, outputs: Array, scaled: Array, inputs: Array) -> Array:
+    """Return raw forecasts from network `outputs` (batch, horizon); NaN where `inputs` hold anything non-finite.
+
+    A saturating gate can hide an infinite input, so finiteness is judged on the inputs and not on the outputs.
+    """
+    if spec.target == "change":
+        outputs = outputs + scaled[:, -1:, 0]
+    raw = scaler.inverse(outputs)
+    if spec.floor is not None:
+        raw = np.maximum(raw, raw.dtype.type(spec.floor))
+    finite = np.isfinite(inputs).all(axis=(1, 2))  # (batch,)
+    return np.where(finite[:, np.newaxis], raw, raw.dtype.type(np.nan))
+
+
+def _sigmoid(x: Array) -> Array:
+    # through tanh: no overflow for any finite input
+    return 0.5 * np.tanh(0.5 * x) + 0.5

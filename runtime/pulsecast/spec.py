@@ -1,0 +1,109 @@
+"""What a model takes and gives: `ModelSpec`, its input `Feature`s and the network `Channel`s computed from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+DAY_S = 86_400
+WEEK_S = 7 * DAY_S
+
+CalendarFunction = Literal["sin", "cos", "weekend"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calendar:
+    """How a calendar feature follows from a step's timestamp; any language can compute it.
+
+    With t = unix seconds of the step (UTC) + ahead_steps * step_s:
+
+        sin, cos:  sin or cos of 2*pi * (t mod period_s) / period_s
+        weekend:   1 if floor(t / 86400 + 3) mod 7 is 5 or 6 (Saturday, Sunday), else 0; period_s is a week
+    """
+
+    function: CalendarFunction
+    period_s: int
+    ahead_steps: int = 1
+
+    def __post_init__(self) -> None:
+        if self.period_s < 1:
+            raise ValueError(f"period_s is {self.period_s}; expected at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feature:
+    """One column of a window, in raw units; `calendar` is None for measured columns."""
+
+    name: str
+    calendar: Calendar | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel:
+    """One network input per step t, from the scaled feature s: s[t] if lag is 0, else s[t] - s[t - lag].
+
+    A channel looks back only, and never at the window's last step, so a sliding window can be advanced step by step.
+    """
+
+    feature: int
+    lag: int = 0
+
+    def __post_init__(self) -> None:
+        if self.lag < 0:
+            raise ValueError(f"lag is {self.lag}; a channel may only look back")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """The contract of a model: `(batch, context, features)` raw values in, `(batch, horizon)` raw values out.
+
+    window    steps that the network runs over
+    features  columns of the input in order: measured first (the first one is forecast), then calendar
+    channels  network inputs per step; those of lag 0 first
+    units     LSTM units per layer
+    horizon   steps forecast ahead
+    step_s    seconds between two steps
+    target    the network's output is a scaled `level`, or a `change` from the window's last scaled value
+    floor     forecasts below it are raised to it (counts do not go under 0); None leaves them
+    """
+
+    window: int
+    features: tuple[Feature, ...]
+    channels: tuple[Channel, ...]
+    units: tuple[int, ...]
+    horizon: int
+    step_s: int
+    target: Literal["level", "change"]
+    floor: float | None = None
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name} is {value}; expected at least 1"
+            for name, value in (("window", self.window), ("horizon", self.horizon), ("step_s", self.step_s))
+            if value < 1
+        ]
+        if not self.features or self.features[0].calendar is not None:
+            problems.append("features must start with the measured column that is forecast")
+        if len({f.name for f in self.features}) != len(self.features):
+            problems.append("feature names repeat")
+        calendars = [f.calendar is not None for f in self.features]
+        if calendars != sorted(calendars):
+            problems.append("measured features must stand before calendar features")
+        if not self.channels or any(not 0 <= c.feature < len(self.features) for c in self.channels):
+            problems.append(f"every channel must name a feature from 0 to {len(self.features) - 1}")
+        if [c.lag > 0 for c in self.channels] != sorted(c.lag > 0 for c in self.channels):
+            problems.append("channels of lag 0 must stand first")
+        if not self.units or min(self.units) < 1:
+            problems.append("units must hold at least one layer of at least one unit")
+        if problems:
+            raise ValueError("; ".join(problems))
+
+    @property
+    def context(self) -> int:
+        """Steps of an input window: the network's window plus the longest lag it looks back."""
+        return self.window + max(channel.lag for channel in self.channels)
+
+    @property
+    def measured(self) -> int:
+        """How many leading features are measured; the rest follow from timestamps."""
+        return sum(feature.calendar is None for feature in self.features)

@@ -1,0 +1,208 @@
+"""Does an artifact still compute the trained forecast, here? Checks that run through the runtime, on the golden.
+
+Parity alone is not enough: a leaked state, a batch-dependent scale or a swallowed NaN shows only when it is looked for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import reference
+from .accuracy import accuracy
+from .backends import Backend, is_installed, open_backend
+from .bundle import Bundle
+from .errors import ToleranceError
+from .golden import Golden
+from .manifest import Artifact, Manifest, Parity
+
+# Batch 1 against a larger batch may differ by the rounding of float32 sums in another order (TensorFlow: 1.1e-7
+# measured on the textbook recipe, of whose tolerance this is a part); everything else must be the same number.
+BATCH_ROUNDING = 1.0  # of the artifact's tolerance, capped below
+BATCH_ROUNDING_CAP = 2e-6  # of the scaler's range for `level`; scaled by what the float32 artifact is granted
+SPREAD_LIMITS = (0.9, 1.1)  # std(forecast) / std(reference): a constant output has none
+REFERENCE_LIMIT = 1e-9  # of the scaler's range: float64 sums in another order
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One measured property; `measured` and `limit` are in the unit that `name` implies, ready to print."""
+
+    name: str
+    passed: bool
+    measured: str
+    limit: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactReport:
+    """All checks of one artifact; `skipped` says why there are none."""
+
+    artifact: str
+    engine: str
+    device: str
+    checks: tuple[Check, ...]
+    skipped: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """True if nothing failed; a skipped artifact has not failed."""
+        return all(check.passed for check in self.checks)
+
+
+def verify(path: str | os.PathLike[str], *, artifact: str | None = None) -> tuple[ArtifactReport, ...]:
+    """Open the bundle at `path` and check every artifact (or one) whose engine is installed on this machine.
+
+    Raises what `Bundle.open` raises, and EngineError if an installed engine refuses its artifact. It does not raise
+    for a failed check: look at `passed`.
+    """
+    bundle = Bundle.open(path)
+    chosen = bundle.manifest.artifacts if artifact is None else (bundle.manifest.artifact(artifact),)
+    golden = bundle.golden()
+    return tuple(verify_one(bundle, golden, item) for item in chosen)
+
+
+def verify_one(bundle: Bundle, golden: Golden, artifact: Artifact) -> ArtifactReport:
+    """Return the report for one artifact of an opened bundle; skipped if its engine is not installed."""
+    if not is_installed(artifact.backend):
+        reason = f"the engine of backend {artifact.backend} is not installed"
+        return ArtifactReport(artifact=artifact.id, engine="", device="", checks=(), skipped=reason)
+    backend = open_backend(bundle, artifact, threads=1)
+    checks = check_backend(backend, bundle.manifest, artifact, golden)
+    if artifact.backend == "numpy":
+        checks = (*checks, check_reference(bundle, golden))
+    return ArtifactReport(artifact=artifact.id, engine=backend.engine, device=backend.device, checks=checks)
+
+
+def check_backend(backend: Backend, manifest: Manifest, artifact: Artifact, golden: Golden) -> tuple[Check, ...]:
+    """Return every check of a loaded backend against the golden."""
+    forecasts = backend.predict(golden.windows)
+    return (
+        *parity_checks(measure_parity(forecasts, golden, manifest.scaler.range), artifact),
+        _spread_check(forecasts, golden),
+        *_state_checks(backend, golden, manifest, artifact),
+        *_neighbour_checks(backend, golden),
+    )
+
+
+def measure_parity(forecasts: NDArray[np.float32], golden: Golden, scaler_range: float) -> Parity:
+    """Return how far `forecasts` (n, horizon) are from the golden's reference, in fractions."""
+    error = (forecasts.astype(np.float64) - golden.reference) / scaler_range
+    measured, ideal = accuracy(forecasts, golden.truth), accuracy(golden.reference, golden.truth)
+    return Parity(
+        max_abs=float(np.max(np.abs(error))),
+        rms=float(np.sqrt(np.mean(error**2))),
+        mae_change=_relative(measured.mae, ideal.mae),
+        rmse_change=_relative(measured.rmse, ideal.rmse),
+    )
+
+
+def _relative(measured: float, ideal: float) -> float:
+    return measured / ideal - 1 if ideal > 0 else float(measured > 0)
+
+
+def parity_checks(parity: Parity, artifact: Artifact) -> Iterator[Check]:
+    """Yield the checks of `parity` against the artifact's tolerance; NaN fails."""
+    tolerance = artifact.tolerance
+    yield Check(
+        name="largest error / range",
+        passed=parity.max_abs <= tolerance.max_abs,
+        measured=f"{parity.max_abs:.1e}",
+        limit=f"{tolerance.max_abs:.1e}",
+    )
+    for name, change in (("MAE change", parity.mae_change), ("RMSE change", parity.rmse_change)):
+        yield Check(
+            name=name,
+            passed=abs(change) <= tolerance.accuracy_change,
+            measured=f"{change:+.2%}",
+            limit=f"{tolerance.accuracy_change:.0%}",
+        )
+
+
+def _spread_check(forecasts: NDArray[np.float32], golden: Golden) -> Check:
+    """A quantised network that saturates answers a constant, and a loose parity limit may let that through."""
+    spread = float(np.std(golden.reference))
+    ratio = float(np.std(forecasts.astype(np.float64))) / spread if spread > 0 else 1.0
+    low, high = SPREAD_LIMITS
+    return Check(
+        name="spread / reference", passed=low <= ratio <= high, measured=f"{ratio:.3f}", limit=f"{low} to {high}"
+    )
+
+
+def _state_checks(backend: Backend, golden: Golden, manifest: Manifest, artifact: Artifact) -> Iterator[Check]:
+    windows = golden.windows
+    a, b = windows[:1], windows[len(windows) // 2 :][:1]
+    first = backend.predict(a)
+    backend.predict(b)
+    yield _same("A, B, A repeats A", backend.predict(a), first)
+    rows = windows[:: max(1, len(windows) // 16)][:16]
+    single = np.concatenate([backend.predict(row[np.newaxis]) for row in rows])
+    batched = backend.predict(windows[:64])
+    backend.predict(windows[:1])
+    yield _same("a batch repeats itself", backend.predict(windows[:64]), batched)
+    together = np.concatenate([rows, windows])[: max(64, len(rows))]
+    error = np.max(np.abs(single.astype(np.float64) - backend.predict(together)[: len(rows)])) / manifest.scaler.range
+    limit = min(artifact.tolerance.max_abs * BATCH_ROUNDING, _rounding_limit(manifest))
+    yield Check(name="batch 1 = batch 64", passed=bool(error <= limit), measured=f"{error:.1e}", limit=f"{limit:.1e}")
+
+
+def _rounding_limit(manifest: Manifest) -> float:
+    float32 = [a.tolerance.max_abs for a in manifest.artifacts if a.precision == "float32"]
+    return max(float32, default=BATCH_ROUNDING_CAP)
+
+
+def _neighbour_checks(backend: Backend, golden: Golden) -> Iterator[Check]:
+    """Whatever stands beside a window in a batch, its forecast is the same; and NaN in gives no number out."""
+    windows = golden.windows[:8].copy()
+    clean = backend.predict(windows)
+    wild = windows.copy()
+    wild[3] *= 1000
+    kept = np.arange(len(windows)) != 3
+    yield _same("a wild neighbour changes nothing", backend.predict(wild)[kept], clean[kept])
+    for step in (0, windows.shape[1] - 1):
+        broken = windows.copy()
+        broken[3, step, 0] = np.nan
+        answer = backend.predict(broken)
+        yield _same(f"a NaN neighbour (step {step}) changes nothing", answer[kept], clean[kept])
+        silent = not np.isfinite(answer[3]).any()
+        yield Check(
+            name=f"NaN in (step {step}), no number out", passed=silent, measured=str(answer[3][0]), limit="not finite"
+        )
+    yield _same("clean again after NaN", backend.predict(windows), clean)
+
+
+def _same(name: str, found: NDArray[np.float32], expected: NDArray[np.float32]) -> Check:
+    same = np.array_equal(found, expected)
+    error = 0.0 if same else float(np.max(np.abs(found.astype(np.float64) - expected)))
+    return Check(name=name, passed=same, measured="same" if same else f"differs by {error:.1e}", limit="same")
+
+
+def check_reference(bundle: Bundle, golden: Golden) -> Check:
+    """The golden's reference must be what the bundle's weights give in float64 on this machine."""
+    manifest = bundle.manifest
+    recomputed = reference.forecast(
+        manifest.spec, manifest.scaler, bundle.weights(), golden.windows.astype(np.float64)
+    )  # (n, horizon)
+    error = float(np.max(np.abs(recomputed - golden.reference))) / manifest.scaler.range
+    return Check(
+        name="golden = float64 reference here",
+        passed=error <= REFERENCE_LIMIT,
+        measured=f"{error:.1e}",
+        limit=f"{REFERENCE_LIMIT:.0e}",
+    )
+
+
+def require_passed(reports: tuple[ArtifactReport, ...]) -> None:
+    """Raise ToleranceError that names every artifact that failed, with what was measured and the limit."""
+    failures = [
+        f"{report.artifact}: {check.name} is {check.measured}, limit {check.limit}"
+        for report in reports
+        for check in report.checks
+        if not check.passed
+    ]
+    if failures:
+        raise ToleranceError("; ".join(failures))

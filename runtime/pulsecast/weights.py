@@ -1,0 +1,101 @@
+"""The network's weights, in Keras' layout, and their one file format: little-endian float32 in an .npz without pickles."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import FormatError
+from .spec import ModelSpec
+
+GATE_ORDER = "i,f,c,o"  # input, forget, cell, output: the column blocks of kernel, recurrent and bias
+LITTLE_FLOAT32 = np.dtype("<f4")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LstmWeights:
+    """One LSTM layer: kernel (inputs, 4*units), recurrent (units, 4*units), bias (4*units,); gates in GATE_ORDER."""
+
+    kernel: NDArray[np.float32]
+    recurrent: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    @property
+    def units(self) -> int:
+        """Number of units of the layer."""
+        return self.recurrent.shape[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """LSTM layers from input to output, and the dense head: kernel (units, horizon), bias (horizon,)."""
+
+    layers: tuple[LstmWeights, ...]
+    head_kernel: NDArray[np.float32]
+    head_bias: NDArray[np.float32]
+
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """Return every array under its name in the file."""
+        named = {}
+        for i, layer in enumerate(self.layers):
+            named |= {f"lstm_{i}.kernel": layer.kernel, f"lstm_{i}.recurrent": layer.recurrent, f"lstm_{i}.bias": layer.bias}
+        return named | {"head.kernel": self.head_kernel, "head.bias": self.head_bias}
+
+
+def expected_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every array that a model of this spec holds, by name."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    inputs = len(spec.channels)
+    for i, units in enumerate(spec.units):
+        shapes[f"lstm_{i}.kernel"] = (inputs, 4 * units)
+        shapes[f"lstm_{i}.recurrent"] = (units, 4 * units)
+        shapes[f"lstm_{i}.bias"] = (4 * units,)
+        inputs = units
+    return shapes | {"head.kernel": (inputs, spec.horizon), "head.bias": (spec.horizon,)}
+
+
+def write_weights(weights: Weights) -> bytes:
+    """Return the file's bytes; the same weights give the same bytes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **{name: array.astype(LITTLE_FLOAT32) for name, array in weights.arrays().items()})  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def read_weights(data: bytes, spec: ModelSpec) -> Weights:
+    """Return the weights in `data`; raises FormatError if names, shapes, dtype or finiteness are not those of `spec`."""
+    arrays = read_npz(data, where="weights.npz")
+    shapes = expected_shapes(spec)
+    problems = [f"{name} is missing" for name in shapes if name not in arrays]
+    problems += [f"{name} is unexpected" for name in arrays if name not in shapes]
+    for name, shape in shapes.items():
+        array = arrays.get(name)
+        if array is None:
+            continue
+        if array.dtype != LITTLE_FLOAT32:
+            problems.append(f"{name} is {array.dtype}; expected little-endian float32")
+        elif array.shape != shape:
+            problems.append(f"{name} has shape {array.shape}; this model takes {shape}")
+        elif not np.isfinite(array).all():
+            problems.append(f"{name} holds NaN or infinity")
+    if problems:
+        raise FormatError("weights.npz: " + "; ".join(problems))
+    layers = tuple(
+        LstmWeights(
+            kernel=arrays[f"lstm_{i}.kernel"], recurrent=arrays[f"lstm_{i}.recurrent"], bias=arrays[f"lstm_{i}.bias"]
+        )
+        for i in range(len(spec.units))
+    )
+    return Weights(layers=layers, head_kernel=arrays["head.kernel"], head_bias=arrays["head.bias"])
+
+
+def read_npz(data: bytes, *, where: str) -> dict[str, NDArray[np.generic]]:
+    """Return the arrays of an .npz file by name; object arrays (pickles) and damaged files raise FormatError."""
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise FormatError(f"{where} is not a readable .npz file of plain arrays: {error}") from error

@@ -1,0 +1,116 @@
+"""What was found, repaired and left in the data: a record for the model directory and a text for a terminal.
+
+Holds names, numbers and line numbers only: no path, no identity of a user or an event.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .log_config import step_text
+
+MAX_LINES = 3  # a finding names its first lines only
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileRecord:
+    """One file that was read, and how its time column was understood."""
+
+    name: str
+    sha256: str
+    bytes: int
+    rows: int
+    time_column: str
+    time_format: str
+
+    def __post_init__(self) -> None:
+        if "/" in self.name or "\\" in self.name:
+            raise ValueError(f"file name {self.name!r} is a path; the report holds names only")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One policy that was applied: to how many rows (or steps), and where first.
+
+    `file` and `lines` are None and () where a finding is about steps of a series and not about lines.
+    """
+
+    policy: str
+    sentence: str
+    rows: int
+    file: str | None = None
+    lines: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.rows < 1 or len(self.lines) > MAX_LINES:
+            raise ValueError(f"finding {self.policy} has {self.rows} rows and {len(self.lines)} lines")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesSummary:
+    """One series as it came out; minimum, median and maximum are of the first metric.
+
+    `first` and `last` are the first and last step in ISO 8601, UTC. `filled` counts interpolated steps, `gaps` the
+    stretches left open and `gap_steps` the steps in them, `edges_dropped` the incomplete steps cut off at either end.
+    """
+
+    name: str
+    metrics: tuple[str, ...]
+    first: str
+    last: str
+    step_s: int
+    steps: int
+    filled: int
+    gaps: int
+    gap_steps: int
+    edges_dropped: int
+    minimum: float
+    median: float
+    maximum: float
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (self.minimum, self.median, self.maximum))):
+            raise ValueError(f"summary of {self.name} has a value that is not finite")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataReport:
+    """Everything that reading a log has to say; goes through `pulsecast.records` to JSON and back."""
+
+    files: tuple[FileRecord, ...]
+    rows_read: int
+    findings: tuple[Finding, ...]
+    series: tuple[SeriesSummary, ...]
+    warnings: tuple[str, ...]
+
+    def text(self) -> str:
+        """Return the report as lines for a terminal, with a final newline."""
+        lines = [f"{self.rows_read:,} rows from {len(self.files)} file{'s' if len(self.files) > 1 else ''}"]
+        lines += [_file_text(file) for file in self.files]
+        lines += [_series_text(series) for series in self.series]
+        lines += ["found" if self.findings else "found nothing to repair"]
+        lines += [_finding_text(finding) for finding in self.findings]
+        lines += [f"warning: {warning}" for warning in self.warnings]
+        return "\n".join(lines) + "\n"
+
+
+def _file_text(file: FileRecord) -> str:
+    size = f"{file.bytes:,} bytes, sha256 {file.sha256[:12]}"
+    return f"  {file.name}: {file.rows:,} rows, {size}, time in {file.time_column} ({file.time_format})"
+
+
+def _series_text(series: SeriesSummary) -> str:
+    span = f"{series.steps:,} steps of {step_text(series.step_s)}, {series.first} to {series.last}"
+    mended = f"{series.filled} filled, {series.gaps} gaps ({series.gap_steps} steps), {series.edges_dropped} edge steps cut"
+    spread = f"min {series.minimum:g}, median {series.median:g}, max {series.maximum:g}"
+    return f"  series {series.name} ({', '.join(series.metrics)}): {span}; {mended}; {spread}"
+
+
+def _finding_text(finding: Finding) -> str:
+    where = f"{finding.file} " if finding.file else ""
+    if finding.lines:
+        more = ", ..." if finding.rows > len(finding.lines) else ""
+        where += f"line{'s' if finding.rows > 1 else ''} {', '.join(map(str, finding.lines))}{more}"
+    place = f" [{where.strip()}]" if where else ""
+    return f"  {finding.rows:,} {finding.policy}: {finding.sentence}{place}"

@@ -1,0 +1,57 @@
+"""A regular series: what a log becomes once it has been read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Series:
+    """Values of one or more metrics on an unbroken grid of steps.
+
+    name      the file's stem, or the value of the series column
+    metrics   names of the columns of `values`; the first one is forecast
+    start_s   unix seconds (UTC) of the first step
+    step_s    seconds from one step to the next
+    values    float64 (steps, metrics), read-only; a step that is missing is NaN in every metric
+
+    Raises ValueError if the parts do not fit each other.
+    """
+
+    name: str
+    metrics: tuple[str, ...]
+    start_s: int
+    step_s: int
+    values: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        values = np.array(self.values, dtype=np.float64, order="C")  # (steps, metrics), a copy
+        if not self.metrics or values.ndim != 2 or values.shape[1] != len(self.metrics):
+            raise ValueError(f"series {self.name}: values have shape {values.shape}; expected (steps, {len(self.metrics)})")
+        if len(values) == 0:
+            raise ValueError(f"series {self.name} has no steps")
+        if self.step_s < 1:
+            raise ValueError(f"series {self.name}: step_s is {self.step_s}; expected 1 or more")
+        missing = np.isnan(values)
+        if np.isinf(values).any() or (missing.any(axis=1) != missing.all(axis=1)).any():
+            raise ValueError(f"series {self.name}: a step is neither finite nor NaN in every metric")
+        values.setflags(write=False)
+        object.__setattr__(self, "values", values)
+
+    @property
+    def segments(self) -> tuple[tuple[int, int], ...]:
+        """The unbroken stretches as (start, stop) indices into the steps, `stop` exclusive.
+
+        >>> Series(name="a", metrics=("y",), start_s=0, step_s=60, values=[[1.0], [np.nan], [2.0], [3.0]]).segments
+        ((0, 1), (2, 4))
+        """
+        finite = np.isfinite(self.values[:, 0])  # (steps,)
+        edges = np.flatnonzero(np.diff(np.concatenate(([False], finite, [False])).astype(np.int8)))
+        return tuple((int(start), int(stop)) for start, stop in edges.reshape(-1, 2))
+
+    def timestamps_s(self) -> NDArray[np.int64]:
+        """Return the unix seconds (UTC) of every step: int64 (steps,)."""
+        return self.start_s + self.step_s * np.arange(len(self.values), dtype=np.int64)
