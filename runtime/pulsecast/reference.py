@@ -26,11 +26,14 @@ def forecast(spec: ModelSpec, scaler: Scaler, weights: Weights, windows: Array) 
 
 
 def channels(spec: ModelSpec, scaled: Array) -> Array:
-    """Return the network's inputs (..., window, channels) from scaled windows (..., context, features)."""
-    first = spec.context - spec.window
+    """Return network inputs (..., steps - lag, channels) from scaled values (..., steps, features), lag the longest one.
+
+    A window of `context` steps gives the `window` steps that the network runs over; a whole series works as well.
+    """
+    longest, steps = spec.context - spec.window, scaled.shape[-2]
     with np.errstate(invalid="ignore"):
         columns = [
-            scaled[..., first:, c.feature] - (scaled[..., first - c.lag : spec.context - c.lag, c.feature] if c.lag else 0)
+            scaled[..., longest:, c.feature] - (scaled[..., longest - c.lag : steps - c.lag, c.feature] if c.lag else 0)
             for c in spec.channels
         ]
     return np.stack(columns, axis=-1)

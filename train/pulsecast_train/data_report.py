@@ -102,7 +102,9 @@ def _file_text(file: FileRecord) -> str:
 
 def _series_text(series: SeriesSummary) -> str:
     span = f"{series.steps:,} steps of {step_text(series.step_s)}, {series.first} to {series.last}"
-    mended = f"{series.filled} filled, {series.gaps} gaps ({series.gap_steps} steps), {series.edges_dropped} edge steps cut"
+    mended = (
+        f"{series.filled} filled, {series.gaps} gaps ({series.gap_steps} steps), {series.edges_dropped} edge steps cut"
+    )
     spread = f"min {series.minimum:g}, median {series.median:g}, max {series.maximum:g}"
     return f"  series {series.name} ({', '.join(series.metrics)}): {span}; {mended}; {spread}"
 

@@ -54,7 +54,7 @@ class LogConfig:
     """How to read a log: which columns, what its rows are, and what to do with its faults.
 
     time          timestamp column; None = the one column whose name is in TIME_ALIASES
-    metrics       value columns, the first one is forecast; () = rows per step (events) or the one name in METRIC_ALIASES
+    metrics       value columns, the first one is forecast; () = rows per step (events), or the one in METRIC_ALIASES
     series        column whose values name several series in one file; None = every file is one series
     id            column that identifies an event, so that a repeated delivery is counted once
     events        rows are events to be aggregated; False = rows are samples of a regular series
@@ -129,6 +129,11 @@ class LogConfig:
                 f"time_format is {self.time_format!r}; expected epoch-s, epoch-ms or a format such as %d/%m/%Y %H:%M"
             )
         return problems
+
+
+def plain(column: str) -> str:
+    """Return a column's name as the alias tables have it: lower case, without spaces and a leading #."""
+    return column.strip().lstrip("#").strip().lower()
 
 
 def parse_step(text: str) -> int:

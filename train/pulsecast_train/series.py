@@ -30,7 +30,9 @@ class Series:
     def __post_init__(self) -> None:
         values = np.array(self.values, dtype=np.float64, order="C")  # (steps, metrics), a copy
         if not self.metrics or values.ndim != 2 or values.shape[1] != len(self.metrics):
-            raise ValueError(f"series {self.name}: values have shape {values.shape}; expected (steps, {len(self.metrics)})")
+            raise ValueError(
+                f"series {self.name}: values have shape {values.shape}; expected (steps, {len(self.metrics)})"
+            )
         if len(values) == 0:
             raise ValueError(f"series {self.name} has no steps")
         if self.step_s < 1:

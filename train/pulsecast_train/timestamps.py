@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import polars as pl
+
 from pulsecast.errors import DataError
 
 MICROS = 1_000_000
@@ -31,7 +32,7 @@ Where = Callable[[int], str]  # row index -> "log.csv line 7"
 
 @dataclass(frozen=True, kw_only=True)
 class ParsedTimes:
-    """`epoch_us` Int64 microseconds since 1970, UTC, null where a cell could not be read; `format` says how it was read."""
+    """`epoch_us`: Int64 microseconds since 1970, UTC, null where a cell is not a time; `format`: how they were read."""
 
     epoch_us: pl.Series
     format: str
@@ -178,7 +179,7 @@ def _to_utc(naive: pl.Series, timezone: str | None, where: Where) -> pl.Series:
     if lost.any():
         row = int(lost.arg_true()[0])
         raise DataError(
-            f"{where(row)}: {naive[row]} does not exist or exists twice in {timezone}, whose clock changes in that hour; "
+            f"{where(row)}: {naive[row]} does not exist or exists twice in {timezone}, whose clock changes then; "
             "write the log's timestamps in UTC or with an offset"
         )
     return zoned.cast(pl.Int64)

@@ -1,0 +1,122 @@
+"""A directory that exists whole or not at all: filled under another name beside its place, then put there in one step."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import UsageError
+
+_AT_FDCWD = -100  # Linux: paths are relative to the working directory
+_RENAME_EXCHANGE = 2  # Linux renameat2: swap two paths atomically
+
+
+def check_free(target: Path, *, force: bool, marker: str) -> None:
+    """Raise UsageError unless `target` can become a directory that holds a file named `marker`.
+
+    With `force` it may exist if it is empty or holds `marker`: nothing else is ever replaced.
+    """
+    if not target.parent.is_dir():
+        raise UsageError(f"{target.parent} is not a folder; make it first")
+    if not os.access(target.parent, os.W_OK):
+        raise UsageError(f"{target.parent} is not writable")
+    if not target.exists() and not target.is_symlink():
+        return
+    if not force:
+        raise UsageError(f"{target} exists; pass --force to replace it")
+    if target.is_symlink() or not target.is_dir():
+        raise UsageError(f"{target} is not a folder and is not replaced")
+    if any(target.iterdir()) and not (target / marker).is_file():
+        raise UsageError(f"{target} holds other files (no {marker}) and is not replaced")
+
+
+@contextmanager
+def whole_directory(target: Path, *, force: bool, marker: str) -> Iterator[Path]:
+    """Yield an empty folder beside `target`; if the block succeeds it takes target's place in one step.
+
+    A reader, or a kill at any moment, finds the old directory or the new one, whole. If the block raises, `target` is
+    as it was. Raises UsageError as `check_free` does.
+    """
+    check_free(target, force=force, marker=marker)
+    _remove_leftovers(target)
+    staging = target.parent / f".{target.name}.{os.getpid()}.partial"
+    staging.mkdir()
+    try:
+        yield staging
+        _flush(staging)
+        check_free(target, force=force, marker=marker)
+        _put_in_place(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _put_in_place(staging: Path, target: Path) -> None:
+    if target.exists():
+        _exchange(staging, target)  # staging now holds the old directory and is removed by the caller
+    else:
+        staging.rename(target)
+    _flush_folder(target.parent)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Swap two paths in one step; where the system cannot, by two renames with the old one kept until the last."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except AttributeError:  # not Linux, or an old C library
+        rename = None
+    if rename is not None:
+        done = rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+        if done == 0:
+            return
+        if ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), os.fspath(other))
+    old = other.with_name(f"{one.name}.old")
+    other.rename(old)
+    one.rename(other)
+    old.rename(one)
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove what killed processes left beside `target`; a living process keeps its own."""
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.partial")
+    for path in target.parent.iterdir():
+        match = pattern.fullmatch(path.name)
+        if match and not _is_alive(int(match.group(1))):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    if pid == os.getpid():
+        return False  # this process starts anew
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OverflowError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _flush(folder: Path) -> None:
+    """Bring every file below `folder` to the disk before the rename that makes them visible."""
+    for root, _, files in os.walk(folder):
+        for name in files:
+            with (Path(root) / name).open("rb") as file:
+                os.fsync(file.fileno())
+        _flush_folder(Path(root))
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,300 @@
+"""Instants and values to an unbroken grid of steps: finding the spacing, bucketing, edges, and short gaps.
+
+Two ways in. Samples of a regular series are first snapped to the grid they were meant for, whose phase is the median
+offset of the samples, so that jitter around a full minute neither merges nor loses any; steps coarser than the samples
+then add up or average whole grid points. Events are counted where they fall.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pulsecast.errors import DataError
+
+from .log_config import step_text
+
+MICROS = 1_000_000
+MODE_TOLERANCE = 0.1  # spacings within 10 % of the usual one are that spacing, jittered
+MODE_SHARE = 0.8  # the least share of spacings that makes a clear mode
+ROUND_TOLERANCE = 0.005  # a mean spacing of 299.2 s is five minutes
+ENOUGH_SAMPLES = 0.75  # a count over this share of its samples is scaled up; over fewer it is missing
+EDGE_TOLERANCE = 0.01  # an event log covers a step if at most this share of it lies outside the first and last event
+MAX_STEPS = 20_000_000  # 38 years of minutes; more is one stray timestamp
+_PHASE_BINS = 64
+_WEEK_S = 604_800
+_MONDAY_S = 4 * 86_400  # unix time began on a Thursday
+_MINUTES_S = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600)
+_ROUND_STEPS_S = (*_MINUTES_S, 7200, 10_800, 14_400, 21_600, 28_800, 43_200, 86_400, _WEEK_S)
+
+Kind = Literal["count", "gauge"]
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Buckets:
+    """Values per step, NaN where missing, and how many steps (`merged`: samples) each policy touched.
+
+    start_s, step_s   unix seconds of the first step, seconds per step
+    values            float64 (steps, metrics)
+    edges_dropped     first and last steps that the log covers only in part
+    estimated         counts scaled up from at least 75 % of their samples
+    thin              means over fewer than 75 % of their samples
+    merged            samples beyond one per grid point, added up (count) or averaged (gauge) there
+    """
+
+    start_s: int
+    step_s: int
+    values: Floats
+    edges_dropped: int = 0
+    estimated: int = 0
+    thin: int = 0
+    merged: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Filled:
+    """`values` (steps, metrics) after short gaps were closed; how many steps were filled, trimmed, and left in gaps."""
+
+    values: Floats
+    trimmed_start: int
+    trimmed_end: int
+    filled: int
+    gaps: int
+    gap_steps: int
+
+
+def aggregate_events(times_us: Integers, values: Floats | None, *, kind: Kind, step_s: int) -> Buckets:
+    """Count events, or add up (count) or average (gauge) their `values` (events, metrics), per step.
+
+    `times_us` (events,) is sorted, in microseconds UTC. A step without an event is 0 for a count and missing for a
+    gauge; a first or last step is dropped if more than 1 % of it lies outside the first and last event.
+    """
+    origin, step = _origin_us(step_s), step_s * MICROS
+    index = (times_us - origin) // step  # (events,)
+    first, steps = int(index[0]), _checked_steps(int(index[-1] - index[0]) + 1, step_s)
+    rows = np.bincount(index - first, minlength=steps)  # (steps,)
+    if values is None:
+        grid = rows.astype(np.float64)[:, np.newaxis]
+    else:
+        total, present = _totals(index - first, values, steps)
+        grid = np.where(present > 0, total / np.maximum(present, 1) if kind == "gauge" else total, np.nan)
+        if kind == "count":
+            grid[rows == 0] = 0.0
+    allowed = EDGE_TOLERANCE * step
+    head = int(times_us[0] - (first * step + origin) > allowed)
+    tail = int((first + steps) * step + origin - times_us[-1] > allowed)
+    start_s = (first + head) * step_s + origin // MICROS
+    return Buckets(
+        start_s=start_s, step_s=step_s, values=grid[head : max(steps - tail, head)], edges_dropped=head + tail
+    )
+
+
+def aggregate_samples(times_us: Integers, values: Floats, *, kind: Kind, step_s: int | None) -> Buckets:
+    """Bring samples of a regular series, `values` (samples, metrics), to steps of `step_s` (None: their own spacing).
+
+    `times_us` (samples,) is sorted, in microseconds UTC. Where the step is the spacing, the series keeps the phase of
+    its timestamps; coarser steps begin at multiples of the step (weeks on Monday), all in UTC.
+
+    Raises DataError if the spacing is not clear, or does not fit the step.
+    """
+    spacing = usual_spacing_us(times_us)
+    if step_s is None:
+        step_s = _inferred_step_s(times_us, spacing)
+    if spacing is None:
+        if kind == "count":
+            raise DataError(
+                f"samples are irregularly spaced ({_spacings_text(times_us)}), so a sum over {step_text(step_s)} "
+                "cannot be told complete from incomplete; use --events if every row is an event, or --kind gauge"
+            )
+        return aggregate_events(times_us, values, kind=kind, step_s=step_s)
+    per_step = _samples_per_step(spacing, step_s, kind)
+    if abs(per_step - round(per_step)) <= 0.01 * per_step:
+        per_step = round(per_step)
+        spacing = step_s * MICROS // per_step
+    return _regular(times_us, values, kind, step_s, spacing)
+
+
+def usual_spacing_us(times_us: Integers) -> int | None:
+    """Return the usual spacing of sorted `times_us` in microseconds, or None if under 80 % are within 10 % of the mode.
+
+    The mode is the spacing with most others within 10 %; the result is their mean, or a usual step within 0.5 % of it.
+    """
+    spacings = np.sort(_spacings(times_us))
+    if len(spacings) == 0:
+        return None
+    candidates, counts = np.unique(spacings, return_counts=True)
+    low = np.searchsorted(spacings, candidates * (1 - MODE_TOLERANCE), side="left")
+    high = np.searchsorted(spacings, candidates * (1 + MODE_TOLERANCE), side="right")
+    best = int(np.lexsort((counts, high - low))[-1])
+    if high[best] - low[best] < MODE_SHARE * len(spacings):
+        return None
+    mean = float(spacings[low[best] : high[best]].mean())
+    usual = min(_ROUND_STEPS_S, key=lambda step_s: abs(step_s * MICROS - mean)) * MICROS
+    if abs(usual - mean) <= ROUND_TOLERANCE * usual:
+        return usual
+    return round(mean / MICROS) * MICROS if mean >= 60 * MICROS else max(round(mean), 1)
+
+
+def fill_gaps(values: Floats, max_gap: int) -> Filled:
+    """Trim missing steps at both ends of `values` (steps, metrics) and fill up to `max_gap` missing ones in a row.
+
+    Filling is linear interpolation, per metric; a step that still lacks one metric afterwards is NaN in all.
+    """
+    whole = np.flatnonzero(np.isfinite(values).all(axis=1))
+    if len(whole) == 0:
+        return Filled(values=values[:0], trimmed_start=len(values), trimmed_end=0, filled=0, gaps=0, gap_steps=0)
+    start, stop = int(whole[0]), int(whole[-1]) + 1
+    grid = np.array(values[start:stop])
+    lacking = np.isnan(grid).any(axis=1)  # (steps,)
+    for metric in range(grid.shape[1]):
+        grid[:, metric] = _interpolated(grid[:, metric], max_gap)
+    left = np.isnan(grid).any(axis=1)
+    grid[left] = np.nan
+    return Filled(
+        values=grid,
+        trimmed_start=start,
+        trimmed_end=len(values) - stop,
+        filled=int((lacking & ~left).sum()),
+        gaps=len(_runs(left)),
+        gap_steps=int(left.sum()),
+    )
+
+
+def _interpolated(column: Floats, max_gap: int) -> Floats:
+    missing = np.isnan(column)  # (steps,)
+    at = np.arange(len(column))
+    filled = np.interp(at, at[~missing], column[~missing])
+    for start, stop in _runs(missing):
+        if stop - start > max_gap:
+            filled[start:stop] = np.nan
+    return filled
+
+
+def _runs(flags: ArrayLike) -> Integers:
+    """Return (start, stop) of every stretch of True in `flags` (steps,): int64 (runs, 2)."""
+    edges = np.flatnonzero(np.diff(np.pad(np.asarray(flags, dtype=np.int8), 1)))
+    return edges.reshape(-1, 2).astype(np.int64)
+
+
+def _regular(times_us: Integers, values: Floats, kind: Kind, step_s: int, spacing: int) -> Buckets:
+    """Snap to grid points `spacing` apart, then add up or average the points of every step."""
+    slots, phase = _snapped(times_us, spacing)  # (samples,) number of the grid point each one was meant for
+    first, count = int(slots[0]), _checked_steps(int(slots[-1] - slots[0]) + 1, spacing / MICROS)
+    total, present = _totals(slots - first, values, count)
+    means = total / np.maximum(present, 1)
+    points = np.where(present > 0, total if kind == "count" else means, np.nan)  # (points, metrics)
+    merged = len(slots) - int(np.count_nonzero(np.bincount(slots - first)))
+    if spacing == step_s * MICROS:
+        return Buckets(start_s=(first * spacing + phase) // MICROS, step_s=step_s, values=points, merged=merged)
+    origin = _origin_us(step_s)
+    point_us = (first + np.arange(count, dtype=np.int64)) * spacing + phase
+    index = (point_us - origin) // (step_s * MICROS)  # (points,) the step of each grid point
+    return _coarsened(index, points, kind, step_s, per_step=step_s * MICROS // spacing, merged=merged)
+
+
+def _coarsened(index: Integers, points: Floats, kind: Kind, step_s: int, *, per_step: int, merged: int) -> Buckets:
+    first, steps = int(index[0]), int(index[-1] - index[0]) + 1
+    expected = np.bincount(index - first, minlength=steps)  # (steps,) grid points, with or without a sample
+    total, present = _totals(index - first, points, steps)
+    share = present / np.maximum(expected, 1)[:, np.newaxis]  # (steps, metrics)
+    if kind == "count":
+        grid = np.where(share >= ENOUGH_SAMPLES, total / np.maximum(share, ENOUGH_SAMPLES), np.nan)
+        grid = np.where(share == 1, total, grid)
+    else:
+        grid = np.where(present > 0, total / np.maximum(present, 1), np.nan)
+    head, tail = int(expected[0] < per_step), int(steps > 1 and expected[-1] < per_step)
+    kept = slice(head, steps - tail)
+    part = ((share < 1) & np.isfinite(grid))[kept]
+    thin = part & (share[kept] < ENOUGH_SAMPLES)
+    return Buckets(
+        start_s=(first + head) * step_s + _origin_us(step_s) // MICROS,
+        step_s=step_s,
+        values=grid[kept],
+        edges_dropped=head + tail,
+        estimated=int(part.any(axis=1).sum()) if kind == "count" else 0,
+        thin=int(thin.any(axis=1).sum()),
+        merged=merged,
+    )
+
+
+def _snapped(times_us: Integers, spacing: int) -> tuple[Integers, int]:
+    """Return each sample's grid point and the grid's phase, the median offset; pairs beside a hole are pulled apart."""
+    offsets = times_us % spacing
+    bins = np.bincount(offsets * _PHASE_BINS // spacing, minlength=_PHASE_BINS)
+    centre = int(np.argmax(bins)) * spacing // _PHASE_BINS  # offsets live on a circle: cut it opposite the crowd
+    centred = (offsets - centre + spacing // 2) % spacing - spacing // 2
+    phase = (centre + int(np.median(centred))) % spacing
+    slots = (times_us - phase + spacing // 2) // spacing
+    later = np.flatnonzero(np.diff(slots) == 0) + 1  # the second of a pair moves on if the next point is free
+    after = np.append(slots, slots[-1] + 2)[later + 1]
+    slots[later[after > slots[later] + 1]] += 1
+    earlier = np.flatnonzero(np.diff(slots) == 0)  # else the first one moves back if the point before is free
+    before = np.insert(slots, 0, slots[0] - 2)[earlier]
+    slots[earlier[before < slots[earlier] - 1]] -= 1
+    return slots, phase
+
+
+def _totals(index: Integers, values: Floats, length: int) -> tuple[Floats, Integers]:
+    """Return sum and number of the finite `values` (rows, metrics) per `index` (rows,): two (length, metrics)."""
+    total = np.zeros((length, values.shape[1]))
+    present = np.zeros((length, values.shape[1]), dtype=np.int64)
+    for metric in range(values.shape[1]):
+        finite = np.isfinite(values[:, metric])
+        total[:, metric] = np.bincount(index[finite], weights=values[finite, metric], minlength=length)
+        present[:, metric] = np.bincount(index[finite], minlength=length)
+    return total, present
+
+
+def _inferred_step_s(times_us: Integers, spacing: int | None) -> int:
+    if spacing is None:
+        raise DataError(f"the step cannot be inferred: {_spacings_text(times_us)}; choose --step, such as 1h")
+    if spacing % MICROS:
+        raise DataError(f"samples are {step_text(spacing / MICROS)} apart, no whole seconds; choose --step, such as 1m")
+    return spacing // MICROS
+
+
+def _samples_per_step(spacing: int, step_s: int, kind: Kind) -> float:
+    per_step = step_s * MICROS / spacing
+    apart = step_text(spacing / MICROS)
+    if per_step < 0.99:
+        raise DataError(
+            f"a step of {step_text(step_s)} is finer than the samples, which are {apart} apart; raise --step"
+        )
+    if kind == "count" and abs(per_step - round(per_step)) > 0.01 * per_step:
+        raise DataError(
+            f"a step of {step_text(step_s)} holds {per_step:.2f} samples, which are {apart} apart; "
+            "choose a whole multiple as --step"
+        )
+    return per_step
+
+
+def _spacings(times_us: Integers) -> Integers:
+    distinct = np.unique(times_us)
+    return distinct[1:] - distinct[:-1]
+
+
+def _spacings_text(times_us: Integers) -> str:
+    spacings, counts = np.unique(_spacings(times_us), return_counts=True)
+    if len(spacings) == 0:
+        return "there is only one timestamp"
+    order = np.lexsort((spacings, -counts))[:3]
+    usual = ", ".join(f"{step_text(spacings[i] / MICROS)} ({counts[i] / counts.sum():.0%})" for i in order)
+    return f"the commonest spacings are {usual}"
+
+
+def _origin_us(step_s: int) -> int:
+    return _MONDAY_S * MICROS if step_s % _WEEK_S == 0 else 0
+
+
+def _checked_steps(steps: int, step_s: float) -> int:
+    if steps > MAX_STEPS:
+        raise DataError(
+            f"first and last timestamp are {steps:,} steps of {step_text(step_s)} apart, more than {MAX_STEPS:,}; "
+            "look for a stray timestamp or choose a coarser --step"
+        )
+    return steps

@@ -1,0 +1,227 @@
+"""A whole training run: logs in, model directory out (its layout: `pulsecast.model_directory`)."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pulsecast import records, reference
+from pulsecast.environment import installed_versions, platform_name
+from pulsecast.errors import DataError, UsageError
+from pulsecast.manifest import HeldOut, Provenance
+from pulsecast.model_directory import (
+    CALIBRATION_NAME,
+    CALIBRATION_WINDOWS,
+    HELDOUT_NAME,
+    HELDOUT_WINDOWS,
+    HISTORY_NAME,
+    KERAS_NAME,
+    MODEL_NAME,
+    WEIGHTS_NAME,
+    ModelRecord,
+)
+from pulsecast.scaler import Scaler
+from pulsecast.spec import ModelSpec
+from pulsecast.weights import write_weights
+from pulsecast.whole_directory import check_free, whole_directory
+
+from .checkpoint import Epoch
+from .data_report import DataReport
+from .device import describe_device
+from .evaluation import compare_with_naive, naive_forecasts
+from .log_reader import read_log
+from .network import extract_weights
+from .recipes import build_spec, find_recipe, fit_scaler
+from .series import Series
+from .train_config import RunConfig, TrainConfig
+from .training import EpochCallback, fit_network
+from .windows import Examples, Split, Steps, all_steps, raw_windows, split_windows, training_parts, truth
+
+PREDICT_BATCH = 1024
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prepared:
+    """A log that is ready to be trained on."""
+
+    series: tuple[Series, ...]
+    report: DataReport
+    config: TrainConfig
+    spec: ModelSpec
+    scaler: Scaler
+    steps: Steps
+    split: Split
+    fingerprint: str
+
+
+def train_model(
+    paths: Sequence[Path], run: RunConfig, out: Path, *, force: bool, restart: bool, tell: Tell, on_epoch: EpochCallback
+) -> ModelRecord:
+    """Train on the logs at `paths` and write the model directory `out`; return its record.
+
+    A run that was killed left `OUT.training` beside `out`; the same command goes on from its last whole epoch.
+    `tell` gets one line per stage. Raises DataError (the log), UsageError (`out` or the configuration).
+    """
+    check_free(out, force=force, marker=MODEL_NAME)
+    prepared = prepare(paths, run)
+    tell(prepared.report.text())
+    tell(f"training on {describe_device()}")
+    progress = out.with_name(f"{out.name}.training")
+    if restart:
+        shutil.rmtree(progress, ignore_errors=True)
+    progress.mkdir(exist_ok=True)
+    steps, spec, split = prepared.steps, prepared.spec, prepared.split
+    network, history = fit_network(
+        spec,
+        prepared.config,
+        Examples(steps, spec, split.training),
+        Examples(steps, spec, split.validation),
+        run=prepared.fingerprint,
+        folder=progress,
+        on_epoch=on_epoch,
+    )
+    with whole_directory(out, force=force, marker=MODEL_NAME) as folder:
+        record = write_model(folder, out.name, prepared, network, history)
+    shutil.rmtree(progress, ignore_errors=True)
+    return record
+
+
+def prepare(paths: Sequence[Path], run: RunConfig) -> Prepared:
+    """Read the logs and fit the scaler; raises DataError if they cannot be trained on."""
+    recipe = find_recipe(run.train.recipe)
+    series, report = read_log(paths, run.log)
+    config = filled(run.train)
+    spec = build_spec(recipe, config, series[0].metrics, series[0].step_s)
+    _check_long_enough(series, spec)
+    scaler = fit_scaler(recipe, spec, training_parts(series, config.heldout_fraction))
+    steps = all_steps(series, spec, scaler)
+    split = split_windows(series, spec, steps, config.heldout_fraction, config.validation_fraction or 0.0)
+    identity = records.dumps({"config": config, "log": run.log, "files": [f.sha256 for f in report.files]})
+    return Prepared(
+        series=series,
+        report=report,
+        config=config,
+        spec=spec,
+        scaler=scaler,
+        steps=steps,
+        split=split,
+        fingerprint=hashlib.sha256(identity.encode()).hexdigest(),
+    )
+
+
+def filled(config: TrainConfig) -> TrainConfig:
+    """Return `config` with every None replaced by the recipe's value; raises UsageError if the result contradicts itself."""
+    recipe = find_recipe(config.recipe)
+    values = {
+        name: getattr(recipe, name)
+        for name in ("epochs", "loss", "validation_fraction", "patience")
+        if getattr(config, name) is None
+    }
+    config = dataclasses.replace(config, **values)
+    if config.patience and not config.validation_fraction:
+        raise UsageError("patience needs a validation part; pass --validation-fraction as well, e.g. 0.1")
+    return config
+
+
+def _check_long_enough(series: Sequence[Series], spec: ModelSpec) -> None:
+    longest = max((stop - start for one in series for start, stop in one.segments), default=0)
+    if longest < spec.context + spec.horizon:
+        raise DataError(
+            f"the longest unbroken stretch has {longest} steps; one window takes {spec.context} and {spec.horizon} to "
+            "forecast: bring a longer log, a finer --step, a smaller --window, or fill longer gaps with --max-gap"
+        )
+
+
+def write_model(folder: Path, name: str, prepared: Prepared, network: Any, history: tuple[Epoch, ...]) -> ModelRecord:
+    """Write every file of a model directory into `folder` and return its record."""
+    spec, steps, split = prepared.spec, prepared.steps, prepared.split
+    forecasts = keras_forecasts(network, prepared, split.heldout)  # (n, horizon)
+    happened = truth(steps, spec, split.heldout)
+    naive = naive_forecasts(steps, spec, split.heldout)
+    chosen = _evenly(len(split.heldout), HELDOUT_WINDOWS)
+    files = {
+        WEIGHTS_NAME: write_weights(extract_weights(network, spec)),
+        HISTORY_NAME: records.dumps({"epochs": history}).encode(),
+        HELDOUT_NAME: _npz(
+            windows=raw_windows(steps, spec, split.heldout[chosen]), truth=happened[chosen], trained=forecasts[chosen]
+        ),
+        CALIBRATION_NAME: _npz(windows=raw_windows(steps, spec, calibration_starts(prepared))),
+    }
+    for file, data in files.items():
+        (folder / file).write_bytes(data)
+    network.save(folder / KERAS_NAME)
+    files[KERAS_NAME] = (folder / KERAS_NAME).read_bytes()
+    record = ModelRecord(
+        format=1,
+        name=name,
+        recipe=prepared.config.recipe,
+        spec=spec,
+        scaler=prepared.scaler,
+        heldout=HeldOut(windows=len(happened), forecasts=compare_with_naive(forecasts, happened, naive)),
+        provenance=_provenance(prepared, history),
+        files={file: hashlib.sha256(data).hexdigest() for file, data in files.items()},
+    )
+    (folder / MODEL_NAME).write_text(records.dumps(record), encoding="utf-8")
+    return record
+
+
+def keras_forecasts(network: Any, prepared: Prepared, starts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the Keras model's raw forecasts (n, horizon) for the windows at `starts`."""
+    spec, scaler, found = prepared.spec, prepared.scaler, []
+    for first in range(0, len(starts), PREDICT_BATCH):
+        windows = raw_windows(prepared.steps, spec, starts[first : first + PREDICT_BATCH])
+        scaled = scaler.transform(windows)
+        inputs = reference.channels(spec, scaled)  # (batch, window, channels)
+        outputs = np.asarray(network(inputs, training=False))  # (batch, horizon)
+        found.append(reference.to_raw(spec, scaler, outputs, scaled, inputs))
+    return np.concatenate(found).astype(np.float32)
+
+
+def calibration_starts(prepared: Prepared) -> NDArray[np.int64]:
+    """Return training windows for quantisation: evenly spaced in time, and those around the training extremes.
+
+    Coverage matters more than number: a set from the first part of a series alone gave six times the error.
+    """
+    training, values = prepared.split.training, prepared.steps.values[:, 0]
+    last = values[training + prepared.spec.context - 1]  # (n,)
+    even = training[_evenly(len(training), CALIBRATION_WINDOWS - 2)]
+    return np.unique(np.concatenate([even, training[[int(np.argmin(last)), int(np.argmax(last))]]]))
+
+
+def _evenly(count: int, at_most: int) -> NDArray[np.int64]:
+    return np.unique(np.linspace(0, count - 1, min(count, at_most)).round().astype(np.int64))
+
+
+def _npz(**arrays: NDArray[np.generic]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _provenance(prepared: Prepared, history: tuple[Epoch, ...]) -> Provenance:
+    training = {
+        "config": records.to_json(prepared.config),
+        "epochs_run": len(history),
+        "device": describe_device(),
+        "windows": {
+            "training": len(prepared.split.training),
+            "validation": len(prepared.split.validation),
+            "heldout": len(prepared.split.heldout),
+        },
+    }
+    return Provenance(
+        versions=installed_versions(),
+        platform=platform_name(),
+        seed=prepared.config.seed,
+        training=training,
+        data=records.to_json(prepared.report),
+    )

@@ -1,0 +1,95 @@
+"""What a user may choose about training; None means the recipe's own value."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from pulsecast import records
+from pulsecast.errors import UsageError
+
+from .log_config import LogConfig
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How to train. `recipe` names a row of `pulsecast_train.recipes.RECIPES`, whose values fill the Nones.
+
+    window               steps the network runs over
+    units                LSTM units per layer
+    horizon              steps forecast ahead
+    heldout_fraction     the chronologically last part of every series, never trained on
+    validation_fraction  the last part, in time, of the training windows, watched for early stopping; 0 is none
+    patience             epochs without a better validation loss before stopping; 0 never stops early
+    dropout              fraction dropped after each LSTM layer in training
+    seed                 of initial weights, shuffling and dropout
+    """
+
+    recipe: str = "recommended"
+    window: int = 50
+    units: tuple[int, ...] = (50, 50)
+    horizon: int = 1
+    epochs: int | None = None
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    loss: str | None = None
+    dropout: float = 0.0
+    heldout_fraction: float = 0.2
+    validation_fraction: float | None = None
+    patience: int | None = None
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name} is {value}; expected at least 1"
+            for name in ("window", "horizon", "epochs", "batch_size")
+            if (value := getattr(self, name)) is not None and value < 1
+        ]
+        if not self.units or min(self.units) < 1:
+            problems.append("units must name at least one layer of at least one unit, e.g. 50,50")
+        if not self.learning_rate > 0:
+            problems.append(f"learning_rate is {self.learning_rate}; expected a positive number")
+        if not 0 <= self.dropout < 1:
+            problems.append(f"dropout is {self.dropout}; expected 0 or more and under 1")
+        if not 0 < self.heldout_fraction < 1:
+            problems.append(f"heldout_fraction is {self.heldout_fraction}; expected between 0 and 1")
+        if self.validation_fraction is not None and not 0 <= self.validation_fraction < 1:
+            problems.append(f"validation_fraction is {self.validation_fraction}; expected 0 or more and under 1")
+        if self.patience is not None and self.patience < 0:
+            problems.append(f"patience is {self.patience}; expected 0 or more")
+        if self.seed < 0:
+            problems.append(f"seed is {self.seed}; expected 0 or more")
+        if problems:
+            raise ValueError("; ".join(problems))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """A whole TOML file: the tables `[log]` and `[train]`."""
+
+    log: LogConfig = field(default_factory=LogConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+def read_config(path: Path) -> RunConfig:
+    """Return the configuration in a TOML file; raises UsageError if it cannot be read or FormatError with all problems."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"configuration {path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"configuration {path} is not TOML: {error}") from error
+    return records.parse(RunConfig, document, where=path.name)
+
+
+def with_changes(config: T, changes: dict[str, object]) -> T:
+    """Return `config` with every change that is not None; raises UsageError if the result does not check out."""
+    try:
+        return dataclasses.replace(config, **{k: v for k, v in changes.items() if v is not None})  # type: ignore[type-var]
+    except ValueError as error:
+        raise UsageError(str(error)) from error

@@ -1,0 +1,112 @@
+"""Fitting the network: epochs over shuffled batches, early stopping on the validation part, best weights kept.
+
+`train_on_batch` with whole batches of one shape is 1.6 times as fast here as `fit`, whose batch dimension stays open
+(`python -m pulsecast_bench.training`). Each epoch's order follows from the seed and the epoch's number alone, so that a
+resumed run ends in the same weights as one that was never stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from pulsecast.errors import DataError
+from pulsecast.spec import ModelSpec
+
+from .checkpoint import Epoch, Progress, load_progress, save_progress
+from .network import build_network
+from .recipes import find_recipe
+from .train_config import TrainConfig
+from .windows import Examples
+
+EpochCallback = Callable[[Epoch, int], None]
+
+
+def fit_network(
+    spec: ModelSpec, config: TrainConfig, training: Examples, validation: Examples, *, run: str, folder: Path,
+    on_epoch: EpochCallback,
+) -> tuple[keras.Model, tuple[Epoch, ...]]:
+    """Return the fitted network and its history; goes on from the progress in `folder` if there is some of this `run`.
+
+    `config` has no Nones left. `on_epoch(epoch, epochs)` is called after every epoch that is run. Raises DataError if
+    the loss stops being finite.
+    """
+    keras.utils.set_random_seed(config.seed)
+    network = build_network(spec, config.dropout)
+    recipe = find_recipe(config.recipe)
+    epochs, patience = config.epochs or recipe.epochs, config.patience or 0
+    network.compile(optimizer=keras.optimizers.Adam(config.learning_rate), loss=config.loss or recipe.loss)
+    network.optimizer.build(network.trainable_variables)
+    progress = load_progress(folder, run)
+    history = _restore(network, progress) if progress else ()
+    best = progress.best if progress else ()
+    while len(history) < epochs and not should_stop(history, patience):
+        epoch = _run_epoch(network, config, len(history) + 1, training, validation)
+        if epoch.validation_loss is not None and epoch.validation_loss <= _best_loss(history):
+            best = _values(network.variables)
+        history = (*history, epoch)
+        save_progress(folder, Progress(run=run, history=history, variables=_values(_all_variables(network)), best=best))
+        on_epoch(epoch, epochs)
+    if best:
+        _assign(network.variables, best)
+    return network, history
+
+
+def should_stop(history: tuple[Epoch, ...], patience: int) -> bool:
+    """Return whether the last `patience` epochs brought no better validation loss; 0 never stops."""
+    losses = [epoch.validation_loss for epoch in history if epoch.validation_loss is not None]
+    if not patience or not losses:
+        return False
+    return len(losses) - 1 - losses.index(min(losses)) >= patience
+
+
+def _run_epoch(
+    network: keras.Model, config: TrainConfig, number: int, training: Examples, validation: Examples
+) -> Epoch:
+    order = np.random.default_rng((config.seed, number)).permutation(len(training))
+    total = 0.0
+    for first in range(0, len(order), config.batch_size):
+        batch = order[first : first + config.batch_size]
+        network.reset_metrics()  # the loss returned is this batch's own
+        total += float(network.train_on_batch(*training.gather(batch))) * len(batch)
+    loss = total / len(order)
+    if not np.isfinite(loss):
+        raise DataError(f"the loss is {loss} in epoch {number}: lower --learning-rate, or use the recommended recipe")
+    return Epoch(number=number, loss=loss, validation_loss=_evaluate(network, validation, config.batch_size))
+
+
+def _evaluate(network: keras.Model, examples: Examples, batch_size: int) -> float | None:
+    if not len(examples):
+        return None
+    total = 0.0
+    for first in range(0, len(examples), batch_size):
+        batch = np.arange(first, min(first + batch_size, len(examples)))
+        network.reset_metrics()
+        total += float(network.test_on_batch(*examples.gather(batch))) * len(batch)
+    return total / len(examples)
+
+
+def _best_loss(history: tuple[Epoch, ...]) -> float:
+    return min((e.validation_loss for e in history if e.validation_loss is not None), default=float("inf"))
+
+
+def _all_variables(network: keras.Model) -> list[Any]:
+    return [*network.variables, *network.optimizer.variables]
+
+
+def _values(variables: list[Any]) -> tuple[NDArray[np.generic], ...]:
+    return tuple(np.asarray(variable) for variable in variables)
+
+
+def _assign(variables: list[Any], values: tuple[NDArray[np.generic], ...]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _restore(network: keras.Model, progress: Progress) -> tuple[Epoch, ...]:
+    _assign(_all_variables(network), progress.variables)
+    return progress.history

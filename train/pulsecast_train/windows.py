@@ -1,0 +1,154 @@
+"""From series to windows: the chronological split, and batches gathered on the fly so that memory stays small."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from pulsecast import reference
+from pulsecast.calendars import with_calendar
+from pulsecast.errors import DataError
+from pulsecast.scaler import Scaler
+from pulsecast.spec import ModelSpec
+
+from .series import Series
+
+MINIMUM_TRAINING_WINDOWS = 64
+MINIMUM_HELDOUT_WINDOWS = 64
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Steps:
+    """All steps of all series on end, and where windows lie in them.
+
+    values     (steps, features) float64, raw; NaN in gaps
+    scaled     (steps, features) float64
+    series_at  (steps,) number of the series that each step belongs to
+    starts     (windows,) first step of each window's context; a window never crosses a gap or the end of a series
+    """
+
+    values: NDArray[np.float64]
+    scaled: NDArray[np.float64]
+    series_at: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Split:
+    """Starts of windows by use, each in time order within its series; no training target lies in the held-out part."""
+
+    training: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    heldout: NDArray[np.int64]
+
+
+def training_parts(series: Sequence[Series], heldout_fraction: float) -> list[NDArray[np.float64]]:
+    """Return the first part in time of each series (steps, measured): all that anything may be fitted on."""
+    return [one.values[: boundary(len(one.values), heldout_fraction)] for one in series]
+
+
+def boundary(steps: int, heldout_fraction: float) -> int:
+    """Return the index of the first held-out step.
+
+    >>> boundary(1000, 0.2)
+    800
+    """
+    return round(steps * (1 - heldout_fraction))
+
+
+def all_steps(series: Sequence[Series], spec: ModelSpec, scaler: Scaler) -> Steps:
+    """Return every series' steps with calendar features, raw and scaled, and the starts of all whole windows."""
+    values = np.concatenate([with_calendar(spec, one.values, one.timestamps_s()) for one in series])
+    starts, offset = [], 0
+    for one in series:
+        for first, stop in one.segments:
+            last = stop - spec.context - spec.horizon
+            starts.append(offset + np.arange(first, last + 1))
+        offset += len(one.values)
+    return Steps(
+        values=values.astype(np.float64),
+        scaled=scaler.transform(values).astype(np.float64),
+        series_at=np.repeat(np.arange(len(series)), [len(one.values) for one in series]),
+        starts=np.concatenate(starts).astype(np.int64),
+    )
+
+
+def split_windows(
+    series: Sequence[Series], spec: ModelSpec, steps: Steps, heldout_fraction: float, validation_fraction: float
+) -> Split:
+    """Return the chronological split, series by series.
+
+    A held-out window's targets lie after the boundary; its context may reach back into the training part, as it would
+    in use. Raises DataError if too few windows are left to train on or to judge by.
+    """
+    training, validation, heldout, offset = [], [], [], 0
+    for one in series:
+        cut = offset + boundary(len(one.values), heldout_fraction)
+        own = steps.starts[(steps.starts >= offset) & (steps.starts < offset + len(one.values))]
+        first_target = own + spec.context  # (windows,)
+        heldout.append(own[first_target >= cut])
+        fitted = own[first_target + spec.horizon <= cut]
+        kept = len(fitted) - round(len(fitted) * validation_fraction)
+        training.append(fitted[:kept])
+        validation.append(fitted[kept:])
+        offset += len(one.values)
+    split = Split(
+        training=np.concatenate(training), validation=np.concatenate(validation), heldout=np.concatenate(heldout)
+    )
+    _check_enough(split, spec, sum(len(one.values) for one in series))
+    return split
+
+
+def _check_enough(split: Split, spec: ModelSpec, steps: int) -> None:
+    for what, found, needed in (
+        ("to train on", len(split.training), MINIMUM_TRAINING_WINDOWS),
+        ("held out", len(split.heldout), MINIMUM_HELDOUT_WINDOWS),
+    ):
+        if found < needed:
+            raise DataError(
+                f"{steps} steps give {found} windows {what}, and {needed} are needed: one window takes {spec.context} "
+                f"unbroken steps and {spec.horizon} to forecast; bring a longer log or a finer --step, "
+                "or fill longer gaps with --max-gap"
+            )
+
+
+def raw_windows(steps: Steps, spec: ModelSpec, starts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return raw windows (n, context, features)."""
+    view = sliding_window_view(steps.values, spec.context, axis=0)  # (steps, features, context)
+    return np.ascontiguousarray(view[starts].swapaxes(1, 2), dtype=np.float32)
+
+
+def truth(steps: Steps, spec: ModelSpec, starts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return what followed each window: (n, horizon), raw."""
+    return steps.values[starts[:, np.newaxis] + spec.context + np.arange(spec.horizon), 0]
+
+
+class Examples:
+    """Network inputs and targets of chosen windows, gathered batch by batch.
+
+    A series of n steps takes n * channels floats here; as windows it would take `window` times that.
+    """
+
+    def __init__(self, steps: Steps, spec: ModelSpec, starts: NDArray[np.int64]) -> None:
+        series_channels = reference.channels(spec, steps.scaled).astype(np.float32)  # (steps - lag, channels)
+        # context starts at step s; its network window starts `lag` later, which is row s of the channels
+        self._windows = sliding_window_view(series_channels, spec.window, axis=0)  # (rows, channels, window)
+        self._scaled = steps.scaled[:, 0]
+        self._spec = spec
+        self._starts = starts
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def gather(self, order: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return inputs (n, window, channels) and targets (n, horizon) of the windows at the positions in `order`."""
+        starts = self._starts[order]
+        inputs = np.ascontiguousarray(self._windows[starts].swapaxes(1, 2))
+        ahead = starts[:, np.newaxis] + self._spec.context + np.arange(self._spec.horizon)
+        targets = self._scaled[ahead]  # (n, horizon)
+        if self._spec.target == "change":
+            targets = targets - self._scaled[starts + self._spec.context - 1][:, np.newaxis]
+        return inputs, targets.astype(np.float32)
