@@ -20,11 +20,10 @@ from .errors import ToleranceError
 from .golden import Golden
 from .manifest import Artifact, Manifest, Parity
 
-# Batch 1 against a larger batch may differ by the rounding of float32 sums in another order (TensorFlow: 1.1e-7
-# measured on the textbook recipe, of whose tolerance this is a part); everything else must be the same number.
-BATCH_ROUNDING = 1.0  # of the artifact's tolerance, capped below
-BATCH_ROUNDING_CAP = 2e-6  # of the scaler's range for `level`; scaled by what the float32 artifact is granted
-SPREAD_LIMITS = (0.9, 1.1)  # std(forecast) / std(reference): a constant output has none
+# Batch 1 against a larger batch may differ by the rounding of float32 sums in another order (TensorFlow: 1.1e-7 of the
+# range measured): as much as a float32 artifact may differ from the reference. Everything else must be the same number.
+BATCH_ROUNDING = {"level": 2e-6, "change": 1e-5}
+SPREAD_LIMITS = (0.9, 1.1)  # of mean |y - median|: a constant output has none, and one burst does not decide it
 REFERENCE_LIMIT = 1e-9  # of the scaler's range: float64 sums in another order
 
 
@@ -84,7 +83,7 @@ def check_backend(backend: Backend, manifest: Manifest, artifact: Artifact, gold
     return (
         *parity_checks(measure_parity(forecasts, golden, manifest.scaler.range), artifact),
         _spread_check(forecasts, golden),
-        *_state_checks(backend, golden, manifest, artifact),
+        *_state_checks(backend, golden, manifest),
         *_neighbour_checks(backend, golden),
     )
 
@@ -125,15 +124,19 @@ def parity_checks(parity: Parity, artifact: Artifact) -> Iterator[Check]:
 
 def _spread_check(forecasts: NDArray[np.float32], golden: Golden) -> Check:
     """A quantised network that saturates answers a constant, and a loose parity limit may let that through."""
-    spread = float(np.std(golden.reference))
-    ratio = float(np.std(forecasts.astype(np.float64))) / spread if spread > 0 else 1.0
+    spread = _spread(golden.reference)
+    ratio = _spread(forecasts.astype(np.float64)) / spread if spread > 0 else 1.0
     low, high = SPREAD_LIMITS
     return Check(
         name="spread / reference", passed=low <= ratio <= high, measured=f"{ratio:.3f}", limit=f"{low} to {high}"
     )
 
 
-def _state_checks(backend: Backend, golden: Golden, manifest: Manifest, artifact: Artifact) -> Iterator[Check]:
+def _spread(values: NDArray[np.float64]) -> float:
+    return float(np.mean(np.abs(values - np.median(values))))
+
+
+def _state_checks(backend: Backend, golden: Golden, manifest: Manifest) -> Iterator[Check]:
     windows = golden.windows
     a, b = windows[:1], windows[len(windows) // 2 :][:1]
     first = backend.predict(a)
@@ -146,13 +149,8 @@ def _state_checks(backend: Backend, golden: Golden, manifest: Manifest, artifact
     yield _same("a batch repeats itself", backend.predict(windows[:64]), batched)
     together = np.concatenate([rows, windows])[: max(64, len(rows))]
     error = np.max(np.abs(single.astype(np.float64) - backend.predict(together)[: len(rows)])) / manifest.scaler.range
-    limit = min(artifact.tolerance.max_abs * BATCH_ROUNDING, _rounding_limit(manifest))
+    limit = BATCH_ROUNDING[manifest.spec.target]
     yield Check(name="batch 1 = batch 64", passed=bool(error <= limit), measured=f"{error:.1e}", limit=f"{limit:.1e}")
-
-
-def _rounding_limit(manifest: Manifest) -> float:
-    float32 = [a.tolerance.max_abs for a in manifest.artifacts if a.precision == "float32"]
-    return max(float32, default=BATCH_ROUNDING_CAP)
 
 
 def _neighbour_checks(backend: Backend, golden: Golden) -> Iterator[Check]:

@@ -51,21 +51,15 @@ def open_log(path: Path) -> LogFile:
     name = path.name.lower()
     packed = name.endswith(".gz")
     ending = Path(name.removesuffix(".gz")).suffix
+    kind = ENDINGS.get(ending)
     if path.is_dir():
         raise DataError(f"{path.name} is a directory; name the log files in it")
-    if ending not in ENDINGS or (packed and ending == ".parquet"):
+    if kind is None or (packed and kind == "parquet"):
         known = f"{', '.join(ENDINGS)}, and .gz behind any but .parquet"
         raise DataError(f"{path.name} has an ending that is not read; known: {known}")
-    try:
-        raw = path.read_bytes()
-        data = gzip.decompress(raw) if packed else raw
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path.name} is not a whole gzip file; copy it again") from error
-    except OSError as error:
-        raise DataError(f"{path.name} cannot be read: {error.strerror or error}") from error
+    raw, data = _contents(path, packed=packed)
     if not data.strip(b"\xef\xbb\xbf\r\n\t "):
         raise DataError(f"{path.name} is empty")
-    kind = ENDINGS[ending]
     if kind != "parquet":
         data = data.removeprefix(b"\xef\xbb\xbf")
         _refuse_binary(path.name, data)
@@ -77,6 +71,17 @@ def open_log(path: Path) -> LogFile:
         sha256=hashlib.sha256(raw).hexdigest(),
         size_bytes=len(raw),
     )
+
+
+def _contents(path: Path, *, packed: bool) -> tuple[bytes, bytes]:
+    """Return the bytes on disk and, for a gzip file, the bytes in it."""
+    try:
+        raw = path.read_bytes()
+        return raw, gzip.decompress(raw) if packed else raw
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path.name} is not a whole gzip file; copy it again") from error
+    except OSError as error:
+        raise DataError(f"{path.name} cannot be read: {error.strerror or 'unknown failure'}") from error
 
 
 def log_stem(path: Path) -> str:

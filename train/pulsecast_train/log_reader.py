@@ -171,7 +171,8 @@ def _make_series(name: str, rows: pl.DataFrame, config: LogConfig, metrics: tupl
         raise DataError(f"series {name}: {error}") from error
     filled = fill_gaps(buckets.values, config.max_gap)
     if len(filled.values) == 0:
-        raise DataError(f"series {name}: no step of {step_text(buckets.step_s)} is complete; choose a finer --step")
+        step = step_text(buckets.step_s)
+        raise DataError(f"series {name}: no step of {step} is complete and has a value; choose a finer --step")
     start_s = buckets.start_s + filled.trimmed_start * buckets.step_s
     series = Series(name=name, metrics=metrics, start_s=start_s, step_s=buckets.step_s, values=filled.values)
     return _Made(

@@ -13,6 +13,7 @@ MICROS = 1_000_000
 MAX_UNPARSED = 0.001  # share of rows that may be dropped because their timestamp cannot be read
 FUTURE_TOLERANCE_S = 86_400
 EARLIEST_S = 365 * 86_400  # all of 1970 is a wrong unit, not a date
+_MAX_OFFSET_H = 14  # Kiribati
 _CLIP_S = 1e12  # keeps absurd epochs inside int64 microseconds; they are refused by the checks below
 
 # What a cell of each family looks like; the family that fits most cells is the column's.
@@ -78,7 +79,7 @@ def _inferred(text: pl.Series, timezone: str | None, where: Where) -> ParsedTime
     hits = {family: int(text.str.contains(pattern).sum()) for family, pattern in FAMILIES.items()}
     family = max(hits, key=lambda name: hits[name])
     if hits[family] == 0:
-        return ParsedTimes(epoch_us=pl.repeat(None, len(text), dtype=pl.Int64, eager=True), format="unknown")
+        return ParsedTimes(epoch_us=pl.repeat(None, len(text), dtype=pl.Int64, eager=True), format="any known format")
     if family == "epoch":
         return _epoch(text.cast(pl.Float64, strict=False), None)
     if family == "iso-8601":
@@ -112,6 +113,7 @@ def _iso(text: pl.Series, timezone: str | None, where: Where) -> pl.Series:
     minutes = digits.str.slice(3, 2).cast(pl.Int64, strict=False).fill_null(0)
     sign = pl.select(pl.when(pl.lit(suffix).str.starts_with("-")).then(-1).otherwise(1)).to_series()
     shifted = local.cast(pl.Int64) - sign * (hours * 3600 + minutes * 60) * MICROS
+    shifted = shifted.set((hours > _MAX_OFFSET_H) | (minutes > 59), None)
     zoned = suffix.is_not_null()
     naive = local.set(zoned, None)
     return shifted.zip_with(zoned, _to_utc(naive, timezone, where))

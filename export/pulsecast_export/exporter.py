@@ -1,0 +1,198 @@
+"""From a model directory to a bundle: convert, gate, measure, verify through the runtime, and only then put in place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from pulsecast import records, reference
+from pulsecast.bundle import entry_for
+from pulsecast.errors import ConversionError, ToleranceError
+from pulsecast.golden import MINIMUM_WINDOWS, Golden, write_golden
+from pulsecast.manifest import (
+    MANIFEST_NAME,
+    Artifact,
+    FileEntry,
+    GoldenEntry,
+    Manifest,
+    Parity,
+    Tolerance,
+    WeightsEntry,
+)
+from pulsecast.model_directory import ModelDirectory, read_model_directory
+from pulsecast.weights import write_weights
+from pulsecast.whole_directory import check_free, whole_directory
+
+from .converters import child_environment, convert_all
+from .measure import TOLERANCE_FAILED, UNMEASURED, Measured
+from .targets import FLOAT32, TARGETS, find_targets, tolerance
+
+GOLDEN_WINDOWS = 256
+GOLDEN_NAME = "golden.npz"
+WEIGHTS_NAME = "weights.npz"
+# Keras computes in float32 through other kernels; a wrong gate order or a stale weight is off by 1e-2 and more.
+TRAINED_LIMIT = 1e-4
+Tell = Callable[[str], None]
+
+
+def export_model(model_path: Path, out: Path, *, targets: tuple[str, ...], force: bool, tell: Tell) -> Manifest:
+    """Export the model directory at `model_path` to a bundle at `out` and return its manifest.
+
+    targets  ids of `pulsecast_export.targets.TARGETS`; () is all of them. The numpy reference is always in.
+    force    replace a bundle that is there, after the new one is verified
+
+    Raises FormatError (not a model directory), UsageError (unknown target, `out` exists), ConversionError (a converter
+    or a gate failed), ToleranceError (an artifact does not compute the reference forecast). After an error `out` is as
+    it was.
+    """
+    chosen = find_targets(targets)
+    check_free(out, force=force, marker=MANIFEST_NAME)
+    model = read_model_directory(model_path)
+    heldout = _reference_of(model)
+    _check_trained(model, heldout)
+    with whole_directory(out, force=force, marker=MANIFEST_NAME) as staging:
+        tell(f"converting {len(chosen)} targets from weights, each family in its own process")
+        convert_all(model_path, staging, chosen)
+        _remove_sources(staging, chosen)
+        golden = thinned(heldout, GOLDEN_WINDOWS)
+        (staging / WEIGHTS_NAME).write_bytes(write_weights(model.weights))
+        (staging / GOLDEN_NAME).write_bytes(write_golden(heldout))
+        tell(f"verifying on {len(heldout.windows)} held-out windows through the runtime")
+        unmeasured = _manifest(model, staging, chosen, {}, len(heldout.windows))
+        parities = measure_in_children(staging, unmeasured)
+        (staging / GOLDEN_NAME).write_bytes(write_golden(golden))
+        manifest = _manifest(model, staging, chosen, parities, len(golden.windows))
+        _write_manifest(staging, manifest)
+    return manifest
+
+
+def _reference_of(model: ModelDirectory) -> Golden:
+    spec, scaler, windows = model.record.spec, model.record.scaler, model.heldout.windows
+    forecasts = reference.forecast(spec, scaler, model.weights, windows.astype(np.float64))
+    return Golden(
+        windows=windows, truth=model.heldout.truth, reference=forecasts.astype(np.float64), trained=model.heldout.trained
+    )
+
+
+def _check_trained(model: ModelDirectory, heldout: Golden) -> None:
+    """The reference must be the trained model: this is what catches a mistaken gate order or layout."""
+    if len(heldout.windows) < MINIMUM_WINDOWS:
+        raise ConversionError(f"the model has {len(heldout.windows)} held-out windows; {MINIMUM_WINDOWS} are needed")
+    error = float(np.max(np.abs(heldout.trained - heldout.reference))) / model.record.scaler.range
+    if not error <= TRAINED_LIMIT:
+        raise ToleranceError(
+            f"the float64 reference differs from the trained Keras model by {error:.1e} of the range, limit {TRAINED_LIMIT}"
+        )
+
+
+def thinned(golden: Golden, at_most: int) -> Golden:
+    """Return evenly spaced windows of `golden`, at most so many."""
+    count = len(golden.windows)
+    rows = np.unique(np.linspace(0, count - 1, min(count, at_most)).round().astype(int))
+    return Golden(
+        windows=golden.windows[rows],
+        truth=golden.truth[rows],
+        reference=golden.reference[rows],
+        trained=golden.trained[rows],
+    )
+
+
+def measure_in_children(staging: Path, manifest: Manifest) -> dict[str, Parity]:
+    """Return each artifact's parity, measured and verified by the runtime in a process per backend.
+
+    Raises ToleranceError with every failed check, ConversionError if an engine crashes on an artifact.
+    """
+    _write_manifest(staging, manifest)
+    backends: dict[str, list[str]] = {}
+    for artifact in manifest.artifacts:
+        backends.setdefault(artifact.backend, []).append(artifact.id)
+    with ThreadPoolExecutor(max_workers=max(1, min(len(backends), os.cpu_count() or 1))) as pool:
+        reports = list(pool.map(lambda ids: _measure(staging, tuple(ids)), backends.values()))
+    (staging / MANIFEST_NAME).unlink()
+    return {name: parity for report in reports for name, parity in report.items()}
+
+
+def _measure(staging: Path, artifact_ids: tuple[str, ...]) -> dict[str, Parity]:
+    command = [sys.executable, "-P", "-m", "pulsecast_export.measure", str(staging), *artifact_ids]
+    done = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", env=child_environment(), check=False
+    )
+    reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    if done.returncode == TOLERANCE_FAILED:
+        raise ToleranceError(reason)
+    if done.returncode:
+        names = ", ".join(artifact_ids)
+        raise ConversionError(f"target {names}: the engine failed on it (exit {done.returncode}): {reason}")
+    found = done.stdout.strip().splitlines()[-1]
+    return records.loads(Measured, found.encode(), where="measurement").parities
+
+
+def _manifest(
+    model: ModelDirectory, staging: Path, chosen: tuple[str, ...], parities: dict[str, Parity], golden_windows: int
+) -> Manifest:
+    spec = model.record.spec
+    rows = {name: (TARGETS[name], tolerance(TARGETS[name], spec)) for name in chosen}
+    artifacts = [
+        Artifact(
+            id=name,
+            backend=target.backend,
+            path=target.path,
+            precision=target.precision,
+            units=target.units,
+            max_batch=target.max_batch,
+            tolerance=limits,
+            parity=parities.get(name, UNMEASURED),
+        )
+        for name, (target, limits) in rows.items()
+    ]
+    return Manifest(
+        format=1,
+        name=model.record.name,
+        recipe=model.record.recipe,
+        spec=spec,
+        scaler=model.record.scaler,
+        weights=WeightsEntry(path=WEIGHTS_NAME),
+        golden=GoldenEntry(path=GOLDEN_NAME, windows=golden_windows),
+        artifacts=(_numpy_artifact(parities), *artifacts),
+        files=_files(staging),
+        heldout=model.record.heldout,
+        provenance=model.record.provenance,
+    )
+
+
+def _numpy_artifact(parities: dict[str, Parity]) -> Artifact:
+    """The reference itself as an artifact: float64 arithmetic, so only the output's rounding to float32 is left."""
+    limits = Tolerance(max_abs=FLOAT32.max_abs, accuracy_change=FLOAT32.accuracy_change)
+    return Artifact(
+        id="numpy",
+        backend="numpy",
+        path=WEIGHTS_NAME,
+        precision="float32",
+        units="raw",
+        max_batch=None,
+        tolerance=limits,
+        parity=parities.get("numpy", UNMEASURED),
+    )
+
+
+def _files(staging: Path) -> tuple[FileEntry, ...]:
+    paths = sorted(p.relative_to(staging).as_posix() for p in staging.rglob("*") if p.is_file())
+    return tuple(entry_for(staging, path) for path in paths if path != MANIFEST_NAME)
+
+
+def _remove_sources(staging: Path, chosen: tuple[str, ...]) -> None:
+    """Remove what was only a step on the way to a chosen target."""
+    for name, target in TARGETS.items():
+        path = staging / target.path
+        if name not in chosen and path.exists():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _write_manifest(staging: Path, manifest: Manifest) -> None:
+    (staging / MANIFEST_NAME).write_text(records.dumps(manifest), encoding="utf-8")

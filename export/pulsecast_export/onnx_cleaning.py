@@ -1,0 +1,127 @@
+"""A tf2onnx graph cleaned until only the necessary nodes are left, with names that do not change between runs."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+OPSET = 17
+IR_VERSION = 8
+PRODUCER = "pulsecast"
+
+
+def clean(model: onnx.ModelProto, *, input_name: str, output_name: str) -> onnx.ModelProto:
+    """Return `model` without zero initial states, identities, dead nodes and unused weights, canonically named.
+
+    The one graph input and output get the names given. The result is checked by ONNX's checker.
+    """
+    graph = model.graph
+    _drop_zero_initial_states(graph)
+    _drop_identities(graph)
+    nodes = _live_nodes(graph)
+    rename = _canonical_names(graph, nodes, input_name, output_name)
+    initializers = [i for i in graph.initializer if i.name in rename]
+    cleaned = onnx.helper.make_graph(
+        [_renamed(node, number, rename) for number, node in enumerate(nodes)],
+        PRODUCER,
+        [_value_info(graph.input[0], input_name)],
+        [_value_info(graph.output[0], output_name)],
+        [numpy_helper.from_array(numpy_helper.to_array(i), rename[i.name]) for i in initializers],
+    )
+    result = onnx.helper.make_model(
+        cleaned,
+        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name=PRODUCER,
+    )
+    onnx.checker.check_model(result, full_check=True)
+    return result
+
+
+def _drop_zero_initial_states(graph: onnx.GraphProto) -> None:
+    """An LSTM starts from zero by itself; spelled out, the zeros take eight nodes a layer to shape."""
+    constants = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
+    producers = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        if node.op_type != "LSTM":
+            continue
+        for position in (5, 6):  # initial_h, initial_c
+            if position < len(node.input) and _is_zero(node.input[position], constants, producers):
+                node.input[position] = ""
+        while node.input and not node.input[-1]:
+            del node.input[-1]
+
+
+def _is_zero(name: str, constants: dict[str, np.ndarray], producers: dict[str, onnx.NodeProto]) -> bool:  # type: ignore[type-arg]
+    """Return whether a tensor is zero whatever its shape; unknown producers are taken for non-zero."""
+    if name in constants:
+        return not constants[name].any()
+    node = producers.get(name)
+    if node is None:
+        return False
+    if node.op_type in ("Expand", "Unsqueeze", "Squeeze", "Identity", "Reshape"):
+        return _is_zero(node.input[0], constants, producers)
+    if node.op_type == "ConstantOfShape":
+        return all(not numpy_helper.to_array(a.t).any() for a in node.attribute if a.name == "value")
+    return False
+
+
+def _drop_identities(graph: onnx.GraphProto) -> None:
+    """Let consumers read what an Identity copies; a graph output is read from the copied tensor itself."""
+    copies = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity"}
+
+    def original(name: str) -> str:
+        while name in copies:
+            name = copies[name]
+        return name
+
+    for node in graph.node:
+        for i, name in enumerate(node.input):
+            node.input[i] = original(name)
+    for output in graph.output:
+        output.name = original(output.name)
+
+
+def _live_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    wanted = {output.name for output in graph.output}
+    live = []
+    for node in reversed(graph.node):  # in topological order, so consumers come later
+        if wanted.intersection(node.output):
+            wanted.update(name for name in node.input if name)
+            live.append(node)
+    return live[::-1]
+
+
+def _canonical_names(
+    graph: onnx.GraphProto, nodes: list[onnx.NodeProto], input_name: str, output_name: str
+) -> dict[str, str]:
+    """Return new tensor names: numbered in order of use, so that the same model always has the same bytes."""
+    constants = {i.name for i in graph.initializer}
+    rename = {graph.input[0].name: input_name, graph.output[0].name: output_name}
+    for number, node in enumerate(nodes):
+        for name in node.input:
+            if name in constants and name not in rename:
+                rename[name] = f"constant_{sum(n in constants for n in rename)}"
+        used = {name for other in nodes for name in other.input} | {output.name for output in graph.output}
+        for i, name in enumerate(node.output):
+            if name in used and name not in rename:
+                rename[name] = f"{node.op_type.lower()}_{number}_{i}"
+    return rename
+
+
+def _renamed(node: onnx.NodeProto, number: int, rename: dict[str, str]) -> onnx.NodeProto:
+    outputs = [rename.get(name, "") for name in node.output]  # an output that nobody reads is left out
+    while outputs and not outputs[-1]:
+        outputs.pop()
+    result = onnx.helper.make_node(
+        node.op_type, [rename[name] if name else "" for name in node.input], outputs, name=f"{node.op_type.lower()}_{number}"
+    )
+    result.attribute.extend(sorted(node.attribute, key=lambda attribute: attribute.name))
+    return result
+
+
+def _value_info(value: onnx.ValueInfoProto, name: str) -> onnx.ValueInfoProto:
+    """Return the input or output under its new name, with an open first dimension called `batch`."""
+    dims = [d.dim_value if d.HasField("dim_value") else None for d in value.type.tensor_type.shape.dim]
+    return onnx.helper.make_tensor_value_info(name, value.type.tensor_type.elem_type, ["batch", *dims[1:]])

@@ -1,0 +1,135 @@
+"""What can be exported: one literal table, a row per target. A new target is a row and a writer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pulsecast.errors import UsageError
+from pulsecast.manifest import BackendId, Precision, Tolerance
+from pulsecast.spec import ModelSpec
+
+Family = Literal["savedmodel", "onnx", "tflite", "tflite-int8"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A row of TARGETS.
+
+    path      in the bundle: a file, or a folder for the SavedModel
+    family    targets of one family are written by one child process, in the table's order
+    writer    `module:function` of this package, called with (model directory, folder of this family's files, path)
+    source    the target that it is made from, or None if it is made from the weights
+    level     what it may deviate when the network forecasts a scaled level (`textbook`): fractions of the scaler's range
+    change    the same when it forecasts a change on a log scale (`recommended`): an error there is multiplied by the
+              value itself when the logarithm is undone, and series with bursts forecast well above the usual
+    """
+
+    path: str
+    backend: BackendId
+    family: Family
+    writer: str
+    source: str | None
+    precision: Precision
+    units: Literal["raw", "scaled"] = "raw"
+    max_batch: int | None = None
+    level: Tolerance
+    change: Tolerance
+
+
+FLOAT32 = Tolerance(max_abs=2e-6, accuracy_change=0.01)
+FLOAT32_CHANGE = Tolerance(max_abs=1e-5, accuracy_change=0.01)
+FLOAT16 = Tolerance(max_abs=5e-4, accuracy_change=0.01)
+FLOAT16_CHANGE = Tolerance(max_abs=2e-3, accuracy_change=0.01)
+WEIGHTS8 = Tolerance(max_abs=3e-3, accuracy_change=0.01)
+WEIGHTS8_CHANGE = Tolerance(max_abs=2e-2, accuracy_change=0.01)
+INT8 = Tolerance(max_abs=2e-2, accuracy_change=0.02)
+INT8_CHANGE = Tolerance(max_abs=1e-1, accuracy_change=0.02)
+
+TARGETS = {
+    "savedmodel": Target(
+        path="savedmodel/1",
+        backend="savedmodel",
+        family="savedmodel",
+        writer="savedmodel:write_savedmodel",
+        source=None,
+        precision="float32",
+        level=FLOAT32,
+        change=FLOAT32_CHANGE,
+    ),
+    "onnx": Target(
+        path="onnx/model.onnx",
+        backend="onnx",
+        family="onnx",
+        writer="onnx_writer:write_onnx",
+        source=None,
+        precision="float32",
+        level=FLOAT32,
+        change=FLOAT32_CHANGE,
+    ),
+    "onnx-w8": Target(
+        path="onnx/model.w8.onnx",
+        backend="onnx",
+        family="onnx",
+        writer="onnx_writer:write_onnx_w8",
+        source="onnx",
+        precision="int8 weights",
+        level=WEIGHTS8,
+        change=WEIGHTS8_CHANGE,
+    ),
+    "tflite": Target(
+        path="tflite/model.tflite",
+        backend="tflite",
+        family="tflite",
+        writer="tflite_writer:write_tflite",
+        source=None,
+        precision="float32",
+        level=FLOAT32,
+        change=FLOAT32_CHANGE,
+    ),
+    "tflite-fp16": Target(
+        path="tflite/model.fp16.tflite",
+        backend="tflite",
+        family="tflite",
+        writer="tflite_writer:write_tflite_fp16",
+        source="tflite",
+        precision="float16 weights",
+        level=FLOAT16,
+        change=FLOAT16_CHANGE,
+    ),
+    "tflite-w8": Target(
+        path="tflite/model.w8.tflite",
+        backend="tflite",
+        family="tflite",
+        writer="tflite_writer:write_tflite_w8",
+        source="tflite",
+        precision="int8 weights",
+        level=WEIGHTS8,
+        change=WEIGHTS8_CHANGE,
+    ),
+    "tflite-int8": Target(
+        path="tflite/model.int8.tflite",
+        backend="tflite",
+        family="tflite-int8",
+        writer="int8_writer:write_tflite_int8",
+        source=None,
+        precision="int8",
+        units="scaled",
+        max_batch=1,
+        level=INT8,
+        change=INT8_CHANGE,
+    ),
+}
+
+
+def find_targets(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the ids asked for in the table's order, all if none; raises UsageError that lists the known ones."""
+    unknown = [name for name in names if name not in TARGETS]
+    if unknown:
+        raise UsageError(f"no target {', '.join(map(repr, unknown))}; known: {', '.join(TARGETS)}")
+    return tuple(name for name in TARGETS if not names or name in names)
+
+
+def tolerance(target: Target, spec: ModelSpec) -> Tolerance:
+    """Return what `target` may deviate for a model of this spec."""
+    return target.level if spec.target == "level" else target.change

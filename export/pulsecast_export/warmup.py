@@ -1,0 +1,70 @@
+"""TF Serving warm-up records, encoded by hand: a `PredictionLog` in protobuf's wire format inside a TFRecord.
+
+Byte for byte what tensorflow-serving-api writes (a test compares them), without depending on it. Field numbers are
+those of tensorflow_serving/apis/{prediction_log,predict,model}.proto and tensorflow/core/framework/tensor.proto.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+from numpy.typing import NDArray
+
+_DT_FLOAT = 1
+_LENGTH_DELIMITED = 2
+_CRC32C = 0x82F63B78  # Castagnoli polynomial, reflected
+
+
+def predict_log(model: str, signature: str, name: str, value: NDArray[np.float32]) -> bytes:
+    """Return a PredictionLog that asks `model`'s `signature` with the one input `name`."""
+    shape = b"".join(_field(2, _varint_field(1, size)) for size in value.shape)
+    tensor = _varint_field(1, _DT_FLOAT) + _field(2, shape) + _field(4, value.astype("<f4").tobytes())
+    spec = _field(1, model.encode()) + _field(3, signature.encode())
+    entry = _field(1, name.encode()) + _field(2, tensor)  # a map entry: key, value
+    request = _field(1, spec) + _field(2, entry)
+    return _field(6, _field(1, request))  # PredictionLog.predict_log.request
+
+
+def tfrecord(data: bytes) -> bytes:
+    """Return `data` framed as one TFRecord: length, masked CRC of the length, data, masked CRC of the data."""
+    length = struct.pack("<Q", len(data))
+    return length + struct.pack("<I", _masked_crc(length)) + data + struct.pack("<I", _masked_crc(data))
+
+
+def _field(number: int, data: bytes) -> bytes:
+    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(data)) + data
+
+
+def _varint_field(number: int, value: int) -> bytes:
+    return _varint(number << 3) + _varint(value)
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _crc_table() -> list[int]:
+    table = []
+    for byte in range(256):
+        crc = byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (_CRC32C if crc & 1 else 0)
+        table.append(crc)
+    return table
+
+
+_TABLE = _crc_table()
+
+
+def _masked_crc(data: bytes) -> int:
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = crc >> 8 ^ _TABLE[(crc ^ byte) & 0xFF]
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

@@ -1,0 +1,1 @@
+"""From an engagement log to a trained model: reading, recipes, fitting."""
