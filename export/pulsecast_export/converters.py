@@ -14,7 +14,13 @@ from pulsecast.errors import ConversionError, MissingExtraError
 from .targets import TARGETS
 
 TIMEOUT_S = 600
-_NEEDED = {"tensorflow": "savedmodel", "tf2onnx": "onnx", "onnx": "onnx", "ai_edge_litert": "tflite", "ai_edge_quantizer": "tflite"}
+_NEEDED = {
+    "tensorflow": "savedmodel",
+    "tf2onnx": "onnx",
+    "onnx": "onnx",
+    "ai_edge_litert": "tflite",
+    "ai_edge_quantizer": "tflite",
+}
 
 
 def convert_all(model: Path, folder: Path, target_ids: tuple[str, ...]) -> None:
@@ -37,7 +43,13 @@ def _convert_family(model: Path, folder: Path, target_ids: tuple[str, ...]) -> N
     command = [sys.executable, "-P", "-m", "pulsecast_export.convert", str(model), str(folder), *target_ids]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S, env=child_environment(), check=False
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TIMEOUT_S,
+            env=child_environment(),
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise ConversionError(f"target {target_ids[0]}: its converter took longer than {TIMEOUT_S} s") from error
@@ -51,7 +63,12 @@ def child_environment() -> dict[str, str]:
     Converters and engines are checked on the CPU: a visible GPU puts operators into graphs that run nowhere else.
     """
     path = os.pathsep.join(p for p in sys.path if p)
-    return os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "0", "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return os.environ | {
+        "PYTHONPATH": path,
+        "PYTHONHASHSEED": "0",
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
 
 
 def _failure(done: subprocess.CompletedProcess[str], target_ids: tuple[str, ...]) -> Exception:

@@ -1,4 +1,4 @@
-"""From a model directory to a bundle: convert, gate, measure, verify through the runtime, and only then put in place."""
+"""From a model directory to a bundle: convert, gate, measure, verify through the runtime, then put in place."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+
 from pulsecast import records, reference
 from pulsecast.bundle import entry_for
 from pulsecast.errors import ConversionError, ToleranceError
@@ -76,7 +77,10 @@ def _reference_of(model: ModelDirectory) -> Golden:
     spec, scaler, windows = model.record.spec, model.record.scaler, model.heldout.windows
     forecasts = reference.forecast(spec, scaler, model.weights, windows.astype(np.float64))
     return Golden(
-        windows=windows, truth=model.heldout.truth, reference=forecasts.astype(np.float64), trained=model.heldout.trained
+        windows=windows,
+        truth=model.heldout.truth,
+        reference=forecasts.astype(np.float64),
+        trained=model.heldout.trained,
     )
 
 
@@ -87,7 +91,8 @@ def _check_trained(model: ModelDirectory, heldout: Golden) -> None:
     error = float(np.max(np.abs(heldout.trained - heldout.reference))) / model.record.scaler.range
     if not error <= TRAINED_LIMIT:
         raise ToleranceError(
-            f"the float64 reference differs from the trained Keras model by {error:.1e} of the range, limit {TRAINED_LIMIT}"
+            f"the float64 reference differs from the trained Keras model by {error:.1e} of the range, "
+            f"limit {TRAINED_LIMIT}"
         )
 
 
@@ -130,7 +135,7 @@ def _measure(staging: Path, artifact_ids: tuple[str, ...]) -> dict[str, Parity]:
         names = ", ".join(artifact_ids)
         raise ConversionError(f"target {names}: the engine failed on it (exit {done.returncode}): {reason}")
     found = done.stdout.strip().splitlines()[-1]
-    return records.loads(Measured, found.encode(), where="measurement").parities
+    return dict(records.loads(Measured, found.encode(), where="measurement").parities)
 
 
 def _manifest(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
 from pulsecast.scaler import FeatureScale, Scaler
 from pulsecast.spec import ModelSpec
 from pulsecast.weights import LstmWeights, Weights
@@ -44,7 +45,7 @@ def tripwire(scaler: Scaler, window: Tensor) -> Tensor:
     Engines swallow NaN in places: ONNX Runtime's LSTM and XNNPACK's logarithm answer it with a plausible number. Only
     subtraction, sums and the reciprocal root, which is not finite from -1 down, stand between input and forecast here.
     """
-    total = None
+    total: Tensor = None
     for first, stop, scales in _runs(scaler):
         block = window if stop - first == len(scaler.features) else window[:, :, first:stop]
         value = tf.math.rsqrt(block + 1.0) if scales[0].transform == "log1p" else block
@@ -198,9 +199,14 @@ def fused_network(spec: ModelSpec, weights: Weights, inputs: Tensor) -> Tensor:
 
 
 def _fused_layer(number: int, window: int, layer: LayerConstants, x: Tensor) -> tuple[Tensor, Tensor]:
-    attributes = {"api_implements": f"lstm_{number}", "api_preferred_device": "CPU", "go_backwards": False, "time_major": False}
+    attributes = {
+        "api_implements": f"lstm_{number}",
+        "api_preferred_device": "CPU",
+        "go_backwards": False,
+        "time_major": False,
+    }
 
-    @tf.function(autograph=False, experimental_attributes=attributes)
+    @tf.function(autograph=False, experimental_attributes=attributes)  # type: ignore[untyped-decorator]
     def standard_lstm(x: Tensor, h: Tensor, c: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor) -> Any:
         inner = LayerConstants(kernel=kernel, recurrent=recurrent, bias=bias, units=layer.units)
         hidden = []

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
 from pulsecast import reference
 from pulsecast.model_directory import ModelDirectory
 
@@ -42,14 +43,17 @@ def write_tflite_int8(model: ModelDirectory, folder: Path, path: str) -> None:
 
 
 def without_cell_clip(data: bytes) -> bytes:
-    """Return the file with the cell clip of every fused LSTM off: the converter sets 10.0, which no trained cell asked for."""
+    """Return the file with the fused LSTMs' cell clip off; the converter sets 10.0, which no cell was trained with."""
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(data, 0)
     for subgraph in model.subgraphs:
         for operator in subgraph.operators:
-            if model.operatorCodes[operator.opcodeIndex].builtinCode == schema.BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_LSTM:
+            if (
+                model.operatorCodes[operator.opcodeIndex].builtinCode
+                == schema.BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_LSTM
+            ):
                 operator.builtinOptions.cellClip = 0.0
     builder = flatbuffers.Builder(len(data) + 1024)
     builder.Finish(model.Pack(builder), b"TFL3")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 OPSET = 17
 IR_VERSION = 8
 PRODUCER = "pulsecast"
+
+Array = NDArray[np.generic]
 
 
 def clean(model: onnx.ModelProto, *, input_name: str, output_name: str) -> onnx.ModelProto:
@@ -53,7 +56,7 @@ def _drop_zero_initial_states(graph: onnx.GraphProto) -> None:
             del node.input[-1]
 
 
-def _is_zero(name: str, constants: dict[str, np.ndarray], producers: dict[str, onnx.NodeProto]) -> bool:  # type: ignore[type-arg]
+def _is_zero(name: str, constants: dict[str, Array], producers: dict[str, onnx.NodeProto]) -> bool:
     """Return whether a tensor is zero whatever its shape; unknown producers are taken for non-zero."""
     if name in constants:
         return not constants[name].any()
@@ -115,7 +118,10 @@ def _renamed(node: onnx.NodeProto, number: int, rename: dict[str, str]) -> onnx.
     while outputs and not outputs[-1]:
         outputs.pop()
     result = onnx.helper.make_node(
-        node.op_type, [rename[name] if name else "" for name in node.input], outputs, name=f"{node.op_type.lower()}_{number}"
+        node.op_type,
+        [rename[name] if name else "" for name in node.input],
+        outputs,
+        name=f"{node.op_type.lower()}_{number}",
     )
     result.attribute.extend(sorted(node.attribute, key=lambda attribute: attribute.name))
     return result

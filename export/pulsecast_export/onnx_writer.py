@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
+
 from pulsecast.model_directory import ModelDirectory
 
 from .onnx_cleaning import OPSET, clean
@@ -31,7 +32,9 @@ def write_onnx(model: ModelDirectory, folder: Path, path: str) -> None:
         input_signature=signature,
     )
     converted, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
-    (folder / path).write_bytes(clean(converted, input_name=INPUT, output_name=OUTPUT).SerializeToString(deterministic=True))
+    (folder / path).write_bytes(
+        clean(converted, input_name=INPUT, output_name=OUTPUT).SerializeToString(deterministic=True)
+    )
 
 
 def write_onnx_w8(model: ModelDirectory, folder: Path, path: str) -> None:
@@ -54,7 +57,9 @@ def write_onnx_w8(model: ModelDirectory, folder: Path, path: str) -> None:
             numpy_helper.from_array(scale, f"{name}_scale"),
         ]
         head += [
-            onnx.helper.make_node("Cast", [f"{name}_int8"], [f"{name}_cast"], name=f"{name}_cast", to=onnx.TensorProto.FLOAT),
+            onnx.helper.make_node(
+                "Cast", [f"{name}_int8"], [f"{name}_cast"], name=f"{name}_cast", to=onnx.TensorProto.FLOAT
+            ),
             onnx.helper.make_node("Mul", [f"{name}_cast", f"{name}_scale"], [name], name=f"{name}_dequantise"),
         ]
     nodes = [*head, *source.graph.node]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from pulsecast.model_directory import ModelDirectory
 
 from .warmup import predict_log, tfrecord
@@ -16,7 +17,7 @@ SERVING_NAME = "pulsecast"
 
 
 def write_savedmodel(model: ModelDirectory, folder: Path, path: str) -> None:
-    """Write the forecast with weights as constants: nothing of Keras, no variables, one named signature; and warm-up records."""
+    """Write the forecast with weights as constants (no Keras, no variables), one signature, and warm-up records."""
     import tensorflow as tf
 
     from . import graph
@@ -32,7 +33,11 @@ def write_savedmodel(model: ModelDirectory, folder: Path, path: str) -> None:
     extra = target / "assets.extra"
     extra.mkdir()
     records = [
-        tfrecord(predict_log(SERVING_NAME, SIGNATURE, INPUT, np.resize(model.heldout.windows, (n, *model.heldout.windows.shape[1:]))))
+        tfrecord(
+            predict_log(
+                SERVING_NAME, SIGNATURE, INPUT, np.resize(model.heldout.windows, (n, *model.heldout.windows.shape[1:]))
+            )
+        )
         for n in WARMUP_BATCHES
     ]
     (extra / "tf_serving_warmup_requests").write_bytes(b"".join(records))

@@ -20,7 +20,7 @@ class Target:
     family    targets of one family are written by one child process, in the table's order
     writer    `module:function` of this package, called with (model directory, folder of this family's files, path)
     source    the target that it is made from, or None if it is made from the weights
-    level     what it may deviate when the network forecasts a scaled level (`textbook`): fractions of the scaler's range
+    level     what it may deviate when the network forecasts a scaled level (`textbook`), in fractions of the range
     change    the same when it forecasts a change on a log scale (`recommended`): an error there is multiplied by the
               value itself when the logarithm is undone, and series with bursts forecast well above the usual
     """

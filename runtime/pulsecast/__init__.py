@@ -1,8 +1,8 @@
 """pulsecast: run a forecaster bundle in an app. Needs numpy; an engine makes it faster.
 
-    from pulsecast import load
-    model = load("bundle")
-    model.predict(windows)
+from pulsecast import load
+model = load("bundle")
+model.predict(windows)
 """
 
 from .bundle import Bundle

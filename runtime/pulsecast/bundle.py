@@ -56,7 +56,9 @@ class Bundle:
 
 def size_bytes(manifest: Manifest, artifact_path: str) -> int:
     """Return the bytes of an artifact: of its file, or of all files in its folder."""
-    return sum(f.size_bytes for f in manifest.files if f.path == artifact_path or f.path.startswith(f"{artifact_path}/"))
+    return sum(
+        f.size_bytes for f in manifest.files if f.path == artifact_path or f.path.startswith(f"{artifact_path}/")
+    )
 
 
 def entry_for(root: Path, relative: str) -> FileEntry:

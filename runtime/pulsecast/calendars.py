@@ -34,12 +34,13 @@ def calendar_values(calendar: Calendar, seconds: NDArray[np.int64], step_s: int)
     if calendar.function == "weekend":
         weekday = (t // DAY_S + 3) % 7  # unix time began on a Thursday; Monday is 0
         return (weekday >= 5).astype(np.float64)
-    angle = (2 * np.pi / calendar.period_s) * (t % calendar.period_s)
-    return np.sin(angle) if calendar.function == "sin" else np.cos(angle)
+    angle = (2 * np.pi / calendar.period_s) * (t % calendar.period_s).astype(np.float64)
+    wave: NDArray[np.float64] = np.sin(angle) if calendar.function == "sin" else np.cos(angle)
+    return wave
 
 
 def with_calendar(spec: ModelSpec, measured: NDArray[np.floating], seconds: NDArray[np.int64]) -> NDArray[np.floating]:
-    """Append the model's calendar features to `measured` (..., measured); `seconds` has that shape less its last axis."""
+    """Append the calendar features to `measured` (..., measured); `seconds` has that shape less its last axis."""
     columns = [
         calendar_values(feature.calendar, seconds, spec.step_s)[..., np.newaxis]
         for feature in spec.features

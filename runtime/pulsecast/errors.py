@@ -1,21 +1,21 @@
 """The error tree: a class only where a caller would act differently.
 
-    PulsecastError
-    ├── InputError                what was passed to `predict`; also a ValueError
-    │   ├── WindowLengthError     a window has too few or too many steps
-    │   ├── FeatureCountError     a step has too few or too many features
-    │   ├── DtypeError            not real numbers; also a TypeError
-    │   ├── NonFiniteError        NaN or infinity, or a value outside the model's domain
-    │   └── EmptyInputError       no window at all
-    ├── UsageError                an unknown name or an impossible combination of options
-    ├── DataError                 a log or series that cannot be used as it is
-    ├── BundleError               a bundle or model directory that cannot be read
-    │   ├── FormatError           missing, malformed or of an unknown format
-    │   └── IntegrityError        its bytes are not those that were exported
-    ├── MissingExtraError         an optional package is not installed
-    ├── EngineError               an engine refused or failed to run an artifact
-    ├── ConversionError           an artifact could not be made; names the target
-    └── ToleranceError            an artifact does not compute the reference forecast
+PulsecastError
+├── InputError                what was passed to `predict`; also a ValueError
+│   ├── WindowLengthError     a window has too few or too many steps
+│   ├── FeatureCountError     a step has too few or too many features
+│   ├── DtypeError            not real numbers; also a TypeError
+│   ├── NonFiniteError        NaN or infinity, or a value outside the model's domain
+│   └── EmptyInputError       no window at all
+├── UsageError                an unknown name or an impossible combination of options
+├── DataError                 a log or series that cannot be used as it is
+├── BundleError               a bundle or model directory that cannot be read
+│   ├── FormatError           missing, malformed or of an unknown format
+│   └── IntegrityError        its bytes are not those that were exported
+├── MissingExtraError         an optional package is not installed
+├── EngineError               an engine refused or failed to run an artifact
+├── ConversionError           an artifact could not be made; names the target
+└── ToleranceError            an artifact does not compute the reference forecast
 """
 
 from __future__ import annotations

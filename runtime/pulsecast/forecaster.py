@@ -109,7 +109,9 @@ class Forecaster:
         if seconds.ndim == 1:
             seconds = seconds[np.newaxis]
         if seconds.shape != measured.shape[:2]:
-            raise WindowLengthError(f"timestamps have shape {seconds.shape}; the values have {measured.shape[:2]} steps")
+            raise WindowLengthError(
+                f"timestamps have shape {seconds.shape}; the values have {measured.shape[:2]} steps"
+            )
         steps = np.diff(seconds, axis=1)
         if (steps != spec.step_s).any():
             row, step = np.argwhere(steps != spec.step_s)[0]

@@ -1,12 +1,12 @@
 """The model directory: what training leaves and export takes. Its one description, so that the two never differ.
 
-    MODEL/
-      model.json        this module's `ModelRecord`
-      model.keras       the trained Keras model, for further training; export does not trace it
-      weights.npz       its weights, see `pulsecast.weights`
-      history.json      loss per epoch
-      heldout.npz       up to 2,048 held-out raw windows, evenly spaced, with truth and the Keras model's forecasts
-      calibration.npz   raw training windows that span the training range, for full-integer quantisation
+MODEL/
+  model.json        this module's `ModelRecord`
+  model.keras       the trained Keras model, for further training; export does not trace it
+  weights.npz       its weights, see `pulsecast.weights`
+  history.json      loss per epoch
+  heldout.npz       up to 2,048 held-out raw windows, evenly spaced, with truth and the Keras model's forecasts
+  calibration.npz   raw training windows that span the training range, for full-integer quantisation
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class ModelRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutWindows:
-    """Raw windows (n, context, features) float32, truth (n, horizon) float64, and Keras' forecasts (n, horizon) float32."""
+    """Raw windows (n, context, features) float32, truth (n, horizon) float64, Keras' forecasts (n, horizon) float32."""
 
     windows: NDArray[np.float32]
     truth: NDArray[np.float64]
@@ -77,7 +77,9 @@ def read_model_directory(path: Path) -> ModelDirectory:
         data = {name: (path / name).read_bytes() for name in (WEIGHTS_NAME, HELDOUT_NAME, CALIBRATION_NAME)}
     except FileNotFoundError as error:
         missing = Path(error.filename).name
-        raise FormatError(f"{path} is not a model directory: it has no {missing}; make one with `pulsecast train`") from error
+        raise FormatError(
+            f"{path} is not a model directory: it has no {missing}; make one with `pulsecast train`"
+        ) from error
     except OSError as error:
         raise FormatError(f"{path} is not a readable model directory: {error.strerror}") from error
     changed = [name for name, content in data.items() if record.files.get(name) != hashlib.sha256(content).hexdigest()]

@@ -39,8 +39,8 @@ def dumps(value: Any) -> str:
 def loads(cls: type[T], data: bytes, *, where: str) -> T:
     """Return the `cls` that JSON `data` describes.
 
-    Raises FormatError, naming `where`, if the text is not UTF-8 JSON, repeats a key, holds NaN, is nested too deeply, or
-    does not describe a `cls`; every problem found is in the message.
+    Raises FormatError, naming `where`, if the text is not UTF-8 JSON, repeats a key, holds NaN, is nested too deeply,
+    or does not describe a `cls`; every problem found is in the message.
     """
     if len(data) > MAX_JSON_BYTES:
         raise FormatError(f"{where} has {len(data)} bytes; at most {MAX_JSON_BYTES} are read")
@@ -83,15 +83,10 @@ def _parse(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
     origin = typing.get_origin(kind)
     if dataclasses.is_dataclass(kind):
         return _parse_record(typing.cast(type, kind), value, path, problems)
-    if kind is Any or kind is object:
-        return value
     if origin in (typing.Union, types.UnionType):
         return _parse_optional(kind, value, path, problems)
     if origin is typing.Literal:
-        allowed = typing.get_args(kind)
-        if not any(value == item and type(value) is type(item) for item in allowed):
-            problems.append(f"{path} is {value!r}; expected one of {', '.join(map(repr, allowed))}")
-        return value
+        return _parse_literal(typing.get_args(kind), value, path, problems)
     if origin is tuple:
         return _parse_tuple(typing.get_args(kind)[0], value, path, problems)
     if origin is not None and issubclass(origin, Mapping):
@@ -135,6 +130,12 @@ def _parse_optional(kind: Any, value: Any, path: str, problems: list[str]) -> An
     return _parse(options[-1], value, path, problems)
 
 
+def _parse_literal(allowed: tuple[Any, ...], value: Any, path: str, problems: list[str]) -> Any:
+    if not any(value == item and type(value) is type(item) for item in allowed):
+        problems.append(f"{path} is {value!r}; expected one of {', '.join(map(repr, allowed))}")
+    return value
+
+
 def _parse_tuple(item_kind: Any, value: Any, path: str, problems: list[str]) -> Any:
     if not isinstance(value, list | tuple):
         problems.append(f"{path} is {_kind_of(value)}; expected a list")
@@ -150,6 +151,8 @@ def _parse_mapping(item_kind: Any, value: Any, path: str, problems: list[str]) -
 
 
 def _parse_scalar(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
+    if kind is Any or kind is object:
+        return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         try:
             value = float(value)

@@ -26,7 +26,7 @@ def forecast(spec: ModelSpec, scaler: Scaler, weights: Weights, windows: Array) 
 
 
 def channels(spec: ModelSpec, scaled: Array) -> Array:
-    """Return network inputs (..., steps - lag, channels) from scaled values (..., steps, features), lag the longest one.
+    """Return network inputs (..., steps - lag, channels) of scaled values (..., steps, features), lag the longest one.
 
     A window of `context` steps gives the `window` steps that the network runs over; a whole series works as well.
     """
@@ -45,7 +45,8 @@ def network(weights: Weights, inputs: Array) -> Array:
     for layer in weights.layers:
         sequence = lstm(layer, sequence)  # (window, batch, units)
     dtype = inputs.dtype
-    return sequence[-1] @ weights.head_kernel.astype(dtype) + weights.head_bias.astype(dtype)
+    outputs: Array = sequence[-1] @ weights.head_kernel.astype(dtype) + weights.head_bias.astype(dtype)
+    return outputs
 
 
 def lstm(layer: LstmWeights, sequence: Array) -> Array:
@@ -80,10 +81,11 @@ def to_raw(spec: ModelSpec, scaler: Scaler, outputs: Array, scaled: Array, input
     raw = scaler.inverse(outputs)
     if spec.floor is not None:
         raw = np.maximum(raw, raw.dtype.type(spec.floor))
-    finite = np.isfinite(inputs).all(axis=(1, 2))  # (batch,)
+    finite = np.logical_and.reduce(np.isfinite(inputs), axis=(1, 2))  # (batch,)
     return np.where(finite[:, np.newaxis], raw, raw.dtype.type(np.nan))
 
 
 def _sigmoid(x: Array) -> Array:
     # through tanh: no overflow for any finite input
-    return 0.5 * np.tanh(0.5 * x) + 0.5
+    gate: Array = 0.5 * np.tanh(0.5 * x) + 0.5
+    return gate

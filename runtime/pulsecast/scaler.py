@@ -15,7 +15,7 @@ Transform = Literal["identity", "log1p"]
 class FeatureScale:
     """scaled = (f(raw) - offset) / scale, with f the transform; low and high are the training part's raw extremes.
 
-    `offset` and `scale` must be float32 numbers, so that a float64 reference and a float32 graph use the same constants.
+    `offset` and `scale` must be float32 numbers, so that float64 reference and float32 graph use the same constants.
     """
 
     transform: Transform = "identity"

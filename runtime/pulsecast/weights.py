@@ -1,4 +1,4 @@
-"""The network's weights, in Keras' layout, and their one file format: little-endian float32 in an .npz without pickles."""
+"""The network's weights, in Keras' layout, and their file format: little-endian float32 in an .npz without pickles."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LstmWeights:
     @property
     def units(self) -> int:
         """Number of units of the layer."""
-        return self.recurrent.shape[0]
+        return int(self.recurrent.shape[0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +40,13 @@ class Weights:
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """Return every array under its name in the file."""
-        named = {}
+        named: dict[str, NDArray[np.float32]] = {}
         for i, layer in enumerate(self.layers):
-            named |= {f"lstm_{i}.kernel": layer.kernel, f"lstm_{i}.recurrent": layer.recurrent, f"lstm_{i}.bias": layer.bias}
+            named |= {
+                f"lstm_{i}.kernel": layer.kernel,
+                f"lstm_{i}.recurrent": layer.recurrent,
+                f"lstm_{i}.bias": layer.bias,
+            }
         return named | {"head.kernel": self.head_kernel, "head.bias": self.head_bias}
 
 
@@ -66,7 +70,7 @@ def write_weights(weights: Weights) -> bytes:
 
 
 def read_weights(data: bytes, spec: ModelSpec) -> Weights:
-    """Return the weights in `data`; raises FormatError if names, shapes, dtype or finiteness are not those of `spec`."""
+    """Return the weights in `data`; raises FormatError unless they are finite and of the shapes of `spec`."""
     arrays = read_npz(data, where="weights.npz")
     shapes = expected_shapes(spec)
     problems = [f"{name} is missing" for name in shapes if name not in arrays]
@@ -79,17 +83,18 @@ def read_weights(data: bytes, spec: ModelSpec) -> Weights:
             problems.append(f"{name} is {array.dtype}; expected little-endian float32")
         elif array.shape != shape:
             problems.append(f"{name} has shape {array.shape}; this model takes {shape}")
-        elif not np.isfinite(array).all():
+        elif not np.isfinite(array.astype(np.float32)).all():
             problems.append(f"{name} holds NaN or infinity")
     if problems:
         raise FormatError("weights.npz: " + "; ".join(problems))
+    floats = {name: arrays[name].astype(np.float32) for name in shapes}
     layers = tuple(
         LstmWeights(
-            kernel=arrays[f"lstm_{i}.kernel"], recurrent=arrays[f"lstm_{i}.recurrent"], bias=arrays[f"lstm_{i}.bias"]
+            kernel=floats[f"lstm_{i}.kernel"], recurrent=floats[f"lstm_{i}.recurrent"], bias=floats[f"lstm_{i}.bias"]
         )
         for i in range(len(spec.units))
     )
-    return Weights(layers=layers, head_kernel=arrays["head.kernel"], head_bias=arrays["head.bias"])
+    return Weights(layers=layers, head_kernel=floats["head.kernel"], head_bias=floats["head.bias"])
 
 
 def read_npz(data: bytes, *, where: str) -> dict[str, NDArray[np.generic]]:

@@ -1,4 +1,4 @@
-"""A directory that exists whole or not at all: filled under another name beside its place, then put there in one step."""
+"""A directory that exists whole or not at all: filled under another name beside its place, then swapped in."""
 
 from __future__ import annotations
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from pulsecast import records
 from pulsecast.errors import FormatError, UsageError
 from pulsecast.weights import read_npz
@@ -26,16 +27,27 @@ class Epoch:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """Where the progress of one run is kept; `run` is the fingerprint of its data and configuration."""
+
+    folder: Path
+    run: str
+
+    @property
+    def path(self) -> Path:
+        """The one file, replaced whole after every epoch."""
+        return self.folder / PROGRESS_NAME
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """Everything the next epoch depends on.
 
-    run        fingerprint of data and configuration: progress of another run is never continued
     history    finished epochs
     variables  of the network, its dropout seeds and the optimizer, in Keras' order
     best       variables of the network at the lowest validation loss; empty without validation
     """
 
-    run: str
     history: tuple[Epoch, ...]
     variables: tuple[NDArray[np.generic], ...] = field(repr=False)
     best: tuple[NDArray[np.generic], ...] = field(repr=False)
@@ -47,39 +59,36 @@ class _Header:
     history: tuple[Epoch, ...]
 
 
-def save_progress(folder: Path, progress: Progress) -> None:
-    """Replace the progress in `folder` in one step; a kill leaves the old one or the new one, whole."""
-    header = records.dumps(_Header(run=progress.run, history=progress.history))
-    arrays = {f"variable_{i}": array for i, array in enumerate(progress.variables)}
+def save_progress(checkpoint: Checkpoint, progress: Progress) -> None:
+    """Replace the saved progress in one step; a kill leaves the old one or the new one, whole."""
+    header = records.dumps(_Header(run=checkpoint.run, history=progress.history))
+    arrays: dict[str, Any] = {f"variable_{i}": array for i, array in enumerate(progress.variables)}
     arrays |= {f"best_{i}": array for i, array in enumerate(progress.best)}
     buffer = io.BytesIO()
-    np.savez(buffer, header=np.frombuffer(header.encode(), np.uint8), **arrays)  # type: ignore[arg-type]
-    partial = folder / f"{PROGRESS_NAME}.partial"
+    np.savez(buffer, header=np.frombuffer(header.encode(), np.uint8), **arrays)
+    partial = checkpoint.path.with_suffix(".partial")
     partial.write_bytes(buffer.getvalue())
-    partial.replace(folder / PROGRESS_NAME)
+    partial.replace(checkpoint.path)
 
 
-def load_progress(folder: Path, run: str) -> Progress | None:
-    """Return the progress of this `run` in `folder`, or None if there is none.
+def load_progress(checkpoint: Checkpoint) -> Progress | None:
+    """Return what was saved of this run, or None if nothing was.
 
     Raises UsageError if the folder holds the progress of a run on other data or with another configuration.
     """
-    path = folder / PROGRESS_NAME
-    if not path.exists():
+    if not checkpoint.path.exists():
         return None
     try:
-        arrays = read_npz(path.read_bytes(), where=os.fspath(path))
+        arrays = read_npz(checkpoint.path.read_bytes(), where=PROGRESS_NAME)
         header = records.loads(_Header, arrays["header"].tobytes(), where=PROGRESS_NAME)
     except (FormatError, KeyError) as error:
-        raise UsageError(f"{folder} holds a damaged training run; --restart discards it") from error
-    if header.run != run:
+        raise UsageError(f"{checkpoint.folder} holds a damaged training run; --restart discards it") from error
+    if header.run != checkpoint.run:
         raise UsageError(
-            f"{folder} holds an unfinished run on other data or with another configuration; "
+            f"{checkpoint.folder} holds an unfinished run on other data or with another configuration; "
             "repeat that command to go on with it, or pass --restart to discard it"
         )
-    return Progress(
-        run=run, history=header.history, variables=_numbered(arrays, "variable_"), best=_numbered(arrays, "best_")
-    )
+    return Progress(history=header.history, variables=_numbered(arrays, "variable_"), best=_numbered(arrays, "best_"))
 
 
 def _numbered(arrays: dict[str, NDArray[np.generic]], prefix: str) -> tuple[NDArray[np.generic], ...]:

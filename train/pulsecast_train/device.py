@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -22,10 +23,10 @@ def describe_device() -> str:
     return f"CPU, {os.cpu_count()} cores: {_why_no_gpu(built_with_cuda=tf.test.is_built_with_cuda())}"
 
 
-def _gpus() -> list[object]:
+def _gpus() -> list[Any]:
     import tensorflow as tf
 
-    found: list[object] = tf.config.list_physical_devices("GPU")
+    found: list[Any] = tf.config.list_physical_devices("GPU")
     return found
 
 

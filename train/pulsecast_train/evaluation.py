@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+
 from pulsecast.accuracy import Accuracy, accuracy
 from pulsecast.spec import ModelSpec
 

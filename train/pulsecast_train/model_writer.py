@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from pulsecast import records, reference
 from pulsecast.environment import installed_versions, platform_name
 from pulsecast.errors import DataError, UsageError
@@ -33,7 +34,7 @@ from pulsecast.spec import ModelSpec
 from pulsecast.weights import write_weights
 from pulsecast.whole_directory import check_free, whole_directory
 
-from .checkpoint import Epoch
+from .checkpoint import Checkpoint, Epoch
 from .data_report import DataReport
 from .device import describe_device
 from .evaluation import compare_with_naive, naive_forecasts
@@ -46,7 +47,14 @@ from .training import EpochCallback, fit_network
 from .windows import Examples, Split, Steps, all_steps, raw_windows, split_windows, training_parts, truth
 
 PREDICT_BATCH = 1024
-Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listener:
+    """Who hears of a run: `tell` a line per stage, `on_epoch` every finished epoch and how many there are at most."""
+
+    tell: Callable[[str], None]
+    on_epoch: EpochCallback
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,17 +72,17 @@ class Prepared:
 
 
 def train_model(
-    paths: Sequence[Path], run: RunConfig, out: Path, *, force: bool, restart: bool, tell: Tell, on_epoch: EpochCallback
+    paths: Sequence[Path], run: RunConfig, out: Path, *, force: bool, restart: bool, listener: Listener
 ) -> ModelRecord:
     """Train on the logs at `paths` and write the model directory `out`; return its record.
 
     A run that was killed left `OUT.training` beside `out`; the same command goes on from its last whole epoch.
-    `tell` gets one line per stage. Raises DataError (the log), UsageError (`out` or the configuration).
+    Raises DataError (the log), UsageError (`out` or the configuration).
     """
     check_free(out, force=force, marker=MODEL_NAME)
     prepared = prepare(paths, run)
-    tell(prepared.report.text())
-    tell(f"training on {describe_device()}")
+    listener.tell(prepared.report.text())
+    listener.tell(f"training on {describe_device()}")
     progress = out.with_name(f"{out.name}.training")
     if restart:
         shutil.rmtree(progress, ignore_errors=True)
@@ -85,9 +93,8 @@ def train_model(
         prepared.config,
         Examples(steps, spec, split.training),
         Examples(steps, spec, split.validation),
-        run=prepared.fingerprint,
-        folder=progress,
-        on_epoch=on_epoch,
+        Checkpoint(folder=progress, run=prepared.fingerprint),
+        listener.on_epoch,
     )
     with whole_directory(out, force=force, marker=MODEL_NAME) as folder:
         record = write_model(folder, out.name, prepared, network, history)
@@ -119,7 +126,7 @@ def prepare(paths: Sequence[Path], run: RunConfig) -> Prepared:
 
 
 def filled(config: TrainConfig) -> TrainConfig:
-    """Return `config` with every None replaced by the recipe's value; raises UsageError if the result contradicts itself."""
+    """Return `config` with every None replaced by the recipe's value; raises UsageError on a contradiction."""
     recipe = find_recipe(config.recipe)
     values = {
         name: getattr(recipe, name)

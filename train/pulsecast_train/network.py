@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+
 from pulsecast.spec import ModelSpec
 from pulsecast.weights import LstmWeights, Weights
 

@@ -8,12 +8,12 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
 from pulsecast.errors import DataError, UsageError
 from pulsecast.scaler import FeatureScale, Scaler, Transform
 from pulsecast.spec import DAY_S, WEEK_S, Calendar, Channel, Feature, ModelSpec
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from .series import Series
 from .train_config import TrainConfig
 
 # Below this, float32 cannot tell neighbouring raw values apart finely enough for a parity limit of 2e-6 of the range.
@@ -127,7 +127,7 @@ def season_lag(step_s: int) -> tuple[int, ...]:
 
 
 def fit_scaler(recipe: Recipe, spec: ModelSpec, training: Sequence[NDArray[np.float64]]) -> Scaler:
-    """Return the scaler fitted on the training parts, each (steps, measured), pooled; calendar features stay as they are.
+    """Return the scaler fitted on the training parts, each (steps, measured), pooled; calendar features stay unscaled.
 
     Raises DataError if the recipe takes no negative values and there are some, or if values are so large against their
     range that float32, in which every artifact computes, cannot tell them apart.

@@ -77,7 +77,7 @@ class RunConfig:
 
 
 def read_config(path: Path) -> RunConfig:
-    """Return the configuration in a TOML file; raises UsageError if it cannot be read or FormatError with all problems."""
+    """Return a TOML file's configuration; raises UsageError if it is unreadable, FormatError with all problems."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -8,16 +8,16 @@ resumed run ends in the same weights as one that was never stopped.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
+
 from pulsecast.errors import DataError
 from pulsecast.spec import ModelSpec
 
-from .checkpoint import Epoch, Progress, load_progress, save_progress
+from .checkpoint import Checkpoint, Epoch, Progress, load_progress, save_progress
 from .network import build_network
 from .recipes import find_recipe
 from .train_config import TrainConfig
@@ -27,10 +27,14 @@ EpochCallback = Callable[[Epoch, int], None]
 
 
 def fit_network(
-    spec: ModelSpec, config: TrainConfig, training: Examples, validation: Examples, *, run: str, folder: Path,
+    spec: ModelSpec,
+    config: TrainConfig,
+    training: Examples,
+    validation: Examples,
+    checkpoint: Checkpoint,
     on_epoch: EpochCallback,
 ) -> tuple[keras.Model, tuple[Epoch, ...]]:
-    """Return the fitted network and its history; goes on from the progress in `folder` if there is some of this `run`.
+    """Return the fitted network and its history; goes on from `checkpoint` if there is one.
 
     `config` has no Nones left. `on_epoch(epoch, epochs)` is called after every epoch that is run. Raises DataError if
     the loss stops being finite.
@@ -41,7 +45,7 @@ def fit_network(
     epochs, patience = config.epochs or recipe.epochs, config.patience or 0
     network.compile(optimizer=keras.optimizers.Adam(config.learning_rate), loss=config.loss or recipe.loss)
     network.optimizer.build(network.trainable_variables)
-    progress = load_progress(folder, run)
+    progress = load_progress(checkpoint)
     history = _restore(network, progress) if progress else ()
     best = progress.best if progress else ()
     while len(history) < epochs and not should_stop(history, patience):
@@ -49,7 +53,7 @@ def fit_network(
         if epoch.validation_loss is not None and epoch.validation_loss <= _best_loss(history):
             best = _values(network.variables)
         history = (*history, epoch)
-        save_progress(folder, Progress(run=run, history=history, variables=_values(_all_variables(network)), best=best))
+        save_progress(checkpoint, Progress(history=history, variables=_values(_all_variables(network)), best=best))
         on_epoch(epoch, epochs)
     if best:
         _assign(network.variables, best)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+
 from pulsecast import reference
 from pulsecast.calendars import with_calendar
 from pulsecast.errors import DataError
@@ -123,7 +124,8 @@ def raw_windows(steps: Steps, spec: ModelSpec, starts: NDArray[np.int64]) -> NDA
 
 def truth(steps: Steps, spec: ModelSpec, starts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return what followed each window: (n, horizon), raw."""
-    return steps.values[starts[:, np.newaxis] + spec.context + np.arange(spec.horizon), 0]
+    happened: NDArray[np.float64] = steps.values[starts[:, np.newaxis] + spec.context + np.arange(spec.horizon), 0]
+    return happened
 
 
 class Examples:

@@ -94,7 +94,8 @@ def open_backend(bundle: Bundle, artifact: Artifact, threads: int) -> Backend:
     row = BACKENDS[artifact.backend]
     if not is_installed(artifact.backend):
         raise MissingExtraError(
-            f"backend {artifact.backend!r} needs {row.package}, which is not installed: pip install 'pulsecast[{row.extra}]'"
+            f"backend {artifact.backend!r} needs {row.package}, which is not installed: "
+            f"pip install 'pulsecast[{row.extra}]'"
         )
     try:
         module = importlib.import_module(row.module, __package__)

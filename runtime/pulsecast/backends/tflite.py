@@ -15,7 +15,7 @@ from ..manifest import Artifact, Manifest
 
 
 class TfliteBackend:
-    """One interpreter, resized when the batch changes. Thread-safe through a lock: an interpreter runs one call at a time."""
+    """One interpreter, resized when the batch changes. Thread-safe through a lock: it runs one call at a time."""
 
     device = "CPU"
 
@@ -43,7 +43,7 @@ class TfliteBackend:
 
 
 class ScaledTfliteBackend:
-    """The int8 file: network channels in, network outputs out, one window a call, with state that is reset every time."""
+    """The int8 file: network channels in, network outputs out, one window a call, state reset every time."""
 
     device = "CPU"
 
