@@ -38,6 +38,7 @@ from .checkpoint import Checkpoint, Epoch
 from .data_report import DataReport
 from .device import describe_device
 from .evaluation import compare_with_naive, naive_forecasts
+from .log_config import LogConfig
 from .log_reader import read_log
 from .network import extract_weights
 from .recipes import build_spec, find_recipe, fit_scaler
@@ -59,8 +60,9 @@ class Listener:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prepared:
-    """A log that is ready to be trained on."""
+    """A log that is ready to be trained on, and how it was read."""
 
+    log: LogConfig
     series: tuple[Series, ...]
     report: DataReport
     config: TrainConfig
@@ -114,6 +116,7 @@ def prepare(paths: Sequence[Path], run: RunConfig) -> Prepared:
     split = split_windows(series, spec, steps, config.heldout_fraction, config.validation_fraction or 0.0)
     identity = records.dumps({"config": config, "log": run.log, "files": [f.sha256 for f in report.files]})
     return Prepared(
+        log=run.log,
         series=series,
         report=report,
         config=config,
@@ -217,6 +220,7 @@ def _npz(**arrays: NDArray[np.generic]) -> bytes:
 def _provenance(prepared: Prepared, history: tuple[Epoch, ...]) -> Provenance:
     training = {
         "config": records.to_json(prepared.config),
+        "log": records.to_json(prepared.log),
         "epochs_run": len(history),
         "device": describe_device(),
         "windows": {

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pulsecast import records
-from pulsecast.errors import UsageError
+from pulsecast.errors import FormatError, UsageError
 
 from .log_config import LogConfig
 
@@ -77,14 +77,17 @@ class RunConfig:
 
 
 def read_config(path: Path) -> RunConfig:
-    """Return a TOML file's configuration; raises UsageError if it is unreadable, FormatError with all problems."""
+    """Return a TOML file's configuration; raises UsageError, with all problems, if it cannot be used."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"configuration {path} cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"configuration {path} is not TOML: {error}") from error
-    return records.parse(RunConfig, document, where=path.name)
+    try:
+        return records.parse(RunConfig, document, where=path.name)
+    except FormatError as error:
+        raise UsageError(str(error)) from error
 
 
 def with_changes(config: T, changes: dict[str, object]) -> T:

@@ -16,15 +16,25 @@ from ..manifest import Artifact
 SIGNATURE = "serving_default"
 
 
+def engine() -> str:
+    """Return name and version of the engine."""
+    return f"tensorflow {tf.__version__}"
+
+
+def device() -> str:
+    """Return where TensorFlow places operations: `GPU` if it could start one."""
+    return "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+
+
 class SavedModelBackend:
     """One restored signature. Thread-safe: TensorFlow functions are."""
 
     def __init__(self, path: str) -> None:
-        self.engine = f"tensorflow {tf.__version__}"
+        self.engine = engine()
         # the restored object owns the variables and must live as long as its signature
         self._model = tf.saved_model.load(path)
         self._signature = self._model.signatures[SIGNATURE]
-        self.device = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+        self.device = device()
 
     def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Backend.predict`."""

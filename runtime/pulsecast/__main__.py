@@ -1,0 +1,5 @@
+"""`python -m pulsecast` is the command line."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,25 @@
+"""The command line, `pulsecast COMMAND`: the one place that knows all four packages; the runtime never imports it."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line of this process and exit with one of the codes in `pulsecast.cli.exits`."""
+    try:
+        from .app import run
+    except ModuleNotFoundError as error:
+        if error.name not in ("typer", "rich"):
+            raise
+        print(
+            f"error: the command line needs {error.name}, which is not installed: pip install 'pulsecast[cli]'",
+            file=sys.stderr,
+        )
+        sys.exit(6)
+    from .engine_log import engine_log
+
+    arguments = sys.argv[1:]
+    with engine_log(shown=arguments[:1] == ["--verbose"]):
+        code = run(arguments)
+    sys.exit(code)

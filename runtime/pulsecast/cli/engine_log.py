@@ -1,0 +1,42 @@
+"""Keeps what inference engines write to the process's stderr away from the user, unless it is asked for or needed.
+
+TensorFlow and LiteRT log from C++, some of it before any setting of theirs holds. Python's own stderr stays as it is:
+only file descriptor 2, which those libraries write to, points elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+TAIL_BYTES = 4000
+
+
+@contextmanager
+def engine_log(*, shown: bool) -> Iterator[None]:
+    """Send file descriptor 2 to a temporary file while the block runs; its end is printed if an exception gets out."""
+    sys.stderr.flush()
+    if shown:
+        yield
+        return
+    terminal = os.dup(2)
+    usual = sys.stderr
+    with (
+        tempfile.TemporaryFile() as log,
+        os.fdopen(terminal, "w", buffering=1, encoding="utf-8", errors="replace") as ours,
+    ):
+        os.dup2(log.fileno(), 2)
+        sys.stderr = ours
+        try:
+            yield
+        except Exception:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL_BYTES))
+            ours.write(log.read().decode(errors="replace"))
+            raise
+        finally:
+            ours.flush()
+            os.dup2(terminal, 2)
+            sys.stderr = usual

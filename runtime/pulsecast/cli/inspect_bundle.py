@@ -1,0 +1,49 @@
+"""`pulsecast inspect`: what is in a bundle, without any engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..bundle import Bundle
+from ..manifest import Manifest
+from .export import artifacts_text
+from .output import Format, show, size_text
+
+
+def inspect(
+    bundle: Annotated[Path, typer.Argument(exists=True, help="Bundle to look into.")],
+    format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
+) -> None:
+    """Print what a bundle holds: the model, its artifacts with measured errors, accuracy, and what made it."""
+    manifest = Bundle.open(bundle).manifest
+    show(format_, text=_text(manifest), document={"command": "inspect", "manifest": manifest})
+
+
+def _text(manifest: Manifest) -> str:
+    spec, made = manifest.spec, manifest.provenance
+    measured = ", ".join(feature.name for feature in spec.features[: spec.measured])
+    calendar = len(spec.features) - spec.measured
+    lines = [
+        f"{manifest.name}: recipe {manifest.recipe}, bundle format {manifest.format}",
+        f"  takes    window float32 (batch, {spec.context}, {len(spec.features)}): {measured}"
+        + (f" and {calendar} calendar features" if calendar else ""),
+        f"  gives    forecast float32 (batch, {spec.horizon}), one step every {spec.step_s} s, raw units",
+        f"  network  LSTM {' + '.join(map(str, spec.units))} over {spec.window} steps, {len(spec.channels)} channels",
+        f"  files    {len(manifest.files)}, {size_text(sum(f.size_bytes for f in manifest.files))}, all hashes match",
+        f"  golden   {manifest.golden.windows} windows",
+        f"  made on  {made.platform}, seed {made.seed}, {_versions(manifest)}",
+        "",
+        f"accuracy on {manifest.heldout.windows:,} held-out windows (MAE, RMSE, raw units)",
+    ]
+    for name, found in manifest.heldout.forecasts.items():
+        lines.append(f"  {name.replace('_', ' '):16s}{found.mae:>12,.4g}{found.rmse:>12,.4g}")
+    return "\n".join([*lines, "", artifacts_text(manifest)])
+
+
+def _versions(manifest: Manifest) -> str:
+    shown = ("pulsecast", "tensorflow", "keras", "tf2onnx", "onnxruntime", "ai-edge-litert")
+    versions = manifest.provenance.versions
+    return ", ".join(f"{name} {versions[name]}" for name in shown if name in versions)
