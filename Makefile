@@ -1,0 +1,43 @@
+# Everything runs through .venv, which the first target that needs it makes; it takes Python 3.11 or newer and make.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+# The GPU wheels where an NVIDIA driver answers, the CPU ones elsewhere; never both: they own the same files.
+EXTRA := $(shell nvidia-smi -L >/dev/null 2>&1 && echo all-gpu || echo all)
+
+.PHONY: setup demo test check format bench clean
+
+setup: $(VENV)/.done
+
+$(VENV)/.done: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRA),dev]'
+	@touch $@
+
+# Generated log -> model -> bundle -> verified -> table, in demo/.
+demo: setup
+	$(BIN)/pulsecast demo --out demo --force
+
+test: setup
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The ratios this project claims, each measured side by side in one run; needs a quiet machine and some minutes.
+bench: setup
+	test -d demo/bundle || $(MAKE) demo
+	$(BIN)/pulsecast bench demo/bundle --out demo/bench.json --profile standard --force
+	$(BIN)/pulsecast report demo/bench.json --out demo/bench.md --force
+	$(BIN)/python -m pulsecast_bench.imports
+	$(BIN)/python -m pulsecast_bench.training
+
+clean:
+	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
