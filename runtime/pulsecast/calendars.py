@@ -14,7 +14,10 @@ def unix_seconds(timestamps: object) -> NDArray[np.int64]:
 
     Raises DtypeError for anything else, and for NaT.
     """
-    array = np.asarray(timestamps)
+    try:
+        array = np.asarray(timestamps)
+    except ValueError as error:
+        raise DtypeError("timestamps are ragged; every step of every window needs its time") from error
     if array.dtype.kind == "M":
         if np.isnat(array).any():
             raise DtypeError("timestamps hold NaT; every step needs its time")
