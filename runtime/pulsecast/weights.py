@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,6 +100,10 @@ def read_npz(data: bytes, *, where: str) -> dict[str, NDArray[np.generic]]:
     """Return the arrays of an .npz file by name; object arrays (pickles) and damaged files raise FormatError."""
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
+            arrays = {name: file[name] for name in file.files}
+    # damage comes out as zlib.error, MemoryError, RuntimeError, tokenize's error and others: no list of them is whole
+    except Exception as error:
         raise FormatError(f"{where} is not a readable .npz file of plain arrays: {error}") from error
+    if strange := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+        raise FormatError(f"{where} is not a readable .npz file of plain arrays: {strange[0]} is no array")
+    return arrays

@@ -1,4 +1,4 @@
-"""What `Forecaster.predict` takes, what it refuses, and that every accepted form of a window gives the same forecast."""
+"""What `Forecaster.predict` takes, what it refuses, and that each form of a window gives the same forecast."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -61,7 +61,7 @@ BAD_VALUES: dict[str, tuple[Callable[[], Any], type[PulsecastError], str]] = {
     "ragged windows": (lambda: [[1.0] * 50, [1.0] * 49], DtypeError, "values are ragged"),
     "no windows": (lambda: ones(0, 50, 1), EmptyInputError, r"values are empty \(shape \(0, 50, 1\)\)"),
     "windows without steps": (lambda: ones(2, 0, 1), EmptyInputError, "values are empty"),
-    "an empty list": (lambda: [], EmptyInputError, "values are empty"),
+    "an empty list": (list, EmptyInputError, "values are empty"),
     "NaN": (lambda: broken(np.nan), NonFiniteError, "1 values are NaN or infinite .* window 1, step 49, feature 0"),
     "infinity": (lambda: broken(np.inf), NonFiniteError, "1 values are NaN or infinite"),
     "minus infinity": (lambda: broken(-np.inf), NonFiniteError, "1 values are NaN or infinite"),
@@ -117,6 +117,11 @@ def windows_of(model: plain.PlainModel, count: int = 5) -> np.ndarray:
     return model.windows[:count].copy()
 
 
+def read_only(values: np.ndarray) -> np.ndarray:
+    values.setflags(write=False)
+    return values
+
+
 ACCEPTED: dict[str, Callable[[np.ndarray], Any]] = {
     "float64": lambda w: w.astype(np.float64),
     "int64": lambda w: w.astype(np.int64),  # the series is in counts, so nothing is rounded
@@ -126,13 +131,8 @@ ACCEPTED: dict[str, Callable[[np.ndarray], Any]] = {
     "without the feature axis": lambda w: w[:, :, 0],
     "every second row of a larger array": lambda w: np.repeat(w, 2, axis=0)[::2],
     "Fortran order": np.asfortranarray,
-    "read-only": lambda w: _read_only(w),
+    "read-only": read_only,
 }
-
-
-def _read_only(values: np.ndarray) -> np.ndarray:
-    values.setflags(write=False)
-    return values
 
 
 @pytest.mark.parametrize("convert", ACCEPTED.values(), ids=ACCEPTED.keys())
