@@ -45,7 +45,9 @@ def loads(cls: type[T], data: bytes, *, where: str) -> T:
     if len(data) > MAX_JSON_BYTES:
         raise FormatError(f"{where} has {len(data)} bytes; at most {MAX_JSON_BYTES} are read")
     try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+        value = json.loads(
+            data.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_no_constant, parse_float=_finite
+        )
     except UnicodeDecodeError as error:
         raise FormatError(f"{where} is not UTF-8 text: byte {error.start}") from error
     except RecursionError as error:
@@ -77,6 +79,13 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is too large for a 64-bit float")
+    return number
 
 
 def _parse(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
