@@ -1,0 +1,166 @@
+"""The command line as a whole: what goes where, and what a script can tell from the exit code."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engines import require
+from pulsecast import __version__, errors
+
+require("typer")
+
+from pulsecast.cli import app as application  # noqa: E402
+from pulsecast.cli.exits import exit_code  # noqa: E402
+from pulsecast.cli.output import size_text, table  # noqa: E402
+
+
+def run(*arguments: object) -> int:
+    return application.run([str(argument) for argument in arguments])
+
+
+def raising(error: BaseException) -> object:
+    def _app(*_: object, **__: object) -> None:
+        raise error
+
+    return _app
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.PulsecastError("x"), 1),
+        (errors.DataError("x"), 1),
+        (errors.NonFiniteError("x"), 1),
+        (errors.ConversionError("x"), 1),
+        (errors.EngineError("x"), 1),
+        (errors.UsageError("x"), 2),
+        (errors.ToleranceError("x"), 3),
+        (errors.FormatError("x"), 5),
+        (errors.IntegrityError("x"), 5),
+        (errors.MissingExtraError("x"), 6),
+    ],
+)
+def test_every_kind_of_error_has_its_documented_exit_code(error: errors.PulsecastError, code: int) -> None:
+    assert exit_code(error) == code
+
+
+def test_without_arguments_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run() == 0
+    out = capsys.readouterr().out
+    assert all(command in out for command in application.COMMANDS)
+
+
+def test_the_version_is_printed_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"pulsecast {__version__}\n"
+
+
+def test_an_unknown_command_is_a_usage_error_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("forecast") == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "error: No such command 'forecast'.\n"
+
+
+def test_a_file_that_is_not_there_is_a_usage_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run("verify", tmp_path / "nothing") == 2
+    assert "does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (
+            ModuleNotFoundError("No module named 'polars'", name="polars"),
+            6,
+            "error: this needs polars, which is not installed: pip install 'pulsecast[logs]'",
+        ),
+        (OSError(28, "No space left on device", "out"), 1, "error: No space left on device (out)"),
+        (errors.DataError("log.csv is empty"), 1, "error: log.csv is empty"),
+    ],
+)
+def test_whatever_stops_a_command_is_one_sentence_on_stderr(
+    error: BaseException, code: int, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(application, "app", raising(error))
+    assert run("predict", "bundle") == code
+    assert capsys.readouterr() == ("", f"{sentence}\n")
+
+
+def test_an_error_of_our_own_making_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(application, "app", raising(AssertionError("a bug")))
+    with pytest.raises(AssertionError, match="a bug"):
+        run("doctor")
+
+
+def test_a_reader_that_leaves_early_is_no_traceback(plain_bundle: Path) -> None:
+    command = f"'{sys.executable}' -m pulsecast inspect '{plain_bundle}' --format json | head -c 20"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False, env=environment())  # noqa: S602
+    assert done.stderr == ""
+
+
+def test_json_is_one_document_that_names_its_schema(plain_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("inspect", plain_bundle, "--format", "json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert list(document)[:2] == ["schema_version", "command"]
+    assert document["schema_version"] == 1
+    assert document["manifest"]["format"] == 1
+
+
+def test_columns_are_aligned_on_their_own_side() -> None:
+    assert table(("artifact", "size"), [("onnx", "1"), ("tflite-int8", "22")]).splitlines() == [
+        "artifact     size",
+        "onnx            1",
+        "tflite-int8    22",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (39_080, "39.1 kB"), (140_056, "140 kB"), (5_000_000_000, "5 GB")],
+)
+def test_sizes_are_written_for_people(size: int, text: str) -> None:
+    assert size_text(size) == text
+
+
+def environment() -> dict[str, str]:
+    """Return an environment in which a child process imports from where this one does."""
+    import os
+
+    return os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+
+
+SHOUT = (
+    "import os, sys\n"
+    "from pulsecast.cli.engine_log import engine_log\n"
+    "with engine_log(shown={shown}):\n"
+    "    os.write(2, b'engine noise\\n')\n"
+    "    print('ours', file=sys.stderr)\n"
+    "    {then}\n"
+    "os.write(2, b'after\\n')\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("shown", "then", "stderr"),
+    [
+        (False, "pass", "ours\nafter\n"),
+        (True, "pass", "engine noise\nours\nafter\n"),
+        (False, "sys.exit(3)", "ours\n"),
+    ],
+)
+def test_what_engines_write_to_stderr_is_shown_only_when_asked_for(shown: bool, then: str, stderr: str) -> None:
+    code = SHOUT.format(shown=shown, then=then)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment())
+    assert done.stderr == stderr
+
+
+def test_a_command_that_breaks_shows_what_the_engine_said() -> None:
+    code = SHOUT.format(shown=False, then="raise ValueError('broke')")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment())
+    assert done.stderr.startswith("ours\nengine noise\n")
+    assert "ValueError: broke" in done.stderr

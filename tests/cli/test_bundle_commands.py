@@ -1,0 +1,178 @@
+"""`inspect`, `verify` and `predict` on small bundles of the numpy artifact."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import plain
+from engines import require
+from pulsecast import load, verification
+from pulsecast.bundle import Bundle
+from pulsecast.errors import EngineError
+
+require("typer")
+
+from pulsecast.cli.app import run as run_arguments  # noqa: E402
+
+Copy = Callable[[Path], Path]
+
+
+def run(*arguments: object) -> int:
+    return run_arguments([str(argument) for argument in arguments])
+
+
+def test_inspect_says_what_goes_in_and_comes_out(calendar_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = Bundle.open(calendar_bundle).manifest.spec
+    assert run("inspect", calendar_bundle) == 0
+    out = capsys.readouterr().out
+    assert f"window float32 (batch, {spec.context}, {len(spec.features)})" in out
+    assert f"forecast float32 (batch, {spec.horizon}), one step every {spec.step_s} s" in out
+
+
+def test_inspect_loads_no_engine(plain_bundle: Path) -> None:
+    code = (
+        "import sys\nfrom pulsecast.cli.app import run\n"
+        f"run(['inspect', {str(plain_bundle)!r}])\n"
+        "print(sorted({'tensorflow', 'keras', 'onnxruntime', 'ai_edge_litert', 'polars'} & set(sys.modules)))\n"
+    )
+    path = {"PYTHONPATH": ":".join(p for p in sys.path if p)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=path)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_verify_passes_a_whole_bundle(plain_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("verify", plain_bundle) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("hashes of all files match the manifest\n[✓] numpy: 14/14 checks")
+    assert captured.err == ""
+
+
+def test_a_changed_byte_is_exit_code_5(plain_bundle: Path, copied: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = copied(plain_bundle)
+    weights = bundle / "weights.npz"
+    data = bytearray(weights.read_bytes())
+    data[len(data) // 2] ^= 1
+    weights.write_bytes(bytes(data))
+    assert run("verify", bundle) == 5
+    assert "weights.npz has another SHA-256" in capsys.readouterr().err
+
+
+def test_forecasts_out_of_tolerance_are_exit_code_3(
+    plain_bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def off_by_one(*_: object, **__: object) -> object:
+        class Backend:
+            engine, device = "fake 1", "CPU"
+
+            def predict(self, windows: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+                return load(plain_bundle, backend="numpy").backend.predict(windows) + np.float32(1)
+
+        return Backend()
+
+    monkeypatch.setattr(verification, "open_backend", off_by_one)
+    assert run("verify", plain_bundle, "--format", "json") == 3
+    document = json.loads(capsys.readouterr().out)
+    assert document["passed"] is False
+    failed = [check["name"] for check in document["artifacts"][0]["checks"] if not check["passed"]]
+    assert failed[0] == "largest error / range"
+
+
+def test_an_artifact_that_cannot_run_here_is_exit_code_6_when_it_was_asked_for(
+    plain_bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(verification, "is_installed", lambda _: False)
+    assert run("verify", plain_bundle, "--artifact", "numpy") == 6
+    assert "engine of backend numpy is not installed" in capsys.readouterr().err
+
+
+def test_an_unknown_artifact_is_refused_with_the_known_ones(
+    plain_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("verify", plain_bundle, "--artifact", "coreml") == 2
+    assert capsys.readouterr().err == "error: no artifact 'coreml' in this bundle; it has numpy\n"
+
+
+def test_an_engine_that_refuses_is_exit_code_1(
+    plain_bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise EngineError("numpy cannot be loaded by numpy: broken")
+
+    monkeypatch.setattr(verification, "open_backend", broken)
+    assert run("verify", plain_bundle) == 1
+    assert capsys.readouterr().err == "error: numpy cannot be loaded by numpy: broken\n"
+
+
+# --- predict ---------------------------------------------------------------------------------------------------------
+
+
+def write_log(path: Path, values: np.ndarray, step_s: int, metric: str) -> Path:  # type: ignore[type-arg]
+    lines = [f"{1_736_121_600 + i * step_s},{value:.4f}" for i, value in enumerate(values)]
+    path.write_text("\n".join([f"timestamp,{metric}", *lines]) + "\n")
+    return path
+
+
+@pytest.fixture
+def level_log(tmp_path: Path, plain_bundle: Path) -> Path:
+    """The golden's first window and three more steps, as a log."""
+    require("polars")
+    opened = Bundle.open(plain_bundle)
+    spec = opened.manifest.spec
+    values = np.concatenate([opened.golden().windows[0, :, 0], opened.golden().windows[1, -3:, 0]])
+    return write_log(tmp_path / "a, b.csv", np.abs(values), spec.step_s, spec.features[0].name)
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_predict_forecasts_what_follows_the_last_window(
+    plain_bundle: Path, level_log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = load(plain_bundle)
+    spec = model.manifest.spec
+    assert run("predict", plain_bundle, "--input", level_log) == 0
+    found = rows(capsys.readouterr().out)
+    values = np.loadtxt(level_log, delimiter=",", skiprows=1)[:, 1]
+    expected = model.predict(values[-spec.context :])[0]
+    assert [row["series"] for row in found] == ["a, b"] * spec.horizon
+    assert [float(row["forecast"]) for row in found] == pytest.approx(expected, rel=1e-5)
+
+
+def test_predict_every_gives_a_forecast_for_each_window(
+    plain_bundle: Path, level_log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = load(plain_bundle)
+    context = model.manifest.spec.context
+    assert run("predict", plain_bundle, "--input", level_log, "--every", "--format", "json") == 0
+    found = json.loads(capsys.readouterr().out)["forecasts"]
+    values = np.loadtxt(level_log, delimiter=",", skiprows=1)[:, 1]
+    windows = np.lib.stride_tricks.sliding_window_view(values, context)
+    assert [row["forecast"] for row in found] == pytest.approx(model.predict(windows).ravel(), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("step_s", "metric", "steps", "message"),
+    [
+        (60, None, None, "has a step of 60 s; this model takes"),
+        (None, "likes", None, "has likes; this model takes"),
+        (None, None, 5, "ends with 5 unbroken steps; this model takes"),
+    ],
+)
+def test_predict_refuses_a_log_that_does_not_fit_the_model(
+    step_s: int | None, metric: str | None, steps: int | None, message: str,
+    plain_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    require("polars")
+    spec = plain.LEVEL_SPEC
+    name = metric or spec.features[0].name
+    log = write_log(tmp_path / "log.csv", np.arange(steps or 200.0), step_s or spec.step_s, name)
+    assert run("predict", plain_bundle, "--input", log, "--metric", name) == 1
+    assert message in capsys.readouterr().err

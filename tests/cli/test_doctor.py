@@ -1,0 +1,63 @@
+"""`pulsecast doctor` starts engines for real, and says how to mend what does not run."""
+
+import json
+
+import pytest
+
+from engines import require
+
+require("typer")
+
+from pulsecast.backends import is_installed  # noqa: E402
+from pulsecast.cli import doctor  # noqa: E402
+from pulsecast.cli.app import run  # noqa: E402
+
+
+@pytest.mark.slow
+def test_doctor_starts_every_installed_engine(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["doctor", "--format", "json"]) == 0
+    backends = {row["name"]: row for row in json.loads(capsys.readouterr().out)["backends"]}
+    assert {name: row["state"] for name, row in backends.items()} == {
+        name: "ok" if is_installed(name) else "missing" for name in backends
+    }
+    assert backends["numpy"]["found"].endswith(" on CPU")
+
+
+def test_a_missing_engine_comes_with_the_extra_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "is_installed", lambda _: False)
+    found = doctor._backend("tflite")
+    assert (found.state, found.fix) == ("missing", "pip install 'pulsecast[tflite]'")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "crashed with SIGSEGV"),
+        ("raise ImportError('libfoo.so.1: cannot open shared object file')", "libfoo.so.1"),
+    ],
+)
+def test_an_engine_that_cannot_start_is_reported_and_not_a_crash(
+    code: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = doctor.subprocess.run
+
+    def crash(command: list[str], **options: object) -> object:
+        return real([command[0], "-c", code], **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(doctor.subprocess, "run", crash)
+    found = doctor._backend("numpy")
+    assert found.state == "broken"
+    assert message in found.found
+    assert "--force-reinstall" in found.fix
+
+
+def test_both_wheels_of_onnx_runtime_are_named_as_the_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_is_there", lambda _: True)
+    found = doctor._gpu(())
+    assert found.state == "broken"
+    assert "overwrite each other's files" in found.found
+
+
+def test_a_gpu_counts_only_if_an_engine_runs_on_it() -> None:
+    on_gpu = doctor.Finding(name="onnx", state="ok", found="onnxruntime 1.26.0 on CUDA")
+    assert doctor._gpu((on_gpu,)).found == "used by onnx"
