@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
 import shutil
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from pulsecast import records, reference
 from pulsecast.environment import installed_versions, platform_name
-from pulsecast.errors import DataError, UsageError
+from pulsecast.errors import DataError
 from pulsecast.manifest import HeldOut, Provenance
 from pulsecast.model_directory import (
     CALIBRATION_NAME,
@@ -41,7 +40,7 @@ from .evaluation import compare_with_naive, naive_forecasts
 from .log_config import LogConfig
 from .log_reader import read_log
 from .network import extract_weights
-from .recipes import build_spec, find_recipe, fit_scaler
+from .recipes import build_spec, filled, find_recipe, fit_scaler
 from .series import Series
 from .train_config import RunConfig, TrainConfig
 from .training import EpochCallback, fit_network
@@ -126,20 +125,6 @@ def prepare(paths: Sequence[Path], run: RunConfig) -> Prepared:
         split=split,
         fingerprint=hashlib.sha256(identity.encode()).hexdigest(),
     )
-
-
-def filled(config: TrainConfig) -> TrainConfig:
-    """Return `config` with every None replaced by the recipe's value; raises UsageError on a contradiction."""
-    recipe = find_recipe(config.recipe)
-    values = {
-        name: getattr(recipe, name)
-        for name in ("epochs", "loss", "validation_fraction", "patience")
-        if getattr(config, name) is None
-    }
-    config = dataclasses.replace(config, **values)
-    if config.patience and not config.validation_fraction:
-        raise UsageError("patience needs a validation part; pass --validation-fraction as well, e.g. 0.1")
-    return config
 
 
 def _check_long_enough(series: Sequence[Series], spec: ModelSpec) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -29,6 +30,7 @@ class Recipe:
     changes             add the channels `change from the step before` and `change from a season ago`
     calendar            add calendar features of the step being forecast
     nonnegative         refuse negative values, and never forecast one
+    pool                several series are best evaluated as one network with a scaler per series
     """
 
     transform: Transform
@@ -37,6 +39,7 @@ class Recipe:
     changes: bool
     calendar: bool
     nonnegative: bool
+    pool: bool
     loss: str
     epochs: int
     validation_fraction: float
@@ -52,6 +55,7 @@ RECIPES = {
         changes=False,
         calendar=False,
         nonnegative=False,
+        pool=False,
         loss="mse",
         epochs=50,
         validation_fraction=0.0,
@@ -65,6 +69,7 @@ RECIPES = {
         changes=True,
         calendar=True,
         nonnegative=True,
+        pool=True,
         loss="huber",
         epochs=50,
         validation_fraction=0.1,
@@ -78,6 +83,20 @@ def find_recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise UsageError(f"no recipe {name!r}; known: {', '.join(RECIPES)}")
     return RECIPES[name]
+
+
+def filled(config: TrainConfig) -> TrainConfig:
+    """Return `config` with every None replaced by the recipe's value; raises UsageError on a contradiction."""
+    recipe = find_recipe(config.recipe)
+    values = {
+        name: getattr(recipe, name)
+        for name in ("epochs", "loss", "validation_fraction", "patience")
+        if getattr(config, name) is None
+    }
+    config = dataclasses.replace(config, **values)
+    if config.patience and not config.validation_fraction:
+        raise UsageError("patience needs a validation part; pass --validation-fraction as well, e.g. 0.1")
+    return config
 
 
 def build_spec(recipe: Recipe, config: TrainConfig, metrics: tuple[str, ...], step_s: int) -> ModelSpec:

@@ -85,22 +85,26 @@ def split_windows(
     A held-out window's targets lie after the boundary; its context may reach back into the training part, as it would
     in use. Raises DataError if too few windows are left to train on or to judge by.
     """
-    training, validation, heldout, offset = [], [], [], 0
+    parts, offset = [], 0
     for one in series:
-        cut = offset + boundary(len(one.values), heldout_fraction)
         own = steps.starts[(steps.starts >= offset) & (steps.starts < offset + len(one.values))]
-        first_target = own + spec.context  # (windows,)
-        heldout.append(own[first_target >= cut])
-        fitted = own[first_target + spec.horizon <= cut]
-        kept = len(fitted) - round(len(fitted) * validation_fraction)
-        training.append(fitted[:kept])
-        validation.append(fitted[kept:])
+        parts.append(split_at(own, spec, offset + boundary(len(one.values), heldout_fraction), validation_fraction))
         offset += len(one.values)
     split = Split(
-        training=np.concatenate(training), validation=np.concatenate(validation), heldout=np.concatenate(heldout)
+        training=np.concatenate([part.training for part in parts]),
+        validation=np.concatenate([part.validation for part in parts]),
+        heldout=np.concatenate([part.heldout for part in parts]),
     )
     _check_enough(split, spec, sum(len(one.values) for one in series))
     return split
+
+
+def split_at(starts: NDArray[np.int64], spec: ModelSpec, cut: int, validation_fraction: float) -> Split:
+    """Return the split of one series' window `starts`: no target of training or validation lies at or after `cut`."""
+    first_target = starts + spec.context  # (windows,)
+    fitted = starts[first_target + spec.horizon <= cut]
+    kept = len(fitted) - round(len(fitted) * validation_fraction)
+    return Split(training=fitted[:kept], validation=fitted[kept:], heldout=starts[first_target >= cut])
 
 
 def _check_enough(split: Split, spec: ModelSpec, steps: int) -> None:

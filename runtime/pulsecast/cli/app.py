@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 
 from .. import __version__
 from ..errors import PulsecastError
-from . import doctor, export, inspect_bundle, predict, train, verify
+from . import doctor, evaluate, export, inspect_bundle, predict, train, verify
 from .exits import FAILED, INTERRUPTED, MISSING_EXTRA, OK, USAGE, exit_code
 from .output import tell
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 # command -> (function, extra that brings what it imports)
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "train": (train.train, "train"),
+    "evaluate": (evaluate.evaluate, "evaluate"),
     "export": (export.export, "export"),
     "verify": (verify.verify, "cli"),
     "inspect": (inspect_bundle.inspect, "cli"),

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import UsageError
 from . import log_options as log
 from .output import Format, progress, show, table, tell
 
@@ -34,7 +33,7 @@ def train(
         int | None, typer.Option("--window", help="Steps the network sees.", rich_help_panel=PANEL)
     ] = None,
     units: Annotated[
-        str | None, typer.Option("--units", help="LSTM units per layer, such as 50,50.", rich_help_panel=PANEL)
+        str | None, typer.Option("--units", help="LSTM units per layer, such as 50,50, or tiny.", rich_help_panel=PANEL)
     ] = None,
     horizon: Annotated[int | None, typer.Option("--horizon", help="Steps forecast.", rich_help_panel=PANEL)] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="At most so many.", rich_help_panel=PANEL)] = None,
@@ -72,7 +71,7 @@ def train(
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Train on engagement logs and write a model directory; a killed run goes on where it stopped."""
-    from pulsecast_train.train_config import RunConfig, read_config, with_changes
+    from pulsecast_train.train_config import RunConfig, parse_units, read_config, with_changes
 
     run = read_config(config) if config else RunConfig()
     reading = log.given(
@@ -80,7 +79,8 @@ def train(
         timezone=timezone, time_format=time_format, missing=missing, on_conflict=on_conflict, max_gap=max_gap,
     )  # fmt: skip
     training = log.given(
-        recipe=recipe, window=window, units=_units(units), horizon=horizon, epochs=epochs, batch_size=batch_size,
+        recipe=recipe, window=window, units=parse_units(units) if units else None, horizon=horizon,
+        epochs=epochs, batch_size=batch_size,
         learning_rate=learning_rate, loss=loss, dropout=dropout, heldout_fraction=heldout_fraction,
         validation_fraction=validation_fraction, patience=patience, seed=seed,
     )  # fmt: skip
@@ -109,15 +109,6 @@ def run_training(logs: list[Path], run: RunConfig, out: Path, *, force: bool, re
 def _losses(epoch: Any) -> str:
     validation = "" if epoch.validation_loss is None else f", validation {epoch.validation_loss:.3g}"
     return f"loss {epoch.loss:.3g}{validation}"
-
-
-def _units(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise UsageError(f"units are {text!r}; expected numbers with commas, such as 50,50") from error
 
 
 def _text(heldout: HeldOut) -> str:

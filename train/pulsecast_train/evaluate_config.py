@@ -1,0 +1,42 @@
+"""What a user may choose about an evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .train_config import TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """How to evaluate.
+
+    train      how the network is trained in every fold; its horizon, seed and held-out fraction are not used
+    origins    folds: the series' second half is tested in so many parts
+    seeds      how many times the network is trained per fold, from seeds 1, 2, ...
+    horizons   steps ahead, each with a network and a table of its own
+    baselines  rows of `pulsecast_train.baselines.BASELINES`; None is all that are installed. `last_value` always is
+    pool       one network over all series, each scaled by itself, or one per series; None is the recipe's choice
+    interval   nominal coverage of the intervals that are judged
+    """
+
+    train: TrainConfig = field(default_factory=TrainConfig)
+    origins: int = 5
+    seeds: int = 3
+    horizons: tuple[int, ...] = (1,)
+    baselines: tuple[str, ...] | None = None
+    pool: bool | None = None
+    interval: float = 0.9
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name} is {value}; expected at least 1"
+            for name, value in (("origins", self.origins), ("seeds", self.seeds))
+            if value < 1
+        ]
+        if not self.horizons or min(self.horizons) < 1 or len(set(self.horizons)) != len(self.horizons):
+            problems.append(f"horizon is {self.horizons}; expected different numbers of at least 1, such as 1,24")
+        if not 0 < self.interval < 1:
+            problems.append(f"interval is {self.interval}; expected a number between 0 and 1, such as 0.9")
+        if problems:
+            raise ValueError("; ".join(problems))

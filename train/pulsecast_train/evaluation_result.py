@@ -1,0 +1,138 @@
+"""What an evaluation found: records that a program can read, and the verdict in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .evaluate_config import EvaluateConfig
+from .metrics import PointErrors
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodSummary:
+    """One method over all series; ratios are to the last value, as geometric means over series.
+
+    mae_ratio     for the model the mean over its seeds; `mae_ratio_seeds` holds each seed's
+    worst_series  the largest MAE ratio of a series
+    beaten        series on which its MAE is below the last value's
+    mase, rmsse, smape  means over series
+    bias_ratio    mean over series of bias / mean truth
+    mean_rank     by MAE over series and folds; 1 is best
+    dm_better, dm_worse  series on which its absolute error is smaller, larger than the last value's by Diebold-Mariano
+    model_better, model_worse  series on which the model's is smaller, larger than this method's
+    """
+
+    name: str
+    mae_ratio: float
+    mae_ratio_seeds: tuple[float, ...]
+    worst_series: float
+    beaten: int
+    rmse_ratio: float
+    mase: float | None
+    rmsse: float | None
+    smape: float
+    bias_ratio: float
+    mean_rank: float
+    dm_better: int
+    dm_worse: int
+    model_better: int
+    model_worse: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """How the rolling intervals did; width and Winkler score are divided by the mean truth.
+
+    worst_hour, worst_day  the smallest coverage of an hour of the week's day, and of a calendar day (UTC)
+    by_hour                coverage of each hour of the day from 0 to 23; None where nothing was tested
+    unbounded              share of forecasts for which too few residuals were known; they are left out of all others
+    """
+
+    level: float
+    coverage: float
+    width: float
+    winkler: float
+    by_hour: tuple[float | None, ...]
+    worst_hour: float
+    worst_day: float
+    worst_day_date: str
+    unbounded: float
+    forecasts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldRow:
+    """One series in one fold: its cut, how much was tested, MAE per method (of the model as its seeds' mean)."""
+
+    series: str
+    fold: int
+    cut_time: str
+    trained_steps: int
+    tested_windows: int
+    mae: Mapping[str, float]
+    epochs: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesRow:
+    """One series over all folds: errors per method, MASE's m, the model's intervals, and whether it copies."""
+
+    series: str
+    season: int
+    mean_truth: float
+    errors: Mapping[str, PointErrors]
+    coverage: Coverage | None
+    copycat: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class HorizonResult:
+    """Everything found for one horizon; `coverage` is pooled over series."""
+
+    horizon: int
+    methods: tuple[MethodSummary, ...]
+    series: tuple[SeriesRow, ...]
+    folds: tuple[FoldRow, ...]
+    coverage: Coverage | None
+    verdict: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """A whole evaluation, as `evaluation.json` holds it."""
+
+    config: EvaluateConfig
+    pooled: bool
+    formulas: Mapping[str, str]
+    horizons: tuple[HorizonResult, ...]
+    seconds: float
+
+
+MODEL_NAME, ENSEMBLE_NAME, NAIVE_NAME = "model", "model_ensemble", "last_value"
+
+
+def verdict(methods: tuple[MethodSummary, ...], series: int, origins: int, copycats: int) -> str:
+    """Return what the figures mean, in words: against the last value first, then against the best baseline."""
+    by_name = {method.name: method for method in methods}
+    model, others = by_name[MODEL_NAME], [m for m in methods if m.name not in (MODEL_NAME, ENSEMBLE_NAME)]
+    what = f"by MAE over {origins} origin{'s' if origins > 1 else ''} and {series} series"
+    if model.mae_ratio >= 1:
+        ratio = f"its MAE is {model.mae_ratio:.3f} of the last value's"
+        said = [f"DO NOT DEPLOY: the model does not beat repeating the last value {what} ({ratio})"]
+    else:
+        said = [f"the model beats repeating the last value {what}: its MAE is {model.mae_ratio:.3f} of that one's"]
+        if model.worst_series >= 1:
+            said.append(f"but not on every series: on {series - model.beaten} of {series} it is no better")
+        said.append(f"the difference is more than chance on {model.dm_better} of {series} series")
+    best = min(others, key=lambda m: m.mae_ratio)
+    if best.mae_ratio < model.mae_ratio and best.name != NAIVE_NAME:
+        said.append(
+            f"a forecast that needs no network is better: {best.name} reaches {best.mae_ratio:.3f} "
+            f"({best.model_worse} series significantly better than the model, {best.model_better} worse)"
+        )
+    elif best.name != NAIVE_NAME:
+        said.append(f"the best baseline, {best.name}, reaches {best.mae_ratio:.3f}")
+    if copycats:
+        said.append(f"on {copycats} series its changes say nothing about the real ones: it copies the last value")
+    return "; ".join(said) + "."

@@ -1,0 +1,163 @@
+"""A whole evaluation: which pieces of work there are, running those not done yet, keeping each one's result."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pulsecast import records
+from pulsecast.errors import UsageError
+
+from .backtest import MODEL, FoldForecasts, Task, read_result, run_task, write_result
+from .baselines import find_baseline, installed_baselines
+from .evaluate_config import EvaluateConfig
+from .evaluation_result import NAIVE_NAME, Evaluation
+from .folds import check_folds, rolling_folds
+from .metrics import FORMULAS
+from .recipes import filled, find_recipe
+from .scoring import Forecasts, score_horizon
+from .series import Series
+from .workers import run_dask, run_local, usable_cores
+
+RESULT_NAME = "evaluation.json"
+FOLDS_NAME = "folds"
+
+Run = Callable[[Task], tuple[FoldForecasts, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """Where the pieces run: on `jobs` local processes (0: one per core), or on the Dask cluster at `dask`."""
+
+    jobs: int = 0
+    dask: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """A task and which series (by number), seed and horizon its result is for."""
+
+    task: Task
+    series: tuple[int, ...]
+    seed: int
+    horizon: int
+
+
+def evaluate(
+    series: Sequence[Series],
+    config: EvaluateConfig,
+    folder: Path,
+    where: Where,
+    on_piece: Callable[[str, int], None],
+    run: Run = run_task,
+) -> tuple[Evaluation, dict[int, Forecasts]]:
+    """Evaluate and write `folder`/evaluation.json; also return every forecast, by horizon.
+
+    Each fold's result is kept in `folder`/folds: an interrupted evaluation goes on where it stopped, and one with more
+    seeds or baselines does only what is new. `on_piece(note, total)` is called once per piece. Raises DataError (a
+    series too short), UsageError, MissingExtraError.
+    """
+    began = time.monotonic()
+    config = resolved(config, len(series))
+    pieces = plan(series, config)
+    (folder / FOLDS_NAME).mkdir(parents=True, exist_ok=True)
+    found = _run_pieces(pieces, folder / FOLDS_NAME, where, on_piece, run)
+    forecasts = {horizon: _collect(pieces, found, horizon) for horizon in config.horizons}
+    result = Evaluation(
+        config=config,
+        pooled=bool(config.pool),
+        formulas=FORMULAS,
+        horizons=tuple(score_horizon(series, config, horizon, forecasts[horizon]) for horizon in config.horizons),
+        seconds=round(time.monotonic() - began, 3),
+    )
+    partial = folder / f"{RESULT_NAME}.partial"
+    partial.write_text(records.dumps(result), encoding="utf-8")
+    partial.replace(folder / RESULT_NAME)
+    return result, forecasts
+
+
+def resolved(config: EvaluateConfig, series: int) -> EvaluateConfig:
+    """Return `config` without Nones; raises UsageError, MissingExtraError if it names what is not there."""
+    recipe = find_recipe(config.train.recipe)
+    chosen = installed_baselines() if config.baselines is None else config.baselines
+    for name in chosen:
+        find_baseline(name)
+    return dataclasses.replace(
+        config,
+        train=filled(config.train),
+        baselines=tuple(dict.fromkeys((NAIVE_NAME, *chosen))),
+        pool=(recipe.pool if config.pool is None else config.pool) and series > 1,
+    )
+
+
+def plan(series: Sequence[Series], config: EvaluateConfig) -> list[Piece]:
+    """Return every piece of the evaluation that `config`, without Nones, asks for; raises DataError, UsageError."""
+    steps = sorted({one.step_s for one in series})
+    if len(steps) > 1:
+        raise UsageError(f"the series have steps of {', '.join(map(str, steps))} s; choose one for all with --step")
+    everyone = tuple(range(len(series)))
+    groups = [everyone] if config.pool else [(i,) for i in everyone]
+    pieces = []
+    for horizon in config.horizons:
+        for fold in range(config.origins):
+            for method, seed, members in (
+                *((name, 0, (i,)) for name in config.baselines or () for i in everyone),
+                *((MODEL, seed, group) for seed in range(1, config.seeds + 1) for group in groups),
+            ):
+                task = Task(
+                    method=method,
+                    series=tuple(series[i] for i in members),
+                    fold=fold,
+                    origins=config.origins,
+                    horizon=horizon,
+                    train=dataclasses.replace(config.train, seed=seed, horizon=horizon),
+                )
+                pieces.append(Piece(task=task, series=members, seed=seed, horizon=horizon))
+        for one in series:
+            check_folds(one, pieces[-1].task.spec, rolling_folds(len(one.values), config.origins))
+    return pieces
+
+
+def _run_pieces(
+    pieces: Sequence[Piece], folder: Path, where: Where, on_piece: Callable[[str, int], None], run: Run
+) -> list[tuple[FoldForecasts, ...]]:
+    """Return every piece's result, from `folder` where it is there."""
+    paths = [folder / f"{piece.task.fingerprint()[:32]}.npz" for piece in pieces]
+    found = {i: read_result(path, len(pieces[i].series)) for i, path in enumerate(paths)}
+    results = {i: result for i, result in found.items() if result is not None}
+    for _ in results:
+        on_piece("kept from before", len(pieces))
+    missing = [i for i in range(len(pieces)) if i not in results]
+
+    def keep(position: int, result: tuple[FoldForecasts, ...]) -> None:
+        i = missing[position]
+        write_result(paths[i], result)
+        results[i] = result
+        on_piece(_describe(pieces[i]), len(pieces))
+
+    tasks = [pieces[i].task for i in missing]
+    if tasks and where.dask:
+        run_dask(run, tasks, where.dask, keep)
+    elif tasks:
+        run_local(run, tasks, where.jobs or usable_cores(), keep)
+    return [results[i] for i in range(len(pieces))]
+
+
+def _describe(piece: Piece) -> str:
+    names = piece.task.series[0].name if len(piece.series) == 1 else f"{len(piece.series)} series"
+    seed = f", seed {piece.seed}" if piece.seed else ""
+    return f"{piece.task.method}, {names}, fold {piece.task.fold + 1}, horizon {piece.horizon}{seed}"
+
+
+def _collect(pieces: Sequence[Piece], results: Sequence[tuple[FoldForecasts, ...]], horizon: int) -> Forecasts:
+    """Return forecasts[method][seed][series][fold]; a baseline has the one seed 0."""
+    forecasts: Forecasts = {}
+    for piece, result in zip(pieces, results, strict=True):
+        if piece.horizon == horizon:
+            by_series = forecasts.setdefault(piece.task.method, {}).setdefault(piece.seed, {})
+            for number, found in zip(piece.series, result, strict=True):
+                by_series.setdefault(number, {})[piece.task.fold] = found
+    return forecasts

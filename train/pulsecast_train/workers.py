@@ -1,0 +1,133 @@
+"""Runs independent pieces of work on local processes or a Dask cluster. A worker that dies costs
+its piece's time only.
+
+Processes are spawned, never forked: TensorFlow does not survive a fork. No child outlives its parent, however that
+ends.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from pulsecast.errors import MissingExtraError, PulsecastError, UsageError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+LOST_IN_A_ROW = 3
+# read by TensorFlow, OpenMP (LightGBM, scikit-learn) and the BLAS libraries when a process loads them
+THREAD_VARIABLES = (
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+)
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_local(run: Callable[[T], R], tasks: Sequence[T], jobs: int, on_result: Callable[[int, R], None]) -> None:
+    """Call `on_result(i, run(tasks[i]))` for every task, in the order they finish, on `jobs` spawned processes.
+
+    `run` must be importable by name. A process that dies takes nothing with it: its task runs again. Raises what a task
+    raises, and PulsecastError if LOST_IN_A_ROW processes die without anything being finished in between. Whatever is
+    raised, an interrupt included, the children are gone before it gets out.
+    """
+    waiting, lost = dict(enumerate(tasks)), 0
+    while waiting:
+        before = len(waiting)
+        try:
+            _run_pool(run, waiting, min(jobs, len(waiting)), on_result)
+        except BrokenProcessPool as error:
+            lost = 1 if len(waiting) < before else lost + 1
+            if lost >= LOST_IN_A_ROW:
+                raise PulsecastError(
+                    f"worker processes died {lost} times in a row without finishing anything, which is mostly a lack "
+                    "of memory: pass fewer --jobs; what was finished is kept"
+                ) from error
+
+
+def _run_pool(run: Callable[[T], R], waiting: dict[int, T], jobs: int, on_result: Callable[[int, R], None]) -> None:
+    """Run the `waiting` tasks in one pool, taking out each one that is done."""
+    earlier = set(multiprocessing.active_children())
+    with _limited_threads(max(1, usable_cores() // jobs)):
+        executor = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker)
+        try:
+            futures = {executor.submit(run, task): i for i, task in waiting.items()}
+            for future in as_completed(futures):
+                i = futures[future]
+                on_result(i, future.result())
+                del waiting[i]
+        except BaseException:
+            for child in set(multiprocessing.active_children()) - earlier:
+                child.kill()
+            raise
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _limited_threads(threads: int) -> Iterator[None]:
+    """Let processes that start meanwhile use so many threads each."""
+    kept = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt reaches the whole group; the parent ends its children
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def run_dask(run: Callable[[T], R], tasks: Sequence[T], address: str, on_result: Callable[[int, R], None]) -> None:
+    """Call `on_result(i, run(tasks[i]))` for every task, in the order they finish, on the cluster at `address`.
+
+    The cluster's workers need the same version of pulsecast with the extra `evaluate`. Dask runs again what a lost
+    worker had. Raises MissingExtraError, UsageError (no scheduler there), and what a task raises.
+    """
+    if importlib.util.find_spec("distributed") is None:
+        raise MissingExtraError("--dask needs distributed: pip install 'pulsecast[dask]'")
+    from distributed import Client
+    from distributed import as_completed as as_dask_completed
+
+    try:
+        client = Client(address, timeout=CONNECT_S)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"no Dask scheduler answers at {address}: {error}") from error
+    with client:
+        futures = {client.submit(run, task, pure=False): i for i, task in enumerate(tasks)}
+        try:
+            for future in as_dask_completed(futures):
+                on_result(futures[future], future.result())
+        except BaseException:
+            client.cancel(list(futures))
+            raise
+
+
+CONNECT_S = 10
