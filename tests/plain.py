@@ -20,6 +20,7 @@ from pulsecast.accuracy import accuracy
 from pulsecast.bundle import entry_for
 from pulsecast.calendars import with_calendar
 from pulsecast.golden import Golden, write_golden
+from pulsecast.intervals import fit_split
 from pulsecast.manifest import (
     MANIFEST_NAME,
     Artifact,
@@ -204,6 +205,7 @@ def write_manifest(folder: Path, model: PlainModel, artifacts: tuple[Artifact, .
         files=tuple(entry_for(folder, path) for path in paths if path != MANIFEST_NAME),
         heldout=HeldOut(windows=len(model.windows), forecasts={}),
         provenance=PROVENANCE,
+        intervals=fit_split(model.golden().reference, model.truth, "log1p", counts=True),
     )
     (folder / MANIFEST_NAME).write_text(records.dumps(manifest), encoding="utf-8")
     return manifest

@@ -168,6 +168,7 @@ def _manifest(
         files=_files(staging),
         heldout=model.record.heldout,
         provenance=model.record.provenance,
+        intervals=model.record.intervals,
     )
 
 

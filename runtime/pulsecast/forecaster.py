@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import cast
+from typing import cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +21,7 @@ from .errors import (
     UsageError,
     WindowLengthError,
 )
+from .intervals import Interval
 from .manifest import Artifact, Manifest
 
 _FLOAT32 = np.dtype(np.float32)
@@ -68,15 +69,25 @@ class Forecaster:
     def __repr__(self) -> str:
         return f"Forecaster({self.manifest.name!r}, artifact={self.artifact.id!r}, engine={self.backend.engine!r})"
 
-    def predict(self, values: ArrayLike, *, timestamps: object = None) -> NDArray[np.float32]:
+    @overload
+    def predict(self, values: ArrayLike, *, timestamps: object = None) -> NDArray[np.float32]: ...
+    @overload
+    def predict(self, values: ArrayLike, *, timestamps: object = None, interval: float) -> Interval: ...
+    def predict(
+        self, values: ArrayLike, *, timestamps: object = None, interval: float | None = None
+    ) -> NDArray[np.float32] | Interval:
         """Return forecasts (batch, horizon) in raw units for raw `values`; never a non-finite number.
 
         values      (batch, context, features), or one window (context, features) for a batch of one. A model with one
                     feature also takes (batch, context) and (context,).
         timestamps  of every step, shape (batch, context) or (context,), datetime64 or unix seconds, UTC. With them
                     `values` holds the measured features only and the calendar ones are computed.
+        interval    coverage, such as 0.9: the result is then an `Interval` of forecast, lower and upper, each (batch,
+                    horizon), by the radii in the manifest. Where truth keeps arriving, `pulsecast.RollingConformal`
+                    follows the series and is the better choice.
 
-        Raises WindowLengthError, FeatureCountError, DtypeError, NonFiniteError, EmptyInputError (all InputError).
+        Raises WindowLengthError, FeatureCountError, DtypeError, NonFiniteError, EmptyInputError (all InputError), and
+        UsageError for an interval that the bundle has no radii for.
         """
         if (
             timestamps is None
@@ -97,7 +108,13 @@ class Forecaster:
         flat = forecasts.reshape(-1)
         if not math.isfinite(np.vdot(flat, flat)):
             _refuse_outside_domain(forecasts)
-        return forecasts
+        return forecasts if interval is None else self._interval(forecasts, interval)
+
+    def _interval(self, forecasts: NDArray[np.float32], level: float) -> Interval:
+        split = self.manifest.intervals
+        if split is None:
+            raise UsageError("this bundle has no intervals; train and export its model again, or use RollingConformal")
+        return split.interval(forecasts, level)
 
     def _windows(self, values: ArrayLike, timestamps: object) -> NDArray[np.float32]:
         array = _real_numbers(values)

@@ -10,6 +10,7 @@ from typing import Literal
 from . import records
 from .accuracy import Accuracy
 from .errors import FormatError, UsageError
+from .intervals import SplitConformal
 from .scaler import Scaler
 from .spec import ModelSpec
 from .weights import GATE_ORDER
@@ -135,7 +136,7 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """All of `manifest.json`; see README, "The bundle"."""
+    """All of `manifest.json`; see README, "The bundle". `intervals` is None in a bundle made before there were any."""
 
     format: Literal[1]
     name: str
@@ -148,6 +149,7 @@ class Manifest:
     files: tuple[FileEntry, ...]
     heldout: HeldOut
     provenance: Provenance
+    intervals: SplitConformal | None = None
 
     def __post_init__(self) -> None:
         problems = []
@@ -165,6 +167,8 @@ class Manifest:
             for path in dict.fromkeys(wanted)
             if not any(p == path or p.startswith(f"{path}/") for p in paths)
         ]
+        if self.intervals and len(self.intervals.radii[0]) != self.spec.horizon:
+            problems.append(f"intervals have {len(self.intervals.radii[0])} steps; horizon is {self.spec.horizon}")
         if problems:
             raise ValueError("; ".join(problems))
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from . import records
 from .errors import FormatError
+from .intervals import SplitConformal
 from .manifest import HeldOut, Provenance
 from .scaler import Scaler
 from .spec import ModelSpec
@@ -49,6 +50,7 @@ class ModelRecord:
     heldout: HeldOut
     provenance: Provenance
     files: Mapping[str, str]
+    intervals: SplitConformal | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,15 @@
 """Conformal intervals: the quantile's rank, coverage, both scales, counts, and the stream of truth."""
 
+import json
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pulsecast.errors import InputError, UsageError
+from pulsecast import Bundle, load
+from pulsecast.errors import FormatError, InputError, UsageError
 from pulsecast.intervals import LEVELS, RollingConformal, SplitConformal, bounds, conformal_radius, fit_split, residuals
 
 
@@ -151,3 +155,52 @@ def test_a_forecast_of_another_horizon_is_refused() -> None:
 def test_a_coverage_that_is_no_probability_is_refused(level: float) -> None:
     with pytest.raises(UsageError, match="expected a number between 0 and 1"):
         RollingConformal(horizon=1).interval(np.array([1.0]), level)
+
+
+# --- through a bundle ------------------------------------------------------------------------------------------------
+
+
+def test_a_forecaster_gives_bounds_that_cover_its_heldout_part_as_often_as_asked(calendar_bundle: Path) -> None:
+    model = load(calendar_bundle)
+    golden = Bundle.open(calendar_bundle).golden()
+    found = model.predict(golden.windows, interval=0.9)
+    np.testing.assert_array_equal(found.forecast, model.predict(golden.windows).astype(np.float64))
+    covered = ((golden.truth >= found.lower) & (golden.truth <= found.upper)).mean(axis=0)  # per horizon step
+    # the radii come from these windows: ceil(97 * 0.9) = 88 of 96 are covered, and rounding outwards may add a few
+    assert (covered >= 88 / 96).all()
+    assert (covered <= 1.0).all()
+    assert (found.lower == np.floor(found.lower)).all()
+    assert (found.lower <= found.forecast).all()
+    assert (found.upper >= found.forecast).all()
+
+
+def test_a_wider_coverage_gives_a_wider_interval(plain_bundle: Path) -> None:
+    model = load(plain_bundle)
+    windows = Bundle.open(plain_bundle).golden().windows
+    narrow, wide = model.predict(windows, interval=0.5), model.predict(windows, interval=0.95)
+    assert (wide.upper >= narrow.upper).all()
+    assert (wide.lower <= narrow.lower).all()
+    assert (wide.upper > narrow.upper).any()
+
+
+def test_a_bundle_from_before_there_were_intervals_still_forecasts_and_says_what_it_lacks(
+    plain_bundle: Path, copied: Callable[[Path], Path]
+) -> None:
+    bundle = copied(plain_bundle)
+    document = json.loads((bundle / "manifest.json").read_text())
+    del document["intervals"]
+    (bundle / "manifest.json").write_text(json.dumps(document))
+    model = load(bundle)
+    windows = Bundle.open(bundle).golden().windows
+    np.testing.assert_array_equal(model.predict(windows), load(plain_bundle).predict(windows))
+    with pytest.raises(UsageError, match="this bundle has no intervals"):
+        model.predict(windows, interval=0.9)
+
+
+def test_radii_of_another_horizon_are_refused_at_open(plain_bundle: Path, copied: Callable[[Path], Path]) -> None:
+    bundle = copied(plain_bundle)
+    document = json.loads((bundle / "manifest.json").read_text())
+    document["intervals"]["radii"] = [[1.0, 2.0] for _ in document["intervals"]["radii"]]
+    (bundle / "manifest.json").write_text(json.dumps(document))
+    with pytest.raises(FormatError, match="intervals have 2 steps; horizon is 1"):
+        Bundle.open(bundle)

@@ -42,7 +42,9 @@ def test_gaps_are_left_out_of_the_scale() -> None:
     assert naive_scale(np.array([1.0, np.nan, 4.0, 6.0]), 1).absolute == 2.0
 
 
-@pytest.mark.parametrize(("forecast", "truth", "percent"), [(0, 0, 0), (0, 5, 200), (3, 1, 100), (1, 3, 100), (2, 2, 0)])
+@pytest.mark.parametrize(
+    ("forecast", "truth", "percent"), [(0, 0, 0), (0, 5, 200), (3, 1, 100), (1, 3, 100), (2, 2, 0)]
+)
 def test_smape_runs_from_0_to_200_and_takes_zeros(forecast: float, truth: float, percent: float) -> None:
     assert smape(np.array([float(forecast)]), np.array([float(truth)])) == pytest.approx(percent)
 

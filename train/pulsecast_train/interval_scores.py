@@ -35,17 +35,19 @@ class Judged:
     seconds: NDArray[np.int64]
 
 
-def interval_scale(series: Series) -> IntervalScale:
+def interval_scale(series: Sequence[Series]) -> IntervalScale:
     """Return `log1p` where values are never negative: engagement errs by factors."""
-    values = series.values[:, 0]
-    return "log1p" if (values[np.isfinite(values)] >= 0).all() else "identity"
+    return "log1p" if all((_known(one) >= 0).all() for one in series) else "identity"
 
 
-def are_counts(series: Series) -> bool:
+def are_counts(series: Sequence[Series]) -> bool:
     """Return whether all values are whole and not negative."""
+    return all(bool(((_known(one) >= 0) & (_known(one) == np.round(_known(one)))).all()) for one in series)
+
+
+def _known(series: Series) -> NDArray[np.float64]:
     values = series.values[:, 0]
-    known = values[np.isfinite(values)]
-    return bool((known >= 0).all() and (known == np.round(known)).all())
+    return values[np.isfinite(values)]
 
 
 def residual_window(step_s: int) -> int:
@@ -62,8 +64,8 @@ def judge_fold(series: Series, found: FoldForecasts, level: float) -> Judged:
     rolling = RollingConformal(
         horizon=horizon,
         window=residual_window(series.step_s),
-        scale=interval_scale(series),
-        counts=are_counts(series),
+        scale=interval_scale([series]),
+        counts=are_counts([series]),
     )
     at = {int(t): row for t, row in zip(found.earlier_targets, found.earlier, strict=True)}
     tested = {int(t): row for t, row in zip(found.targets, found.forecasts, strict=True)}

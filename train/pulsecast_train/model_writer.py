@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pulsecast import records, reference
 from pulsecast.environment import installed_versions, platform_name
 from pulsecast.errors import DataError
+from pulsecast.intervals import fit_split
 from pulsecast.manifest import HeldOut, Provenance
 from pulsecast.model_directory import (
     CALIBRATION_NAME,
@@ -37,6 +38,7 @@ from .checkpoint import Checkpoint, Epoch
 from .data_report import DataReport
 from .device import describe_device
 from .evaluation import compare_with_naive, naive_forecasts
+from .interval_scores import are_counts, interval_scale
 from .log_config import LogConfig
 from .log_reader import read_log
 from .network import extract_weights
@@ -164,6 +166,12 @@ def write_model(folder: Path, name: str, prepared: Prepared, network: Any, histo
         heldout=HeldOut(windows=len(happened), forecasts=compare_with_naive(forecasts, happened, naive)),
         provenance=_provenance(prepared, history),
         files={file: hashlib.sha256(data).hexdigest() for file, data in files.items()},
+        intervals=fit_split(
+            forecasts,
+            happened,
+            interval_scale(prepared.series),
+            counts=prepared.log.kind == "count" and are_counts(prepared.series),
+        ),
     )
     (folder / MODEL_NAME).write_text(records.dumps(record), encoding="utf-8")
     return record
