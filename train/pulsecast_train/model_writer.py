@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from pulsecast import records, reference
 from pulsecast.environment import installed_versions, platform_name
-from pulsecast.errors import DataError
+from pulsecast.errors import DataError, UsageError
 from pulsecast.intervals import fit_split
 from pulsecast.manifest import HeldOut, Provenance
 from pulsecast.model_directory import (
@@ -42,11 +43,23 @@ from .interval_scores import are_counts, interval_scale
 from .log_config import LogConfig
 from .log_reader import read_log
 from .network import extract_weights
+from .pooling import pooled_examples, prepare_member
 from .recipes import build_spec, filled, find_recipe, fit_scaler
 from .series import Series
 from .train_config import RunConfig, TrainConfig
 from .training import EpochCallback, fit_network
-from .windows import Examples, Split, Steps, all_steps, raw_windows, split_windows, training_parts, truth
+from .windows import (
+    Examples,
+    Split,
+    Steps,
+    all_steps,
+    boundary,
+    check_enough,
+    raw_windows,
+    split_windows,
+    training_parts,
+    truth,
+)
 
 PREDICT_BATCH = 1024
 
@@ -105,6 +118,78 @@ def train_model(
     return record
 
 
+def train_pool(
+    paths: Sequence[Path], run: RunConfig, out: Path, *, force: bool, restart: bool, listener: Listener
+) -> tuple[ModelRecord, ...]:
+    """Train one network on all series, each scaled by itself; write one model directory per series, `out`/SERIES.
+
+    The models share their weights and differ in their scaler. A killed run goes on like one of `train_model`. Raises
+    DataError, UsageError.
+    """
+    prepared = prepare_pool(paths, run)
+    folders = [out / directory_name(one.series[0].name) for one in prepared]
+    for folder in folders:
+        check_free(folder, force=force, marker=MODEL_NAME)
+    listener.tell(prepared[0].report.text())
+    listener.tell(f"training one network on {len(prepared)} series, on {describe_device()}")
+    progress = out.with_name(f"{out.name}.training")
+    if restart:
+        shutil.rmtree(progress, ignore_errors=True)
+    progress.mkdir(exist_ok=True)
+    spec = prepared[0].spec
+    training, validation = pooled_examples([(one.steps, one.split) for one in prepared], spec)
+    checkpoint = Checkpoint(folder=progress, run=prepared[0].fingerprint)
+    network, history = fit_network(spec, prepared[0].config, training, validation, checkpoint, listener.on_epoch)
+    out.mkdir(exist_ok=True)
+    records_ = []
+    for one, target in zip(prepared, folders, strict=True):
+        with whole_directory(target, force=force, marker=MODEL_NAME) as folder:
+            records_.append(write_model(folder, target.name, one, network, history))
+    shutil.rmtree(progress, ignore_errors=True)
+    return tuple(records_)
+
+
+def directory_name(series: str) -> str:
+    """Return a folder's name for a series: anything but letters, digits, dot, dash and underscore becomes a dash.
+
+    >>> directory_name("r/funny")
+    'r-funny'
+    """
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", series).lstrip(".-") or "series"
+
+
+def prepare_pool(paths: Sequence[Path], run: RunConfig) -> list[Prepared]:
+    """Read the logs and fit one scaler per series; raises DataError, UsageError if they cannot be trained on."""
+    recipe = find_recipe(run.train.recipe)
+    series, report = read_log(paths, run.log)
+    names = [directory_name(one.name) for one in series]
+    if len(set(names)) < len(names):
+        raise UsageError(f"series {', '.join(names)} would share a model directory; give them names that differ")
+    config = filled(run.train)
+    spec = build_spec(recipe, config, series[0].metrics, series[0].step_s)
+    if {(one.metrics, one.step_s) for one in series} != {(series[0].metrics, series[0].step_s)}:
+        raise DataError("series of one pool need the same metrics and the same step: choose --metric and --step")
+    fingerprint = _fingerprint(config, run.log, report, pooled=True)
+    prepared = []
+    for one in series:
+        _check_long_enough([one], spec)
+        cut = boundary(len(one.values), config.heldout_fraction)
+        member = prepare_member(one, recipe, spec, cut, config.validation_fraction or 0.0)
+        check_enough(member.split, spec, len(one.values))
+        prepared.append(
+            Prepared(
+                log=run.log, series=(one,), report=report, config=config, spec=spec, scaler=member.scaler,
+                steps=member.steps, split=member.split, fingerprint=fingerprint,
+            )
+        )  # fmt: skip
+    return prepared
+
+
+def _fingerprint(config: TrainConfig, log: LogConfig, report: DataReport, *, pooled: bool) -> str:
+    identity = {"config": config, "log": log, "files": [f.sha256 for f in report.files]}
+    return hashlib.sha256(records.dumps({**identity, **({"pooled": True} if pooled else {})}).encode()).hexdigest()
+
+
 def prepare(paths: Sequence[Path], run: RunConfig) -> Prepared:
     """Read the logs and fit the scaler; raises DataError if they cannot be trained on."""
     recipe = find_recipe(run.train.recipe)
@@ -115,7 +200,6 @@ def prepare(paths: Sequence[Path], run: RunConfig) -> Prepared:
     scaler = fit_scaler(recipe, spec, training_parts(series, config.heldout_fraction))
     steps = all_steps(series, spec, scaler)
     split = split_windows(series, spec, steps, config.heldout_fraction, config.validation_fraction or 0.0)
-    identity = records.dumps({"config": config, "log": run.log, "files": [f.sha256 for f in report.files]})
     return Prepared(
         log=run.log,
         series=series,
@@ -125,7 +209,7 @@ def prepare(paths: Sequence[Path], run: RunConfig) -> Prepared:
         scaler=scaler,
         steps=steps,
         split=split,
-        fingerprint=hashlib.sha256(identity.encode()).hexdigest(),
+        fingerprint=_fingerprint(config, run.log, report, pooled=False),
     )
 
 

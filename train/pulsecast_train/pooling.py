@@ -38,18 +38,16 @@ def prepare_member(series: Series, recipe: Recipe, spec: ModelSpec, cut: int, va
     )
 
 
-def pooled_examples(members: Sequence[Member], spec: ModelSpec) -> tuple[Examples, Examples]:
-    """Return the training and the validation examples of all `members`."""
-    lengths = [len(member.steps.values) for member in members]
-    offsets = np.concatenate(([0], np.cumsum(lengths)[:-1])).astype(np.int64)
-    steps = Steps(
-        values=np.concatenate([member.steps.values for member in members]),
-        scaled=np.concatenate([member.steps.scaled for member in members]),
-        series_at=np.repeat(np.arange(len(members)), lengths),
-        starts=np.concatenate([m.steps.starts + offset for m, offset in zip(members, offsets, strict=True)]),
+def pooled_examples(parts: Sequence[tuple[Steps, Split]], spec: ModelSpec) -> tuple[Examples, Examples]:
+    """Return the training and the validation examples of all series."""
+    lengths = [len(steps.values) for steps, _ in parts]
+    offsets = [int(offset) for offset in np.concatenate(([0], np.cumsum(lengths)[:-1]))]
+    joined = Steps(
+        values=np.concatenate([steps.values for steps, _ in parts]),
+        scaled=np.concatenate([steps.scaled for steps, _ in parts]),
+        series_at=np.repeat(np.arange(len(parts)), lengths),
+        starts=np.concatenate([steps.starts + offset for (steps, _), offset in zip(parts, offsets, strict=True)]),
     )
-    training, validation = (
-        np.concatenate([getattr(m.split, use) + offset for m, offset in zip(members, offsets, strict=True)])
-        for use in ("training", "validation")
-    )
-    return Examples(steps, spec, training), Examples(steps, spec, validation)
+    training = [split.training + offset for (_, split), offset in zip(parts, offsets, strict=True)]
+    validation = [split.validation + offset for (_, split), offset in zip(parts, offsets, strict=True)]
+    return Examples(joined, spec, np.concatenate(training)), Examples(joined, spec, np.concatenate(validation))

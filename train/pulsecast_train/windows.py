@@ -95,7 +95,7 @@ def split_windows(
         validation=np.concatenate([part.validation for part in parts]),
         heldout=np.concatenate([part.heldout for part in parts]),
     )
-    _check_enough(split, spec, sum(len(one.values) for one in series))
+    check_enough(split, spec, sum(len(one.values) for one in series))
     return split
 
 
@@ -107,7 +107,8 @@ def split_at(starts: NDArray[np.int64], spec: ModelSpec, cut: int, validation_fr
     return Split(training=fitted[:kept], validation=fitted[kept:], heldout=starts[first_target >= cut])
 
 
-def _check_enough(split: Split, spec: ModelSpec, steps: int) -> None:
+def check_enough(split: Split, spec: ModelSpec, steps: int) -> None:
+    """Raise DataError if `split`, of a log of so many steps, has too few windows to train on or to judge by."""
     for what, found, needed in (
         ("to train on", len(split.training), MINIMUM_TRAINING_WINDOWS),
         ("held out", len(split.heldout), MINIMUM_HELDOUT_WINDOWS),

@@ -105,7 +105,7 @@ def run_evaluation(
     from pulsecast_train.log_reader import read_log
 
     if html:
-        from pulsecast_train import evaluation_report  # what it needs is missed now, not after an hour
+        from pulsecast_train.evaluation_report import write_report  # what it needs is missed now, not after an hour
     series, report = read_log(logs, run.log)
     tell(report.text())
     if jobs < 0:
@@ -113,7 +113,7 @@ def run_evaluation(
     with progress("piece") as steps:
         result, forecasts = evaluate(series, config, out, Where(jobs=jobs, dask=dask), steps.advance)
     if html:
-        evaluation_report.write_report(out / "report.html", series, result, forecasts)
+        write_report(out / "report.html", series, result, forecasts)
     return result
 
 

@@ -66,6 +66,14 @@ def train(
     missing: log.Missing = None,
     on_conflict: log.OnConflict = None,
     max_gap: log.MaxGap = None,
+    pool: Annotated[
+        bool,
+        typer.Option(
+            "--pool",
+            help="One network over all series, each scaled by itself; writes OUT/SERIES.",
+            rich_help_panel=PANEL,
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a model directory that is there.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Discard the progress of a killed run.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
@@ -85,6 +93,9 @@ def train(
         validation_fraction=validation_fraction, patience=patience, seed=seed,
     )  # fmt: skip
     run = RunConfig(log=with_changes(run.log, reading), train=with_changes(run.train, training))
+    if pool:
+        show_pool(run_pool(logs, run, out, force=force, restart=restart), out, format_)
+        return
     record = run_training(logs, run, out, force=force, restart=restart)
     show(
         format_, text=f"{_text(record.heldout)}\nnext: pulsecast export {out} --out BUNDLE", document=_document(record)
@@ -104,6 +115,22 @@ def run_training(logs: list[Path], run: RunConfig, out: Path, *, force: bool, re
             restart=restart,
             listener=Listener(tell=tell, on_epoch=lambda epoch, total: steps.advance(_losses(epoch), total)),
         )
+
+
+def run_pool(logs: list[Path], run: RunConfig, out: Path, *, force: bool, restart: bool) -> tuple[ModelRecord, ...]:
+    """Train one network over all series with progress on stderr and return the models' records."""
+    from pulsecast_train.model_writer import Listener, train_pool
+
+    with progress("epoch") as steps:
+        listener = Listener(tell=tell, on_epoch=lambda epoch, total: steps.advance(_losses(epoch), total))
+        return train_pool(logs, run, out, force=force, restart=restart, listener=listener)
+
+
+def show_pool(found: tuple[ModelRecord, ...], out: Path, format_: Format) -> None:
+    """Print every model's errors."""
+    parts = [f"{record.name}\n{_text(record.heldout)}" for record in found]
+    text = "\n\n".join([*parts, f"next: pulsecast export {out}/{found[0].name} --out BUNDLE"])
+    show(format_, text=text, document={"command": "train", "models": [_document(record) for record in found]})
 
 
 def _losses(epoch: Any) -> str:

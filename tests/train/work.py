@@ -1,0 +1,31 @@
+"""Pieces of work for spawned processes, importable by name."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def die_once(task: tuple[int, str]) -> int:
+    """Kill this process the first time a marked task is run."""
+    number, marker = task
+    if marker and not Path(marker).exists():
+        Path(marker).write_text("was here")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number * number
+
+
+def always_die(_: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0
+
+
+def announce_and_wait(folder: str) -> int:
+    """Leave this process's number behind and wait to be ended."""
+    (Path(folder) / str(os.getpid())).touch()
+    time.sleep(600)
+    return 0
