@@ -11,6 +11,7 @@ import hashlib
 import io
 import tempfile
 import threading
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -228,5 +229,5 @@ def read_result(path: Path, series: int) -> tuple[FoldForecasts, ...] | None:
                 )
                 for i in range(series)
             )
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

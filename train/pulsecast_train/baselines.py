@@ -156,12 +156,16 @@ def lightgbm_l1(past: Past) -> NDArray[np.float64]:
 
     def fit(inputs: NDArray[np.float64], targets: NDArray[np.float64]) -> _Predict:
         kept = len(inputs) - max(1, len(inputs) // 10)
-        searched = lightgbm.LGBMRegressor(n_estimators=TREES, random_state=0, **common).fit(
-            inputs[:kept],
-            targets[:kept],
-            eval_set=[(inputs[kept:], targets[kept:])],
-            callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
-        )
+        with warnings.catch_warnings():
+            # `eval_set` has a new name from 4.7 on; older versions know this one only
+            warnings.simplefilter("ignore", category=FutureWarning)
+            warnings.simplefilter("ignore", category=DeprecationWarning)
+            searched = lightgbm.LGBMRegressor(n_estimators=TREES, random_state=0, **common).fit(
+                inputs[:kept],
+                targets[:kept],
+                eval_set=[(inputs[kept:], targets[kept:])],
+                callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
+            )
         trees = max(1, int(searched.best_iteration_))
         found: _Predict = (
             lightgbm.LGBMRegressor(n_estimators=trees, random_state=0, **common).fit(inputs, targets).predict

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 # told apart by readers with any colour vision (Okabe and Ito), and dark enough on white
 TRUTH, FORECAST, OTHERS = "#333333", "#0072b2", ("#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999")
+SPIKE = 20  # times the median, from where on the vertical axis is logarithmic
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 _STYLE = {
@@ -86,6 +87,9 @@ def forecast_picture(
             ax.xaxis.set_major_locator(locator)
             ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
             ax.set_ylim(bottom=min(0.0, float(np.nanmin(truth))), top=_top(truth, upper))
+            typical = float(np.nanmedian(truth))
+            if typical > 0 and float(np.nanmax(truth)) > SPIKE * typical:  # a spike would flatten all else
+                ax.set_yscale("symlog", linthresh=typical)
             ax.margins(x=0.01)
             ax.legend(loc="upper left", ncols=3)
 
