@@ -128,6 +128,9 @@ def train_pool(
     """
     prepared = prepare_pool(paths, run)
     folders = [out / directory_name(one.series[0].name) for one in prepared]
+    if not out.parent.is_dir():
+        raise UsageError(f"{out.parent} is not a folder; make it first")
+    out.mkdir(exist_ok=True)
     for folder in folders:
         check_free(folder, force=force, marker=MODEL_NAME)
     listener.tell(prepared[0].report.text())
@@ -140,7 +143,6 @@ def train_pool(
     training, validation = pooled_examples([(one.steps, one.split) for one in prepared], spec)
     checkpoint = Checkpoint(folder=progress, run=prepared[0].fingerprint)
     network, history = fit_network(spec, prepared[0].config, training, validation, checkpoint, listener.on_epoch)
-    out.mkdir(exist_ok=True)
     records_ = []
     for one, target in zip(prepared, folders, strict=True):
         with whole_directory(target, force=force, marker=MODEL_NAME) as folder:
