@@ -1,6 +1,10 @@
-"""The engines without pulsecast: what an app would write itself for one artifact, with the same thread setting.
+"""The engines without pulsecast: what an app would write itself around the very engine object that a backend holds.
 
-A row of BARE opens an artifact and returns a `Bare`. The reference backend has none: it is pulsecast's own code.
+A second session or interpreter of the same file differs from the first by up to 5 % in the same process, either way
+(`benchmarks/README.md`), which is as much as the overhead that is looked for. So both sides share one engine object,
+and the difference is pulsecast's own code and nothing else. That is why this module, alone, reaches into backends.
+
+A row of BARE takes a loaded backend. The reference backend has none: it is pulsecast's own code.
 """
 
 from __future__ import annotations
@@ -13,15 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulsecast import reference
-from pulsecast.bundle import Bundle
-from pulsecast.manifest import Artifact
+from pulsecast.forecaster import Forecaster
 
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bare:
-    """`call` is timed, `prepare` is not: it makes raw windows into what the artifact takes."""
+    """`call` is timed; `prepare` is not: it makes raw windows into what the artifact takes."""
 
     prepare: Callable[[Array], Array]
     call: Callable[[Array], object]
@@ -31,17 +34,9 @@ def _as_it_is(windows: Array) -> Array:
     return windows
 
 
-def bare_onnx(bundle: Bundle, artifact: Artifact, threads: int) -> Bare:
+def bare_onnx(forecaster: Forecaster) -> Bare:
     """`InferenceSession.run`."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    known = ort.get_available_providers()
-    providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in known]
-    session = ort.InferenceSession(bundle.read(artifact.path), options, providers=providers)
+    session: Any = _inside(forecaster.backend, "_session")
     run, names, name = session.run, [session.get_outputs()[0].name], session.get_inputs()[0].name
 
     def call(windows: Array) -> object:
@@ -50,39 +45,27 @@ def bare_onnx(bundle: Bundle, artifact: Artifact, threads: int) -> Bare:
     return Bare(prepare=_as_it_is, call=call)
 
 
-def bare_tflite(bundle: Bundle, artifact: Artifact, threads: int) -> Bare:
-    """`Interpreter.set_tensor`, `invoke`, `get_tensor`; sized once, since a case has one batch."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_content=bundle.read(artifact.path), num_threads=threads)
-    interpreter.allocate_tensors()
-    at, to = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
-    if artifact.units == "scaled":
-        return _bare_scaled(interpreter, at, to, bundle)
-    sized: tuple[int, ...] = ()
-
-    def prepare(windows: Array) -> Array:
-        nonlocal sized
-        if windows.shape != sized:
-            interpreter.resize_tensor_input(at, windows.shape, strict=False)
-            interpreter.allocate_tensors()
-            sized = windows.shape
-        return windows
+def bare_tflite(forecaster: Forecaster) -> Bare:
+    """`set_tensor`, `invoke`, `get_tensor`; the interpreter has been sized by the calls before."""
+    if forecaster.artifact.units == "scaled":
+        return _bare_scaled(forecaster)
+    interpreter, at, to = _interpreter(forecaster.backend)
 
     def call(windows: Array) -> object:
         interpreter.set_tensor(at, windows)
         interpreter.invoke()
         return interpreter.get_tensor(to)
 
-    return Bare(prepare=prepare, call=call)
+    return Bare(prepare=_as_it_is, call=call)
 
 
-def _bare_scaled(interpreter: Any, at: int, to: int, bundle: Bundle) -> Bare:
-    """The int8 file takes network channels, keeps state and has to be reset: that is part of using it."""
-    spec, scaler = bundle.manifest.spec, bundle.manifest.scaler
+def _bare_scaled(forecaster: Forecaster) -> Bare:
+    """The int8 file takes one window's network channels, keeps state and has to be reset: that is part of using it."""
+    interpreter, at, to = _interpreter(_inside(forecaster.backend, "_inner"))
+    spec, scaler = forecaster.manifest.spec, forecaster.manifest.scaler
 
     def prepare(windows: Array) -> Array:
-        inputs = reference.channels(spec, scaler.transform(windows))  # (batch, window, channels)
+        inputs = reference.channels(spec, scaler.transform(windows))  # (1, window, channels)
         return np.ascontiguousarray(inputs, np.float32)
 
     def call(inputs: Array) -> object:
@@ -94,21 +77,29 @@ def _bare_scaled(interpreter: Any, at: int, to: int, bundle: Bundle) -> Bare:
     return Bare(prepare=prepare, call=call)
 
 
-def bare_savedmodel(bundle: Bundle, artifact: Artifact, threads: int) -> Bare:
-    """The restored `serving_default`; TensorFlow's threads are the process's and already set by the runtime."""
+def bare_savedmodel(forecaster: Forecaster) -> Bare:
+    """The restored `serving_default`, tensor in and array out."""
     import tensorflow as tf
 
-    del threads
-    model = tf.saved_model.load(str(bundle.path / artifact.path))
-    signature, constant = model.signatures["serving_default"], tf.constant
+    signature: Any = _inside(forecaster.backend, "_signature")
+    constant = tf.constant
 
-    def call(windows: Array, keep: object = model) -> object:  # `model` owns the variables
+    def call(windows: Array) -> object:
         return signature(window=constant(windows))["forecast"].numpy()
 
     return Bare(prepare=_as_it_is, call=call)
 
 
-BARE: dict[str, Callable[[Bundle, Artifact, int], Bare]] = {
+def _interpreter(backend: object) -> tuple[Any, int, int]:
+    interpreter: Any = _inside(backend, "_interpreter")
+    return interpreter, interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+
+
+def _inside(backend: object, name: str) -> object:
+    return vars(backend)[name]
+
+
+BARE: dict[str, Callable[[Forecaster], Bare]] = {
     "onnx": bare_onnx,
     "tflite": bare_tflite,
     "savedmodel": bare_savedmodel,

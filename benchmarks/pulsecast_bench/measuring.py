@@ -27,7 +27,8 @@ Predict = Callable[[Array], object]
 _DISTINCT_INPUTS = 256  # of each batch, at most; and at most so many values:
 _INPUT_VALUES = 4_000_000
 _MOST_WINDOWS = 10  # of requests: a phase that is not stable by then is not stable
-_BLOCK_CALLS = 10  # of runtime or bare engine before the other has its turn
+_BLOCK_CALLS = 4  # of runtime or bare engine before the other has its turn
+_LEAST_BLOCKS = 3  # of each four, however slow a call is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +56,7 @@ def measure(path: Path, request: Request, *, start_ns: int, import_ns: int) -> R
     forecaster = pulsecast.load(path, artifact=case.artifact, threads=case.threads)
     load_ns = time.perf_counter_ns() - began
     loaded_bytes = resident_bytes()
-    bundle = Bundle.open(path)
-    golden = bundle.golden()
+    golden = Bundle.open(path).golden()
     inputs = rotation(golden.windows, case.batch, seed=config.seed + request.repeat)
     predict = forecaster.predict
     first_ns = _timed(predict, inputs[0])
@@ -83,7 +83,7 @@ def measure(path: Path, request: Request, *, start_ns: int, import_ns: int) -> R
         steady=steady,
         memory=memory,
         forecasts=None if forecasts is None else tuple(tuple(row) for row in forecasts.astype(np.float64).tolist()),
-        paired=_paired(forecaster, bundle, case, inputs, config) if case.leading else None,
+        paired=_paired(forecaster, inputs, config) if case.leading else None,
     )
 
 
@@ -155,33 +155,26 @@ def _window(predict: Predict, inputs: Sequence[Array], latencies: list[int], con
     return ended
 
 
-def _paired(
-    forecaster: Forecaster, bundle: Bundle, case: Case, inputs: Sequence[Array], config: BenchConfig
-) -> Paired | None:
+def _paired(forecaster: Forecaster, inputs: Sequence[Array], config: BenchConfig) -> Paired | None:
     """Return calls of the runtime and of the bare engine in alternating blocks: A B B A A B B A ...
 
     Between processes a call differs by more than the few percent that are looked for, so this one comparison is made
-    inside a process, on the same inputs, each side with its own session of the engine.
+    inside a process: same engine object, same inputs, the same moments of the machine.
     """
-    artifact = forecaster.artifact
-    if artifact.backend not in BARE or not config.paired_s:
+    backend = forecaster.artifact.backend
+    if backend not in BARE or not config.paired_s:
         return None
-    bare = BARE[artifact.backend](bundle, artifact, case.threads)
-    prepared = [bare.prepare(batch) for batch in inputs]
+    bare = BARE[backend](forecaster)
     sides: tuple[tuple[Predict, Sequence[Array], list[int]], ...] = (
         (forecaster.predict, inputs, []),
-        (bare.call, prepared, []),
+        (bare.call, [bare.prepare(batch) for batch in inputs], []),
     )
-    for predict, batches, _ in sides:
-        for batch in batches[:_BLOCK_CALLS]:
-            predict(batch)
     until = time.perf_counter_ns() + round(config.paired_s * 1e9)
     at = 0
-    while time.perf_counter_ns() < until or at == 0:
-        for side in (0, 1, 1, 0):
+    while time.perf_counter_ns() < until or at < _LEAST_BLOCKS * _BLOCK_CALLS:
+        for side in (0, 1, 1, 0):  # all four blocks meet the same inputs
             predict, batches, latencies = sides[side]
-            # both sides meet the same inputs: the first and last block of four, and the two between, are one stretch
-            for step in range(_BLOCK_CALLS):
-                latencies.append(_timed(predict, batches[(at + step) % len(batches)]))
+            for step in range(at, at + _BLOCK_CALLS):
+                latencies.append(_timed(predict, batches[step % len(batches)]))
         at += _BLOCK_CALLS
-    return Paired(runtime=pack(sides[0][2]), bare=pack(sides[1][2]))
+    return Paired(block=_BLOCK_CALLS, runtime=pack(sides[0][2]), bare=pack(sides[1][2]))

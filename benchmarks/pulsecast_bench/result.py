@@ -93,13 +93,20 @@ class Memory:
 
 @dataclass(frozen=True, kw_only=True)
 class Paired:
-    """`Forecaster.predict` and the bare engine in alternating blocks of calls: packed nanoseconds of every call."""
+    """`Forecaster.predict` and the bare engine in alternating blocks of `block` calls: packed nanoseconds of every call.
 
+    The order is runtime, bare, bare, runtime, and again; so 2 * block calls of each side belong to one such round.
+    """
+
+    block: int
     runtime: str
     bare: str
 
     def __post_init__(self) -> None:
         _check_packed(runtime=self.runtime, bare=self.bare)
+        calls = len(self.runtime.split()), len(self.bare.split())
+        if self.block < 1 or calls[0] != calls[1] or not calls[0] or calls[0] % (2 * self.block):
+            raise ValueError(f"{calls[0]} and {calls[1]} calls; expected whole rounds of 2 x {self.block} on each side")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -122,6 +122,19 @@ def throughput(latencies: Latencies, batch: int) -> float:
     return float(batch * len(latencies) * 1e9 / latencies.sum())
 
 
+def paired_overhead(runtime: Latencies, bare: Latencies, block: int) -> float:
+    """Return by how much `runtime` calls take longer than `bare` ones: 0.05 is 5 %.
+
+    In each round of 2 * block calls a side the medians are compared, and the median of these ratios is taken: a machine
+    that changes its speed now and then changes it for both sides of a round.
+
+    >>> paired_overhead(np.array([11, 11, 22, 22]), np.array([10, 10, 20, 20]), 1)
+    0.10000000000000009
+    """
+    rounds = np.median(runtime.reshape(-1, 2 * block), axis=1) / np.median(bare.reshape(-1, 2 * block), axis=1)
+    return float(np.median(rounds)) - 1
+
+
 def stability(latencies: Latencies, windows: Sequence[int], least: int) -> Stability:
     """Judge the last three windows of requests; `windows` are their first calls, and one of fewer than `least` calls
     (the limit cut it short) does not count.

@@ -6,16 +6,14 @@ import dataclasses
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from pulsecast.accuracy import Accuracy, accuracy
 
 from .result import Result, Run, Subject, unpack
-from .statistics import Estimate, median_of_runs, percentiles, stability, throughput
+from .statistics import Estimate, median_of_runs, paired_overhead, percentiles, stability, throughput
 
-SUMMARY_VERSION = 1
 RANKS = (50.0, 90.0, 95.0, 99.0, 99.9)
 
 
@@ -102,7 +100,6 @@ class Row:
 class Summary:
     """What `pulsecast bench --format json` prints: no raw data, everything computed."""
 
-    schema_version: Literal[1]
     model: str
     profile: str
     began: str
@@ -118,7 +115,6 @@ class Summary:
 def summarise(result: Result) -> Summary:
     """Return the statistics of `result`; the same result gives the same numbers."""
     return Summary(
-        schema_version=SUMMARY_VERSION,
         model=result.model.name,
         profile=result.config.profile,
         began=result.began,
@@ -197,9 +193,8 @@ def _cold_start_ns(run: Run) -> float:
 
 
 def _overhead_of(run: Run) -> float | None:
-    if run.paired is None:
-        return None
-    return float(np.median(unpack(run.paired.runtime)) / np.median(unpack(run.paired.bare))) - 1
+    paired = run.paired
+    return None if paired is None else paired_overhead(unpack(paired.runtime), unpack(paired.bare), paired.block)
 
 
 def _overhead(subject: Subject, measured: Estimate) -> Estimate:
