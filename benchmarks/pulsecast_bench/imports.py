@@ -69,7 +69,8 @@ def main(arguments: list[str]) -> int:
     else:
         print(f"import numpy      {statistics.median(cost.numpy_ns) / 1e6:7.1f} ms")
         print(f"import pulsecast  {statistics.median(cost.pulsecast_ns) / 1e6:7.1f} ms, numpy included")
-        print(f"ratio             {ratio:7.2f} ({cost.ratio.low or ratio:.2f} to {cost.ratio.high or ratio:.2f}); target {TARGET_RATIO}")
+        interval = f" ({cost.ratio.low:.2f} to {cost.ratio.high:.2f})" if cost.ratio.low and cost.ratio.high else ""
+        print(f"ratio             {ratio:7.2f}{interval}; target at most {TARGET_RATIO}")
     return int(ratio > TARGET_RATIO)
 
 

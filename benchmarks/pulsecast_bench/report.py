@@ -127,7 +127,9 @@ def versions(machine: Machine) -> dict[str, str]:
 
 
 def _timer_share(result: Result) -> str:
-    fastest = min((cell.p50_ns.value for row in summarise(result).rows for cell in row.cells if cell.p50_ns.value), default=None)
+    fastest = min(
+        (cell.p50_ns.value for row in summarise(result).rows for cell in row.cells if cell.p50_ns.value), default=None
+    )
     if fastest is None:
         return ""
     return f", {result.machine.timer_overhead_ns / fastest:.2%} of the fastest median; nothing is subtracted"
@@ -139,15 +141,18 @@ def _averages(values: Sequence[float]) -> str:
 
 def _protocol(result: Result) -> str:
     config = result.config
-    return (
-        f"{len(result.runs)} processes in {result.duration_s:.0f} s, one after the other in a shuffled order (seed "
-        f"{config.seed}): {config.repeats} for the smallest batch of an artifact, {config.sweep_repeats} for the others. "
-        f"Each: import, load, first forecast, at least {config.warmup_calls} calls and {config.warmup_s:g} s of warm-up, "
-        f"then at least {config.steady_s:g} s and {config.calls} calls (at most {config.limit_s:g} s). Stable: the last "
-        f"three windows of at least {config.window_calls} requests and {config.window_s:g} s differ by no more than "
-        f"{STABLE_RATIO - 1:.0%} in median latency and rate. Percentiles are of all processes' calls together and appear "
-        f"only with the calls they need; intervals resample processes and need {BOOTSTRAP_RUNS} of them. The protocol is "
-        "`benchmarks/README.md`."
+    return " ".join(
+        (
+            f"{len(result.runs)} processes in {result.duration_s:.0f} s, one after the other in a shuffled order (seed",
+            f"{config.seed}): {config.repeats} for an artifact's smallest batch, {config.sweep_repeats} for the others.",
+            "Each: import, load, first forecast, warm-up of at least",
+            f"{config.warmup_calls} calls and {config.warmup_s:g} s, then a steady phase of at least {config.steady_s:g} s",
+            f"and {config.calls} calls (at most {config.limit_s:g} s). Stable: the last three windows of at least",
+            f"{config.window_calls} requests and {config.window_s:g} s differ by no more than {STABLE_RATIO - 1:.0%} in",
+            "median latency and in rate. Percentiles are of all processes' calls together and appear only with the calls",
+            f"they need; intervals resample processes and need {BOOTSTRAP_RUNS} of them. The whole protocol is in",
+            "`benchmarks/README.md`.",
+        )
     )
 
 
@@ -164,5 +169,7 @@ def command(result: Result) -> str:
 
 def _number_options(config: BenchConfig, usual: BenchConfig) -> list[str]:
     given = {"--threads": "threads", "--repeats": "repeats", "--seed": "seed"}
-    changed = {option: getattr(config, name) for option, name in given.items() if getattr(config, name) != getattr(usual, name)}
+    changed = {
+        option: getattr(config, name) for option, name in given.items() if getattr(config, name) != getattr(usual, name)
+    }
     return [word for option, value in changed.items() for word in (option, str(value))]

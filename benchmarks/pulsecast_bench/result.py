@@ -22,7 +22,7 @@ from pulsecast.manifest import Precision
 
 from .case import BenchConfig, Case
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 _NUMBERS = re.compile(r"(\d+( \d+)*)?")
 
 
@@ -93,7 +93,7 @@ class Memory:
 
 @dataclass(frozen=True, kw_only=True)
 class Paired:
-    """`Forecaster.predict` and the bare engine in alternating blocks of `block` calls: packed nanoseconds of every call.
+    """`Forecaster.predict` and the bare engine in alternating blocks of `block` calls: packed nanoseconds of each.
 
     The order is runtime, bare, bare, runtime, and again; so 2 * block calls of each side belong to one such round.
     """

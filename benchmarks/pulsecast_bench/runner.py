@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pulsecast import records
-
 from pulsecast.backends import BACKENDS, is_installed
 from pulsecast.bundle import Bundle, size_bytes
 from pulsecast.errors import EngineError, FormatError
 from pulsecast.manifest import MANIFEST_NAME, Artifact
 
-from .case import BenchConfig, Case, plan_cases, schedule
+from .case import BenchConfig, plan_cases, schedule
 from .machine import describe_machine, load_average
 from .measuring import Request
 from .result import SCHEMA_VERSION, Failure, Model, Result, Run, Skipped, Subject
@@ -30,7 +29,7 @@ TIMEOUT_S = 300.0  # of one process beyond its measuring time: TensorFlow on a s
 
 @dataclass(frozen=True, kw_only=True)
 class Listener:
-    """Who hears of a benchmark: `on_process(done, total, what)` before each process, and once at the end."""
+    """Who hears of a benchmark: `on_process(done, total, what)` after each process."""
 
     on_process: Callable[[int, int, str], None]
 
@@ -54,14 +53,13 @@ def run_benchmark(path: Path, config: BenchConfig, listener: Listener) -> Result
     failures: list[Failure] = []
     backends = {artifact.id: artifact.backend for artifact in chosen}
     for place, (case, repeat) in enumerate(order):
-        listener.on_process(place, len(order), str(case))
         request = Request(case=case, repeat=repeat, order=place, config=config)
         outcome = _run_worker(path, backends[case.artifact], request)
         if isinstance(outcome, Run):
             runs.append(outcome)
         else:
             failures.append(Failure(case=case, repeat=repeat, reason=outcome))
-    listener.on_process(len(order), len(order), "done")
+        listener.on_process(place + 1, len(order), str(case))
     if failures and not runs:
         raise EngineError(f"no measurement succeeded; first failure, {failures[0].case}: {failures[0].reason}")
     return Result(

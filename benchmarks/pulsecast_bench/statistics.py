@@ -146,8 +146,8 @@ def stability(latencies: Latencies, windows: Sequence[int], least: int) -> Stabi
     latency = _ratio([float(np.median(part)) for part in parts])
     rate = _ratio([throughput(part, 1) for part in parts])
     stable = latency <= STABLE_RATIO and rate <= STABLE_RATIO
-    reason = None if stable else f"last {JUDGED_WINDOWS} windows differ by {latency:.2f} in latency, {rate:.2f} in rate"
-    return Stability(latency_ratio=latency, throughput_ratio=rate, stable=stable, reason=reason)
+    differ = f"last {JUDGED_WINDOWS} windows differ by {latency:.2f} in latency, {rate:.2f} in rate"
+    return Stability(latency_ratio=latency, throughput_ratio=rate, stable=stable, reason=None if stable else differ)
 
 
 def _ratio(values: Sequence[float]) -> float:

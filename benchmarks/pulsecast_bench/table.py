@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .statistics import Estimate
-from .summary import Cell, Row, Summary
+from .summary import Cell, Fidelity, Row, Summary
 
 MISSING = "-"
 
@@ -36,8 +36,8 @@ def number(value: float | None, factor: float = 1.0) -> str:
     return f"{scaled:.0f}" if abs(scaled) >= 100 else f"{scaled:.1f}" if abs(scaled) >= 10 else f"{scaled:.2f}"
 
 
-def _fidelity(text: Callable[[Row], str]) -> Callable[[Row], str]:
-    return lambda row: text(row) if row.fidelity else MISSING
+def _fidelity(text: Callable[[Fidelity], str]) -> Callable[[Row], str]:
+    return lambda row: text(row.fidelity) if row.fidelity else MISSING
 
 
 def _overhead(row: Row) -> str:
@@ -61,17 +61,9 @@ COLUMNS = (
     Column(name="first", unit="ms", text=lambda row: number(row.first_ns.value, 1e-6)),
     Column(name="peak", unit="MB", text=lambda row: number(row.peak_bytes.value, 1e-6)),
     Column(name="size", unit="kB", text=lambda row: number(row.size_bytes, 1e-3)),
-    Column(name="MAE", unit="raw", text=_fidelity(lambda row: number(row.fidelity and row.fidelity.accuracy.mae))),
-    Column(
-        name="RMSE",
-        unit="change",
-        text=_fidelity(lambda row: f"{row.fidelity.rmse_change:+.2%}" if row.fidelity else MISSING),
-    ),
-    Column(
-        name="error",
-        unit="/range",
-        text=_fidelity(lambda row: f"{row.fidelity.max_error:.1e}" if row.fidelity else MISSING),
-    ),
+    Column(name="MAE", unit="raw", text=_fidelity(lambda found: number(found.accuracy.mae))),
+    Column(name="RMSE", unit="change", text=_fidelity(lambda found: f"{found.rmse_change:+.2%}")),
+    Column(name="error", unit="/range", text=_fidelity(lambda found: f"{found.max_error:.1e}")),
     Column(name="over", unit="bare", text=_overhead),
     Column(name="stable", unit="", text=_stable),
 )

@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 
 from .. import __version__
 from ..errors import PulsecastError
-from . import doctor, export, inspect_bundle, predict, train, verify
+from . import bench, doctor, export, inspect_bundle, predict, report, train, verify
 from .exits import FAILED, INTERRUPTED, MISSING_EXTRA, OK, USAGE, exit_code
 from .output import tell
 
@@ -31,6 +31,8 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "export": (export.export, "export"),
     "verify": (verify.verify, "cli"),
     "inspect": (inspect_bundle.inspect, "cli"),
+    "bench": (bench.bench, "bench"),
+    "report": (report.report, "bench"),
     "predict": (predict.predict, "logs"),
     "doctor": (doctor.doctor, "cli"),
 }
