@@ -159,11 +159,12 @@ class Manifest:
         problems += [f"file {p} appears twice" for p in sorted({p for p in paths if paths.count(p) > 1})]
         if MANIFEST_NAME in paths:
             problems.append(f"{MANIFEST_NAME} cannot list itself")
+        folders = [a.path for a in self.artifacts if a.backend == "savedmodel"]
         wanted = [self.weights.path, self.golden.path, *(a.path for a in self.artifacts)]
         problems += [
             f"{path} is not among the files"
             for path in dict.fromkeys(wanted)
-            if not any(p == path or p.startswith(f"{path}/") for p in paths)
+            if not any(p.startswith(f"{path}/") if path in folders else p == path for p in paths)
         ]
         if problems:
             raise ValueError("; ".join(problems))
