@@ -184,8 +184,9 @@ def write_bundle(folder: Path, model: PlainModel, *extra: Artifact) -> Manifest:
     (folder / "weights.npz").write_bytes(write_weights(model.weights))
     (folder / "golden.npz").write_bytes(write_golden(model.golden()))
     for artifact in extra:
-        (folder / artifact.path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / artifact.path).write_bytes(artifact.id.encode())
+        path = folder / artifact.path / ("saved_model.pb" if artifact.backend == "savedmodel" else "")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(artifact.id.encode())
     return write_manifest(folder, model, (numpy_artifact(), *extra))
 
 
