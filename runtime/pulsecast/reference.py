@@ -72,16 +72,17 @@ def lstm(layer: LstmWeights, sequence: Array) -> Array:
 
 
 def to_raw(spec: ModelSpec, scaler: Scaler, outputs: Array, scaled: Array, inputs: Array) -> Array:
-    """Return raw forecasts from network `outputs` (batch, horizon); NaN where `inputs` hold anything non-finite.
+    """Return raw forecasts from network `outputs` (batch, horizon); NaN where a row of `scaled` or `inputs` is not finite.
 
-    A saturating gate can hide an infinite input, so finiteness is judged on the inputs and not on the outputs.
+    A saturating gate can hide an infinite input, so finiteness is judged on the inputs and not on the outputs; and on
+    the whole context, though a feature without a lag is not looked at in its first steps, as every artifact does.
     """
     if spec.target == "change":
         outputs = outputs + scaled[:, -1:, 0]
     raw = scaler.inverse(outputs)
     if spec.floor is not None:
         raw = np.maximum(raw, raw.dtype.type(spec.floor))
-    finite = np.logical_and.reduce(np.isfinite(inputs), axis=(1, 2))  # (batch,)
+    finite = np.isfinite(scaled).all(axis=(1, 2)) & np.isfinite(inputs).all(axis=(1, 2))  # (batch,)
     return np.where(finite[:, np.newaxis], raw, raw.dtype.type(np.nan))
 
 

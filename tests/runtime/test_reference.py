@@ -90,7 +90,7 @@ def test_a_row_that_is_not_finite_gives_nan_in_that_row_only(change_model: plain
     model = (change_model.spec, change_model.scaler, change_model.weights)
     clean = reference.forecast(*model, windows)
     for row, (step, feature, value) in enumerate(
-        [(0, 0, np.nan), (72, 0, np.inf), (30, 0, -np.inf), (72, 1, np.nan), (40, 0, -1.0), (40, 0, -3.0)]
+        [(0, 0, np.nan), (72, 0, np.inf), (30, 0, -np.inf), (0, 1, np.nan), (40, 0, -1.0), (40, 0, -3.0)]
     ):
         broken = windows.copy()
         broken[row, step, feature] = value
