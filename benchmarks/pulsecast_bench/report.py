@@ -143,13 +143,15 @@ def _protocol(result: Result) -> str:
     config = result.config
     return " ".join(
         (
-            f"{len(result.runs)} processes in {result.duration_s:.0f} s, one after the other in a shuffled order (seed",
-            f"{config.seed}): {config.repeats} for an artifact's smallest batch, {config.sweep_repeats} for the others.",
+            f"{len(result.runs)} processes in {result.duration_s:.0f} s, one after the other in a shuffled order",
+            f"(seed {config.seed}): {config.repeats} for an artifact's smallest batch,",
+            f"{config.sweep_repeats} for the others.",
             "Each: import, load, first forecast, warm-up of at least",
-            f"{config.warmup_calls} calls and {config.warmup_s:g} s, then a steady phase of at least {config.steady_s:g} s",
-            f"and {config.calls} calls (at most {config.limit_s:g} s). Stable: the last three windows of at least",
-            f"{config.window_calls} requests and {config.window_s:g} s differ by no more than {STABLE_RATIO - 1:.0%} in",
-            "median latency and in rate. Percentiles are of all processes' calls together and appear only with the calls",
+            f"{config.warmup_calls} calls and {config.warmup_s:g} s, then a steady phase of at least",
+            f"{config.steady_s:g} s and {config.calls} calls (at most {config.limit_s:g} s).",
+            f"Stable: the last three windows of at least {config.window_calls} requests and {config.window_s:g} s",
+            f"differ by no more than {STABLE_RATIO - 1:.0%} in median latency and in rate.",
+            "Percentiles are of all processes' calls together and appear only with the calls",
             f"they need; intervals resample processes and need {BOOTSTRAP_RUNS} of them. The whole protocol is in",
             "`benchmarks/README.md`.",
         )

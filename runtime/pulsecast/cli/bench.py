@@ -61,7 +61,7 @@ def bench(
     write_result(result, out, force=force)
     summary = summarise(result)
     next_step = f"raw nanoseconds in {out}; next: pulsecast report {out} --out REPORT.md"
-    show(format_, text=f"{text_table(summary)}\n\n{next_step}", document=_document(summary))
+    show(format_, text=f"{text_table(summary)}\n\n{next_step}", document=bench_document(summary))
     code = verdict(summary)
     if code:
         raise typer.Exit(code)
@@ -87,5 +87,6 @@ def verdict(summary: Summary) -> int:
     return 0
 
 
-def _document(summary: Summary) -> dict[str, Any]:
+def bench_document(summary: Summary) -> dict[str, Any]:
+    """Return the JSON document of a benchmark: statistics; the raw nanoseconds are in the result file."""
     return {"command": "bench", "stable": not summary.unstable, "summary": summary}
