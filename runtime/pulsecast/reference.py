@@ -72,7 +72,7 @@ def lstm(layer: LstmWeights, sequence: Array) -> Array:
 
 
 def to_raw(spec: ModelSpec, scaler: Scaler, outputs: Array, scaled: Array, inputs: Array) -> Array:
-    """Return raw forecasts from network `outputs` (batch, horizon); NaN where a row of `scaled` or `inputs` is not finite.
+    """Return raw forecasts from network `outputs` (batch, horizon); NaN where `scaled` or `inputs` are not finite.
 
     A saturating gate can hide an infinite input, so finiteness is judged on the inputs and not on the outputs; and on
     the whole context, though a feature without a lag is not looked at in its first steps, as every artifact does.
