@@ -236,6 +236,12 @@ def write_model_directory(folder: Path, model: PlainModel) -> ModelRecord:
     return record
 
 
+def rehash(folder: Path, record: ModelRecord) -> None:
+    """Make the record of a model directory fit files that were changed."""
+    files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in record.files}
+    (folder / "model.json").write_text(records.dumps(replace(record, files=files)), encoding="utf-8")
+
+
 def _npz(**arrays: NDArray[np.generic]) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
