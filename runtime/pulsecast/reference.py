@@ -82,7 +82,8 @@ def to_raw(spec: ModelSpec, scaler: Scaler, outputs: Array, scaled: Array, input
     raw = scaler.inverse(outputs)
     if spec.floor is not None:
         raw = np.maximum(raw, raw.dtype.type(spec.floor))
-    finite = np.isfinite(scaled).all(axis=(1, 2)) & np.isfinite(inputs).all(axis=(1, 2))  # (batch,)
+    finite = np.logical_and.reduce(np.isfinite(scaled), axis=(1, 2))  # (batch,)
+    finite &= np.logical_and.reduce(np.isfinite(inputs), axis=(1, 2))
     return np.where(finite[:, np.newaxis], raw, raw.dtype.type(np.nan))
 
 
