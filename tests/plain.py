@@ -31,7 +31,7 @@ from pulsecast.manifest import (
     Tolerance,
     WeightsEntry,
 )
-from pulsecast.model_directory import ModelRecord
+from pulsecast.model_directory import ModelDirectory, ModelRecord
 from pulsecast.scaler import FeatureScale, Scaler
 from pulsecast.spec import DAY_S, WEEK_S, Calendar, Channel, Feature, ModelSpec
 from pulsecast.weights import LstmWeights, Weights, write_weights
@@ -135,6 +135,36 @@ def make_model(spec: ModelSpec) -> PlainModel:
         windows=windows[~fitted][:96],
         truth=truth[~fitted][:96],
         calibration=windows[fitted][::8],
+    )
+
+
+def from_directory(directory: ModelDirectory) -> PlainModel:
+    """Return a trained model in this module's form."""
+    return PlainModel(
+        spec=directory.record.spec,
+        scaler=directory.record.scaler,
+        weights=directory.weights,
+        windows=directory.heldout.windows,
+        truth=directory.heldout.truth,
+        calibration=directory.calibration,
+    )
+
+
+def rescaled(model: PlainModel, low: float, high: float) -> PlainModel:
+    """Return a level model whose raw values run from `low` to `high`; the network sees the same scaled ones."""
+    old = model.scaler.features[0]
+    factor = (high - low) / old.scale
+    new = FeatureScale(offset=low, scale=high - low, low=low, high=high)
+
+    def moved(raw: NDArray[np.floating]) -> NDArray[np.float64]:
+        return (raw.astype(np.float64) - old.offset) * factor + low
+
+    return replace(
+        model,
+        scaler=Scaler(features=(new,)),
+        windows=moved(model.windows).astype(np.float32),
+        truth=moved(model.truth),
+        calibration=moved(model.calibration).astype(np.float32),
     )
 
 
