@@ -141,21 +141,18 @@ def _averages(values: Sequence[float]) -> str:
 
 def _protocol(result: Result) -> str:
     config = result.config
-    return " ".join(
-        (
-            f"{len(result.runs)} processes in {result.duration_s:.0f} s, one after the other in a shuffled order",
-            f"(seed {config.seed}): {config.repeats} for an artifact's smallest batch,",
-            f"{config.sweep_repeats} for the others.",
-            "Each: import, load, first forecast, warm-up of at least",
-            f"{config.warmup_calls} calls and {config.warmup_s:g} s, then a steady phase of at least",
-            f"{config.steady_s:g} s and {config.calls} calls (at most {config.limit_s:g} s).",
-            f"Stable: the last three windows of at least {config.window_calls} requests and {config.window_s:g} s",
-            f"differ by no more than {STABLE_RATIO - 1:.0%} in median latency and in rate.",
-            "Percentiles are of all processes' calls together and appear only with the calls",
-            f"they need; intervals resample processes and need {BOOTSTRAP_RUNS} of them. The whole protocol is in",
-            "`benchmarks/README.md`.",
-        )
+    sentences = (
+        f"{len(result.runs)} processes in {result.duration_s:.0f} s, one after the other in a shuffled order",
+        f"(seed {config.seed}): {config.repeats} for an artifact's smallest batch, {config.sweep_repeats} for others.",
+        f"Each: import, load, first forecast, warm-up (at least {config.warmup_calls} calls, {config.warmup_s:g} s),",
+        f"steady phase (at least {config.calls} calls, {config.steady_s:g} s; at most {config.limit_s:g} s).",
+        f"Stable: the last three windows (at least {config.window_calls} requests, {config.window_s:g} s) differ by",
+        f"no more than {STABLE_RATIO - 1:.0%} in median latency and in rate.",
+        "Percentiles are of all processes' calls together and appear only with the calls they need;",
+        f"intervals resample processes and need {BOOTSTRAP_RUNS} of them.",
+        "The whole protocol is in `benchmarks/README.md`.",
     )
+    return " ".join(sentences)
 
 
 def command(result: Result) -> str:

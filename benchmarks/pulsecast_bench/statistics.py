@@ -146,7 +146,7 @@ def stability(latencies: Latencies, windows: Sequence[int], least: int) -> Stabi
     latency = _ratio([float(np.median(part)) for part in parts])
     rate = _ratio([throughput(part, 1) for part in parts])
     stable = latency <= STABLE_RATIO and rate <= STABLE_RATIO
-    differ = f"last {JUDGED_WINDOWS} windows differ by {latency:.2f} in latency, {rate:.2f} in rate"
+    differ = f"the last {JUDGED_WINDOWS} windows differ by {latency:.2f}x in latency, {rate:.2f}x in rate"
     return Stability(latency_ratio=latency, throughput_ratio=rate, stable=stable, reason=None if stable else differ)
 
 

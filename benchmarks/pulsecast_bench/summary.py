@@ -12,7 +12,7 @@ import numpy as np
 from pulsecast.accuracy import Accuracy, accuracy
 
 from .result import Result, Run, Subject, unpack
-from .statistics import Estimate, median_of_runs, paired_overhead, percentiles, stability, throughput
+from .statistics import Estimate, Stability, median_of_runs, paired_overhead, percentiles, stability, throughput
 
 RANKS = (50.0, 90.0, 95.0, 99.0, 99.9)
 
@@ -92,8 +92,7 @@ class Row:
     @property
     def stable(self) -> bool | None:
         """False if any cell is unstable, None if any cannot be judged."""
-        found = {cell.stable for cell in self.cells}
-        return False if False in found else True if found == {True} else None
+        return _all_stable([cell.stable for cell in self.cells])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,8 +166,7 @@ def _cell(result: Result, runs: Sequence[Run]) -> Cell:
     judged = [
         stability(calls, run.steady.windows, config.window_calls) for calls, run in zip(latencies, runs, strict=True)
     ]
-    stable = [one.stable for one in judged]
-    reasons = [f"process {run.repeat + 1}: {one.reason}" for run, one in zip(runs, judged, strict=True) if one.reason]
+    stable = _all_stable([one.stable for one in judged])
     calls = sum(map(len, latencies))
     return Cell(
         batch=batch,
@@ -181,9 +179,24 @@ def _cell(result: Result, runs: Sequence[Run]) -> Cell:
         p999_ns=p999,
         windows_per_s=median_of_runs([throughput(one, batch) for one in latencies], seed=config.seed),
         cpu_ns_per_window=sum(run.steady.cpu_ns for run in runs) / (calls * batch),
-        stable=False if False in stable else None if None in stable else True,
-        instability="; ".join(reasons) or None,
+        stable=stable,
+        instability=_instability(judged, stable),
     )
+
+
+def _all_stable(judged: Sequence[bool | None]) -> bool | None:
+    if False in judged:
+        return False
+    return None if None in judged or not judged else True
+
+
+def _instability(judged: Sequence[Stability], stable: bool | None) -> str | None:
+    """Return how many processes are not stable, and what the worst of them showed."""
+    if stable:
+        return None
+    found = [one for one in judged if one.stable is stable]
+    worst = max(found, key=lambda one: max(one.latency_ratio or 0.0, one.throughput_ratio or 0.0))
+    return f"{len(found)} of {len(judged)} processes; {worst.reason}"
 
 
 def _cold_start_ns(run: Run) -> float:
