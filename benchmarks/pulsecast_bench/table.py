@@ -55,7 +55,7 @@ COLUMNS = (
     Column(name="p50", unit="us", text=_microseconds(lambda cell: cell.p50_ns)),
     Column(name="p90", unit="us", text=_microseconds(lambda cell: cell.p90_ns)),
     Column(name="p99", unit="us", text=_microseconds(lambda cell: cell.p99_ns)),
-    Column(name="windows/s", unit="best", text=lambda row: number(row.best.windows_per_s.value) if row.best else "-"),
+    Column(name="windows", unit="/s best", text=lambda row: number(row.best.windows_per_s.value) if row.best else "-"),
     Column(name="at", unit="batch", text=lambda row: str(row.best_batch or MISSING)),
     Column(name="load", unit="ms", text=lambda row: number(row.load_ns.value, 1e-6)),
     Column(name="first", unit="ms", text=lambda row: number(row.first_ns.value, 1e-6)),
