@@ -102,7 +102,7 @@ PROFILES = {
         steady_s=0.3,
         limit_s=0.75,
         window_s=0.1,
-        paired_s=0.2,
+        paired_s=0.1,
     ),
 }
 
