@@ -22,7 +22,9 @@ def forecast(spec: ModelSpec, scaler: Scaler, weights: Weights, windows: Array) 
     """
     scaled = scaler.transform(windows)  # (batch, context, features)
     inputs = channels(spec, scaled)  # (batch, window, channels)
-    return to_raw(spec, scaler, network(weights, inputs), scaled, inputs)
+    with np.errstate(invalid="ignore"):  # an infinite row becomes NaN on the way; `to_raw` sees to it
+        outputs = network(weights, inputs)  # (batch, horizon)
+    return to_raw(spec, scaler, outputs, scaled, inputs)
 
 
 def channels(spec: ModelSpec, scaled: Array) -> Array:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pulsecast.errors import FormatError, UsageError
+from pulsecast.errors import UsageError
 from pulsecast_train.train_config import RunConfig, TrainConfig, read_config, with_changes
 
 
@@ -28,7 +28,7 @@ def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     text = '[train]\nepoch = 5\nwindow = "50"\n[log]\nstepp = "1h"\n[export]\n'
-    with pytest.raises(FormatError) as raised:
+    with pytest.raises(UsageError) as raised:
         read_config(written(tmp_path, text))
     for problem in (
         "train.toml: ",
@@ -51,7 +51,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     ],
 )
 def test_a_value_that_cannot_be_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
-    with pytest.raises(FormatError, match=sentence):
+    with pytest.raises(UsageError, match=sentence):
         read_config(written(tmp_path, text))
 
 
