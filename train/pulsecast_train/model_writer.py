@@ -39,6 +39,7 @@ from .data_report import DataReport
 from .device import describe_device
 from .evaluation import compare_with_naive, naive_forecasts
 from .log_config import LogConfig
+from .log_files import OnBytes
 from .log_reader import read_log
 from .network import extract_weights
 from .recipes import build_spec, find_recipe, fit_scaler
@@ -52,10 +53,15 @@ PREDICT_BATCH = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Listener:
-    """Who hears of a run: `tell` a line per stage, `on_epoch` every finished epoch and how many there are at most."""
+    """Who hears of a run: `tell` a line per stage, `on_epoch` every finished epoch and how many there are at most.
+
+    `on_bytes` hears of bytes of the log that were read; `user_key` hashes the busiest user's id for the report.
+    """
 
     tell: Callable[[str], None]
     on_epoch: EpochCallback
+    on_bytes: OnBytes | None = None
+    user_key: bytes | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,7 +88,7 @@ def train_model(
     Raises DataError (the log), UsageError (`out` or the configuration).
     """
     check_free(out, force=force, marker=MODEL_NAME)
-    prepared = prepare(paths, run)
+    prepared = prepare(paths, run, listener)
     listener.tell(prepared.report.text())
     listener.tell(f"training on {describe_device()}")
     progress = out.with_name(f"{out.name}.training")
@@ -104,10 +110,11 @@ def train_model(
     return record
 
 
-def prepare(paths: Sequence[Path], run: RunConfig) -> Prepared:
+def prepare(paths: Sequence[Path], run: RunConfig, listener: Listener | None = None) -> Prepared:
     """Read the logs and fit the scaler; raises DataError if they cannot be trained on."""
     recipe = find_recipe(run.train.recipe)
-    series, report = read_log(paths, run.log)
+    on_bytes, user_key = (None, None) if listener is None else (listener.on_bytes, listener.user_key)
+    series, report = read_log(paths, run.log, on_bytes=on_bytes, user_key=user_key)
     config = filled(run.train)
     spec = build_spec(recipe, config, series[0].metrics, series[0].step_s)
     _check_long_enough(series, spec)
