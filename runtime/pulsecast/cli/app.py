@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 
 from .. import __version__
 from ..errors import PulsecastError
-from . import bench, demo, doctor, export, inspect_bundle, predict, report, train, verify
+from . import bench, demo, doctor, export, fetch, inspect_bundle, predict, report, train, verify
 from .exits import FAILED, INTERRUPTED, MISSING_EXTRA, OK, USAGE, exit_code
 from .output import tell
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 # command -> (function, extra that brings what it imports)
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "demo": (demo.demo, "all"),
+    "fetch": (fetch.fetch, "cli"),
     "train": (train.train, "train"),
     "export": (export.export, "export"),
     "verify": (verify.verify, "cli"),
