@@ -61,9 +61,7 @@ def fetch(
         while not state.complete:
             page = source.page(state.cursor)
             if page.cursor is not None and page.cursor == state.cursor:
-                raise DataError(
-                    f"page {state.pages + 1} names itself as the next one; choose --next and --next-parameter"
-                )
+                raise DataError(f"page {state.pages + 1} names itself as the next one; choose --next-parameter")
             lines = "".join(f"{_line(record, fields)}\n" for record in page.records)
             log.write(lines.encode("utf-8"))
             log.flush()
