@@ -17,7 +17,7 @@ from .weights import GATE_ORDER
 FORMAT = 1
 MANIFEST_NAME = "manifest.json"
 
-BackendId = Literal["numpy", "onnx", "tflite", "savedmodel"]
+BackendId = Literal["numpy", "onnx", "tflite", "savedmodel", "native"]
 Precision = Literal["float32", "float16 weights", "int8 weights", "int8"]
 
 _SAFE_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -70,7 +70,7 @@ class Parity:
 class Artifact:
     """One deployable form of the model.
 
-    path       a file, or for the SavedModel a folder, inside the bundle
+    path       a file, or for the SavedModel and the native model a folder, inside the bundle
     units      `raw`: values as the app has them; `scaled`: network channels in, network outputs out, and the runtime
                scales around it
     max_batch  windows per call; None is any number
