@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from pulsecast.model_directory import ModelDirectory
 from pulsecast.spec import Feature, ModelSpec
 from pulsecast.weights import LstmWeights
 
+from .quantisation import quantise_rows
 from .targets import TARGETS, tolerance
 
 SOURCE, HEADER = "model.c", "model.h"
@@ -31,24 +33,37 @@ LANE_PADDING = 16  # floats of the widest vector that the kernels use
 PHASE_PADDING = 32  # windows of the largest block that they advance at once
 # sigmoid(x) = 1 / (1 + 2^z) with z = -x / ln 2, tanh(x) = (1 - 2^z) / (1 + 2^z) with z = -2 x / ln 2
 _SIGMOID, _TANH = -1 / np.log(2), -2 / np.log(2)
+Number = TypeVar("Number", np.float32, np.int8)
 _GATE_FACTORS = (_SIGMOID, _SIGMOID, _TANH, _SIGMOID)  # of i, f, c, o
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackedLayer:
-    """A layer as the kernels read it: kernel (inputs, columns), recurrent (units, columns), bias (columns,)."""
+    """A layer as the kernels read it.
+
+    kernel     (inputs, columns) float32 or int8
+    recurrent  (units, columns) likewise
+    bias       (columns,), with 8-bit weights followed by the ratio of the kernel's scale to the recurrent weights' one
+    scale      (columns,) of the recurrent weights, or None for float32
+    """
 
     inputs: int
     units: int
     columns: int
-    kernel: NDArray[np.float32]
-    recurrent: NDArray[np.float32]
+    kernel: NDArray[np.float32] | NDArray[np.int8]
+    recurrent: NDArray[np.float32] | NDArray[np.int8]
     bias: NDArray[np.float32]
+    scale: NDArray[np.float32] | None = None
 
 
 def write_native(model: ModelDirectory, folder: Path, path: str) -> None:
     """Write `model.c` and `model.h`, float32, into the target's folder."""
     _write(model, folder / path, "native")
+
+
+def write_native_w8(model: ModelDirectory, folder: Path, path: str) -> None:
+    """Write `model.c` and `model.h` with 8-bit weights, one scale a column; arithmetic, biases and head are float32."""
+    _write(model, folder / path, "native-w8")
 
 
 def _write(model: ModelDirectory, folder: Path, target_id: str) -> None:
@@ -61,7 +76,8 @@ def sources(model: ModelDirectory, target_id: str) -> dict[str, str]:
     """Return the texts of model.c and model.h; the same model gives the same texts."""
     target = TARGETS[target_id]
     spec = model.record.spec
-    layers = [pack(layer) for layer in model.weights.layers]
+    eight_bits = target.precision == "int8 weights"
+    layers = [(pack8 if eight_bits else pack)(layer) for layer in model.weights.layers]
     values = _dimensions(spec, layers) | {
         "NAME": plain(model.record.name),
         "PRECISION": target.precision,
@@ -72,6 +88,7 @@ def sources(model: ModelDirectory, target_id: str) -> dict[str, str]:
             for s in model.record.scaler.features
         ),
         "CHANNEL_ROWS": ", ".join(f"{{{c.feature}, {c.lag}}}" for c in spec.channels),
+        "WEIGHTS8": str(int(eight_bits)),
         "WEIGHTS": _weights(model, layers),
     }
     values["KERNELS"] = filled("kernels.c.in", values)
@@ -79,24 +96,45 @@ def sources(model: ModelDirectory, target_id: str) -> dict[str, str]:
 
 
 def pack(layer: LstmWeights) -> PackedLayer:
-    """Return `layer` with its gates' factors multiplied in (in float64) and its columns padded with zeros."""
-    units = layer.units
-    factors = np.repeat(_GATE_FACTORS, units)  # (4*units,)
-    columns = padded(4 * units)
-
-    def packed(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-        wide = np.zeros((*matrix.shape[:-1], columns), np.float32)
-        wide[..., : 4 * units] = matrix.astype(np.float64) * factors
-        return wide
-
+    """Return `layer` with its gates' factors multiplied in (in float64)."""
+    factors = np.repeat(_GATE_FACTORS, layer.units)  # (4*units,)
+    kernel, recurrent, bias = (
+        _wide((matrix.astype(np.float64) * factors).astype(np.float32))
+        for matrix in (layer.kernel, layer.recurrent, layer.bias)
+    )
     return PackedLayer(
         inputs=len(layer.kernel),
-        units=units,
-        columns=columns,
-        kernel=packed(layer.kernel),
-        recurrent=packed(layer.recurrent),
-        bias=packed(layer.bias),
+        units=layer.units,
+        columns=len(bias),
+        kernel=kernel,
+        recurrent=recurrent,
+        bias=bias,
     )
+
+
+def pack8(layer: LstmWeights) -> PackedLayer:
+    """Return `layer` with int8 weights, quantised as in the other 8-bit targets: one scale for each column."""
+    factors = np.repeat(_GATE_FACTORS, layer.units)  # (4*units,)
+    kernel, kernel_scale = quantise_rows(layer.kernel, axis=0)
+    recurrent, scale = quantise_rows(layer.recurrent, axis=0)
+    bias, ratio = layer.bias / scale[0].astype(np.float64), kernel_scale[0] / scale[0].astype(np.float64)
+    return PackedLayer(
+        inputs=len(kernel),
+        units=layer.units,
+        columns=padded(4 * layer.units),
+        kernel=_wide(kernel),
+        recurrent=_wide(recurrent),
+        bias=np.concatenate([_wide(bias.astype(np.float32)), _wide(ratio.astype(np.float32))]),
+        scale=_wide((scale[0] * factors).astype(np.float32)),
+    )
+
+
+def _wide(matrix: NDArray[Number]) -> NDArray[Number]:
+    """Return `matrix` with zeros behind its last columns."""
+    columns = matrix.shape[-1]
+    wide = np.zeros((*matrix.shape[:-1], padded(columns)), matrix.dtype)
+    wide[..., :columns] = matrix
+    return wide
 
 
 def padded(count: int, to: int = LANE_PADDING) -> int:
@@ -172,8 +210,14 @@ def _weights(model: ModelDirectory, layers: list[PackedLayer]) -> str:
     """Return the constants: weights of every layer, head, and windows with their reference forecasts."""
     parts = []
     for number, layer in enumerate(layers):
-        for name, matrix in (("KERNEL", layer.kernel), ("RECURRENT", layer.recurrent), ("BIAS", layer.bias)):
-            parts.append(f"static const float {name}_{number}[{matrix.size}] ALIGNED = {{{_numbers(matrix.flat)}}};\n")
+        for name, matrix in (("KERNEL", layer.kernel), ("RECURRENT", layer.recurrent)):
+            parts.append(f"static const weight {name}_{number}[{matrix.size}] ALIGNED = {{{_numbers(matrix.flat)}}};\n")
+        parts.append(f"static const float BIAS_{number}[{layer.bias.size}] ALIGNED = {{{_numbers(layer.bias)}}};\n")
+        if layer.scale is None:
+            parts.append(f"#define SCALE_{number} BIAS_{number} /* none: not used */\n")
+        else:
+            numbers = _numbers(layer.scale)
+            parts.append(f"static const float SCALE_{number}[{layer.scale.size}] ALIGNED = {{{numbers}}};\n")
     head = model.weights.head_kernel  # (units, horizon)
     parts.append(_table("HEAD_KERNEL", "LAST_UNITS", "MODEL_HORIZON", head))
     parts.append(f"static const float HEAD_BIAS[MODEL_HORIZON] = {{{_numbers(model.weights.head_bias)}}};\n")
@@ -199,9 +243,9 @@ def _table(name: str, rows: str, columns: str, matrix: NDArray[np.float32]) -> s
     return f"static const float {name}[{rows}][{columns}] = {{\n{lines}}};\n"
 
 
-def _numbers(values: Iterable[np.float32]) -> str:
+def _numbers(values: Iterable[np.float32 | np.int8]) -> str:
     """Return `values` separated by commas, eight in a line; nine digits give the same float32 back."""
-    texts = [_float(float(value)) for value in values]
+    texts = [str(value) if isinstance(value, np.int8) else _float(float(value)) for value in values]
     return ",\n".join(", ".join(texts[i : i + 8]) for i in range(0, len(texts), 8))
 
 

@@ -129,6 +129,16 @@ TARGETS = {
         level=FLOAT32,
         change=FLOAT32_CHANGE,
     ),
+    "native-w8": Target(
+        path="native-w8",
+        backend="native",
+        family="native",
+        writer="native_writer:write_native_w8",
+        source=None,
+        precision="int8 weights",
+        level=WEIGHTS8,
+        change=WEIGHTS8_CHANGE,
+    ),
 }
 
 
