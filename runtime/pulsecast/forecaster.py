@@ -22,6 +22,7 @@ from .errors import (
     WindowLengthError,
 )
 from .manifest import Artifact, Manifest
+from .streaming import Stream
 
 _FLOAT32 = np.dtype(np.float32)
 
@@ -98,6 +99,10 @@ class Forecaster:
         if not math.isfinite(np.vdot(flat, flat)):
             _refuse_outside_domain(forecasts)
         return forecasts
+
+    def stream(self, streams: int = 1) -> Stream:
+        """Return a Stream of so many sliding windows, which have seen nothing yet; raises UsageError below 1."""
+        return Stream(self, streams)
 
     def _windows(self, values: ArrayLike, timestamps: object) -> NDArray[np.float32]:
         array = _real_numbers(values)
