@@ -19,7 +19,7 @@ _COMPILER_SYMBOLS = {"memset", "memcpy", "memmove", "__stack_chk_fail"}
 
 
 def native_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
-    """Return problems and a census; where there is no compiler, the source alone was looked at and the census says so."""
+    """Return problems and a census; the census says so where there is no compiler and nothing was compiled."""
     interface = declared(path / "model.h")
     try:
         compiler = find_compiler()

@@ -4,7 +4,7 @@ model.c.in    the data, the instruction sets and the interface
 kernels.c.in  the network's arithmetic over a vector type; becomes the second part of model.c
 model.h.in    the interface, documented
 
-Everything that can be written once for all models stands in the templates; this module fills in numbers and nothing else.
+What can be written once for all models stands in the templates; this module fills in numbers and nothing else.
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ def load(
 ) -> Forecaster:
     """Return a Forecaster for the bundle at `path`, after every file was checked against the manifest's hashes.
 
-    backend   `auto`, `numpy`, `onnx`, `tflite`, `savedmodel` or `native`. `auto` takes the first of onnx, tflite, numpy whose
-              engine is installed; it never takes another one because loading failed.
+    backend   `auto`, `numpy`, `onnx`, `tflite`, `savedmodel` or `native`. `auto` takes the first of onnx, tflite,
+              numpy whose engine is installed; it never takes another one because loading failed.
     artifact  an id from the manifest, e.g. `tflite-w8`; None is the backend's float32 artifact.
     threads   threads that one call may use; 1 is fastest for single windows.
 

@@ -90,7 +90,7 @@ def compiled(sources: dict[str, bytes], compiler: str) -> Path:
 
 
 def compile_library(command: list[str], folder: Path, out: Path, flags: tuple[str, ...] = FLAGS) -> None:
-    """Compile the model in `folder` to a shared library at `out`; raises EngineError with the compiler's first error."""
+    """Compile the model in `folder` to a library at `out`; raises EngineError with the compiler's first error."""
     try:
         done = subprocess.run(
             [*command, *flags, SOURCE, "-o", str(out.absolute())],
@@ -104,7 +104,9 @@ def compile_library(command: list[str], folder: Path, out: Path, flags: tuple[st
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EngineError(f"the C compiler {Path(command[0]).name} cannot be run: {error}") from error
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or ["no reason"]
+        lines = (
+            [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or ["no reason"]
+        )
         raise EngineError(f"the C compiler {Path(command[0]).name} failed on {SOURCE}: {lines[0].strip()}")
 
 

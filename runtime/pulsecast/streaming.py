@@ -62,7 +62,7 @@ class Stream:
         spec = self._spec
         count = len(spec.features) if timestamp is None else spec.measured
         rows = np.asarray(steps, np.float32)
-        rows = rows.reshape(1, -1) if rows.ndim < 2 else rows  # noqa: PLR2004
+        rows = rows.reshape(1, -1) if rows.ndim < 2 else rows
         if rows.shape != (self._streams, count):
             raise FeatureCountError(f"steps have shape {rows.shape}; this stream takes ({self._streams}, {count})")
         if timestamp is not None:

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from export.test_native import SPEC, backend, cache, model  # noqa: F401  (fixtures)
 
+from export.test_native import SPEC, backend, cache, model  # noqa: F401  (fixtures)
 from pulsecast.errors import FeatureCountError, UsageError
 from pulsecast.streaming import Stream
 
