@@ -57,7 +57,7 @@ class Stream:
         timestamp  of this step (datetime64 or unix seconds, UTC); with it `steps` hold the measured features only, and
                    it must come one step after the last one
 
-        Raises FeatureCountError, DtypeError, InputError (a time that is not the next step); the stream is then as it was.
+        Raises FeatureCountError, DtypeError, InputError (not the next time); the stream is then as it was.
         """
         spec = self._spec
         count = len(spec.features) if timestamp is None else spec.measured

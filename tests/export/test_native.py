@@ -1,4 +1,4 @@
-"""The native targets, from a model with random weights: C against the float64 reference, alone, in a batch, as a stream."""
+"""The native targets, from a model with random weights: C against the float64 reference, alone and in a batch."""
 
 from __future__ import annotations
 
