@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
+from typing import Any
 
 import pytest
 
@@ -20,3 +22,9 @@ def require(*packages: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(f"{sentence}, and CI is set", pytrace=False)
     pytest.skip(sentence, allow_module_level=True)
+
+
+def load(package: str) -> Any:
+    """Return a package that a whole test module needs, imported; `require` it first."""
+    require(package)
+    return importlib.import_module(package)

@@ -32,7 +32,7 @@ from pulsecast.manifest import (
     Tolerance,
     WeightsEntry,
 )
-from pulsecast.model_directory import ModelRecord
+from pulsecast.model_directory import ModelDirectory, ModelRecord
 from pulsecast.scaler import FeatureScale, Scaler
 from pulsecast.spec import DAY_S, WEEK_S, Calendar, Channel, Feature, ModelSpec
 from pulsecast.weights import LstmWeights, Weights, write_weights
@@ -139,6 +139,36 @@ def make_model(spec: ModelSpec) -> PlainModel:
     )
 
 
+def from_directory(directory: ModelDirectory) -> PlainModel:
+    """Return a trained model in this module's form."""
+    return PlainModel(
+        spec=directory.record.spec,
+        scaler=directory.record.scaler,
+        weights=directory.weights,
+        windows=directory.heldout.windows,
+        truth=directory.heldout.truth,
+        calibration=directory.calibration,
+    )
+
+
+def rescaled(model: PlainModel, low: float, high: float) -> PlainModel:
+    """Return a level model whose raw values run from `low` to `high`; the network sees the same scaled ones."""
+    old = model.scaler.features[0]
+    factor = (high - low) / old.scale
+    new = FeatureScale(offset=low, scale=high - low, low=low, high=high)
+
+    def moved(raw: NDArray[np.floating]) -> NDArray[np.float64]:
+        return (raw.astype(np.float64) - old.offset) * factor + low
+
+    return replace(
+        model,
+        scaler=Scaler(features=(new,)),
+        windows=moved(model.windows).astype(np.float32),
+        truth=moved(model.truth),
+        calibration=moved(model.calibration).astype(np.float32),
+    )
+
+
 def _scaler(spec: ModelSpec, training: NDArray[np.float64]) -> Scaler:
     low, high = float(training.min()), float(training.max())
     if spec.target == "level":
@@ -185,8 +215,9 @@ def write_bundle(folder: Path, model: PlainModel, *extra: Artifact) -> Manifest:
     (folder / "weights.npz").write_bytes(write_weights(model.weights))
     (folder / "golden.npz").write_bytes(write_golden(model.golden()))
     for artifact in extra:
-        (folder / artifact.path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / artifact.path).write_bytes(artifact.id.encode())
+        path = folder / artifact.path / ("saved_model.pb" if artifact.backend == "savedmodel" else "")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(artifact.id.encode())
     return write_manifest(folder, model, (numpy_artifact(), *extra))
 
 
@@ -235,6 +266,12 @@ def write_model_directory(folder: Path, model: PlainModel) -> ModelRecord:
     )
     (folder / "model.json").write_text(records.dumps(record), encoding="utf-8")
     return record
+
+
+def rehash(folder: Path, record: ModelRecord) -> None:
+    """Make the record of a model directory fit files that were changed."""
+    files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in record.files}
+    (folder / "model.json").write_text(records.dumps(replace(record, files=files)), encoding="utf-8")
 
 
 def _npz(**arrays: NDArray[np.generic]) -> bytes:

@@ -7,6 +7,7 @@ import pkgutil
 import pytest
 
 import pulsecast
+import pulsecast_bench
 import pulsecast_train
 from engines import require
 
@@ -18,7 +19,7 @@ WITHOUT = ("pulsecast.__main__", "pulsecast.backends.", "pulsecast.cli.probe")
 def modules() -> list[str]:
     found = [
         name
-        for package in (pulsecast, pulsecast_train)
+        for package in (pulsecast, pulsecast_train, pulsecast_bench)
         for _, name, _ in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     ]
     heavy = ("network", "training", "model_writer", "device")

@@ -20,6 +20,7 @@ _NEEDED = {
     "onnx": "onnx",
     "ai_edge_litert": "tflite",
     "ai_edge_quantizer": "tflite",
+    "flatbuffers": "tflite",
 }
 
 
@@ -76,7 +77,8 @@ def _failure(done: subprocess.CompletedProcess[str], target_ids: tuple[str, ...]
     begun = [line for line in done.stdout.splitlines() if line in target_ids]
     target = begun[-1] if begun else target_ids[0]
     if done.returncode < 0:
-        name = signal.Signals(-done.returncode).name
+        number = -done.returncode
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
         return ConversionError(f"target {target}: its converter crashed with {name}; no bundle was written")
     reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
     for package, extra in _NEEDED.items():

@@ -13,6 +13,7 @@ from pathlib import Path
 from pulsecast.errors import ConversionError
 from pulsecast.spec import ModelSpec
 
+from .native_gate import native_gate
 from .targets import Target
 
 # What is left of the forecast once it is cleaned; Cast is there for int8 weights only.
@@ -137,4 +138,5 @@ _GATES: dict[str, Callable[[Path, ModelSpec], tuple[list[str], str]]] = {
     "onnx": onnx_gate,
     "tflite": tflite_gate,
     "tflite-int8": int8_gate,
+    "native": native_gate,
 }

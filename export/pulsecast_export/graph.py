@@ -43,12 +43,13 @@ def tripwire(scaler: Scaler, window: Tensor) -> Tensor:
     """Return (batch, 1): zero, or NaN for a row of `window` with a value that is not finite or has no logarithm.
 
     Engines swallow NaN in places: ONNX Runtime's LSTM and XNNPACK's logarithm answer it with a plausible number. Only
-    subtraction, sums and the reciprocal root, which is not finite from -1 down, stand between input and forecast here.
+    subtraction, sums, and x times the reciprocal root of x + 1 stand between input and forecast here: from -1 down the
+    root is not finite, and at infinity the product is not.
     """
     total: Tensor = None
     for first, stop, scales in _runs(scaler):
         block = window if stop - first == len(scaler.features) else window[:, :, first:stop]
-        value = tf.math.rsqrt(block + 1.0) if scales[0].transform == "log1p" else block
+        value = block * tf.math.rsqrt(block + 1.0) if scales[0].transform == "log1p" else block
         part = tf.reduce_sum(value - value, axis=[1, 2])
         total = part if total is None else total + part
     return total[:, tf.newaxis]

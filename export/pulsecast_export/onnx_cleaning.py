@@ -24,13 +24,13 @@ def clean(model: onnx.ModelProto, *, input_name: str, output_name: str) -> onnx.
     _drop_identities(graph)
     nodes = _live_nodes(graph)
     rename = _canonical_names(graph, nodes, input_name, output_name)
-    initializers = [i for i in graph.initializer if i.name in rename]
+    constants = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
     cleaned = onnx.helper.make_graph(
         [_renamed(node, number, rename) for number, node in enumerate(nodes)],
         PRODUCER,
         [_value_info(graph.input[0], input_name)],
         [_value_info(graph.output[0], output_name)],
-        [numpy_helper.from_array(numpy_helper.to_array(i), rename[i.name]) for i in initializers],
+        [numpy_helper.from_array(constants[old], new) for old, new in rename.items() if old in constants],
     )
     result = onnx.helper.make_model(
         cleaned,
@@ -87,13 +87,25 @@ def _drop_identities(graph: onnx.GraphProto) -> None:
 
 
 def _live_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    wanted = {output.name for output in graph.output}
-    live = []
-    for node in reversed(graph.node):  # in topological order, so consumers come later
-        if wanted.intersection(node.output):
-            wanted.update(name for name in node.input if name)
-            live.append(node)
-    return live[::-1]
+    """Return the nodes that the output needs, producers first; their order follows from the graph alone.
+
+    tf2onnx lists nodes and initializers in an order that differs from run to run.
+    """
+    producers = {name: node for node in graph.node for name in node.output if name}
+    ordered: list[onnx.NodeProto] = []
+    met: set[int] = set()
+
+    def visit(name: str) -> None:
+        node = producers.get(name)
+        if node is None or id(node) in met:
+            return
+        met.add(id(node))
+        for source in node.input:
+            visit(source)
+        ordered.append(node)
+
+    visit(graph.output[0].name)
+    return ordered
 
 
 def _canonical_names(

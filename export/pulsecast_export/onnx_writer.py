@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from pulsecast.model_directory import ModelDirectory
 
 from .onnx_cleaning import OPSET, clean
+from .quantisation import quantise_rows
 
 INPUT, OUTPUT = "window", "forecast"
 
@@ -69,17 +68,6 @@ def write_onnx_w8(model: ModelDirectory, folder: Path, path: str) -> None:
     source.graph.initializer.extend([*kept, *added])
     onnx.checker.check_model(source, full_check=True)
     (folder / path).write_bytes(source.SerializeToString(deterministic=True))
-
-
-def quantise_rows(matrix: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Return symmetric int8 values and float32 scales, one scale per output; `axis` is the one that is summed over.
-
-    >>> quantise_rows(np.array([[1.27, -0.635]], np.float32), axis=1)[0]
-    array([[127, -64]], dtype=int8)
-    """
-    largest = np.abs(matrix).max(axis=axis, keepdims=True)
-    scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
-    return np.clip(np.rint(matrix / scale), -127, 127).astype(np.int8), scale
 
 
 def _matrices(node: onnx.NodeProto) -> list[str]:

@@ -19,6 +19,7 @@ SERVING_NAME = "pulsecast"
 def write_savedmodel(model: ModelDirectory, folder: Path, path: str) -> None:
     """Write the forecast with weights as constants (no Keras, no variables), one signature, and warm-up records."""
     import tensorflow as tf
+    from tensorflow.core.protobuf import fingerprint_pb2
 
     from . import graph
 
@@ -30,6 +31,10 @@ def write_savedmodel(model: ModelDirectory, folder: Path, path: str) -> None:
     )
     target = folder / path
     tf.saved_model.save(module, str(target), signatures={SIGNATURE: module.forecast.get_concrete_function()})
+    # TensorFlow puts a random identifier here; the same model shall give the same bytes
+    mark = fingerprint_pb2.FingerprintDef.FromString((target / "fingerprint.pb").read_bytes())
+    mark.uuid = str(mark.saved_model_checksum)
+    (target / "fingerprint.pb").write_bytes(mark.SerializeToString(deterministic=True))
     extra = target / "assets.extra"
     extra.mkdir()
     records = [

@@ -9,14 +9,14 @@ from pulsecast.errors import UsageError
 from pulsecast.manifest import BackendId, Precision, Tolerance
 from pulsecast.spec import ModelSpec
 
-Family = Literal["savedmodel", "onnx", "tflite", "tflite-int8"]
+Family = Literal["savedmodel", "onnx", "tflite", "tflite-int8", "native"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
     """A row of TARGETS.
 
-    path      in the bundle: a file, or a folder for the SavedModel
+    path      in the bundle: a file, or a folder (SavedModel, native)
     family    targets of one family are written by one child process, in the table's order
     writer    `module:function` of this package, called with (model directory, folder of this family's files, path)
     source    the target that it is made from, or None if it is made from the weights
@@ -118,6 +118,26 @@ TARGETS = {
         max_batch=1,
         level=INT8,
         change=INT8_CHANGE,
+    ),
+    "native": Target(
+        path="native",
+        backend="native",
+        family="native",
+        writer="native_writer:write_native",
+        source=None,
+        precision="float32",
+        level=FLOAT32,
+        change=FLOAT32_CHANGE,
+    ),
+    "native-w8": Target(
+        path="native-w8",
+        backend="native",
+        family="native",
+        writer="native_writer:write_native_w8",
+        source=None,
+        precision="int8 weights",
+        level=WEIGHTS8,
+        change=WEIGHTS8_CHANGE,
     ),
 }
 

@@ -40,7 +40,12 @@ class Bundle:
     def read(self, relative: str) -> bytes:
         """Return the bytes of one listed file, checked once more, so that what was checked is what is used."""
         entry = next(entry for entry in self.manifest.files if entry.path == relative)
-        data = (self.path / relative).read_bytes()
+        try:
+            data = (self.path / relative).read_bytes()
+        except OSError as error:
+            raise IntegrityError(
+                f"{relative} was changed while the bundle was open: it cannot be read ({error.strerror})"
+            ) from error
         if hashlib.sha256(data).hexdigest() != entry.sha256:
             raise IntegrityError(f"{relative} was changed while the bundle was open")
         return data

@@ -23,6 +23,7 @@ from .errors import (
 )
 from .intervals import Interval
 from .manifest import Artifact, Manifest
+from .streaming import Stream
 
 _FLOAT32 = np.dtype(np.float32)
 
@@ -32,8 +33,8 @@ def load(
 ) -> Forecaster:
     """Return a Forecaster for the bundle at `path`, after every file was checked against the manifest's hashes.
 
-    backend   `auto`, `numpy`, `onnx`, `tflite` or `savedmodel`. `auto` takes the first of onnx, tflite, numpy whose
-              engine is installed; it never takes another one because loading failed.
+    backend   `auto`, `numpy`, `onnx`, `tflite`, `savedmodel` or `native`. `auto` takes the first of onnx, tflite,
+              numpy whose engine is installed; it never takes another one because loading failed.
     artifact  an id from the manifest, e.g. `tflite-w8`; None is the backend's float32 artifact.
     threads   threads that one call may use; 1 is fastest for single windows.
 
@@ -115,6 +116,10 @@ class Forecaster:
         if split is None:
             raise UsageError("this bundle has no intervals; train and export its model again, or use RollingConformal")
         return split.interval(forecasts, level)
+
+    def stream(self, streams: int = 1) -> Stream:
+        """Return a Stream of so many sliding windows, which have seen nothing yet; raises UsageError below 1."""
+        return Stream(self, streams)
 
     def _windows(self, values: ArrayLike, timestamps: object) -> NDArray[np.float32]:
         array = _real_numbers(values)

@@ -18,7 +18,7 @@ from .weights import GATE_ORDER
 FORMAT = 1
 MANIFEST_NAME = "manifest.json"
 
-BackendId = Literal["numpy", "onnx", "tflite", "savedmodel"]
+BackendId = Literal["numpy", "onnx", "tflite", "savedmodel", "native"]
 Precision = Literal["float32", "float16 weights", "int8 weights", "int8"]
 
 _SAFE_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -71,7 +71,7 @@ class Parity:
 class Artifact:
     """One deployable form of the model.
 
-    path       a file, or for the SavedModel a folder, inside the bundle
+    path       a file, or for the SavedModel and the native model a folder, inside the bundle
     units      `raw`: values as the app has them; `scaled`: network channels in, network outputs out, and the runtime
                scales around it
     max_batch  windows per call; None is any number
@@ -161,11 +161,12 @@ class Manifest:
         problems += [f"file {p} appears twice" for p in sorted({p for p in paths if paths.count(p) > 1})]
         if MANIFEST_NAME in paths:
             problems.append(f"{MANIFEST_NAME} cannot list itself")
+        folders = [a.path for a in self.artifacts if a.backend == "savedmodel"]
         wanted = [self.weights.path, self.golden.path, *(a.path for a in self.artifacts)]
         problems += [
             f"{path} is not among the files"
             for path in dict.fromkeys(wanted)
-            if not any(p == path or p.startswith(f"{path}/") for p in paths)
+            if not any(p.startswith(f"{path}/") if path in folders else p == path for p in paths)
         ]
         if self.intervals and len(self.intervals.radii[0]) != self.spec.horizon:
             problems.append(f"intervals have {len(self.intervals.radii[0])} steps; horizon is {self.spec.horizon}")

@@ -22,7 +22,9 @@ def forecast(spec: ModelSpec, scaler: Scaler, weights: Weights, windows: Array) 
     """
     scaled = scaler.transform(windows)  # (batch, context, features)
     inputs = channels(spec, scaled)  # (batch, window, channels)
-    return to_raw(spec, scaler, network(weights, inputs), scaled, inputs)
+    with np.errstate(invalid="ignore"):  # an infinite row becomes NaN on the way; `to_raw` sees to it
+        outputs = network(weights, inputs)  # (batch, horizon)
+    return to_raw(spec, scaler, outputs, scaled, inputs)
 
 
 def channels(spec: ModelSpec, scaled: Array) -> Array:
@@ -72,16 +74,18 @@ def lstm(layer: LstmWeights, sequence: Array) -> Array:
 
 
 def to_raw(spec: ModelSpec, scaler: Scaler, outputs: Array, scaled: Array, inputs: Array) -> Array:
-    """Return raw forecasts from network `outputs` (batch, horizon); NaN where `inputs` hold anything non-finite.
+    """Return raw forecasts from network `outputs` (batch, horizon); NaN where `scaled` or `inputs` are not finite.
 
-    A saturating gate can hide an infinite input, so finiteness is judged on the inputs and not on the outputs.
+    A saturating gate can hide an infinite input, so finiteness is judged on the inputs and not on the outputs; and on
+    the whole context, though a feature without a lag is not looked at in its first steps, as every artifact does.
     """
     if spec.target == "change":
         outputs = outputs + scaled[:, -1:, 0]
     raw = scaler.inverse(outputs)
     if spec.floor is not None:
         raw = np.maximum(raw, raw.dtype.type(spec.floor))
-    finite = np.logical_and.reduce(np.isfinite(inputs), axis=(1, 2))  # (batch,)
+    finite = np.logical_and.reduce(np.isfinite(scaled), axis=(1, 2))  # (batch,)
+    finite &= np.logical_and.reduce(np.isfinite(inputs), axis=(1, 2))
     return np.where(finite[:, np.newaxis], raw, raw.dtype.type(np.nan))
 
 

@@ -16,7 +16,7 @@ from . import reference
 from .accuracy import accuracy
 from .backends import Backend, is_installed, open_backend
 from .bundle import Bundle
-from .errors import ToleranceError
+from .errors import MissingExtraError, ToleranceError
 from .golden import Golden
 from .manifest import Artifact, Manifest, Parity
 
@@ -70,7 +70,10 @@ def verify_one(bundle: Bundle, golden: Golden, artifact: Artifact) -> ArtifactRe
     if not is_installed(artifact.backend):
         reason = f"the engine of backend {artifact.backend} is not installed"
         return ArtifactReport(artifact=artifact.id, engine="", device="", checks=(), skipped=reason)
-    backend = open_backend(bundle, artifact, threads=1)
+    try:
+        backend = open_backend(bundle, artifact, threads=1)
+    except MissingExtraError as error:  # native: neither a library for this platform nor a compiler
+        return ArtifactReport(artifact=artifact.id, engine="", device="", checks=(), skipped=str(error))
     checks = check_backend(backend, bundle.manifest, artifact, golden)
     if artifact.backend == "numpy":
         checks = (*checks, check_reference(bundle, golden))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import itertools
 import os
 import re
 import shutil
@@ -15,6 +16,8 @@ from .errors import UsageError
 
 _AT_FDCWD = -100  # Linux: paths are relative to the working directory
 _RENAME_EXCHANGE = 2  # Linux renameat2: swap two paths atomically
+_numbers = itertools.count()  # two threads of one process fill different folders
+_being_filled: set[Path] = set()
 
 
 def check_free(target: Path, *, force: bool, marker: str) -> None:
@@ -22,6 +25,8 @@ def check_free(target: Path, *, force: bool, marker: str) -> None:
 
     With `force` it may exist if it is empty or holds `marker`: nothing else is ever replaced.
     """
+    if target.name in ("", ".."):
+        raise UsageError(f"{target} is not a name for a folder; give the new one a name of its own")
     if not target.parent.is_dir():
         raise UsageError(f"{target.parent} is not a folder; make it first")
     if not os.access(target.parent, os.W_OK):
@@ -44,16 +49,19 @@ def whole_directory(target: Path, *, force: bool, marker: str) -> Iterator[Path]
     as it was. Raises UsageError as `check_free` does.
     """
     check_free(target, force=force, marker=marker)
-    _remove_leftovers(target)
-    staging = target.parent / f".{target.name}.{os.getpid()}.partial"
-    staging.mkdir()
+    if _remove_leftovers(target):
+        check_free(target, force=force, marker=marker)
+    staging = target.parent / f".{target.name}.{os.getpid()}.{next(_numbers)}.partial"
+    _being_filled.add(staging)
     try:
+        staging.mkdir()
         yield staging
         _flush(staging)
         check_free(target, force=force, marker=marker)
         _put_in_place(staging, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+        _being_filled.discard(staging)
 
 
 def _put_in_place(staging: Path, target: Path) -> None:
@@ -82,18 +90,28 @@ def _exchange(one: Path, other: Path) -> None:
     old.rename(one)
 
 
-def _remove_leftovers(target: Path) -> None:
-    """Remove what killed processes left beside `target`; a living process keeps its own."""
-    pattern = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.partial")
-    for path in target.parent.iterdir():
+def _remove_leftovers(target: Path) -> bool:
+    """Remove what killed processes left beside `target`; a living process keeps its own.
+
+    Returns True if one was killed between the two renames of `_exchange`, and the old directory was put back.
+    """
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.\d+\.partial(\.old)?")
+    restored = False
+    for path in sorted(target.parent.iterdir()):
         match = pattern.fullmatch(path.name)
-        if match and not _is_alive(int(match.group(1))):
+        if not match or path in _being_filled or _is_alive(int(match.group(1))):
+            continue
+        if match.group(2) and not target.exists():
+            path.rename(target)
+            restored = True
+        else:
             shutil.rmtree(path, ignore_errors=True)
+    return restored
 
 
 def _is_alive(pid: int) -> bool:
     if pid == os.getpid():
-        return False  # this process starts anew
+        return False  # left by a dead process that had this one's number
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

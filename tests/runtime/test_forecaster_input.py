@@ -94,9 +94,11 @@ def test_a_window_that_lacks_its_calendar_features_is_told_of_timestamps(calenda
         calendar.predict(ones(2, 73, 1))
 
 
-def test_a_value_without_a_logarithm_is_refused_not_forecast(calendar: Forecaster) -> None:
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [-1.0, -5.0])
+def test_a_value_without_a_logarithm_is_refused_not_forecast(calendar: Forecaster, value: float) -> None:
     values = ones(3, 73)
-    values[2, 40] = -5
+    values[2, 40] = value
     with pytest.raises(NonFiniteError, match="1 windows have no finite forecast, first window 2: its values lie out"):
         calendar.predict(values, timestamps=stamps(3, 73))
 

@@ -30,10 +30,22 @@ BAD_CONFIGS = {
     "an empty column name": ({"metrics": ("",)}, "a column name is empty"),
     "a negative gap": ({"max_gap": -1}, "max_gap is -1; expected 0 or more"),
     "a gauge of rows": ({"events": True, "step": "1h", "kind": "gauge"}, "kind gauge needs a metric"),
-    "an unknown kind": ({"kind": "counter"}, "kind is 'counter'; expected count or gauge"),
+    "an unknown kind": ({"kind": "total"}, "kind is 'total'; expected count, gauge or counter"),
     "an unknown choice": ({"on_conflict": "merge"}, "on_conflict is 'merge'; expected refuse, first or last"),
     "an unknown zone": ({"timezone": "Mars/Olympus"}, "timezone is 'Mars/Olympus'; expected a name"),
     "a format without a field": ({"time_format": "iso"}, "time_format is 'iso'; expected epoch-s"),
+    "a counter of events": ({"events": True, "step": "1h", "kind": "counter"}, "a counter is read again and again"),
+    "a reset of a count": ({"allow_reset": True}, "allow_reset is about kind counter; leave it out"),
+    "a cap without users": (
+        {"events": True, "step": "1h", "user_cap": 3},
+        "user_cap is 3; expected 1 or more",
+    ),
+    "a cap of none": ({"events": True, "step": "1h", "user": "u", "user_cap": 0}, "user_cap is 0; expected 1 or more"),
+    "users of samples": ({"user": "u"}, "user is about events; add --events"),
+    "maturity of samples": ({"maturity": "2d"}, "maturity is about events; add --events"),
+    "maturity in words": ({"events": True, "step": "1h", "maturity": "two days"}, "maturity is 'two days'; expected a"),
+    "two names for one column": ({"columns": {"a": "x", "b": "x"}}, "columns gives x two names; give it one"),
+    "a third repeated hour": ({"repeated_hour": "third"}, "repeated_hour is 'third'; expected refuse, first or second"),
     "a step in words": ({"step": "hourly"}, "step is 'hourly'"),
 }
 
@@ -50,5 +62,5 @@ def test_all_problems_of_a_config_are_in_one_message() -> None:
 
 
 def test_a_config_survives_json() -> None:
-    config = LogConfig(time="t", metrics=("a", "b"), step="1h", timezone="UTC", missing=("-1",))
+    config = LogConfig(time="t", metrics=("a", "b"), step="1h", timezone="UTC", missing=("-1",), columns={"a": "likes"})
     assert parse(LogConfig, to_json(config), where="train.toml") == config

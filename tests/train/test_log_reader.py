@@ -182,12 +182,6 @@ def test_metrics_of_events_are_summed_per_step(write: Write) -> None:
     assert report.warnings == ()
 
 
-def test_totals_summed_by_the_time_of_their_post_are_warned_of(write: Write) -> None:
-    text = EVENTS.replace(",n\n", ",likes\n")
-    _, report = read(write(text), time="at", id="who", metrics=("likes",), events=True, step="1m")
-    assert [warning for warning in report.warnings if "likes summed by the time of the row" in warning]
-
-
 def test_missing_cells_are_counted_and_short_gaps_filled(write: Write) -> None:
     values = [1, "", 3, -1, "{}", 6, " 7 ", "NaN", 9]
     (series,), report = read(write(hours(list(values))), missing=("-1", "{}", "NaN"))
@@ -256,7 +250,13 @@ REFUSED: dict[str, tuple[str, str | bytes, dict[str, Any], str]] = {
     "no such time": ("log.csv", PLAIN, {"time": "when"}, r"no column when; its columns are timestamp, value$"),
     "naive": ("log.csv", PLAIN.replace("Z", ""), {}, r"^log\.csv line 2: .* carries no time zone; .*--timezone"),
     "text in numbers": ("log.csv", hours([1, "many"]), {}, r"^log\.csv line 3: value is 'many', not a finite number"),
-    "thousands": ("log.csv", hours([1, '"1,234"']), {}, r"line 3: value is '1,234', not a finite number"),
+    "a decimal comma": ("log.csv", hours([1, '"12,5"']), {}, r"line 3: value is '12,5', not a finite number"),
+    "both orders fit": (
+        "log.csv",
+        "ds,y\n1/1/2014,1\n4/5/2014,2\n",
+        {"timezone": "UTC"},
+        r"^log\.csv line 3: '4/5/2014' can be month/day or day/month and no row settles it; choose --time-format",
+    ),
     "NaN": (
         "log.csv",
         hours([1, "NaN"]),
@@ -301,7 +301,7 @@ REFUSED: dict[str, tuple[str, str | bytes, dict[str, Any], str]] = {
         "log.csv",
         "timestamp,value\n1,caf\xe9\n".encode("latin-1"),
         {},
-        r"^log\.csv line 2 is not UTF-8 text \(byte 21\)",
+        r"^log\.csv line 2 is not UTF-8 text \(0xe9 at byte 21\); save",
     ),
     "utf-16": ("log.csv", PLAIN.encode("utf-16"), {}, r"^log\.csv is UTF-16 text; save it as UTF-8$"),
     "binary": ("log.csv", b"PK\x03\x04\0\0\0\0", {}, r"^log\.csv is binary, not text; check its ending$"),
@@ -386,7 +386,7 @@ def test_a_running_total_declared_a_count_is_warned_of(write: Write) -> None:
     text = "ds,y\n" + "".join(f"{DAY_S + 3600 * i},{i // 2}\n" for i in range(60))
     _, report = read(write(text))
     assert report.warnings == (
-        "series log: y never falls, as a running total does; a count is what was added in each step",
+        "series log: y never falls, as a running total does; if it is one, choose --kind counter",
     )
 
 

@@ -1,29 +1,42 @@
 """Every way of writing an instant gives the same instant; what is ambiguous or impossible is refused with its line."""
 
 import datetime
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from pulsecast.errors import DataError
-from pulsecast_train.timestamps import ParsedTimes, parse_times
+from pulsecast_train.log_config import LogConfig
+from pulsecast_train.places import Places
+from pulsecast_train.timestamps import TimeReader, UnsettledOrderError, order_evidence, unsettled_order
 
 NOW_S = 1_770_000_000  # 2026-02-02
 T = 1_413_331_199  # 2014-10-14T23:59:59Z
 
 
-def where(row: int) -> str:
-    return f"log.csv line {row + 2}"
+@dataclass
+class Parsed:
+    epoch_us: pl.Series
+    format: str
+    reader: TimeReader
 
 
-def parsed(
-    cells: list[object] | pl.Series, *, time_format: str | None = None, timezone: str | None = None
-) -> ParsedTimes:
+def parsed(cells: list[object] | pl.Series, *, batch: int = 10**9, **options: Any) -> Parsed:
     column = cells if isinstance(cells, pl.Series) else pl.Series("timestamp", cells)
-    return parse_times(column, time_format=time_format, timezone=timezone, now_s=NOW_S, where=where)
+    reader = TimeReader(config=LogConfig(**options), now_s=NOW_S)
+    parts = []
+    for first in range(0, len(column), batch):
+        part = column[first : first + batch]
+        lines = np.arange(first + 2, first + len(part) + 2)
+        parts.append(reader.read(part, Places(file="log.csv", word="line", lines=lines)))
+    reader.finish()
+    return Parsed(pl.concat(parts), reader.format, reader)
 
 
-def seconds(cells: list[object] | pl.Series, **options: str) -> list[float]:
+def seconds(cells: list[object] | pl.Series, **options: Any) -> list[float]:
     return [micros / 1e6 for micros in parsed(cells, **options).epoch_us]
 
 
@@ -132,11 +145,6 @@ def test_a_few_unreadable_cells_become_null_and_more_are_refused_with_three_line
 
 
 REFUSED: dict[str, tuple[list[object], dict[str, str], str]] = {
-    "both orders fit": (
-        ["1/1/2014", "4/5/2014"],
-        {"timezone": "UTC"},
-        r"line 3: '4/5/2014' can be month/day or day/month",
-    ),
     "milliseconds said to be seconds": (
         ["1413331199000"],
         {"time_format": "epoch-s"},
@@ -151,7 +159,6 @@ REFUSED: dict[str, tuple[list[object], dict[str, str], str]] = {
     "no time at all": (["a", "b"], {}, r"2 of 2 rows have no timestamp that can be read as any known format"),
     "nothing at all": ([None], {}, r"1 of 1 rows .* \(empty\)"),
     "an offset of a day": (["2014-10-14T00:00:00+25:00"], {}, "1 of 1 rows have no timestamp"),
-    "a zone nobody knows": (["2014-10-14"], {"timezone": "Mars/Olympus"}, "--timezone 'Mars/Olympus' is not known"),
     "true and false": ([True], {}, "holds Boolean; expected timestamps"),
 }
 
@@ -162,11 +169,97 @@ def test_what_cannot_be_an_instant_is_refused(cells: list[object], options: dict
         parsed(cells, **options)
 
 
-@pytest.mark.parametrize("cell", ["2024-10-27 02:30:00", "2024-03-31 02:30:00"], ids=["repeated hour", "skipped hour"])
-def test_the_hour_of_a_clock_change_is_refused_with_its_line(cell: str) -> None:
-    sentence = rf"line 3: {cell} does not exist or exists twice in Europe/Berlin"
-    with pytest.raises(DataError, match=sentence):
+BACK = "exists twice in Europe/Berlin, whose clock is put back then; choose --repeated-hour first or second, or write"
+SKIPPED = "does not exist in Europe/Berlin, whose clock skips it; name another --timezone, or write"
+CLOCK_CHANGES = {"repeated": ("2024-10-27 02:30:00", BACK), "skipped": ("2024-03-31 02:30:00", SKIPPED)}
+
+
+@pytest.mark.parametrize(("cell", "sentence"), CLOCK_CHANGES.values(), ids=CLOCK_CHANGES.keys())
+def test_the_hour_of_a_clock_change_is_refused_with_its_line(cell: str, sentence: str) -> None:
+    with pytest.raises(DataError) as caught:
         parsed(["2024-06-01 12:00:00", cell], timezone="Europe/Berlin")
+    assert str(caught.value) == f"log.csv line 3: {cell} {sentence} the log's timestamps in UTC or with an offset"
+
+
+@pytest.mark.parametrize(("choice", "expected"), [("first", 1729989000), ("second", 1729992600)])
+def test_the_repeated_hour_is_taken_as_chosen_and_counted(choice: str, expected: int) -> None:
+    found = parsed(["2024-10-27 01:59:59", "2024-10-27 02:30:00"], timezone="Europe/Berlin", repeated_hour=choice)
+    assert found.epoch_us.to_list() == [1729987199 * 10**6, expected * 10**6]
+    assert (found.reader.repeated.rows, found.reader.repeated.lines) == (1, [3])
+
+
+def test_the_skipped_hour_is_refused_whatever_is_chosen_for_the_repeated_one() -> None:
+    with pytest.raises(DataError, match="does not exist in Europe/Berlin"):
+        parsed(["2024-03-31 02:30:00"], timezone="Europe/Berlin", repeated_hour="first")
+
+
+def test_a_zone_that_only_the_reader_can_look_up_is_refused_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoneinfo.available_timezones", set)  # as on a system without a zone database
+    with pytest.raises(DataError, match="--timezone 'Mars/Olympus' is not known; use a name such as UTC"):
+        parsed(["2014-10-14"], timezone="Mars/Olympus")
+
+
+def test_where_no_row_settles_day_and_month_the_reader_asks_for_the_other_batches() -> None:
+    with pytest.raises(UnsettledOrderError):
+        parsed(["1/1/2014", "4/5/2014"], timezone="UTC")
+    assert str(unsettled_order("log.csv line 3", "4/5/2014")) == (
+        "log.csv line 3: '4/5/2014' can be month/day or day/month and no row settles it; "
+        "choose --time-format, such as '%m/%d/%Y %H:%M' or '%d/%m/%Y %H:%M'"
+    )
+    day, month, either = order_evidence(pl.Series(["1/1/2014", "4/5/2014", "13/1/2014", "1/13/2014", None]))
+    assert (day.to_list(), month.to_list(), either) == (
+        [False] * 2 + [True] + [False] * 2,
+        [False] * 3 + [True, False],
+        1,
+    )
+
+
+def test_rows_that_settle_the_order_and_short_years_among_long_ones_are_counted() -> None:
+    reader = parsed(["10/12/13 10:21", "4/22/2018 6:00", "4/23/2018 6:00"], timezone="UTC").reader
+    assert (reader.settled.rows, reader.settled.lines) == (2, [3, 4])
+    assert (reader.mixed_years.rows, reader.mixed_years.lines) == (1, [2])
+    assert parsed(["10/22/13 10:21"], timezone="UTC").reader.mixed_years.rows == 0
+
+
+TWELVE = {
+    "AM and PM": ("2024-05-01 11:59:59 PM", 1714607999),
+    "am and pm, no space": ("2024-05-01 12:05am", 1714521900),
+    "with an offset": ("2024-05-01 12:30:00 PM +0000", 1714566600),
+    "slashes": ("5/13/2024 12:00 AM", 1715558400),
+}
+
+
+@pytest.mark.parametrize(("cell", "expected"), TWELVE.values(), ids=TWELVE.keys())
+def test_a_twelve_hour_clock_with_am_and_pm_is_read(cell: str, expected: int) -> None:
+    assert seconds([cell], timezone="UTC") == [expected]
+
+
+def test_a_twelve_hour_clock_without_am_and_pm_is_refused() -> None:
+    half = [f"2024-05-{day:02} {hour:02}:30:00" for day in (1, 2, 3) for hour in (12, *range(1, 12)) for _ in range(2)]
+    with pytest.raises(DataError) as caught:
+        parsed(list(half), timezone="UTC")
+    assert str(caught.value) == (
+        "log.csv line 2 and all rows after it have hours from 1 to 12, as a 12-hour clock without AM and PM writes "
+        "them; write hours from 0 to 23, or choose --time-format to read them as they are"
+    )
+    assert len(seconds(list(half), timezone="UTC", time_format="%Y-%m-%d %H:%M:%S")) == 72
+    assert len(seconds([*half, "2024-05-03 00:30:00"], timezone="UTC")) == 73
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+@pytest.mark.parametrize("cells", [[c, c, c] for c in (*SAME_INSTANT.values(), T, T * 1000)], ids=str)
+def test_batches_give_what_the_whole_column_gives(cells: list[object], batch: int) -> None:
+    assert parsed(cells, batch=batch).epoch_us.to_list() == parsed(cells).epoch_us.to_list() == [T * 10**6] * 3
+
+
+def test_ways_of_writing_may_differ_from_batch_to_batch_within_a_family() -> None:
+    cells: list[object] = ["2014-10-14T23:59:59Z"] * 4 + ["2014-10-15T01:59:59+02:00", "2014-10-14 23:59:59"]
+    assert parsed(cells, batch=2, timezone="UTC").epoch_us.to_list() == [T * 10**6] * 6
+
+
+def test_a_batch_in_another_unit_is_refused() -> None:
+    with pytest.raises(DataError, match=r"line 4: timestamp '1413331199000', read as epoch-s, lies in the future"):
+        parsed(["1413331199"] * 2 + ["1413331199000"] * 2, batch=2)
 
 
 def test_local_time_keeps_its_offset_on_either_side_of_a_clock_change() -> None:

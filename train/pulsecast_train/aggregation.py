@@ -7,7 +7,7 @@ then add up or average whole grid points. Events are counted where they fall.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -30,7 +30,7 @@ _MONDAY_S = 4 * 86_400  # unix time began on a Thursday
 _MINUTES_S = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600)
 _ROUND_STEPS_S = (*_MINUTES_S, 7200, 10_800, 14_400, 21_600, 28_800, 43_200, 86_400, _WEEK_S)
 
-Kind = Literal["count", "gauge"]
+Kind = Literal["count", "gauge", "counter"]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -44,7 +44,8 @@ class Buckets:
     edges_dropped     first and last steps that the log covers only in part
     estimated         counts scaled up from at least 75 % of their samples
     thin              means over fewer than 75 % of their samples
-    merged            samples beyond one per grid point, added up (count) or averaged (gauge) there
+    merged            samples beyond one per grid point, added up (count), averaged (gauge) or the last one (counter)
+    spread            grid points without a reading of a counter, over which its rise was spread evenly
     """
 
     start_s: int
@@ -54,6 +55,7 @@ class Buckets:
     estimated: int = 0
     thin: int = 0
     merged: int = 0
+    spread: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,8 +96,13 @@ def aggregate_events(times_us: Integers, values: Floats | None, *, kind: Kind, s
     )
 
 
-def aggregate_samples(times_us: Integers, values: Floats, *, kind: Kind, step_s: int | None) -> Buckets:
+def aggregate_samples(
+    times_us: Integers, values: Floats, *, kind: Kind, step_s: int | None, max_gap: int = 0
+) -> Buckets:
     """Bring samples of a regular series, `values` (samples, metrics), to steps of `step_s` (None: their own spacing).
+
+    The readings of a counter never fall; what it rises by from one reading to the next is counted at the earlier one.
+    Over up to `max_gap` steps without a reading the rise is spread evenly; over more, they are missing.
 
     `times_us` (samples,) is sorted, in microseconds UTC. Where the step is the spacing, the series keeps the phase of
     its timestamps; coarser steps begin at multiples of the step (weeks on Monday), all in UTC.
@@ -106,6 +113,8 @@ def aggregate_samples(times_us: Integers, values: Floats, *, kind: Kind, step_s:
     if step_s is None:
         step_s = _inferred_step_s(times_us, spacing)
     if spacing is None:
+        if kind == "counter":
+            return _read_between(times_us, values, step_s=step_s, max_gap=max_gap)
         if kind == "count":
             raise DataError(
                 f"samples are irregularly spaced ({_spacings_text(times_us)}), so a sum over {step_text(step_s)} "
@@ -116,6 +125,8 @@ def aggregate_samples(times_us: Integers, values: Floats, *, kind: Kind, step_s:
     if abs(per_step - round(per_step)) <= 0.01 * per_step:
         per_step = round(per_step)
         spacing = step_s * MICROS // per_step
+    if kind == "counter":
+        return _regular_counter(times_us, values, step_s=step_s, spacing=spacing, max_gap=max_gap)
     return _regular(times_us, values, kind, step_s, spacing)
 
 
@@ -191,15 +202,71 @@ def _regular(times_us: Integers, values: Floats, kind: Kind, step_s: int, spacin
     means = total / np.maximum(present, 1)
     points = np.where(present > 0, total if kind == "count" else means, np.nan)  # (points, metrics)
     merged = len(slots) - int(np.count_nonzero(np.bincount(slots - first)))
+    buckets = _stepped(points, first * spacing + phase, kind, step_s, spacing)
+    return replace(buckets, merged=merged)
+
+
+def _stepped(points: Floats, start_us: int, kind: Kind, step_s: int, spacing: int) -> Buckets:
+    """Bring `points` (points, metrics), `spacing` apart from `start_us` on, to steps."""
     if spacing == step_s * MICROS:
-        return Buckets(start_s=round((first * spacing + phase) / MICROS), step_s=step_s, values=points, merged=merged)
-    origin = _origin_us(step_s)
-    point_us = (first + np.arange(count, dtype=np.int64)) * spacing + phase
-    index = (point_us - origin) // (step_s * MICROS)  # (points,) the step of each grid point
-    return _coarsened(index, points, kind, step_s, per_step=step_s * MICROS // spacing, merged=merged)
+        return Buckets(start_s=round(start_us / MICROS), step_s=step_s, values=points)
+    point_us = start_us + np.arange(len(points), dtype=np.int64) * spacing
+    index = (point_us - _origin_us(step_s)) // (step_s * MICROS)  # (points,) the step of each grid point
+    return _coarsened(index, points, kind, step_s, per_step=step_s * MICROS // spacing)
 
 
-def _coarsened(index: Integers, points: Floats, kind: Kind, step_s: int, *, per_step: int, merged: int) -> Buckets:
+def _regular_counter(times_us: Integers, values: Floats, *, step_s: int, spacing: int, max_gap: int) -> Buckets:
+    """Snap readings to grid points, the last one of each, and add up the rises between them."""
+    slots, phase = _snapped(times_us, spacing)
+    first, count = int(slots[0]), _checked_steps(int(slots[-1] - slots[0]) + 1, spacing / MICROS)
+    total = np.full((count, values.shape[1]), np.nan)  # (points, metrics)
+    for metric in range(values.shape[1]):
+        finite = np.isfinite(values[:, metric])
+        total[slots[finite] - first, metric] = values[finite, metric]  # times are sorted: the last one stays
+    if count < 2:
+        raise DataError("a counter needs two readings at different times; bring a longer log")
+    longest = max(max_gap * step_s * MICROS // spacing, 0) + 1
+    rises = [_rises(column, longest) for column in total.T]
+    points = np.stack([rise for rise, _ in rises], axis=1)  # (points - 1, metrics)
+    merged = len(slots) - int(np.count_nonzero(np.bincount(slots - first)))
+    buckets = _stepped(points, first * spacing + phase, "count", step_s, spacing)
+    return replace(buckets, merged=merged, spread=max(spread for _, spread in rises))
+
+
+def _rises(column: Floats, longest: int) -> tuple[Floats, int]:
+    """Return what a counter, (points,) with NaN for no reading, rises by from each point to the next, and on how many
+    points without a reading a rise was spread; a stretch of more than `longest` points between readings is NaN.
+    """
+    rises = np.full(len(column) - 1, np.nan)
+    known = np.flatnonzero(np.isfinite(column))
+    lengths = np.diff(known)  # (readings - 1,)
+    each = np.where(lengths <= longest, np.diff(column[known]) / lengths, np.nan)
+    if len(known):
+        rises[known[0] : known[-1]] = np.repeat(each, lengths)
+    return rises, int((lengths[lengths <= longest] - 1).sum())
+
+
+def _read_between(times_us: Integers, values: Floats, *, step_s: int, max_gap: int) -> Buckets:
+    """Read a counter off at every step's beginning, by linear interpolation between irregular readings."""
+    origin, step = _origin_us(step_s), step_s * MICROS
+    first, last = -((origin - times_us[0]) // step), (times_us[-1] - origin) // step
+    steps = _checked_steps(max(int(last - first), 0), step_s)
+    bounds = (first + np.arange(steps + 1, dtype=np.int64)) * step + origin  # (steps + 1,)
+    grid = np.full((steps, values.shape[1]), np.nan)
+    for metric in range(values.shape[1]):
+        finite = np.isfinite(values[:, metric])
+        known = times_us[finite]
+        if len(known) < 2:
+            continue
+        at = np.interp(bounds, known, values[finite, metric], left=np.nan, right=np.nan)
+        grid[:, metric] = np.diff(at)
+        wide = np.flatnonzero(np.diff(known) > (max_gap + 1) * step)
+        for start, stop in zip(known[wide], known[wide + 1], strict=True):
+            grid[(bounds[1:] > start) & (bounds[:-1] < stop), metric] = np.nan
+    return Buckets(start_s=int(bounds[0] // MICROS), step_s=step_s, values=grid)
+
+
+def _coarsened(index: Integers, points: Floats, kind: Kind, step_s: int, *, per_step: int) -> Buckets:
     first, steps = int(index[0]), int(index[-1] - index[0]) + 1
     expected = np.bincount(index - first, minlength=steps)  # (steps,) grid points, with or without a sample
     total, present = _totals(index - first, points, steps)
@@ -220,7 +287,6 @@ def _coarsened(index: Integers, points: Floats, kind: Kind, step_s: int, *, per_
         edges_dropped=head + tail,
         estimated=int(part.any(axis=1).sum()) if kind == "count" else 0,
         thin=int(thin.any(axis=1).sum()),
-        merged=merged,
     )
 
 
@@ -267,7 +333,7 @@ def _samples_per_step(spacing: int, step_s: int, kind: Kind) -> float:
         raise DataError(
             f"a step of {step_text(step_s)} is finer than the samples, which are {apart} apart; raise --step"
         )
-    if kind == "count" and abs(per_step - round(per_step)) > 0.01 * per_step:
+    if kind != "gauge" and abs(per_step - round(per_step)) > 0.01 * per_step:
         raise DataError(
             f"a step of {step_text(step_s)} holds {per_step:.2f} samples, which are {apart} apart; "
             "choose a whole multiple as --step"

@@ -15,7 +15,10 @@ MAX_LINES = 3  # a finding names its first lines only
 
 @dataclass(frozen=True, kw_only=True)
 class FileRecord:
-    """One file that was read, and how its time column was understood."""
+    """One file that was read: which columns were used and how they were found, and how the time was understood.
+
+    `earliest` and `latest` are the first and last instant in ISO 8601, UTC.
+    """
 
     name: str
     sha256: str
@@ -23,6 +26,9 @@ class FileRecord:
     rows: int
     time_column: str
     time_format: str
+    columns: tuple[str, ...] = ()
+    earliest: str = ""
+    latest: str = ""
 
     def __post_init__(self) -> None:
         if "/" in self.name or "\\" in self.name:
@@ -97,7 +103,10 @@ class DataReport:
 
 def _file_text(file: FileRecord) -> str:
     size = f"{file.bytes:,} bytes, sha256 {file.sha256[:12]}"
-    return f"  {file.name}: {file.rows:,} rows, {size}, time in {file.time_column} ({file.time_format})"
+    columns = f"; {', '.join(file.columns)}" if file.columns else ""
+    span = f", {file.earliest} to {file.latest}" if file.earliest else ""
+    time = f"time in {file.time_column} ({file.time_format}{span})"
+    return f"  {file.name}: {file.rows:,} rows, {size}, {time}{columns}"
 
 
 def _series_text(series: SeriesSummary) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import zoneinfo
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 EPOCH_FORMATS = ("epoch-s", "epoch-ms")
 
+# Names that are found without being named, compared by `plain`; nothing else is guessed. Where two of a table are in
+# one file, the user chooses.
 TIME_ALIASES = (
     "timestamp",
     "time",
@@ -47,20 +50,44 @@ METRIC_ALIASES = (
     "replies",
     "users_here",
 )
+# Totals that a post gathers after the time in its row.
+TOTALS = (
+    "views",
+    "likes",
+    "favorites",
+    "favourites",
+    "reactions",
+    "num_reactions",
+    "num_points",
+    "ups",
+    "shares",
+    "retweets",
+    "comments",
+    "replies",
+)
+KINDS = ("count", "gauge", "counter")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogConfig:
     """How to read a log: which columns, what its rows are, and what to do with its faults.
 
+    columns       a column's name here -> its name in the file, such as {"likes": "favorites"}; all others keep theirs
     time          timestamp column; None = the one column whose name is in TIME_ALIASES
     metrics       value columns, the first one is forecast; () = rows per step (events), or the one in METRIC_ALIASES
     series        column whose values name several series in one file; None = every file is one series
     id            column that identifies an event, so that a repeated delivery is counted once
+    user          column that says who caused an event; it is hashed on reading and leaves no trace but a share
+    user_cap      at most so many events of one user are counted in one step; None = all
     events        rows are events to be aggregated; False = rows are samples of a regular series
-    kind          "count" adds up within a step, "gauge" (people online) is averaged
+    kind          "count" adds up within a step, "gauge" (people online) is averaged, "counter" (a running total) is
+                  differenced and added up
+    allow_reset   a counter that falls has begun again from 0; otherwise a fall is refused
+    maturity      events whose value is a total that their post gathers later, such as likes: how long that takes ("2d";
+                  each is counted when it is complete, and the incomplete ones are dropped), or "0" if they do not grow
     step          "5m", "1h", "1d"; None = the usual spacing of the samples (events always need it)
     timezone      zone of timestamps that carry none, such as "UTC"; without it they are refused
+    repeated_hour which of the two a local time is meant in the hour that a clock change repeats: "first" or "second"
     time_format   strptime format, "epoch-s" or "epoch-ms"; None = inferred over the whole column
     missing       cells that mean "missing" besides the empty cell, such as "-1"
     on_conflict   copies that disagree: refuse, or keep the first or last one in the file
@@ -69,21 +96,32 @@ class LogConfig:
     Raises ValueError with every problem in one sentence.
     """
 
+    columns: Mapping[str, str] = field(default_factory=dict)
     time: str | None = None
     metrics: tuple[str, ...] = ()
     series: str | None = None
     id: str | None = None
+    user: str | None = None
+    user_cap: int | None = None
     events: bool = False
-    kind: Literal["count", "gauge"] = "count"
+    kind: Literal["count", "gauge", "counter"] = "count"
+    allow_reset: bool = False
+    maturity: str | None = None
     step: str | None = None
     timezone: str | None = None
+    repeated_hour: Literal["refuse", "first", "second"] = "refuse"
     time_format: str | None = None
     missing: tuple[str, ...] = ()
     on_conflict: Literal["refuse", "first", "last"] = "refuse"
     max_gap: int = 3
 
     def __post_init__(self) -> None:
-        problems = [*self._column_problems(), *self._choice_problems(), *self._time_problems()]
+        problems = [
+            *self._column_problems(),
+            *self._choice_problems(),
+            *self._event_problems(),
+            *self._time_problems(),
+        ]
         if problems:
             raise ValueError("; ".join(problems))
 
@@ -92,35 +130,68 @@ class LogConfig:
         """The step in seconds, or None where it is inferred."""
         return None if self.step is None else parse_step(self.step)
 
+    @property
+    def maturity_s(self) -> int | None:
+        """The maturity lag in seconds, 0 where values do not grow, or None where nothing is said."""
+        return None if self.maturity is None else 0 if self.maturity.strip() == "0" else parse_step(self.maturity)
+
     def _column_problems(self) -> list[str]:
-        named = [name for name in (self.time, self.series, self.id, *self.metrics) if name is not None]
-        problems = [] if all(named) else ["a column name is empty"]
+        roles = (self.time, self.series, self.id, self.user, *self.metrics)
+        named = [name for name in roles if name is not None]
+        whole = all(named) and all(self.columns) and all(self.columns.values())
+        problems = [] if whole else ["a column name is empty"]
         repeated = sorted({name for name in named if named.count(name) > 1})
         if repeated:
-            problems.append(f"column {', '.join(repeated)} is named twice; time, series, id and metrics are distinct")
+            problems.append(
+                f"column {', '.join(repeated)} is named twice; time, series, id, user and metrics are distinct"
+            )
+        sources = list(self.columns.values())
+        twice = sorted({name for name in sources if sources.count(name) > 1})
+        if twice:
+            problems.append(f"columns gives {', '.join(twice)} two names; give it one")
         return problems
 
     def _choice_problems(self) -> list[str]:
         problems = []
-        if self.kind not in ("count", "gauge"):
-            problems.append(f"kind is {self.kind!r}; expected count or gauge")
-        if self.on_conflict not in ("refuse", "first", "last"):
-            problems.append(f"on_conflict is {self.on_conflict!r}; expected refuse, first or last")
+        choices = {
+            "kind": KINDS,
+            "on_conflict": ("refuse", "first", "last"),
+            "repeated_hour": ("refuse", "first", "second"),
+        }
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                listed = f"{', '.join(known[:-1])} or {known[-1]}"
+                problems.append(f"{name} is {getattr(self, name)!r}; expected {listed}")
         if self.max_gap < 0:
             problems.append(f"max_gap is {self.max_gap}; expected 0 or more steps")
+        if self.allow_reset and self.kind != "counter":
+            problems.append("allow_reset is about kind counter; leave it out")
+        return problems
+
+    def _event_problems(self) -> list[str]:
+        problems = []
         if self.events and self.step is None:
             problems.append("events need a step to be counted in, such as 1h")
         if self.events and self.kind == "gauge" and not self.metrics:
             problems.append("rows per step are a count; kind gauge needs a metric to average")
+        if self.events and self.kind == "counter":
+            problems.append("a counter is read again and again, so its rows are samples; leave out events")
+        if not self.events and self.maturity is not None:
+            problems.append("maturity is about events; add --events")
+        if not self.events and self.user is not None:
+            problems.append("user is about events; add --events")
+        if self.user_cap is not None and (self.user is None or self.user_cap < 1):
+            problems.append(f"user_cap is {self.user_cap}; expected 1 or more, and the column of users")
         return problems
 
     def _time_problems(self) -> list[str]:
         problems = []
-        if self.step is not None:
+        for name, text in (("step", self.step), ("maturity", self.maturity)):
             try:
-                parse_step(self.step)
+                if text is not None and not (name == "maturity" and text.strip() == "0"):
+                    parse_step(text)
             except ValueError as error:
-                problems.append(str(error))
+                problems.append(f"{name}{str(error).removeprefix('step')}")
         zones = zoneinfo.available_timezones()  # empty on a system without a zone database; the reader checks again
         if self.timezone is not None and self.timezone != "UTC" and zones and self.timezone not in zones:
             problems.append(f"timezone is {self.timezone!r}; expected a name such as UTC or Europe/Berlin")
@@ -133,7 +204,12 @@ class LogConfig:
 
 def plain(column: str) -> str:
     """Return a column's name as the alias tables have it: lower case, without spaces and a leading #."""
-    return column.strip().lstrip("#").strip().lower()
+    return bare(column).lower()
+
+
+def bare(column: str) -> str:
+    """Return a header's cell as a name: without spaces around it and the # some logs put before it."""
+    return column.strip().lstrip("#").strip()
 
 
 def parse_step(text: str) -> int:

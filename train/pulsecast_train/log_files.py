@@ -1,212 +1,248 @@
-"""A log file of any supported kind to columns: text from CSV, typed from Parquet and NDJSON; no polars traceback."""
+"""A log file of any supported kind to blocks of whole rows, in memory that does not grow with the file.
+
+What belongs here: packed and plain files, text encoding, where a row ends and on which line it stands. What a row says
+is `log_tables`.
+"""
 
 from __future__ import annotations
 
-import csv
 import gzip
 import hashlib
 import io
-import json
+import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
-import polars as pl
+import numpy as np
+from numpy.typing import NDArray
 
 from pulsecast.errors import DataError
 
-from .log_config import METRIC_ALIASES, TIME_ALIASES, LogConfig, plain
-
-# file ending -> how it is read; each text kind also with .gz behind it
+# file ending -> how it is read; each text kind also with .gz or .zip behind it
 ENDINGS = {".csv": "csv", ".tsv": "tsv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
-_SEPARATOR = {"csv": ",", "tsv": "\t"}
-_FIRST_LINE = {"csv": 2, "tsv": 2, "ndjson": 1, "parquet": 1}
-_FAILURES = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+PACKINGS = (".gz", ".zip")
+BLOCK_BYTES = 16 << 20
+MAX_ROW_BYTES = 256 << 20  # a row this long is a quote that nobody closed
+_BOM = b"\xef\xbb\xbf"
+_QUOTE, _NEWLINE = ord('"'), ord("\n")
+
+OnBytes = Callable[[int, int], None]  # bytes read from disk since the last call; bytes of all files
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True)
 class LogFile:
-    """One file in memory: its bytes (unpacked), what they are, and the hash and size on disk."""
+    """One file on disk: `stem` names its series, `kind` is a value of ENDINGS, `packing` "" or one of PACKINGS."""
 
+    path: Path
     name: str
     stem: str
     kind: str
-    data: bytes
-    sha256: str
+    packing: str
     size_bytes: int
 
-    @property
-    def first_line(self) -> int:
-        """The line number of row 0."""
-        return _FIRST_LINE[self.kind]
 
-    def where(self, row: int) -> str:
-        """Return how a message names row `row`: "log.csv line 7"."""
-        return f"{self.name} {'row' if self.kind == 'parquet' else 'line'} {row + self.first_line}"
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Block:
+    """Whole rows of text: `line` is the number of the first line, `last` says that no block follows."""
+
+    data: bytes
+    line: int
+    last: bool
+
+    def row_lines(self, rows: int) -> NDArray[np.int64]:
+        """Return the line on which each of `rows` rows begins: int64 (rows,); a quoted newline ends no row."""
+        starts = self._row_starts()  # every row of a table, blank ones too
+        if len(starts) > rows:  # JSON skips blank lines
+            kept = [i for i, text in enumerate(self.data.split(b"\n")) if text.strip()]
+            starts = np.array(kept[:rows], dtype=np.int64)
+        return self.line + starts[:rows]
+
+    def _row_starts(self) -> NDArray[np.int64]:
+        lines = self.data.count(b"\n") + (not self.data.endswith(b"\n"))
+        if b'"' not in self.data:
+            return np.arange(lines, dtype=np.int64)
+        inside = _inside_quotes(self.data)  # (newlines,)
+        return np.concatenate(([0], np.flatnonzero(~inside) + 1))[:lines].astype(np.int64)
 
 
 def open_log(path: Path) -> LogFile:
-    """Return the file at `path`; raises DataError if it is no readable, non-empty file of a known kind."""
-    name = path.name.lower()
-    packed = name.endswith(".gz")
-    ending = Path(name.removesuffix(".gz")).suffix
-    kind = ENDINGS.get(ending)
+    """Return what the file at `path` is; raises DataError if it is none of a known kind that can be opened."""
     if path.is_dir():
         raise DataError(f"{path.name} is a directory; name the log files in it")
-    if kind is None or (packed and kind == "parquet"):
-        known = f"{', '.join(ENDINGS)}, and .gz behind any but .parquet"
+    packing = next((ending for ending in PACKINGS if path.name.lower().endswith(ending)), "")
+    inner = path.name[: len(path.name) - len(packing)]
+    if packing == ".zip" and Path(inner).suffix.lower() not in ENDINGS and path.exists():
+        inner = _only_member(path).filename  # "archive.zip": what is in it says how it is read
+    kind = ENDINGS.get(Path(inner).suffix.lower())
+    if kind is None or (packing and kind == "parquet"):
+        known = f"{', '.join(ENDINGS)}, and .gz or .zip behind any but .parquet"
         raise DataError(f"{path.name} has an ending that is not read; known: {known}")
-    raw, data = _contents(path, packed=packed)
-    if not data.strip(b"\xef\xbb\xbf\r\n\t "):
-        raise DataError(f"{path.name} is empty")
-    if kind != "parquet":
-        data = data.removeprefix(b"\xef\xbb\xbf")
-        _refuse_binary(path.name, data)
-    return LogFile(
-        name=path.name,
-        stem=log_stem(path),
-        kind=kind,
-        data=data,
-        sha256=hashlib.sha256(raw).hexdigest(),
-        size_bytes=len(raw),
-    )
-
-
-def _contents(path: Path, *, packed: bool) -> tuple[bytes, bytes]:
-    """Return the bytes on disk and, for a gzip file, the bytes in it."""
     try:
-        raw = path.read_bytes()
-        return raw, gzip.decompress(raw) if packed else raw
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path.name} is not a whole gzip file; copy it again") from error
+        size = path.stat().st_size
     except OSError as error:
         raise DataError(f"{path.name} cannot be read: {error.strerror or 'unknown failure'}") from error
+    return LogFile(path=path, name=path.name, stem=log_stem(path), kind=kind, packing=packing, size_bytes=size)
 
 
 def log_stem(path: Path) -> str:
-    """Return the file's name without the ending that says how it is read.
+    """Return the file's name without the endings that say how it is read.
 
     >>> log_stem(Path("logs/AAPL.v2.csv.gz"))
     'AAPL.v2'
     """
-    return Path(path.name[:-3] if path.name.lower().endswith(".gz") else path.name).stem
+    name = path.name
+    for endings in (PACKINGS, tuple(ENDINGS)):
+        if Path(name).suffix.lower() in endings:
+            name = Path(name).stem
+    return name
 
 
-@dataclass(frozen=True, kw_only=True)
-class LogColumns:
-    """The columns of a log that are read: `needed` holds all of them, each once."""
+class Source(io.RawIOBase):
+    """The bytes of a file as they lie on disk, hashed and counted while they are read."""
 
-    time: str
-    metrics: tuple[str, ...]
-    needed: tuple[str, ...]
+    def __init__(self, file: io.FileIO, total_bytes: int, on_bytes: OnBytes | None) -> None:
+        self._file = file
+        self._total_bytes = total_bytes
+        self._on_bytes = on_bytes
+        self._hash = hashlib.sha256()
 
+    def readable(self) -> bool:
+        """Return True: this is a stream to read from."""
+        return True
 
-def choose_columns(log: LogFile, config: LogConfig) -> LogColumns:
-    """Return the columns that `config` names, or that the alias tables find; raises DataError if one is not there."""
-    names = column_names(log)
-    time = config.time or _only(log, names, TIME_ALIASES, "--time")
-    others = tuple(name for name in (config.series, config.id) if name is not None)
-    metrics = config.metrics
-    if not (metrics or config.events):
-        free = [name for name in names if name not in (time, *others)]
-        metrics = (_only(log, free, METRIC_ALIASES, "--metric"),)
-    needed = tuple(dict.fromkeys((time, *others, *metrics)))
-    absent = [name for name in needed if name not in names]
-    if absent:
-        raise DataError(f"{log.name} has no column {', '.join(absent)}; its columns are {_listed(names)}")
-    return LogColumns(time=time, metrics=metrics, needed=needed)
+    def readinto(self, buffer: object) -> int:
+        """Fill `buffer` and return how many bytes were read."""
+        view = memoryview(cast(bytearray, buffer))
+        count = self._file.readinto(view)
+        self._hash.update(view[:count])
+        if self._on_bytes and count:
+            self._on_bytes(count, self._total_bytes)
+        return count
 
-
-def _only(log: LogFile, names: Sequence[str], aliases: Sequence[str], option: str) -> str:
-    fitting = [name for name in names if plain(name) in aliases]
-    if len(fitting) == 1:
-        return fitting[0]
-    what = "time" if option == "--time" else "value"
-    problem = f"several {what} columns ({', '.join(fitting)})" if fitting else f"no column with a usual {what} name"
-    raise DataError(f"{log.name} has {problem}; choose {option} from {_listed(names)}")
+    def finish(self) -> str:
+        """Read what an unpacker left, close the file and return its sha256 in hex."""
+        while self.read(1 << 20):
+            pass
+        self._file.close()
+        return self._hash.hexdigest()
 
 
-def _listed(names: Sequence[str]) -> str:
-    """Return up to 30 column names for a message."""
-    return ", ".join(names[:30]) + (f" and {len(names) - 30} more" if len(names) > 30 else "")
-
-
-def column_names(log: LogFile) -> tuple[str, ...]:
-    """Return the names of the log's columns, in order."""
+def source(log: LogFile, total_bytes: int, on_bytes: OnBytes | None) -> Source:
+    """Return the file's bytes as a stream; raises DataError if it cannot be opened."""
     try:
-        if log.kind in _SEPARATOR:
-            header = io.BytesIO(log.data)
-            return tuple(pl.read_csv(header, n_rows=0, infer_schema=False, separator=_SEPARATOR[log.kind]).columns)
-        if log.kind == "parquet":
-            return tuple(pl.read_parquet_schema(io.BytesIO(log.data)))
-        return tuple(pl.read_ndjson(io.BytesIO(log.data), infer_schema_length=None).columns)
-    except _FAILURES as error:
-        raise _unreadable(log) from error
+        return Source(io.FileIO(log.path), total_bytes, on_bytes)
+    except OSError as error:
+        raise DataError(f"{log.name} cannot be read: {error.strerror or 'unknown failure'}") from error
 
 
-def read_columns(log: LogFile, names: Sequence[str]) -> pl.DataFrame:
-    """Return the columns `names` in that order; CSV cells are text, and an empty cell is null.
+def text_blocks(log: LogFile, raw: Source) -> Iterator[Block]:
+    """Yield the text in `raw`, unpacked, in blocks of whole rows of about BLOCK_BYTES.
 
-    Rows at the very end in which all of them are empty are left out: blank lines, not data.
+    Raises DataError if it is empty, cut, binary, not UTF-8 (with line and byte), or has a row without an end.
     """
-    wanted = list(names)
+    stream = _unpacked(log, raw)
+    carry, line, offset, started = b"", 1, 0, False
+    while True:
+        read = _read(log, stream)
+        data = carry + read
+        if not started:
+            _refuse_binary(log.name, data)
+            bom = len(_BOM) if data.startswith(_BOM) else 0
+            started, offset, data = True, bom, data[bom:]
+        last = len(read) < BLOCK_BYTES
+        cut = len(data) if last else _row_end(data, quoted=log.kind != "ndjson")
+        if cut == 0 and len(data) > MAX_ROW_BYTES:
+            raise DataError(f"{log.name} line {line} does not end within {MAX_ROW_BYTES >> 20} MB; close its quote")
+        whole, carry = data[:cut], data[cut:]
+        _refuse_encoding(log.name, whole, line, offset)
+        if whole or last:
+            yield Block(data=whole, line=line, last=last)
+        line, offset = line + whole.count(b"\n"), offset + len(whole)
+        if last:
+            return
+
+
+def _unpacked(log: LogFile, raw: Source) -> BinaryIO:
+    if log.packing == ".gz":
+        return cast(BinaryIO, gzip.GzipFile(fileobj=io.BufferedReader(raw, 1 << 20)))
+    if log.packing == ".zip":
+        # A zip file is read from its end, so its hash takes a reading of its own (`Source.finish`).
+        member = _only_member(log.path)
+        with _explained(log):
+            return cast(BinaryIO, zipfile.ZipFile(log.path).open(member))
+    return cast(BinaryIO, io.BufferedReader(raw, 1 << 20))
+
+
+def _read(log: LogFile, stream: BinaryIO) -> bytes:
+    """Return the next BLOCK_BYTES bytes, fewer only at the end."""
+    with _explained(log):
+        return stream.read(BLOCK_BYTES)
+
+
+@contextmanager
+def _explained(log: LogFile) -> Iterator[None]:
+    """Turn what an unpacker raises into one sentence."""
     try:
-        if log.kind in _SEPARATOR:
-            source, separator = io.BytesIO(log.data), _SEPARATOR[log.kind]
-            # Every column, although few are kept: with a projection polars lets a row with too many fields pass, and a
-            # stray comma would shift another column's numbers into the metric.
-            frame = pl.read_csv(source, infer_schema=False, separator=separator)
-        elif log.kind == "parquet":
-            frame = pl.read_parquet(io.BytesIO(log.data), columns=wanted)
-        else:
-            frame = pl.read_ndjson(io.BytesIO(log.data), infer_schema_length=None)
-        frame = frame.select(wanted)
-    except _FAILURES as error:
-        raise _unreadable(log) from error
-    filled = frame.select(~pl.all_horizontal(pl.all().is_null())).to_series().arg_true()
-    if len(filled) == 0:
-        raise DataError(f"{log.name} has a header and no rows" if log.kind in _SEPARATOR else f"{log.name} has no rows")
-    return frame.head(int(filled[-1]) + 1)
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+        kind = {".gz": "gzip", ".zip": "zip", "": log.kind}[log.packing]
+        raise DataError(f"{log.name} is not a whole {kind} file; copy it again") from error
+    except (RuntimeError, NotImplementedError) as error:
+        raise DataError(f"{log.name} has a password or an unusual packing; unpack it first") from error
+    except OSError as error:
+        raise DataError(f"{log.name} cannot be read: {error.strerror or 'unknown failure'}") from error
+
+
+def _only_member(path: Path) -> zipfile.ZipInfo:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DataError(f"{path.name} is not a whole zip file; copy it again") from error
+    if len(members) != 1:
+        listed = ", ".join(member.filename for member in members[:5]) or "nothing"
+        raise DataError(f"{path.name} holds {len(members)} files ({listed}); one is read, so unpack it first")
+    return members[0]
+
+
+def _row_end(data: bytes, *, quoted: bool) -> int:
+    """Return where the last whole row in `data` ends, 0 if none does."""
+    end = data.rfind(b"\n") + 1
+    if not quoted or data.count(b'"', 0, end) % 2 == 0:
+        return end
+    newlines = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == _NEWLINE)  # (newlines,)
+    outside = newlines[~_inside_quotes(data)]
+    return int(outside[-1]) + 1 if len(outside) else 0
+
+
+def _inside_quotes(data: bytes) -> NDArray[np.bool_]:
+    """Return, for every newline in `data`, whether an odd number of quotes stands before it: bool (newlines,)."""
+    text = np.frombuffer(data, dtype=np.uint8)
+    before = np.searchsorted(np.flatnonzero(text == _QUOTE), np.flatnonzero(text == _NEWLINE))
+    return np.asarray(before % 2 == 1, dtype=np.bool_)
 
 
 def _refuse_binary(name: str, data: bytes) -> None:
+    if not data.strip(_BOM + b"\r\n\t "):
+        raise DataError(f"{name} is empty")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise DataError(f"{name} is UTF-16 text; save it as UTF-8")
     if b"\0" in data[:65536]:
         raise DataError(f"{name} is binary, not text; check its ending")
 
 
-def _unreadable(log: LogFile) -> DataError:
-    """Return the one sentence that says where and why `log` cannot be read."""
-    if log.kind == "parquet":
-        return DataError(f"{log.name} is not a whole Parquet file; write it again")
+def _refuse_encoding(name: str, data: bytes, line: int, offset: int) -> None:
+    if data.isascii():
+        return
     try:
-        text = log.data.decode("utf-8")
+        data.decode("utf-8")
     except UnicodeDecodeError as broken:
-        line = log.data.count(b"\n", 0, broken.start) + 1
-        return DataError(f"{log.name} line {line} is not UTF-8 text (byte {broken.start}); save the file as UTF-8")
-    if log.kind == "ndjson":
-        return _bad_json(log)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=_SEPARATOR[log.kind])
-    try:
-        fields = len(next(rows))
-        found = next(((i + 2, len(row)) for i, row in enumerate(rows) if len(row) > fields), None)
-    except (csv.Error, StopIteration):
-        found = None
-    if found is not None:
-        return DataError(
-            f"{log.name} line {found[0]} has {found[1]} fields; the header has {fields}; quote the extra one"
-        )
-    return DataError(f"{log.name} is not a well-formed table; look for an open quote or a broken line")
-
-
-def _bad_json(log: LogFile) -> DataError:
-    for row, line in enumerate(log.data.splitlines()):
-        try:
-            found = json.loads(line) if line.strip() else {}
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            return DataError(f"{log.where(row)} is not a JSON object; write one per line")
-    return DataError(f"{log.name} mixes kinds of values (numbers, text, objects) in one column; write one kind")
+        at = line + data.count(b"\n", 0, broken.start)
+        byte = f"0x{data[broken.start]:02x}"
+        raise DataError(
+            f"{name} line {at} is not UTF-8 text ({byte} at byte {offset + broken.start}); save the file as UTF-8"
+        ) from broken

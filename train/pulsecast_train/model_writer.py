@@ -41,6 +41,7 @@ from .device import describe_device
 from .evaluation import compare_with_naive, naive_forecasts
 from .interval_scores import are_counts, interval_scale
 from .log_config import LogConfig
+from .log_files import OnBytes
 from .log_reader import read_log
 from .network import extract_weights
 from .pooling import pooled_examples, prepare_member
@@ -66,10 +67,15 @@ PREDICT_BATCH = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Listener:
-    """Who hears of a run: `tell` a line per stage, `on_epoch` every finished epoch and how many there are at most."""
+    """Who hears of a run: `tell` a line per stage, `on_epoch` every finished epoch and how many there are at most.
+
+    `on_bytes` hears of bytes of the log that were read; `user_key` hashes the busiest user's id for the report.
+    """
 
     tell: Callable[[str], None]
     on_epoch: EpochCallback
+    on_bytes: OnBytes | None = None
+    user_key: bytes | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,7 +102,7 @@ def train_model(
     Raises DataError (the log), UsageError (`out` or the configuration).
     """
     check_free(out, force=force, marker=MODEL_NAME)
-    prepared = prepare(paths, run)
+    prepared = prepare(paths, run, listener)
     listener.tell(prepared.report.text())
     listener.tell(f"training on {describe_device()}")
     progress = out.with_name(f"{out.name}.training")
@@ -126,7 +132,7 @@ def train_pool(
     The models share their weights and differ in their scaler. A killed run goes on like one of `train_model`. Raises
     DataError, UsageError.
     """
-    prepared = prepare_pool(paths, run)
+    prepared = prepare_pool(paths, run, listener)
     folders = [out / directory_name(one.series[0].name) for one in prepared]
     if not out.parent.is_dir():
         raise UsageError(f"{out.parent} is not a folder; make it first")
@@ -160,10 +166,10 @@ def directory_name(series: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", series).lstrip(".-") or "series"
 
 
-def prepare_pool(paths: Sequence[Path], run: RunConfig) -> list[Prepared]:
+def prepare_pool(paths: Sequence[Path], run: RunConfig, listener: Listener) -> list[Prepared]:
     """Read the logs and fit one scaler per series; raises DataError, UsageError if they cannot be trained on."""
     recipe = find_recipe(run.train.recipe)
-    series, report = read_log(paths, run.log)
+    series, report = read_log(paths, run.log, on_bytes=listener.on_bytes, user_key=listener.user_key)
     names = [directory_name(one.name) for one in series]
     if len(set(names)) < len(names):
         raise UsageError(f"series {', '.join(names)} would share a model directory; give them names that differ")
@@ -192,10 +198,11 @@ def _fingerprint(config: TrainConfig, log: LogConfig, report: DataReport, *, poo
     return hashlib.sha256(records.dumps({**identity, **({"pooled": True} if pooled else {})}).encode()).hexdigest()
 
 
-def prepare(paths: Sequence[Path], run: RunConfig) -> Prepared:
+def prepare(paths: Sequence[Path], run: RunConfig, listener: Listener | None = None) -> Prepared:
     """Read the logs and fit the scaler; raises DataError if they cannot be trained on."""
     recipe = find_recipe(run.train.recipe)
-    series, report = read_log(paths, run.log)
+    on_bytes, user_key = (None, None) if listener is None else (listener.on_bytes, listener.user_key)
+    series, report = read_log(paths, run.log, on_bytes=on_bytes, user_key=user_key)
     config = filled(run.train)
     spec = build_spec(recipe, config, series[0].metrics, series[0].step_s)
     _check_long_enough(series, spec)

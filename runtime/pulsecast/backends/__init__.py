@@ -45,6 +45,7 @@ BACKENDS = {
     "onnx": BackendRow(module=".onnx", package="onnxruntime", extra="onnx"),
     "tflite": BackendRow(module=".tflite", package="ai_edge_litert", extra="tflite"),
     "savedmodel": BackendRow(module=".savedmodel", package="tensorflow", extra="savedmodel"),
+    "native": BackendRow(module=".native", package=None, extra=None),  # a C compiler, or a library in the bundle
 }
 
 # The fastest engine at batch 1 first (benchmarks: about 75, 135 and 850 us per window). TensorFlow is never chosen
@@ -104,5 +105,5 @@ def open_backend(bundle: Bundle, artifact: Artifact, threads: int) -> Backend:
         raise
     except Exception as error:  # an engine raises whatever it likes; its first line says why
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise EngineError(f"{artifact.id} cannot be loaded by {row.package or 'numpy'}: {reason}") from error
+        raise EngineError(f"{artifact.id} cannot be loaded by {row.package or artifact.backend}: {reason}") from error
     return opened

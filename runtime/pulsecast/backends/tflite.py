@@ -28,10 +28,12 @@ class TfliteBackend:
         self._shape: tuple[int, ...] = tuple(self._interpreter.get_input_details()[0]["shape"])
         self._lock = threading.Lock()
 
-    def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """See `Backend.predict`."""
+    def predict(self, windows: NDArray[np.float32], *, reset: bool = False) -> NDArray[np.float32]:
+        """See `Backend.predict`; `reset` clears state tensors first, under the same lock as the call they belong to."""
         interpreter = self._interpreter
         with self._lock:
+            if reset:
+                interpreter.reset_all_variables()
             if windows.shape != self._shape:
                 interpreter.resize_tensor_input(self._input, windows.shape, strict=False)
                 interpreter.allocate_tensors()
@@ -61,9 +63,7 @@ class ScaledTfliteBackend:
         return reference.to_raw(spec, scaler, outputs, scaled, inputs).astype(np.float32)
 
     def _one(self, row: NDArray[np.float32]) -> NDArray[np.float32]:
-        with self._inner._lock:
-            self._inner._interpreter.reset_all_variables()
-        return self._inner.predict(np.ascontiguousarray(row))
+        return self._inner.predict(np.ascontiguousarray(row), reset=True)
 
 
 def open_artifact(bundle: Bundle, artifact: Artifact, threads: int) -> TfliteBackend | ScaledTfliteBackend:

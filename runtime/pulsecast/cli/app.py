@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 
 from .. import __version__
 from ..errors import PulsecastError
-from . import doctor, evaluate, export, inspect_bundle, predict, train, verify
+from . import bench, demo, doctor, evaluate, export, fetch, inspect_bundle, predict, report, train, verify
 from .exits import FAILED, INTERRUPTED, MISSING_EXTRA, OK, USAGE, exit_code
 from .output import tell
 
@@ -27,11 +27,15 @@ app = typer.Typer(
 )
 # command -> (function, extra that brings what it imports)
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
+    "demo": (demo.demo, "all"),
+    "fetch": (fetch.fetch, "cli"),
     "train": (train.train, "train"),
     "evaluate": (evaluate.evaluate, "evaluate"),
     "export": (export.export, "export"),
     "verify": (verify.verify, "cli"),
     "inspect": (inspect_bundle.inspect, "cli"),
+    "bench": (bench.bench, "bench"),
+    "report": (report.report, "bench"),
     "predict": (predict.predict, "logs"),
     "doctor": (doctor.doctor, "cli"),
 }

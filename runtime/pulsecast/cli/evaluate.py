@@ -55,18 +55,25 @@ def evaluate(
     ] = 0.9,
     jobs: Annotated[int, typer.Option("--jobs", help="Local processes; 0 is one per core.")] = 0,
     dask: Annotated[str | None, typer.Option("--dask", help="Dask scheduler, such as tcp://host:8786.")] = None,
+    column: log.Columns = None,
     time: log.Time = None,
     metric: log.Metrics = None,
     series_column: log.SeriesColumn = None,
     id_: log.Identity = None,
+    user: log.User = None,
+    user_cap: log.UserCap = None,
     events: log.Events = None,
     kind: log.Kind = None,
+    allow_reset: log.AllowReset = None,
+    maturity: log.Maturity = None,
     step: log.Step = None,
     timezone: log.Timezone = None,
+    repeated_hour: log.RepeatedHour = None,
     time_format: log.TimeFormat = None,
     missing: log.Missing = None,
     on_conflict: log.OnConflict = None,
     max_gap: log.MaxGap = None,
+    user_key: log.UserKey = None,
     html: Annotated[bool, typer.Option("--html/--no-html", help="Write OUT/report.html with pictures.")] = True,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
@@ -76,8 +83,10 @@ def evaluate(
 
     run = read_config(config) if config else RunConfig()
     reading = log.given(
-        time=time, metrics=metric, series=series_column, id=id_, events=events, kind=kind, step=step,
-        timezone=timezone, time_format=time_format, missing=missing, on_conflict=on_conflict, max_gap=max_gap,
+        columns=log.columns(column), time=time, metrics=metric, series=series_column, id=id_, user=user,
+        user_cap=user_cap, events=events, kind=kind, allow_reset=allow_reset, maturity=maturity, step=step,
+        timezone=timezone, repeated_hour=repeated_hour, time_format=time_format, missing=missing,
+        on_conflict=on_conflict, max_gap=max_gap,
     )  # fmt: skip
     training = log.given(recipe=recipe, window=window, units=parse_units(units) if units else None, epochs=epochs)
     run = RunConfig(log=with_changes(run.log, reading), train=with_changes(run.train, training))
@@ -92,13 +101,21 @@ def evaluate(
             "interval": interval,
         },
     )
-    result = run_evaluation(logs, run, chosen, out, jobs=jobs, dask=dask, html=html)
+    result = run_evaluation(logs, run, chosen, out, jobs=jobs, dask=dask, html=html, user_key=log.secret(user_key))
     report = f"\nreport: {out / 'report.html'}" if html else ""
     show(format_, text=f"{evaluation_text(result)}{report}", document={"command": "evaluate", "evaluation": result})
 
 
 def run_evaluation(
-    logs: list[Path], run: Any, config: EvaluateConfig, out: Path, *, jobs: int, dask: str | None, html: bool
+    logs: list[Path],
+    run: Any,
+    config: EvaluateConfig,
+    out: Path,
+    *,
+    jobs: int,
+    dask: str | None,
+    html: bool,
+    user_key: bytes | None,
 ) -> Evaluation:
     """Read the logs and evaluate, with progress on stderr; write the report if asked for."""
     from pulsecast_train.evaluator import Where, evaluate
@@ -106,7 +123,8 @@ def run_evaluation(
 
     if html:
         from pulsecast_train.evaluation_report import write_report  # what it needs is missed now, not after an hour
-    series, report = read_log(logs, run.log)
+    with log.reading() as on_bytes:
+        series, report = read_log(logs, run.log, on_bytes=on_bytes, user_key=user_key)
     tell(report.text())
     if jobs < 0:
         raise UsageError(f"jobs is {jobs}; expected 0 (one per core) or more")

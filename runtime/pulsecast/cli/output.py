@@ -86,8 +86,11 @@ def progress(what: str) -> Iterator[Steps]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console, transient=True) as bars:
+    bars = Progress(*columns, console=console, transient=True)
+    try:
         yield _Bar(bars, what)
+    finally:
+        bars.stop()
 
 
 class _Lines:
@@ -102,9 +105,14 @@ class _Lines:
 
 
 class _Bar:
+    """A bar from its first step to its last: one terminal shows one at a time, so none may wait for its turn."""
+
     def __init__(self, bars: Progress, what: str) -> None:
         self._bars = bars
         self._task = bars.add_task(what, total=None, note="")
 
     def advance(self, note: str, total: int) -> None:
+        self._bars.start()
         self._bars.update(self._task, advance=1, total=total, note=note)
+        if self._bars.finished:
+            self._bars.stop()

@@ -35,14 +35,20 @@ def predict(
     backend: Annotated[str, typer.Option("--backend", help="auto, numpy, onnx, tflite or savedmodel.")] = "auto",
     artifact: Annotated[str | None, typer.Option("--artifact", help="Artifact id of the bundle.")] = None,
     threads: Annotated[int, typer.Option("--threads", help="Threads of one call.")] = 1,
+    column: log.Columns = None,
     time: log.Time = None,
     metric: log.Metrics = None,
     series_column: log.SeriesColumn = None,
     id_: log.Identity = None,
+    user: log.User = None,
+    user_cap: log.UserCap = None,
     events: log.Events = None,
     kind: log.Kind = None,
+    allow_reset: log.AllowReset = None,
+    maturity: log.Maturity = None,
     step: log.Step = None,
     timezone: log.Timezone = None,
+    repeated_hour: log.RepeatedHour = None,
     time_format: log.TimeFormat = None,
     missing: log.Missing = None,
     on_conflict: log.OnConflict = None,
@@ -55,10 +61,13 @@ def predict(
 
     model = load(bundle, backend=backend, artifact=artifact, threads=threads)
     reading = log.given(
-        time=time, metrics=metric, series=series_column, id=id_, events=events, kind=kind, step=step,
-        timezone=timezone, time_format=time_format, missing=missing, on_conflict=on_conflict, max_gap=max_gap,
+        columns=log.columns(column), time=time, metrics=metric, series=series_column, id=id_, user=user,
+        user_cap=user_cap, events=events, kind=kind, allow_reset=allow_reset, maturity=maturity, step=step,
+        timezone=timezone, repeated_hour=repeated_hour, time_format=time_format, missing=missing,
+        on_conflict=on_conflict, max_gap=max_gap,
     )  # fmt: skip
-    series, report = read_log(input_, with_changes(_as_trained(model.manifest), reading))
+    with log.reading() as on_bytes:
+        series, report = read_log(input_, with_changes(_as_trained(model.manifest), reading), on_bytes=on_bytes)
     for finding in report.findings:
         tell(f"{finding.rows:,} {finding.policy}: {finding.sentence}")
     tell(f"forecasting with {model.artifact.id} on {model.backend.engine}, {model.backend.device}")

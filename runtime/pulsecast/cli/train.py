@@ -54,14 +54,20 @@ def train(
         int | None, typer.Option("--patience", help="Epochs without progress before stopping.", rich_help_panel=PANEL)
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", rich_help_panel=PANEL)] = None,
+    column: log.Columns = None,
     time: log.Time = None,
     metric: log.Metrics = None,
     series_column: log.SeriesColumn = None,
     id_: log.Identity = None,
+    user: log.User = None,
+    user_cap: log.UserCap = None,
     events: log.Events = None,
     kind: log.Kind = None,
+    allow_reset: log.AllowReset = None,
+    maturity: log.Maturity = None,
     step: log.Step = None,
     timezone: log.Timezone = None,
+    repeated_hour: log.RepeatedHour = None,
     time_format: log.TimeFormat = None,
     missing: log.Missing = None,
     on_conflict: log.OnConflict = None,
@@ -74,6 +80,7 @@ def train(
             rich_help_panel=PANEL,
         ),
     ] = False,
+    user_key: log.UserKey = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a model directory that is there.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Discard the progress of a killed run.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
@@ -83,8 +90,10 @@ def train(
 
     run = read_config(config) if config else RunConfig()
     reading = log.given(
-        time=time, metrics=metric, series=series_column, id=id_, events=events, kind=kind, step=step,
-        timezone=timezone, time_format=time_format, missing=missing, on_conflict=on_conflict, max_gap=max_gap,
+        columns=log.columns(column), time=time, metrics=metric, series=series_column, id=id_, user=user,
+        user_cap=user_cap, events=events, kind=kind, allow_reset=allow_reset, maturity=maturity, step=step,
+        timezone=timezone, repeated_hour=repeated_hour, time_format=time_format, missing=missing,
+        on_conflict=on_conflict, max_gap=max_gap,
     )  # fmt: skip
     training = log.given(
         recipe=recipe, window=window, units=parse_units(units) if units else None, horizon=horizon,
@@ -94,35 +103,43 @@ def train(
     )  # fmt: skip
     run = RunConfig(log=with_changes(run.log, reading), train=with_changes(run.train, training))
     if pool:
-        show_pool(run_pool(logs, run, out, force=force, restart=restart), out, format_)
+        show_pool(run_pool(logs, run, out, force=force, restart=restart, user_key=log.secret(user_key)), out, format_)
         return
-    record = run_training(logs, run, out, force=force, restart=restart)
+    record = run_training(logs, run, out, force=force, restart=restart, user_key=log.secret(user_key))
     show(
         format_, text=f"{_text(record.heldout)}\nnext: pulsecast export {out} --out BUNDLE", document=_document(record)
     )
 
 
-def run_training(logs: list[Path], run: RunConfig, out: Path, *, force: bool, restart: bool) -> ModelRecord:
+def run_training(
+    logs: list[Path], run: RunConfig, out: Path, *, force: bool, restart: bool, user_key: bytes | None = None
+) -> ModelRecord:
     """Train with progress on stderr and return the model's record."""
     from pulsecast_train.model_writer import Listener, train_model
 
-    with progress("epoch") as steps:
-        return train_model(
-            logs,
-            run,
-            out,
-            force=force,
-            restart=restart,
-            listener=Listener(tell=tell, on_epoch=lambda epoch, total: steps.advance(_losses(epoch), total)),
+    with log.reading() as on_bytes, progress("epoch") as steps:
+        listener = Listener(
+            tell=tell,
+            on_epoch=lambda epoch, total: steps.advance(_losses(epoch), total),
+            on_bytes=on_bytes,
+            user_key=user_key,
         )
+        return train_model(logs, run, out, force=force, restart=restart, listener=listener)
 
 
-def run_pool(logs: list[Path], run: RunConfig, out: Path, *, force: bool, restart: bool) -> tuple[ModelRecord, ...]:
+def run_pool(
+    logs: list[Path], run: RunConfig, out: Path, *, force: bool, restart: bool, user_key: bytes | None
+) -> tuple[ModelRecord, ...]:
     """Train one network over all series with progress on stderr and return the models' records."""
     from pulsecast_train.model_writer import Listener, train_pool
 
-    with progress("epoch") as steps:
-        listener = Listener(tell=tell, on_epoch=lambda epoch, total: steps.advance(_losses(epoch), total))
+    with log.reading() as on_bytes, progress("epoch") as steps:
+        listener = Listener(
+            tell=tell,
+            on_epoch=lambda epoch, total: steps.advance(_losses(epoch), total),
+            on_bytes=on_bytes,
+            user_key=user_key,
+        )
         return train_pool(logs, run, out, force=force, restart=restart, listener=listener)
 
 

@@ -1,0 +1,154 @@
+"""What is measured: cases, how long each is watched, and in which order their processes run."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pulsecast.errors import UsageError
+from pulsecast.manifest import Artifact
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One artifact, called with `batch` windows at a time by `Forecaster.predict`; each repeat is a fresh process.
+
+    leading  the artifact's smallest batch: latency, accuracy, and the runtime's overhead over the bare engine come
+             from here; the other batches tell throughput
+    """
+
+    artifact: str
+    batch: int
+    threads: int
+    leading: bool
+
+    def __str__(self) -> str:
+        return f"{self.artifact}, batch {self.batch}, threads {self.threads}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchConfig:
+    """What to measure and for how long; every duration is of one process.
+
+    artifacts        ids; () is all of the bundle
+    batches          windows per call; the smallest is the leading one
+    threads          that one call may use
+    repeats          processes per leading case
+    sweep_repeats    processes per other case
+    warmup_calls, warmup_s  at least; thrown away
+    calls            at least, in the steady phase of a leading case (others: what three windows of requests take)
+    steady_s         at least
+    limit_s          at most; what is not reached by then is reported as missing
+    window_calls, window_s  both at least: a window of requests, whose last three decide on stability
+    paired_s         runtime and bare engine in alternation, after the steady phase of a leading case
+    seed             of the order of processes, the rotation of inputs and the bootstrap
+    """
+
+    profile: str = "standard"
+    artifacts: tuple[str, ...] = ()
+    batches: tuple[int, ...] = (1, 8, 64, 256)
+    threads: int = 1
+    repeats: int = 5
+    sweep_repeats: int = 5
+    warmup_calls: int = 10
+    warmup_s: float = 0.5
+    calls: int = 150
+    steady_s: float = 2.0
+    limit_s: float = 10.0
+    window_calls: int = 50
+    window_s: float = 0.5
+    paired_s: float = 1.0
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name} is {value}; expected at least {least}"
+            for name, least in _LEAST.items()
+            if (value := getattr(self, name)) < least
+        ]
+        if not self.batches or min(self.batches) < 1 or len(set(self.batches)) < len(self.batches):
+            problems.append(f"batches are {self.batches}; expected different numbers from 1")
+        if self.steady_s > self.limit_s:
+            problems.append(f"steady_s is {self.steady_s}, more than limit_s {self.limit_s}")
+        if problems:
+            raise ValueError("; ".join(problems))
+
+
+_LEAST = {
+    "threads": 1,
+    "repeats": 1,
+    "sweep_repeats": 1,
+    "warmup_calls": 10,
+    "warmup_s": 0.5,
+    "window_calls": 50,
+    "window_s": 0.0,
+    "steady_s": 0.0,
+    "paired_s": 0.0,
+    "calls": 1,
+    "seed": 0,
+}
+
+PROFILES = {
+    "standard": BenchConfig(),
+    # For a look, not for a decision: 332 calls in each of two processes are enough for p99 and too few for intervals.
+    "quick": BenchConfig(
+        profile="quick",
+        batches=(1, 64),
+        repeats=2,
+        sweep_repeats=1,
+        calls=332,
+        steady_s=0.3,
+        limit_s=0.75,
+        window_s=0.1,
+        paired_s=0.1,
+    ),
+}
+
+
+def find_profile(name: str) -> BenchConfig:
+    """Return a row of PROFILES; raises UsageError that lists them."""
+    if name not in PROFILES:
+        raise UsageError(f"no profile {name!r}; known: {', '.join(PROFILES)}")
+    return PROFILES[name]
+
+
+def change(config: BenchConfig, **given: object) -> BenchConfig:
+    """Return `config` with what was given (None is not given); `repeats` holds for every case then.
+
+    Raises UsageError with every value that cannot be.
+    """
+    values = {name: value for name, value in given.items() if value is not None}
+    if "repeats" in values:
+        values.setdefault("sweep_repeats", values["repeats"])
+    try:
+        return dataclasses.replace(config, **values)  # type: ignore[arg-type]  # names and types are the caller's
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def plan_cases(artifacts: Sequence[Artifact], config: BenchConfig) -> tuple[Case, ...]:
+    """Return the cases of `artifacts`; batches above an artifact's `max_batch` have none."""
+    cases = []
+    for artifact in artifacts:
+        batches = sorted(b for b in config.batches if artifact.max_batch is None or b <= artifact.max_batch)
+        cases += [
+            Case(artifact=artifact.id, batch=batch, threads=config.threads, leading=batch == batches[0])
+            for batch in batches
+        ]
+    return tuple(cases)
+
+
+def schedule(cases: Sequence[Case], config: BenchConfig) -> tuple[tuple[Case, int], ...]:
+    """Return (case, repeat) in the order of their processes: in every repeat all cases, each time shuffled anew.
+
+    A slow minute of the machine then meets every case alike, and none has always the same one before it.
+    """
+    rng = random.Random(config.seed)  # noqa: S311  # an order, not a secret
+    order = []
+    for repeat in range(max(config.repeats, config.sweep_repeats)):
+        due = [case for case in cases if repeat < (config.repeats if case.leading else config.sweep_repeats)]
+        rng.shuffle(due)
+        order += [(case, repeat) for case in due]
+    return tuple(order)

@@ -1,0 +1,181 @@
+"""One case in this process: load, first forecast, warm-up, steady phase, then the bare engine for comparison."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import pulsecast
+from pulsecast import records
+from pulsecast.bundle import Bundle
+from pulsecast.forecaster import Forecaster
+
+from .bare import BARE
+from .case import BenchConfig, Case
+from .machine import cpu_times, foreign_share, peak_resident_bytes, resident_bytes, threads_alive
+from .result import Memory, Paired, Phases, Run, Steady, pack
+from .statistics import JUDGED_WINDOWS, stability
+
+Array = NDArray[np.float32]
+Predict = Callable[[Array], object]
+_DISTINCT_INPUTS = 256  # of each batch, at most; and at most so many values:
+_INPUT_VALUES = 4_000_000
+_MOST_WINDOWS = 10  # of requests: a phase that is not stable by then is not stable
+_BLOCK_CALLS = 6  # of runtime or bare engine before the other has its turn
+_LEAST_BLOCKS = 3  # of each four, however slow a call is
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What one process has to measure."""
+
+    case: Case
+    repeat: int
+    order: int
+    config: BenchConfig
+
+
+def answer(bundle_path: str, request_json: str, *, start_ns: int, import_ns: int) -> str:
+    """Return the `Run` as one line of JSON; raises PulsecastError if the artifact cannot be loaded or run."""
+    request = records.loads(Request, request_json.encode(), where="the request")
+    run = measure(Path(bundle_path), request, start_ns=start_ns, import_ns=import_ns)
+    return json.dumps(records.to_json(run), allow_nan=False)
+
+
+def measure(path: Path, request: Request, *, start_ns: int, import_ns: int) -> Run:
+    """Return the measurement of `request` in this process; see `answer`."""
+    case, config = request.case, request.config
+    imported_bytes = resident_bytes()
+    began = time.perf_counter_ns()
+    forecaster = pulsecast.load(path, artifact=case.artifact, threads=case.threads)
+    load_ns = time.perf_counter_ns() - began
+    loaded_bytes = resident_bytes()
+    golden = Bundle.open(path).golden()
+    inputs = rotation(golden.windows, case.batch, seed=config.seed + request.repeat)
+    predict = forecaster.predict
+    first_ns = _timed(predict, inputs[0])
+    warmup = _warm_up(predict, inputs, config)
+    steady = _steady(predict, inputs, case, config)
+    memory = Memory(imported=imported_bytes, loaded=loaded_bytes, peak=peak_resident_bytes())
+    alive = threads_alive()
+    forecasts = forecaster.predict(golden.windows) if case.leading else None  # (windows, horizon)
+    return Run(
+        case=case,
+        repeat=request.repeat,
+        order=request.order,
+        engine=forecaster.backend.engine,
+        device=forecaster.backend.device,
+        threads=alive,
+        phases=Phases(
+            start_ns=start_ns,
+            import_ns=import_ns,
+            load_ns=load_ns,
+            first_ns=first_ns,
+            warmup_ns=sum(warmup),
+            warmup_calls=len(warmup),
+        ),
+        steady=steady,
+        memory=memory,
+        forecasts=None if forecasts is None else tuple(tuple(row) for row in forecasts.astype(np.float64).tolist()),
+        paired=_paired(forecaster, inputs, config) if case.leading else None,
+    )
+
+
+def rotation(windows: Array, batch: int, *, seed: int) -> list[Array]:
+    """Return different batches (batch, context, features) of the held-out windows, in a seeded order.
+
+    Every window stands in them equally often, give or take one; a batch larger than the golden repeats windows.
+    """
+    rng = np.random.default_rng(seed)
+    count = max(2, min(_DISTINCT_INPUTS, _INPUT_VALUES // (batch * windows[0].size)))
+    rounds = -(-count * batch // len(windows))
+    order = np.concatenate([rng.permutation(len(windows)) for _ in range(rounds)])[: count * batch]
+    return [np.ascontiguousarray(windows[rows]) for rows in order.reshape(count, batch)]
+
+
+def _timed(predict: Predict, batch: Array) -> int:
+    began = time.perf_counter_ns()
+    predict(batch)
+    return time.perf_counter_ns() - began
+
+
+def _warm_up(predict: Predict, inputs: Sequence[Array], config: BenchConfig) -> list[int]:
+    until = time.perf_counter_ns() + round(config.warmup_s * 1e9)
+    latencies: list[int] = []
+    while len(latencies) < config.warmup_calls or time.perf_counter_ns() < until:
+        latencies.append(_timed(predict, inputs[len(latencies) % len(inputs)]))
+    return latencies
+
+
+def _steady(predict: Predict, inputs: Sequence[Array], case: Case, config: BenchConfig) -> Steady:
+    """Call until there are enough calls, time and stable windows of requests, or the limit is reached."""
+    enough = config.calls if case.leading else JUDGED_WINDOWS * config.window_calls
+    latencies: list[int] = []
+    windows: list[int] = []
+    cpu_before, own_before = cpu_times(), time.process_time_ns()
+    began = time.perf_counter_ns()
+    limit = began + round(config.limit_s * 1e9)
+    now = began
+    while now < limit:
+        windows.append(len(latencies))
+        now = _window(predict, inputs, latencies, config, limit)
+        if len(latencies) < enough or now - began < config.steady_s * 1e9:
+            continue
+        judged = stability(np.array(latencies, np.int64), windows, config.window_calls)
+        if judged.stable or (judged.stable is False and len(windows) >= _MOST_WINDOWS):
+            break
+    return Steady(
+        latencies=pack(latencies),
+        windows=tuple(windows),
+        wall_ns=now - began,
+        cpu_ns=time.process_time_ns() - own_before,
+        foreign_cpu=foreign_share(cpu_before, cpu_times()),
+    )
+
+
+def _window(predict: Predict, inputs: Sequence[Array], latencies: list[int], config: BenchConfig, limit: int) -> int:
+    """Add one window of requests to `latencies` and return when it ended."""
+    clock, count, at = time.perf_counter_ns, len(inputs), len(latencies)
+    full = at + config.window_calls
+    began = ended = clock()
+    until = began + round(config.window_s * 1e9)
+    while (at < full or ended < until) and ended < limit:
+        batch = inputs[at % count]
+        began = clock()
+        predict(batch)
+        ended = clock()
+        latencies.append(ended - began)
+        at += 1
+    return ended
+
+
+def _paired(forecaster: Forecaster, inputs: Sequence[Array], config: BenchConfig) -> Paired | None:
+    """Return calls of the runtime and of the bare engine in alternating blocks: A B B A A B B A ...
+
+    Between processes a call differs by more than the few percent that are looked for, so this one comparison is made
+    inside a process: same engine object, same inputs, the same moments of the machine.
+    """
+    backend = forecaster.artifact.backend
+    if backend not in BARE or not config.paired_s:
+        return None
+    bare = BARE[backend](forecaster)
+    sides: tuple[tuple[Predict, Sequence[Array], list[int]], ...] = (
+        (forecaster.predict, inputs, []),
+        (bare.call, [bare.prepare(batch) for batch in inputs], []),
+    )
+    until = time.perf_counter_ns() + round(config.paired_s * 1e9)
+    at = 0
+    while time.perf_counter_ns() < until or at < _LEAST_BLOCKS * _BLOCK_CALLS:
+        for side in (0, 1, 1, 0):  # all four blocks meet the same inputs
+            predict, batches, latencies = sides[side]
+            predict(batches[at % len(batches)])  # not counted: it brings back what the other side pushed out of caches
+            for step in range(at, at + _BLOCK_CALLS):
+                latencies.append(_timed(predict, batches[step % len(batches)]))
+        at += _BLOCK_CALLS
+    return Paired(block=_BLOCK_CALLS, runtime=pack(sides[0][2]), bare=pack(sides[1][2]))

@@ -1,0 +1,248 @@
+"""From a raw `Result` to what its tables show: one `Row` per artifact, one `Cell` per artifact and batch."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pulsecast.accuracy import Accuracy, accuracy
+
+from .result import Result, Run, Subject, unpack
+from .statistics import Estimate, Stability, median_of_runs, paired_overhead, percentiles, stability, throughput
+
+RANKS = (50.0, 90.0, 95.0, 99.0, 99.9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """An artifact at one batch; latencies are in nanoseconds per call.
+
+    stable  None where too few requests were made to judge; `instability` says what differed, or what is missing
+    """
+
+    batch: int
+    processes: int
+    calls: int
+    p50_ns: Estimate
+    p90_ns: Estimate
+    p95_ns: Estimate
+    p99_ns: Estimate
+    p999_ns: Estimate
+    windows_per_s: Estimate
+    cpu_ns_per_window: float
+    stable: bool | None
+    instability: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fidelity:
+    """Forecasts on the golden in raw units, against truth and against the float64 reference.
+
+    mae_change, rmse_change  relative to the reference's own
+    max_error                largest |forecast - reference| as a fraction of the training part's range
+    """
+
+    accuracy: Accuracy
+    mae_change: float
+    rmse_change: float
+    max_error: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """All of one artifact; phases and memory are medians over the processes of its leading (smallest) batch.
+
+    overhead  of `Forecaster.predict` over the bare engine: 0.05 is 5 %; medians of one process's alternating calls
+    skipped   why there are no measurements
+    """
+
+    artifact: str
+    precision: str
+    size_bytes: int
+    engine: str | None
+    device: str | None
+    threads: int | None
+    cells: tuple[Cell, ...]
+    best_batch: int | None
+    import_ns: Estimate
+    load_ns: Estimate
+    first_ns: Estimate
+    cold_start_ns: Estimate
+    loaded_bytes: Estimate
+    peak_bytes: Estimate
+    fidelity: Fidelity | None
+    overhead: Estimate
+    failures: tuple[str, ...]
+    skipped: str | None
+
+    @property
+    def leading(self) -> Cell | None:
+        """The cell of the smallest batch that was measured."""
+        return self.cells[0] if self.cells else None
+
+    @property
+    def best(self) -> Cell | None:
+        """The cell of the highest throughput."""
+        return next((cell for cell in self.cells if cell.batch == self.best_batch), None)
+
+    @property
+    def stable(self) -> bool | None:
+        """False if any cell is unstable, None if any cannot be judged."""
+        return _all_stable([cell.stable for cell in self.cells])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What `pulsecast bench --format json` prints: no raw data, everything computed."""
+
+    model: str
+    profile: str
+    began: str
+    duration_s: float
+    rows: tuple[Row, ...]
+
+    @property
+    def unstable(self) -> tuple[str, ...]:
+        """Artifacts with a cell that is unstable."""
+        return tuple(row.artifact for row in self.rows if row.stable is False)
+
+
+def summarise(result: Result) -> Summary:
+    """Return the statistics of `result`; the same result gives the same numbers."""
+    return Summary(
+        model=result.model.name,
+        profile=result.config.profile,
+        began=result.began,
+        duration_s=result.duration_s,
+        rows=tuple(_row(result, subject) for subject in result.subjects),
+    )
+
+
+def _row(result: Result, subject: Subject) -> Row:
+    runs = [run for run in result.runs if run.case.artifact == subject.artifact]
+    leading = [run for run in runs if run.case.leading]
+    batches = sorted({run.case.batch for run in runs})
+    cells = tuple(_cell(result, [run for run in runs if run.case.batch == batch]) for batch in batches)
+    best = max(cells, key=lambda cell: cell.windows_per_s.value or 0.0, default=None)
+    seed = result.config.seed
+
+    def over(measure: Callable[[Run], float | None]) -> Estimate:
+        return median_of_runs([value for run in leading if (value := measure(run)) is not None], seed=seed)
+
+    return Row(
+        artifact=subject.artifact,
+        precision=subject.precision,
+        size_bytes=subject.size_bytes,
+        engine=runs[0].engine if runs else None,
+        device=runs[0].device if runs else None,
+        threads=result.config.threads if runs else None,
+        cells=cells,
+        best_batch=best.batch if best else None,
+        import_ns=over(lambda run: run.phases.import_ns),
+        load_ns=over(lambda run: run.phases.load_ns),
+        first_ns=over(lambda run: run.phases.first_ns),
+        cold_start_ns=over(_cold_start_ns),
+        loaded_bytes=over(lambda run: run.memory.loaded),
+        peak_bytes=over(lambda run: run.memory.peak),
+        fidelity=_fidelity(result, leading),
+        overhead=_overhead(subject, over(_overhead_of)),
+        failures=tuple(
+            f"{failure.case}, process {failure.repeat + 1}: {failure.reason}"
+            for failure in result.failures
+            if failure.case.artifact == subject.artifact
+        ),
+        skipped=next((one.reason for one in result.skipped if one.artifact == subject.artifact), None),
+    )
+
+
+def _cell(result: Result, runs: Sequence[Run]) -> Cell:
+    config, batch = result.config, runs[0].case.batch
+    latencies = [unpack(run.steady.latencies) for run in runs]
+    p50, p90, p95, p99, p999 = percentiles(latencies, RANKS, seed=config.seed)
+    judged = [
+        stability(calls, run.steady.windows, config.window_calls) for calls, run in zip(latencies, runs, strict=True)
+    ]
+    stable = _all_stable([one.stable for one in judged])
+    calls = sum(map(len, latencies))
+    return Cell(
+        batch=batch,
+        processes=len(runs),
+        calls=calls,
+        p50_ns=p50,
+        p90_ns=p90,
+        p95_ns=p95,
+        p99_ns=p99,
+        p999_ns=p999,
+        windows_per_s=median_of_runs([throughput(one, batch) for one in latencies], seed=config.seed),
+        cpu_ns_per_window=sum(run.steady.cpu_ns for run in runs) / (calls * batch),
+        stable=stable,
+        instability=_instability(judged, stable),
+    )
+
+
+def _all_stable(judged: Sequence[bool | None]) -> bool | None:
+    if False in judged:
+        return False
+    return None if None in judged or not judged else True
+
+
+def _instability(judged: Sequence[Stability], stable: bool | None) -> str | None:
+    """Return how many processes are not stable, and what the worst of them showed."""
+    if stable:
+        return None
+    found = [one for one in judged if one.stable is stable]
+    worst = max(found, key=lambda one: max(one.latency_ratio or 0.0, one.throughput_ratio or 0.0))
+    return f"{len(found)} of {len(judged)} processes; {worst.reason}"
+
+
+def _cold_start_ns(run: Run) -> float:
+    """From before the process was made to its first forecast."""
+    phases = run.phases
+    return phases.start_ns + phases.import_ns + phases.load_ns + phases.first_ns
+
+
+def _overhead_of(run: Run) -> float | None:
+    paired = run.paired
+    return None if paired is None else paired_overhead(unpack(paired.runtime), unpack(paired.bare), paired.block)
+
+
+def _overhead(subject: Subject, measured: Estimate) -> Estimate:
+    if subject.backend == "numpy" and measured.value is None:
+        return dataclasses.replace(measured, reason="the reference is pulsecast's own code: no engine is beneath it")
+    return measured
+
+
+def _fidelity(result: Result, leading: Sequence[Run]) -> Fidelity | None:
+    forecasts = next((run.forecasts for run in leading if run.forecasts is not None), None)
+    if forecasts is None:
+        return None
+    truth, reference = np.array(result.model.truth), np.array(result.model.reference)  # (windows, horizon)
+    found = np.array(forecasts)
+    measured, ideal = accuracy(found, truth), accuracy(reference, truth)
+    return Fidelity(
+        accuracy=measured,
+        mae_change=_relative(measured.mae, ideal.mae),
+        rmse_change=_relative(measured.rmse, ideal.rmse),
+        max_error=float(np.max(np.abs(found - reference))) / result.model.scaler_range,
+    )
+
+
+def _relative(measured: float, ideal: float) -> float:
+    return measured / ideal - 1 if ideal > 0 else float(measured > 0)
+
+
+def foreign_cpu(result: Result) -> tuple[float, float] | None:
+    """Return median and largest share of processor time that others took in the steady phases, or None."""
+    shares = [run.steady.foreign_cpu for run in result.runs if run.steady.foreign_cpu is not None]
+    return (statistics.median(shares), max(shares)) if shares else None
+
+
+def cores_used(result: Result, artifact: str) -> float | None:
+    """Return the processors that the artifact's steady phases kept busy at its smallest batch: what `threads` gave."""
+    runs = [run for run in result.runs if run.case.artifact == artifact and run.case.leading]
+    wall = sum(run.steady.wall_ns for run in runs)
+    return sum(run.steady.cpu_ns for run in runs) / wall if wall else None

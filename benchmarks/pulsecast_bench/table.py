@@ -1,0 +1,128 @@
+"""The comparison of artifacts as columns of text: one list of columns for the terminal and for Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from .statistics import Estimate
+from .summary import Cell, Fidelity, Row, Summary
+
+MISSING = "-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """`unit` may be empty; `text` is what a row shows."""
+
+    name: str
+    unit: str
+    text: Callable[[Row], str]
+
+
+def _microseconds(of: Callable[[Cell], Estimate]) -> Callable[[Row], str]:
+    return lambda row: number(of(row.leading).value, 1e-3) if row.leading else MISSING
+
+
+def number(value: float | None, factor: float = 1.0) -> str:
+    """Return `value * factor` with about three digits, or "-".
+
+    >>> number(96_412, 1e-3), number(1_306_000, 1e-3), number(2.5), number(None)
+    ('96.4', '1306', '2.50', '-')
+    """
+    if value is None:
+        return MISSING
+    scaled = value * factor
+    return f"{scaled:.0f}" if abs(scaled) >= 100 else f"{scaled:.1f}" if abs(scaled) >= 10 else f"{scaled:.2f}"
+
+
+def _fidelity(text: Callable[[Fidelity], str]) -> Callable[[Row], str]:
+    return lambda row: text(row.fidelity) if row.fidelity else MISSING
+
+
+def _overhead(row: Row) -> str:
+    return MISSING if row.overhead.value is None else f"{row.overhead.value:+.1%}"
+
+
+def _stable(row: Row) -> str:
+    if not row.cells:
+        return MISSING
+    return {True: "yes", False: "NO", None: MISSING}[row.stable]
+
+
+COLUMNS = (
+    Column(name="artifact", unit="", text=lambda row: row.artifact),
+    Column(name="p50", unit="us", text=_microseconds(lambda cell: cell.p50_ns)),
+    Column(name="p90", unit="us", text=_microseconds(lambda cell: cell.p90_ns)),
+    Column(name="p99", unit="us", text=_microseconds(lambda cell: cell.p99_ns)),
+    Column(name="windows", unit="/s best", text=lambda row: number(row.best.windows_per_s.value) if row.best else "-"),
+    Column(name="at", unit="batch", text=lambda row: str(row.best_batch or MISSING)),
+    Column(name="load", unit="ms", text=lambda row: number(row.load_ns.value, 1e-6)),
+    Column(name="first", unit="ms", text=lambda row: number(row.first_ns.value, 1e-6)),
+    Column(name="peak", unit="MB", text=lambda row: number(row.peak_bytes.value, 1e-6)),
+    Column(name="size", unit="kB", text=lambda row: number(row.size_bytes, 1e-3)),
+    Column(name="MAE", unit="raw", text=_fidelity(lambda found: number(found.accuracy.mae))),
+    Column(name="RMSE", unit="change", text=_fidelity(lambda found: f"{found.rmse_change:+.2%}")),
+    Column(name="error", unit="/range", text=_fidelity(lambda found: f"{found.max_error:.1e}")),
+    Column(name="over", unit="bare", text=_overhead),
+    Column(name="stable", unit="", text=_stable),
+)
+
+
+def cells(rows: Sequence[Row]) -> list[list[str]]:
+    """Return the text of every row, column by column."""
+    return [[column.text(row) for column in COLUMNS] for row in rows]
+
+
+def text_table(summary: Summary) -> str:
+    """Return the table for a terminal, with a line for everything that is missing from it; at most 120 columns."""
+    lines = [[column.name for column in COLUMNS], [column.unit for column in COLUMNS], *cells(summary.rows)]
+    return "\n".join([*aligned(lines), "", *notes(summary)])
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Return `lines` as text: the first column to the left, the others to the right, two spaces between."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(
+            word.rjust(width) if i else word.ljust(width)
+            for i, (word, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+
+
+def notes(summary: Summary) -> list[str]:
+    """Return one line for each thing that was skipped, failed, is unstable or could not be told, and why."""
+    found = []
+    for row in summary.rows:
+        if row.skipped:
+            found.append(f"{row.artifact}: skipped: {row.skipped}")
+        found += [f"{row.artifact}: failed: {failure}" for failure in row.failures]
+        found += [
+            f"{row.artifact}: batch {cell.batch} is unstable: {cell.instability}"
+            for cell in row.cells
+            if cell.stable is False
+        ]
+    return [*found, *_missing(summary)]
+
+
+def _missing(summary: Summary) -> list[str]:
+    """Return why there are dashes: artifacts with the same reason share a line."""
+    reasons: dict[str, list[str]] = {}
+    for row in summary.rows:
+        for what, reason in _reasons(row):
+            reasons.setdefault(f"no {what}: {reason}", []).append(row.artifact)
+    return [f"{', '.join(artifacts)}: {reason}" for reason, artifacts in reasons.items()]
+
+
+def _reasons(row: Row) -> list[tuple[str, str]]:
+    found = []
+    if row.leading:
+        for estimate in (row.leading.p50_ns, row.leading.p90_ns, row.leading.p99_ns):
+            if estimate.value is None and estimate.reason:
+                found.append(("percentile", estimate.reason))
+        if row.overhead.value is None and row.overhead.reason:
+            found.append(("overhead over a bare engine", row.overhead.reason))
+    found += [(f"stability at batch {cell.batch}", cell.instability or "") for cell in row.cells if cell.stable is None]
+    return found

@@ -1,0 +1,254 @@
+"""Writer of the native targets: the model as C, from the templates in `native/` and the model's numbers.
+
+model.c.in    the data, the instruction sets and the interface
+kernels.c.in  the network's arithmetic over a vector type; becomes the second part of model.c
+model.h.in    the interface, documented
+
+What can be written once for all models stands in the templates; this module fills in numbers and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulsecast import reference
+from pulsecast.model_directory import ModelDirectory
+from pulsecast.spec import Feature, ModelSpec
+from pulsecast.weights import LstmWeights
+
+from .quantisation import quantise_rows
+from .targets import TARGETS, tolerance
+
+SOURCE, HEADER = "model.c", "model.h"
+GOLDEN_WINDOWS = 4
+LANE_PADDING = 16  # floats of the widest vector that the kernels use
+PHASE_PADDING = 32  # windows of the largest block that they advance at once
+# sigmoid(x) = 1 / (1 + 2^z) with z = -x / ln 2, tanh(x) = (1 - 2^z) / (1 + 2^z) with z = -2 x / ln 2
+_SIGMOID, _TANH = -1 / np.log(2), -2 / np.log(2)
+Number = TypeVar("Number", np.float32, np.int8)
+_GATE_FACTORS = (_SIGMOID, _SIGMOID, _TANH, _SIGMOID)  # of i, f, c, o
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedLayer:
+    """A layer as the kernels read it.
+
+    kernel     (inputs, columns) float32 or int8
+    recurrent  (units, columns) likewise
+    bias       (columns,), with 8-bit weights followed by the ratio of the kernel's scale to the recurrent weights' one
+    scale      (columns,) of the recurrent weights, or None for float32
+    """
+
+    inputs: int
+    units: int
+    columns: int
+    kernel: NDArray[np.float32] | NDArray[np.int8]
+    recurrent: NDArray[np.float32] | NDArray[np.int8]
+    bias: NDArray[np.float32]
+    scale: NDArray[np.float32] | None = None
+
+
+def write_native(model: ModelDirectory, folder: Path, path: str) -> None:
+    """Write `model.c` and `model.h`, float32, into the target's folder."""
+    _write(model, folder / path, "native")
+
+
+def write_native_w8(model: ModelDirectory, folder: Path, path: str) -> None:
+    """Write `model.c` and `model.h` with 8-bit weights, one scale a column; arithmetic, biases and head are float32."""
+    _write(model, folder / path, "native-w8")
+
+
+def _write(model: ModelDirectory, folder: Path, target_id: str) -> None:
+    folder.mkdir(parents=True)
+    for name, text in sources(model, target_id).items():
+        (folder / name).write_text(text, encoding="ascii", newline="\n")
+
+
+def sources(model: ModelDirectory, target_id: str) -> dict[str, str]:
+    """Return the texts of model.c and model.h; the same model gives the same texts."""
+    target = TARGETS[target_id]
+    spec = model.record.spec
+    eight_bits = target.precision == "int8 weights"
+    layers = [(pack8 if eight_bits else pack)(layer) for layer in model.weights.layers]
+    values = _dimensions(spec, layers) | {
+        "NAME": plain(model.record.name),
+        "PRECISION": target.precision,
+        "FEATURE_LINES": _feature_lines(spec),
+        "TOLERANCE": repr(tolerance(target, spec).max_abs * model.record.scaler.range),
+        "SCALES": ", ".join(
+            f"{{{int(s.transform == 'log1p')}, {_float(s.offset)}, {_float(s.scale)}}}"
+            for s in model.record.scaler.features
+        ),
+        "CHANNEL_ROWS": ", ".join(f"{{{c.feature}, {c.lag}}}" for c in spec.channels),
+        "WEIGHTS8": str(int(eight_bits)),
+        "WEIGHTS": _weights(model, layers),
+    }
+    values["KERNELS"] = filled("kernels.c.in", values)
+    return {SOURCE: filled("model.c.in", values), HEADER: filled("model.h.in", values)}
+
+
+def pack(layer: LstmWeights) -> PackedLayer:
+    """Return `layer` with its gates' factors multiplied in (in float64)."""
+    factors = np.repeat(_GATE_FACTORS, layer.units)  # (4*units,)
+    kernel, recurrent, bias = (
+        _wide((matrix.astype(np.float64) * factors).astype(np.float32))
+        for matrix in (layer.kernel, layer.recurrent, layer.bias)
+    )
+    return PackedLayer(
+        inputs=len(layer.kernel),
+        units=layer.units,
+        columns=len(bias),
+        kernel=kernel,
+        recurrent=recurrent,
+        bias=bias,
+    )
+
+
+def pack8(layer: LstmWeights) -> PackedLayer:
+    """Return `layer` with int8 weights, quantised as in the other 8-bit targets: one scale for each column."""
+    factors = np.repeat(_GATE_FACTORS, layer.units)  # (4*units,)
+    kernel, kernel_scale = quantise_rows(layer.kernel, axis=0)
+    recurrent, scale = quantise_rows(layer.recurrent, axis=0)
+    bias, ratio = layer.bias / scale[0].astype(np.float64), kernel_scale[0] / scale[0].astype(np.float64)
+    return PackedLayer(
+        inputs=len(kernel),
+        units=layer.units,
+        columns=padded(4 * layer.units),
+        kernel=_wide(kernel),
+        recurrent=_wide(recurrent),
+        bias=np.concatenate([_wide(bias.astype(np.float32)), _wide(ratio.astype(np.float32))]),
+        scale=_wide((scale[0] * factors).astype(np.float32)),
+    )
+
+
+def _wide(matrix: NDArray[Number]) -> NDArray[Number]:
+    """Return `matrix` with zeros behind its last columns."""
+    columns = matrix.shape[-1]
+    wide = np.zeros((*matrix.shape[:-1], padded(columns)), matrix.dtype)
+    wide[..., :columns] = matrix
+    return wide
+
+
+def padded(count: int, to: int = LANE_PADDING) -> int:
+    """Return `count` rounded up to a multiple of `to`."""
+    return -(-count // to) * to
+
+
+def filled(template: str, values: dict[str, str]) -> str:
+    """Return the text of `native/<template>` with every `@NAME@` replaced; an unknown name is a KeyError."""
+    text = files(__package__).joinpath("native", template).read_text(encoding="ascii")
+    return re.sub(r"@([A-Z_0-9]+)@", lambda match: values[match.group(1)], text)
+
+
+def plain(text: str) -> str:
+    """Return `text` fit for a C string and a C comment."""
+    return re.sub(r"[^\w .,()+-]", "_", text, flags=re.ASCII)
+
+
+def _dimensions(spec: ModelSpec, layers: list[PackedLayer]) -> dict[str, str]:
+    offsets = np.cumsum([0, *(padded(layer.units) for layer in layers)])
+    shapes = list(dict.fromkeys((layer.units, layer.columns) for layer in layers))
+    rows = [
+        f"CASE({n}, {shapes.index((x.units, x.columns))}, {x.inputs}, {x.units}, {x.columns}, {offsets[n]})"
+        for n, x in enumerate(layers)
+    ]
+    numbers = {
+        "CONTEXT": spec.context,
+        "FEATURES": len(spec.features),
+        "HORIZON": spec.horizon,
+        "WINDOW": spec.window,
+        "LAG": spec.context - spec.window,
+        "STEP_S": spec.step_s,
+        "STATE_UNITS": offsets[-1],
+        "PHASES": padded(-(-spec.window // 2), PHASE_PADDING),
+        "CHANNELS": len(spec.channels),
+        "LAGGED": 1 + max((c.feature for c in spec.channels if c.lag), default=-1),
+        "LAYERS": len(layers),
+        "LAST_UNITS": layers[-1].units,
+        "LAST_OFFSET": offsets[-2],
+        "MOST_UNITS": max(padded(layer.units) for layer in layers),
+        "MOST_COLUMNS": max(layer.columns for layer in layers),
+        "CHANGE": int(spec.target == "change"),
+        "HAS_FLOOR": int(spec.floor is not None),
+    }
+    texts = {name: str(number) for name, number in numbers.items()}
+    return texts | {
+        "FLOOR": _float(spec.floor or 0.0),
+        "EACH_SHAPE": " ".join(f"SHAPE({n}, {units}, {columns})" for n, (units, columns) in enumerate(shapes)),
+        "EACH_LAYER": " ".join(rows),
+    }
+
+
+def _feature_lines(spec: ModelSpec) -> str:
+    lines = [f" *     {i}  {_feature_line(feature)}" for i, feature in enumerate(spec.features)]
+    if spec.measured < len(spec.features):
+        lines += [
+            " *",
+            " * with t = unix seconds of the step (UTC) + steps ahead * MODEL_STEP_SECONDS; sin and cos are those of",
+            " * 2 pi (t mod period) / period, weekend is 1 if floor(t / 86400 + 3) mod 7 is 5 or 6, else 0.",
+        ]
+    return "\n".join(lines)
+
+
+def _feature_line(feature: Feature) -> str:
+    calendar = feature.calendar
+    if calendar is None:
+        return plain(feature.name)
+    period = "" if calendar.function == "weekend" else f"period {calendar.period_s} s, "
+    return f"{plain(feature.name)}: {calendar.function}, {period}{calendar.ahead_steps} steps ahead"
+
+
+def _weights(model: ModelDirectory, layers: list[PackedLayer]) -> str:
+    """Return the constants: weights of every layer, head, and windows with their reference forecasts."""
+    parts = []
+    for number, layer in enumerate(layers):
+        for name, matrix in (("KERNEL", layer.kernel), ("RECURRENT", layer.recurrent)):
+            parts.append(f"static const weight {name}_{number}[{matrix.size}] ALIGNED = {{{_numbers(matrix.flat)}}};\n")
+        parts.append(f"static const float BIAS_{number}[{layer.bias.size}] ALIGNED = {{{_numbers(layer.bias)}}};\n")
+        if layer.scale is None:
+            parts.append(f"#define SCALE_{number} BIAS_{number} /* none: not used */\n")
+        else:
+            numbers = _numbers(layer.scale)
+            parts.append(f"static const float SCALE_{number}[{layer.scale.size}] ALIGNED = {{{numbers}}};\n")
+    head = model.weights.head_kernel  # (units, horizon)
+    parts.append(_table("HEAD_KERNEL", "LAST_UNITS", "MODEL_HORIZON", head))
+    parts.append(f"static const float HEAD_BIAS[MODEL_HORIZON] = {{{_numbers(model.weights.head_bias)}}};\n")
+    windows, forecasts = _golden(model)
+    parts.append(f"#define GOLDEN {len(windows)}\n")
+    parts.append(_table("GOLDEN_WINDOWS", "GOLDEN", "MODEL_CONTEXT * MODEL_FEATURES", windows))
+    parts.append(_table("GOLDEN_FORECASTS", "GOLDEN", "MODEL_HORIZON", forecasts))
+    return "".join(parts)
+
+
+def _golden(model: ModelDirectory) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return evenly spaced held-out windows (n, context * features) and their reference forecasts (n, horizon)."""
+    heldout = model.heldout.windows
+    rows = np.unique(np.linspace(0, len(heldout) - 1, GOLDEN_WINDOWS).round().astype(int))
+    windows = heldout[rows]
+    spec, scaler = model.record.spec, model.record.scaler
+    forecasts = reference.forecast(spec, scaler, model.weights, windows.astype(np.float64))
+    return windows.reshape(len(windows), -1), forecasts.astype(np.float32)
+
+
+def _table(name: str, rows: str, columns: str, matrix: NDArray[np.float32]) -> str:
+    lines = ",\n".join(f"{{{_numbers(row)}}}" for row in matrix)
+    return f"static const float {name}[{rows}][{columns}] = {{\n{lines}}};\n"
+
+
+def _numbers(values: Iterable[np.float32 | np.int8]) -> str:
+    """Return `values` separated by commas, eight in a line; nine digits give the same float32 back."""
+    texts = [str(value) if isinstance(value, np.int8) else _float(float(value)) for value in values]
+    return ",\n".join(", ".join(texts[i : i + 8]) for i in range(0, len(texts), 8))
+
+
+def _float(value: float) -> str:
+    text = f"{value:.9g}"
+    return f"{text}f" if any(c in text for c in ".e") else f"{text}.0f"

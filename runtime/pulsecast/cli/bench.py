@@ -1,0 +1,92 @@
+"""`pulsecast bench`: latency, memory, size and accuracy of every artifact, on this machine."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .exits import FAILED, UNSTABLE
+from .output import Format, progress, show, tell
+
+if TYPE_CHECKING:
+    from pulsecast_bench.case import BenchConfig
+    from pulsecast_bench.result import Result
+    from pulsecast_bench.summary import Summary
+
+
+class Profile(enum.StrEnum):
+    """How long to measure."""
+
+    quick = "quick"
+    standard = "standard"
+
+
+def bench(
+    bundle: Annotated[Path, typer.Argument(exists=True, help="Bundle to measure.")],
+    out: Annotated[Path, typer.Option("--out", help="Result file to write (JSON, raw nanoseconds).")],
+    artifact: Annotated[
+        list[str] | None, typer.Option("--artifact", help="Artifact id, repeatable; all by default.")
+    ] = None,
+    batch: Annotated[
+        list[int] | None, typer.Option("--batch", help="Windows per call, repeatable; 1, 8, 64, 256 by default.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option("--threads", help="Threads per call; 1 by default.")] = None,
+    repeats: Annotated[int | None, typer.Option("--repeats", help="Processes per case; 5 by default.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of the order and the inputs.")] = None,
+    profile: Annotated[
+        Profile, typer.Option("--profile", help="standard: to decide by; quick: a look in under a minute.")
+    ] = Profile.standard,
+    force: Annotated[bool, typer.Option("--force", help="Replace a result that is there.")] = False,
+    format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
+) -> None:
+    """Measure every artifact on this machine, each case in processes of its own; exit 4 if any is unstable."""
+    from pulsecast_bench.case import change, find_profile
+    from pulsecast_bench.result import check_free, write_result
+    from pulsecast_bench.summary import summarise
+    from pulsecast_bench.table import text_table
+
+    config = change(
+        find_profile(profile.value),
+        artifacts=tuple(artifact) if artifact else None,
+        batches=tuple(batch) if batch else None,
+        threads=threads,
+        repeats=repeats,
+        seed=seed,
+    )
+    check_free(out, force=force)
+    result = run_with_progress(bundle, config)
+    write_result(result, out, force=force)
+    summary = summarise(result)
+    next_step = f"raw nanoseconds in {out}; next: pulsecast report {out} --out REPORT.md"
+    show(format_, text=f"{text_table(summary)}\n\n{next_step}", document=bench_document(summary))
+    code = verdict(summary)
+    if code:
+        raise typer.Exit(code)
+
+
+def run_with_progress(bundle: Path, config: BenchConfig) -> Result:
+    """Return the result of a benchmark that shows its progress on stderr."""
+    from pulsecast_bench.runner import Listener, run_benchmark
+
+    with progress("measuring") as steps:
+        return run_benchmark(bundle, config, Listener(on_process=lambda _done, total, what: steps.advance(what, total)))
+
+
+def verdict(summary: Summary) -> int:
+    """Return the exit code: failed processes are worse than unstable measurements."""
+    failures = [failure for row in summary.rows for failure in row.failures]
+    if failures:
+        tell(f"error: {len(failures)} processes ended without a measurement; the others are kept")
+        return FAILED
+    if summary.unstable:
+        tell(f"unstable: {', '.join(summary.unstable)}; repeat it on a quiet machine, or take the row as a hint only")
+        return UNSTABLE
+    return 0
+
+
+def bench_document(summary: Summary) -> dict[str, Any]:
+    """Return the JSON document of a benchmark: statistics; the raw nanoseconds are in the result file."""
+    return {"command": "bench", "stable": not summary.unstable, "summary": summary}

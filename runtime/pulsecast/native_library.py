@@ -1,0 +1,152 @@
+"""The native model as a shared library: the bundle's own one for this platform, or compiled once and kept.
+
+A compiled library is code that this process will run, so it is kept where nobody else can write: a folder of the user's
+own with mode 0700. Its name is the SHA-256 of everything that it was made from; processes that compile at the same time
+each write their own file and rename it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import secrets
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from .bundle import Bundle
+from .errors import EngineError, MissingExtraError
+
+SOURCE, HEADER = "model.c", "model.h"
+EXPORTED = '-DMODEL_API=__attribute__((visibility("default")))'
+FLAGS = ("-std=c99", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", EXPORTED)
+COMPILERS = ("cc", "gcc", "clang")
+CACHE_VARIABLE = "PULSECAST_CACHE"
+COMPILE_TIMEOUT_S = 120
+_SYSTEMS = {"linux": ("linux", "model.so"), "darwin": ("macos", "model.dylib"), "win32": ("windows", "model.dll")}
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "armv7l": "armv7"}
+
+
+def platform_tag() -> str:
+    """Return this platform's name in a bundle, e.g. `x86_64-linux`."""
+    machine = platform.machine().lower()
+    system = _SYSTEMS.get(sys.platform, (sys.platform, ""))[0]
+    return f"{_MACHINES.get(machine, machine)}-{system}"
+
+
+def library_path(artifact_path: str, tag: str) -> str:
+    """Return where an artifact's prebuilt library for the platform `tag` lies in a bundle."""
+    names = dict(_SYSTEMS.values())
+    return f"{artifact_path}/lib/{tag}/{names.get(tag.rpartition('-')[2], 'model.so')}"
+
+
+def find_library(bundle: Bundle, artifact_path: str) -> Path:
+    """Return a library for this platform: the bundle's, or one compiled from its source now or before.
+
+    Raises MissingExtraError if there is none and no compiler, EngineError if the compiler fails or the cache folder is
+    not private.
+    """
+    prebuilt = library_path(artifact_path, platform_tag())
+    if any(entry.path == prebuilt for entry in bundle.manifest.files):
+        bundle.read(prebuilt)  # once more: what was checked is what is loaded
+        return bundle.path / prebuilt
+    sources = {name: bundle.read(f"{artifact_path}/{name}") for name in (SOURCE, HEADER)}
+    return compiled(sources, find_compiler())
+
+
+def find_compiler() -> str:
+    """Return the path of the system's C compiler: $CC, or the first of COMPILERS; raises MissingExtraError."""
+    asked = os.environ.get("CC")
+    for name in (asked,) if asked else COMPILERS:
+        if path := shutil.which(name):
+            return path
+    tried = f"$CC, which is {asked!r}" if asked else ", ".join(COMPILERS)
+    raise MissingExtraError(
+        f"backend 'native' has no library for {platform_tag()} in this bundle and found no C compiler ({tried}): "
+        f"install one, or export with --native-for {platform_tag()}"
+    )
+
+
+def compiled(sources: dict[str, bytes], compiler: str) -> Path:
+    """Return the library that `compiler` makes of `sources` (name -> bytes), from the cache if it was made before."""
+    folder = cache_folder()
+    path = folder / f"{_key(sources, compiler)}.so"
+    if path.exists():
+        return path
+    unfinished = folder / f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}"
+    try:
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            for name, data in sources.items():
+                (Path(work) / name).write_bytes(data)
+            compile_library([compiler], Path(work), unfinished)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
+
+
+def compile_library(command: list[str], folder: Path, out: Path, flags: tuple[str, ...] = FLAGS) -> None:
+    """Compile the model in `folder` to a library at `out`; raises EngineError with the compiler's first error."""
+    try:
+        done = subprocess.run(
+            [*command, *flags, SOURCE, "-o", str(out.absolute())],
+            cwd=folder,  # no path of this machine gets into the library
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=COMPILE_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EngineError(f"the C compiler {Path(command[0]).name} cannot be run: {error}") from error
+    if done.returncode:
+        lines = (
+            [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or ["no reason"]
+        )
+        raise EngineError(f"the C compiler {Path(command[0]).name} failed on {SOURCE}: {lines[0].strip()}")
+
+
+def cache_folder() -> Path:
+    """Return the user's own folder for compiled models, made if need be; raises EngineError unless it is private.
+
+    It is $PULSECAST_CACHE/native, or `pulsecast/native` below $XDG_CACHE_HOME or `~/.cache`.
+    """
+    own = os.environ.get(CACHE_VARIABLE)
+    base = Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pulsecast"
+    folder = base / "native"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise EngineError(
+            f"the cache folder {folder} cannot be made ({error.strerror}); set {CACHE_VARIABLE} to a folder of yours"
+        ) from error
+    problem = None
+    if not stat.S_ISDIR(found.st_mode):
+        problem = "is not a folder"
+    elif hasattr(os, "getuid") and found.st_uid != os.getuid():
+        problem = "belongs to another user"
+    elif hasattr(os, "getuid") and found.st_mode & 0o077:
+        problem = f"is open to others (mode {stat.S_IMODE(found.st_mode):o}; expected 700)"
+    if problem:
+        raise EngineError(
+            f"the cache folder {folder} {problem}, so a library in it is not to be trusted; "
+            f"mend it or set {CACHE_VARIABLE} to a folder of yours"
+        )
+    return folder
+
+
+def _key(sources: dict[str, bytes], compiler: str) -> str:
+    """Return a name for what `compiler` makes of `sources`: another compiler or other flags give another one."""
+    real = Path(compiler).resolve()
+    facts = real.stat()
+    digest = hashlib.sha256()
+    for part in (str(real), str(facts.st_size), str(facts.st_mtime_ns), platform_tag(), *FLAGS):
+        digest.update(part.encode() + b"\0")
+    for name, data in sorted(sources.items()):
+        digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
+    return digest.hexdigest()

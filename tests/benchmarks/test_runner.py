@@ -1,0 +1,199 @@
+"""The benchmark itself, over real bundles in real processes."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import plain
+from engines import require
+from pulsecast.bundle import Bundle
+from pulsecast.errors import EngineError, UsageError
+from pulsecast_bench import runner
+from pulsecast_bench.case import PROFILES, BenchConfig
+from pulsecast_bench.measuring import rotation
+from pulsecast_bench.result import Result, unpack
+from pulsecast_bench.runner import Listener, run_benchmark
+from pulsecast_bench.summary import summarise
+
+SHORT = dataclasses.replace(
+    PROFILES["quick"], batches=(1, 4), repeats=2, calls=20, steady_s=0.02, limit_s=0.3, window_s=0.0, paired_s=0.05
+)
+
+
+def run(bundle: Path, config: BenchConfig = SHORT) -> tuple[Result, list[tuple[int, int, str]]]:
+    heard: list[tuple[int, int, str]] = []
+    listener = Listener(on_process=lambda done, total, what: heard.append((done, total, what)))
+    return run_benchmark(bundle, config, listener), heard
+
+
+def test_inputs_are_the_held_out_windows_each_as_often_as_any_other() -> None:
+    windows = np.arange(96, dtype=np.float32).reshape(96, 1, 1)
+    batches = rotation(windows, 36, seed=3)
+    assert {batch.shape for batch in batches} == {(36, 1, 1)}
+    seen = np.bincount(np.concatenate(batches).ravel().astype(int), minlength=96)
+    assert seen.max() - seen.min() <= 1
+    assert not np.array_equal(batches[0], rotation(windows, 36, seed=4)[0])
+
+
+def test_a_batch_larger_than_the_golden_repeats_windows() -> None:
+    windows = np.arange(5, dtype=np.float32).reshape(5, 1, 1)
+    assert {batch.shape for batch in rotation(windows, 12, seed=1)} == {(12, 1, 1)}
+
+
+def test_an_artifact_whose_engine_is_missing_is_skipped_by_name(
+    level_model: plain.PlainModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onnx = dataclasses.replace(plain.numpy_artifact(), id="onnx", backend="onnx", path="onnx/model.onnx")
+    plain.write_bundle(tmp_path / "bundle", level_model, onnx)
+    monkeypatch.setattr(runner, "is_installed", lambda _: False)
+    result, heard = run(tmp_path / "bundle", dataclasses.replace(SHORT, artifacts=("onnx",)))
+    assert [skipped.artifact for skipped in result.skipped] == ["onnx"]
+    assert "pip install 'pulsecast[onnx]'" in result.skipped[0].reason
+    assert (result.runs, heard) == ((), [])
+    assert summarise(result).rows[0].skipped == result.skipped[0].reason
+
+
+def test_an_artifact_that_takes_no_batch_that_was_asked_for_is_skipped(
+    level_model: plain.PlainModel, tmp_path: Path
+) -> None:
+    single = dataclasses.replace(plain.numpy_artifact(), id="single", max_batch=1)
+    plain.write_bundle(tmp_path / "bundle", level_model)
+    plain.write_manifest(tmp_path / "bundle", level_model, (single,))
+    result, _ = run(tmp_path / "bundle", dataclasses.replace(SHORT, batches=(8,)))
+    assert result.skipped[0].reason == "it takes at most 1 windows a call, and the batches start at 8"
+
+
+def test_an_unknown_artifact_is_answered_with_the_known_ones(plain_bundle: Path) -> None:
+    with pytest.raises(UsageError, match="no artifact 'tpu' in this bundle; it has numpy"):
+        run(plain_bundle, dataclasses.replace(SHORT, artifacts=("tpu",)))
+
+
+@pytest.mark.slow
+def test_the_reference_is_measured_in_processes_of_its_own(plain_bundle: Path) -> None:
+    result, heard = run(plain_bundle)
+    assert [(one.case.batch, one.repeat) for one in result.runs].count((4, 0)) == 1
+    assert len(result.runs) == 3
+    assert [(done, total) for done, total, _ in heard] == [(1, 3), (2, 3), (3, 3)]
+    for one in result.runs:
+        calls = unpack(one.steady.latencies)
+        assert len(calls) >= 20
+        assert one.phases.warmup_calls >= 10
+        assert one.phases.warmup_ns <= one.phases.warmup_ns + sum(calls) <= result.duration_s * 1e9
+        assert sum(calls) <= one.steady.wall_ns
+        assert (one.device, one.paired) == ("CPU", None)
+    golden = Bundle.open(plain_bundle).golden()
+    leading = next(one for one in result.runs if one.case.leading)
+    assert np.array_equal(np.array(leading.forecasts), golden.reference.astype(np.float32))
+    row = summarise(result).rows[0]
+    assert row.fidelity is not None
+    assert row.fidelity.max_error < 1e-7  # float32 rounding of the forecast is all
+    assert row.size_bytes == (plain_bundle / "weights.npz").stat().st_size
+
+
+@pytest.mark.slow
+def test_every_engine_is_measured_and_compared_with_its_bare_call(textbook_bundle: Path) -> None:
+    require("onnxruntime", "ai_edge_litert")
+    names = ("onnx", "onnx-w8", "tflite", "tflite-int8")
+    result, _ = run(textbook_bundle, dataclasses.replace(SHORT, artifacts=names))
+    assert result.failures == ()
+    parities = {artifact.id: artifact.parity for artifact in Bundle.open(textbook_bundle).manifest.artifacts}
+    for row in summarise(result).rows:
+        assert [cell.batch for cell in row.cells] == ([1] if row.artifact == "tflite-int8" else [1, 4])
+        assert row.overhead.value is not None
+        assert row.overhead.value > -0.5  # a sign that both sides ran; how much it is belongs to no test
+        assert row.fidelity is not None
+        # measured on all held-out windows then, on the golden's share of them now
+        assert row.fidelity.max_error <= parities[row.artifact].max_abs * 1.01 + 1e-9
+
+
+@pytest.mark.slow
+def test_the_bare_calls_give_the_forecasts_of_the_runtime(textbook_bundle: Path) -> None:
+    require("onnxruntime", "ai_edge_litert")
+    from pulsecast import load
+    from pulsecast_bench.bare import BARE
+
+    windows = Bundle.open(textbook_bundle).golden().windows[:1]
+    for name in ("onnx", "tflite", "savedmodel"):
+        forecaster = load(textbook_bundle, artifact=name)
+        expected = forecaster.predict(windows)
+        bare = BARE[forecaster.artifact.backend](forecaster)
+        assert np.array_equal(bare.call(bare.prepare(windows)), expected)
+
+
+@pytest.mark.slow
+def test_an_artifact_that_cannot_be_loaded_fails_by_name_and_the_others_are_kept(
+    level_model: plain.PlainModel, tmp_path: Path
+) -> None:
+    require("onnxruntime")
+    broken = dataclasses.replace(plain.numpy_artifact(), id="onnx", backend="onnx", path="onnx/model.onnx")
+    plain.write_bundle(tmp_path / "bundle", level_model, broken)
+    result, _ = run(tmp_path / "bundle", dataclasses.replace(SHORT, batches=(1,), repeats=1))
+    assert [one.case.artifact for one in result.runs] == ["numpy"]
+    assert [str(failure.case) for failure in result.failures] == ["onnx, batch 1, threads 1"]
+    assert "onnx cannot be loaded by onnxruntime" in result.failures[0].reason
+    assert summarise(result).rows[1].failures
+
+
+@pytest.mark.slow
+def test_a_crash_is_named_with_its_signal_and_nothing_measured_is_an_error(
+    plain_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crashing = tmp_path / "python"
+    crashing.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    crashing.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(crashing))
+    with pytest.raises(EngineError, match="first failure, numpy, batch 1, threads 1: it crashed with SIGSEGV"):
+        run(plain_bundle, dataclasses.replace(SHORT, batches=(1,), repeats=1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_ending_it_leaves_no_child_and_no_half_result(plain_bundle: Path, tmp_path: Path, how: signal.Signals) -> None:
+    require("typer")
+    out = tmp_path / "result.json"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    arguments = ["bench", str(plain_bundle), "--out", str(out), "--profile", "quick", "--repeats", "9"]
+    command = [
+        sys.executable,
+        "-P",
+        "-c",
+        f"import sys; from pulsecast.cli.app import run; sys.exit(run({arguments!r}))",
+    ]
+    parent = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, start_new_session=True)
+    child = _wait_for(lambda: _children(parent.pid))[0]
+    parent.send_signal(how)
+    parent.communicate(timeout=20)
+    assert parent.returncode == (130 if how is signal.SIGINT else -signal.SIGKILL)
+    _wait_for(lambda: not _is_running(child))
+    assert list(tmp_path.iterdir()) == []
+
+
+def _wait_for(found: Callable[[], Any]) -> Any:
+    """Return what `found` returns as soon as it is true; fails after 20 s."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        if value := found():
+            return value
+    pytest.fail("nothing came within 20 s")
+
+
+def _children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(word) for word in text.split()]
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return status.rpartition(")")[2].split()[0] not in ("Z", "X")

@@ -1,0 +1,79 @@
+"""`bench` and `report` from the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import measured
+from engines import require
+
+require("typer")
+
+from pulsecast.cli.app import run as run_arguments  # noqa: E402
+from pulsecast.cli.bench import verdict  # noqa: E402
+from pulsecast_bench.result import read_result, write_result  # noqa: E402
+from pulsecast_bench.summary import summarise  # noqa: E402
+
+
+def run(*arguments: object) -> int:
+    return run_arguments([str(argument) for argument in arguments])
+
+
+@pytest.mark.slow
+def test_bench_writes_a_result_and_prints_its_table(
+    plain_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "result.json"
+    code = run("bench", plain_bundle, "--out", out, "--profile", "quick", "--batch", 2, "--repeats", 1)
+    captured = capsys.readouterr()
+    result = read_result(out)
+    assert code == (4 if summarise(result).unstable else 0)
+    assert [(one.case.batch, one.repeat) for one in result.runs] == [(2, 0)]
+    assert captured.out.splitlines()[2].startswith("numpy")
+    assert f"next: pulsecast report {out}" in captured.out
+    assert "measuring 1/1 numpy, batch 2, threads 1" in captured.err
+
+
+def test_bench_refuses_to_overwrite_before_it_measures(
+    plain_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "result.json"
+    out.write_text("precious")
+    assert run("bench", plain_bundle, "--out", out) == 2
+    assert capsys.readouterr().err == f"error: {out} exists; pass --force to replace it\n"
+    assert out.read_text() == "precious"
+
+
+def test_bench_refuses_a_batch_of_nothing(
+    plain_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("bench", plain_bundle, "--out", tmp_path / "r.json", "--batch", 0) == 2
+    assert "batches are (0,); expected different numbers from 1" in capsys.readouterr().err
+
+
+def test_an_unstable_row_is_exit_code_4_and_a_failed_process_1(capsys: pytest.CaptureFixture[str]) -> None:
+    eventful = measured.eventful()
+    drifting = measured.run("tflite", microseconds=(100,) * 100 + (130,) * 50)
+    assert verdict(summarise(eventful)) == 1
+    assert verdict(summarise(measured.result(drifting))) == 4
+    assert "unstable: tflite" in capsys.readouterr().err
+    assert verdict(summarise(measured.result(measured.run("onnx")))) == 0
+
+
+def test_report_prints_markdown_or_writes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = tmp_path / "result.json", tmp_path / "report.md"
+    write_result(measured.eventful(), source, force=False)
+    assert run("report", source) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("# pulsecast benchmark\n")
+    assert run("report", source, "--out", out) == 0
+    assert out.read_text() == printed
+    assert run("report", source, "--out", out) == 2
+
+
+def test_report_names_what_is_wrong_with_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "result.json"
+    source.write_text(json.dumps({"schema_version": 9}))
+    assert run("report", source) == 5
+    assert "schema_version is 9; this version of pulsecast reads 1" in capsys.readouterr().err

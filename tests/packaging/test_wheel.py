@@ -1,0 +1,151 @@
+"""The built wheel in a fresh environment with numpy and nothing else: what an app that embeds the runtime gets."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import plain
+import pulsecast
+from engines import require
+
+pytestmark = pytest.mark.slow
+
+REPOSITORY = Path(__file__).parents[2]
+PACKAGES = ("pulsecast", "pulsecast_train", "pulsecast_export", "pulsecast_bench")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from this checkout by the build backend that pyproject.toml names."""
+    require("build", "hatchling")
+    out = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(REPOSITORY)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return next(out.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh environment's folder of programs; numpy is what pip's configured index gives for this version."""
+    folder = tmp_path_factory.mktemp("fresh") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    programs = folder / ("Scripts" if os.name == "nt" else "bin")
+    install = [str(programs / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    done = subprocess.run(
+        [*install, str(wheel), f"numpy=={version('numpy')}"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return programs
+
+
+def run(environment: Path, program: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a program of the fresh environment, away from the checkout and without this process's import path."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    return subprocess.run(
+        [str(environment / program), *arguments],
+        cwd=environment,
+        env=kept,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names}
+    information = {top for top in tops if top.endswith(".dist-info")}
+    assert len(information) == 1
+    assert tops - information == set(PACKAGES)
+    assert "pulsecast/py.typed" in names
+    for folder, package in zip(("runtime", "train", "export", "benchmarks"), PACKAGES, strict=True):
+        source = REPOSITORY / folder / package
+        modules = {f"{package}/{p.relative_to(source).as_posix()}" for p in source.rglob("*.py")}
+        assert modules <= set(names)
+    assert [name for name in names if "test" in name or name.endswith((".pyc", ".csv"))] == []
+
+
+def test_numpy_is_the_only_requirement_that_no_extra_guards(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    metadata = Parser().parsestr(archive.read(name).decode())
+    requirements = metadata.get_all("Requires-Dist") or []
+    always = [requirement for requirement in requirements if "extra ==" not in requirement]
+    assert [requirement.split(">")[0] for requirement in always] == ["numpy"]
+    assert len(requirements) > len(always)
+    assert metadata["Name"] == "pulsecast"
+    assert metadata["Version"] == pulsecast.__version__
+    assert {"onnx", "tflite", "savedmodel", "cli", "train", "export", "all"} <= set(metadata.get_all("Provides-Extra"))
+
+
+def test_numpy_alone_loads_and_runs_a_bundle(environment: Path, plain_bundle: Path) -> None:
+    code = (
+        "import importlib.util, sys; from pulsecast import load; model = load(sys.argv[1]); "
+        "print(model.artifact.id, repr(float(model.predict([300.0] * 50)[0, 0])), "
+        "any(map(importlib.util.find_spec, ('tensorflow', 'onnxruntime', 'ai_edge_litert', 'typer'))))"
+    )
+    done = run(environment, "python", "-c", code, str(plain_bundle))
+    assert done.stderr == ""
+    artifact, forecast, engines = done.stdout.split()
+    expected = pulsecast.load(plain_bundle, backend="numpy").predict([300.0] * 50)[0, 0]
+    assert (artifact, engines) == ("numpy", "False")
+    # the same numpy, perhaps with another BLAS: float64 rounding, then rounding to float32
+    assert float(forecast) == pytest.approx(float(expected), rel=2 * float(np.finfo(np.float32).eps))
+
+
+def test_numpy_alone_verifies_a_bundle_and_says_what_it_skips(
+    environment: Path, level_model: plain.PlainModel, tmp_path: Path
+) -> None:
+    onnx = plain.Artifact(
+        **{**vars(plain.numpy_artifact()), "id": "onnx", "backend": "onnx", "path": "onnx/model.onnx"}
+    )
+    plain.write_bundle(tmp_path / "bundle", level_model, onnx)
+    code = (
+        "import sys; from pulsecast import verify; "
+        "print([(r.artifact, r.passed, r.skipped) for r in verify(sys.argv[1])])"
+    )
+    done = run(environment, "python", "-c", code, str(tmp_path / "bundle"))
+    skipped = "the engine of backend onnx is not installed"
+    assert (done.stdout.strip(), done.stderr) == (str([("numpy", True, None), ("onnx", True, skipped)]), "")
+
+
+@pytest.mark.parametrize("backend", ["onnx", "tflite", "savedmodel"])
+def test_a_missing_engine_is_one_sentence_that_names_the_extra(
+    environment: Path, level_model: plain.PlainModel, tmp_path: Path, backend: str
+) -> None:
+    path = "savedmodel/1" if backend == "savedmodel" else f"{backend}/model.{backend}"
+    row = plain.Artifact(**{**vars(plain.numpy_artifact()), "id": backend, "backend": backend, "path": path})
+    plain.write_bundle(tmp_path / "bundle", level_model, row)
+    code = (
+        "import sys\nfrom pulsecast import load, errors\n"
+        "try: load(sys.argv[1], backend=sys.argv[2])\nexcept errors.MissingExtraError as error: print(error)"
+    )
+    done = run(environment, "python", "-c", code, str(tmp_path / "bundle"), backend)
+    assert done.stdout.strip().endswith(f"which is not installed: pip install 'pulsecast[{backend}]'")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("verify", "bundle")], ids=["bare", "help", "a command"])
+def test_the_command_without_its_extra_is_one_sentence_and_exit_code_6(
+    environment: Path, arguments: tuple[str, ...]
+) -> None:
+    done = run(environment, "pulsecast", *arguments)
+    assert done.returncode == 6
+    assert done.stdout == ""
+    sentence = "error: the command line needs typer, which is not installed: pip install 'pulsecast[cli]'\n"
+    assert done.stderr == sentence
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_package_can_be_imported_with_numpy_alone(environment: Path, package: str) -> None:
+    done = run(environment, "python", "-c", f"import {package}; print({package}.__doc__.splitlines()[0])")
+    assert done.stderr == ""
+    assert done.stdout.strip().endswith((".", "faster."))

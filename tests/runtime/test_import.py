@@ -1,0 +1,46 @@
+"""`import pulsecast` loads numpy and the standard library, and nothing else."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pulsecast
+
+RUNTIME = str(Path(pulsecast.__file__).parents[1])
+LIST = "import sys; sys.path.insert(0, sys.argv[1]); {statement}; import json; print(json.dumps(sorted(sys.modules)))"
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Return the top-level modules that a fresh process holds after `statement`."""
+    command = [sys.executable, "-I", "-c", LIST.format(statement=statement), RUNTIME]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return {name.split(".")[0] for name in json.loads(done.stdout)}
+
+
+def test_importing_pulsecast_loads_numpy_and_the_standard_library_only() -> None:
+    before = loaded_by("pass")  # whatever site-packages' own start-up files load
+    foreign = loaded_by("import pulsecast") - before - set(sys.stdlib_module_names)
+    assert foreign == {"numpy", "pulsecast"}
+
+
+def test_loading_and_running_the_numpy_backend_loads_nothing_more(plain_bundle: Path) -> None:
+    statement = f"import pulsecast; pulsecast.load({str(plain_bundle)!r}, backend='numpy').predict([300.0] * 50)"
+    foreign = loaded_by(statement) - loaded_by("pass") - set(sys.stdlib_module_names)
+    assert foreign == {"numpy", "pulsecast"}
+
+
+def test_the_runtime_works_from_a_copied_folder_under_another_name(plain_bundle: Path, tmp_path: Path) -> None:
+    app = tmp_path / "app"
+    app.mkdir()
+    (app / "vendored").symlink_to(Path(RUNTIME) / "pulsecast")
+    code = (
+        f"import sys; sys.path.insert(0, {str(app)!r}); from vendored import load; "
+        f"print(load({str(plain_bundle)!r}, backend='numpy').artifact.id, 'pulsecast' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout.split(), done.stderr) == (["numpy", "False"], "")
+
+
+def test_every_public_name_exists() -> None:
+    assert {name for name in pulsecast.__all__ if not hasattr(pulsecast, name)} == set()

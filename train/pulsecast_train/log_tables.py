@@ -1,0 +1,282 @@
+"""A log's header and rows: which columns are read under which names, and blocks of text or Parquet as polars frames.
+
+Cells of CSV are text, those of Parquet and NDJSON have their own types. No polars error leaves this module.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from pulsecast.errors import DataError
+
+from .log_config import METRIC_ALIASES, TIME_ALIASES, LogConfig, bare, plain
+from .log_files import Block, LogFile, Source, text_blocks
+from .places import Places
+
+PARQUET_ROWS = 1_000_000  # rows of one batch
+_SEPARATOR = {"csv": ",", "tsv": "\t"}
+_FAILURES = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogColumns:
+    """The columns that are read: `sources` has name -> column of the file; `used` says in words how each was found."""
+
+    time: str
+    metrics: tuple[str, ...]
+    sources: Mapping[str, str]
+    used: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Batch:
+    """Some rows of a log: `frame` has the columns of `LogColumns.sources`, `places` where each row begins.
+
+    `ragged` are the lines with empty fields beyond the header's.
+    """
+
+    frame: pl.DataFrame
+    places: Places
+    ragged: tuple[int, ...] = ()
+
+
+def read_batches(log: LogFile, config: LogConfig, raw: Source) -> tuple[LogColumns, Iterator[Batch]]:
+    """Return the log's columns and its rows, batch by batch.
+
+    CSV cells are text, and an empty cell is null. Rows at the very end in which all columns that are read are empty are
+    left out: blank lines, not data. Raises DataError, at once or with a batch, if the log cannot be used.
+    """
+    if log.kind == "parquet":
+        return _parquet(log, config)
+    blocks = text_blocks(log, raw)
+    first = next(blocks)
+    if log.kind == "ndjson":
+        names = list(_json_fields(_json_frame(log, first, ()).schema))
+        columns = choose_columns(log.name, names, config)
+        as_text = tuple(columns.sources[name] for name in (config.series, config.id, config.user) if name is not None)
+        rows = (_json_batch(log, columns, block, as_text) for block in itertools.chain([first], blocks))
+    else:
+        header, body = _header(log, first)
+        columns = choose_columns(log.name, header, config)
+        rows = (_csv_batch(log, header, columns, block) for block in itertools.chain([body], blocks))
+    return columns, _without_blank_end(log, rows)
+
+
+def choose_columns(file: str, found: Sequence[str], config: LogConfig) -> LogColumns:
+    """Return the columns that `config` names, or that the alias tables find; raises DataError if one is not there.
+
+    `found` are the names in the file. Renaming (`config.columns`) comes first.
+    """
+    new_names = {bare(old): new for new, old in config.columns.items()}
+    names = [new_names.get(name, name) for name in found]
+    absent = [old for old in new_names if old not in found]
+    time = None if config.time is None else _stated(config.time, names)
+    others = [_stated(name, names) for name in (config.series, config.id, config.user) if name is not None]
+    metrics = tuple(_stated(name, names) for name in config.metrics)
+    chosen = time or (None if absent else _only(file, names, TIME_ALIASES, "--time"))
+    if not (metrics or config.events or absent):
+        free = [name for name in names if name not in (chosen, *others)]
+        metrics = (_only(file, free, METRIC_ALIASES, "--metric"),)
+    needed = [name for name in (chosen, *others, *metrics) if name is not None]
+    absent += [name for name in needed if name not in names]
+    if absent or chosen is None:
+        raise DataError(f"{file} has no column {', '.join(absent)}; its columns are {_listed(found)}")
+    twice = [name for name in needed if names.count(name) > 1]
+    if twice:
+        raise DataError(f"{file} has {names.count(twice[0])} columns called {twice[0]}; give each its own name")
+    used = [f"time {chosen}" + ("" if time else " (usual name)")]
+    used += [f"metric {name}" + ("" if config.metrics else " (usual name)") for name in metrics]
+    used += [f"{new} from {old}" for old, new in new_names.items()]
+    return LogColumns(
+        time=chosen,
+        metrics=metrics,
+        sources={name: found[names.index(name)] for name in dict.fromkeys(needed)},
+        used=tuple(used),
+    )
+
+
+def _stated(name: str, names: Sequence[str]) -> str:
+    return name if name in names else bare(name)
+
+
+def _only(file: str, names: Sequence[str], aliases: Sequence[str], option: str) -> str:
+    fitting = [name for name in names if plain(name) in aliases]
+    if len(fitting) == 1:
+        return fitting[0]
+    what = "time" if option == "--time" else "value"
+    problem = f"several {what} columns ({', '.join(fitting)})" if fitting else f"no column with a usual {what} name"
+    raise DataError(f"{file} has {problem}; choose {option} from {_listed(names)}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return up to 30 column names for a message."""
+    shown = [name for name in names if name]
+    return ", ".join(shown[:30]) + (f" and {len(shown) - 30} more" if len(shown) > 30 else "")
+
+
+def _without_blank_end(log: LogFile, batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield the batches that have rows; the rows at the end of the last one that say nothing are left out."""
+    before: Batch | None = None
+    empty = True
+    for batch in batches:
+        if before is not None and len(before.frame):
+            yield before
+            empty = False
+        before = batch
+    if before is not None:
+        filled = before.frame.select(~pl.all_horizontal(pl.all().is_null())).to_series().arg_true()
+        rows = int(filled[-1]) + 1 if len(filled) else 0
+        if rows:
+            kept = before.places.only(pl.arange(rows, eager=True))
+            yield Batch(frame=before.frame.head(rows), places=kept, ragged=before.ragged)
+            empty = False
+    if empty:
+        raise DataError(f"{log.name} has a header and no rows" if log.kind in _SEPARATOR else f"{log.name} has no rows")
+
+
+# --- CSV and TSV ----------------------------------------------------------------------------------------------------
+
+
+def _header(log: LogFile, first: Block) -> tuple[list[str], Block]:
+    """Return the names in the header (those of trailing empty columns are "") and the block without it."""
+    end = first.data.find(b"\n") + 1 or len(first.data)
+    while first.data.count(b'"', 0, end) % 2 and end < len(first.data):  # a quoted newline in a name
+        end = first.data.find(b"\n", end) + 1 or len(first.data)
+    text = first.data[:end].decode("utf-8")
+    names = next(csv.reader(io.StringIO(text, newline=""), delimiter=_SEPARATOR[log.kind]), [])
+    header = [bare(name) for name in names]
+    if not any(header):
+        raise DataError(f"{log.name} line {first.line} is no header; the first line names the columns")
+    return header, Block(data=first.data[end:], line=first.line + first.data.count(b"\n", 0, end), last=first.last)
+
+
+def _csv_batch(log: LogFile, header: Sequence[str], columns: LogColumns, block: Block) -> Batch:
+    ragged: tuple[int, ...] = ()
+    try:
+        frame = _csv_frame(log, header, block, ragged=False)
+    except _FAILURES as error:
+        ragged = _longer_rows(log, len(header), block)
+        if not ragged:
+            raise DataError(
+                f"{log.name} is not a well-formed table; look for an open quote or a broken line"
+            ) from error
+        frame = _csv_frame(log, header, block, ragged=True)
+    taken = [pl.col(str(header.index(old))).alias(new) for new, old in columns.sources.items()]
+    places = Places(file=log.name, word="line", lines=block.row_lines(len(frame)))
+    return Batch(frame=frame.select(taken), places=places, ragged=ragged)
+
+
+def _csv_frame(log: LogFile, header: Sequence[str], block: Block, *, ragged: bool) -> pl.DataFrame:
+    """Return every column as text, named by its place.
+
+    Every column, although few are kept: with a projection polars lets a row with too many fields pass, and a stray
+    comma would shift another column's numbers into the metric.
+    """
+    separator = _SEPARATOR[log.kind]
+    names = separator.join(map(str, range(len(header)))).encode()
+    return pl.read_csv(
+        io.BytesIO(names + b"\n" + block.data),
+        infer_schema=False,
+        separator=separator,
+        truncate_ragged_lines=ragged,
+    )
+
+
+def _longer_rows(log: LogFile, fields: int, block: Block) -> tuple[int, ...]:
+    """Return the lines with more fields than the header, all of them empty; raises DataError if one is not."""
+    rows = csv.reader(io.StringIO(block.data.decode("utf-8"), newline=""), delimiter=_SEPARATOR[log.kind])
+    found, line = [], block.line
+    try:
+        for row in rows:
+            if any(row[fields:]):
+                raise DataError(
+                    f"{log.name} line {line} has {len(row)} fields; the header has {fields}; quote the extra one"
+                )
+            if len(row) > fields:
+                found.append(line)
+            line = block.line + rows.line_num
+    except csv.Error:
+        return ()
+    return tuple(found)
+
+
+# --- NDJSON ---------------------------------------------------------------------------------------------------------
+
+
+def _json_batch(log: LogFile, columns: LogColumns, block: Block, as_text: Sequence[str]) -> Batch:
+    frame = _json_frame(log, block, as_text)
+    fields = _json_fields(frame.schema)
+    taken = [fields.get(old, pl.lit(None)).alias(new) for new, old in columns.sources.items()]
+    made = frame.select(taken) if len(frame) else frame.clear().select(taken)
+    return Batch(frame=made, places=Places(file=log.name, word="line", lines=block.row_lines(len(frame))))
+
+
+def _json_frame(log: LogFile, block: Block, as_text: Sequence[str]) -> pl.DataFrame:
+    """Return the rows; columns `as_text` are text even where they hold numbers, whose last digits would suffer."""
+    if not block.data.strip():
+        return pl.DataFrame()
+    overrides = {name: pl.String for name in as_text if "." not in name}
+    try:
+        return pl.read_ndjson(io.BytesIO(block.data), infer_schema_length=None, schema_overrides=overrides)
+    except _FAILURES as error:
+        raise _bad_json(log, block) from error
+
+
+def _json_fields(schema: Mapping[str, pl.DataType], above: pl.Expr | None = None, path: str = "") -> dict[str, pl.Expr]:
+    """Return every field by name; a field of an object by its path, such as public_metrics.like_count."""
+    fields: dict[str, pl.Expr] = {}
+    for name, kind in schema.items():
+        field = pl.col(name) if above is None else above.struct.field(name)
+        fields[path + name] = field
+        if isinstance(kind, pl.Struct):
+            inner = {part.name: part.dtype for part in kind.fields}
+            fields |= _json_fields(inner, field, f"{path}{name}.")  # type: ignore[arg-type]
+    return fields
+
+
+def _bad_json(log: LogFile, block: Block) -> DataError:
+    for row, line in enumerate(block.data.split(b"\n")):
+        try:
+            found = json.loads(line) if line.strip() else {}
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            return DataError(f"{log.name} line {block.line + row} is not a JSON object; write one per line")
+    return DataError(f"{log.name} mixes kinds of values (numbers, text, objects) in one column; write one kind")
+
+
+# --- Parquet --------------------------------------------------------------------------------------------------------
+
+
+def _parquet(log: LogFile, config: LogConfig) -> tuple[LogColumns, Iterator[Batch]]:
+    try:
+        names = list(pl.read_parquet_schema(log.path))
+    except _FAILURES as error:
+        if log.size_bytes == 0:
+            raise DataError(f"{log.name} is empty") from error
+        raise DataError(f"{log.name} is not a whole Parquet file; write it again") from error
+    columns = choose_columns(log.name, names, config)
+    return columns, _without_blank_end(log, _parquet_batches(log, columns))
+
+
+def _parquet_batches(log: LogFile, columns: LogColumns) -> Iterator[Batch]:
+    taken = [pl.col(old).alias(new) for new, old in columns.sources.items()]
+    start = 0
+    while True:
+        try:
+            frame = pl.scan_parquet(log.path, glob=False).slice(start, PARQUET_ROWS).select(taken).collect()
+        except _FAILURES as error:
+            raise DataError(f"{log.name} is not a whole Parquet file; write it again") from error
+        lines = np.arange(start + 1, start + len(frame) + 1, dtype=np.int64)
+        yield Batch(frame=frame, places=Places(file=log.name, word="row", lines=lines))
+        start += PARQUET_ROWS
+        if len(frame) < PARQUET_ROWS:
+            return

@@ -1,0 +1,117 @@
+"""Trying again: how often, how long to wait in between, and whose clock says so."""
+
+from __future__ import annotations
+
+import email.utils
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Time as a retry sees it; tests bring one that does not wait."""
+
+    def now_s(self) -> float:
+        """Return unix seconds."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Return after `seconds`."""
+        ...
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    def now_s(self) -> float:
+        """Return unix seconds."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Return after `seconds`."""
+        time.sleep(seconds)
+
+
+class TransientError(Exception):
+    """Something that may go away: worth another try, after at least `wait_s` seconds where the other side said so."""
+
+    def __init__(self, reason: str, wait_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+
+
+class GaveUpError(Exception):
+    """All tries failed, or the wait that was asked for is too long; the text says which."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryPolicy:
+    """Exponential backoff with full jitter: before try n + 1, wait uniform(0, min(longest_s, first_s * 2**(n - 1))).
+
+    attempts    tries in all
+    first_s     the upper end of the first wait
+    longest_s   the upper end of any wait that is ours to choose
+    patience_s  the longest wait that the other side may ask for
+    """
+
+    attempts: int = 8
+    first_s: float = 1.0
+    longest_s: float = 60.0
+    patience_s: float = 900.0
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ValueError(f"attempts is {self.attempts}; expected at least 1")
+
+    def wait_s(self, failures: int, asked_s: float | None, rng: random.Random) -> float:
+        """Return how long to wait after the `failures`-th failure; what was asked for is waited for in full.
+
+        >>> RetryPolicy().wait_s(1, 30.0, random.Random(0)) >= 30
+        True
+        """
+        jitter = rng.uniform(0.0, min(self.longest_s, self.first_s * 2.0 ** min(failures - 1, 60)))
+        return jitter if asked_s is None else asked_s + min(jitter, self.first_s)
+
+
+def retried(
+    work: Callable[[], T],
+    policy: RetryPolicy,
+    clock: Clock,
+    rng: random.Random,
+    on_wait: Callable[[str, float], None],
+) -> T:
+    """Return what `work` returns, trying again while it raises TransientError; `on_wait` hears why and how long.
+
+    Raises GaveUpError after the last try, or at once if a longer wait than the policy's patience is asked for.
+    """
+    for failures in range(1, policy.attempts + 1):
+        try:
+            return work()
+        except TransientError as error:
+            if error.wait_s is not None and error.wait_s > policy.patience_s:
+                raise GaveUpError(f"{error} and asks to wait {error.wait_s:.0f} s") from error
+            if failures == policy.attempts:
+                raise GaveUpError(f"{error}, {failures} times in a row") from error
+            wait = policy.wait_s(failures, error.wait_s, rng)
+            on_wait(str(error), wait)
+            clock.sleep(wait)
+    raise AssertionError  # a policy has at least one attempt
+
+
+def retry_after_s(header: str | None, now_s: float) -> float | None:
+    """Return the seconds that a Retry-After header asks for (a number or an HTTP date), None if it asks for nothing.
+
+    >>> retry_after_s("120", 0.0), retry_after_s("Thu, 01 Jan 1970 00:01:00 GMT", 10.0), retry_after_s("soon", 0.0)
+    (120.0, 50.0, None)
+    """
+    text = (header or "").strip()
+    if text.isdigit():
+        return float(text)
+    try:
+        return max(email.utils.parsedate_to_datetime(text).timestamp() - now_s, 0.0)
+    except (ValueError, TypeError, OverflowError):
+        return None

@@ -1,0 +1,220 @@
+"""A log file to compact rows, batch by batch: cells to instants, numbers and hashes; what is missing is counted."""
+
+from __future__ import annotations
+
+import datetime
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from pulsecast.errors import DataError
+
+from .data_report import FileRecord, Finding
+from .log_config import TOTALS, LogConfig, plain
+from .log_files import LogFile, OnBytes, source
+from .log_tables import Batch, LogColumns, read_batches
+from .places import Counted
+from .row_policies import LogRows, numbers
+from .timestamps import TimeReader, UnsettledOrderError, order_evidence, unsettled_order
+
+ROW_COUNT = "events"  # name of the metric that counts rows
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FileRows:
+    """The rows of one file, in its order, as `row_policies.LogRows` describes them, and what was found in it."""
+
+    record: FileRecord
+    frames: list[pl.DataFrame]
+    metrics: tuple[str, ...]
+    found: list[Finding]
+
+
+@dataclass(kw_only=True, eq=False)
+class RowReader:
+    """Reads files one after another and numbers their series; `hash_key` goes into every hash of an id or user."""
+
+    config: LogConfig
+    now_s: int
+    total_bytes: int
+    on_bytes: OnBytes | None
+    user_key: bytes | None
+    hash_key: int
+    _series: dict[str, int] = field(default_factory=dict)
+    _files: list[str] = field(default_factory=list)
+    _names: dict[int, str] = field(default_factory=dict)  # filled only for a report that was asked to name a user
+
+    def read(self, log: LogFile) -> FileRows:
+        """Return the file's rows; raises DataError, with line, value and remedy, if it cannot be used."""
+        self._files.append(log.name)
+        raw = source(log, self.total_bytes, self.on_bytes)
+        try:
+            columns, batches = read_batches(log, self.config, raw)
+            _refuse_totals(log, columns, self.config)
+            times = TimeReader(config=self.config, now_s=self.now_s)
+            tally = _Tally(metrics={metric: (Counted(), Counted()) for metric in columns.metrics})
+            frames = [self._compact(log, columns, batch, times, tally) for batch in batches]
+            times.finish()
+            sha256 = raw.finish()
+        finally:
+            raw.close()
+        record = FileRecord(
+            name=log.name,
+            sha256=sha256,
+            bytes=log.size_bytes,
+            rows=times.rows,
+            time_column=columns.time,
+            time_format=times.format,
+            columns=columns.used,
+            earliest=_iso(times.earliest_us),
+            latest=_iso(times.latest_us),
+        )
+        found = [*_time_findings(times, log.name), *tally.findings(log.name)]
+        return FileRows(record=record, frames=frames, metrics=columns.metrics or (ROW_COUNT,), found=found)
+
+    def rows(self, parts: Sequence[FileRows]) -> LogRows:
+        """Return the rows of all files as one; `parts` are emptied, so that nothing is held twice."""
+        frames = [frame for part in parts for frame in part.frames]
+        for part in parts:
+            part.frames.clear()
+        metrics = [name for name in frames[0].columns if name.startswith("metric ")]
+        frame = pl.concat(frames)
+        return LogRows(frame=frame, files=tuple(self._files), series=tuple(self._series), metrics=tuple(metrics))
+
+    def user_findings(self, rows: LogRows) -> list[Finding]:
+        """Return the share of the busiest user, who is named by a keyed hash only if a key was given."""
+        users = rows.frame["user"].drop_nulls().value_counts(sort=True)
+        if len(users) == 0:
+            return []
+        count = int(users["count"][0])
+        name = ""
+        if self.user_key is not None:
+            ids = [self._names[user] for user in users.filter(pl.col("count") == count)["user"]]
+            name = f", hmac-sha256 {hmac.new(self.user_key, min(ids).encode(), 'sha256').hexdigest()[:16]}"
+        share = count / len(rows.frame)
+        sentence = f"rows are of the busiest of {len(users):,} users, {share:.1%} of all{name}"
+        return [Finding(policy="top-user", sentence=sentence, rows=count)]
+
+    def _compact(
+        self, log: LogFile, columns: LogColumns, batch: Batch, times: TimeReader, tally: _Tally
+    ) -> pl.DataFrame:
+        frame, places, config = batch.frame, batch.places, self.config
+        try:
+            instants = times.read(frame[columns.time], places)
+        except UnsettledOrderError:
+            times.order = self._settled_order(log, columns)
+            instants = times.read(frame[columns.time], places)
+        made = {
+            "file": pl.repeat(len(self._files) - 1, len(frame), dtype=pl.UInt16, eager=True),
+            "line": pl.Series(places.lines).cast(pl.UInt32),
+            "series": self._series_codes(log, batch),
+            "t": instants,
+        }
+        if config.id is not None:  # the same id in two series is two events
+            made["id"] = _hashed(frame[config.id], self.hash_key) ^ made["series"].hash(self.hash_key + 1)
+        if config.user is not None:
+            made["user"] = self._users(frame[config.user])
+        dated = instants.is_not_null()
+        for metric, (missing, thousands) in tally.metrics.items():
+            made[f"metric {metric}"] = numbers(frame[metric], config, places, thousands)
+            missing.add(made[f"metric {metric}"].is_null() & dated, places)
+        tally.ragged.rows += len(batch.ragged)
+        tally.ragged.lines = [*tally.ragged.lines, *batch.ragged][:3]
+        rows = pl.DataFrame(made)
+        return rows if dated.all() else rows.filter(dated)
+
+    def _series_codes(self, log: LogFile, batch: Batch) -> pl.Series:
+        if self.config.series is None:
+            code = self._series.setdefault(log.stem, len(self._series))
+            return pl.repeat(code, len(batch.frame), dtype=pl.UInt32, eager=True)
+        names = batch.frame[self.config.series].cast(pl.String).str.strip_chars()
+        empty = (names.is_null() | (names == "")).arg_true()
+        if len(empty):
+            where = batch.places.where(int(empty[0]))
+            raise DataError(f"{where}: {self.config.series} is empty; every row names its series")
+        for name in names.unique(maintain_order=True):
+            self._series.setdefault(name, len(self._series))
+        return names.replace_strict(list(self._series), list(self._series.values()), return_dtype=pl.UInt32)
+
+    def _users(self, cells: pl.Series) -> pl.Series:
+        hashes = _hashed(cells, self.hash_key)
+        if self.user_key is not None:
+            self._names.update(zip(hashes.drop_nulls(), cells.cast(pl.String).drop_nulls(), strict=True))
+        return hashes
+
+    def _settled_order(self, log: LogFile, columns: LogColumns) -> str:
+        """Return the order of day and month that most rows of the whole file show; raises DataError if none does."""
+        raw = source(log, self.total_bytes, None)
+        either, day, month = "", 0, 0
+        cell: object = ""
+        try:
+            for batch in read_batches(log, self.config, raw)[1]:
+                text = batch.frame[columns.time]
+                day_first, month_first, row = order_evidence(text)
+                day, month = day + int(day_first.sum()), month + int(month_first.sum())
+                if row is not None and not either:
+                    either, cell = batch.places.where(row), text[row]
+        finally:
+            raw.close()
+        if day == month:
+            raise unsettled_order(either, cell)
+        return "%d/%m/" if day > month else "%m/%d/"
+
+
+@dataclass(kw_only=True, eq=False)
+class _Tally:
+    """What is counted while a file is read: per metric the missing cells and those with thousands separators."""
+
+    metrics: dict[str, tuple[Counted, Counted]]
+    ragged: Counted = field(default_factory=Counted)
+
+    def findings(self, file: str) -> list[Finding]:
+        sentence = "rows have empty fields beyond the header's, which were left out"
+        found = self.ragged.findings("extra-empty-fields", sentence, file)
+        for metric, (missing, thousands) in self.metrics.items():
+            found += missing.findings("missing-cell", f"cells of {metric} are empty or declared missing", file)
+            sentence = f"cells of {metric} have commas between thousands and were read without"
+            found += thousands.findings("thousands-separator", sentence, file)
+        return found
+
+
+def _refuse_totals(log: LogFile, columns: LogColumns, config: LogConfig) -> None:
+    """Refuse totals summed by the time of their post: they hold what readers did later, so they leak the future."""
+    totals = [name for name in columns.metrics if {plain(name), plain(columns.sources[name])} & set(TOTALS)]
+    if config.events and totals and config.maturity is None:
+        raise DataError(
+            f"{log.name}: {', '.join(totals)} are totals that a post gathers after the time in its row (8 % within 6 "
+            "hours, 76 % within a day), so a sum by that time tells the future; choose --maturity, such as 2d, or "
+            "--maturity 0 if each value is final when its row is written"
+        )
+
+
+def _time_findings(times: TimeReader, file: str) -> list[Finding]:
+    order = "day/month" if times.order == "%d/%m/" else "month/day"
+    half = times.config.repeated_hour
+    return [
+        *times.unreadable.findings(
+            "unparsable-timestamp", "rows have no readable timestamp and have been dropped", file
+        ),
+        *times.settled.findings("day-month-order", f"rows can only be {order}, so all were read that way", file),
+        *times.mixed_years.findings("two-digit-year", "rows have two digits for the year where others have four", file),
+        *times.repeated.findings(
+            "repeated-hour", f"rows lie in an hour that the clock repeats and were taken as the {half} one", file
+        ),
+    ]
+
+
+def _hashed(cells: pl.Series, key: int) -> pl.Series:
+    """Return UInt64 hashes of `cells` as text under `key`, null where a cell is empty."""
+    text = cells.cast(pl.String)
+    hashes = text.hash(key)
+    return hashes.set(text.is_null(), None) if text.null_count() else hashes
+
+
+def _iso(micros: int | None) -> str:
+    if micros is None:
+        return ""
+    moment = datetime.datetime.fromtimestamp(micros // 1_000_000, datetime.UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
