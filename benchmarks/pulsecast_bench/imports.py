@@ -1,6 +1,7 @@
 """`python -m pulsecast_bench.imports`: what `import pulsecast` costs over `import numpy`, in fresh processes.
 
-Both are timed inside a new interpreter, from before the import to after it, in alternation.
+Both are timed inside a new interpreter, from before the import to after it, in alternation, and both from bytecode in a
+temporary cache: an installed package has it, a fresh checkout under PYTHONDONTWRITEBYTECODE never gets it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 
 from pulsecast import records
@@ -31,26 +33,29 @@ class ImportCost:
 
 
 def measure_imports(pairs: int) -> ImportCost:
-    """Return the cost of both imports in `pairs` pairs of processes, after one of each to warm the file cache."""
+    """Return the cost of both imports in `pairs` pairs of processes, after one of each that fills the caches."""
     times: dict[str, list[int]] = {"numpy": [], "pulsecast": []}
-    for pair in range(-1, pairs):
-        for module in ("numpy", "pulsecast") if pair % 2 else ("pulsecast", "numpy"):
-            spent = _import_ns(module)
-            if pair >= 0:
-                times[module].append(spent)
+    with tempfile.TemporaryDirectory() as bytecode:
+        for pair in range(-1, pairs):
+            for module in ("numpy", "pulsecast") if pair % 2 else ("pulsecast", "numpy"):
+                spent = _import_ns(module, bytecode)
+                if pair >= 0:
+                    times[module].append(spent)
     ratios = [ours / theirs for ours, theirs in zip(times["pulsecast"], times["numpy"], strict=True)]
     return ImportCost(
         numpy_ns=tuple(times["numpy"]), pulsecast_ns=tuple(times["pulsecast"]), ratio=median_of_runs(ratios, seed=7)
     )
 
 
-def _import_ns(module: str) -> int:
+def _import_ns(module: str, bytecode: str) -> int:
     path = os.pathsep.join(p for p in sys.path if p)
+    environment = os.environ | {"PYTHONPATH": path, "PYTHONPYCACHEPREFIX": bytecode}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     done = subprocess.run(
         [sys.executable, "-P", "-c", _TIMED.format(module=module)],
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": path},
+        env=environment,
         check=True,
     )
     return int(done.stdout)
