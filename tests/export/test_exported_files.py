@@ -4,8 +4,10 @@ import getpass
 import hashlib
 import io
 import json
+import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -265,6 +267,7 @@ with np.load(sys.argv[2]) as golden:
     error = float(np.max(np.abs(found - golden["reference"])))
 loaded = sorted({n.split(".")[0] for n, m in sys.modules.items() if m} & {"keras", "tf_keras", "pulsecast"})
 import json
+import os
 print(json.dumps({"error": error, "loaded": loaded, "variables": len(getattr(model, "variables", ()))}))
 """
 
@@ -370,3 +373,34 @@ def test_raw_values_in_the_millions_pass_every_precision(textbook_model: Path, t
     manifest = Bundle.open(tmp_path / "bundle").manifest
     assert manifest.scaler.range == 2e6
     assert len(manifest.artifacts) == len(TARGETS) + 1
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from pulsecast_export.exporter import export_model
+def tell(line):
+    if line.startswith(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+export_model(Path(sys.argv[1]), Path(sys.argv[2]), targets=("onnx",), force=True, tell=tell)
+"""
+
+
+def test_an_export_that_is_killed_leaves_the_old_bundle_and_the_next_one_clears_up(
+    textbook_model: Path, tmp_path: Path
+) -> None:
+    """Kills between the two steps of the directory's own swap are tested with `whole_directory`."""
+    out = tmp_path / "bundle"
+    plain.write_bundle(out, plain.make_model(plain.LEVEL_SPEC))
+    old = hashes(out)
+    for stage in ("converting", "verifying"):
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-c", KILLED, str(textbook_model), str(out), stage]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert hashes(out) == old
+        assert Bundle.open(out).manifest.name == "plain"
+        assert len(list(tmp_path.iterdir())) == 2  # and what the killed process had begun
+    manifest = export_model(textbook_model, out, targets=("onnx",), force=True, tell=lambda _: None)
+    assert Bundle.open(out).manifest == manifest
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
