@@ -21,6 +21,7 @@ class Target:
     writer    `module:function` of this package, called with (model directory, folder of this family's files, path)
     source    the target that it is made from, or None if it is made from the weights
     level     what it may deviate when the network forecasts a scaled level (`textbook`), in fractions of the range
+    asked     only exported when it is named: its kernels are proven on x86-64 with AVX-512, not yet everywhere
     change    the same when it forecasts a change on a log scale (`recommended`): an error there is multiplied by the
               value itself when the logarithm is undone, and series with bursts forecast well above the usual
     """
@@ -33,6 +34,7 @@ class Target:
     precision: Precision
     units: Literal["raw", "scaled"] = "raw"
     max_batch: int | None = None
+    asked: bool = False
     level: Tolerance
     change: Tolerance
 
@@ -125,6 +127,7 @@ TARGETS = {
         family="native",
         writer="native_writer:write_native",
         source=None,
+        asked=True,
         precision="float32",
         level=FLOAT32,
         change=FLOAT32_CHANGE,
@@ -135,6 +138,7 @@ TARGETS = {
         family="native",
         writer="native_writer:write_native_w8",
         source=None,
+        asked=True,
         precision="int8 weights",
         level=WEIGHTS8,
         change=WEIGHTS8_CHANGE,
@@ -143,11 +147,14 @@ TARGETS = {
 
 
 def find_targets(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the ids asked for in the table's order, all if none; raises UsageError that lists the known ones."""
+    """Return the ids asked for in the table's order, if none all that need not be named.
+
+    Raises UsageError that lists the known ones.
+    """
     unknown = [name for name in names if name not in TARGETS]
     if unknown:
         raise UsageError(f"no target {', '.join(map(repr, unknown))}; known: {', '.join(TARGETS)}")
-    return tuple(name for name in TARGETS if not names or name in names)
+    return tuple(name for name, target in TARGETS.items() if (name in names if names else not target.asked))
 
 
 def tolerance(target: Target, spec: ModelSpec) -> Tolerance:

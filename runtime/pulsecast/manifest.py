@@ -21,6 +21,8 @@ MANIFEST_NAME = "manifest.json"
 BackendId = Literal["numpy", "onnx", "tflite", "savedmodel", "native"]
 Precision = Literal["float32", "float16 weights", "int8 weights", "int8"]
 
+FOLDER_BACKENDS = ("savedmodel", "native")  # their artifacts are folders; all others are one file
+
 _SAFE_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -161,7 +163,7 @@ class Manifest:
         problems += [f"file {p} appears twice" for p in sorted({p for p in paths if paths.count(p) > 1})]
         if MANIFEST_NAME in paths:
             problems.append(f"{MANIFEST_NAME} cannot list itself")
-        folders = [a.path for a in self.artifacts if a.backend == "savedmodel"]
+        folders = [a.path for a in self.artifacts if a.backend in FOLDER_BACKENDS]
         wanted = [self.weights.path, self.golden.path, *(a.path for a in self.artifacts)]
         problems += [
             f"{path} is not among the files"
