@@ -26,7 +26,7 @@ from pulsecast.errors import DataError
 ENDINGS = {".csv": "csv", ".tsv": "tsv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
 PACKINGS = (".gz", ".zip")
 BLOCK_BYTES = 16 << 20
-MAX_ROW_BYTES = 256 << 20  # a row this long is a quote that nobody closed
+MAX_ROW_BYTES = 64 << 20  # a row this long is a quote that nobody closed
 _BOM = b"\xef\xbb\xbf"
 _QUOTE, _NEWLINE = ord('"'), ord("\n")
 
@@ -52,21 +52,17 @@ class Block:
     data: bytes
     line: int
     last: bool
+    quoted: bool = True  # a newline between quotes ends no row; False for JSON, whose strings hold none
 
     def row_lines(self, rows: int) -> NDArray[np.int64]:
-        """Return the line on which each of `rows` rows begins: int64 (rows,); a quoted newline ends no row."""
-        starts = self._row_starts()  # every row of a table, blank ones too
-        if len(starts) > rows:  # JSON skips blank lines
-            kept = [i for i, text in enumerate(self.data.split(b"\n")) if text.strip()]
-            starts = np.array(kept[:rows], dtype=np.int64)
-        return self.line + starts[:rows]
-
-    def _row_starts(self) -> NDArray[np.int64]:
+        """Return the line on which each of `rows` rows begins: int64 (rows,)."""
         lines = self.data.count(b"\n") + (not self.data.endswith(b"\n"))
-        if b'"' not in self.data:
-            return np.arange(lines, dtype=np.int64)
-        inside = _inside_quotes(self.data)  # (newlines,)
-        return np.concatenate(([0], np.flatnonzero(~inside) + 1))[:lines].astype(np.int64)
+        starts = np.arange(lines, dtype=np.int64)
+        if self.quoted and b'"' in self.data:
+            starts = np.concatenate(([0], np.flatnonzero(~_inside_quotes(self.data)) + 1)).astype(np.int64)
+        elif not self.quoted and lines > rows:  # blank lines are no JSON
+            starts = np.array([i for i, text in enumerate(self.data.split(b"\n")) if text.strip()], dtype=np.int64)
+        return self.line + starts[:rows]
 
 
 def open_log(path: Path) -> LogFile:
@@ -146,6 +142,7 @@ def text_blocks(log: LogFile, raw: Source) -> Iterator[Block]:
     """
     stream = _unpacked(log, raw)
     carry, line, offset, started = b"", 1, 0, False
+    quoted = log.kind != "ndjson"
     while True:
         read = _read(log, stream)
         data = carry + read
@@ -154,13 +151,13 @@ def text_blocks(log: LogFile, raw: Source) -> Iterator[Block]:
             bom = len(_BOM) if data.startswith(_BOM) else 0
             started, offset, data = True, bom, data[bom:]
         last = len(read) < BLOCK_BYTES
-        cut = len(data) if last else _row_end(data, quoted=log.kind != "ndjson")
+        cut = len(data) if last else _row_end(data, quoted=quoted)
         if cut == 0 and len(data) > MAX_ROW_BYTES:
             raise DataError(f"{log.name} line {line} does not end within {MAX_ROW_BYTES >> 20} MB; close its quote")
         whole, carry = data[:cut], data[cut:]
         _refuse_encoding(log.name, whole, line, offset)
         if whole or last:
-            yield Block(data=whole, line=line, last=last)
+            yield Block(data=whole, line=line, last=last, quoted=quoted)
         line, offset = line + whole.count(b"\n"), offset + len(whole)
         if last:
             return

@@ -229,9 +229,7 @@ def only_mature(rows: LogRows, lag_s: int) -> tuple[LogRows, list[Finding]]:
     moved = rows.frame.with_columns(pl.col("t") + lag)
     young = moved.filter(pl.col("t") > latest)
     if len(young) == len(moved):
-        raise DataError(
-            f"{rows.where(0)} and all other rows are younger than the maturity; choose a shorter --maturity"
-        )
+        raise DataError(f"{rows.where(0)} and all other rows are younger than the maturity; shorten --maturity")
     sentence = "rows were not complete by the end of the log (maturity) and have been dropped"
     return rows.only(moved.filter(pl.col("t") <= latest)), rows.findings("immature", sentence, young)
 
@@ -268,9 +266,11 @@ def rising(rows: LogRows, config: LogConfig) -> tuple[LogRows, list[Finding]]:
             )
         sentence = f"readings of {metric.removeprefix('metric ')} fell and were taken as a new start from 0"
         found += rows.findings("counter-reset", sentence, fallen)
-        lost = pl.when(pl.lit(falls)).then(pl.col("before")).otherwise(0.0).cum_sum().over("series")
-        frame = frame.with_columns(pl.col(metric) + lost)
-    return rows.only(frame.drop("before", strict=False)), found
+        lost = pl.when(falls).then(pl.col("before")).otherwise(0.0)
+        frame = frame.with_columns(lost.alias("lost")).with_columns(
+            pl.col(metric) + pl.col("lost").cum_sum().over("series")
+        )
+    return rows.only(frame.drop("before", "lost", strict=False)), found
 
 
 def _is_number(cell: str) -> bool:
