@@ -1,54 +1,86 @@
-"""A bundle on disk: opening checks every byte against the manifest, or raises; nothing is ever half-loaded."""
+"""A bundle: opening checks every byte against the manifest, or raises; nothing is ever half-loaded."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import FormatError, IntegrityError
 from .golden import Golden, read_golden
-from .manifest import MANIFEST_NAME, FileEntry, Manifest, check_format, parse_manifest
+from .manifest import MANIFEST_NAME, SIGNATURE_NAME, FileEntry, Manifest, check_format, parse_manifest
 from .records import MAX_JSON_BYTES
+from .signing import MAX_SIGNATURE_BYTES, Key, Signature, examine
+from .source import MAX_FILE_BYTES, Source, open_source
 from .weights import Weights, read_weights
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """An opened bundle: its folder, and its manifest that has been held against every file."""
+    """An opened bundle, a folder or a `.pulse` file, whose manifest has been held against every file.
+
+    signature  what is known of who made it: see `pulsecast.signing`
+    """
 
     path: Path
     manifest: Manifest
+    source: Source
+    signature: Signature
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Bundle:
+    def open(cls, path: str | os.PathLike[str], *, key: Key | None = None) -> Bundle:
         """Return the bundle at `path` after checking the size and SHA-256 of every file.
 
-        Raises FormatError if there is no readable manifest, IntegrityError that lists every file that is missing,
-        changed, unlisted or a link.
+        key  Ed25519 public key (a PEM file's path, PEM bytes or 32 raw bytes) that must have signed the manifest
+
+        Raises FormatError if there is no readable manifest, SignatureError if it is not signed by `key`, IntegrityError
+        that lists every file that is missing, changed, unlisted or a link.
         """
         root = Path(path)
-        manifest = parse_manifest(_read_manifest(root))
-        listed = {entry.path for entry in manifest.files}
-        problems = [problem for entry in manifest.files if (problem := _problem(root, entry))]
-        problems += [f"{name} is not in the manifest" for name in _files_below(root) if name not in listed]
+        source = open_source(root)
+        listing = source.listing()
+        content = _read_manifest(source, listing, root)
+        signature = examine(content, _read_signature(source, listing), key)
+        check_format(content)
+        manifest = parse_manifest(content)
+        problems = list(_problems(source, listing, manifest))
         if problems:
             raise IntegrityError(f"bundle {root.name} was changed after export: " + "; ".join(problems))
-        return cls(path=root, manifest=manifest)
+        return cls(path=root, manifest=manifest, source=source, signature=signature)
 
     def read(self, relative: str) -> bytes:
         """Return the bytes of one listed file, checked once more, so that what was checked is what is used."""
-        entry = next(entry for entry in self.manifest.files if entry.path == relative)
+        entry = next((entry for entry in self.manifest.files if entry.path == relative), None)
+        if entry is None:
+            raise FormatError(f"{relative} is not among the files of this bundle")
         try:
-            data = (self.path / relative).read_bytes()
-        except OSError as error:
-            raise IntegrityError(
-                f"{relative} was changed while the bundle was open: it cannot be read ({error.strerror})"
-            ) from error
-        if hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise IntegrityError(f"{relative} was changed while the bundle was open")
-        return data
+            return _checked(self.source, entry)
+        except IntegrityError as error:
+            raise IntegrityError(f"{relative} was changed while the bundle was open: {error}") from error
+
+    @contextmanager
+    def unpacked(self, relative: str) -> Iterator[Path]:
+        """Yield a private copy of a file or folder of the bundle, for an engine that only takes paths.
+
+        The copy is written from checked bytes into a new folder that only this user may enter, and is removed when the
+        block ends: what the engine reads cannot have been swapped after the check.
+        """
+        paths = [f.path for f in self.manifest.files if f.path == relative or f.path.startswith(f"{relative}/")]
+        if not paths:
+            raise FormatError(f"{relative} is not in this bundle")
+        private = Path(tempfile.mkdtemp(prefix="pulsecast-"))
+        try:
+            for path in paths:
+                (private / path).parent.mkdir(parents=True, exist_ok=True)
+                (private / path).write_bytes(self.read(path))
+            yield private / relative
+        finally:
+            shutil.rmtree(private, ignore_errors=True)
 
     def golden(self) -> Golden:
         """Return the held-out windows and their reference forecasts."""
@@ -57,6 +89,17 @@ class Bundle:
     def weights(self) -> Weights:
         """Return the network's weights."""
         return read_weights(self.read(self.manifest.weights.path), self.manifest.spec)
+
+    def manifest_bytes(self) -> bytes:
+        """Return `manifest.json` as it is; raises IntegrityError if it is no longer the one that was opened."""
+        content = self.source.read(MANIFEST_NAME, MAX_JSON_BYTES)
+        if parse_manifest(content) != self.manifest:
+            raise IntegrityError(f"{MANIFEST_NAME} was changed while the bundle was open")
+        return content
+
+    def signature_bytes(self) -> bytes | None:
+        """Return `manifest.sig` as it is, or None."""
+        return _read_signature(self.source, self.source.listing())
 
 
 def size_bytes(manifest: Manifest, artifact_path: str) -> int:
@@ -72,44 +115,50 @@ def entry_for(root: Path, relative: str) -> FileEntry:
     return FileEntry(path=relative, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
-def _read_manifest(root: Path) -> bytes:
-    path = root / MANIFEST_NAME
+def _read_manifest(source: Source, listing: Mapping[str, int | str], root: Path) -> bytes:
+    found = listing.get(MANIFEST_NAME)
+    if found is None:
+        raise FormatError(f"{root} is not a bundle: it has no {MANIFEST_NAME}")
+    if isinstance(found, str):
+        raise FormatError(f"{MANIFEST_NAME} in {root.name} {found}; a bundle holds plain files")
+    if found > MAX_JSON_BYTES:
+        raise FormatError(f"{MANIFEST_NAME} in {root.name} is larger than {MAX_JSON_BYTES} bytes")
     try:
-        if path.is_symlink():
-            raise FormatError(f"{MANIFEST_NAME} in {root.name} is a link; a bundle holds plain files")
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise FormatError(f"{MANIFEST_NAME} in {root.name} is larger than {MAX_JSON_BYTES} bytes")
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise FormatError(f"{root} is not a bundle: it has no {MANIFEST_NAME}") from error
-    except OSError as error:
-        raise FormatError(f"{root} is not a readable bundle: {error.strerror}") from error
-    check_format(data)
+        return source.read(MANIFEST_NAME, MAX_JSON_BYTES)
+    except IntegrityError as error:
+        raise FormatError(f"{root} is not a readable bundle: {error}") from error
+
+
+def _read_signature(source: Source, listing: Mapping[str, int | str]) -> bytes | None:
+    found = listing.get(SIGNATURE_NAME)
+    if found is None:
+        return None
+    if isinstance(found, str):
+        raise FormatError(f"{SIGNATURE_NAME} {found}; a bundle holds plain files")
+    return source.read(SIGNATURE_NAME, MAX_SIGNATURE_BYTES)
+
+
+def _problems(source: Source, listing: Mapping[str, int | str], manifest: Manifest) -> Iterator[str]:
+    """Yield what differs between manifest and files; a file is read only if its size is the right one."""
+    listed = {entry.path for entry in manifest.files} | {MANIFEST_NAME, SIGNATURE_NAME}
+    yield from (f"{name} is not in the manifest" for name in listing if name not in listed)
+    for entry in manifest.files:
+        found = listing.get(entry.path, "is missing")
+        if isinstance(found, str):
+            yield f"{entry.path} {found}"
+        elif found != entry.size_bytes:
+            yield f"{entry.path} has {found} bytes, the manifest says {entry.size_bytes}"
+        elif found > MAX_FILE_BYTES:
+            yield f"{entry.path} has {found} bytes; at most {MAX_FILE_BYTES} are read"
+        else:
+            try:
+                _checked(source, entry)
+            except IntegrityError as error:
+                yield str(error)
+
+
+def _checked(source: Source, entry: FileEntry) -> bytes:
+    data = source.read(entry.path, entry.size_bytes)
+    if hashlib.sha256(data).hexdigest() != entry.sha256:
+        raise IntegrityError(f"{entry.path} has another SHA-256 than the manifest says")
     return data
-
-
-def _problem(root: Path, entry: FileEntry) -> str | None:
-    path = root / entry.path
-    try:
-        if any(link.is_symlink() for link in (path, *path.parents[: entry.path.count("/")])):
-            return f"{entry.path} is a link"
-        size = path.stat().st_size
-        if size != entry.size_bytes:
-            return f"{entry.path} has {size} bytes, the manifest says {entry.size_bytes}"
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
-                return f"{entry.path} has another SHA-256"
-    except FileNotFoundError:
-        return f"{entry.path} is missing"
-    except OSError as error:
-        return f"{entry.path} cannot be read: {error.strerror}"
-    return None
-
-
-def _files_below(root: Path) -> list[str]:
-    found = []
-    for folder, names, files in os.walk(root):
-        base = Path(folder).relative_to(root)
-        linked = [name for name in names if (Path(folder) / name).is_symlink()]
-        found += [(base / name).as_posix() for name in (*files, *linked)]
-    return sorted(name for name in found if name != MANIFEST_NAME)

@@ -12,6 +12,7 @@ PulsecastError
 ├── BundleError               a bundle or model directory that cannot be read
 │   ├── FormatError           missing, malformed or of an unknown format
 │   └── IntegrityError        its bytes are not those that were exported
+│       └── SignatureError    not signed by the key that was asked for
 ├── MissingExtraError         an optional package is not installed
 ├── EngineError               an engine refused or failed to run an artifact
 ├── ConversionError           an artifact could not be made; names the target
@@ -67,6 +68,10 @@ class FormatError(BundleError):
 
 class IntegrityError(BundleError):
     """Bytes differ from what the manifest records."""
+
+
+class SignatureError(IntegrityError):
+    """A bundle is unsigned, or its signature is not that of the key that was asked for."""
 
 
 class MissingExtraError(PulsecastError):

@@ -23,46 +23,59 @@ from .errors import (
 )
 from .intervals import Interval
 from .manifest import Artifact, Manifest
+from .signing import UNSIGNED, Key, Signature
 from .streaming import Stream
 
 _FLOAT32 = np.dtype(np.float32)
 
 
 def load(
-    path: str | os.PathLike[str], *, backend: str = "auto", artifact: str | None = None, threads: int = 1
+    path: str | os.PathLike[str],
+    *,
+    backend: str = "auto",
+    artifact: str | None = None,
+    threads: int = 1,
+    key: Key | None = None,
 ) -> Forecaster:
     """Return a Forecaster for the bundle at `path`, after every file was checked against the manifest's hashes.
 
+    path      a bundle's folder, or a `.pulse` file
     backend   `auto`, `numpy`, `onnx`, `tflite`, `savedmodel` or `native`. `auto` takes the first of onnx, tflite,
               numpy whose engine is installed; it never takes another one because loading failed.
     artifact  an id from the manifest, e.g. `tflite-w8`; None is the backend's float32 artifact.
     threads   threads that one call may use; 1 is fastest for single windows.
+    key       Ed25519 public key that must have signed the bundle: a PEM file's path, its bytes, or 32 raw bytes. None
+              checks hashes only.
 
-    Raises FormatError or IntegrityError (the bundle), UsageError (unknown names), MissingExtraError (engine not
-    installed), EngineError (engine broken).
+    Raises FormatError or IntegrityError (the bundle), SignatureError (not signed by `key`), UsageError (unknown names),
+    MissingExtraError (engine, or cryptography for `key`, not installed), EngineError (engine broken).
 
         model = load("bundle")
         model.predict(windows)            # (batch, context, features) -> (batch, horizon)
     """
     if threads < 1:
         raise UsageError(f"threads is {threads}; expected at least 1")
-    bundle = Bundle.open(path)
+    bundle = Bundle.open(path, key=key)
     chosen = choose(bundle, backend, artifact)
-    return Forecaster(bundle.manifest, chosen, open_backend(bundle, chosen, threads))
+    return Forecaster(bundle.manifest, chosen, open_backend(bundle, chosen, threads), bundle.signature)
 
 
 class Forecaster:
     """A loaded model. `predict` may be called from several threads at once.
 
-    manifest  what the bundle says about itself, `manifest.spec` above all
-    artifact  which artifact was loaded
-    backend   the engine that runs it: `backend.engine`, `backend.device`
+    manifest   what the bundle says about itself, `manifest.spec` above all
+    artifact   which artifact was loaded
+    backend    the engine that runs it: `backend.engine`, `backend.device`
+    signature  whether the bundle was signed, and whether that was checked
     """
 
-    def __init__(self, manifest: Manifest, artifact: Artifact, backend: Backend) -> None:
+    def __init__(
+        self, manifest: Manifest, artifact: Artifact, backend: Backend, signature: Signature = UNSIGNED
+    ) -> None:
         self.manifest = manifest
         self.artifact = artifact
         self.backend = backend
+        self.signature = signature
         spec = manifest.spec
         self._step_shape = (spec.context, len(spec.features))
         self._backend_predict = backend.predict

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +17,7 @@ from .weights import GATE_ORDER
 
 FORMAT = 1
 MANIFEST_NAME = "manifest.json"
+SIGNATURE_NAME = "manifest.sig"
 
 BackendId = Literal["numpy", "onnx", "tflite", "savedmodel", "native"]
 Precision = Literal["float32", "float16 weights", "int8 weights", "int8"]
@@ -31,6 +32,22 @@ def check_relative(path: str) -> None:
     """Raise ValueError unless `path` is a relative POSIX path of plain names that stays inside its folder."""
     if not all(_SAFE_PART.fullmatch(part) for part in path.split("/")):
         raise ValueError(f"path {path!r} is not a relative path of plain names")
+
+
+def check_distinct(paths: Sequence[str]) -> list[str]:
+    """Return what keeps `paths` from standing side by side in a folder of any system, where `A` and `a` may be one."""
+    seen: dict[str, str] = {}
+    problems = []
+    for path in paths:
+        other = seen.get(path.lower())
+        if other is not None:
+            problems.append(f"{path} appears twice" if other == path else f"{path} and {other} differ by case only")
+        seen[path.lower()] = path
+    for path in paths:
+        parents = path.lower().split("/")[:-1]
+        above = ("/".join(parents[: i + 1]) for i in range(len(parents)))
+        problems += [f"{seen[parent]} is a file and the folder of {path}" for parent in above if parent in seen]
+    return problems
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,9 +177,12 @@ class Manifest:
         ids = [artifact.id for artifact in self.artifacts]
         paths = [entry.path for entry in self.files]
         problems += [f"artifact {i} appears twice" for i in sorted({i for i in ids if ids.count(i) > 1})]
-        problems += [f"file {p} appears twice" for p in sorted({p for p in paths if paths.count(p) > 1})]
-        if MANIFEST_NAME in paths:
-            problems.append(f"{MANIFEST_NAME} cannot list itself")
+        problems += [f"file {problem}" for problem in check_distinct(paths)]
+        unlisted = ((MANIFEST_NAME, "itself"), (SIGNATURE_NAME, "its signature"))
+        problems += [f"{MANIFEST_NAME} cannot list {what}" for name, what in unlisted if name in paths]
+        # these are shown on terminals, where a control character could rewrite the screen
+        shown = [self.name, self.recipe, *ids, *(feature.name for feature in self.spec.features)]
+        problems += [f"{text!a} holds characters that cannot be printed" for text in shown if not text.isprintable()]
         folders = [a.path for a in self.artifacts if a.backend in FOLDER_BACKENDS]
         wanted = [self.weights.path, self.golden.path, *(a.path for a in self.artifacts)]
         problems += [

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from .errors import FormatError
 
 T = TypeVar("T")
+MAX_DEPTH = 64
 MAX_JSON_BYTES = 64 * 1024 * 1024  # read whole into memory; a manifest has about 20 kB
 
 
@@ -48,6 +49,7 @@ def loads(cls: type[T], data: bytes, *, where: str) -> T:
         value = json.loads(
             data.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_no_constant, parse_float=_finite
         )
+        _check_text_and_depth(value)
     except UnicodeDecodeError as error:
         raise FormatError(f"{where} is not UTF-8 text: byte {error.start}") from error
     except RecursionError as error:
@@ -77,15 +79,30 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON number")
-
-
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"{text[:40]} is too large for a 64-bit float")
     return number
+
+
+def _check_text_and_depth(value: Any) -> None:
+    """Raise ValueError for half a surrogate pair (which no output can encode) and for deep nesting, at any place."""
+    pending = [(value, 0)]
+    while pending:
+        item, depth = pending.pop()
+        if depth > MAX_DEPTH:
+            raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
+        if isinstance(item, str):
+            item.encode("utf-8")
+        elif isinstance(item, dict):
+            pending += [(part, depth + 1) for pair in item.items() for part in pair]
+        elif isinstance(item, list):
+            pending += [(part, depth + 1) for part in item]
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _parse(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
@@ -141,7 +158,7 @@ def _parse_optional(kind: Any, value: Any, path: str, problems: list[str]) -> An
 
 def _parse_literal(allowed: tuple[Any, ...], value: Any, path: str, problems: list[str]) -> Any:
     if not any(value == item and type(value) is type(item) for item in allowed):
-        problems.append(f"{path} is {value!r}; expected one of {', '.join(map(repr, allowed))}")
+        problems.append(f"{path} is {repr(value)[:60]}; expected one of {', '.join(map(repr, allowed))}")
     return value
 
 

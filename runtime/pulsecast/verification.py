@@ -19,6 +19,7 @@ from .bundle import Bundle
 from .errors import MissingExtraError, ToleranceError
 from .golden import Golden
 from .manifest import Artifact, Manifest, Parity
+from .signing import Key
 
 # Batch 1 against a larger batch may differ by the rounding of float32 sums in another order (TensorFlow: 1.1e-7 of the
 # range measured): as much as a float32 artifact may differ from the reference. Everything else must be the same number.
@@ -53,13 +54,19 @@ class ArtifactReport:
         return all(check.passed for check in self.checks)
 
 
-def verify(path: str | os.PathLike[str], *, artifact: str | None = None) -> tuple[ArtifactReport, ...]:
+def verify(
+    path: str | os.PathLike[str], *, artifact: str | None = None, key: Key | None = None
+) -> tuple[ArtifactReport, ...]:
     """Open the bundle at `path` and check every artifact (or one) whose engine is installed on this machine.
 
-    Raises what `Bundle.open` raises, and EngineError if an installed engine refuses its artifact. It does not raise
-    for a failed check: look at `passed`.
+    With `key` the bundle must be signed by it, as for `pulsecast.load`. Raises what `Bundle.open` raises, and
+    EngineError if an installed engine refuses its artifact. It does not raise for a failed check: look at `passed`.
     """
-    bundle = Bundle.open(path)
+    return verify_opened(Bundle.open(path, key=key), artifact=artifact)
+
+
+def verify_opened(bundle: Bundle, *, artifact: str | None = None) -> tuple[ArtifactReport, ...]:
+    """Check the artifacts of an opened bundle as `verify` does."""
     chosen = bundle.manifest.artifacts if artifact is None else (bundle.manifest.artifact(artifact),)
     golden = bundle.golden()
     return tuple(verify_one(bundle, golden, item) for item in chosen)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import UsageError
+from .errors import PulsecastError, UsageError
 
 _AT_FDCWD = -100  # Linux: paths are relative to the working directory
 _RENAME_EXCHANGE = 2  # Linux renameat2: swap two paths atomically
@@ -46,7 +46,7 @@ def whole_directory(target: Path, *, force: bool, marker: str) -> Iterator[Path]
     """Yield an empty folder beside `target`; if the block succeeds it takes target's place in one step.
 
     A reader, or a kill at any moment, finds the old directory or the new one, whole. If the block raises, `target` is
-    as it was. Raises UsageError as `check_free` does.
+    as it was. Raises UsageError as `check_free` does, PulsecastError if the disk is full or refuses.
     """
     check_free(target, force=force, marker=marker)
     if _remove_leftovers(target):
@@ -59,6 +59,8 @@ def whole_directory(target: Path, *, force: bool, marker: str) -> Iterator[Path]
         _flush(staging)
         check_free(target, force=force, marker=marker)
         _put_in_place(staging, target)
+    except OSError as error:
+        raise PulsecastError(f"{target} could not be written and is as it was: {error.strerror or error}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         _being_filled.discard(staging)
@@ -69,7 +71,7 @@ def _put_in_place(staging: Path, target: Path) -> None:
         _exchange(staging, target)  # staging now holds the old directory and is removed by the caller
     else:
         staging.rename(target)
-    _flush_folder(target.parent)
+    flush_folder(target.parent)
 
 
 def _exchange(one: Path, other: Path) -> None:
@@ -99,7 +101,7 @@ def _remove_leftovers(target: Path) -> bool:
     restored = False
     for path in sorted(target.parent.iterdir()):
         match = pattern.fullmatch(path.name)
-        if not match or path in _being_filled or _is_alive(int(match.group(1))):
+        if not match or path in _being_filled or is_alive(int(match.group(1))):
             continue
         if match.group(2) and not target.exists():
             path.rename(target)
@@ -109,7 +111,8 @@ def _remove_leftovers(target: Path) -> bool:
     return restored
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Return whether a process of this id runs; this process itself does not count, it starts anew."""
     if pid == os.getpid():
         return False  # left by a dead process that had this one's number
     try:
@@ -129,10 +132,11 @@ def _flush(folder: Path) -> None:
         for name in files:
             with (Path(root) / name).open("rb") as file:
                 os.fsync(file.fileno())
-        _flush_folder(Path(root))
+        flush_folder(Path(root))
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Bring a folder's entries to the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -49,4 +49,5 @@ def open_artifact(bundle: Bundle, artifact: Artifact, threads: int) -> SavedMode
         tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError:
         pass  # TensorFlow already runs in this process with its own number of threads
-    return SavedModelBackend(str(bundle.path / artifact.path))
+    with bundle.unpacked(artifact.path) as folder:  # TensorFlow reads all of it now, and nothing later
+        return SavedModelBackend(str(folder))

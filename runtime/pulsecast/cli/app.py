@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 
 from .. import __version__
 from ..errors import PulsecastError
-from . import bench, demo, doctor, evaluate, export, fetch, inspect_bundle, predict, report, train, verify
+from . import bench, demo, doctor, evaluate, export, fetch, inspect_bundle, keys, pack, predict, report, train, verify
 from .exits import FAILED, INTERRUPTED, MISSING_EXTRA, OK, USAGE, exit_code
 from .output import tell
 
@@ -37,6 +37,10 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "bench": (bench.bench, "bench"),
     "report": (report.report, "bench"),
     "predict": (predict.predict, "logs"),
+    "pack": (pack.pack, "cli"),
+    "unpack": (pack.unpack, "cli"),
+    "keygen": (keys.keygen, "sign"),
+    "sign": (keys.sign, "sign"),
     "doctor": (doctor.doctor, "cli"),
 }
 for _name, (_function, _) in COMMANDS.items():

@@ -9,6 +9,7 @@ import typer
 
 from ..bundle import Bundle
 from ..manifest import Manifest
+from ..signing import Signature
 from .export import artifacts_text
 from .output import Format, show, size_text
 
@@ -18,11 +19,15 @@ def inspect(
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Print what a bundle holds: the model, its artifacts with measured errors, accuracy, and what made it."""
-    manifest = Bundle.open(bundle).manifest
-    show(format_, text=_text(manifest), document={"command": "inspect", "manifest": manifest})
+    opened = Bundle.open(bundle)
+    show(
+        format_,
+        text=_text(opened.manifest, opened.signature),
+        document={"command": "inspect", "signature": opened.signature, "manifest": opened.manifest},
+    )
 
 
-def _text(manifest: Manifest) -> str:
+def _text(manifest: Manifest, signature: Signature) -> str:
     spec, made = manifest.spec, manifest.provenance
     measured = ", ".join(feature.name for feature in spec.features[: spec.measured])
     calendar = len(spec.features) - spec.measured
@@ -33,6 +38,7 @@ def _text(manifest: Manifest) -> str:
         f"  gives    forecast float32 (batch, {spec.horizon}), one step every {spec.step_s} s, raw units",
         f"  network  LSTM {' + '.join(map(str, spec.units))} over {spec.window} steps, {len(spec.channels)} channels",
         f"  files    {len(manifest.files)}, {size_text(sum(f.size_bytes for f in manifest.files))}, all hashes match",
+        f"  signed   {signature}",
         f"  golden   {manifest.golden.windows} windows",
         f"  made on  {made.platform}, seed {made.seed}, {_versions(manifest)}",
         "",

@@ -34,6 +34,9 @@ def predict(
     every: Annotated[bool, typer.Option("--every", help="Forecast after every step, not only after the last.")] = False,
     backend: Annotated[str, typer.Option("--backend", help="auto, numpy, onnx, tflite or savedmodel.")] = "auto",
     artifact: Annotated[str | None, typer.Option("--artifact", help="Artifact id of the bundle.")] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", exists=True, dir_okay=False, help="Public key that must have signed it.")
+    ] = None,
     threads: Annotated[int, typer.Option("--threads", help="Threads of one call.")] = 1,
     column: log.Columns = None,
     time: log.Time = None,
@@ -59,7 +62,7 @@ def predict(
     from pulsecast_train.log_reader import read_log
     from pulsecast_train.train_config import with_changes
 
-    model = load(bundle, backend=backend, artifact=artifact, threads=threads)
+    model = load(bundle, backend=backend, artifact=artifact, threads=threads, key=key)
     reading = log.given(
         columns=log.columns(column), time=time, metrics=metric, series=series_column, id=id_, user=user,
         user_cap=user_cap, events=events, kind=kind, allow_reset=allow_reset, maturity=maturity, step=step,

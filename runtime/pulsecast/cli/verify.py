@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from ..bundle import Bundle
 from ..errors import MissingExtraError
-from ..verification import ArtifactReport
-from ..verification import verify as verify_bundle
+from ..signing import Signature
+from ..verification import ArtifactReport, verify_opened
 from .exits import OUT_OF_TOLERANCE
 from .output import Format, show
 
@@ -17,12 +18,25 @@ from .output import Format, show
 def verify(
     bundle: Annotated[Path, typer.Argument(exists=True, help="Bundle to check.")],
     artifact: Annotated[str | None, typer.Option("--artifact", help="Check this one only.")] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", exists=True, dir_okay=False, help="Public key that must have signed it.")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="An artifact whose engine is missing is a failure.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
-    """Check a bundle's hashes, then that each artifact computes the trained forecast here."""
-    reports = verify_bundle(bundle, artifact=artifact)
-    show(format_, text=_text(reports), document={"command": "verify", "passed": _passed(reports), "artifacts": reports})
+    """Check a bundle's hashes, its signature (with --key) and that each artifact computes the trained forecast here."""
+    opened = Bundle.open(bundle, key=key)
+    reports = verify_opened(opened, artifact=artifact)
+    show(
+        format_,
+        text=_text(reports, opened.signature),
+        document={
+            "command": "verify",
+            "passed": _passed(reports),
+            "signature": opened.signature,
+            "artifacts": reports,
+        },
+    )
     missing = [report for report in reports if report.skipped]
     if missing and (strict or len(missing) == len(reports)):
         raise MissingExtraError("; ".join(f"{report.artifact}: {report.skipped}" for report in missing))
@@ -34,7 +48,7 @@ def _passed(reports: tuple[ArtifactReport, ...]) -> bool:
     return all(report.passed for report in reports)
 
 
-def _text(reports: tuple[ArtifactReport, ...]) -> str:
+def _text(reports: tuple[ArtifactReport, ...], signature: Signature) -> str:
     lines = ["hashes of all files match the manifest"]
     for report in reports:
         if report.skipped:
@@ -48,4 +62,10 @@ def _text(reports: tuple[ArtifactReport, ...]) -> str:
         )
         lines += [f"    ✗ {c.name}: {c.measured}, limit {c.limit}" for c in report.checks if not c.passed]
     verdict = "every artifact that can run here computes the trained forecast"
-    return "\n".join([*lines, verdict if _passed(reports) else "NOT all artifacts compute the trained forecast"])
+    return "\n".join(
+        [
+            *lines,
+            f"signature: {signature}",
+            verdict if _passed(reports) else "NOT all artifacts compute the trained forecast",
+        ]
+    )
