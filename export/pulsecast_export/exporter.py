@@ -26,13 +26,13 @@ from pulsecast.manifest import (
     Tolerance,
     WeightsEntry,
 )
-from pulsecast.model_directory import ModelDirectory, read_model_directory
+from pulsecast.model_directory import IMPORTED, ModelDirectory, read_model_directory
 from pulsecast.weights import write_weights
 from pulsecast.whole_directory import check_free, whole_directory
 
 from .converters import child_environment, convert_all
 from .measure import TOLERANCE_FAILED, UNMEASURED, Measured
-from .targets import FLOAT32, TARGETS, find_targets, tolerance
+from .targets import FLOAT32, TARGETS, find_targets, fitting, tolerance
 
 GOLDEN_WINDOWS = 256
 GOLDEN_NAME = "golden.npz"
@@ -55,6 +55,9 @@ def export_model(model_path: Path, out: Path, *, targets: tuple[str, ...], force
     chosen = find_targets(targets)
     check_free(out, force=force, marker=MANIFEST_NAME)
     model = read_model_directory(model_path)
+    every, chosen = chosen, fitting(targets, chosen, model.record.spec)
+    if left := [name for name in every if name not in chosen]:
+        tell(f"left out, for they exist for a plain LSTM stack only: {', '.join(left)}")
     heldout = _reference_of(model)
     _check_trained(model, heldout)
     with whole_directory(out, force=force, marker=MANIFEST_NAME) as staging:
@@ -142,7 +145,8 @@ def _manifest(
     model: ModelDirectory, staging: Path, chosen: tuple[str, ...], parities: dict[str, Parity], golden_windows: int
 ) -> Manifest:
     spec = model.record.spec
-    rows = {name: (TARGETS[name], tolerance(TARGETS[name], spec)) for name in chosen}
+    imported = model.record.recipe == IMPORTED
+    rows = {name: (TARGETS[name], tolerance(TARGETS[name], spec, imported=imported)) for name in chosen}
     artifacts = [
         Artifact(
             id=name,

@@ -21,6 +21,8 @@ ONNX_OPERATORS = {
     "Add", "Cast", "Concat", "Div", "Exp", "Gather", "Log", "LSTM", "MatMul", "Max", "Mul", "Reciprocal", "ReduceSum",
     "Slice", "Sqrt", "Squeeze", "Sub", "Transpose", "Unsqueeze",
 }  # fmt: skip
+# beside them, in networks beyond the plain stack
+ONNX_NETWORK_OPERATORS = {"GRU", "HardSigmoid", "Relu", "Sigmoid", "Tanh"}
 _ABSOLUTE_PATH = re.compile(rb"(?:/(?:home|root|tmp|usr|opt|var|work|Users|mnt|private)/|[A-Z]:\\\\Users\\\\)[\w.@-]+")
 
 
@@ -35,7 +37,10 @@ def check_target(target_id: str, target: Target, spec: ModelSpec, folder: Path) 
 
 
 def onnx_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
-    """One fused LSTM operator a layer, nothing but known operators of the default domain, opset and IR as promised."""
+    """One fused LSTM operator a layer, nothing but known operators of the default domain, opset and IR as promised.
+
+    In a network beyond the plain stack a fused GRU counts as well, and a few more activations are known.
+    """
     import onnx
 
     from .onnx_cleaning import IR_VERSION, OPSET
@@ -43,9 +48,10 @@ def onnx_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
     model = onnx.load(path, load_external_data=False)
     counts = Counter(node.op_type for node in model.graph.node)
     problems = []
-    if counts["LSTM"] != len(spec.units):
-        problems.append(f"{counts['LSTM']} LSTM operators for {len(spec.units)} layers")
-    if unknown := sorted(set(counts) - ONNX_OPERATORS):
+    fused = counts["LSTM"] + (counts["GRU"] if spec.network else 0)
+    if fused != len(spec.units):
+        problems.append(f"{fused} LSTM operators for {len(spec.units)} layers")
+    if unknown := sorted(set(counts) - ONNX_OPERATORS - (ONNX_NETWORK_OPERATORS if spec.network else set())):
         problems.append(f"operators beyond the necessary ones: {', '.join(unknown)}")
     domains = {node.domain for node in model.graph.node} | {o.domain for o in model.opset_import}
     if domains != {""}:
@@ -58,14 +64,17 @@ def onnx_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
 
 
 def tflite_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
-    """Builtin operators only, one loop over time, no state tensors; the file is what a stateless engine may run."""
+    """Builtin operators only, no state tensors: a file that a stateless engine may run.
+
+    The plain stack runs in one loop over time; a network beyond it in one loop for each cell.
+    """
     counts, variables, foreign, _ = _tflite_facts(path)
     problems = [f"Flex or custom operators: {', '.join(foreign)}"] if foreign else []
     if variables:
         problems.append(f"{variables} variable tensors: state would leak from window to window")
-    if counts["WHILE"] != 1 or counts["UNIDIRECTIONAL_SEQUENCE_LSTM"]:
-        problems.append("not one loop over time")
-    del spec
+    loops = sum(layer.cells for layer in spec.network.recurrent) if spec.network else 1
+    if counts["WHILE"] != loops or counts["UNIDIRECTIONAL_SEQUENCE_LSTM"]:
+        problems.append("not one loop over time" if loops == 1 else f"not {loops} loops over time")
     return problems, _text(counts)
 
 

@@ -26,6 +26,11 @@ def forecast(spec: ModelSpec, scaler: Scaler, weights: Weights, window: Tensor, 
     """Return raw forecasts (batch, horizon) for raw `window` (batch, context, features)."""
     scaled = scale(scaler, window)  # (batch, context, features)
     inputs = channels(spec, scaled)  # (batch, window, channels)
+    if spec.network is not None:
+        from . import network_graph
+
+        found = network_graph.outputs(spec, spec.network, weights, inputs)  # (batch, horizon)
+        return unscale(scaler, found + tripwire(scaler, window))
     hidden = stack(spec, weights, inputs)  # (batch, units)
     outputs = tf.matmul(hidden, tf.constant(weights.head_kernel)) + tf.constant(weights.head_bias)
     if spec.target == "change":

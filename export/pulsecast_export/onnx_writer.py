@@ -25,6 +25,11 @@ def write_onnx(model: ModelDirectory, folder: Path, path: str) -> None:
 
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     spec, scaler = model.record.spec, model.record.scaler
+    if spec.network is not None:
+        from .network_onnx import convert_network
+
+        (folder / path).write_bytes(convert_network(model, spec.network).SerializeToString(deterministic=True))
+        return
     signature = [tf.TensorSpec([None, spec.context, len(spec.features)], tf.float32, name=INPUT)]
     function = tf.function(
         lambda window: graph.forecast(spec, scaler, model.weights, window, graph.tensor_list_stack),
@@ -71,10 +76,16 @@ def write_onnx_w8(model: ModelDirectory, folder: Path, path: str) -> None:
 
 
 def _matrices(node: onnx.NodeProto) -> list[str]:
-    """Return the names of a node's weight matrices: W and R of an LSTM, B of a MatMul."""
-    return list(node.input[1:3]) if node.op_type == "LSTM" else [node.input[1]] if node.op_type == "MatMul" else []
+    """Return the names of a node's weight matrices: W and R of an LSTM or GRU, B of a MatMul."""
+    return (
+        list(node.input[1:3])
+        if node.op_type in ("LSTM", "GRU")
+        else [node.input[1]]
+        if node.op_type == "MatMul"
+        else []
+    )
 
 
 def _row_axis(graph: onnx.GraphProto, name: str) -> int:
     # LSTM: (directions, 4*units, inputs), summed over inputs; MatMul: (units, horizon), summed over units
-    return 2 if any(name in node.input for node in graph.node if node.op_type == "LSTM") else 0
+    return 2 if any(name in node.input for node in graph.node if node.op_type in ("LSTM", "GRU")) else 0

@@ -20,6 +20,7 @@ class Target:
     family    targets of one family are written by one child process, in the table's order
     writer    `module:function` of this package, called with (model directory, folder of this family's files, path)
     source    the target that it is made from, or None if it is made from the weights
+    plain_only  whether it exists for the plain LSTM stack alone, and not for a `Network`
     level     what it may deviate when the network forecasts a scaled level (`textbook`), in fractions of the range
     asked     only exported when it is named: its kernels are proven on x86-64 with AVX-512, not yet everywhere
     change    the same when it forecasts a change on a log scale (`recommended`): an error there is multiplied by the
@@ -35,6 +36,7 @@ class Target:
     units: Literal["raw", "scaled"] = "raw"
     max_batch: int | None = None
     asked: bool = False
+    plain_only: bool = False
     level: Tolerance
     change: Tolerance
 
@@ -118,6 +120,7 @@ TARGETS = {
         precision="int8",
         units="scaled",
         max_batch=1,
+        plain_only=True,
         level=INT8,
         change=INT8_CHANGE,
     ),
@@ -127,6 +130,7 @@ TARGETS = {
         family="native",
         writer="native_writer:write_native",
         source=None,
+        plain_only=True,
         asked=True,
         precision="float32",
         level=FLOAT32,
@@ -138,6 +142,7 @@ TARGETS = {
         family="native",
         writer="native_writer:write_native_w8",
         source=None,
+        plain_only=True,
         asked=True,
         precision="int8 weights",
         level=WEIGHTS8,
@@ -157,6 +162,22 @@ def find_targets(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name, target in TARGETS.items() if (name in names if names else not target.asked))
 
 
-def tolerance(target: Target, spec: ModelSpec) -> Tolerance:
-    """Return what `target` may deviate for a model of this spec."""
-    return target.level if spec.target == "level" else target.change
+def fitting(names: tuple[str, ...], chosen: tuple[str, ...], spec: ModelSpec) -> tuple[str, ...]:
+    """Return those of `chosen` that a model of this spec can have; raises UsageError for one that `names` asked for."""
+    missing = [name for name in chosen if TARGETS[name].plain_only and spec.network is not None]
+    if asked := [name for name in missing if name in names]:
+        raise UsageError(
+            f"target {', '.join(asked)} exists for a plain stack of LSTM layers with a linear dense head only; "
+            f"this model has other layers or activations"
+        )
+    return tuple(name for name in chosen if name not in missing)
+
+
+def tolerance(target: Target, spec: ModelSpec, *, imported: bool = False) -> Tolerance:
+    """Return what `target` may deviate for a model of this spec.
+
+    Imported models and networks beyond the plain stack have the wider set: relu passes rounding on that tanh would take
+    in, and small ones lose more to 8-bit weights (9.5e-3 of the range measured on one of three layers).
+    """
+    wide = imported or spec.target != "level" or spec.network is not None
+    return target.change if wide else target.level

@@ -35,6 +35,7 @@ HISTORY_NAME = "history.json"
 HELDOUT_NAME = "heldout.npz"
 CALIBRATION_NAME = "calibration.npz"
 HELDOUT_WINDOWS = 2048
+IMPORTED = "imported"  # the recipe of a model that was not trained here
 CALIBRATION_WINDOWS = 256
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .network import run
 from .scaler import Scaler
 from .spec import ModelSpec
 from .weights import LstmWeights, Weights
@@ -23,7 +24,7 @@ def forecast(spec: ModelSpec, scaler: Scaler, weights: Weights, windows: Array) 
     scaled = scaler.transform(windows)  # (batch, context, features)
     inputs = channels(spec, scaled)  # (batch, window, channels)
     with np.errstate(invalid="ignore"):  # an infinite row becomes NaN on the way; `to_raw` sees to it
-        outputs = network(weights, inputs)  # (batch, horizon)
+        outputs = network(weights, inputs) if spec.network is None else run(spec.network, weights, inputs)
     return to_raw(spec, scaler, outputs, scaled, inputs)
 
 
@@ -42,7 +43,7 @@ def channels(spec: ModelSpec, scaled: Array) -> Array:
 
 
 def network(weights: Weights, inputs: Array) -> Array:
-    """Return the network's outputs (batch, horizon) for channels (batch, window, channels); state starts at zero."""
+    """Return the plain stack's outputs (batch, horizon) for channels (batch, window, channels); states start at 0."""
     sequence = inputs.swapaxes(0, 1)  # (window, batch, channels)
     for layer in weights.layers:
         sequence = lstm(layer, sequence)  # (window, batch, units)

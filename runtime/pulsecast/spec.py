@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from .network import Network
+
 DAY_S = 86_400
 WEEK_S = 7 * DAY_S
 
@@ -65,6 +67,7 @@ class ModelSpec:
     step_s    seconds between two steps
     target    the network's output is a scaled `level`, or a `change` from the window's last scaled value
     floor     forecasts below it are raised to it (counts do not go under 0); None leaves them
+    network   None is the plain stack: LSTM layers of `units`, then a linear dense head
     """
 
     window: int
@@ -75,6 +78,7 @@ class ModelSpec:
     step_s: int
     target: Literal["level", "change"]
     floor: float | None = None
+    network: Network | None = None
 
     def __post_init__(self) -> None:
         problems = [
@@ -95,6 +99,8 @@ class ModelSpec:
             problems.append("channels of lag 0 must stand first")
         if not self.units or min(self.units) < 1:
             problems.append("units must hold at least one layer of at least one unit")
+        if self.network is not None and tuple(layer.units for layer in self.network.recurrent) != self.units:
+            problems.append("units must be those of the network's recurrent layers")
         if problems:
             raise ValueError("; ".join(problems))
 

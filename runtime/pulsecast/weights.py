@@ -17,7 +17,10 @@ LITTLE_FLOAT32 = np.dtype("<f4")
 
 @dataclass(frozen=True, kw_only=True)
 class LstmWeights:
-    """One LSTM layer: kernel (inputs, 4*units), recurrent (units, 4*units), bias (4*units,); gates in GATE_ORDER."""
+    """One LSTM layer: kernel (inputs, 4*units), recurrent (units, 4*units), bias (4*units,); gates in GATE_ORDER.
+
+    In a `Network` also one cell of a GRU or of one direction, in the shapes that `Network.shapes` says.
+    """
 
     kernel: NDArray[np.float32]
     recurrent: NDArray[np.float32]
@@ -31,26 +34,36 @@ class LstmWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """LSTM layers from input to output, and the dense head: kernel (units, horizon), bias (horizon,)."""
+    """LSTM layers from input to output, and the dense head: kernel (units, horizon), bias (horizon,).
+
+    Of a `Network`, `layers` holds every cell in order, and `dense` the (kernel, bias) of the layers before the head.
+    """
 
     layers: tuple[LstmWeights, ...]
     head_kernel: NDArray[np.float32]
     head_bias: NDArray[np.float32]
+    dense: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...] = ()
+    plain: bool = True
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """Return every array under its name in the file."""
         named: dict[str, NDArray[np.float32]] = {}
+        prefix = "lstm" if self.plain else "cell"
         for i, layer in enumerate(self.layers):
             named |= {
-                f"lstm_{i}.kernel": layer.kernel,
-                f"lstm_{i}.recurrent": layer.recurrent,
-                f"lstm_{i}.bias": layer.bias,
+                f"{prefix}_{i}.kernel": layer.kernel,
+                f"{prefix}_{i}.recurrent": layer.recurrent,
+                f"{prefix}_{i}.bias": layer.bias,
             }
+        for i, (kernel, bias) in enumerate(self.dense):
+            named |= {f"dense_{i}.kernel": kernel, f"dense_{i}.bias": bias}
         return named | {"head.kernel": self.head_kernel, "head.bias": self.head_bias}
 
 
 def expected_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
     """Return the shape of every array that a model of this spec holds, by name."""
+    if spec.network is not None:
+        return spec.network.shapes(len(spec.channels), spec.horizon)
     shapes: dict[str, tuple[int, ...]] = {}
     inputs = len(spec.channels)
     for i, units in enumerate(spec.units):
@@ -87,13 +100,26 @@ def read_weights(data: bytes, spec: ModelSpec) -> Weights:
     if problems:
         raise FormatError("weights.npz: " + "; ".join(problems))
     floats = {name: arrays[name].astype(np.float32) for name in shapes}
+    prefix = "lstm" if spec.network is None else "cell"
     layers = tuple(
         LstmWeights(
-            kernel=floats[f"lstm_{i}.kernel"], recurrent=floats[f"lstm_{i}.recurrent"], bias=floats[f"lstm_{i}.bias"]
+            kernel=floats[f"{prefix}_{i}.kernel"],
+            recurrent=floats[f"{prefix}_{i}.recurrent"],
+            bias=floats[f"{prefix}_{i}.bias"],
         )
-        for i in range(len(spec.units))
+        for i in range(sum(name.endswith(".recurrent") for name in shapes))
     )
-    return Weights(layers=layers, head_kernel=floats["head.kernel"], head_bias=floats["head.bias"])
+    dense = tuple(
+        (floats[f"dense_{i}.kernel"], floats[f"dense_{i}.bias"])
+        for i in range(len(spec.network.dense) if spec.network else 0)
+    )
+    return Weights(
+        layers=layers,
+        head_kernel=floats["head.kernel"],
+        head_bias=floats["head.bias"],
+        dense=dense,
+        plain=spec.network is None,
+    )
 
 
 def read_npz(data: bytes, *, where: str) -> dict[str, NDArray[np.generic]]:

@@ -2,34 +2,71 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from .. import records
 from ..bundle import size_bytes
-from ..manifest import Manifest
+from ..errors import UsageError
+from ..manifest import MANIFEST_NAME, Manifest
+from ..scaler import Scaler
+from ..whole_directory import check_free
 from .output import Format, show, size_text, table, tell
 
 
 def export(
-    model: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Model directory of `pulsecast train`.")],
+    model: Annotated[
+        Path, typer.Argument(exists=True, help="Model directory of `pulsecast train`, or your own .keras or .h5 file.")
+    ],
     out: Annotated[Path, typer.Option("--out", help="Bundle directory to write.")],
     target: Annotated[list[str] | None, typer.Option("--target", help="Target id, repeatable; all by default.")] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace a bundle that is there, once the new one is verified.")
     ] = False,
+    heldout: Annotated[
+        Path | None,
+        typer.Option("--heldout", exists=True, dir_okay=False, help="Model file: .npz with windows and truth."),
+    ] = None,
+    step_s: Annotated[int, typer.Option("--step-s", min=1, help="Model file: seconds between two steps.")] = 3600,
+    feature: Annotated[
+        list[str] | None, typer.Option("--feature", help="Model file: name of an input column, repeatable, in order.")
+    ] = None,
+    scaler: Annotated[
+        Path | None,
+        typer.Option("--scaler", exists=True, dir_okay=False, help="Model file: scaler as JSON, as in a manifest."),
+    ] = None,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Convert a model to every target and verify each one; the bundle appears whole or not at all."""
     from pulsecast_export.exporter import export_model
 
-    manifest = export_model(model, out, targets=tuple(target or ()), force=force, tell=tell)
+    targets = tuple(target or ())
+    if model.is_dir():
+        manifest = export_model(model, out, targets=targets, force=force, tell=tell)
+    else:
+        if heldout is None:
+            raise UsageError(f"{model.name} is a model file: pass --heldout, windows and truth to verify it with")
+        from pulsecast_export.keras_import import ImportOptions, import_keras
+
+        check_free(out, force=force, marker=MANIFEST_NAME)
+        options = ImportOptions(
+            name=model.stem, step_s=step_s, features=tuple(feature or ()), scaler=_scaler(scaler) if scaler else None
+        )
+        with tempfile.TemporaryDirectory(prefix="pulsecast-") as work:
+            import_keras(model, heldout, options, Path(work) / "model", force=False)
+            manifest = export_model(Path(work) / "model", out, targets=targets, force=force, tell=tell)
     show(
         format_,
         text=f"{artifacts_text(manifest)}\nnext: pulsecast bench {out} --out RESULT",
         document=_document(manifest),
     )
+
+
+def _scaler(path: Path) -> Scaler:
+    return records.loads(Scaler, path.read_bytes(), where=path.name)
 
 
 def artifacts_text(manifest: Manifest) -> str:
