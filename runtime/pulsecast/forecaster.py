@@ -25,6 +25,7 @@ from .intervals import Interval
 from .manifest import Artifact, Manifest
 from .signing import UNSIGNED, Key, Signature
 from .streaming import Stream
+from .verification import check_loaded
 
 _FLOAT32 = np.dtype(np.float32)
 
@@ -48,7 +49,8 @@ def load(
               checks hashes only.
 
     Raises FormatError or IntegrityError (the bundle), SignatureError (not signed by `key`), UsageError (unknown names),
-    MissingExtraError (engine, or cryptography for `key`, not installed), EngineError (engine broken).
+    MissingExtraError (engine, or cryptography for `key`, not installed), EngineError (engine broken), ToleranceError (a
+    few golden windows, forecast at every load, come out otherwise than when the bundle was made).
 
         model = load("bundle")
         model.predict(windows)            # (batch, context, features) -> (batch, horizon)
@@ -57,7 +59,9 @@ def load(
         raise UsageError(f"threads is {threads}; expected at least 1")
     bundle = Bundle.open(path, key=key)
     chosen = choose(bundle, backend, artifact)
-    return Forecaster(bundle.manifest, chosen, open_backend(bundle, chosen, threads), bundle.signature)
+    opened = open_backend(bundle, chosen, threads)
+    check_loaded(bundle, chosen, opened)
+    return Forecaster(bundle.manifest, chosen, opened, bundle.signature)
 
 
 class Forecaster:

@@ -25,6 +25,7 @@ from .signing import Key
 # range measured): as much as a float32 artifact may differ from the reference. Everything else must be the same number.
 BATCH_ROUNDING = {"level": 2e-6, "change": 1e-5}
 SPREAD_LIMITS = (0.9, 1.1)  # of mean |y - median|: a constant output has none, and one burst does not decide it
+LOADED_WINDOWS = 8  # golden windows that every load forecasts
 REFERENCE_LIMIT = 1e-9  # of the scaler's range: float64 sums in another order
 
 
@@ -63,6 +64,26 @@ def verify(
     EngineError if an installed engine refuses its artifact. It does not raise for a failed check: look at `passed`.
     """
     return verify_opened(Bundle.open(path, key=key), artifact=artifact)
+
+
+def check_loaded(bundle: Bundle, artifact: Artifact, backend: Backend) -> None:
+    """Raise ToleranceError unless a loaded backend forecasts a few of the golden windows within its tolerance.
+
+    Cheap enough for every load. Hashes say that files are what the manifest says; this says that manifest, files and
+    the engine on this machine together still are the trained forecast.
+    """
+    golden = bundle.golden()
+    rows = np.unique(np.linspace(0, len(golden.windows) - 1, LOADED_WINDOWS).round().astype(int))
+    forecasts = backend.predict(np.ascontiguousarray(golden.windows[rows]))
+    expected = golden.reference[rows]
+    if forecasts.shape != expected.shape:
+        raise ToleranceError(f"{artifact.id} gives forecasts {forecasts.shape}; its golden has {expected.shape}")
+    error = float(np.max(np.abs(forecasts - expected))) / bundle.manifest.scaler.range
+    if not error <= artifact.tolerance.max_abs:
+        raise ToleranceError(
+            f"{artifact.id} does not forecast its golden here: largest error / range is {error:.1e}, limit "
+            f"{artifact.tolerance.max_abs:.1e}; `pulsecast verify` shows every check"
+        )
 
 
 def verify_opened(bundle: Bundle, *, artifact: str | None = None) -> tuple[ArtifactReport, ...]:
