@@ -45,7 +45,7 @@ Tell = Callable[[str], None]
 def export_model(model_path: Path, out: Path, *, targets: tuple[str, ...], force: bool, tell: Tell) -> Manifest:
     """Export the model directory at `model_path` to a bundle at `out` and return its manifest.
 
-    targets  ids of `pulsecast_export.targets.TARGETS`; () is all that need not be asked for. The numpy reference is always in.
+    targets  ids of `pulsecast_export.targets.TARGETS`; () is all but those to be asked for. numpy is always in.
     force    replace a bundle that is there, after the new one is verified
 
     Raises FormatError (not a model directory), UsageError (unknown target, `out` exists), ConversionError (a converter
