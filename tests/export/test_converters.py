@@ -197,7 +197,7 @@ def test_every_target_has_a_writer_a_source_above_it_and_its_own_file() -> None:
 
 def test_targets_come_in_the_tables_order_whatever_was_asked() -> None:
     assert find_targets(("tflite-w8", "onnx", "onnx")) == ("onnx", "tflite-w8")
-    assert find_targets(()) == tuple(TARGETS)
+    assert find_targets(()) == tuple(name for name in TARGETS if not name.startswith("native"))
 
 
 def test_tolerances_follow_what_the_network_forecasts() -> None:

@@ -36,6 +36,7 @@ def test_textbook_is_the_published_tutorial_to_the_letter() -> None:
         changes=False,
         calendar=False,
         nonnegative=False,
+        pool=False,
         loss="mse",
         epochs=50,
         validation_fraction=0.0,
