@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,6 +71,9 @@ class Bundle:
         paths = [f.path for f in self.manifest.files if f.path == relative or f.path.startswith(f"{relative}/")]
         if not paths:
             raise FormatError(f"{relative} is not in this bundle")
+        import shutil
+        import tempfile
+
         private = Path(tempfile.mkdtemp(prefix="pulsecast-"))
         try:
             for path in paths:

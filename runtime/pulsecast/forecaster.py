@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import cast, overload
+from typing import TYPE_CHECKING, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,8 +24,9 @@ from .errors import (
 from .intervals import Interval
 from .manifest import Artifact, Manifest
 from .signing import UNSIGNED, Key, Signature
-from .streaming import Stream
-from .verification import check_loaded
+
+if TYPE_CHECKING:
+    from .streaming import Stream
 
 _FLOAT32 = np.dtype(np.float32)
 
@@ -60,6 +61,8 @@ def load(
     bundle = Bundle.open(path, key=key)
     chosen = choose(bundle, backend, artifact)
     opened = open_backend(bundle, chosen, threads)
+    from .verification import check_loaded
+
     check_loaded(bundle, chosen, opened)
     return Forecaster(bundle.manifest, chosen, opened, bundle.signature)
 
@@ -136,6 +139,8 @@ class Forecaster:
 
     def stream(self, streams: int = 1) -> Stream:
         """Return a Stream of so many sliding windows, which have seen nothing yet; raises UsageError below 1."""
+        from .streaming import Stream
+
         return Stream(self, streams)
 
     def _windows(self, values: ArrayLike, timestamps: object) -> NDArray[np.float32]:

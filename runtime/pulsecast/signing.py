@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Literal
 from . import records
 from .errors import FormatError, MissingExtraError, SignatureError, UsageError
 from .manifest import SIGNATURE_NAME
-from .whole_file import check_file_free, whole_file
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -121,6 +120,8 @@ def generate_key(path: Path) -> str:
     secret = private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+    from .whole_file import whole_file
+
     with whole_file(path, force=False, mode=0o600) as file:
         file.write(secret)
     with whole_file(public_path, force=False) as file:
@@ -129,6 +130,8 @@ def generate_key(path: Path) -> str:
 
 
 def _refuse_replacing(target: Path) -> None:
+    from .whole_file import check_file_free
+
     if target.exists() or target.is_symlink():
         raise UsageError(f"{target} exists; a key is never replaced: choose another name")
     check_file_free(target, force=False)
