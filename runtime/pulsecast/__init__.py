@@ -7,24 +7,35 @@ model.predict(windows)
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
-from .bundle import Bundle
-from .errors import PulsecastError
-from .forecaster import Forecaster, load
-from .intervals import Interval, RollingConformal
-
 if TYPE_CHECKING:
+    from .bundle import Bundle
+    from .errors import PulsecastError
+    from .forecaster import Forecaster, load
+    from .intervals import Interval, RollingConformal
     from .verification import verify
 
 __version__ = "0.1.0"
 __all__ = ["Bundle", "Forecaster", "Interval", "PulsecastError", "RollingConformal", "__version__", "load", "verify"]
 
+# name -> module. Each is imported when it is first asked for (PEP 562), so that an app's start-up pays for a forecaster
+# when it loads one, and not before.
+_HOME = {
+    "Bundle": "bundle",
+    "Forecaster": "forecaster",
+    "Interval": "intervals",
+    "PulsecastError": "errors",
+    "RollingConformal": "intervals",
+    "load": "forecaster",
+    "verify": "verification",
+}
+
 
 def __getattr__(name: str) -> object:
-    """Import `verify` when it is first asked for: an app that only forecasts does not pay for it at start-up."""
-    if name == "verify":
-        from .verification import verify
-
-        return verify
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value

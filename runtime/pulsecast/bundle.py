@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import FormatError, IntegrityError
 from .golden import Golden, read_golden
@@ -16,6 +15,9 @@ from .records import MAX_JSON_BYTES
 from .signing import MAX_SIGNATURE_BYTES, Key, Signature, examine
 from .source import MAX_FILE_BYTES, Source, open_source
 from .weights import Weights, read_weights
+
+if TYPE_CHECKING:  # an app that imports the runtime has not opened a bundle yet: what only opening needs comes with it
+    from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,8 @@ class Bundle:
         Raises FormatError if there is no readable manifest, SignatureError if it is not signed by `key`, IntegrityError
         that lists every file that is missing, changed, unlisted or a link.
         """
+        from pathlib import Path
+
         root = Path(path)
         source = open_source(root)
         listing = source.listing()
@@ -73,6 +77,7 @@ class Bundle:
             raise FormatError(f"{relative} is not in this bundle")
         import shutil
         import tempfile
+        from pathlib import Path
 
         private = Path(tempfile.mkdtemp(prefix="pulsecast-"))
         try:
@@ -113,7 +118,7 @@ def size_bytes(manifest: Manifest, artifact_path: str) -> int:
 def entry_for(root: Path, relative: str) -> FileEntry:
     """Return the manifest's entry for the file at `root`/`relative` as it is now."""
     data = (root / relative).read_bytes()
-    return FileEntry(path=relative, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    return FileEntry(path=relative, size_bytes=len(data), sha256=_sha256(data))
 
 
 def _read_manifest(source: Source, listing: Mapping[str, int | str], root: Path) -> bytes:
@@ -160,6 +165,12 @@ def _problems(source: Source, listing: Mapping[str, int | str], manifest: Manife
 
 def _checked(source: Source, entry: FileEntry) -> bytes:
     data = source.read(entry.path, entry.size_bytes)
-    if hashlib.sha256(data).hexdigest() != entry.sha256:
+    if _sha256(data) != entry.sha256:
         raise IntegrityError(f"{entry.path} has another SHA-256 than the manifest says")
     return data
+
+
+def _sha256(data: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(data).hexdigest()

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import importlib.util
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from . import records
@@ -22,6 +20,8 @@ from .errors import FormatError, MissingExtraError, SignatureError, UsageError
 from .manifest import SIGNATURE_NAME
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 MAX_SIGNATURE_BYTES = 4096
@@ -155,6 +155,8 @@ def read_private_key(path: Path) -> Ed25519PrivateKey:
 def read_public_key(key: Key) -> Ed25519PublicKey:
     """Return the Ed25519 public key of a PEM file, of PEM bytes, or of its 32 raw bytes; raises UsageError."""
     _require_cryptography()
+    from pathlib import Path
+
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -172,6 +174,8 @@ def read_public_key(key: Key) -> Ed25519PublicKey:
 
 def key_id(public: Ed25519PublicKey) -> str:
     """Return the SHA-256 of the key's 32 raw bytes, in hexadecimal."""
+    import hashlib
+
     return hashlib.sha256(public.public_bytes_raw()).hexdigest()
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .errors import FormatError, IntegrityError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MAX_FILE_BYTES = 1 << 30  # a file is read whole; a forecaster of 1 GiB is no recurrent forecaster
 
@@ -38,6 +40,8 @@ class DirectorySource:
     def listing(self) -> dict[str, int | str]:
         """See `Source.listing`."""
         found: dict[str, int | str] = {}
+        from pathlib import Path
+
         for folder, names, files in os.walk(self.root):
             base = Path(folder)
             for path in (base / name for name in (*files, *names)):

@@ -18,9 +18,9 @@ def loaded_by(statement: str) -> set[str]:
     return {name.split(".")[0] for name in json.loads(done.stdout)}
 
 
-def test_importing_pulsecast_loads_numpy_and_the_standard_library_only() -> None:
+def test_importing_every_public_name_loads_numpy_and_the_standard_library_only() -> None:
     before = loaded_by("pass")  # whatever site-packages' own start-up files load
-    foreign = loaded_by("import pulsecast") - before - set(sys.stdlib_module_names)
+    foreign = loaded_by("from pulsecast import *") - before - set(sys.stdlib_module_names)
     assert foreign == {"numpy", "pulsecast"}
 
 
@@ -40,6 +40,10 @@ def test_the_runtime_works_from_a_copied_folder_under_another_name(plain_bundle:
     )
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout.split(), done.stderr) == (["numpy", "False"], "")
+
+
+def test_importing_pulsecast_alone_waits_with_everything_else() -> None:
+    assert loaded_by("import pulsecast") - loaded_by("pass") - set(sys.stdlib_module_names) == {"pulsecast"}
 
 
 def test_every_public_name_exists() -> None:
