@@ -44,6 +44,7 @@ BAD_CONFIGS = {
     "users of samples": ({"user": "u"}, "user is about events; add --events"),
     "maturity of samples": ({"maturity": "2d"}, "maturity is about events; add --events"),
     "maturity in words": ({"events": True, "step": "1h", "maturity": "two days"}, "maturity is 'two days'; expected a"),
+    "parts of nothing": ({"parts": ("a", "b")}, "parts add up to a metric; name it"),
     "two names for one column": ({"columns": {"a": "x", "b": "x"}}, "columns gives x two names; give it one"),
     "a third repeated hour": ({"repeated_hour": "third"}, "repeated_hour is 'third'; expected refuse, first or second"),
     "a step in words": ({"step": "hourly"}, "step is 'hourly'"),

@@ -385,6 +385,13 @@ def test_a_total_counts_when_it_is_complete_and_the_young_ones_are_dropped(tmp_p
     )
 
 
+def test_parts_that_do_not_add_up_are_counted_and_the_total_kept(tmp_path: Path) -> None:
+    text = hours(["10,4,6", "11,4,6", "3,1,2", "5,,5", "7,7,1"], header="timestamp,reactions,loves,hahas")
+    series, report = read(log(tmp_path, text), metrics=("reactions",), parts=("loves", "hahas"))
+    assert values(series) == [10, 11, 3, 5, 7]
+    assert found(report) == {"inconsistent-total": (2, (3, 6))}
+
+
 # --- users ----------------------------------------------------------------------------------------------------------
 
 USERS = "ts,who\n" + "".join(

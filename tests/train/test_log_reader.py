@@ -1,5 +1,6 @@
 """A log becomes exact series and a report that counts every repair, or one sentence that says what to do."""
 
+import datetime
 import gzip
 from collections.abc import Callable
 from pathlib import Path
@@ -465,3 +466,50 @@ def test_daily_page_views_have_their_59_missing_days_filled_or_left() -> None:
     (bare,), _ = read(path, timezone="UTC", kind="gauge", max_gap=0)
     assert int(np.isnan(bare.values).sum()) == 59
     assert series.values[0, 0] == 9.59076113897809
+
+
+@needs_data
+def test_klout_events_have_hashes_in_their_header_and_two_times_to_choose_from() -> None:
+    path = DATA / "klout_when_to_post" / "user_timestamp_open_set_tw.sample.tsv"
+    with pytest.raises(DataError, match=r"several time columns \(post_timestamp, action_timestamp\); choose --time"):
+        read(path, events=True, step="1h")
+    (series,), report = read(path, time="action_timestamp", events=True, step="1h", user="user_id_fingerprint")
+    assert report.files[0].time_format == "epoch-ms"
+    stamps = sorted(int(line.split("\t")[4]) for line in path.read_text().splitlines()[1:])
+    hour = 3_600_000
+    inside = [t for t in stamps if series.start_s * 1000 <= t < series.start_s * 1000 + len(series.values) * hour]
+    assert series.values.sum() == len(inside)
+    # the first event is 26 s after a full hour, so that hour counts as whole; the last one is cut
+    assert {t // hour for t in stamps} - {t // hour for t in inside} == {stamps[-1] // hour}
+
+
+@needs_data
+def test_final_likes_by_the_hour_of_their_post_are_refused_in_a_real_log_too() -> None:
+    path = DATA / "twitter_ratio" / "realDonaldTrump.csv"
+    options = {"timezone": "UTC", "events": True, "step": "1d", "id": "post_id", "metrics": ("favorites",)}
+    with pytest.raises(DataError, match="favorites are totals that a post gathers after the time in its row"):
+        read(path, **options)
+    (series,), report = read(path, **options, maturity="2d")
+    stamps = [line.split(",")[0] for line in path.read_text().splitlines()[1:]]
+    times = sorted(datetime.datetime.strptime(stamp, "%m/%d/%y %H:%M").replace(tzinfo=datetime.UTC) for stamp in stamps)
+    young = sum(time > times[-1] - datetime.timedelta(days=2) for time in times)
+    assert found(report)["immature"][0] == young > 0
+    assert series.values.min() >= 0
+
+
+@needs_data
+def test_subscribers_that_fall_are_no_counter_in_a_real_log_either() -> None:
+    falling = 0
+    for path in sorted((DATA / "reddit_traffic").glob("*.csv")):
+        rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
+        counts = [float(row[2]) for row in rows]
+        fall = next((i for i in range(1, len(counts)) if counts[i] < counts[i - 1]), None)
+        options = {"timezone": "UTC", "kind": "counter", "metrics": ("subscribers",), "step": "1h"}
+        if fall is None:
+            (series,), _ = read(path, **options)
+            assert 0 <= np.nansum(series.values) <= counts[-1] - counts[0] + 1e-6
+        else:
+            falling += 1
+            with pytest.raises(DataError, match=rf" line {fall + 2}: subscribers falls from "):
+                read(path, **options)
+    assert falling > 0

@@ -75,6 +75,7 @@ class LogConfig:
     columns       a column's name here -> its name in the file, such as {"likes": "favorites"}; all others keep theirs
     time          timestamp column; None = the one column whose name is in TIME_ALIASES
     metrics       value columns, the first one is forecast; () = rows per step (events), or the one in METRIC_ALIASES
+    parts         columns that ought to add up to the first metric; rows in which they do not are counted, nothing else
     series        column whose values name several series in one file; None = every file is one series
     id            column that identifies an event, so that a repeated delivery is counted once
     user          column that says who caused an event; it is hashed on reading and leaves no trace but a share
@@ -99,6 +100,7 @@ class LogConfig:
     columns: Mapping[str, str] = field(default_factory=dict)
     time: str | None = None
     metrics: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
     series: str | None = None
     id: str | None = None
     user: str | None = None
@@ -136,14 +138,14 @@ class LogConfig:
         return None if self.maturity is None else 0 if self.maturity.strip() == "0" else parse_step(self.maturity)
 
     def _column_problems(self) -> list[str]:
-        roles = (self.time, self.series, self.id, self.user, *self.metrics)
+        roles = (self.time, self.series, self.id, self.user, *self.metrics, *self.parts)
         named = [name for name in roles if name is not None]
         whole = all(named) and all(self.columns) and all(self.columns.values())
         problems = [] if whole else ["a column name is empty"]
         repeated = sorted({name for name in named if named.count(name) > 1})
         if repeated:
             problems.append(
-                f"column {', '.join(repeated)} is named twice; time, series, id, user and metrics are distinct"
+                f"column {', '.join(repeated)} is named twice; time, series, id, user, metrics and parts are distinct"
             )
         sources = list(self.columns.values())
         twice = sorted({name for name in sources if sources.count(name) > 1})
@@ -162,6 +164,8 @@ class LogConfig:
             if getattr(self, name) not in known:
                 listed = f"{', '.join(known[:-1])} or {known[-1]}"
                 problems.append(f"{name} is {getattr(self, name)!r}; expected {listed}")
+        if self.parts and not self.metrics:
+            problems.append("parts add up to a metric; name it")
         if self.max_gap < 0:
             problems.append(f"max_gap is {self.max_gap}; expected 0 or more steps")
         if self.allow_reset and self.kind != "counter":

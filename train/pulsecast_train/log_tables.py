@@ -79,7 +79,8 @@ def choose_columns(file: str, found: Sequence[str], config: LogConfig) -> LogCol
     names = [new_names.get(name, name) for name in found]
     absent = [old for old in new_names if old not in found]
     time = None if config.time is None else _stated(config.time, names)
-    others = [_stated(name, names) for name in (config.series, config.id, config.user) if name is not None]
+    roles = (config.series, config.id, config.user, *config.parts)
+    others = [_stated(name, names) for name in roles if name is not None]
     metrics = tuple(_stated(name, names) for name in config.metrics)
     chosen = time or (None if absent else _only(file, names, TIME_ALIASES, "--time"))
     if not (metrics or config.events or absent):

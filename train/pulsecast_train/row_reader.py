@@ -19,6 +19,7 @@ from .places import Counted
 from .row_policies import LogRows, numbers
 from .timestamps import TimeReader, UnsettledOrderError, order_evidence, unsettled_order
 
+_EQUAL = 1e-6  # totals and parts are whole numbers, or rounded in text
 ROW_COUNT = "events"  # name of the metric that counts rows
 
 
@@ -120,6 +121,10 @@ class RowReader:
         for metric, (missing, thousands) in tally.metrics.items():
             made[f"metric {metric}"] = numbers(frame[metric], config, places, thousands)
             missing.add(made[f"metric {metric}"].is_null() & dated, places)
+        if config.parts:
+            parts = pl.DataFrame({name: numbers(frame[name], config, places, Counted()) for name in config.parts})
+            differs = (parts.sum_horizontal(ignore_nulls=False) - made[f"metric {columns.metrics[0]}"]).abs() > _EQUAL
+            tally.unequal.add(differs.fill_null(value=False), places)
         tally.ragged.rows += len(batch.ragged)
         tally.ragged.lines = [*tally.ragged.lines, *batch.ragged][:3]
         rows = pl.DataFrame(made)
@@ -169,10 +174,13 @@ class _Tally:
 
     metrics: dict[str, tuple[Counted, Counted]]
     ragged: Counted = field(default_factory=Counted)
+    unequal: Counted = field(default_factory=Counted)
 
     def findings(self, file: str) -> list[Finding]:
         sentence = "rows have empty fields beyond the header's, which were left out"
         found = self.ragged.findings("extra-empty-fields", sentence, file)
+        sentence = "rows have parts that do not add up to their total, which was kept"
+        found += self.unequal.findings("inconsistent-total", sentence, file)
         for metric, (missing, thousands) in self.metrics.items():
             found += missing.findings("missing-cell", f"cells of {metric} are empty or declared missing", file)
             sentence = f"cells of {metric} have commas between thousands and were read without"

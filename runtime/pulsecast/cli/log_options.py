@@ -32,6 +32,10 @@ Metrics = Annotated[
     list[str] | None,
     typer.Option("--metric", help="Value column, repeatable; the first one is forecast.", rich_help_panel=PANEL),
 ]
+Parts = Annotated[
+    list[str] | None,
+    typer.Option("--part", help="Column that is part of the metric; they should add up.", rich_help_panel=PANEL),
+]
 SeriesColumn = Annotated[
     str | None,
     typer.Option("--series-column", help="Column that names several series in one file.", rich_help_panel=PANEL),

@@ -41,6 +41,7 @@ def predict(
     column: log.Columns = None,
     time: log.Time = None,
     metric: log.Metrics = None,
+    part: log.Parts = None,
     series_column: log.SeriesColumn = None,
     id_: log.Identity = None,
     user: log.User = None,
@@ -64,7 +65,7 @@ def predict(
 
     model = load(bundle, backend=backend, artifact=artifact, threads=threads, key=key)
     reading = log.given(
-        columns=log.columns(column), time=time, metrics=metric, series=series_column, id=id_, user=user,
+        columns=log.columns(column), time=time, metrics=metric, parts=part, series=series_column, id=id_, user=user,
         user_cap=user_cap, events=events, kind=kind, allow_reset=allow_reset, maturity=maturity, step=step,
         timezone=timezone, repeated_hour=repeated_hour, time_format=time_format, missing=missing,
         on_conflict=on_conflict, max_gap=max_gap,

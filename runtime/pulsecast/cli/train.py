@@ -57,6 +57,7 @@ def train(
     column: log.Columns = None,
     time: log.Time = None,
     metric: log.Metrics = None,
+    part: log.Parts = None,
     series_column: log.SeriesColumn = None,
     id_: log.Identity = None,
     user: log.User = None,
@@ -90,7 +91,7 @@ def train(
 
     run = read_config(config) if config else RunConfig()
     reading = log.given(
-        columns=log.columns(column), time=time, metrics=metric, series=series_column, id=id_, user=user,
+        columns=log.columns(column), time=time, metrics=metric, parts=part, series=series_column, id=id_, user=user,
         user_cap=user_cap, events=events, kind=kind, allow_reset=allow_reset, maturity=maturity, step=step,
         timezone=timezone, repeated_hour=repeated_hour, time_format=time_format, missing=missing,
         on_conflict=on_conflict, max_gap=max_gap,
