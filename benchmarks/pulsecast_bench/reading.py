@@ -20,11 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from pulsecast import records
-from pulsecast_train.log_config import LogConfig
-from pulsecast_train.log_reader import read_log
 
 from .statistics import Estimate, median_of_runs
 
@@ -81,6 +78,8 @@ def measure_reading(*, rows: int, pairs: int) -> ReadingCost:
 
 def write_log(path: Path, rows: int, *, seed: int = 7) -> None:
     """Write `rows` sorted events, 0.75 % of which repeat the one before: timestamp, event_id, user_id, likes."""
+    import polars as pl  # not at the top: the other side's process is to hold pandas only
+
     rng = np.random.default_rng(seed)
     with path.open("wb") as file:
         for first in range(0, rows, CHUNK):
@@ -111,6 +110,9 @@ def read_with_pandas(path: Path) -> int:
 
 def read_with_pulsecast(path: Path) -> int:
     """Return the rows that were read for an hourly series of distinct events."""
+    from pulsecast_train.log_config import LogConfig
+    from pulsecast_train.log_reader import read_log
+
     config = LogConfig(time="timestamp", id="event_id", events=True, step="1h")
     return read_log([path], config)[1].rows_read
 
@@ -125,14 +127,21 @@ def _in_a_process(side: str, log: Path) -> Reading:
 
 
 def _one_side(side: str, log: Path) -> Reading:
-    if side == "pandas":
-        importlib.import_module("pandas")
-    idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    importlib.import_module({"pandas": "pandas", "pulsecast": "pulsecast_train.log_reader"}[side])
+    idle = _peak_bytes()
     began = time.perf_counter()
     rows = SIDES[side](log)
     seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Reading(seconds=seconds, idle_bytes=idle, peak_bytes=peak, rows=rows)
+    return Reading(seconds=seconds, idle_bytes=idle, peak_bytes=_peak_bytes(), rows=rows)
+
+
+def _peak_bytes() -> int:
+    """Return the most memory that this process has held; getrusage would count what the parent held at the fork."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _into_page_cache(path: Path) -> None:

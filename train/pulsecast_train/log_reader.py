@@ -137,6 +137,8 @@ def _clean_rows(reader: RowReader, parts: Sequence[FileRows]) -> tuple[LogRows, 
 
 def _by_series(rows: LogRows, config: LogConfig) -> Iterable[tuple[str, pl.DataFrame]]:
     """Yield the sorted rows of every series: by name where a column names them, else in the order of the files."""
+    if len(rows.series) == 1:
+        return [(rows.series[0], rows.frame)]
     codes, starts = np.unique(rows.frame["series"].to_numpy(), return_index=True)
     stops = [*starts[1:], len(rows.frame)]
     parts = {

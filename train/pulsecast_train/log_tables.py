@@ -10,6 +10,7 @@ import io
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +68,16 @@ def read_batches(log: LogFile, config: LogConfig, raw: Source) -> tuple[LogColum
         header, body = _header(log, first)
         columns = choose_columns(log.name, header, config)
         rows = (_csv_batch(log, header, columns, block) for block in itertools.chain([body], blocks))
-    return columns, _without_blank_end(log, rows)
+    return columns, _ahead(_without_blank_end(log, rows))
+
+
+def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield `batches` while a thread makes the next one: reading and parsing beside whatever is done with them."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch
 
 
 def choose_columns(file: str, found: Sequence[str], config: LogConfig) -> LogColumns:

@@ -213,7 +213,9 @@ class TimeReader:
         return self.short_years if self._long_years else Counted()
 
     def _note_hours(self, local: pl.Series) -> None:
-        hours = local.drop_nulls().dt.hour().to_numpy()
+        if self._hours[0] or self._hours[13:].any():
+            return  # a clock of 24 hours
+        hours = local.drop_nulls().cast(pl.Int64).to_numpy() // (3600 * MICROS) % 24
         self._hours += np.bincount(hours, minlength=24)
 
     def _by_format(self, text: pl.Series, time_format: str, places: Places) -> pl.Series:
