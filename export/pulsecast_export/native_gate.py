@@ -12,8 +12,13 @@ from pulsecast.errors import MissingExtraError
 from pulsecast.native_library import FLAGS, compile_library, find_compiler
 from pulsecast.spec import ModelSpec
 
-# What is not weights: code for three instruction sets, windows for the self-test, the file's own tables.
-CODE_BYTES = 100_000
+from .native_writer import GOLDEN_WINDOWS
+
+# A library of the default architecture (two layers of 50 units) fits into this, whatever the recipe. A model whose numbers
+# alone are more than DEFAULT_NUMBER_BYTES may have those, code for three instruction sets with the file's own tables, and
+# for layers of each further shape, whose kernels are compiled once more, SHAPE_BYTES.
+LIMIT_BYTES, DEFAULT_NUMBER_BYTES = 200_000, 150_000
+CODE_BYTES, SHAPE_BYTES = 72_000, 20_000
 # What a compiler may call for assignments, whatever the program; with what the C runtime adds to a library, weakly.
 _COMPILER_SYMBOLS = {"memset", "memcpy", "memmove", "__stack_chk_fail"}
 
@@ -27,11 +32,11 @@ def native_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
         return [], f"{len(interface)} functions, not compiled: no C compiler here"
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "model.so"
-        warnings = ("-Wall", "-Wextra", "-Werror", "-s")
+        warnings = ("-Wall", "-Wextra", "-Werror")
         compile_library([compiler], path, library, (*FLAGS, *warnings))
         size = library.stat().st_size
         problems = symbol_problems(library, interface)
-    limit = weight_bytes(spec) + CODE_BYTES
+    limit = limit_bytes(spec)
     if size > limit:
         problems.append(f"the library has {size} bytes; at most {limit} for this model")
     return problems, f"{len(interface)} functions, {size} bytes compiled"
@@ -58,10 +63,19 @@ def symbol_problems(library: Path, interface: set[str]) -> list[str]:
     return problems
 
 
-def weight_bytes(spec: ModelSpec) -> int:
-    """Return the bytes of the weights as float32, columns padded to 16."""
+def limit_bytes(spec: ModelSpec) -> int:
+    """Return what a compiled library may have: LIMIT_BYTES, or for a larger model its numbers and its code."""
+    numbers = number_bytes(spec)
+    if numbers <= DEFAULT_NUMBER_BYTES:
+        return LIMIT_BYTES
+    return numbers + CODE_BYTES + SHAPE_BYTES * (len(set(spec.units)) - 1)
+
+
+def number_bytes(spec: ModelSpec) -> int:
+    """Return the bytes of the weights as float32, columns padded to 16, and of the windows for the self-test."""
     total, inputs = 0, len(spec.channels)
     for units in spec.units:
         total += (inputs + units + 1) * (-(-4 * units // 16) * 16) * 4
         inputs = units
-    return total + (inputs + 1) * spec.horizon * 4
+    golden = GOLDEN_WINDOWS * (spec.context * len(spec.features) + spec.horizon)
+    return total + (inputs + 1) * spec.horizon * 4 + golden * 4

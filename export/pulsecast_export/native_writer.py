@@ -28,7 +28,7 @@ from .quantisation import quantise_rows
 from .targets import TARGETS, tolerance
 
 SOURCE, HEADER = "model.c", "model.h"
-GOLDEN_WINDOWS = 4
+GOLDEN_WINDOWS = 3
 LANE_PADDING = 16  # floats of the widest vector that the kernels use
 PHASE_PADDING = 32  # windows of the largest block that they advance at once
 # sigmoid(x) = 1 / (1 + 2^z) with z = -x / ln 2, tanh(x) = (1 - 2^z) / (1 + 2^z) with z = -2 x / ln 2

@@ -55,11 +55,14 @@ class Stream:
 
         steps      (streams, features), or (features,) for one stream
         timestamp  of this step (datetime64 or unix seconds, UTC); with it `steps` hold the measured features only, and
-                   it must come one step after the last one
+                   it must come one step after the last one. A stream that has been given one needs one with every
+                   step until it is reset: a step without could be of any time.
 
         Raises FeatureCountError, DtypeError, InputError (not the next time); the stream is then as it was.
         """
         spec = self._spec
+        if timestamp is None:
+            self._check_untimed()
         count = len(spec.features) if timestamp is None else spec.measured
         rows = np.asarray(steps, np.float32)
         rows = rows.reshape(1, -1) if rows.ndim < 2 else rows
@@ -98,6 +101,12 @@ class Stream:
             )
         self._engine.restore(snapshot.state)
         self._time_s = snapshot.time_s
+
+    def _check_untimed(self) -> None:
+        if self._time_s is not None:
+            raise InputError(
+                "the step has no timestamp, but the last one had: pass one with every step of this stream, or reset it"
+            )
 
     def _check_next(self, seconds: int) -> None:
         if self._time_s is not None and seconds != self._time_s + self._spec.step_s:

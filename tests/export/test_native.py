@@ -112,5 +112,5 @@ def test_the_same_model_gives_the_same_source(model):
 
 def test_without_a_compiler_the_error_says_what_to_do(monkeypatch):
     monkeypatch.setenv("CC", "no-such-compiler")
-    with pytest.raises(MissingExtraError, match="install one, or export with --native-for"):
+    with pytest.raises(MissingExtraError, match="install a C compiler, or load another backend"):
         find_compiler()

@@ -1,0 +1,93 @@
+"""Native models for tests: a fitted or trained model as C, compiled as a test wants it."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from pathlib import Path
+
+import pytest
+
+import plain
+from pulsecast.manifest import HeldOut
+from pulsecast.model_directory import HeldOutWindows, ModelDirectory, ModelRecord
+from pulsecast.native_library import compile_library
+from pulsecast.spec import DAY_S, Calendar, Channel, Feature, ModelSpec
+from pulsecast_export.native_writer import sources
+
+COMPILERS = ("gcc", "clang")
+# what to define so that an instruction set, and no better one, is there; and what x86-64 processors call it
+PATHS = {
+    "avx512": ((), "avx512f"),
+    "avx2": (("-DMODEL_NO_AVX512",), "avx2"),
+    "sse2": (("-DMODEL_NO_AVX512", "-DMODEL_NO_AVX2"), "sse2"),
+    "vector": (("-DMODEL_VECTOR",), None),
+    "scalar": (("-DMODEL_SCALAR",), None),
+}
+# sizes that fill no vector: the last one of a layer and of a window is partly padding
+ODD_SPEC = ModelSpec(
+    window=13,
+    features=(
+        Feature(name="value"),
+        Feature(name="day_sin", calendar=Calendar(function="sin", period_s=DAY_S)),
+    ),
+    channels=(Channel(feature=0), Channel(feature=1), Channel(feature=0, lag=3)),
+    units=(7, 20),
+    horizon=2,
+    step_s=plain.STEP_S,
+    target="change",
+    floor=0.0,
+)
+
+
+def require_compiler(name: str) -> str:
+    """Return `name`, or skip the test where it is not installed."""
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed")
+    return name
+
+
+def require_processor(path: str) -> tuple[str, ...]:
+    """Return the definitions for a path of PATHS, or skip the test where the processor has not got it."""
+    definitions, flag = PATHS[path]
+    if flag is not None:
+        flags = Path("/proc/cpuinfo").read_text("ascii", "replace").split() if platform.machine() == "x86_64" else []
+        if flag not in flags:
+            pytest.skip(f"this processor has no {flag}")
+    return definitions
+
+
+def directory(model: plain.PlainModel) -> ModelDirectory:
+    """Return a fitted model as training would have left it."""
+    golden = model.golden()
+    record = ModelRecord(
+        format=1,
+        name='odd "name" */',
+        recipe="plain",
+        spec=model.spec,
+        scaler=model.scaler,
+        heldout=HeldOut(windows=len(model.windows), forecasts={}),
+        provenance=plain.PROVENANCE,
+        files={},
+    )
+    return ModelDirectory(
+        record=record,
+        weights=model.weights,
+        heldout=HeldOutWindows(windows=golden.windows, truth=golden.truth, trained=golden.trained),
+        calibration=model.calibration,
+    )
+
+
+def write_sources(model: ModelDirectory, target: str, folder: Path) -> Path:
+    """Write model.c and model.h into `folder` and return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in sources(model, target).items():
+        (folder / name).write_text(text, encoding="ascii")
+    return folder
+
+
+def build(folder: Path, compiler: str, *flags: str) -> Path:
+    """Return the library that `compiler` makes of the sources in `folder`, under a name of its own."""
+    out = folder / f"{compiler}{''.join(flags)}.so"
+    compile_library([compiler, *flags], folder, out)
+    return out
