@@ -8,9 +8,12 @@ compare it. Whatever else zip allows (and readers disagree on) is refused before
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import struct
+import threading
+import weakref
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -73,11 +76,17 @@ class Member:
 
 
 class ArchiveSource:
-    """A `.pulse` file whose headers have been checked; members are inflated in memory, never to disk."""
+    """A `.pulse` file whose headers have been checked; members are inflated in memory, never to disk.
 
-    def __init__(self, path: Path, members: Iterable[Member]) -> None:
+    The file is held open: whoever replaces it meanwhile leaves this source with the one that was checked. Thread-safe.
+    """
+
+    def __init__(self, path: Path, file: BinaryIO, members: Iterable[Member]) -> None:
         self.path = path
         self.members = {member.name: member for member in members}
+        self._file = file
+        self._lock = threading.Lock()
+        weakref.finalize(self, file.close)
 
     def listing(self) -> dict[str, int | str]:
         """See `Source.listing`."""
@@ -91,9 +100,9 @@ class ArchiveSource:
         if member.size_bytes > at_most:
             raise IntegrityError(f"{relative} has more than {at_most} bytes")
         try:
-            with self.path.open("rb") as file:
-                file.seek(member.data_offset)
-                packed = file.read(member.packed_bytes)
+            with self._lock:
+                self._file.seek(member.data_offset)
+                packed = self._file.read(member.packed_bytes)
         except OSError as error:
             raise IntegrityError(f"{self.path.name} cannot be read: {error.strerror}") from error
         data = packed if member.method == STORED else _inflate(packed, member)
@@ -119,8 +128,12 @@ def read_archive(path: Path) -> ArchiveSource:
     Raises FormatError that lists what is wrong.
     """
     try:
-        with path.open("rb") as file:
-            return ArchiveSource(path, check_archive(file, path.name))
+        with contextlib.ExitStack() as stack:
+            # unbuffered: what a member's bytes are is read when they are asked for, and not before
+            file = stack.enter_context(path.open("rb", buffering=0))
+            source = ArchiveSource(path, file, check_archive(file, path.name))
+            stack.pop_all()  # the source closes it
+            return source
     except OSError as error:
         raise FormatError(f"{path.name} cannot be read: {error.strerror}") from error
 

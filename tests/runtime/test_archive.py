@@ -278,6 +278,14 @@ def test_a_file_that_is_swapped_after_opening_is_not_used(stored: Path) -> None:
         bundle.weights()
 
 
+def test_a_file_that_is_replaced_while_open_is_read_to_its_end(stored: Path) -> None:
+    bundle = Bundle.open(stored)
+    before = bundle.read("weights.npz")
+    stored.with_name("other").write_bytes(b"other")
+    stored.with_name("other").replace(stored)
+    assert bundle.read("weights.npz") == before
+
+
 def test_a_bundle_is_not_packed_over_a_file_without_force(stored: Path) -> None:
     before = stored.read_bytes()
     with pytest.raises(UsageError, match="exists; pass --force"):

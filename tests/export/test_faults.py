@@ -1,0 +1,200 @@
+"""Full disks, kills and races while a bundle is exported or packed: never half a bundle, never a lost old one."""
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from engines import EXPORT, require
+from pulsecast.bundle import Bundle
+from pulsecast.errors import PulsecastError, UsageError
+from pulsecast.packing import pack, sign, unpack
+
+GOLDEN = Path(__file__).parents[1] / "data" / "golden_v1"
+KILLS = 20
+SCRIPTS = {
+    "pack": "from pulsecast.packing import pack; from pathlib import Path; import sys\n"
+    "while True: pack(sys.argv[1], Path(sys.argv[2]), force=True, compress=True)",
+    "unpack": "from pulsecast.packing import unpack; from pathlib import Path; import sys\n"
+    "while True: unpack(sys.argv[1], Path(sys.argv[2]), force=True)",
+    "export": "from pulsecast_export.exporter import export_model; from pathlib import Path; import sys\n"
+    "export_model(Path(sys.argv[1]), Path(sys.argv[2]), targets=('onnx',), force=True, tell=lambda _: None)",
+}
+
+
+def start(script: str, *arguments: Path, file_bytes: int | None = None) -> subprocess.Popen[str]:
+    """Start a script; with `file_bytes` no file it or its children write may grow beyond."""
+
+    def limit() -> None:
+        if file_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPTS[script], *map(str, arguments)],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=limit,  # noqa: PLW1509  no threads here
+    )
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """Kill the script and whatever it started."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", ["pack", "unpack"])
+def test_a_kill_at_any_moment_of_packing_leaves_a_whole_bundle(script: str, tmp_path: Path) -> None:
+    out = tmp_path / ("b.pulse" if script == "pack" else "b")
+    (pack if script == "pack" else unpack)(GOLDEN, out)
+    draw = random.Random(11)
+    for _ in range(KILLS):
+        process = start(script, GOLDEN, out)
+        # the first moments are the interpreter's own; from then on it packs without a pause
+        before = out.stat().st_ino
+        while out.stat().st_ino == before and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(draw.random() * 0.05)
+        assert process.poll() is None
+        kill(process)
+        assert Bundle.open(out).manifest == Bundle.open(GOLDEN).manifest
+    (pack if script == "pack" else unpack)(GOLDEN, out, force=True)
+    assert names(tmp_path) == [out.name], "what killed processes left is removed by the next one"
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_moment_of_exporting_leaves_the_old_bundle_or_the_new_one(
+    textbook_model: Path, tmp_path: Path
+) -> None:
+    require(*EXPORT)
+    out = tmp_path / "bundle"
+    began = time.monotonic()
+    first = start("export", textbook_model, out)
+    assert first.wait() == 0, first.communicate()
+    took = time.monotonic() - began
+    manifest = Bundle.open(out).manifest
+    draw = random.Random(12)
+    for _ in range(KILLS):
+        process = start("export", textbook_model, out)
+        time.sleep(draw.random() * took)
+        kill(process)
+        assert Bundle.open(out).manifest == manifest
+
+
+@pytest.mark.slow
+def test_a_kill_while_exporting_to_a_new_place_leaves_nothing_or_a_whole_bundle(
+    textbook_model: Path, tmp_path: Path
+) -> None:
+    require(*EXPORT)
+    process = start("export", textbook_model, tmp_path / "bundle")
+    while not names(tmp_path) and process.poll() is None:
+        time.sleep(0.01)
+    kill(process)
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file_bytes", [0, 20_000, 60_000])
+def test_a_full_disk_while_exporting_leaves_the_old_bundle(
+    file_bytes: int, textbook_model: Path, tmp_path: Path
+) -> None:
+    require(*EXPORT)
+    out = unpack(GOLDEN, tmp_path / "bundle").path
+    process = start("export", textbook_model, out, file_bytes=file_bytes)
+    _, error = process.communicate()
+    assert process.returncode == 1
+    assert error.strip().splitlines()[-1].startswith("pulsecast.errors.")
+    assert Bundle.open(out).manifest == Bundle.open(GOLDEN).manifest
+    assert names(tmp_path) == ["bundle"]
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_full_disk_while_packing_is_one_sentence_and_changes_nothing(old: bool, tmp_path: Path) -> None:
+    out = tmp_path / "b.pulse"
+    if old:
+        pack(GOLDEN, out)
+    before = out.read_bytes() if old else None
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(PulsecastError, match=r"b\.pulse could not be written and is as it was: File too large"):
+            pack(GOLDEN, out, force=True)
+        with pytest.raises(PulsecastError, match="could not be written and is as it was: File too large"):
+            unpack(GOLDEN, tmp_path / "folder")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert names(tmp_path) == (["b.pulse"] if old else [])
+    assert (out.read_bytes() if old else None) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(UsageError, match="cannot be written to: Permission denied"):
+        pack(GOLDEN, tmp_path / "b.pulse")
+    tmp_path.chmod(0o700)
+
+
+def test_a_place_that_is_no_folder_of_ours_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="missing is not a folder"):
+        pack(GOLDEN, tmp_path / "missing" / "b.pulse")
+    (tmp_path / "b.pulse").mkdir()
+    with pytest.raises(UsageError, match=r"b\.pulse is not a plain file"):
+        pack(GOLDEN, tmp_path / "b.pulse", force=True)
+
+
+@pytest.mark.slow
+def test_two_that_pack_into_the_same_place_leave_one_whole_file(tmp_path: Path) -> None:
+    out = pack(GOLDEN, tmp_path / "b.pulse").path
+    both = [start("pack", GOLDEN, out) for _ in range(2)]
+    until = time.monotonic() + 2
+    opened = 0
+    while time.monotonic() < until:
+        assert Bundle.open(out).manifest == Bundle.open(GOLDEN).manifest
+        opened += 1
+    assert [process.poll() for process in both] == [None, None]
+    for process in both:
+        kill(process)
+    assert opened > 10
+
+
+@pytest.mark.slow
+def test_two_that_export_into_the_same_place_leave_one_whole_bundle(textbook_model: Path, tmp_path: Path) -> None:
+    require(*EXPORT)
+    out = tmp_path / "bundle"
+    both = [start("export", textbook_model, out) for _ in range(2)]
+    ends = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], ends
+    assert {artifact.id for artifact in Bundle.open(out).manifest.artifacts} == {"numpy", "onnx"}
+    assert names(tmp_path) == ["bundle"]
+
+
+def test_signing_a_file_whose_disk_is_full_keeps_it_unsigned(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography")
+    from pulsecast.signing import generate_key
+
+    generate_key(tmp_path / "key")
+    out = pack(GOLDEN, tmp_path / "b.pulse").path
+    before = out.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(PulsecastError, match="could not be written and is as it was"):
+            sign(out, tmp_path / "key")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert out.read_bytes() == before
