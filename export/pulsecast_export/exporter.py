@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import numpy as np
 
 from pulsecast import records, reference
 from pulsecast.bundle import entry_for
+from pulsecast.environment import commands
 from pulsecast.errors import ConversionError, ToleranceError
 from pulsecast.golden import MINIMUM_WINDOWS, Golden, write_golden
 from pulsecast.manifest import (
@@ -23,6 +25,7 @@ from pulsecast.manifest import (
     GoldenEntry,
     Manifest,
     Parity,
+    Provenance,
     Tolerance,
     WeightsEntry,
 )
@@ -32,6 +35,7 @@ from pulsecast.whole_directory import check_free, whole_directory
 
 from .converters import child_environment, convert_all
 from .measure import TOLERANCE_FAILED, UNMEASURED, Measured
+from .model_card import CARD_NAME, model_card
 from .targets import FLOAT32, TARGETS, find_targets, fitting, tolerance
 
 GOLDEN_WINDOWS = 256
@@ -71,6 +75,8 @@ def export_model(model_path: Path, out: Path, *, targets: tuple[str, ...], force
         unmeasured = _manifest(model, staging, chosen, {}, len(heldout.windows))
         parities = measure_in_children(staging, unmeasured)
         (staging / GOLDEN_NAME).write_bytes(write_golden(golden))
+        card = model_card(_manifest(model, staging, chosen, parities, len(golden.windows)))
+        (staging / CARD_NAME).write_text(card, encoding="utf-8")
         manifest = _manifest(model, staging, chosen, parities, len(golden.windows))
         _write_manifest(staging, manifest)
     return manifest
@@ -171,9 +177,15 @@ def _manifest(
         artifacts=(_numpy_artifact(parities), *artifacts),
         files=_files(staging),
         heldout=model.record.heldout,
-        provenance=model.record.provenance,
+        provenance=_provenance(model.record.provenance),
         intervals=model.record.intervals,
     )
+
+
+def _provenance(trained: Provenance) -> Provenance:
+    """Return the model's provenance with this export's command line after that of the training."""
+    known = trained.commands
+    return dataclasses.replace(trained, commands=(*known, *(c for c in commands() if c not in known)))
 
 
 def _numpy_artifact(parities: dict[str, Parity]) -> Artifact:

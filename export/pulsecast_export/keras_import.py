@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pulsecast import records, reference
 from pulsecast.accuracy import accuracy
-from pulsecast.environment import installed_versions, platform_name
+from pulsecast.environment import commands, installed_versions, platform_name
 from pulsecast.errors import ConversionError, DataError
 from pulsecast.golden import MINIMUM_WINDOWS
 from pulsecast.manifest import HeldOut, Provenance
@@ -284,6 +284,7 @@ def _write(folder: Path, model: _Imported, data: Windows, options: ImportOptions
             seed=0,
             training={"imported": model.origin},
             data={"heldout": {"sha256": data.sha256, "windows": count}},
+            commands=commands(),
         ),
         files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import re
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 PACKAGES = (
@@ -35,3 +37,29 @@ def installed_versions() -> dict[str, str]:
 def platform_name() -> str:
     """Return operating system and processor architecture, e.g. `Linux x86_64`."""
     return f"{platform.system()} {platform.machine()}"
+
+
+_command: list[tuple[str, ...]] = []
+
+
+def set_command(arguments: Sequence[str]) -> None:
+    """Remember the command line of this process, for the provenance of what it makes."""
+    _command[:] = [("pulsecast", *map(reduced, arguments))]
+
+
+def commands() -> tuple[tuple[str, ...], ...]:
+    """Return the command line of this process as one command, or none if it was not started from one."""
+    return tuple(_command)
+
+
+def reduced(argument: str) -> str:
+    """Return an argument whose path, if it is one, is reduced to its name: where a file lay says who was at work.
+
+    >>> reduced("--out=/home/me/bundle"), reduced("log.csv")
+    ('--out=bundle', 'log.csv')
+    """
+    option, equals, value = argument.partition("=") if argument.startswith("-") else ("", "", argument)
+    if not equals and option:
+        return argument
+    name = re.split(r"[/\\]", value.rstrip("/\\"))[-1]
+    return f"{option}{equals}{name}"

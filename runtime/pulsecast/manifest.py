@@ -144,13 +144,17 @@ class HeldOut:
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """What the bundle was made from and with; no paths, no names of users or hosts."""
+    """What the bundle was made from and with; no paths, no names of users or hosts.
+
+    commands  command lines that trained and exported it, paths reduced to names; empty if it was made from Python
+    """
 
     versions: Mapping[str, str]
     platform: str
     seed: int
     training: Mapping[str, object]
     data: Mapping[str, object]
+    commands: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -357,7 +357,8 @@ def test_a_target_made_from_another_is_exported_without_it(textbook_model: Path,
     out = tmp_path / "bundle"
     manifest = export_model(textbook_model, out, targets=("onnx-w8",), force=False, tell=lambda _: None)
     assert [artifact.id for artifact in manifest.artifacts] == ["numpy", "onnx-w8"]
-    assert sorted(hashes(out)) == ["golden.npz", "manifest.json", "onnx/model.w8.onnx", "weights.npz"]
+    expected = ["MODEL_CARD.md", "golden.npz", "manifest.json", "onnx/model.w8.onnx", "weights.npz"]
+    assert sorted(hashes(out)) == expected
     assert Bundle.open(out).manifest == manifest
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulsecast import records, reference
-from pulsecast.environment import installed_versions, platform_name
+from pulsecast.environment import commands, installed_versions, platform_name
 from pulsecast.errors import DataError, UsageError
 from pulsecast.intervals import fit_split
 from pulsecast.manifest import HeldOut, Provenance
@@ -321,4 +321,5 @@ def _provenance(prepared: Prepared, history: tuple[Epoch, ...]) -> Provenance:
         seed=prepared.config.seed,
         training=training,
         data=records.to_json(prepared.report),
+        commands=commands(),
     )

@@ -11,6 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from .. import __version__
+from ..environment import set_command
 from ..errors import PulsecastError
 from . import bench, demo, doctor, evaluate, export, fetch, inspect_bundle, keys, pack, predict, report, train, verify
 from .exits import FAILED, INTERRUPTED, MISSING_EXTRA, OK, USAGE, exit_code
@@ -67,6 +68,7 @@ def root(
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; an error is one sentence on stderr."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: its start-up log is not ours
+    set_command(arguments)
     try:
         code = app(arguments or ["--help"], standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):

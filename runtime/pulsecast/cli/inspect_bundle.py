@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from ..bundle import Bundle
 from ..manifest import Manifest
+from ..provenance import statement as in_toto
 from ..signing import Signature
 from .export import artifacts_text
 from .output import Format, show, size_text
@@ -16,10 +18,16 @@ from .output import Format, show, size_text
 
 def inspect(
     bundle: Annotated[Path, typer.Argument(exists=True, help="Bundle to look into.")],
+    statement: Annotated[
+        bool, typer.Option("--statement", help="Print its provenance as an in-toto statement (SLSA), and nothing else.")
+    ] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Print what a bundle holds: the model, its artifacts with measured errors, accuracy, and what made it."""
     opened = Bundle.open(bundle)
+    if statement:
+        print(json.dumps(in_toto(opened.manifest, opened.manifest_bytes()), indent=2))
+        return
     show(
         format_,
         text=_text(opened.manifest, opened.signature),

@@ -1,0 +1,108 @@
+"""`MODEL_CARD.md`, for people: what a model takes and gives, how good it is, what an artifact loses, and its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pulsecast.bundle import size_bytes
+from pulsecast.manifest import Manifest
+from pulsecast.model_directory import IMPORTED
+
+CARD_NAME = "MODEL_CARD.md"
+
+
+def model_card(manifest: Manifest) -> str:
+    """Return the card of a manifest whose parities are measured."""
+    parts = [f"# {_cell(manifest.name)}", _contract(manifest), _accuracy(manifest), _artifacts(manifest)]
+    return "\n\n".join([*parts, _made(manifest), _limits(manifest)]) + "\n"
+
+
+def _contract(manifest: Manifest) -> str:
+    spec = manifest.spec
+    measured = ", ".join(_cell(feature.name) for feature in spec.features[: spec.measured])
+    calendar = len(spec.features) - spec.measured
+    network = "an LSTM" if spec.network is None else "a recurrent network"
+    return (
+        f"A forecaster: {network} of {' + '.join(map(str, spec.units))} units, recipe `{_cell(manifest.recipe)}`.\n\n"
+        f"* Takes `window`, float32 (batch, {spec.context}, {len(spec.features)}), raw units: {measured}"
+        + (f", then {calendar} calendar columns that the runtime computes from timestamps" if calendar else "")
+        + f".\n* Gives `forecast`, float32 (batch, {spec.horizon}), raw units of {_cell(spec.features[0].name)}: "
+        f"the next {spec.horizon} steps of {spec.step_s} s."
+    )
+
+
+def _accuracy(manifest: Manifest) -> str:
+    forecasts = manifest.heldout.forecasts
+    rows = [
+        (
+            _cell(name.replace("_", " ")),
+            f"{found.mae:,.4g}",
+            f"{found.rmse:,.4g}",
+            f"{found.bias:+,.4g}",
+            _ratio(found.mae, forecasts["last_value"].mae if "last_value" in forecasts else 0.0),
+        )
+        for name, found in forecasts.items()
+    ]
+    head = ("forecast", "MAE", "RMSE", "bias", "MAE / last value")
+    return f"## Accuracy\n\nOn {manifest.heldout.windows:,} held-out windows, raw units.\n\n{_table(head, rows)}"
+
+
+def _ratio(value: float, base: float) -> str:
+    return f"{value / base:.3f}" if base > 0 else "-"
+
+
+def _artifacts(manifest: Manifest) -> str:
+    rows = [
+        (
+            f"`{artifact.id}`",
+            artifact.precision,
+            f"{size_bytes(manifest, artifact.path):,}",
+            f"{artifact.parity.max_abs:.1e}",
+            f"{artifact.tolerance.max_abs:.0e}",
+            f"{artifact.parity.mae_change:+.3%}",
+            f"{artifact.parity.rmse_change:+.3%}",
+        )
+        for artifact in manifest.artifacts
+    ]
+    head = ("artifact", "precision", "bytes", "error / range", "limit", "MAE change", "RMSE change")
+    return (
+        "## Artifacts\n\nLargest difference from the float64 reference on the held-out windows, as a fraction of the "
+        f"training range ({manifest.scaler.range:,.6g}), and what it does to the errors above.\n\n{_table(head, rows)}"
+    )
+
+
+def _made(manifest: Manifest) -> str:
+    made = manifest.provenance
+    lines = [f"* {_cell(key)}: {_cell(value)}" for key, value in made.versions.items()]
+    rows = made.data.get("rows_read")
+    data = [f"* {rows:,} rows read; the row report stands in `manifest.json`"] if isinstance(rows, int) else []
+    commands = [f"* `{' '.join(map(_cell, command))}`" for command in made.commands]
+    return "\n".join(["## Made with", "", f"* {_cell(made.platform)}, seed {made.seed}", *commands, *data, *lines])
+
+
+def _limits(manifest: Manifest) -> str:
+    spec, first = manifest.spec, manifest.scaler.features[0]
+    name = _cell(spec.features[0].name)
+    limits = [
+        f"Trained on values of {name} from {first.low:,.6g} to {first.high:,.6g}; what lies beyond is extrapolated.",
+        "The errors above are those of one held-out part, the last in time; what is counted otherwise has others.",
+        "Every window needs all its steps; missing ones are refused, not filled.",
+        "A forecast comes without an interval.",
+    ]
+    if manifest.recipe == IMPORTED:
+        limits.append(
+            "Imported: how it was trained is not known here, and the held-out windows are those of its owner."
+        )
+    if any(artifact.units == "scaled" for artifact in manifest.artifacts):
+        limits.append("The full-integer artifact takes and gives scaled values; the runtime scales around it.")
+    return "\n".join(["## Limits", "", *(f"* {limit}" for limit in limits)])
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
+
+
+def _cell(text: object) -> str:
+    """Return text as Markdown shows it: a name from a log is not to make a table, a link or a tag."""
+    return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>()#|!" else letter for letter in str(text))

@@ -1,0 +1,111 @@
+"""The model card and the provenance statement: every figure in them is the manifest's, and nothing tells a place."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from pulsecast.bundle import Bundle
+from pulsecast.environment import commands, reduced, set_command
+from pulsecast.provenance import statement
+from pulsecast.spec import Feature
+from pulsecast_export.model_card import model_card
+
+GOLDEN = Path(__file__).parents[1] / "data" / "golden_v1"
+MANIFEST = Bundle.open(GOLDEN).manifest
+
+
+def row(card: str, first: str) -> list[str]:
+    line = next(line for line in card.splitlines() if line.startswith(f"| {first} |"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_the_card_compares_the_model_with_the_naive_forecasts() -> None:
+    card, found = model_card(MANIFEST), MANIFEST.heldout.forecasts
+    ratio = found["model"].mae / found["last_value"].mae
+    assert ratio < 0.8, "a golden that does not beat the last value would prove little"
+    assert row(card, "model")[1:] == [
+        f"{found['model'].mae:,.4g}",
+        f"{found['model'].rmse:,.4g}",
+        f"{found['model'].bias:+,.4g}",
+        f"{ratio:.3f}",
+    ]
+    assert row(card, "last value")[-1] == "1.000"
+
+
+def test_the_card_gives_every_artifacts_parity_and_limit() -> None:
+    card = model_card(MANIFEST)
+    for artifact in MANIFEST.artifacts:
+        cells = row(card, f"`{artifact.id}`")
+        assert cells[3:5] == [f"{artifact.parity.max_abs:.1e}", f"{artifact.tolerance.max_abs:.0e}"]
+
+
+def test_a_feature_name_from_a_log_makes_no_table_link_or_tag_in_the_card() -> None:
+    hostile = "x|y](javascript:1)<script>"
+    features = (Feature(name=hostile), *MANIFEST.spec.features[1:])
+    card = model_card(dataclasses.replace(MANIFEST, spec=dataclasses.replace(MANIFEST.spec, features=features)))
+    assert "x\\|y\\]\\(javascript:1\\)\\<script\\>" in card
+    assert hostile not in card
+
+
+def test_the_statement_names_every_file_by_its_hash() -> None:
+    made = statement(MANIFEST, (GOLDEN / "manifest.json").read_bytes())
+    assert (made["_type"], made["predicateType"]) == (
+        "https://in-toto.io/Statement/v1",
+        "https://slsa.dev/provenance/v1",
+    )
+    on_disk = {
+        path.relative_to(GOLDEN).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in GOLDEN.rglob("*")
+        if path.is_file()
+    }
+    assert {subject["name"]: subject["digest"]["sha256"] for subject in made["subject"]} == on_disk
+
+
+def test_the_statement_names_the_data_the_packages_and_the_training() -> None:
+    made = statement(MANIFEST, b"")["predicate"]["buildDefinition"]
+    dependencies = made["resolvedDependencies"]
+    data = MANIFEST.provenance.data["files"]
+    assert isinstance(data, list)
+    assert {"name": "log.csv", "digest": {"sha256": data[0]["sha256"]}} in dependencies
+    assert {"uri": f"pkg:pypi/tensorflow@{MANIFEST.provenance.versions['tensorflow']}"} in dependencies
+    assert made["externalParameters"]["training"] == MANIFEST.provenance.training
+    assert made["externalParameters"]["seed"] == 7
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("/home/someone/log.csv", "log.csv"),
+        ("../data/", "data"),
+        ("--out=/srv/x/bundle", "--out=bundle"),
+        ("C:\\Users\\someone\\log.csv", "log.csv"),
+        ("--force", "--force"),
+        ("onnx-w8", "onnx-w8"),
+    ],
+)
+def test_a_path_on_the_command_line_is_reduced_to_its_name(argument: str, expected: str) -> None:
+    assert reduced(argument) == expected
+
+
+def test_a_command_line_is_remembered_for_provenance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pulsecast.environment._command", [])
+    assert commands() == ()
+    set_command(["export", "/home/someone/model", "--out", "/srv/b"])
+    assert commands() == (("pulsecast", "export", "model", "--out", "b"),)
+
+
+def test_inspect_prints_the_statement(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("typer")
+    from pulsecast.cli.app import run
+
+    assert run(["inspect", str(GOLDEN), "--statement"]) == 0
+    assert json.loads(capsys.readouterr().out)["subject"][0]["name"] == "manifest.json"
+
+
+@pytest.mark.slow
+def test_an_exported_bundle_holds_its_card(textbook_bundle: Path) -> None:
+    bundle = Bundle.open(textbook_bundle)
+    assert bundle.read("MODEL_CARD.md").decode() == model_card(bundle.manifest)
