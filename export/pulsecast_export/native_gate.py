@@ -14,9 +14,9 @@ from pulsecast.spec import ModelSpec
 
 from .native_writer import GOLDEN_WINDOWS
 
-# A library of the default architecture (two layers of 50 units) fits into this, whatever the recipe. A model whose numbers
-# alone are more than DEFAULT_NUMBER_BYTES may have those, code for three instruction sets with the file's own tables, and
-# for layers of each further shape, whose kernels are compiled once more, SHAPE_BYTES.
+# A library of the default architecture (two layers of 50 units) fits into this, whatever the recipe. A model whose
+# numbers alone are more than DEFAULT_NUMBER_BYTES may have those, code for three instruction sets with the file's own
+# tables, and for layers of each further shape, whose kernels are compiled once more, SHAPE_BYTES.
 LIMIT_BYTES, DEFAULT_NUMBER_BYTES = 200_000, 150_000
 CODE_BYTES, SHAPE_BYTES = 72_000, 20_000
 # What a compiler may call for assignments, whatever the program; with what the C runtime adds to a library, weakly.
