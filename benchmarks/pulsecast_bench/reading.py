@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -122,7 +123,8 @@ SIDES: dict[str, Callable[[Path], int]] = {"pandas": read_with_pandas, "pulsecas
 
 def _in_a_process(side: str, log: Path) -> Reading:
     child = [sys.executable, "-m", "pulsecast_bench.reading", "--side", side, "--log", str(log)]
-    answer = subprocess.run(child, check=True, capture_output=True, text=True).stdout
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    answer = subprocess.run(child, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
     return Reading(**json.loads(answer))
 
 

@@ -9,7 +9,7 @@ import csv
 import io
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -49,7 +49,7 @@ class Batch:
     ragged: tuple[int, ...] = ()
 
 
-def read_batches(log: LogFile, config: LogConfig, raw: Source) -> tuple[LogColumns, Iterator[Batch]]:
+def read_batches(log: LogFile, config: LogConfig, raw: Source) -> tuple[LogColumns, Generator[Batch, None, None]]:
     """Return the log's columns and its rows, batch by batch.
 
     CSV cells are text, and an empty cell is null. Rows at the very end in which all columns that are read are empty are
@@ -71,8 +71,11 @@ def read_batches(log: LogFile, config: LogConfig, raw: Source) -> tuple[LogColum
     return columns, _ahead(_without_blank_end(log, rows))
 
 
-def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Yield `batches` while a thread makes the next one: reading and parsing beside whatever is done with them."""
+def _ahead(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
+    """Yield `batches` while a thread makes the next one: reading and parsing beside whatever is done with them.
+
+    Closing it waits for that thread.
+    """
     with ThreadPoolExecutor(1) as thread:
         coming = thread.submit(next, batches, None)
         while (batch := coming.result()) is not None:
@@ -133,7 +136,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(shown[:30]) + (f" and {len(shown) - 30} more" if len(shown) > 30 else "")
 
 
-def _without_blank_end(log: LogFile, batches: Iterator[Batch]) -> Iterator[Batch]:
+def _without_blank_end(log: LogFile, batches: Iterator[Batch]) -> Generator[Batch, None, None]:
     """Yield the batches that have rows; the rows at the end of the last one that say nothing are left out."""
     before: Batch | None = None
     empty = True
@@ -267,7 +270,7 @@ def _bad_json(log: LogFile, block: Block) -> DataError:
 # --- Parquet --------------------------------------------------------------------------------------------------------
 
 
-def _parquet(log: LogFile, config: LogConfig) -> tuple[LogColumns, Iterator[Batch]]:
+def _parquet(log: LogFile, config: LogConfig) -> tuple[LogColumns, Generator[Batch, None, None]]:
     try:
         names = list(pl.read_parquet_schema(log.path))
     except _FAILURES as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hmac
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -56,7 +57,8 @@ class RowReader:
             _refuse_totals(log, columns, self.config)
             times = TimeReader(config=self.config, now_s=self.now_s)
             tally = _Tally(metrics={metric: (Counted(), Counted()) for metric in columns.metrics})
-            frames = [self._compact(log, columns, batch, times, tally) for batch in batches]
+            with closing(batches):
+                frames = [self._compact(log, columns, batch, times, tally) for batch in batches]
             times.finish()
             sha256 = raw.finish()
         finally:
@@ -155,12 +157,13 @@ class RowReader:
         either, day, month = "", 0, 0
         cell: object = ""
         try:
-            for batch in read_batches(log, self.config, raw)[1]:
-                text = batch.frame[columns.time]
-                day_first, month_first, row = order_evidence(text)
-                day, month = day + int(day_first.sum()), month + int(month_first.sum())
-                if row is not None and not either:
-                    either, cell = batch.places.where(row), text[row]
+            with closing(read_batches(log, self.config, raw)[1]) as batches:
+                for batch in batches:
+                    text = batch.frame[columns.time]
+                    day_first, month_first, row = order_evidence(text)
+                    day, month = day + int(day_first.sum()), month + int(month_first.sum())
+                    if row is not None and not either:
+                        either, cell = batch.places.where(row), text[row]
         finally:
             raw.close()
         if day == month:
