@@ -7,65 +7,102 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from export.test_native import SPEC, backend, cache, model  # noqa: F401  (fixtures)
-from pulsecast.errors import FeatureCountError, UsageError
+import plain
+from export.test_native import backend, cache, case, model  # noqa: F401  (fixtures)
+from pulsecast.calendars import with_calendar
+from pulsecast.errors import FeatureCountError, InputError, UsageError
 from pulsecast.streaming import Stream
 
 
 @pytest.fixture(params=["native", "any"])
-def forecaster(request, backend):  # noqa: F811
-    manifest = SimpleNamespace(spec=SPEC)
+def forecaster(request, backend, model):  # noqa: F811
+    manifest = SimpleNamespace(spec=model.record.spec)
     inner = backend if request.param == "native" else SimpleNamespace(predict=backend.predict)
     return SimpleNamespace(manifest=manifest, artifact=SimpleNamespace(id="a"), backend=inner)
 
 
-def _series(seed: int, streams: int = 1) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(0, 50, (70, streams, 2)).astype(np.float32)
+def _series(forecaster, seed: int, streams: int = 1) -> np.ndarray:
+    """Return steps (2 * context + 5, streams, features): the series' values in another order, each stream shifted."""
+    spec = forecaster.manifest.spec
+    column = np.random.default_rng(seed).permutation(plain.series())[: 2 * spec.context + 5]
+    values = np.stack([np.roll(column, 7 * i) for i in range(streams)], axis=1)[..., np.newaxis]
+    return np.stack([_with_calendar(spec, values[:, i]) for i in range(streams)], axis=1)
 
 
-def _windows(series: np.ndarray, n: int) -> np.ndarray:
-    return np.ascontiguousarray(series[n + 1 - SPEC.context : n + 1].swapaxes(0, 1))
+def _with_calendar(spec, values: np.ndarray) -> np.ndarray:
+    return with_calendar(spec, values, _times(len(values))).astype(np.float32)
+
+
+def _times(count: int) -> np.ndarray:
+    return plain.START_S + plain.STEP_S * np.arange(count, dtype=np.int64)
+
+
+def _window(forecaster, series: np.ndarray, n: int) -> np.ndarray:
+    context = forecaster.manifest.spec.context
+    return np.ascontiguousarray(series[n + 1 - context : n + 1].swapaxes(0, 1))
 
 
 def test_every_push_gives_the_bits_of_the_whole_window(forecaster):
-    series, stream = _series(1, streams=3), forecaster_stream(forecaster, 3)
+    series, stream = _series(forecaster, 1, streams=3), Stream(forecaster, 3)
     series[20, 1, 0] = np.nan
     for n, steps in enumerate(series):
         found = stream.push(steps)
         if n % 3 == 0:
             stream.settle()
-        if n + 1 < SPEC.context:
+        if n + 1 < forecaster.manifest.spec.context:
             assert np.isnan(found).all()
         else:
-            assert np.array_equal(found, forecaster.backend.predict(_windows(series, n)), equal_nan=True), n
-
-
-def forecaster_stream(forecaster, streams: int = 1) -> Stream:
-    return Stream(forecaster, streams)
+            assert np.array_equal(found, forecaster.backend.predict(_window(forecaster, series, n)), equal_nan=True), n
 
 
 def test_a_snapshot_goes_on_as_if_nothing_had_been(forecaster):
-    series, stream = _series(2), forecaster_stream(forecaster)
-    for steps in series[:40]:
+    series, stream = _series(forecaster, 2), Stream(forecaster, 1)
+    half = forecaster.manifest.spec.context + 3
+    for steps in series[:half]:
         stream.push(steps)
     kept = stream.snapshot()
-    expected = [stream.push(steps) for steps in series[40:]]
-    other = forecaster_stream(forecaster)
+    expected = [stream.push(steps) for steps in series[half:]]
+    assert np.isfinite(expected).all()
+    other = Stream(forecaster, 1)
     other.restore(kept)
-    assert np.array_equal([other.push(steps) for steps in series[40:]], expected)
+    assert np.array_equal([other.push(steps) for steps in series[half:]], expected)
 
 
 def test_reset_forgets_every_step(forecaster):
-    series, stream = _series(3), forecaster_stream(forecaster)
-    for steps in series[:30]:
+    series, stream = _series(forecaster, 3), Stream(forecaster, 1)
+    for steps in series[:-1]:
         stream.push(steps)
     stream.reset()
-    assert np.isnan(stream.push(series[30])).all()
+    assert np.isnan(stream.push(series[-1])).all()
+
+
+def test_pushes_with_timestamps_compute_the_calendar(forecaster):
+    series, stream = _series(forecaster, 4, streams=2), Stream(forecaster, 2)
+    measured = forecaster.manifest.spec.measured
+    for time, steps in zip(_times(len(series)), series, strict=True):
+        found = stream.push(steps[:, :measured], timestamp=np.datetime64(int(time), "s"))
+    assert np.array_equal(found, forecaster.backend.predict(_window(forecaster, series, len(series) - 1)))
+
+
+def test_a_push_at_the_wrong_time_or_without_one_is_refused_and_changes_nothing(forecaster):
+    series, times = _series(forecaster, 5), _times(1000)
+    measured = forecaster.manifest.spec.measured
+    stream = Stream(forecaster, 1)
+    for n, steps in enumerate(series):
+        found = stream.push(steps[:, :measured], timestamp=times[n])
+        with pytest.raises(InputError, match="comes 7200 s after the last one; this model takes one every 3600 s"):
+            stream.push(steps[:, :measured], timestamp=times[n + 2])
+        for width in (measured, len(forecaster.manifest.spec.features)):
+            with pytest.raises(InputError, match="the step has no timestamp, but the last one had"):
+                stream.push(steps[:, :width])
+    assert np.array_equal(found, forecaster.backend.predict(_window(forecaster, series, n)))
+    stream.reset()
+    assert np.isnan(stream.push(series[0])).all()
 
 
 def test_wrong_shapes_and_snapshots_are_refused_with_a_sentence(forecaster):
-    stream = forecaster_stream(forecaster)
-    with pytest.raises(FeatureCountError, match=r"this stream takes \(1, 2\)"):
-        stream.push([1.0])
+    stream, features = Stream(forecaster, 1), len(forecaster.manifest.spec.features)
+    with pytest.raises(FeatureCountError, match=rf"this stream takes \(1, {features}\)"):
+        stream.push([1.0] * (features + 1))
     with pytest.raises(UsageError, match="the snapshot is of 2 streams"):
-        stream.restore(forecaster_stream(forecaster, 2).snapshot())
+        stream.restore(Stream(forecaster, 2).snapshot())
