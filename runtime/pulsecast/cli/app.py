@@ -13,7 +13,22 @@ from typer.exceptions import TyperException
 from .. import __version__
 from ..environment import set_command
 from ..errors import PulsecastError
-from . import bench, demo, doctor, evaluate, export, fetch, inspect_bundle, keys, pack, predict, report, train, verify
+from . import (
+    bench,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    fetch,
+    inspect_bundle,
+    keys,
+    pack,
+    predict,
+    report,
+    serve_config,
+    train,
+    verify,
+)
 from .exits import FAILED, INTERRUPTED, MISSING_EXTRA, OK, USAGE, exit_code
 from .output import tell
 
@@ -40,6 +55,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "predict": (predict.predict, "logs"),
     "pack": (pack.pack, "cli"),
     "unpack": (pack.unpack, "cli"),
+    "serve-config": (serve_config.serve_config, "export"),
     "keygen": (keys.keygen, "sign"),
     "sign": (keys.sign, "sign"),
     "doctor": (doctor.doctor, "cli"),
