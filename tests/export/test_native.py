@@ -140,7 +140,7 @@ def test_a_trained_model_passes_and_a_perturbed_one_fails_selftest_and_verificat
     _swap_golden(folder, sources(trained, target_id)["model.c"])
     (tmp_path / "mixed").mkdir()
     shutil.copy(build(folder, find_compiler()), tmp_path / "mixed" / "model.so")
-    with pytest.raises(EngineError, match="self-test failed on [1-3] windows"):
+    with pytest.raises(EngineError, match=r"self-test failed on [1-3] windows"):
         open_library(str(tmp_path / "mixed" / "model.so"), spec)
     sound = NativeBackend(str(_built(trained, target_id, tmp_path / "sound")), spec, 1)
     assert [check for check in check_backend(sound, trained.record, row, golden) if not check.passed] == []
