@@ -17,7 +17,7 @@ from pulsecast import records
 from pulsecast.backends import BACKENDS, is_installed
 from pulsecast.bundle import Bundle, size_bytes
 from pulsecast.errors import EngineError, FormatError
-from pulsecast.manifest import MANIFEST_NAME, Artifact
+from pulsecast.manifest import Artifact
 
 from .case import BenchConfig, plan_cases, schedule
 from .machine import describe_machine, load_average
@@ -142,7 +142,7 @@ def _model(bundle: Bundle) -> Model:
     return Model(
         name=manifest.name,
         recipe=manifest.recipe,
-        manifest_sha256=hashlib.sha256((bundle.path / MANIFEST_NAME).read_bytes()).hexdigest(),
+        manifest_sha256=hashlib.sha256(bundle.manifest_bytes()).hexdigest(),
         context=spec.context,
         features=len(spec.features),
         horizon=spec.horizon,

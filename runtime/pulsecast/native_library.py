@@ -58,10 +58,26 @@ def find_library(bundle: Bundle, artifact_path: str) -> Path:
     """
     prebuilt = library_path(artifact_path, platform_tag())
     if any(entry.path == prebuilt for entry in bundle.manifest.files):
-        bundle.read(prebuilt)  # once more: what was checked is what is loaded
-        return bundle.path / prebuilt
+        return kept(bundle.read(prebuilt))
     sources = {name: bundle.read(f"{artifact_path}/{name}") for name in (SOURCE, HEADER)}
     return compiled(sources, find_compiler())
+
+
+def kept(library: bytes) -> Path:
+    """Return a copy of a library's checked bytes in the cache.
+
+    A file of the bundle could be swapped between check and load, and a `.pulse` file has none.
+    """
+    path = cache_folder() / f"{hashlib.sha256(library).hexdigest()}.so"
+    if path.exists() and path.read_bytes() == library:
+        return path
+    unfinished = path.with_name(f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        unfinished.write_bytes(library)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
 
 
 def find_compiler() -> str:
