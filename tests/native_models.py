@@ -88,6 +88,6 @@ def write_sources(model: ModelDirectory, target: str, folder: Path) -> Path:
 
 def build(folder: Path, compiler: str, *flags: str) -> Path:
     """Return the library that `compiler` makes of the sources in `folder`, under a name of its own."""
-    out = folder / f"{compiler}{''.join(flags)}.so"
+    out = folder / f"{Path(compiler).name}{''.join(flags)}.so"
     compile_library([compiler, *flags], folder, out)
     return out
