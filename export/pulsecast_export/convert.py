@@ -11,6 +11,8 @@ import importlib
 import sys
 from pathlib import Path
 
+from .children import die_with_parent
+
 
 def main(arguments: list[str]) -> int:
     """Write the targets in order and check each one's gate; return 1 after a failure."""
@@ -40,4 +42,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    die_with_parent()
     sys.exit(main(sys.argv[1:]))

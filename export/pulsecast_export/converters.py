@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pulsecast.errors import ConversionError, MissingExtraError
 
+from .children import PARENT, map_in_threads, run_child
 from .targets import TARGETS
 
 TIMEOUT_S = 600
@@ -34,24 +34,13 @@ def convert_all(model: Path, folder: Path, target_ids: tuple[str, ...]) -> None:
     for name in TARGETS:
         if name in wanted:
             families.setdefault(TARGETS[name].family, []).append(name)
-    with ThreadPoolExecutor(max_workers=max(1, min(len(families), os.cpu_count() or 1))) as pool:
-        running = [pool.submit(_convert_family, model, folder, tuple(names)) for names in families.values()]
-        for future in running:
-            future.result()
+    map_in_threads(lambda names: _convert_family(model, folder, tuple(names)), families.values())
 
 
 def _convert_family(model: Path, folder: Path, target_ids: tuple[str, ...]) -> None:
     command = [sys.executable, "-P", "-m", "pulsecast_export.convert", str(model), str(folder), *target_ids]
     try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=TIMEOUT_S,
-            env=child_environment(),
-            check=False,
-        )
+        done = run_child(command, child_environment(), TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
         raise ConversionError(f"target {target_ids[0]}: its converter took longer than {TIMEOUT_S} s") from error
     if done.returncode:
@@ -69,6 +58,7 @@ def child_environment() -> dict[str, str]:
         "PYTHONHASHSEED": "0",
         "CUDA_VISIBLE_DEVICES": "-1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
+        PARENT: str(os.getpid()),
     }
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +31,8 @@ from pulsecast.model_directory import IMPORTED, ModelDirectory, read_model_direc
 from pulsecast.weights import write_weights
 from pulsecast.whole_directory import check_free, whole_directory
 
-from .converters import child_environment, convert_all
+from .children import map_in_threads, run_child
+from .converters import TIMEOUT_S, child_environment, convert_all
 from .measure import TOLERANCE_FAILED, UNMEASURED, Measured
 from .model_card import CARD_NAME, model_card
 from .targets import FLOAT32, TARGETS, find_targets, fitting, tolerance
@@ -126,22 +125,22 @@ def measure_in_children(staging: Path, manifest: Manifest) -> dict[str, Parity]:
     backends: dict[str, list[str]] = {}
     for artifact in manifest.artifacts:
         backends.setdefault(artifact.backend, []).append(artifact.id)
-    with ThreadPoolExecutor(max_workers=max(1, min(len(backends), os.cpu_count() or 1))) as pool:
-        reports = list(pool.map(lambda ids: _measure(staging, tuple(ids)), backends.values()))
+    reports = map_in_threads(lambda ids: _measure(staging, tuple(ids)), backends.values())
     (staging / MANIFEST_NAME).unlink()
     return {name: parity for report in reports for name, parity in report.items()}
 
 
 def _measure(staging: Path, artifact_ids: tuple[str, ...]) -> dict[str, Parity]:
     command = [sys.executable, "-P", "-m", "pulsecast_export.measure", str(staging), *artifact_ids]
-    done = subprocess.run(
-        command, capture_output=True, text=True, errors="replace", env=child_environment(), check=False
-    )
+    names = ", ".join(artifact_ids)
+    try:
+        done = run_child(command, child_environment(), TIMEOUT_S)
+    except subprocess.TimeoutExpired as error:
+        raise ConversionError(f"target {names}: its engine took longer than {TIMEOUT_S} s") from error
     reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
     if done.returncode == TOLERANCE_FAILED:
         raise ToleranceError(reason)
     if done.returncode:
-        names = ", ".join(artifact_ids)
         raise ConversionError(f"target {names}: the engine failed on it (exit {done.returncode}): {reason}")
     found = done.stdout.strip().splitlines()[-1]
     return dict(records.loads(Measured, found.encode(), where="measurement").parities)

@@ -18,6 +18,8 @@ from pulsecast.errors import PulsecastError, ToleranceError
 from pulsecast.manifest import Parity
 from pulsecast.verification import ArtifactReport, check_backend, measure_parity, require_passed
 
+from .children import die_with_parent
+
 TOLERANCE_FAILED = 3
 UNMEASURED = Parity(max_abs=0.0, rms=0.0, mae_change=0.0, rmse_change=0.0)
 
@@ -60,4 +62,5 @@ def measure(path: str, artifact_ids: tuple[str, ...]) -> Measured:
 
 
 if __name__ == "__main__":
+    die_with_parent()
     sys.exit(main(sys.argv[1:]))

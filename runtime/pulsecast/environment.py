@@ -42,9 +42,9 @@ def platform_name() -> str:
 _command: list[tuple[str, ...]] = []
 
 
-def set_command(arguments: Sequence[str]) -> None:
-    """Remember the command line of this process, for the provenance of what it makes."""
-    _command[:] = [("pulsecast", *map(reduced, arguments))]
+def set_command(arguments: Sequence[str] | None) -> None:
+    """Remember the command line that runs, for the provenance of what it makes; None when it has ended."""
+    _command[:] = [] if arguments is None else [("pulsecast", *map(reduced, arguments))]
 
 
 def commands() -> tuple[tuple[str, ...], ...]:

@@ -26,6 +26,8 @@ from .signing import Key
 BATCH_ROUNDING = {"level": 2e-6, "change": 1e-5}
 SPREAD_LIMITS = (0.9, 1.1)  # of mean |y - median|: a constant output has none, and one burst does not decide it
 LOADED_WINDOWS = 8  # golden windows that every load forecasts
+# It is C, and running it runs whatever the bundle's maker wrote; all other artifacts are data to their engines.
+_UNTRUSTED_CODE = "it is code and the bundle's signature was not checked: pass its key, or name the artifact"
 REFERENCE_LIMIT = 1e-9  # of the scaler's range: float64 sums in another order
 
 
@@ -88,24 +90,32 @@ def check_loaded(bundle: Bundle, artifact: Artifact, backend: Backend) -> None:
 
 def verify_opened(bundle: Bundle, *, artifact: str | None = None) -> tuple[ArtifactReport, ...]:
     """Check the artifacts of an opened bundle as `verify` does."""
-    chosen = bundle.manifest.artifacts if artifact is None else (bundle.manifest.artifact(artifact),)
     golden = bundle.golden()
-    return tuple(verify_one(bundle, golden, item) for item in chosen)
+    if artifact is not None:
+        return (verify_one(bundle, golden, bundle.manifest.artifact(artifact)),)
+    trusted = bundle.signature.state == "verified"
+    return tuple(
+        verify_one(bundle, golden, item) if trusted or item.backend != "native" else _skipped(item, _UNTRUSTED_CODE)
+        for item in bundle.manifest.artifacts
+    )
 
 
 def verify_one(bundle: Bundle, golden: Golden, artifact: Artifact) -> ArtifactReport:
     """Return the report for one artifact of an opened bundle; skipped if its engine is not installed."""
     if not is_installed(artifact.backend):
-        reason = f"the engine of backend {artifact.backend} is not installed"
-        return ArtifactReport(artifact=artifact.id, engine="", device="", checks=(), skipped=reason)
+        return _skipped(artifact, f"the engine of backend {artifact.backend} is not installed")
     try:
         backend = open_backend(bundle, artifact, threads=1)
     except MissingExtraError as error:  # native: neither a library for this platform nor a compiler
-        return ArtifactReport(artifact=artifact.id, engine="", device="", checks=(), skipped=str(error))
+        return _skipped(artifact, str(error))
     checks = check_backend(backend, bundle.manifest, artifact, golden)
     if artifact.backend == "numpy":
         checks = (*checks, check_reference(bundle, golden))
     return ArtifactReport(artifact=artifact.id, engine=backend.engine, device=backend.device, checks=checks)
+
+
+def _skipped(artifact: Artifact, reason: str) -> ArtifactReport:
+    return ArtifactReport(artifact=artifact.id, engine="", device="", checks=(), skipped=reason)
 
 
 def check_backend(backend: Backend, manifest: Manifest, artifact: Artifact, golden: Golden) -> tuple[Check, ...]:

@@ -129,7 +129,8 @@ def read_npz(data: bytes, *, where: str) -> dict[str, NDArray[np.generic]]:
             arrays = {name: file[name] for name in file.files}
     # damage comes out as zlib.error, MemoryError, RuntimeError, tokenize's error and others: no list of them is whole
     except Exception as error:
-        raise FormatError(f"{where} is not a readable .npz file of plain arrays: {error}") from error
+        reason = str(error).partition("If you trust")[0].strip()  # numpy's advice to load what may run code stays here
+        raise FormatError(f"{where} is not a readable .npz file of plain arrays: {reason}") from error
     if strange := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
         raise FormatError(f"{where} is not a readable .npz file of plain arrays: {strange[0]} is no array")
     return arrays

@@ -164,3 +164,19 @@ def test_a_command_that_breaks_shows_what_the_engine_said() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment())
     assert done.stderr.startswith("ours\nengine noise\n")
     assert "ValueError: broke" in done.stderr
+
+
+def test_ctrl_c_in_a_command_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pulsecast.cli.doctor._backend", interrupted)
+    assert run("doctor") == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_every_backend_has_a_probe() -> None:
+    from pulsecast.backends import BACKENDS
+    from pulsecast.cli.probe import PROBES
+
+    assert set(PROBES) == set(BACKENDS)

@@ -77,12 +77,12 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], No
         script.write_text(CHILD.format(deed=deed.replace("tf2onnx_", "tf2onnx")))
         if "tf2onnx" in deed:
             (tmp_path / "tf2onnx.py").write_text("raise ModuleNotFoundError(\"No module named 'tf2onnx'\")")
-        real = converters.subprocess.run
+        real = converters.run_child
 
-        def run(command: list[str], **options: object) -> object:
-            return real([sys.executable, str(script), *command[4:]], **options)  # type: ignore[call-overload]
+        def run(command: list[str], environment: dict[str, str], timeout_s: float) -> object:
+            return real([sys.executable, str(script), *command[4:]], environment, timeout_s)
 
-        monkeypatch.setattr(converters.subprocess, "run", run)
+        monkeypatch.setattr(converters, "run_child", run)
         monkeypatch.setattr(converters, "TIMEOUT_S", 1 if "sleep" in deed else 60)
 
     return replace_child

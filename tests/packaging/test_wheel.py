@@ -70,7 +70,7 @@ def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel: Path) -> None
         source = REPOSITORY / folder / package
         modules = {f"{package}/{p.relative_to(source).as_posix()}" for p in source.rglob("*.py")}
         assert modules <= set(names)
-    assert [name for name in names if "test" in name or name.endswith((".pyc", ".csv"))] == []
+    assert [name for name in names if "tests/" in name or "/test_" in name or name.endswith((".pyc", ".csv"))] == []
 
 
 def test_numpy_is_the_only_requirement_that_no_extra_guards(wheel: Path) -> None:

@@ -84,18 +84,21 @@ def root(
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; an error is one sentence on stderr."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: its start-up log is not ours
-    set_command(arguments)
     try:
+        set_command(arguments)
         code = app(arguments or ["--help"], standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        tell("interrupted")
-        return INTERRUPTED
+        code = INTERRUPTED
     except BrokenPipeError:  # whoever read the result has heard enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except (PulsecastError, TyperException, ModuleNotFoundError, OSError) as error:
         sentence, code = _explained(error, arguments)
         tell(f"error: {sentence}")
+    finally:
+        set_command(None)
+    if code == INTERRUPTED:  # typer turns Ctrl-C into this code
+        tell("interrupted")
     return code if isinstance(code, int) else OK
 
 

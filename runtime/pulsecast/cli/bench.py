@@ -58,8 +58,13 @@ def bench(
     )
     check_free(out, force=force)
     result = run_with_progress(bundle, config)
-    write_result(result, out, force=force)
     summary = summarise(result)
+    try:
+        write_result(result, out, force=force)
+    except OSError as error:  # minutes of measuring are not lost with the file
+        tell(f"{out} could not be written: {error.strerror}")
+        show(format_, text=text_table(summary), document=bench_document(summary))
+        raise typer.Exit(FAILED) from error
     next_step = f"raw nanoseconds in {out}; next: pulsecast report {out} --out REPORT.md"
     show(format_, text=f"{text_table(summary)}\n\n{next_step}", document=bench_document(summary))
     code = verdict(summary)

@@ -29,7 +29,9 @@ NEEDS = {
     "verify": ((), "cli"),
     "inspect": ((), "cli"),
     "predict": (("polars",), "logs"),
-    "bench": (("psutil",), "bench"),
+    "evaluate": (("tensorflow", "lightgbm", "statsmodels", "matplotlib"), "evaluate"),
+    "sign": (("cryptography",), "sign"),
+    "bench": ((), "cli"),
 }
 
 
@@ -84,8 +86,8 @@ def _backend(name: str) -> Finding:
         reason = f"crashed with {signal.Signals(-done.returncode).name}"
     else:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1][:200]
-    fix = f"pip install --force-reinstall 'pulsecast[{row.extra}]'"
-    return Finding(name=name, state="broken", found=f"{row.package} does not start: {reason}", fix=fix)
+    fix = f"pip install --force-reinstall 'pulsecast[{row.extra}]'" if row.extra else _install(None)
+    return Finding(name=name, state="broken", found=f"{row.package or name} does not start: {reason}", fix=fix)
 
 
 def _gpu(backends: tuple[Finding, ...]) -> Finding:
@@ -130,7 +132,7 @@ def _command(name: str) -> Finding:
 
 
 def _install(extra: str | None) -> str:
-    return f"pip install 'pulsecast[{extra}]'"
+    return f"pip install 'pulsecast[{extra}]'" if extra else "install a C compiler, such as gcc or clang"
 
 
 def _text(backends: tuple[Finding, ...], gpu: Finding, commands: tuple[Finding, ...]) -> str:

@@ -42,11 +42,18 @@ def _savedmodel() -> tuple[str, str]:
     return savedmodel.engine(), savedmodel.device()
 
 
+def _native() -> tuple[str, str]:
+    from ..native_library import find_compiler
+
+    return f"C compiler {find_compiler().rpartition('/')[2]}", "CPU"
+
+
 PROBES: dict[str, Callable[[], tuple[str, str]]] = {
     "numpy": _numpy,
     "onnx": _onnx,
     "tflite": _tflite,
     "savedmodel": _savedmodel,
+    "native": _native,
 }
 
 

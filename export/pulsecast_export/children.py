@@ -1,0 +1,59 @@
+"""Child processes of an export: their output is captured, and none of them outlives it, however it ends."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+PARENT = "PULSECAST_PARENT"  # process id of the export, for its children
+_SET_PARENT_DEATH_SIGNAL = 1  # Linux prctl
+_running: set[subprocess.Popen[str]] = set()
+
+
+def run_child(
+    command: Sequence[str], environment: dict[str, str], timeout_s: float
+) -> subprocess.CompletedProcess[str]:
+    """Run `command` and return how it ended and what it said; raises subprocess.TimeoutExpired."""
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", env=environment
+    ) as process:
+        _running.add(process)
+        try:
+            out, err = process.communicate(timeout=timeout_s)
+        finally:
+            process.kill()  # nothing to one that has ended
+            _running.discard(process)
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def map_in_threads(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Return `function` of each item, a thread per core; the first exception ends all children and is raised."""
+    found = list(items)
+    pool = ThreadPoolExecutor(max_workers=max(1, min(len(found), os.cpu_count() or 1)))
+    try:
+        return list(pool.map(function, found))
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in tuple(_running):
+            process.kill()
+        raise
+    finally:
+        pool.shutdown()
+
+
+def die_with_parent() -> None:
+    """Ask Linux to end this process when the one that started it ends; elsewhere a killed export leaves it running."""
+    parent = os.environ.get(PARENT)
+    try:
+        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    except (AttributeError, OSError):
+        return
+    if parent is not None and os.getppid() != int(parent):  # it ended before this could be asked
+        os._exit(1)
