@@ -7,12 +7,13 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
 PARENT = "PULSECAST_PARENT"  # process id of the export, for its children
+POLL_S = 0.1
 _SET_PARENT_DEATH_SIGNAL = 1  # Linux prctl
 _running: set[subprocess.Popen[str]] = set()
 
@@ -36,16 +37,18 @@ def run_child(
 def map_in_threads(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
     """Return `function` of each item, a thread per core; the first exception ends all children and is raised."""
     found = list(items)
-    pool = ThreadPoolExecutor(max_workers=max(1, min(len(found), os.cpu_count() or 1)))
-    try:
-        return list(pool.map(function, found))
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in tuple(_running):
-            process.kill()
-        raise
-    finally:
-        pool.shutdown()
+    with ThreadPoolExecutor(max_workers=max(1, min(len(found), os.cpu_count() or 1))) as pool:
+        futures = [pool.submit(function, item) for item in found]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            while not all(future.done() for future in futures):  # one may be about to start a child
+                for process in tuple(_running):
+                    process.kill()
+                wait(futures, timeout=POLL_S)
+            raise
 
 
 def die_with_parent() -> None:

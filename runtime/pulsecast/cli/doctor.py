@@ -86,7 +86,7 @@ def _backend(name: str) -> Finding:
         reason = f"crashed with {signal.Signals(-done.returncode).name}"
     else:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1][:200]
-    fix = f"pip install --force-reinstall 'pulsecast[{row.extra}]'" if row.extra else _install(None)
+    fix = _install(None) if name == "native" else f"pip install --force-reinstall 'pulsecast[{row.extra or 'cli'}]'"
     return Finding(name=name, state="broken", found=f"{row.package or name} does not start: {reason}", fix=fix)
 
 
