@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The GPU wheels where an NVIDIA driver answers, the CPU ones elsewhere; never both: they own the same files.
 EXTRA := $(shell nvidia-smi -L >/dev/null 2>&1 && echo all-gpu || echo all)
 
-.PHONY: setup demo test check format bench clean
+.PHONY: setup demo test soak check format bench clean
 
 setup: $(VENV)/.done
 
@@ -20,6 +20,10 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest --cov --cov-report=term
+
+# Ten thousand damaged bundles, kills at random moments, every instruction set: some ten minutes more.
+soak: setup
+	$(BIN)/python -m pytest -m soak
 
 check: setup
 	$(BIN)/ruff check .
@@ -38,6 +42,8 @@ bench: setup
 	$(BIN)/pulsecast report demo/bench.json --out demo/bench.md --force
 	$(BIN)/python -m pulsecast_bench.imports
 	$(BIN)/python -m pulsecast_bench.training
+	$(BIN)/python -m pulsecast_bench.reading
+	$(BIN)/python -m pulsecast_bench.native demo/model
 
 clean:
 	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage

@@ -56,6 +56,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.parametrize("script", ["pack", "unpack"])
 def test_a_kill_at_any_moment_of_packing_leaves_a_whole_bundle(script: str, tmp_path: Path) -> None:
@@ -76,6 +77,7 @@ def test_a_kill_at_any_moment_of_packing_leaves_a_whole_bundle(script: str, tmp_
     assert names(tmp_path) == [out.name], "what killed processes left is removed by the next one"
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_a_kill_at_any_moment_of_exporting_leaves_the_old_bundle_or_the_new_one(
     textbook_model: Path, tmp_path: Path
@@ -95,6 +97,7 @@ def test_a_kill_at_any_moment_of_exporting_leaves_the_old_bundle_or_the_new_one(
         assert Bundle.open(out).manifest == manifest
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_a_kill_while_exporting_to_a_new_place_leaves_nothing_or_a_whole_bundle(
     textbook_model: Path, tmp_path: Path
@@ -107,6 +110,7 @@ def test_a_kill_while_exporting_to_a_new_place_leaves_nothing_or_a_whole_bundle(
     assert not (tmp_path / "bundle").exists()
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.parametrize("file_bytes", [0, 20_000, 60_000])
 def test_a_full_disk_while_exporting_leaves_the_old_bundle(
@@ -157,6 +161,7 @@ def test_a_place_that_is_no_folder_of_ours_is_named(tmp_path: Path) -> None:
         pack(GOLDEN, tmp_path / "b.pulse", force=True)
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_two_that_pack_into_the_same_place_leave_one_whole_file(tmp_path: Path) -> None:
     out = pack(GOLDEN, tmp_path / "b.pulse").path
@@ -172,6 +177,7 @@ def test_two_that_pack_into_the_same_place_leave_one_whole_file(tmp_path: Path) 
     assert opened > 10
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_two_that_export_into_the_same_place_leave_one_whole_bundle(textbook_model: Path, tmp_path: Path) -> None:
     require(*EXPORT)

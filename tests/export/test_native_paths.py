@@ -19,7 +19,7 @@ from pulsecast.streaming import Stream
 from pulsecast.verification import check_backend
 from pulsecast_export.targets import TARGETS, tolerance
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 # Runs all that is exported once: the self-test, blocks that are whole and partly filled, state and stream.
 MAIN = """

@@ -176,6 +176,7 @@ def test_there_are_ten_thousand_cases() -> None:
     assert sum(CASES.values()) >= 10_000
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", CASES)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy, on scalers of absurd numbers
@@ -196,6 +197,7 @@ def test_a_damaged_bundle_is_refused_or_forecasts_its_golden(kind: str, tmp_path
     assert refused > seen.total() * (0.3 if kind == "the manifest" else 0.97), seen
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_a_flip_in_any_byte_of_any_artifact_is_caught_at_open(tmp_path: Path) -> None:
     base = shutil.copytree(GOLDEN, tmp_path / "bundle")
