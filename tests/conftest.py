@@ -24,7 +24,7 @@ QUICK = {"textbook": (8, 5e-3), "recommended": (6, 4e-3)}
 def engagement_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The generator's messy event log."""
     require("polars")
-    from pulsecast_train.generator import generate_log
+    from pulsecast_train.logs.generator import generate_log
 
     path = tmp_path_factory.mktemp("log") / "log.csv"
     generate_log(path, days=TRAINING_DAYS)
@@ -33,7 +33,7 @@ def engagement_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _train(recipe: str, log: Path, out: Path) -> Path:
     require(*TRAIN)
-    from pulsecast_train.generator import GENERATED_LOG
+    from pulsecast_train.logs.generator import GENERATED_LOG
     from pulsecast_train.model_writer import Listener, train_model
     from pulsecast_train.train_config import RunConfig, TrainConfig
 

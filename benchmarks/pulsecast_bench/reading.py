@@ -111,8 +111,8 @@ def read_with_pandas(path: Path) -> int:
 
 def read_with_pulsecast(path: Path) -> int:
     """Return the rows that were read for an hourly series of distinct events."""
-    from pulsecast_train.log_config import LogConfig
-    from pulsecast_train.log_reader import read_log
+    from pulsecast_train.logs.config import LogConfig
+    from pulsecast_train.logs.reader import read_log
 
     config = LogConfig(time="timestamp", id="event_id", events=True, step="1h")
     return read_log([path], config)[1].rows_read
@@ -129,7 +129,7 @@ def _in_a_process(side: str, log: Path) -> Reading:
 
 
 def _one_side(side: str, log: Path) -> Reading:
-    importlib.import_module({"pandas": "pandas", "pulsecast": "pulsecast_train.log_reader"}[side])
+    importlib.import_module({"pandas": "pandas", "pulsecast": "pulsecast_train.logs.reader"}[side])
     idle = _peak_bytes()
     began = time.perf_counter()
     rows = SIDES[side](log)

@@ -23,7 +23,7 @@ import numpy as np
 
 from pulsecast import records
 from pulsecast_train.checkpoint import Checkpoint
-from pulsecast_train.generator import GENERATED_LOG, generate_log
+from pulsecast_train.logs.generator import GENERATED_LOG, generate_log
 from pulsecast_train.model_writer import Prepared, prepare
 from pulsecast_train.network import build_network
 from pulsecast_train.recipes import find_recipe

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pulsecast_bench.reading import DUPLICATES, main, read_with_pulsecast, write_log
-from pulsecast_train.log_config import LogConfig
-from pulsecast_train.log_reader import read_log
+from pulsecast_train.logs.config import LogConfig
+from pulsecast_train.logs.reader import read_log
 
 
 def test_the_log_is_sorted_and_repeats_as_many_events_as_it_says(tmp_path: Path) -> None:

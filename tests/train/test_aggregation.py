@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pulsecast.errors import DataError
-from pulsecast_train.aggregation import aggregate_events, aggregate_samples, fill_gaps, usual_spacing_us
+from pulsecast_train.logs.aggregation import aggregate_events, aggregate_samples, fill_gaps, usual_spacing_us
 
 MICROS = 1_000_000
 DAY0 = 16_000 * 86_400  # a midnight

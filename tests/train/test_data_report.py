@@ -3,7 +3,7 @@
 import pytest
 
 from pulsecast.records import dumps, loads
-from pulsecast_train.data_report import DataReport, FileRecord, Finding, SeriesSummary
+from pulsecast_train.logs.data_report import DataReport, FileRecord, Finding, SeriesSummary
 
 FILE = FileRecord(name="a.csv", sha256="ab" * 32, bytes=1234, rows=10, time_column="ts", time_format="iso-8601")
 SUMMARY = SeriesSummary(

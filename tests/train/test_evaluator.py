@@ -12,15 +12,15 @@ require(*TRAIN, "scipy")
 
 from pulsecast import records  # noqa: E402
 from pulsecast.errors import DataError, UsageError  # noqa: E402
-from pulsecast_train.backtest import MODEL, Task, read_result, run_task  # noqa: E402
-from pulsecast_train.baselines import BASELINES, installed_baselines  # noqa: E402
-from pulsecast_train.evaluate_config import EvaluateConfig  # noqa: E402
-from pulsecast_train.evaluation_result import Evaluation  # noqa: E402
-from pulsecast_train.evaluator import Where, evaluate  # noqa: E402
-from pulsecast_train.folds import rolling_folds  # noqa: E402
+from pulsecast_train.backtesting.backtest import MODEL, Task, read_result, run_task  # noqa: E402
+from pulsecast_train.backtesting.baselines import BASELINES, installed_baselines  # noqa: E402
+from pulsecast_train.backtesting.config import EvaluateConfig  # noqa: E402
+from pulsecast_train.backtesting.evaluator import Where, evaluate  # noqa: E402
+from pulsecast_train.backtesting.folds import rolling_folds  # noqa: E402
+from pulsecast_train.backtesting.result import Evaluation  # noqa: E402
+from pulsecast_train.backtesting.scoring import is_copycat  # noqa: E402
 from pulsecast_train.pooling import prepare_member  # noqa: E402
 from pulsecast_train.recipes import RECIPES, filled  # noqa: E402
-from pulsecast_train.scoring import is_copycat  # noqa: E402
 from pulsecast_train.series import Series  # noqa: E402
 from pulsecast_train.train_config import TrainConfig  # noqa: E402
 

@@ -12,10 +12,10 @@ import pytest
 import faults
 from pulsecast.errors import DataError
 from pulsecast.records import dumps
-from pulsecast_train.data_report import DataReport
-from pulsecast_train.generator import generate_log
-from pulsecast_train.log_config import LogConfig
-from pulsecast_train.log_reader import read_log
+from pulsecast_train.logs.config import LogConfig
+from pulsecast_train.logs.data_report import DataReport
+from pulsecast_train.logs.generator import generate_log
+from pulsecast_train.logs.reader import read_log
 
 NAB = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "nab_tweets"
 NAMES = [f"Twitter_volume_{name}" for name in ("AAPL", "AMZN", "CRM", "FB", "GOOG", "IBM", "PFE")]

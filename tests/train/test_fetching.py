@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from pulsecast.errors import DataError, UsageError
-from pulsecast_train.fetching import fetch
-from pulsecast_train.http_source import HttpQuery, HttpSource
-from pulsecast_train.log_config import LogConfig
-from pulsecast_train.log_reader import read_log
-from pulsecast_train.retrying import RetryPolicy, retry_after_s
+from pulsecast_train.logs.config import LogConfig
+from pulsecast_train.logs.fetching import fetch
+from pulsecast_train.logs.http_source import HttpQuery, HttpSource
+from pulsecast_train.logs.reader import read_log
+from pulsecast_train.logs.retrying import RetryPolicy, retry_after_s
 
 PAGES: list[tuple[str | None, str | None, list[dict[str, Any]]]] = [  # cursor, next, records
     (

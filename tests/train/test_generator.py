@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pulsecast_train.generator import GENERATED_LOG, generate_log
-from pulsecast_train.log_reader import read_log
+from pulsecast_train.logs.generator import GENERATED_LOG, generate_log
+from pulsecast_train.logs.reader import read_log
 
 
 @pytest.mark.parametrize("messy", [True, False], ids=["messy", "clean"])

@@ -3,7 +3,7 @@
 import pytest
 
 from pulsecast.records import parse, to_json
-from pulsecast_train.log_config import LogConfig, parse_step, step_text
+from pulsecast_train.logs.config import LogConfig, parse_step, step_text
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,12 @@ import pytest
 
 from pulsecast.errors import DataError
 from pulsecast.records import dumps
-from pulsecast_train import log_files, log_tables
-from pulsecast_train.data_report import DataReport
-from pulsecast_train.generator import GENERATED_LOG, generate_log
-from pulsecast_train.log_config import METRIC_ALIASES, TIME_ALIASES, LogConfig
-from pulsecast_train.log_reader import read_log
+from pulsecast_train.logs import files as log_files
+from pulsecast_train.logs import tables as log_tables
+from pulsecast_train.logs.config import METRIC_ALIASES, TIME_ALIASES, LogConfig
+from pulsecast_train.logs.data_report import DataReport
+from pulsecast_train.logs.generator import GENERATED_LOG, generate_log
+from pulsecast_train.logs.reader import read_log
 from pulsecast_train.series import Series
 
 NOW_S = 1_770_000_000  # 2026-02-02

@@ -12,9 +12,9 @@ import pytest
 
 from pulsecast.errors import DataError, PulsecastError, UsageError
 from pulsecast.records import dumps, loads
-from pulsecast_train.data_report import DataReport
-from pulsecast_train.log_config import LogConfig
-from pulsecast_train.log_reader import read_log
+from pulsecast_train.logs.config import LogConfig
+from pulsecast_train.logs.data_report import DataReport
+from pulsecast_train.logs.reader import read_log
 from pulsecast_train.series import Series
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"

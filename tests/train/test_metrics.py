@@ -7,8 +7,8 @@ from engines import require
 
 require("scipy")
 
-from pulsecast_train.metrics import geometric_mean, mean_ranks, naive_scale, point_errors, smape  # noqa: E402
-from pulsecast_train.significance import diebold_mariano  # noqa: E402
+from pulsecast_train.backtesting.metrics import geometric_mean, mean_ranks, naive_scale, point_errors, smape  # noqa: E402
+from pulsecast_train.backtesting.significance import diebold_mariano  # noqa: E402
 
 
 def test_mase_of_the_seasonal_naive_forecast_itself_is_one() -> None:

@@ -10,7 +10,7 @@ from engines import TRAIN, require
 require(*TRAIN)
 
 from pulsecast.model_directory import read_model_directory  # noqa: E402
-from pulsecast_train.log_config import LogConfig  # noqa: E402
+from pulsecast_train.logs.config import LogConfig  # noqa: E402
 from pulsecast_train.model_writer import Listener, train_pool  # noqa: E402
 from pulsecast_train.train_config import RunConfig, TrainConfig  # noqa: E402
 

@@ -35,7 +35,7 @@ def test_the_search_finds_what_is_packed(tmp_path: Path) -> None:
 def test_model_directories_and_bundles_hold_no_user_and_no_event(tmp_path: Path) -> None:
     require(*TRAIN, *EXPORT)
     from pulsecast_export.exporter import export_model
-    from pulsecast_train.generator import GENERATED_LOG, generate_log
+    from pulsecast_train.logs.generator import GENERATED_LOG, generate_log
     from pulsecast_train.model_writer import Listener, train_model
     from pulsecast_train.train_config import RunConfig, TrainConfig, with_changes
 

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from pulsecast.errors import DataError
-from pulsecast_train.log_config import LogConfig
-from pulsecast_train.places import Places
-from pulsecast_train.timestamps import TimeReader, UnsettledOrderError, order_evidence, unsettled_order
+from pulsecast_train.logs.config import LogConfig
+from pulsecast_train.logs.places import Places
+from pulsecast_train.logs.timestamps import TimeReader, UnsettledOrderError, order_evidence, unsettled_order
 
 NOW_S = 1_770_000_000  # 2026-02-02
 T = 1_413_331_199  # 2014-10-14T23:59:59Z

@@ -20,7 +20,7 @@ from pulsecast import records  # noqa: E402  the packages above are needed first
 from pulsecast.errors import DataError, UsageError  # noqa: E402
 from pulsecast.model_directory import ModelRecord, read_model_directory  # noqa: E402
 from pulsecast_train.checkpoint import Checkpoint, Epoch, Progress, load_progress, save_progress  # noqa: E402
-from pulsecast_train.log_config import LogConfig  # noqa: E402
+from pulsecast_train.logs.config import LogConfig  # noqa: E402
 from pulsecast_train.train_config import RunConfig, TrainConfig  # noqa: E402
 
 SMALL = TrainConfig(window=12, units=(6, 5), epochs=4, dropout=0.2, learning_rate=5e-3, patience=0)

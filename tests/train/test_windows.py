@@ -12,7 +12,7 @@ require("sklearn")
 from pulsecast import reference  # noqa: E402  the package above is needed first
 from pulsecast.errors import DataError  # noqa: E402
 from pulsecast.spec import ModelSpec  # noqa: E402
-from pulsecast_train.evaluation import compare_with_naive, naive_forecasts  # noqa: E402
+from pulsecast_train.naive import compare_with_naive, naive_forecasts  # noqa: E402
 from pulsecast_train.recipes import RECIPES, build_spec, fit_scaler  # noqa: E402
 from pulsecast_train.series import Series  # noqa: E402
 from pulsecast_train.train_config import TrainConfig  # noqa: E402

@@ -35,14 +35,14 @@ from pulsecast.spec import ModelSpec
 from pulsecast.weights import write_weights
 from pulsecast.whole_directory import check_free, whole_directory
 
+from .backtesting.interval_scores import are_counts, interval_scale
 from .checkpoint import Checkpoint, Epoch
-from .data_report import DataReport
 from .device import describe_device
-from .evaluation import compare_with_naive, naive_forecasts
-from .interval_scores import are_counts, interval_scale
-from .log_config import LogConfig
-from .log_files import OnBytes
-from .log_reader import read_log
+from .logs.config import LogConfig
+from .logs.data_report import DataReport
+from .logs.files import OnBytes
+from .logs.reader import read_log
+from .naive import compare_with_naive, naive_forecasts
 from .network import extract_weights
 from .pooling import pooled_examples, prepare_member
 from .recipes import build_spec, filled, find_recipe, fit_scaler

@@ -11,7 +11,7 @@ from typing import TypeVar
 from pulsecast import records
 from pulsecast.errors import FormatError, UsageError
 
-from .log_config import LogConfig
+from .logs.config import LogConfig
 
 T = TypeVar("T")
 

@@ -52,7 +52,7 @@ def demo(
 def _make_bundle(out: Path, *, recipe: str, seed: int, days: int, force: bool) -> Path:
     """Generate, train, export and verify; return the bundle's path."""
     from pulsecast_export.exporter import export_model
-    from pulsecast_train.generator import GENERATED_LOG, generate_log
+    from pulsecast_train.logs.generator import GENERATED_LOG, generate_log
     from pulsecast_train.train_config import RunConfig, TrainConfig, with_changes
 
     tell(f"1/4 generating {days} days of engagement events, with the faults of real logs")

@@ -12,8 +12,8 @@ from . import log_options as log
 from .output import Format, progress, show, table, tell
 
 if TYPE_CHECKING:
-    from pulsecast_train.evaluate_config import EvaluateConfig
-    from pulsecast_train.evaluation_result import Coverage, Evaluation, HorizonResult
+    from pulsecast_train.backtesting.config import EvaluateConfig
+    from pulsecast_train.backtesting.result import Coverage, Evaluation, HorizonResult
 
 PANEL = "Evaluation"
 
@@ -78,7 +78,7 @@ def evaluate(
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Back-test over rolling origins beside naive baselines; an interrupted evaluation goes on where it stopped."""
-    from pulsecast_train.evaluate_config import EvaluateConfig
+    from pulsecast_train.backtesting.config import EvaluateConfig
     from pulsecast_train.train_config import RunConfig, parse_units, read_config, with_changes
 
     run = read_config(config) if config else RunConfig()
@@ -118,11 +118,11 @@ def run_evaluation(
     user_key: bytes | None,
 ) -> Evaluation:
     """Read the logs and evaluate, with progress on stderr; write the report if asked for."""
-    from pulsecast_train.evaluator import Where, evaluate
-    from pulsecast_train.log_reader import read_log
+    from pulsecast_train.backtesting.evaluator import Where, evaluate
+    from pulsecast_train.logs.reader import read_log
 
     if html:
-        from pulsecast_train.evaluation_report import write_report  # what it needs is missed now, not after an hour
+        from pulsecast_train.backtesting.report import write_report  # what it needs is missed now, not after an hour
     with log.reading() as on_bytes:
         series, report = read_log(logs, run.log, on_bytes=on_bytes, user_key=user_key)
     tell(report.text())

@@ -42,10 +42,10 @@ def fetch(
     A page is an object with a list of objects and, unless it is the last, the cursor of the next:
     {"data": [{"created_at": "...", "id": "17", "likes": 3}], "meta": {"next_token": "b26v"}}
     """
-    from pulsecast_train.fetching import fetch as fetch_log
-    from pulsecast_train.fetching import forget_progress
-    from pulsecast_train.http_source import HttpQuery, HttpSource
-    from pulsecast_train.retrying import RetryPolicy
+    from pulsecast_train.logs.fetching import fetch as fetch_log
+    from pulsecast_train.logs.fetching import forget_progress
+    from pulsecast_train.logs.http_source import HttpQuery, HttpSource
+    from pulsecast_train.logs.retrying import RetryPolicy
 
     if out.suffix not in (".ndjson", ".jsonl"):
         raise UsageError(f"--out is {out.name}; expected a name that ends in .ndjson or .jsonl")

@@ -18,7 +18,7 @@ from . import log_options as log
 from .output import Format, show, tell
 
 if TYPE_CHECKING:
-    from pulsecast_train.log_config import LogConfig
+    from pulsecast_train.logs.config import LogConfig
     from pulsecast_train.series import Series
 
     from ..manifest import Manifest
@@ -60,7 +60,7 @@ def predict(
     format_: Annotated[Format, typer.Option("--format", help="text is CSV.")] = Format.text,
 ) -> None:
     """Forecast what follows a log; it is read as the training log was, unless an option says otherwise."""
-    from pulsecast_train.log_reader import read_log
+    from pulsecast_train.logs.reader import read_log
     from pulsecast_train.train_config import with_changes
 
     model = load(bundle, backend=backend, artifact=artifact, threads=threads, key=key)
@@ -90,7 +90,7 @@ def _csv(rows: list[dict[str, Any]]) -> str:
 
 def _as_trained(manifest: Manifest) -> LogConfig:
     """Return how the training log was read, which the bundle's provenance records."""
-    from pulsecast_train.log_config import LogConfig
+    from pulsecast_train.logs.config import LogConfig
 
     recorded = manifest.provenance.training.get("log")
     try:

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from pulsecast.spec import DAY_S
 
+from ..series import Series
 from .backtest import MODEL
-from .evaluation_result import ENSEMBLE_NAME, MODEL_NAME, NAIVE_NAME, Evaluation, FoldRow, HorizonResult
 from .folds import rolling_folds
 from .interval_scores import Judged, judge_fold
 from .metrics import geometric_mean
 from .pictures import bars_picture, forecast_picture, lines_picture, week_picture
+from .result import ENSEMBLE_NAME, MODEL_NAME, NAIVE_NAME, Evaluation, FoldRow, HorizonResult
 from .scoring import Forecasts
-from .series import Series
 
 SHOWN_SERIES = 12
 SHOWN_DAYS = 10

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from pulsecast.errors import DataError, UsageError
 
+from ..series import Series
 from .aggregation import Buckets, Filled, aggregate_events, aggregate_samples, fill_gaps
+from .config import LogConfig, step_text
 from .data_report import DataReport, Finding, SeriesSummary
-from .log_config import LogConfig, step_text
-from .log_files import OnBytes, log_stem, open_log
+from .files import OnBytes, log_stem, open_log
 from .row_policies import (
     LogRows,
     capped_users,
@@ -35,7 +36,6 @@ from .row_policies import (
     without_repeated_samples,
 )
 from .row_reader import FileRows, RowReader
-from .series import Series
 
 _LONG = 50  # steps from which "never falls" and "never changes" say something
 _LONG_TAIL = 240  # steps from which a whole day of hours is compared

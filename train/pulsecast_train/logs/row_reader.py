@@ -12,12 +12,12 @@ import polars as pl
 
 from pulsecast.errors import DataError
 
+from .config import TOTALS, LogConfig, plain
 from .data_report import FileRecord, Finding
-from .log_config import TOTALS, LogConfig, plain
-from .log_files import LogFile, OnBytes, source
-from .log_tables import Batch, LogColumns, read_batches
+from .files import LogFile, OnBytes, source
 from .places import Counted
 from .row_policies import LogRows, numbers
+from .tables import Batch, LogColumns, read_batches
 from .timestamps import TimeReader, UnsettledOrderError, order_evidence, unsettled_order
 
 _EQUAL = 1e-6  # totals and parts are whole numbers, or rounded in text

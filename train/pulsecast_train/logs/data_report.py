@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .log_config import step_text
+from .config import step_text
 
 MAX_LINES = 3  # a finding names its first lines only
 

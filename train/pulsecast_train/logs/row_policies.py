@@ -14,8 +14,8 @@ import polars as pl
 
 from pulsecast.errors import DataError
 
+from .config import LogConfig
 from .data_report import MAX_LINES, Finding
-from .log_config import LogConfig
 from .places import Counted, Places
 
 _THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+(\.\d*)?$"

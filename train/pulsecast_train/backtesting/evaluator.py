@@ -11,15 +11,15 @@ from pathlib import Path
 from pulsecast import records
 from pulsecast.errors import UsageError
 
+from ..recipes import filled, find_recipe
+from ..series import Series
 from .backtest import MODEL, FoldForecasts, Task, read_result, run_task, write_result
 from .baselines import find_baseline, installed_baselines
-from .evaluate_config import EvaluateConfig
-from .evaluation_result import NAIVE_NAME, Evaluation
+from .config import EvaluateConfig
 from .folds import check_folds, rolling_folds
 from .metrics import FORMULAS
-from .recipes import filled, find_recipe
+from .result import NAIVE_NAME, Evaluation
 from .scoring import Forecasts, score_horizon
-from .series import Series
 from .workers import run_dask, run_local, usable_cores
 
 RESULT_NAME = "evaluation.json"

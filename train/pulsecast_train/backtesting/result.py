@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .evaluate_config import EvaluateConfig
+from .config import EvaluateConfig
 from .metrics import PointErrors
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pulsecast.errors import DataError
 from pulsecast.spec import ModelSpec
 
-from .series import Series
+from ..series import Series
 
 FIRST_CUT = 0.5
 

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from .log_config import LogConfig
+from .config import LogConfig
 
 START_S = 1_736_121_600  # 2025-01-06T00:00:00Z, a Monday
 STEP_S = 3600

@@ -25,15 +25,15 @@ from pulsecast.errors import DataError
 from pulsecast.scaler import Scaler
 from pulsecast.spec import ModelSpec
 
+from ..recipes import build_spec, find_recipe
+from ..series import Series
+from ..train_config import TrainConfig
+from ..windows import Steps, raw_windows
 from .baselines import Past, find_baseline
 from .folds import MINIMUM_TRAINING_WINDOWS, Fold, first_targets, rolling_folds, until
-from .recipes import build_spec, find_recipe
-from .series import Series
-from .train_config import TrainConfig
-from .windows import Steps, raw_windows
 
 if TYPE_CHECKING:
-    from .pooling import Member
+    from ..pooling import Member
 
 MODEL = "model"
 REVISION = 1  # of everything that decides a task's result; a new number makes cached results of an older one stale
@@ -129,9 +129,9 @@ def _run_baseline(task: Task, series: Series) -> FoldForecasts:
 def _run_model(task: Task) -> tuple[FoldForecasts, ...]:
     import keras
 
-    from .checkpoint import Checkpoint
-    from .pooling import pooled_examples, prepare_member
-    from .training import fit_network
+    from ..checkpoint import Checkpoint
+    from ..pooling import pooled_examples, prepare_member
+    from ..training import fit_network
 
     spec, config, recipe = (
         task.spec,

@@ -18,8 +18,8 @@ import polars as pl
 
 from pulsecast.errors import DataError
 
-from .log_config import METRIC_ALIASES, TIME_ALIASES, LogConfig, bare, plain
-from .log_files import Block, LogFile, Source, text_blocks
+from .config import METRIC_ALIASES, TIME_ALIASES, LogConfig, bare, plain
+from .files import Block, LogFile, Source, text_blocks
 from .places import Places
 
 PARQUET_ROWS = 1_000_000  # rows of one batch

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pulsecast.errors import DataError
 
-from .log_config import step_text
+from .config import step_text
 
 MICROS = 1_000_000
 MODE_TOLERANCE = 0.1  # spacings within 10 % of the usual one are that spacing, jittered

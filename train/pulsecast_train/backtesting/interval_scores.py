@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from pulsecast.intervals import IntervalScale, RollingConformal
 from pulsecast.spec import DAY_S, WEEK_S
 
+from ..series import Series
 from .backtest import FoldForecasts
-from .evaluate_config import EvaluateConfig
-from .evaluation_result import Coverage
+from .config import EvaluateConfig
 from .folds import rolling_folds
-from .series import Series
+from .result import Coverage
 
 MINIMUM_WINDOW = 50  # residuals: with fewer, the 0.95 and 0.98 radii of a series of daily steps would not exist
 MINIMUM_PER_DAY = 12  # forecasts that a day needs to be called the worst one

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .train_config import TrainConfig
+from ..train_config import TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +15,7 @@ class EvaluateConfig:
     origins    folds: the series' second half is tested in so many parts
     seeds      how many times the network is trained per fold, from seeds 1, 2, ...
     horizons   steps ahead, each with a network and a table of its own
-    baselines  rows of `pulsecast_train.baselines.BASELINES`; None is all that are installed. `last_value` always is
+    baselines  rows of `baselines.BASELINES`; None is all that are installed. `last_value` always is
     pool       one network over all series, each scaled by itself, or one per series; None is the recipe's choice
     interval   nominal coverage of the intervals that are judged
     """

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pulsecast.errors import DataError
 
-from .log_config import EPOCH_FORMATS, LogConfig
+from .config import EPOCH_FORMATS, LogConfig
 from .places import Counted, Places
 
 MICROS = 1_000_000

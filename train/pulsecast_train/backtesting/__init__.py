@@ -1,0 +1,1 @@
+"""Rolling-origin back-tests: folds -> refitted models and baselines -> scores, verdict and report."""

@@ -1,0 +1,1 @@
+"""Reading engagement logs: files or an HTTP API -> rows, repaired by stated policy -> series; and the generator."""
