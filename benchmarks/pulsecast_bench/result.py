@@ -6,7 +6,6 @@ misread the new one; a new optional field with a default does not raise it.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulsecast import records
-from pulsecast.errors import FormatError, UsageError
+from pulsecast.errors import FormatError
 from pulsecast.manifest import Precision
+from pulsecast.whole_file import write_whole
 
 from .case import BenchConfig, Case
 
@@ -234,32 +234,9 @@ class Result:
                 raise ValueError(f"forecasts of {run.case} have shape {np.shape(run.forecasts)}; expected {shape}")
 
 
-def check_free(path: Path, *, force: bool) -> None:
-    """Raise UsageError unless a result can be written to `path`: asked before anything is measured."""
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder; name a file")
-    if path.exists() and not force:
-        raise UsageError(f"{path} exists; pass --force to replace it")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path.parent} is not a folder; make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"{path.parent} is not writable")
-
-
 def write_result(result: Result, path: Path, *, force: bool) -> None:
-    """Write `result` to `path` whole: under another name beside it, then renamed. Raises UsageError as check_free."""
+    """Write `result` to `path` whole or not at all; raises as pulsecast.whole_file does."""
     write_whole(path, records.dumps(result), force=force)
-
-
-def write_whole(path: Path, text: str, *, force: bool) -> None:
-    """Write `text` to `path` whole or not at all; raises UsageError as check_free."""
-    check_free(path, force=force)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_result(path: Path) -> Result:

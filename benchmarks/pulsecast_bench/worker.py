@@ -13,7 +13,9 @@ def main(arguments: list[str]) -> int:
     """Measure the case that REQUEST describes; PARENT's clock showed SPAWNED_NS just before it made this process."""
     begun_ns = time.perf_counter_ns()  # the clock is the system's: the parent's reading compares
     parent, spawned_ns, backend, bundle, request = arguments
-    _die_with(int(parent))
+    from pulsecast.parent import die_with_parent
+
+    die_with_parent(int(parent))
     from importlib import import_module
 
     from pulsecast.backends import BACKENDS
@@ -31,20 +33,6 @@ def main(arguments: list[str]) -> int:
         return 1
     print(text, flush=True)
     os._exit(0)  # all is said; taking an engine apart takes up to a second and measures nothing
-
-
-def _die_with(parent: int) -> None:
-    """Ask Linux to end this process when the benchmark ends, however that ends; elsewhere Ctrl-C still does."""
-    import ctypes
-    import signal
-
-    set_parent_death_signal = 1
-    try:
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
-    except AttributeError:
-        return
-    if os.getppid() != parent:  # it ended before this could be asked
-        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -12,9 +10,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
-PARENT = "PULSECAST_PARENT"  # process id of the export, for its children
 POLL_S = 0.1
-_SET_PARENT_DEATH_SIGNAL = 1  # Linux prctl
 _running: set[subprocess.Popen[str]] = set()
 
 
@@ -49,14 +45,3 @@ def map_in_threads(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
                     process.kill()
                 wait(futures, timeout=POLL_S)
             raise
-
-
-def die_with_parent() -> None:
-    """Ask Linux to end this process when the one that started it ends; elsewhere a killed export leaves it running."""
-    parent = os.environ.get(PARENT)
-    try:
-        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    except (AttributeError, OSError):
-        return
-    if parent is not None and os.getppid() != int(parent):  # it ended before this could be asked
-        os._exit(1)

@@ -11,7 +11,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from .children import die_with_parent
+from pulsecast.parent import die_with_parent
 
 
 def main(arguments: list[str]) -> int:

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 from pulsecast.errors import ConversionError, MissingExtraError
+from pulsecast.parent import PARENT
 
-from .children import PARENT, map_in_threads, run_child
+from .children import map_in_threads, run_child
 from .targets import TARGETS
 
 TIMEOUT_S = 600

@@ -16,9 +16,8 @@ from pulsecast.backends import open_backend
 from pulsecast.bundle import Bundle
 from pulsecast.errors import PulsecastError, ToleranceError
 from pulsecast.manifest import Parity
+from pulsecast.parent import die_with_parent
 from pulsecast.verification import ArtifactReport, check_backend, measure_parity, require_passed
-
-from .children import die_with_parent
 
 TOLERANCE_FAILED = 3
 UNMEASURED = Parity(max_abs=0.0, rms=0.0, mae_change=0.0, rmse_change=0.0)

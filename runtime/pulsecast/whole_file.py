@@ -20,10 +20,18 @@ def check_file_free(target: Path, *, force: bool) -> None:
     """Raise UsageError unless `target` can become a file: with `force`, in the place of a plain file."""
     if not target.parent.is_dir():
         raise UsageError(f"{target.parent} is not a folder; make it first")
+    if not os.access(target.parent, os.W_OK):
+        raise UsageError(f"{target.parent} is not writable")
     if target.is_symlink() or (target.exists() and not target.is_file()):
         raise UsageError(f"{target} is not a plain file and is not replaced")
     if target.exists() and not force:
         raise UsageError(f"{target} exists; pass --force to replace it")
+
+
+def write_whole(target: Path, text: str, *, force: bool) -> None:
+    """Write `text` to `target` as UTF-8, whole or not at all; raises as `whole_file` does."""
+    with whole_file(target, force=force) as file:
+        file.write(text.encode("utf-8"))
 
 
 @contextmanager

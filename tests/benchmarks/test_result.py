@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import measured
-from pulsecast.errors import FormatError, UsageError
+from pulsecast.errors import FormatError, PulsecastError, UsageError
 from pulsecast_bench.result import Paired, Steady, pack, read_result, unpack, write_result
 
 
@@ -89,7 +89,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", no_space)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(PulsecastError, match="could not be written and is as it was: No space left"):
         write_result(measured.eventful(), path, force=True)
     assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
     assert path.read_text() == "precious"

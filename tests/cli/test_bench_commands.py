@@ -77,3 +77,18 @@ def test_report_names_what_is_wrong_with_a_file(tmp_path: Path, capsys: pytest.C
     source.write_text(json.dumps({"schema_version": 9}))
     assert run("report", source) == 5
     assert "schema_version is 9; this version of pulsecast reads 1" in capsys.readouterr().err
+
+
+def test_a_result_that_cannot_be_written_is_still_printed(
+    plain_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pulsecast.cli.bench.run_with_progress", lambda *_: measured.eventful())
+    monkeypatch.setattr("os.fsync", full)
+    assert run("bench", plain_bundle, "--out", tmp_path / "result.json") == 1
+    captured = capsys.readouterr()
+    assert f"{tmp_path / 'result.json'} could not be written and is as it was: No space left on device" in captured.err
+    assert "onnx" in captured.out
+    assert list(tmp_path.iterdir()) == []

@@ -41,7 +41,7 @@ def test_a_child_that_takes_too_long_is_ended() -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the parent-death signal is Linux's")
 def test_a_child_of_a_killed_parent_ends() -> None:
-    child = "from pulsecast_export.children import die_with_parent as d; d(); print('up', flush=True); input()"
+    child = "from pulsecast.parent import die_with_parent as d; d(); print('up', flush=True); input()"
     parent = (
         "import os, subprocess, sys\n"
         f"p = subprocess.Popen([sys.executable, '-c', {child!r}], stdin=subprocess.PIPE)\n"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import PulsecastError
+from ..whole_file import check_file_free
 from .exits import FAILED, UNSTABLE
 from .output import Format, progress, show, tell
 
@@ -44,7 +46,7 @@ def bench(
 ) -> None:
     """Measure every artifact on this machine, each case in processes of its own; exit 4 if any is unstable."""
     from pulsecast_bench.case import change, find_profile
-    from pulsecast_bench.result import check_free, write_result
+    from pulsecast_bench.result import write_result
     from pulsecast_bench.summary import summarise
     from pulsecast_bench.table import text_table
 
@@ -56,13 +58,13 @@ def bench(
         repeats=repeats,
         seed=seed,
     )
-    check_free(out, force=force)
+    check_file_free(out, force=force)
     result = run_with_progress(bundle, config)
     summary = summarise(result)
     try:
         write_result(result, out, force=force)
-    except OSError as error:  # minutes of measuring are not lost with the file
-        tell(f"{out} could not be written: {error.strerror}")
+    except PulsecastError as error:  # minutes of measuring are not lost with the file
+        tell(f"error: {error}")
         show(format_, text=text_table(summary), document=bench_document(summary))
         raise typer.Exit(FAILED) from error
     next_step = f"raw nanoseconds in {out}; next: pulsecast report {out} --out REPORT.md"

@@ -13,6 +13,7 @@ from ..model_directory import MODEL_NAME
 from ..verification import require_passed
 from ..verification import verify as verify_bundle
 from ..whole_directory import check_free
+from ..whole_file import write_whole
 from .bench import bench_document, run_with_progress, verdict
 from .exits import UNSTABLE
 from .output import Format, show, tell
@@ -32,7 +33,7 @@ def demo(
     """Generate a messy engagement log, train, export every target, verify, and measure each backend here."""
     from pulsecast_bench.case import find_profile
     from pulsecast_bench.report import markdown
-    from pulsecast_bench.result import write_result, write_whole
+    from pulsecast_bench.result import write_result
     from pulsecast_bench.summary import summarise
     from pulsecast_bench.table import text_table
 

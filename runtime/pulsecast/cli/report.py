@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..whole_file import check_file_free, write_whole
 from .output import tell
 
 
@@ -17,10 +18,10 @@ def report(
 ) -> None:
     """Compute the statistics of one or several results anew from their raw nanoseconds and write them down."""
     from pulsecast_bench.report import markdown
-    from pulsecast_bench.result import check_free, read_result, write_whole
+    from pulsecast_bench.result import read_result
 
     if out is not None:
-        check_free(out, force=force)
+        check_file_free(out, force=force)
     text = markdown([read_result(path) for path in results])
     if out is None:
         print(text, end="")

@@ -16,6 +16,7 @@ from typing import Any
 
 from pulsecast import records
 from pulsecast.errors import DataError, FormatError, UsageError
+from pulsecast.whole_file import write_whole
 
 from .http_source import RecordSource
 
@@ -75,7 +76,7 @@ def fetch(
                 size_bytes=log.tell(),
                 complete=page.cursor is None,
             )
-            _write_whole(kept, records.dumps(state))
+            write_whole(kept, records.dumps(state), force=True)
             if on_page:
                 on_page(state.pages, state.records)
     if state.records == 0:
@@ -121,9 +122,3 @@ def _at(value: Any, path: str) -> Any:
     for name in path.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
-
-
-def _write_whole(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.new")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
