@@ -22,11 +22,11 @@ from typing import BinaryIO
 
 from .errors import FormatError, IntegrityError
 from .manifest import MANIFEST_NAME, check_distinct, check_relative
-from .source import MAX_FILE_BYTES
 
 SUFFIX = ".pulse"
 STORED, DEFLATED = 0, 8
 MAX_MEMBERS = 1000
+MAX_FILE_BYTES = 1 << 30  # a file is read whole; a forecaster of 1 GiB is no recurrent forecaster
 MAX_TOTAL_BYTES = 2 * MAX_FILE_BYTES  # of all members, inflated; with it no offset needs zip64
 MAX_RATIO = 100  # inflated to deflated size of a member; above it the writer stores
 MAX_NAME_BYTES = 240

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .archive import MAX_FILE_BYTES
 from .errors import FormatError, IntegrityError
 from .golden import Golden, read_golden
 from .manifest import MANIFEST_NAME, SIGNATURE_NAME, FileEntry, Manifest, check_format, parse_manifest
 from .records import MAX_JSON_BYTES
 from .signing import MAX_SIGNATURE_BYTES, Key, Signature, examine
-from .source import MAX_FILE_BYTES, Source, open_source
+from .source import Source, open_source
 from .weights import Weights, read_weights
 
 if TYPE_CHECKING:  # an app that imports the runtime has not opened a bundle yet: what only opening needs comes with it

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .network import run
+from .network_forward import run
 from .scaler import Scaler
 from .spec import ModelSpec
 from .weights import LstmWeights, Weights

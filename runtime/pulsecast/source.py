@@ -11,12 +11,11 @@ import stat
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from .archive import read_archive
 from .errors import FormatError, IntegrityError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-MAX_FILE_BYTES = 1 << 30  # a file is read whole; a forecaster of 1 GiB is no recurrent forecaster
 
 
 class Source(Protocol):
@@ -81,8 +80,6 @@ def open_source(path: Path) -> Source:
 
     Raises FormatError if there is neither.
     """
-    from .archive import read_archive
-
     try:
         mode = path.stat().st_mode
     except FileNotFoundError as error:
