@@ -41,6 +41,8 @@ def test_textbook_is_the_published_tutorial_to_the_letter() -> None:
         epochs=50,
         validation_fraction=0.0,
         patience=0,
+        averaging=0.0,
+        level_noise=0.0,
     )
     assert RECIPES["textbook"] == tutorial
     config = TrainConfig(recipe="textbook")
@@ -56,9 +58,10 @@ def test_recommended_adds_changes_and_the_calendar_of_the_next_step() -> None:
     spec = build_spec(RECOMMENDED, TrainConfig(), ("value",), HOUR)
     names = [feature.name for feature in spec.features]
     assert names[0] == "value"
-    assert set(names[1:]) == {"day_sin", "day_cos", "half_day_sin", "half_day_cos", "week_sin", "week_cos", "weekend"}
+    cycles = ("day", "half_day", "third_day", "quarter_day", "week")
+    assert names[1:] == [*(f"{cycle}_{wave}" for cycle in cycles for wave in ("sin", "cos")), "weekend"]
     assert all(feature.calendar.ahead_steps == 1 for feature in spec.features[1:] if feature.calendar)
-    levels = [Channel(feature=i) for i in range(8)]
+    levels = [Channel(feature=i) for i in range(12)]
     assert list(spec.channels) == [*levels, Channel(feature=0, lag=1), Channel(feature=0, lag=23)]
     assert (spec.target, spec.floor, spec.context) == ("change", 0.0, 73)
 
@@ -183,6 +186,7 @@ def test_large_values_with_a_large_range_are_taken() -> None:
         ({"validation_fraction": 1.0}, "validation_fraction is 1.0"),
         ({"patience": -1}, "patience is -1; expected 0 or more"),
         ({"seed": -1}, "seed is -1; expected 0 or more"),
+        ({"averaging": -1.0, "level_noise": float("nan")}, "averaging is -1.0; expected 0 or more; level_noise is nan"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused(change: dict[str, object], sentence: str) -> None:

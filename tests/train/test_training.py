@@ -141,7 +141,7 @@ def test_an_unfinished_run_is_not_mixed_with_another_one(series: Path, whole: Pa
 @pytest.mark.slow
 def test_the_weights_of_the_lowest_validation_loss_are_kept(series: Path, tmp_path: Path) -> None:
     """A rate that is far too high makes later epochs worse; stopping at the best one must give the same weights."""
-    config = replace(SMALL, learning_rate=0.3, epochs=6, dropout=0.0)
+    config = replace(SMALL, learning_rate=0.3, epochs=6, dropout=0.0, averaging=0.0, loss="huber")
     losses: list[float] = []
     train([series], tmp_path / "long", config, on_epoch=lambda e, _: losses.append(e.validation_loss or np.inf))
     best = int(np.argmin(losses)) + 1
@@ -153,11 +153,41 @@ def test_the_weights_of_the_lowest_validation_loss_are_kept(series: Path, tmp_pa
 
 @pytest.mark.slow
 def test_training_stops_when_the_validation_loss_no_longer_falls(series: Path, tmp_path: Path) -> None:
-    config = replace(SMALL, learning_rate=0.3, epochs=40, patience=2, dropout=0.0)
+    config = replace(SMALL, learning_rate=0.3, epochs=40, patience=2, dropout=0.0, averaging=0.0)
     losses: list[float] = []
     record = train([series], tmp_path / "model", config, on_epoch=lambda e, _: losses.append(e.validation_loss or 0))
     assert len(losses) == record.provenance.training["epochs_run"] < 40
     assert int(np.argmin(losses)) == len(losses) - 1 - 2
+
+
+@pytest.mark.slow
+def test_the_kept_weights_are_the_average_of_those_after_each_batch(
+    series: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a validation part the last average is kept: here recomputed, batch by batch, from the trained weights."""
+    import keras
+
+    seen: list[list[np.ndarray]] = []
+    train_on_batch = keras.Model.train_on_batch
+
+    def watched(network: keras.Model, *batch: np.ndarray) -> object:
+        found = train_on_batch(network, *batch)
+        seen.append([np.array(variable, np.float64) for variable in network.trainable_variables])
+        return found
+
+    monkeypatch.setattr(keras.Model, "train_on_batch", watched)
+    config = replace(SMALL, epochs=2, validation_fraction=0.0, averaging=0.5)
+    train([series], tmp_path / "model", config)
+    momentum = 1 - 1 / (0.5 * len(seen) / 2)
+    averages = seen[0]
+    for weights in seen[1:]:
+        averages = [momentum * a + (1 - momentum) * w for a, w in zip(averages, weights, strict=True)]
+    kept = weights_of(tmp_path / "model")
+    assert len(kept) == len(averages)
+    # float32 sums of about ten terms each
+    for array, average, last in zip(kept.values(), averages, seen[-1], strict=True):
+        np.testing.assert_allclose(array, average, atol=2e-6)
+        assert np.abs(array - last).max() > 1e-4
 
 
 @pytest.mark.slow
@@ -226,6 +256,11 @@ def test_an_existing_model_is_refused_before_anything_is_read(tmp_path: Path) ->
 def test_patience_without_a_validation_part_is_a_contradiction(series: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="patience needs a validation part; pass --validation-fraction"):
         train([series], tmp_path / "model", replace(SMALL, recipe="textbook", patience=3))
+
+
+def test_level_noise_is_refused_where_levels_are_forecast(series: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="level_noise would blur what recipe textbook forecasts"):
+        train([series], tmp_path / "model", replace(SMALL, recipe="textbook", level_noise=0.1))
 
 
 def test_too_short_an_unbroken_stretch_is_refused(tmp_path: Path) -> None:

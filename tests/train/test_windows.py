@@ -204,3 +204,13 @@ def test_errors_are_compared_over_windows_that_every_forecast_has() -> None:
         "last_value": 1.0,
         "seasonal_naive": 2.0,
     }
+
+
+def test_level_noise_moves_measured_levels_and_nothing_else() -> None:
+    spec, steps, split = ready("recommended", [series(COUNTS)])
+    examples = Examples(steps, spec, split.training)
+    inputs, _ = examples.gather(np.arange(3))
+    shifts = np.array([0.5, -1.0, 0.0])
+    moved = examples.shifted(inputs, shifts)
+    np.testing.assert_allclose(moved[:, :, 0] - inputs[:, :, 0], np.tile(shifts[:, np.newaxis], spec.window), atol=1e-6)
+    np.testing.assert_array_equal(moved[:, :, 1:], inputs[:, :, 1:])

@@ -45,7 +45,7 @@ class Progress:
 
     history    finished epochs
     variables  of the network, its dropout seeds and the optimizer, in Keras' order
-    best       variables of the network at the lowest validation loss; empty without validation
+    best       variables of the network to be kept: at the lowest validation loss, or without validation the last
     """
 
     history: tuple[Epoch, ...]

@@ -30,6 +30,9 @@ class TrainConfig:
     validation_fraction  the last part, in time, of the training windows, watched for early stopping; 0 is none
     patience             epochs without a better validation loss before stopping; 0 never stops early
     dropout              fraction dropped after each LSTM layer in training
+    averaging            epochs that the kept weights are an exponential average over; 0 keeps those of one epoch
+    level_noise          in training every window's measured levels are shifted by a random normal number with this
+                         standard deviation, in scaled units; for recipes whose target is a change
     seed                 of initial weights, shuffling and dropout
     """
 
@@ -45,6 +48,8 @@ class TrainConfig:
     heldout_fraction: float = 0.2
     validation_fraction: float | None = None
     patience: int | None = None
+    averaging: float | None = None
+    level_noise: float | None = None
     seed: int = 7
 
     def __post_init__(self) -> None:
@@ -63,10 +68,11 @@ class TrainConfig:
             problems.append(f"heldout_fraction is {self.heldout_fraction}; expected between 0 and 1")
         if self.validation_fraction is not None and not 0 <= self.validation_fraction < 1:
             problems.append(f"validation_fraction is {self.validation_fraction}; expected 0 or more and under 1")
-        if self.patience is not None and self.patience < 0:
-            problems.append(f"patience is {self.patience}; expected 0 or more")
-        if self.seed < 0:
-            problems.append(f"seed is {self.seed}; expected 0 or more")
+        problems += [
+            f"{name} is {value}; expected 0 or more"
+            for name in ("patience", "averaging", "level_noise", "seed")
+            if (value := getattr(self, name)) is not None and not value >= 0
+        ]
         if problems:
             raise ValueError("; ".join(problems))
 

@@ -159,3 +159,13 @@ class Examples:
         if self._spec.target == "change":
             targets = targets - self._scaled[starts + self._spec.context - 1][:, np.newaxis]
         return inputs, targets.astype(np.float32)
+
+    def shifted(self, inputs: NDArray[np.float32], shifts: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return `inputs` (n, window, channels) with each window's measured levels moved by its shift (n,).
+
+        Changes stay as they are: what follows from them holds at any level, also at one that is yet to come.
+        """
+        levels = [i for i, c in enumerate(self._spec.channels) if not c.lag and c.feature < self._spec.measured]
+        moved = inputs.copy()
+        moved[:, :, levels] += shifts[:, np.newaxis, np.newaxis].astype(np.float32)
+        return moved

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ..pooling import Member
 
 MODEL = "model"
-REVISION = 1  # of everything that decides a task's result; a new number makes cached results of an older one stale
+REVISION = 2  # of everything that decides a task's result; a new number makes cached results of an older one stale
 PREDICT_BATCH = 1024
 
 _one_fit_at_a_time = threading.Lock()  # Keras' random state belongs to the process, and a Dask worker has threads
