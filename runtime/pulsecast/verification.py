@@ -93,17 +93,25 @@ def verify_opened(bundle: Bundle, *, artifact: str | None = None) -> tuple[Artif
     golden = bundle.golden()
     if artifact is not None:
         return (verify_one(bundle, golden, bundle.manifest.artifact(artifact)),)
-    trusted = bundle.signature.state == "verified"
-    return tuple(
-        verify_one(bundle, golden, item) if trusted or item.backend != "native" else _skipped(item, _UNTRUSTED_CODE)
-        for item in bundle.manifest.artifacts
-    )
+    reasons = [(item, why_not_run(bundle, item)) for item in bundle.manifest.artifacts]
+    return tuple(_skipped(item, reason) if reason else verify_one(bundle, golden, item) for item, reason in reasons)
+
+
+def why_not_run(bundle: Bundle, artifact: Artifact) -> str | None:
+    """Return why `artifact` is not run unless it is named; None if it may be."""
+    if artifact.backend == "native" and bundle.signature.state != "verified":
+        return _UNTRUSTED_CODE
+    return None if is_installed(artifact.backend) else _not_installed(artifact)
+
+
+def _not_installed(artifact: Artifact) -> str:
+    return f"the engine of backend {artifact.backend} is not installed"
 
 
 def verify_one(bundle: Bundle, golden: Golden, artifact: Artifact) -> ArtifactReport:
     """Return the report for one artifact of an opened bundle; skipped if its engine is not installed."""
     if not is_installed(artifact.backend):
-        return _skipped(artifact, f"the engine of backend {artifact.backend} is not installed")
+        return _skipped(artifact, _not_installed(artifact))
     try:
         backend = open_backend(bundle, artifact, threads=1)
     except MissingExtraError as error:  # native: neither a library for this platform nor a compiler

@@ -9,6 +9,8 @@ import typer
 
 from ..errors import UsageError
 from . import log_options as log
+from .evaluate_bundle import evaluate_bundle, scores_text
+from .exits import OUT_OF_TOLERANCE
 from .output import Format, progress, show, table, tell
 
 if TYPE_CHECKING:
@@ -20,6 +22,14 @@ PANEL = "Evaluation"
 
 def evaluate(
     logs: log.Logs,
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--bundle", exists=True, help="Train nothing: score every artifact of this bundle instead."),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", exists=True, dir_okay=False, help="Public key that must have signed the bundle."),
+    ] = None,
     out: Annotated[
         Path, typer.Option("--out", help="Folder for the result, the report and each fold's forecasts.")
     ] = Path("evaluation"),
@@ -77,17 +87,32 @@ def evaluate(
     html: Annotated[bool, typer.Option("--html/--no-html", help="Write OUT/report.html with pictures.")] = True,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
-    """Back-test over rolling origins beside naive baselines; an interrupted evaluation goes on where it stopped."""
+    """Back-test over rolling origins beside naive baselines; an interrupted evaluation goes on where it stopped.
+
+    With --bundle nothing is trained: every artifact forecasts the held-out part, and each metric must come out within
+    1 % of the float64 reference's (exit code 3 if not).
+    """
     from pulsecast_train.backtesting.config import EvaluateConfig
     from pulsecast_train.train_config import RunConfig, parse_units, read_config, with_changes
 
-    run = read_config(config) if config else RunConfig()
     reading = log.given(
         columns=log.columns(column), time=time, metrics=metric, series=series_column, id=id_, user=user,
         user_cap=user_cap, events=events, kind=kind, allow_reset=allow_reset, maturity=maturity, step=step,
         timezone=timezone, repeated_hour=repeated_hour, time_format=time_format, missing=missing,
         on_conflict=on_conflict, max_gap=max_gap,
     )  # fmt: skip
+    if bundle is not None:
+        _refuse_training(
+            {"--config": config, "--recipe": recipe, "--window": window, "--units": units, "--epochs": epochs}
+            | {"--pool": pool, "--baseline": baseline, "--dask": dask}
+        )
+        scores = evaluate_bundle(logs, bundle, key, reading, interval)
+        document = {"command": "evaluate", "reproduced": scores.reproduced, "artifacts": scores}
+        show(format_, text=scores_text(scores), document=document)
+        if not scores.reproduced:
+            raise typer.Exit(OUT_OF_TOLERANCE)
+        return
+    run = read_config(config) if config else RunConfig()
     training = log.given(recipe=recipe, window=window, units=parse_units(units) if units else None, epochs=epochs)
     run = RunConfig(log=with_changes(run.log, reading), train=with_changes(run.train, training))
     chosen = with_changes(
@@ -104,6 +129,12 @@ def evaluate(
     result = run_evaluation(logs, run, chosen, out, jobs=jobs, dask=dask, html=html, user_key=log.secret(user_key))
     report = f"\nreport: {out / 'report.html'}" if html else ""
     show(format_, text=f"{evaluation_text(result)}{report}", document={"command": "evaluate", "evaluation": result})
+
+
+def _refuse_training(options: dict[str, object]) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise UsageError(f"--bundle scores a finished model, for which {', '.join(given)} has no meaning; leave it out")
 
 
 def run_evaluation(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pulsecast_train.series import Series
 
     from ..manifest import Manifest
+    from ..spec import ModelSpec
 
 BATCH = 256
 
@@ -71,7 +72,7 @@ def predict(
         on_conflict=on_conflict, max_gap=max_gap,
     )  # fmt: skip
     with log.reading() as on_bytes:
-        series, report = read_log(input_, with_changes(_as_trained(model.manifest), reading), on_bytes=on_bytes)
+        series, report = read_log(input_, with_changes(as_trained(model.manifest), reading), on_bytes=on_bytes)
     for finding in report.findings:
         tell(f"{finding.rows:,} {finding.policy}: {finding.sentence}")
     tell(f"forecasting with {model.artifact.id} on {model.backend.engine}, {model.backend.device}")
@@ -88,7 +89,7 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _as_trained(manifest: Manifest) -> LogConfig:
+def as_trained(manifest: Manifest) -> LogConfig:
     """Return how the training log was read, which the bundle's provenance records."""
     from pulsecast_train.logs.config import LogConfig
 
@@ -101,16 +102,7 @@ def _as_trained(manifest: Manifest) -> LogConfig:
 
 def _forecast_rows(model: Forecaster, series: Series, *, every: bool) -> list[dict[str, Any]]:
     spec = model.manifest.spec
-    measured = tuple(feature.name for feature in spec.features[: spec.measured])
-    if series.metrics != measured:
-        raise DataError(
-            f"series {series.name} has {', '.join(series.metrics)}; this model takes {', '.join(measured)}: "
-            "choose --metric"
-        )
-    if series.step_s != spec.step_s:
-        raise DataError(
-            f"series {series.name} has a step of {series.step_s} s; this model takes {spec.step_s} s: choose --step"
-        )
+    check_series(spec, series)
     ends = _window_ends(series, spec.context, every=every)  # (windows,) index after each window's last step
     stamps, found = series.timestamps_s(), []
     for first in range(0, len(ends), BATCH):
@@ -127,6 +119,20 @@ def _forecast_rows(model: Forecaster, series: Series, *, every: bool) -> list[di
             for k in range(spec.horizon)
         ]
     return found
+
+
+def check_series(spec: ModelSpec, series: Series) -> None:
+    """Raise DataError unless `series` has the metrics and the step that a model of `spec` takes."""
+    measured = tuple(feature.name for feature in spec.features[: spec.measured])
+    if series.metrics != measured:
+        raise DataError(
+            f"series {series.name} has {', '.join(series.metrics)}; this model takes {', '.join(measured)}: "
+            "choose --metric"
+        )
+    if series.step_s != spec.step_s:
+        raise DataError(
+            f"series {series.name} has a step of {series.step_s} s; this model takes {spec.step_s} s: choose --step"
+        )
 
 
 def _window_ends(series: Series, context: int, *, every: bool) -> np.ndarray[Any, np.dtype[np.int64]]:

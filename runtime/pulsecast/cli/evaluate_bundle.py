@@ -1,0 +1,85 @@
+"""`pulsecast evaluate --bundle`: the metrics of an evaluation through every artifact of a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..bundle import Bundle
+from ..errors import UsageError
+from . import log_options as log
+from .output import table, tell
+from .predict import as_trained, check_series
+
+if TYPE_CHECKING:
+    from pulsecast_train.backtesting.artifacts import ArtifactScore, BundleScores
+
+HELDOUT = 0.2  # tested where the bundle does not say what was held out
+
+
+def evaluate_bundle(
+    logs: list[Path], path: Path, key: Path | None, reading: dict[str, object], interval: float
+) -> BundleScores:
+    """Read the logs, as the training log was unless `reading` says otherwise, and score every artifact."""
+    from pulsecast_train.backtesting.artifacts import score_bundle
+    from pulsecast_train.logs.reader import read_log
+    from pulsecast_train.train_config import with_changes
+
+    if not 0 < interval < 1:
+        raise UsageError(f"interval is {interval}; expected a number between 0 and 1, such as 0.9")
+    bundle = Bundle.open(path, key=key)
+    manifest = bundle.manifest
+    with log.reading() as on_bytes:
+        series, report = read_log(logs, with_changes(as_trained(manifest), reading), on_bytes=on_bytes)
+    tell(report.text())
+    for one in series:
+        check_series(manifest.spec, one)
+    config = manifest.provenance.training.get("config")
+    held = config.get("heldout_fraction") if isinstance(config, dict) else None
+    return score_bundle(
+        bundle, series, tested=held if isinstance(held, float) and 0 < held < 1 else HELDOUT, interval=interval
+    )
+
+
+def scores_text(found: BundleScores) -> str:
+    """Return the table of all artifacts, and whether they reproduce the reference."""
+    from pulsecast_train.backtesting.artifacts import NAIVE_NAME, REPRODUCED
+
+    naive = next(score.errors.mae for score in found.scores if score.name == NAIVE_NAME)
+    rows = [_row(score, naive) for score in found.scores]
+    head = (
+        "forecast", "MAE", "MAE/last", "RMSE", "MASE", "RMSSE", "sMAPE", "bias", f"in {found.interval:.0%}",
+        "largest change",
+    )  # fmt: skip
+    skipped = [f"{name}: skipped, {reason}" for name, reason in found.skipped.items()]
+    failed = [score.name for score in found.scores if not score.reproduced]
+    verdict = (
+        f"NOT within {REPRODUCED:.0%} of the reference: {', '.join(failed)}"
+        if failed
+        else f"every artifact that ran reproduces every metric within {REPRODUCED:.0%}"
+    )
+    return "\n".join(
+        [
+            f"the last {found.tested:.0%} of {', '.join(found.series)}: {found.forecasts:,} forecasts, raw units",
+            table(head, rows),
+            *skipped,
+            verdict,
+        ]
+    )
+
+
+def _row(score: ArtifactScore, naive_mae: float) -> tuple[str, ...]:
+    errors = score.errors
+    worst = max(score.changes.items(), key=lambda item: abs(item[1]), default=None)
+    return (
+        score.name.replace("_", " "),
+        f"{errors.mae:,.5g}",
+        f"{errors.mae / naive_mae:.4f}" if naive_mae > 0 else "-",
+        f"{errors.rmse:,.5g}",
+        "-" if errors.mase is None else f"{errors.mase:.4f}",
+        "-" if errors.rmsse is None else f"{errors.rmsse:.4f}",
+        f"{errors.smape:.2f}",
+        f"{errors.bias:+,.3g}",
+        "-" if score.coverage is None else f"{score.coverage:.1%}",
+        "" if worst is None else f"{worst[1]:+.3%} {worst[0]}",
+    )

@@ -1,0 +1,212 @@
+"""An evaluation's metrics through a bundle's artifacts: does what was exported forecast as well as what was trained?
+
+Every artifact forecasts the last part of the series, through the runtime as an app would, and is scored by the same
+functions as a back-test. Beside them stands the float64 reference, by which each metric must come out the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulsecast import reference
+from pulsecast.backends import Backend, open_backend
+from pulsecast.bundle import Bundle
+from pulsecast.errors import DataError, MissingExtraError
+from pulsecast.manifest import Artifact
+from pulsecast.spec import ModelSpec
+from pulsecast.verification import why_not_run
+
+from ..naive import naive_forecasts
+from ..recipes import season_steps
+from ..series import Series
+from ..windows import Steps, all_steps, boundary, raw_windows, truth
+from .backtest import FoldForecasts
+from .interval_scores import joined, judge_fold, summarise
+from .metrics import PointErrors, naive_scale, point_errors
+
+REPRODUCED = 0.01  # largest change of any metric against the reference's
+REFERENCE_NAME, NAIVE_NAME = "reference", "last_value"
+BATCH = 256
+
+Predict = Callable[[NDArray[np.float32]], NDArray[np.floating]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactScore:
+    """One artifact, the float64 reference or the last value, over all series.
+
+    coverage  of rolling intervals; None for the last value, or where there are too few residuals for any
+    changes   of each metric against the reference's: relative, that of the bias to the reference's MAE, that of the
+              coverage as it is; empty for what is no artifact
+    """
+
+    name: str
+    engine: str
+    errors: PointErrors
+    coverage: float | None = None
+    changes: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def reproduced(self) -> bool:
+        """True if no metric changed by more than REPRODUCED; NaN has."""
+        return all(abs(change) <= REPRODUCED for change in self.changes.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleScores:
+    """How a bundle's artifacts forecast the last `tested` part of series; reference and last value come first.
+
+    skipped  artifacts that were not run, with the reason
+    """
+
+    bundle: str
+    series: tuple[str, ...]
+    tested: float
+    forecasts: int
+    interval: float
+    scores: tuple[ArtifactScore, ...]
+    skipped: dict[str, str]
+
+    @property
+    def reproduced(self) -> bool:
+        """Whether every artifact that ran reproduces every metric."""
+        return all(score.reproduced for score in self.scores)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Part:
+    """The tested windows of one series, and the scale of MASE and RMSSE from before them."""
+
+    series: Series
+    steps: Steps
+    starts: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    truth: NDArray[np.float64]
+    absolute: float
+    squared: float
+
+
+def score_bundle(bundle: Bundle, series: Sequence[Series], *, tested: float, interval: float) -> BundleScores:
+    """Return the scores of every artifact that can run here, over the last `tested` part of each series.
+
+    Raises DataError if a series has no whole window there, and EngineError if an engine refuses its artifact.
+    """
+    manifest = bundle.manifest
+    spec, scaler, weights = manifest.spec, manifest.scaler, bundle.weights()
+    parts = [_part(one, bundle, tested) for one in series]
+    ideal = _score(
+        (REFERENCE_NAME, "numpy, float64"), parts, interval,
+        [
+            _forecasts(part, spec, lambda raw: reference.forecast(spec, scaler, weights, raw.astype(np.float64)))
+            for part in parts
+        ],
+    )  # fmt: skip
+    naive = [naive_forecasts(part.steps, spec, part.starts)[NAIVE_NAME] for part in parts]
+    found, skipped = [], {}
+    for artifact in manifest.artifacts:
+        backend = _open(bundle, artifact)
+        if isinstance(backend, str):
+            skipped[artifact.id] = backend
+            continue
+        forecasts = [_forecasts(part, spec, backend.predict) for part in parts]
+        score = _score((artifact.id, backend.engine), parts, interval, forecasts)
+        found.append(dataclasses.replace(score, changes=_changes(score, ideal)))
+    return BundleScores(
+        bundle=manifest.name,
+        series=tuple(one.name for one in series),
+        tested=tested,
+        forecasts=sum(len(part.starts) for part in parts),
+        interval=interval,
+        scores=(ideal, ArtifactScore(name=NAIVE_NAME, engine="", errors=_errors(parts, naive)), *found),
+        skipped=skipped,
+    )
+
+
+def _part(series: Series, bundle: Bundle, tested: float) -> _Part:
+    spec = bundle.manifest.spec
+    cut = boundary(len(series.values), tested)
+    steps = all_steps([series], spec, bundle.manifest.scaler)
+    starts = steps.starts[steps.starts + spec.context >= cut]
+    if not len(starts):
+        raise DataError(
+            f"series {series.name} has no whole window in its last {tested:.0%}: {spec.context} unbroken steps and "
+            f"{spec.horizon} to forecast are needed; bring a longer log, or fill longer gaps with --max-gap"
+        )
+    scale = naive_scale(series.values[:cut, 0], season_steps(series.step_s) or 1)
+    return _Part(
+        series=series,
+        steps=steps,
+        starts=starts,
+        targets=starts + spec.context,
+        truth=truth(steps, spec, starts),
+        absolute=scale.absolute,
+        squared=scale.squared,
+    )
+
+
+def _open(bundle: Bundle, artifact: Artifact) -> Backend | str:
+    """Return the loaded artifact, or why it cannot run here."""
+    try:
+        return why_not_run(bundle, artifact) or open_backend(bundle, artifact, threads=1)
+    except MissingExtraError as error:
+        return str(error)
+
+
+def _score(
+    name: tuple[str, str], parts: Sequence[_Part], interval: float, forecasts: Sequence[NDArray[np.float64]]
+) -> ArtifactScore:
+    judged = [
+        judge_fold(part.series, _as_fold(part, own), interval) for part, own in zip(parts, forecasts, strict=True)
+    ]
+    covered = summarise(joined(judged), interval)
+    return ArtifactScore(
+        name=name[0],
+        engine=name[1],
+        errors=_errors(parts, forecasts),
+        coverage=None if covered is None else covered.coverage,
+    )
+
+
+def _forecasts(part: _Part, spec: ModelSpec, predict: Predict) -> NDArray[np.float64]:
+    """Return raw forecasts (n, horizon) of the part's windows."""
+    batches = [part.starts[first : first + BATCH] for first in range(0, len(part.starts), BATCH)]
+    return np.concatenate([predict(raw_windows(part.steps, spec, batch)) for batch in batches]).astype(np.float64)
+
+
+def _as_fold(part: _Part, forecasts: NDArray[np.float64]) -> FoldForecasts:
+    return FoldForecasts(
+        targets=part.targets,
+        forecasts=forecasts,
+        earlier_targets=np.empty(0, np.int64),
+        earlier=np.empty((0, forecasts.shape[1])),
+        epochs=0,
+    )
+
+
+def _errors(parts: Sequence[_Part], forecasts: Sequence[NDArray[np.float64]]) -> PointErrors:
+    counts = [len(part.starts) for part in parts]
+    return point_errors(
+        np.concatenate(forecasts),
+        np.concatenate([part.truth for part in parts]),
+        np.repeat([part.absolute for part in parts], counts),
+        np.repeat([part.squared for part in parts], counts),
+    )
+
+
+def _changes(found: ArtifactScore, ideal: ArtifactScore) -> dict[str, float]:
+    mine, best = found.errors, ideal.errors
+    pairs = {name: (getattr(mine, name), getattr(best, name)) for name in ("mae", "rmse", "smape", "mase", "rmsse")}
+    changes = {name: _relative(a, b) for name, (a, b) in pairs.items() if a is not None and b is not None}
+    changes["bias"] = _relative(best.mae + mine.bias - best.bias, best.mae)
+    if found.coverage is not None and ideal.coverage is not None:
+        changes["coverage"] = found.coverage - ideal.coverage
+    return changes
+
+
+def _relative(measured: float, ideal: float) -> float:
+    return measured / ideal - 1 if ideal > 0 else float(measured != ideal)
