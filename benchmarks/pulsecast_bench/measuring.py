@@ -32,6 +32,17 @@ _LEAST_BLOCKS = 3  # of each four, however slow a call is
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trust:
+    """Who vouches for the bundle: `key` and `code` are `key` and `trust_code` of `pulsecast.load`."""
+
+    key: str | None = None
+    code: bool = False
+
+
+UNVOUCHED = Trust()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """What one process has to measure."""
 
@@ -39,6 +50,7 @@ class Request:
     repeat: int
     order: int
     config: BenchConfig
+    trust: Trust = UNVOUCHED
 
 
 def answer(bundle_path: str, request_json: str, *, start_ns: int, import_ns: int) -> str:
@@ -53,7 +65,13 @@ def measure(path: Path, request: Request, *, start_ns: int, import_ns: int) -> R
     case, config = request.case, request.config
     imported_bytes = resident_bytes()
     began = time.perf_counter_ns()
-    forecaster = pulsecast.load(path, artifact=case.artifact, threads=case.threads)
+    forecaster = pulsecast.load(
+        path,
+        artifact=case.artifact,
+        threads=case.threads,
+        key=request.trust.key,
+        trust_code=request.trust.code,
+    )
     load_ns = time.perf_counter_ns() - began
     loaded_bytes = resident_bytes()
     golden = Bundle.open(path).golden()

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pulsecast import records
-from pulsecast.backends import BACKENDS, is_installed
+from pulsecast.backends import BACKENDS, UNTRUSTED, is_installed, is_trusted
 from pulsecast.bundle import Bundle, size_bytes
 from pulsecast.errors import EngineError, FormatError
 from pulsecast.manifest import Artifact
 
 from .case import BenchConfig, plan_cases, schedule
 from .machine import describe_machine, load_average
-from .measuring import Request
+from .measuring import UNVOUCHED, Request, Trust
 from .result import SCHEMA_VERSION, Failure, Model, Result, Run, Skipped, Subject
 
 TIMEOUT_S = 300.0  # of one process beyond its measuring time: TensorFlow on a small board takes a minute to import
@@ -34,7 +34,7 @@ class Listener:
     on_process: Callable[[int, int, str], None]
 
 
-def run_benchmark(path: Path, config: BenchConfig, listener: Listener) -> Result:
+def run_benchmark(path: Path, config: BenchConfig, listener: Listener, trust: Trust = UNVOUCHED) -> Result:
     """Measure the artifacts of the bundle at `path` and return the raw result.
 
     An artifact whose engine is not installed is `skipped`; a process that crashes is a `failure` and the others go on.
@@ -44,16 +44,16 @@ def run_benchmark(path: Path, config: BenchConfig, listener: Listener) -> Result
     gave a measurement.
     """
     began = datetime.datetime.now(datetime.UTC)
-    bundle = Bundle.open(path)
+    bundle = Bundle.open(path, key=trust.key)
     chosen = _chosen(bundle, config)
-    skipped, measured = _sort_out(chosen, config)
+    skipped, measured = _sort_out(bundle, chosen, config, trust)
     order = schedule(plan_cases(measured, config), config)
     machine, load_before, clock = describe_machine(), load_average(), time.monotonic()
     runs: list[Run] = []
     failures: list[Failure] = []
     backends = {artifact.id: artifact.backend for artifact in chosen}
     for place, (case, repeat) in enumerate(order):
-        request = Request(case=case, repeat=repeat, order=place, config=config)
+        request = Request(case=case, repeat=repeat, order=place, config=config, trust=trust)
         outcome = _run_worker(path, backends[case.artifact], request)
         if isinstance(outcome, Run):
             runs.append(outcome)
@@ -84,7 +84,9 @@ def _chosen(bundle: Bundle, config: BenchConfig) -> tuple[Artifact, ...]:
     return tuple(bundle.manifest.artifact(name) for name in dict.fromkeys(config.artifacts))
 
 
-def _sort_out(chosen: tuple[Artifact, ...], config: BenchConfig) -> tuple[tuple[Skipped, ...], tuple[Artifact, ...]]:
+def _sort_out(
+    bundle: Bundle, chosen: tuple[Artifact, ...], config: BenchConfig, trust: Trust
+) -> tuple[tuple[Skipped, ...], tuple[Artifact, ...]]:
     """Return what is skipped, each with its reason, and what is left to measure."""
     skipped, left = [], []
     for artifact in chosen:
@@ -92,6 +94,8 @@ def _sort_out(chosen: tuple[Artifact, ...], config: BenchConfig) -> tuple[tuple[
             extra = BACKENDS[artifact.backend].extra
             reason = f"backend {artifact.backend} is not installed: pip install 'pulsecast[{extra}]'"
             skipped.append(Skipped(artifact=artifact.id, reason=reason))
+        elif not trust.code and not is_trusted(bundle, artifact):
+            skipped.append(Skipped(artifact=artifact.id, reason=UNTRUSTED))
         elif artifact.max_batch is not None and min(config.batches) > artifact.max_batch:
             reason = f"it takes at most {artifact.max_batch} windows a call, and the batches start at "
             skipped.append(Skipped(artifact=artifact.id, reason=reason + str(min(config.batches))))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .archive import MAX_FILE_BYTES
-from .errors import FormatError, IntegrityError
+from .errors import FormatError, IntegrityError, UsageError
 from .golden import Golden, read_golden
 from .manifest import MANIFEST_NAME, SIGNATURE_NAME, FileEntry, Manifest, check_format, parse_manifest
 from .records import MAX_JSON_BYTES
@@ -42,6 +42,8 @@ class Bundle:
         Raises FormatError if there is no readable manifest, SignatureError if it is not signed by `key`, IntegrityError
         that lists every file that is missing, changed, unlisted or a link.
         """
+        if not isinstance(path, str | os.PathLike):
+            raise UsageError(f"{str(path)[:60]} is no path; expected the path of a bundle, a folder or a .pulse file")
         from pathlib import Path
 
         root = Path(path)

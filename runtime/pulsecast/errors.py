@@ -12,7 +12,7 @@ PulsecastError
 ├── BundleError               a bundle or model directory that cannot be read
 │   ├── FormatError           missing, malformed or of an unknown format
 │   └── IntegrityError        its bytes are not those that were exported
-│       └── SignatureError    not signed by the key that was asked for
+│       └── SignatureError    not signed by the key that was asked for, or code whose signature was not checked
 ├── MissingExtraError         an optional package is not installed
 ├── EngineError               an engine refused or failed to run an artifact
 ├── ConversionError           an artifact could not be made; names the target
@@ -71,7 +71,7 @@ class IntegrityError(BundleError):
 
 
 class SignatureError(IntegrityError):
-    """A bundle is unsigned, or its signature is not that of the key that was asked for."""
+    """A bundle is not signed by the key that was asked for, or an artifact of it is code and nobody vouched for it."""
 
 
 class MissingExtraError(PulsecastError):

@@ -38,6 +38,7 @@ def load(
     artifact: str | None = None,
     threads: int = 1,
     key: Key | None = None,
+    trust_code: bool = False,
 ) -> Forecaster:
     """Return a Forecaster for the bundle at `path`, after every file was checked against the manifest's hashes.
 
@@ -48,10 +49,13 @@ def load(
     threads   threads that one call may use; 1 is fastest for single windows.
     key       Ed25519 public key that must have signed the bundle: a PEM file's path, its bytes, or 32 raw bytes. None
               checks hashes only.
+    trust_code  a `native` artifact is C that this process compiles and runs, so it is refused unless `key` verified the
+              bundle, or you say here that you trust where the bundle comes from
 
-    Raises FormatError or IntegrityError (the bundle), SignatureError (not signed by `key`), UsageError (unknown names),
-    MissingExtraError (engine, or cryptography for `key`, not installed), EngineError (engine broken), ToleranceError (a
-    few golden windows, forecast at every load, come out otherwise than when the bundle was made).
+    Raises FormatError or IntegrityError (the bundle), SignatureError (not signed by `key`, or code that nobody vouched
+    for), UsageError (unknown names), MissingExtraError (engine, or cryptography for `key`, not installed), EngineError
+    (engine broken), ToleranceError (a few golden windows, forecast at every load, come out otherwise than when the
+    bundle was made).
 
         model = load("bundle")
         model.predict(windows)            # (batch, context, features) -> (batch, horizon)
@@ -60,7 +64,7 @@ def load(
         raise UsageError(f"threads is {threads}; expected at least 1")
     bundle = Bundle.open(path, key=key)
     chosen = choose(bundle, backend, artifact)
-    opened = open_backend(bundle, chosen, threads)
+    opened = open_backend(bundle, chosen, threads, trust_code=trust_code)
     from .verification import check_loaded
 
     check_loaded(bundle, chosen, opened)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from . import reference
 from .accuracy import accuracy
-from .backends import Backend, is_installed, open_backend
+from .backends import UNTRUSTED, Backend, is_installed, is_trusted, open_backend
 from .bundle import Bundle
 from .errors import MissingExtraError, ToleranceError
 from .golden import Golden
@@ -26,8 +26,6 @@ from .signing import Key
 BATCH_ROUNDING = {"level": 2e-6, "change": 1e-5}
 SPREAD_LIMITS = (0.9, 1.1)  # of mean |y - median|: a constant output has none, and one burst does not decide it
 LOADED_WINDOWS = 8  # golden windows that every load forecasts
-# It is C, and running it runs whatever the bundle's maker wrote; all other artifacts are data to their engines.
-_UNTRUSTED_CODE = "it is code and the bundle's signature was not checked: pass its key, or name the artifact"
 REFERENCE_LIMIT = 1e-9  # of the scaler's range: float64 sums in another order
 
 
@@ -58,14 +56,15 @@ class ArtifactReport:
 
 
 def verify(
-    path: str | os.PathLike[str], *, artifact: str | None = None, key: Key | None = None
+    path: str | os.PathLike[str], *, artifact: str | None = None, key: Key | None = None, trust_code: bool = False
 ) -> tuple[ArtifactReport, ...]:
     """Open the bundle at `path` and check every artifact (or one) whose engine is installed on this machine.
 
-    With `key` the bundle must be signed by it, as for `pulsecast.load`. Raises what `Bundle.open` raises, and
-    EngineError if an installed engine refuses its artifact. It does not raise for a failed check: look at `passed`.
+    `key` and `trust_code` are those of `pulsecast.load`; without either, artifacts that are code are skipped. Raises
+    what `Bundle.open` raises, SignatureError if `artifact` is code that is not trusted, and EngineError if an installed
+    engine refuses its artifact. It does not raise for a failed check: look at `passed`.
     """
-    return verify_opened(Bundle.open(path, key=key), artifact=artifact)
+    return verify_opened(Bundle.open(path, key=key), artifact=artifact, trust_code=trust_code)
 
 
 def check_loaded(bundle: Bundle, artifact: Artifact, backend: Backend) -> None:
@@ -88,19 +87,24 @@ def check_loaded(bundle: Bundle, artifact: Artifact, backend: Backend) -> None:
         )
 
 
-def verify_opened(bundle: Bundle, *, artifact: str | None = None) -> tuple[ArtifactReport, ...]:
+def verify_opened(
+    bundle: Bundle, *, artifact: str | None = None, trust_code: bool = False
+) -> tuple[ArtifactReport, ...]:
     """Check the artifacts of an opened bundle as `verify` does."""
     golden = bundle.golden()
     if artifact is not None:
-        return (verify_one(bundle, golden, bundle.manifest.artifact(artifact)),)
-    reasons = [(item, why_not_run(bundle, item)) for item in bundle.manifest.artifacts]
-    return tuple(_skipped(item, reason) if reason else verify_one(bundle, golden, item) for item, reason in reasons)
+        return (verify_one(bundle, golden, bundle.manifest.artifact(artifact), trust_code=trust_code),)
+    reasons = [(item, why_not_run(bundle, item, trust_code=trust_code)) for item in bundle.manifest.artifacts]
+    return tuple(
+        _skipped(item, reason) if reason else verify_one(bundle, golden, item, trust_code=trust_code)
+        for item, reason in reasons
+    )
 
 
-def why_not_run(bundle: Bundle, artifact: Artifact) -> str | None:
-    """Return why `artifact` is not run unless it is named; None if it may be."""
-    if artifact.backend == "native" and bundle.signature.state != "verified":
-        return _UNTRUSTED_CODE
+def why_not_run(bundle: Bundle, artifact: Artifact, *, trust_code: bool = False) -> str | None:
+    """Return why `artifact` cannot or may not run here; None if it may."""
+    if not trust_code and not is_trusted(bundle, artifact):
+        return UNTRUSTED
     return None if is_installed(artifact.backend) else _not_installed(artifact)
 
 
@@ -108,12 +112,12 @@ def _not_installed(artifact: Artifact) -> str:
     return f"the engine of backend {artifact.backend} is not installed"
 
 
-def verify_one(bundle: Bundle, golden: Golden, artifact: Artifact) -> ArtifactReport:
+def verify_one(bundle: Bundle, golden: Golden, artifact: Artifact, *, trust_code: bool = False) -> ArtifactReport:
     """Return the report for one artifact of an opened bundle; skipped if its engine is not installed."""
     if not is_installed(artifact.backend):
         return _skipped(artifact, _not_installed(artifact))
     try:
-        backend = open_backend(bundle, artifact, threads=1)
+        backend = open_backend(bundle, artifact, threads=1, trust_code=trust_code)
     except MissingExtraError as error:  # native: neither a library for this platform nor a compiler
         return _skipped(artifact, str(error))
     checks = check_backend(backend, bundle.manifest, artifact, golden)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle import Bundle
-from ..errors import EngineError, MissingExtraError, PulsecastError, UsageError
+from ..errors import EngineError, MissingExtraError, PulsecastError, SignatureError, UsageError
 from ..manifest import Artifact
 
 
@@ -51,6 +51,10 @@ BACKENDS = {
 # The fastest engine at batch 1 first (benchmarks: about 75, 135 and 850 us per window). TensorFlow is never chosen
 # for you: importing it takes seconds, and a single window takes longer than in numpy.
 AUTO_ORDER = ("onnx", "tflite", "numpy")
+UNTRUSTED = (
+    "it is code, and the bundle's signature was not checked; pass the public key of its maker (key, --key), "
+    "or trust_code (--trust-code) if you made the bundle yourself"
+)
 
 
 def is_installed(backend: str) -> bool:
@@ -87,11 +91,23 @@ def choose(bundle: Bundle, backend: str, artifact_id: str | None) -> Artifact:
     return first[backend]
 
 
-def open_backend(bundle: Bundle, artifact: Artifact, threads: int) -> Backend:
+def is_trusted(bundle: Bundle, artifact: Artifact) -> bool:
+    """Return whether loading `artifact` runs no code of the bundle's maker, or of one whose signature was checked.
+
+    A native artifact is C or a library: whoever made it may do all that this process may. The hashes of an unsigned
+    bundle say nothing of that, for they come with the bundle. All other artifacts are data to their engines.
+    """
+    return artifact.backend != "native" or bundle.signature.state == "verified"
+
+
+def open_backend(bundle: Bundle, artifact: Artifact, threads: int, *, trust_code: bool = False) -> Backend:
     """Return `artifact` loaded in its engine with `threads` threads for one call.
 
-    Raises MissingExtraError if the engine is not installed, EngineError if it is broken or refuses the artifact.
+    Raises SignatureError if it is code of a bundle whose signature was not checked, unless `trust_code`;
+    MissingExtraError if the engine is not installed, EngineError if it is broken or refuses the artifact.
     """
+    if not trust_code and not is_trusted(bundle, artifact):
+        raise SignatureError(f"{artifact.id} is not run: {UNTRUSTED}")
     row = BACKENDS[artifact.backend]
     if not is_installed(artifact.backend):
         raise MissingExtraError(

@@ -11,10 +11,12 @@ import typer
 from ..errors import PulsecastError
 from ..whole_file import check_file_free
 from .exits import FAILED, UNSTABLE
+from .options import Key, TrustCode
 from .output import Format, progress, show, tell
 
 if TYPE_CHECKING:
     from pulsecast_bench.case import BenchConfig
+    from pulsecast_bench.measuring import Trust
     from pulsecast_bench.result import Result
     from pulsecast_bench.summary import Summary
 
@@ -41,11 +43,14 @@ def bench(
     profile: Annotated[
         Profile, typer.Option("--profile", help="standard: to decide by; quick: a look in under a minute.")
     ] = Profile.standard,
+    key: Key = None,
+    trust_code: TrustCode = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a result that is there.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Measure every artifact on this machine, each case in processes of its own; exit 4 if any is unstable."""
     from pulsecast_bench.case import change, find_profile
+    from pulsecast_bench.measuring import Trust
     from pulsecast_bench.result import write_result
     from pulsecast_bench.summary import summarise
     from pulsecast_bench.table import text_table
@@ -59,7 +64,7 @@ def bench(
         seed=seed,
     )
     check_file_free(out, force=force)
-    result = run_with_progress(bundle, config)
+    result = run_with_progress(bundle, config, Trust(key=str(key) if key else None, code=trust_code))
     summary = summarise(result)
     try:
         write_result(result, out, force=force)
@@ -74,12 +79,14 @@ def bench(
         raise typer.Exit(code)
 
 
-def run_with_progress(bundle: Path, config: BenchConfig) -> Result:
+def run_with_progress(bundle: Path, config: BenchConfig, trust: Trust | None = None) -> Result:
     """Return the result of a benchmark that shows its progress on stderr."""
+    from pulsecast_bench.measuring import UNVOUCHED
     from pulsecast_bench.runner import Listener, run_benchmark
 
     with progress("measuring") as steps:
-        return run_benchmark(bundle, config, Listener(on_process=lambda _done, total, what: steps.advance(what, total)))
+        listener = Listener(on_process=lambda _done, total, what: steps.advance(what, total))
+        return run_benchmark(bundle, config, listener, trust or UNVOUCHED)
 
 
 def verdict(summary: Summary) -> int:

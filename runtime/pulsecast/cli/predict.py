@@ -15,6 +15,7 @@ from .. import records
 from ..errors import DataError, FormatError
 from ..forecaster import Forecaster, load
 from . import log_options as log
+from .options import Key, TrustCode
 from .output import Format, show, tell
 
 if TYPE_CHECKING:
@@ -33,11 +34,12 @@ def predict(
         list[Path], typer.Option("--input", exists=True, dir_okay=False, help="Log to forecast, repeatable.")
     ],
     every: Annotated[bool, typer.Option("--every", help="Forecast after every step, not only after the last.")] = False,
-    backend: Annotated[str, typer.Option("--backend", help="auto, numpy, onnx, tflite or savedmodel.")] = "auto",
+    backend: Annotated[
+        str, typer.Option("--backend", help="auto, numpy, onnx, tflite, savedmodel or native.")
+    ] = "auto",
     artifact: Annotated[str | None, typer.Option("--artifact", help="Artifact id of the bundle.")] = None,
-    key: Annotated[
-        Path | None, typer.Option("--key", exists=True, dir_okay=False, help="Public key that must have signed it.")
-    ] = None,
+    key: Key = None,
+    trust_code: TrustCode = False,
     threads: Annotated[int, typer.Option("--threads", help="Threads of one call.")] = 1,
     column: log.Columns = None,
     time: log.Time = None,
@@ -64,7 +66,7 @@ def predict(
     from pulsecast_train.logs.reader import read_log
     from pulsecast_train.train_config import with_changes
 
-    model = load(bundle, backend=backend, artifact=artifact, threads=threads, key=key)
+    model = load(bundle, backend=backend, artifact=artifact, threads=threads, key=key, trust_code=trust_code)
     reading = log.given(
         columns=log.columns(column), time=time, metrics=metric, parts=part, series=series_column, id=id_, user=user,
         user_cap=user_cap, events=events, kind=kind, allow_reset=allow_reset, maturity=maturity, step=step,

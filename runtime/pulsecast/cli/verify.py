@@ -12,21 +12,21 @@ from ..errors import MissingExtraError
 from ..signing import Signature
 from ..verification import ArtifactReport, verify_opened
 from .exits import OUT_OF_TOLERANCE
+from .options import Key, TrustCode
 from .output import Format, show
 
 
 def verify(
     bundle: Annotated[Path, typer.Argument(exists=True, help="Bundle to check.")],
     artifact: Annotated[str | None, typer.Option("--artifact", help="Check this one only.")] = None,
-    key: Annotated[
-        Path | None, typer.Option("--key", exists=True, dir_okay=False, help="Public key that must have signed it.")
-    ] = None,
+    key: Key = None,
+    trust_code: TrustCode = False,
     strict: Annotated[bool, typer.Option("--strict", help="An artifact whose engine is missing is a failure.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Check a bundle's hashes, its signature (with --key) and that each artifact computes the trained forecast here."""
     opened = Bundle.open(bundle, key=key)
-    reports = verify_opened(opened, artifact=artifact)
+    reports = verify_opened(opened, artifact=artifact, trust_code=trust_code)
     show(
         format_,
         text=_text(reports, opened.signature),
