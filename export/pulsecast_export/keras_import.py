@@ -92,7 +92,7 @@ def import_keras(path: Path, heldout: Path, options: ImportOptions, out: Path, *
     """
     data = read_windows(heldout)
     with whole_directory(out, force=force, marker=MODEL_NAME) as folder:
-        model = _read_h5(path, data, options) if path.suffix == ".h5" else _read_keras(path, data, options)
+        model = _read_h5(path, data, options) if path.suffix.lower() == ".h5" else _read_keras(path, data, options)
         return _write(folder, model, data, options)
 
 

@@ -41,6 +41,7 @@ class Target:
     change: Tolerance
 
 
+REFERENCE = "numpy"  # the artifact that runs from the bundle's weights
 FLOAT32 = Tolerance(max_abs=2e-6, accuracy_change=0.01)
 FLOAT32_CHANGE = Tolerance(max_abs=1e-5, accuracy_change=0.01)
 FLOAT16 = Tolerance(max_abs=5e-4, accuracy_change=0.01)
@@ -156,6 +157,8 @@ def find_targets(names: tuple[str, ...]) -> tuple[str, ...]:
 
     Raises UsageError that lists the known ones.
     """
+    if REFERENCE in names:
+        raise UsageError(f"{REFERENCE} is in every bundle and is not a target; known: {', '.join(TARGETS)}")
     unknown = [name for name in names if name not in TARGETS]
     if unknown:
         raise UsageError(f"no target {', '.join(map(repr, unknown))}; known: {', '.join(TARGETS)}")

@@ -144,6 +144,8 @@ def read_private_key(path: Path) -> Ed25519PrivateKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     data = _key_bytes(path)
+    if b"PUBLIC KEY" in data:
+        raise UsageError(f"{path.name} is a public key; signing needs the private one, which `pulsecast keygen` made")
     if os.name == "posix" and path.stat().st_mode & 0o077:
         raise UsageError(f"{path} can be read by others; a private key must have mode 0600: chmod 600 {path.name}")
     key = _parse(lambda: serialization.load_pem_private_key(data, password=None), path.name, "private")

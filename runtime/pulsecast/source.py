@@ -11,7 +11,7 @@ import stat
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from .archive import read_archive
+from .archive import SUFFIX, read_archive
 from .errors import FormatError, IntegrityError
 
 if TYPE_CHECKING:
@@ -89,5 +89,17 @@ def open_source(path: Path) -> Source:
     if stat.S_ISDIR(mode):
         return DirectorySource(path)
     if stat.S_ISREG(mode):
+        if path.suffix.lower() != SUFFIX and not _begins_as_zip(path):
+            raise FormatError(
+                f"{path} is not a bundle; expected the folder that `pulsecast export` writes, or a {SUFFIX} file"
+            )
         return read_archive(path)
     raise FormatError(f"{path} is not a bundle: neither a folder nor a .pulse file")
+
+
+def _begins_as_zip(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(2) == b"PK"
+    except OSError as error:
+        raise FormatError(f"{path} is not a readable bundle: {error.strerror}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from pulsecast import records
 from pulsecast.errors import FormatError, UsageError
 from pulsecast.weights import read_npz
+from pulsecast.whole_file import whole_file
 
 PROGRESS_NAME = "progress.npz"
 
@@ -24,6 +26,9 @@ class Epoch:
     number: int
     loss: float
     validation_loss: float | None
+
+
+EpochCallback = Callable[[Epoch, int], None]  # a finished epoch, and how many there are at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +65,17 @@ class _Header:
 
 
 def save_progress(checkpoint: Checkpoint, progress: Progress) -> None:
-    """Replace the saved progress in one step; a kill leaves the old one or the new one, whole."""
+    """Replace the saved progress in one step; a kill leaves the old one or the new one, whole.
+
+    Raises PulsecastError, with the path, if the disk is full or refuses.
+    """
     header = records.dumps(_Header(run=checkpoint.run, history=progress.history))
     arrays: dict[str, Any] = {f"variable_{i}": array for i, array in enumerate(progress.variables)}
     arrays |= {f"best_{i}": array for i, array in enumerate(progress.best)}
     buffer = io.BytesIO()
     np.savez(buffer, header=np.frombuffer(header.encode(), np.uint8), **arrays)
-    partial = checkpoint.path.with_suffix(".partial")
-    partial.write_bytes(buffer.getvalue())
-    partial.replace(checkpoint.path)
+    with whole_file(checkpoint.path, force=True) as file:
+        file.write(buffer.getvalue())
 
 
 def load_progress(checkpoint: Checkpoint) -> Progress | None:

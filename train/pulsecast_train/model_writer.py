@@ -36,19 +36,16 @@ from pulsecast.weights import write_weights
 from pulsecast.whole_directory import check_free, whole_directory
 
 from .backtesting.interval_scores import are_counts, interval_scale
-from .checkpoint import Checkpoint, Epoch
-from .device import describe_device
+from .checkpoint import Checkpoint, Epoch, EpochCallback
 from .logs.config import LogConfig
 from .logs.data_report import DataReport
 from .logs.files import OnBytes
 from .logs.reader import read_log
 from .naive import compare_with_naive, naive_forecasts
-from .network import extract_weights
 from .pooling import pooled_examples, prepare_member
 from .recipes import build_spec, filled, find_recipe, fit_scaler
 from .series import Series
 from .train_config import RunConfig, TrainConfig
-from .training import EpochCallback, fit_network
 from .windows import (
     Examples,
     Split,
@@ -104,6 +101,9 @@ def train_model(
     check_free(out, force=force, marker=MODEL_NAME)
     prepared = prepare(paths, run, listener)
     listener.tell(prepared.report.text())
+    from .device import describe_device  # importing Keras takes seconds: a log that is refused is refused before
+    from .training import fit_network
+
     listener.tell(f"training on {describe_device()}")
     progress = out.with_name(f"{out.name}.training")
     if restart:
@@ -140,6 +140,9 @@ def train_pool(
     for folder in folders:
         check_free(folder, force=force, marker=MODEL_NAME)
     listener.tell(prepared[0].report.text())
+    from .device import describe_device
+    from .training import fit_network
+
     listener.tell(f"training one network on {len(prepared)} series, on {describe_device()}")
     progress = out.with_name(f"{out.name}.training")
     if restart:
@@ -233,6 +236,8 @@ def _check_long_enough(series: Sequence[Series], spec: ModelSpec) -> None:
 
 def write_model(folder: Path, name: str, prepared: Prepared, network: Any, history: tuple[Epoch, ...]) -> ModelRecord:
     """Write every file of a model directory into `folder` and return its record."""
+    from .network import extract_weights
+
     spec, steps, split = prepared.spec, prepared.steps, prepared.split
     forecasts = keras_forecasts(network, prepared, split.heldout)  # (n, horizon)
     happened = truth(steps, spec, split.heldout)
@@ -304,6 +309,8 @@ def _npz(**arrays: NDArray[np.generic]) -> bytes:
 
 
 def _provenance(prepared: Prepared, history: tuple[Epoch, ...]) -> Provenance:
+    from .device import describe_device
+
     training = {
         "config": records.to_json(prepared.config),
         "log": records.to_json(prepared.log),

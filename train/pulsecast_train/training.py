@@ -10,7 +10,7 @@ resumed run ends in the same weights as one that was never stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,13 +21,11 @@ from numpy.typing import NDArray
 from pulsecast.errors import DataError
 from pulsecast.spec import ModelSpec
 
-from .checkpoint import Checkpoint, Epoch, Progress, load_progress, save_progress
+from .checkpoint import Checkpoint, Epoch, EpochCallback, Progress, load_progress, save_progress
 from .network import build_network
 from .recipes import find_recipe
 from .train_config import TrainConfig
 from .windows import Examples
-
-EpochCallback = Callable[[Epoch, int], None]
 
 
 def fit_network(

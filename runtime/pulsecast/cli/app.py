@@ -107,7 +107,7 @@ def _explained(error: Exception, arguments: list[str]) -> tuple[str, int]:
     if isinstance(error, PulsecastError):
         return str(error), exit_code(error)
     if isinstance(error, TyperException):  # an unknown command or option, a file that is not there
-        return error.format_message(), USAGE
+        return error.format_message().replace("Value error, ", ""), USAGE  # what pydantic puts before
     if isinstance(error, ModuleNotFoundError):
         command = next((argument for argument in arguments if argument in COMMANDS), "")
         extra = COMMANDS[command][1] if command else "all"

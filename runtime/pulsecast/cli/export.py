@@ -16,6 +16,8 @@ from ..scaler import Scaler
 from ..whole_directory import check_free
 from .output import Format, show, size_text, table, tell
 
+MODEL_SUFFIXES = (".keras", ".h5")
+
 
 def export(
     model: Annotated[
@@ -47,6 +49,11 @@ def export(
     if model.is_dir():
         manifest = export_model(model, out, targets=targets, force=force, tell=tell)
     else:
+        if model.suffix.lower() not in MODEL_SUFFIXES:
+            raise UsageError(
+                f"{model} is not a model; expected the folder that `pulsecast train` writes, "
+                f"or a {' or '.join(MODEL_SUFFIXES)} file"
+            )
         if heldout is None:
             raise UsageError(f"{model.name} is a model file: pass --heldout, windows and truth to verify it with")
         from pulsecast_export.keras_import import ImportOptions, import_keras

@@ -126,6 +126,10 @@ def _only(file: str, names: Sequence[str], aliases: Sequence[str], option: str) 
     if len(fitting) == 1:
         return fitting[0]
     what = "time" if option == "--time" else "value"
+    if not any(names):
+        raise DataError(
+            f"{file} has no {what} column: all its columns are taken; if rows are single events, pass --events"
+        )
     problem = f"several {what} columns ({', '.join(fitting)})" if fitting else f"no column with a usual {what} name"
     raise DataError(f"{file} has {problem}; choose {option} from {_listed(names)}")
 

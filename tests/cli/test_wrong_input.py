@@ -1,0 +1,111 @@
+"""A file of the wrong kind, or a word in the wrong place, is answered with what was expected there."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engines import require
+
+require("typer")
+
+from pulsecast.cli.app import run as run_arguments  # noqa: E402
+
+GOLDEN = Path(__file__).parents[1] / "data" / "golden_v1"
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
+    code = run_arguments([str(argument) for argument in arguments])
+    return code, capsys.readouterr().err
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "log.csv"
+    path.write_text("time,value\n2024-01-01 00:00:00,1\n2024-01-01 01:00:00,2\n")
+    return path
+
+
+@pytest.mark.parametrize("command", ["verify", "inspect", "predict"])
+def test_a_log_given_as_a_bundle_is_named_for_what_it_is_not(
+    command: str, log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--input", log) if command == "predict" else ()
+    assert said(capsys, command, log, *options) == (
+        5,
+        f"error: {log} is not a bundle; expected the folder that `pulsecast export` writes, or a .pulse file\n",
+    )
+
+
+def test_a_renamed_pulse_file_is_still_read_and_a_damaged_one_called_so(tmp_path: Path) -> None:
+    from pulsecast.bundle import Bundle
+    from pulsecast.errors import FormatError
+
+    data = GOLDEN.with_suffix(".pulse").read_bytes()
+    (tmp_path / "download").write_bytes(data)
+    assert Bundle.open(tmp_path / "download").manifest == Bundle.open(GOLDEN).manifest
+    (tmp_path / "half.pulse").write_bytes(data[: len(data) // 2])
+    with pytest.raises(FormatError, match=r"half\.pulse is not a whole \.pulse file"):
+        Bundle.open(tmp_path / "half.pulse")
+
+
+def test_a_log_given_as_a_model_is_refused_before_anything_else_is_asked_for(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    require("tensorflow")
+    code, error = said(capsys, "export", log, "--out", tmp_path / "bundle")
+    assert code == 2
+    assert error == (
+        f"error: {log} is not a model; expected the folder that `pulsecast train` writes, or a .keras or .h5 file\n"
+    )
+
+
+def test_numpy_as_a_target_is_explained() -> None:
+    from pulsecast.errors import UsageError
+    from pulsecast_export.targets import find_targets
+
+    with pytest.raises(UsageError, match="numpy is in every bundle and is not a target; known: savedmodel, onnx"):
+        find_targets(("onnx", "numpy"))
+
+
+def test_a_word_that_is_no_choice_is_answered_without_the_parsers_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, "inspect", GOLDEN, "--format", "xml") == (
+        2,
+        "error: Invalid value for '--format': 'xml' is not one of 'text', 'json'.\n",
+    )
+
+
+def test_signing_with_the_public_key_names_the_private_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    require("cryptography")
+    assert run_arguments(["keygen", "--out", str(tmp_path / "key")]) == 0
+    capsys.readouterr()
+    assert said(capsys, "sign", GOLDEN, "--key", tmp_path / "key.pub") == (
+        2,
+        "error: key.pub is a public key; signing needs the private one, which `pulsecast keygen` made\n",
+    )
+
+
+def test_a_log_without_a_value_column_is_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    require("polars", "sklearn")
+    (tmp_path / "log.csv").write_text("time\n2024-01-01T00:00:00Z\n")
+    code, error = said(capsys, "train", tmp_path / "log.csv", "--out", tmp_path / "model")
+    assert (code, "log.csv has no value column: all its columns are taken" in error) == (1, True)
+
+
+@pytest.mark.slow
+def test_a_log_that_is_refused_is_refused_before_keras_is_imported(log: Path, tmp_path: Path) -> None:
+    require("polars", "sklearn", "keras")
+    code = (
+        "import sys; sys.path[:0] = sys.argv[3].split(':'); from pulsecast.cli.app import run; "
+        "print(run(['train', *sys.argv[1:2], '--out', sys.argv[2]]), {'keras', 'tensorflow'} & set(sys.modules))"
+    )
+    path = ":".join(entry for entry in sys.path if entry)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(log), str(tmp_path / "model"), path],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "carries no time zone; name the log's with --timezone" in done.stderr
+    assert done.stdout == "1 set()\n"
