@@ -52,6 +52,71 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
+# A file system of its own, which no other process sees: `unshare -m` and a tmpfs of so many kB on the folder
+ON_A_SMALL_DISK = """
+import errno, os, subprocess, sys
+from pathlib import Path
+from pulsecast.bundle import Bundle
+from pulsecast.errors import PulsecastError
+from pulsecast.packing import pack, sign, unpack
+
+what, folder, golden, other, kilobytes = sys.argv[1], *map(Path, sys.argv[2:5]), sys.argv[5]
+subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", folder], check=True)
+packed, unpacked = pack(golden, folder / "old.pulse").path, unpack(golden, folder / "old").path
+before = packed.read_bytes()
+if what == "read-only":
+    subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+elif what == "full":
+    with (folder / "filler").open("wb", buffering=0) as filler:
+        try:
+            while True:
+                filler.write(b"x" * 4096)
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+held = sorted(path.name for path in folder.iterdir())
+
+def export():
+    from pulsecast_export.exporter import export_model
+    export_model(other, unpacked, targets=("onnx",), force=True, tell=lambda _: None)
+
+works = {
+    "pack": lambda: pack(golden, packed, force=True, compress=True),
+    "pack anew": lambda: pack(golden, folder / "new.pulse"),
+    "unpack": lambda: unpack(golden, unpacked, force=True),
+    "unpack anew": lambda: unpack(golden, folder / "new"),
+    "sign": lambda: sign(packed, other),
+    "export": export,
+}
+for name, work in works.items():
+    if (name == "export") != (other.is_dir()):
+        continue
+    try:
+        work()
+    except PulsecastError as error:
+        print(f"{name}: {error}".replace(str(folder), "DISK"))
+    else:
+        print(f"{name}: done")
+    assert packed.read_bytes() == before
+    assert Bundle.open(unpacked).manifest == Bundle.open(golden).manifest
+    assert sorted(path.name for path in folder.iterdir()) == held, list(folder.iterdir())
+"""
+
+
+def on_a_small_disk(what: str, folder: Path, other: Path, kilobytes: int = 4096) -> list[str]:
+    """Return what each work says on a disk that is `full` or `read-only`, or just of this size."""
+    if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("a file system of one's own (unshare -m, mount) is for root")
+    folder.mkdir()
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    arguments = (what, folder, GOLDEN, other, kilobytes)
+    command = ["unshare", "-m", "--propagation", "private", sys.executable, "-c", ON_A_SMALL_DISK]
+    done = subprocess.run(
+        [*command, *map(str, arguments)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
@@ -145,10 +210,53 @@ def test_a_full_disk_while_packing_is_one_sentence_and_changes_nothing(old: bool
     assert (out.read_bytes() if old else None) == before
 
 
+@pytest.mark.slow
+def test_a_disk_that_is_full_to_the_last_page_keeps_what_was_there(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography")
+    from pulsecast.signing import generate_key
+
+    generate_key(tmp_path / "key")
+    said = on_a_small_disk("full", tmp_path / "disk", tmp_path / "key")
+    why = "could not be written and is as it was: No space left on device"
+    places = ("old.pulse", "new.pulse", "old", "new", "old.pulse")
+    works = ("pack", "pack anew", "unpack", "unpack anew", "sign")
+    assert said == [f"{work}: DISK/{place} {why}" for work, place in zip(works, places, strict=True)]
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_read_only_is_named_and_keeps_what_was_there(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography")
+    from pulsecast.signing import generate_key
+
+    generate_key(tmp_path / "key")
+    said = on_a_small_disk("read-only", tmp_path / "disk", tmp_path / "key")
+    works = ("pack", "pack anew", "unpack", "unpack anew", "sign")
+    assert said == [f"{work}: DISK is not writable" for work in works]
+
+
+@pytest.mark.soak
+@pytest.mark.slow
+@pytest.mark.parametrize("kilobytes", [160, 192, 256])
+def test_a_disk_that_fills_up_while_exporting_keeps_the_old_bundle(
+    kilobytes: int, textbook_model: Path, tmp_path: Path
+) -> None:
+    require(*EXPORT)
+    (said,) = on_a_small_disk("small", tmp_path / "disk", textbook_model, kilobytes)
+    assert said != "export: done"
+    assert said.startswith("export: ")
+
+
+@pytest.mark.soak
+@pytest.mark.slow
+def test_an_export_to_a_read_only_disk_says_so_at_once(textbook_model: Path, tmp_path: Path) -> None:
+    require(*EXPORT)
+    assert on_a_small_disk("read-only", tmp_path / "disk", textbook_model) == ["export: DISK is not writable"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(UsageError, match="cannot be written to: Permission denied"):
+    with pytest.raises(UsageError, match="is not writable"):
         pack(GOLDEN, tmp_path / "b.pulse")
     tmp_path.chmod(0o700)
 

@@ -197,21 +197,49 @@ def test_a_damaged_bundle_is_refused_or_forecasts_its_golden(kind: str, tmp_path
     assert refused > seen.total() * (0.3 if kind == "the manifest" else 0.97), seen
 
 
+class Held:
+    """A bundle's files in memory, one of them with a flipped bit."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self.files = files
+
+    def listing(self) -> dict[str, int | str]:
+        return {name: len(data) for name, data in self.files.items()}
+
+    def read(self, relative: str, at_most: int) -> bytes:
+        assert len(self.files[relative]) <= at_most
+        return self.files[relative]
+
+
 @pytest.mark.soak
 @pytest.mark.slow
-def test_a_flip_in_any_byte_of_any_artifact_is_caught_at_open(tmp_path: Path) -> None:
+def test_a_flip_in_any_byte_of_any_artifact_is_caught_at_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {path.relative_to(GOLDEN).as_posix(): path.read_bytes() for path in GOLDEN.rglob("*") if path.is_file()}
+    held = Held(dict(files))
+    monkeypatch.setattr("pulsecast.bundle.open_source", lambda _: held)
+    assert Bundle.open(GOLDEN).manifest.name
+    flips = 0
+    for relative in [entry.path for entry in Bundle.open(GOLDEN).manifest.files]:
+        for place in range(len(files[relative])):
+            changed = bytearray(files[relative])
+            changed[place] ^= 1 << place % 8
+            held.files[relative] = bytes(changed)
+            with pytest.raises(IntegrityError, match=f"{relative} has another SHA-256"):
+                Bundle.open(GOLDEN)
+            flips += 1
+        held.files[relative] = files[relative]
+    assert flips == sum(entry.size_bytes for entry in Bundle.open(GOLDEN).manifest.files) > 40_000
+
+
+@pytest.mark.parametrize("at", [0, 0.25, 0.5, 0.75, 1])
+def test_a_flip_in_a_file_on_the_disk_is_caught_at_open(at: float, tmp_path: Path) -> None:
     base = shutil.copytree(GOLDEN, tmp_path / "bundle")
     for relative in [entry.path for entry in Bundle.open(base).manifest.files]:
         path = base / relative
         data = path.read_bytes()
-        # a hash is over all of a file: some hundred bytes, spread over it, stand for every one
-        for place in range(0, len(data), max(1, len(data) // 400)):
-            with path.open("r+b") as file:
-                file.seek(place)
-                file.write(bytes([data[place] ^ 1 << place % 8]))
-            with pytest.raises(IntegrityError, match=f"{relative} has another SHA-256"):
-                Bundle.open(base)
-            with path.open("r+b") as file:
-                file.seek(place)
-                file.write(data[place : place + 1])
+        place = int(at * (len(data) - 1))
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        with pytest.raises(IntegrityError, match=f"{relative} has another SHA-256"):
+            Bundle.open(base)
+        path.write_bytes(data)
     assert Bundle.open(base).manifest.name
