@@ -5,20 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from pulsecast_bench.case import BenchConfig, Case
-from pulsecast_bench.result import (
-    Failure,
-    Machine,
-    Memory,
-    Model,
-    Paired,
-    Phases,
-    Result,
-    Run,
-    Skipped,
-    Steady,
-    Subject,
-    pack,
-)
+from pulsecast_bench.result import Failure, Machine, Model, Result, Skipped, Subject
+from pulsecast_bench.run import Memory, Paired, Phases, Run, Steady, pack
 
 MACHINE = Machine(
     cpu_model="Test CPU",
@@ -93,7 +81,7 @@ def result(*runs: Run, **changes: object) -> Result:
     """Return a result of `runs` and what else is given."""
     names = dict.fromkeys(one.case.artifact for one in runs)
     whole = Result(
-        schema_version=1,
+        schema_version=2,
         began="2026-01-02T03:04:05+00:00",
         duration_s=12.5,
         config=BenchConfig(batches=(1, 8), repeats=2, sweep_repeats=1),

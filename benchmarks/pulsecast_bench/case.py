@@ -6,6 +6,7 @@ import dataclasses
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from pulsecast.errors import UsageError
 from pulsecast.manifest import Artifact
@@ -13,19 +14,43 @@ from pulsecast.manifest import Artifact
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One artifact, called with `batch` windows at a time by `Forecaster.predict`; each repeat is a fresh process.
+    """One artifact or peer, called with `batch` windows at a time; each repeat is a fresh process.
 
-    leading  the artifact's smallest batch: latency, accuracy, and the runtime's overhead over the bare engine come
-             from here; the other batches tell throughput
+    leading   the smallest batch: latency, accuracy, and the runtime's overhead over the bare engine come from here;
+              the other batches tell throughput
+    scenario  a key of SCENARIOS whose queries it answers, `batch` windows each; None is the closed loop
     """
 
     artifact: str
     batch: int
     threads: int
     leading: bool
+    scenario: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.artifact}, batch {self.batch}, threads {self.threads}"
+        what = f"batch {self.batch}" if self.scenario is None else self.scenario
+        return f"{self.artifact}, {what}, threads {self.threads}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """How queries come; the names and rules are MLPerf's, the durations are not.
+
+    batch  windows a query
+    text   for people
+    """
+
+    batch: int
+    text: str
+
+
+# Literal on purpose: an unknown name is answered with these.
+SCENARIOS = {
+    "single-stream": Scenario(batch=1, text="one window a query, the next when the last is answered"),
+    "multi-stream": Scenario(batch=8, text="eight windows a query, the next when the last is answered"),
+    "server": Scenario(batch=1, text="one window a query, in a Poisson process; latency from when it was due"),
+    "offline": Scenario(batch=64, text="all windows at once, answered 64 at a time"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +69,18 @@ class BenchConfig:
     window_calls, window_s  both at least: a window of requests, whose last three decide on stability
     paired_s         runtime and bare engine in alternation, after the steady phase of a leading case
     seed             of the order of processes, the rotation of inputs and the bootstrap
+    peers            rows of PEERS that are measured beside the artifacts
+    pin              each process with one thread is bound to one processor
+    scenarios        keys of SCENARIOS
+    issuer           who issues the queries of a scenario: LoadGen, the loop here, or LoadGen where it is installed
+    scenario_s       of a scenario, at least
+    target_qps       queries a second in `server`; None is `server_load` of what a process can do, found in its warm-up
+    scenario_repeats processes per scenario and subject
     """
 
     profile: str = "standard"
     artifacts: tuple[str, ...] = ()
-    batches: tuple[int, ...] = (1, 8, 64, 256)
+    batches: tuple[int, ...] = (1, 8, 64, 256, 1024)
     threads: int = 1
     repeats: int = 5
     sweep_repeats: int = 5
@@ -61,6 +93,14 @@ class BenchConfig:
     window_s: float = 0.5
     paired_s: float = 1.0
     seed: int = 7
+    peers: tuple[str, ...] = ()
+    pin: bool = True
+    scenarios: tuple[str, ...] = ()
+    issuer: Literal["auto", "loadgen", "loop"] = "auto"
+    scenario_s: float = 10.0
+    target_qps: float | None = None
+    server_load: float = 0.5
+    scenario_repeats: int = 5
 
     def __post_init__(self) -> None:
         problems = [
@@ -70,6 +110,12 @@ class BenchConfig:
         ]
         if not self.batches or min(self.batches) < 1 or len(set(self.batches)) < len(self.batches):
             problems.append(f"batches are {self.batches}; expected different numbers from 1")
+        if unknown := [name for name in self.scenarios if name not in SCENARIOS]:
+            problems.append(f"no scenario {', '.join(unknown)}; known: {', '.join(SCENARIOS)}")
+        if self.target_qps is not None and self.target_qps <= 0:
+            problems.append(f"target_qps is {self.target_qps}; expected more than 0")
+        if self.server_load <= 0:
+            problems.append(f"server_load is {self.server_load}; expected more than 0")
         if self.steady_s > self.limit_s:
             problems.append(f"steady_s is {self.steady_s}, more than limit_s {self.limit_s}")
         if problems:
@@ -88,6 +134,8 @@ _LEAST = {
     "paired_s": 0.0,
     "calls": 1,
     "seed": 0,
+    "scenario_s": 0.0,
+    "scenario_repeats": 1,
 }
 
 PROFILES = {
@@ -103,6 +151,8 @@ PROFILES = {
         limit_s=0.75,
         window_s=0.1,
         paired_s=0.1,
+        scenario_s=1.0,
+        scenario_repeats=2,
     ),
 }
 

@@ -19,7 +19,7 @@ from pulsecast.forecaster import Forecaster
 from .bare import BARE
 from .case import BenchConfig, Case
 from .machine import cpu_times, foreign_share, peak_resident_bytes, resident_bytes, threads_alive
-from .result import Memory, Paired, Phases, Run, Steady, pack
+from .run import Memory, Paired, Phases, Run, Steady, pack
 from .statistics import JUDGED_WINDOWS, stability
 
 Array = NDArray[np.float32]

@@ -1,19 +1,17 @@
 """What was measured, as frozen records: raw nanoseconds and the machine. Statistics are computed on reading.
 
-The file is JSON, one `Result`, read strictly. `schema_version` rises when a reader of the old version would
-misread the new one; a new optional field with a default does not raise it.
+The file is JSON, one `Result`, read strictly; what one process measured is in `run.py`. `schema_version` rises when a
+reader of the old version would misread the new one; a new optional field with a default does not raise it.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pulsecast import records
 from pulsecast.errors import FormatError
@@ -21,117 +19,9 @@ from pulsecast.manifest import Precision
 from pulsecast.whole_file import write_whole
 
 from .case import BenchConfig, Case
+from .run import Run, ScenarioRun
 
-SCHEMA_VERSION: Literal[1] = 1
-_NUMBERS = re.compile(r"(\d+( \d+)*)?")
-
-
-def pack(values: Sequence[int] | NDArray[np.int64]) -> str:
-    """Return whole nanoseconds as decimal numbers with a space between: compact, fast to parse, legible."""
-    return " ".join(str(value) for value in np.asarray(values, np.int64).tolist())
-
-
-def unpack(text: str) -> NDArray[np.int64]:
-    """Return the numbers that `pack` wrote, (calls,)."""
-    return np.array(text.split(), np.int64)
-
-
-def _check_packed(**fields: str) -> None:
-    wrong = [name for name, text in fields.items() if not _NUMBERS.fullmatch(text)]
-    if wrong:
-        raise ValueError(f"{', '.join(wrong)}: expected whole numbers with one space between")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Phases:
-    """One process up to the steady phase, in nanoseconds.
-
-    start_ns   from before the process was made to its first line of Python
-    import_ns  numpy, pulsecast and the engine
-    load_ns    `pulsecast.load`: hashes, manifest, engine
-    first_ns   the first forecast
-    warmup_ns  calls of the warm-up phase together; `warmup_calls` of them
-    """
-
-    start_ns: int
-    import_ns: int
-    load_ns: int
-    first_ns: int
-    warmup_ns: int
-    warmup_calls: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Steady:
-    """The steady phase.
-
-    latencies    packed nanoseconds of every call, in order
-    windows      where each window of requests begins, as an index of a call
-    wall_ns      of the whole phase
-    cpu_ns       processor time of all threads of the process meanwhile
-    foreign_cpu  share of the machine's processor time that other processes took meanwhile; None where unreadable
-    """
-
-    latencies: str
-    windows: tuple[int, ...]
-    wall_ns: int
-    cpu_ns: int
-    foreign_cpu: float | None
-
-    def __post_init__(self) -> None:
-        _check_packed(latencies=self.latencies)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Memory:
-    """Resident bytes of the process; None where the system does not tell. The peak is of load to steady phase."""
-
-    imported: int | None
-    loaded: int | None
-    peak: int | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Paired:
-    """`Forecaster.predict` and the bare engine in alternating blocks of `block` calls: packed nanoseconds of each.
-
-    The order is runtime, bare, bare, runtime, and again; so 2 * block calls of each side belong to one such round.
-    """
-
-    block: int
-    runtime: str
-    bare: str
-
-    def __post_init__(self) -> None:
-        _check_packed(runtime=self.runtime, bare=self.bare)
-        calls = len(self.runtime.split()), len(self.bare.split())
-        if self.block < 1 or calls[0] != calls[1] or not calls[0] or calls[0] % (2 * self.block):
-            raise ValueError(f"{calls[0]} and {calls[1]} calls; expected whole rounds of 2 x {self.block} on each side")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """One process.
-
-    order      place in the sequence of all processes
-    engine     name and version
-    device     where it really ran
-    threads    threads alive in the process after the steady phase, helpers of the engine included
-    forecasts  (golden windows, horizon) of a leading case
-    paired     of a leading case, where there is an engine beneath the runtime
-    """
-
-    case: Case
-    repeat: int
-    order: int
-    engine: str
-    device: str
-    threads: int | None
-    phases: Phases
-    steady: Steady
-    memory: Memory
-    forecasts: tuple[tuple[float, ...], ...] | None
-    paired: Paired | None
+SCHEMA_VERSION: Literal[2] = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,21 +35,53 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class Skipped:
-    """An artifact that was not measured."""
+    """An artifact or peer that was not measured, or not in one scenario."""
 
     artifact: str
     reason: str
+    scenario: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """One artifact of the bundle that was asked for."""
+    """What was asked for: an artifact of the bundle, or a peer, which is what one would use without pulsecast.
+
+    artifact    its name; a peer's is none of the bundle's ids
+    backend     of an artifact; a peer's engine, e.g. `keras`
+    size_bytes  of the files that it loads; None where a peer's could not be made
+    needs       distributions that must be installed to run it beside numpy, e.g. onnxruntime and what that needs;
+                their sizes are in `Result.packages`. None where the installation does not say
+    about       a peer: what is called, in a few words
+    """
 
     artifact: str
     backend: str
     precision: Precision
-    size_bytes: int
+    size_bytes: int | None
     max_batch: int | None
+    kind: Literal["artifact", "peer"] = "artifact"
+    needs: tuple[str, ...] | None = None
+    about: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """An installed distribution and the bytes of its files; None where its record of files is missing."""
+
+    name: str
+    version: str
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Energy:
+    """Where joules come from: `source` names the counter, or is None and `reason` says why none can be read.
+
+    A counter is of the whole machine (or its processor): what else ran meanwhile is in it.
+    """
+
+    source: str | None
+    reason: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +89,9 @@ class Model:
     """The bundle, without its path; `truth` and `reference` are the golden's, (windows, horizon), raw units.
 
     scaler_range  raw range of the training part, the unit of `error / range`
+    timestamps    of each golden window's last step, Unix seconds, where the bundle has them
+    last          each golden window's last target value: what "no change" would forecast
+    step_s        seconds of a step
     """
 
     name: str
@@ -178,6 +103,9 @@ class Model:
     scaler_range: float
     truth: tuple[tuple[float, ...], ...]
     reference: tuple[tuple[float, ...], ...]
+    timestamps: tuple[int, ...] | None = None
+    last: tuple[float, ...] | None = None
+    step_s: int | None = None
 
     def __post_init__(self) -> None:
         if len(self.truth) != len(self.reference):
@@ -191,6 +119,7 @@ class Machine:
     affinity             processors that the processes might use
     cpu_limit            of the container, in processors
     timer_overhead_ns    median of what two clock readings with nothing between them show; nothing is subtracted
+    energy               None in results that were written before energy was measured
     """
 
     cpu_model: str | None
@@ -204,13 +133,20 @@ class Machine:
     versions: Mapping[str, str]
     timer_overhead_ns: float
     timer_resolution_ns: float
+    energy: Energy | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """All of one benchmark; load averages are over 1, 5 and 15 minutes before the first and after the last process."""
+    """All of one benchmark; load averages are over 1, 5 and 15 minutes before the first and after the last process.
 
-    schema_version: Literal[1]
+    runs       closed loop of one caller: what latency, throughput, memory, cold start and accuracy come from
+    scenarios  further processes, one for each scenario that was asked for
+    packages   every distribution that a subject needs, and numpy
+    label      what the user calls this machine, e.g. `pi4`
+    """
+
+    schema_version: Literal[2]
     began: str
     duration_s: float
     config: BenchConfig
@@ -222,10 +158,14 @@ class Result:
     runs: tuple[Run, ...]
     failures: tuple[Failure, ...]
     skipped: tuple[Skipped, ...]
+    scenarios: tuple[ScenarioRun, ...] = ()
+    packages: tuple[Package, ...] = ()
+    label: str | None = None
 
     def __post_init__(self) -> None:
         known = {subject.artifact for subject in self.subjects}
-        named = {run.case.artifact for run in self.runs} | {one.artifact for one in self.skipped}
+        cases = [run.case for run in self.runs] + [run.case for run in self.scenarios]
+        named = {case.artifact for case in cases} | {one.artifact for one in self.skipped}
         if named - known:
             raise ValueError(f"runs of artifacts that are not among the subjects: {', '.join(sorted(named - known))}")
         shape = (len(self.model.truth), self.model.horizon)
@@ -247,9 +187,18 @@ def read_result(path: Path) -> Result:
         raise FormatError(f"{path} is not a readable result: {error.strerror}") from error
     document = records.loads(Mapping[str, object], data, where=path.name)  # type: ignore[type-abstract]
     version = document.get("schema_version")
-    if version != SCHEMA_VERSION:
+    if version == 1 and type(version) is int:
+        document = _from_version_1(document)
+    elif version != SCHEMA_VERSION:
         raise FormatError(
-            f"{path.name}: schema_version is {version!r}; this version of pulsecast reads {SCHEMA_VERSION}; "
+            f"{path.name}: schema_version is {version!r}; this version of pulsecast reads 1 and {SCHEMA_VERSION}; "
             "results are written by `pulsecast bench`"
         )
     return records.parse(Result, document, where=path.name)
+
+
+def _from_version_1(document: Mapping[str, object]) -> Mapping[str, object]:
+    """Return a result of version 1 as one of version 2: what is new has defaults, and no process was pinned then."""
+    config = document.get("config")
+    pinned = {**config, "pin": False} if isinstance(config, Mapping) else config
+    return {**document, "schema_version": SCHEMA_VERSION, "config": pinned}

@@ -22,7 +22,8 @@ from pulsecast.manifest import Artifact
 from .case import BenchConfig, plan_cases, schedule
 from .machine import describe_machine, load_average
 from .measuring import UNVOUCHED, Request, Trust
-from .result import SCHEMA_VERSION, Failure, Model, Result, Run, Skipped, Subject
+from .result import SCHEMA_VERSION, Failure, Model, Result, Skipped, Subject
+from .run import Run
 
 TIMEOUT_S = 300.0  # of one process beyond its measuring time: TensorFlow on a small board takes a minute to import
 

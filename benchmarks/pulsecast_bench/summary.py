@@ -11,7 +11,8 @@ import numpy as np
 
 from pulsecast.accuracy import Accuracy, accuracy
 
-from .result import Result, Run, Subject, unpack
+from .result import Result, Subject
+from .run import Run, unpack
 from .statistics import Estimate, Stability, median_of_runs, paired_overhead, percentiles, stability, throughput
 
 RANKS = (50.0, 90.0, 95.0, 99.0, 99.9)
@@ -62,7 +63,7 @@ class Row:
 
     artifact: str
     precision: str
-    size_bytes: int
+    size_bytes: int | None
     engine: str | None
     device: str | None
     threads: int | None

@@ -9,7 +9,8 @@ import pytest
 
 import measured
 from pulsecast.errors import FormatError, PulsecastError, UsageError
-from pulsecast_bench.result import Paired, Steady, pack, read_result, unpack, write_result
+from pulsecast_bench.result import read_result, write_result
+from pulsecast_bench.run import Paired, Steady, pack, unpack
 
 
 def test_a_result_is_the_same_after_writing_and_reading(tmp_path: Path) -> None:
@@ -53,8 +54,8 @@ def test_unknown_keys_and_wrong_types_are_refused_together(tmp_path: Path) -> No
 
 def test_another_schema_version_is_named_before_anything_else(tmp_path: Path) -> None:
     path, document = _document(tmp_path)
-    path.write_text(json.dumps(document | {"schema_version": 2, "novel": 1}))
-    with pytest.raises(FormatError, match="schema_version is 2; this version of pulsecast reads 1"):
+    path.write_text(json.dumps(document | {"schema_version": 3, "novel": 1}))
+    with pytest.raises(FormatError, match="schema_version is 3; this version of pulsecast reads 1 and 2"):
         read_result(path)
 
 

@@ -20,7 +20,8 @@ from pulsecast.errors import EngineError, UsageError
 from pulsecast_bench import runner
 from pulsecast_bench.case import PROFILES, BenchConfig
 from pulsecast_bench.measuring import rotation
-from pulsecast_bench.result import Result, unpack
+from pulsecast_bench.result import Result
+from pulsecast_bench.run import unpack
 from pulsecast_bench.runner import Listener, run_benchmark
 from pulsecast_bench.summary import summarise
 

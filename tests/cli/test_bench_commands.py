@@ -76,7 +76,7 @@ def test_report_names_what_is_wrong_with_a_file(tmp_path: Path, capsys: pytest.C
     source = tmp_path / "result.json"
     source.write_text(json.dumps({"schema_version": 9}))
     assert run("report", source) == 5
-    assert "schema_version is 9; this version of pulsecast reads 1" in capsys.readouterr().err
+    assert "schema_version is 9; this version of pulsecast reads 1 and 2" in capsys.readouterr().err
 
 
 def test_a_result_that_cannot_be_written_is_still_printed(

@@ -1,0 +1,179 @@
+"""What one process measured, as frozen records: raw nanoseconds, nothing computed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .case import Case
+
+_NUMBERS = re.compile(r"(\d+( \d+)*)?")
+
+
+def pack(values: Sequence[int] | NDArray[np.int64]) -> str:
+    """Return whole nanoseconds as decimal numbers with a space between: compact, fast to parse, legible."""
+    return " ".join(str(value) for value in np.asarray(values, np.int64).tolist())
+
+
+def unpack(text: str) -> NDArray[np.int64]:
+    """Return the numbers that `pack` wrote, (calls,)."""
+    return np.array(text.split(), np.int64)
+
+
+def _check_packed(**fields: str) -> None:
+    wrong = [name for name, text in fields.items() if not _NUMBERS.fullmatch(text)]
+    if wrong:
+        raise ValueError(f"{', '.join(wrong)}: expected whole numbers with one space between")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phases:
+    """One process up to the steady phase, in nanoseconds.
+
+    start_ns   from before the process was made to its first line of Python
+    import_ns  numpy, pulsecast and the engine
+    load_ns    `pulsecast.load`: hashes, manifest, engine
+    first_ns   the first forecast
+    warmup_ns  calls of the warm-up phase together; `warmup_calls` of them
+    """
+
+    start_ns: int
+    import_ns: int
+    load_ns: int
+    first_ns: int
+    warmup_ns: int
+    warmup_calls: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steady:
+    """The steady phase.
+
+    latencies    packed nanoseconds of every call, in order
+    windows      where each window of requests begins, as an index of a call
+    wall_ns      of the whole phase
+    cpu_ns       processor time of all threads of the process meanwhile
+    foreign_cpu  share of the machine's processor time that other processes took meanwhile; None where unreadable
+    energy_uj    microjoules that the machine took meanwhile (`Machine.energy`); None where no counter can be read
+    """
+
+    latencies: str
+    windows: tuple[int, ...]
+    wall_ns: int
+    cpu_ns: int
+    foreign_cpu: float | None
+    energy_uj: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_packed(latencies=self.latencies)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Resident bytes of the process; None where the system does not tell.
+
+    imported  after the imports
+    loaded    after load
+    steady    at the end of the steady phase
+    peak      the most from the process's start to the end of the steady phase
+    """
+
+    imported: int | None
+    loaded: int | None
+    peak: int | None
+    steady: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paired:
+    """`Forecaster.predict` and the bare engine in alternating blocks of `block` calls: packed nanoseconds of each.
+
+    The order is runtime, bare, bare, runtime, and again; so 2 * block calls of each side belong to one such round.
+    """
+
+    block: int
+    runtime: str
+    bare: str
+
+    def __post_init__(self) -> None:
+        _check_packed(runtime=self.runtime, bare=self.bare)
+        calls = len(self.runtime.split()), len(self.bare.split())
+        if self.block < 1 or calls[0] != calls[1] or not calls[0] or calls[0] % (2 * self.block):
+            raise ValueError(f"{calls[0]} and {calls[1]} calls; expected whole rounds of 2 x {self.block} on each side")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One process.
+
+    order      place in the sequence of all processes
+    engine     name and version
+    device     where it really ran
+    threads    threads alive in the process after the steady phase, helpers of the engine included
+    affinity   processors that the process might use; None where the system has no such thing
+    forecasts  (golden windows, horizon) of a leading case
+    paired     of a leading case, where there is an engine beneath the runtime
+    """
+
+    case: Case
+    repeat: int
+    order: int
+    engine: str
+    device: str
+    threads: int | None
+    phases: Phases
+    steady: Steady
+    memory: Memory
+    forecasts: tuple[tuple[float, ...], ...] | None
+    paired: Paired | None
+    affinity: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScenarioRun:
+    """One process that answered the queries of one scenario (`case.scenario`), `case.batch` windows each.
+
+    A query is due at a time: in `server` when its turn comes by the Poisson process, else when it is issued. Packed
+    nanoseconds, one of each for every query, in the order of answering:
+
+    due        from the start of the phase to when the query was due
+    latencies  from due to answered: this is a scenario's latency, waiting included
+    service    inside `predict`; in `server`, latency without it is waiting
+
+    issuer       whose clock decided when queries came, and whose latencies these are
+    generator    name and version of it
+    target_qps   queries a second that were to come (`server`), else None
+    wall_ns      from the first query's due time to the last answer
+    loadgen      what LoadGen's own summary says, line by line (e.g. "Result is": "VALID"); {} of the loop
+    """
+
+    case: Case
+    repeat: int
+    order: int
+    engine: str
+    device: str
+    issuer: Literal["loadgen", "loop"]
+    generator: str
+    target_qps: float | None
+    due: str
+    latencies: str
+    service: str
+    wall_ns: int
+    cpu_ns: int
+    foreign_cpu: float | None
+    energy_uj: int | None
+    affinity: tuple[int, ...] | None
+    loadgen: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        _check_packed(due=self.due, latencies=self.latencies, service=self.service)
+        counts = {len(text.split()) for text in (self.due, self.latencies, self.service)}
+        if len(counts) > 1 or not self.latencies:
+            raise ValueError(
+                f"{self.case}: due, latencies and service hold {sorted(counts)} numbers; expected the same"
+            )
