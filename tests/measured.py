@@ -6,7 +6,7 @@ import dataclasses
 
 from pulsecast_bench.case import BenchConfig, Case
 from pulsecast_bench.result import Failure, Machine, Model, Result, Skipped, Subject
-from pulsecast_bench.run import Memory, Paired, Phases, Run, Steady, pack
+from pulsecast_bench.run import Memory, Paired, Phases, Run, ScenarioRun, Steady, pack
 
 MACHINE = Machine(
     cpu_model="Test CPU",
@@ -69,6 +69,30 @@ def run(
         memory=Memory(imported=40_000_000, loaded=50_000_000, peak=60_000_000),
         forecasts=((12.0,), (18.0,)) if leading else None,
         paired=Paired(block=1, runtime=pack([105, 105]), bare=pack([100, 100])) if leading else None,
+    )
+
+
+def scenario(artifact: str, name: str = "server", *, repeat: int = 0) -> ScenarioRun:
+    """Return two queries, due at 0 and 1 ms: the first took 3 ms, the second waited 2 ms and took 3 ms."""
+    return ScenarioRun(
+        case=Case(artifact=artifact, batch=1, threads=1, leading=False, scenario=name),
+        repeat=repeat,
+        order=repeat,
+        engine="engine 1.0",
+        device="CPU",
+        issuer="loop",
+        generator="pulsecast loop",
+        target_qps=1000.0 if name == "server" else None,
+        windows=2,
+        due=pack([0, 1_000_000]),
+        latencies=pack([3_000_000, 5_000_000]),
+        service=pack([3_000_000, 3_000_000]),
+        wall_ns=6_000_000,
+        cpu_ns=6_000_000,
+        foreign_cpu=0.25,
+        energy_uj=None,
+        affinity=(0, 1),
+        loadgen={},
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -88,7 +88,7 @@ class BenchConfig:
     warmup_s: float = 0.5
     calls: int = 150
     steady_s: float = 2.0
-    limit_s: float = 10.0
+    limit_s: float = 20.0
     window_calls: int = 50
     window_s: float = 0.5
     paired_s: float = 1.0
@@ -172,22 +172,52 @@ def change(config: BenchConfig, **given: object) -> BenchConfig:
     values = {name: value for name, value in given.items() if value is not None}
     if "repeats" in values:
         values.setdefault("sweep_repeats", values["repeats"])
+        values.setdefault("scenario_repeats", values["repeats"])
     try:
         return dataclasses.replace(config, **values)  # type: ignore[arg-type]  # names and types are the caller's
     except ValueError as error:
         raise UsageError(str(error)) from error
 
 
-def plan_cases(artifacts: Sequence[Artifact], config: BenchConfig) -> tuple[Case, ...]:
-    """Return the cases of `artifacts`; batches above an artifact's `max_batch` have none."""
+@dataclass(frozen=True, kw_only=True)
+class Measurable:
+    """What a case is of, as far as planning goes: a peer, or an artifact."""
+
+    id: str
+    max_batch: int | None
+
+
+def plan_cases(subjects: Sequence[Measurable | Artifact], config: BenchConfig) -> tuple[Case, ...]:
+    """Return the cases of `subjects`, every batch and every scenario; batches above a `max_batch` have none."""
     cases = []
-    for artifact in artifacts:
-        batches = sorted(b for b in config.batches if artifact.max_batch is None or b <= artifact.max_batch)
+    for subject in subjects:
+        batches = sorted(b for b in config.batches if subject.max_batch is None or b <= subject.max_batch)
         cases += [
-            Case(artifact=artifact.id, batch=batch, threads=config.threads, leading=batch == batches[0])
+            Case(artifact=subject.id, batch=batch, threads=config.threads, leading=batch == batches[0])
             for batch in batches
         ]
+        cases += [
+            Case(
+                artifact=subject.id,
+                batch=SCENARIOS[scenario].batch,
+                threads=config.threads,
+                leading=False,
+                scenario=scenario,
+            )
+            for scenario in config.scenarios
+        ]
     return tuple(cases)
+
+
+def _repeats(config: BenchConfig) -> Callable[[Case], int]:
+    """Return the function that says how many processes a case has."""
+
+    def of(case: Case) -> int:
+        if case.scenario is not None:
+            return config.scenario_repeats
+        return config.repeats if case.leading else config.sweep_repeats
+
+    return of
 
 
 def schedule(cases: Sequence[Case], config: BenchConfig) -> tuple[tuple[Case, int], ...]:
@@ -197,8 +227,8 @@ def schedule(cases: Sequence[Case], config: BenchConfig) -> tuple[tuple[Case, in
     """
     rng = random.Random(config.seed)  # noqa: S311  # an order, not a secret
     order = []
-    for repeat in range(max(config.repeats, config.sweep_repeats)):
-        due = [case for case in cases if repeat < (config.repeats if case.leading else config.sweep_repeats)]
+    for repeat in range(max(map(_repeats(config), cases), default=0)):
+        due = [case for case in cases if repeat < _repeats(config)(case)]
         rng.shuffle(due)
         order += [(case, repeat) for case in due]
     return tuple(order)

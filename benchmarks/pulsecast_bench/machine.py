@@ -14,6 +14,7 @@ from pathlib import Path
 import pulsecast
 from pulsecast.environment import installed_versions, platform_name
 
+from .energy import describe_energy
 from .result import Machine
 
 _CPU = Path("/sys/devices/system/cpu")
@@ -24,7 +25,7 @@ def describe_machine() -> Machine:
     return Machine(
         cpu_model=_field(Path("/proc/cpuinfo"), "model name") or platform.processor() or None,
         cores=os.cpu_count() or 1,
-        affinity=tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else None,
+        affinity=affinity(),
         governor=_text(_CPU / "cpu0/cpufreq/scaling_governor"),
         cpu_limit=_cpu_limit(),
         memory_bytes=_kilobytes(Path("/proc/meminfo"), "MemTotal"),
@@ -33,7 +34,13 @@ def describe_machine() -> Machine:
         versions={"pulsecast": pulsecast.__version__, **installed_versions()},
         timer_overhead_ns=_timer_overhead_ns(),
         timer_resolution_ns=time.get_clock_info("perf_counter").resolution * 1e9,
+        energy=describe_energy(),
     )
+
+
+def affinity() -> tuple[int, ...] | None:
+    """Return the processors that this process may use."""
+    return tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else None
 
 
 def load_average() -> tuple[float, ...]:

@@ -11,16 +11,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-import pulsecast
 from pulsecast import records
 from pulsecast.bundle import Bundle
 from pulsecast.forecaster import Forecaster
 
 from .bare import BARE
 from .case import BenchConfig, Case
-from .machine import cpu_times, foreign_share, peak_resident_bytes, resident_bytes, threads_alive
-from .run import Memory, Paired, Phases, Run, Steady, pack
+from .machine import affinity, peak_resident_bytes, resident_bytes, threads_alive
+from .peers import PeerFile
+from .run import Memory, Paired, Phases, Run, ScenarioRun, Steady, pack
+from .scenarios import Answer, Answered, Load, loop
+from .spending import Spending
 from .statistics import JUDGED_WINDOWS, stability
+from .sut import UNVOUCHED, Sut, Trust, open_artifact, open_peer
 
 Array = NDArray[np.float32]
 Predict = Callable[[Array], object]
@@ -32,31 +35,28 @@ _LEAST_BLOCKS = 3  # of each four, however slow a call is
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trust:
-    """Who vouches for the bundle: `key` and `code` are `key` and `trust_code` of `pulsecast.load`."""
-
-    key: str | None = None
-    code: bool = False
-
-
-UNVOUCHED = Trust()
-
-
-@dataclass(frozen=True, kw_only=True)
 class Request:
-    """What one process has to measure."""
+    """What one process has to measure; `peer` is what a peer loads, None of an artifact."""
 
     case: Case
     repeat: int
     order: int
     config: BenchConfig
     trust: Trust = UNVOUCHED
+    peer: PeerFile | None = None
 
 
 def answer(bundle_path: str, request_json: str, *, start_ns: int, import_ns: int) -> str:
-    """Return the `Run` as one line of JSON; raises PulsecastError if the artifact cannot be loaded or run."""
+    """Return a `Run`, or a `ScenarioRun` if the case has a scenario, as one line of JSON.
+
+    Raises PulsecastError if the artifact or peer cannot be loaded or run.
+    """
     request = records.loads(Request, request_json.encode(), where="the request")
-    run = measure(Path(bundle_path), request, start_ns=start_ns, import_ns=import_ns)
+    path = Path(bundle_path)
+    if request.case.scenario is not None:
+        run: Run | ScenarioRun = measure_scenario(path, request)
+    else:
+        run = measure(path, request, start_ns=start_ns, import_ns=import_ns)
     return json.dumps(records.to_json(run), allow_nan=False)
 
 
@@ -64,31 +64,22 @@ def measure(path: Path, request: Request, *, start_ns: int, import_ns: int) -> R
     """Return the measurement of `request` in this process; see `answer`."""
     case, config = request.case, request.config
     imported_bytes = resident_bytes()
-    began = time.perf_counter_ns()
-    forecaster = pulsecast.load(
-        path,
-        artifact=case.artifact,
-        threads=case.threads,
-        key=request.trust.key,
-        trust_code=request.trust.code,
-    )
-    load_ns = time.perf_counter_ns() - began
+    sut, load_ns = _load(path, request)
     loaded_bytes = resident_bytes()
     golden = Bundle.open(path).golden()
     inputs = rotation(golden.windows, case.batch, seed=config.seed + request.repeat)
-    predict = forecaster.predict
-    first_ns = _timed(predict, inputs[0])
-    warmup = _warm_up(predict, inputs, config)
-    steady = _steady(predict, inputs, case, config)
-    memory = Memory(imported=imported_bytes, loaded=loaded_bytes, peak=peak_resident_bytes())
+    first_ns = _timed(sut.predict, inputs[0])
+    warmup = _warm_up(sut.predict, inputs, config)
+    steady = _steady(sut.predict, inputs, case, config)
+    memory = Memory(imported=imported_bytes, loaded=loaded_bytes, steady=resident_bytes(), peak=peak_resident_bytes())
     alive = threads_alive()
-    forecasts = forecaster.predict(golden.windows) if case.leading else None  # (windows, horizon)
+    forecasts = sut.forecast(golden.windows) if case.leading else None  # (windows, horizon)
     return Run(
         case=case,
         repeat=request.repeat,
         order=request.order,
-        engine=forecaster.backend.engine,
-        device=forecaster.backend.device,
+        engine=sut.engine,
+        device=sut.device,
         threads=alive,
         phases=Phases(
             start_ns=start_ns,
@@ -101,8 +92,79 @@ def measure(path: Path, request: Request, *, start_ns: int, import_ns: int) -> R
         steady=steady,
         memory=memory,
         forecasts=None if forecasts is None else tuple(tuple(row) for row in forecasts.astype(np.float64).tolist()),
-        paired=_paired(forecaster, inputs, config) if case.leading else None,
+        paired=_paired(sut.forecaster, inputs, config) if case.leading and sut.forecaster else None,
+        affinity=affinity(),
     )
+
+
+def measure_scenario(path: Path, request: Request) -> ScenarioRun:
+    """Return how this process answered the queries of the request's scenario."""
+    case, config = request.case, request.config
+    sut, _ = _load(path, request)
+    windows = Bundle.open(path).golden().windows
+    at_once = min(case.batch, sut.max_batch or case.batch)
+    inputs = rotation(windows, at_once, seed=config.seed + request.repeat)
+    warmup = _warm_up(sut.predict, inputs, config)
+    rate = at_once * 1e9 / float(np.mean(warmup[len(warmup) // 2 :]))  # windows a second, slow calls included
+    load = Load(
+        scenario=case.scenario or "",
+        windows=len(windows),
+        least_s=config.scenario_s,
+        target_qps=config.target_qps or config.server_load * rate,
+        expected_qps=rate,
+        seed=config.seed + request.repeat,
+    )
+
+    def answer_queries(indices: Sequence[int]) -> int:
+        batch = windows[list(indices)]
+        began = time.perf_counter_ns()
+        sut.forecast(batch)
+        return time.perf_counter_ns() - began
+
+    with Spending() as spent:
+        answered = _issuer(config)(load, answer_queries)
+    ended = max(due + latency for due, latency in zip(answered.due, answered.latencies, strict=True))
+    return ScenarioRun(
+        case=case,
+        repeat=request.repeat,
+        order=request.order,
+        engine=sut.engine,
+        device=sut.device,
+        issuer="loadgen" if config.issuer == "loadgen" else "loop",
+        generator=answered.generator,
+        target_qps=load.target_qps if case.scenario == "server" else None,
+        windows=answered.windows,
+        due=pack(answered.due),
+        latencies=pack(answered.latencies),
+        service=pack(answered.service),
+        wall_ns=ended - min(answered.due),
+        cpu_ns=spent.cpu_ns,
+        foreign_cpu=spent.foreign_cpu,
+        energy_uj=spent.energy_uj,
+        affinity=affinity(),
+        loadgen=answered.summary,
+    )
+
+
+def _issuer(config: BenchConfig) -> Callable[[Load, Answer], Answered]:
+    """Return what issues queries; the benchmark has decided who, before it started this process."""
+    if config.issuer != "loadgen":
+        return loop
+    from .loadgen import loadgen
+
+    return loadgen
+
+
+def _load(path: Path, request: Request) -> tuple[Sut, int]:
+    """Return what is measured, and the nanoseconds of loading it; a peer's spec and scaler are read before."""
+    case, peer = request.case, request.peer
+    bundle = Bundle.open(path) if peer is not None else None
+    began = time.perf_counter_ns()
+    if bundle is None or peer is None:
+        sut = open_artifact(path, case.artifact, case.threads, request.trust)
+    else:
+        sut = open_peer(bundle, case.artifact, peer, case.threads)
+    return sut, time.perf_counter_ns() - began
 
 
 def rotation(windows: Array, batch: int, *, seed: int) -> list[Array]:
@@ -136,24 +198,25 @@ def _steady(predict: Predict, inputs: Sequence[Array], case: Case, config: Bench
     enough = config.calls if case.leading else JUDGED_WINDOWS * config.window_calls
     latencies: list[int] = []
     windows: list[int] = []
-    cpu_before, own_before = cpu_times(), time.process_time_ns()
-    began = time.perf_counter_ns()
-    limit = began + round(config.limit_s * 1e9)
-    now = began
-    while now < limit:
-        windows.append(len(latencies))
-        now = _window(predict, inputs, latencies, config, limit)
-        if len(latencies) < enough or now - began < config.steady_s * 1e9:
-            continue
-        judged = stability(np.array(latencies, np.int64), windows, config.window_calls)
-        if judged.stable or (judged.stable is False and len(windows) >= _MOST_WINDOWS):
-            break
+    with Spending() as spent:
+        began = time.perf_counter_ns()
+        limit = began + round(config.limit_s * 1e9)
+        now = began
+        while now < limit:
+            windows.append(len(latencies))
+            now = _window(predict, inputs, latencies, config, limit)
+            if len(latencies) < enough or now - began < config.steady_s * 1e9:
+                continue
+            judged = stability(np.array(latencies, np.int64), windows, config.window_calls)
+            if judged.stable or (judged.stable is False and len(windows) >= _MOST_WINDOWS):
+                break
     return Steady(
         latencies=pack(latencies),
         windows=tuple(windows),
         wall_ns=now - began,
-        cpu_ns=time.process_time_ns() - own_before,
-        foreign_cpu=foreign_share(cpu_before, cpu_times()),
+        cpu_ns=spent.cpu_ns,
+        foreign_cpu=spent.foreign_cpu,
+        energy_uj=spent.energy_uj,
     )
 
 

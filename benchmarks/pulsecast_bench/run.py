@@ -138,7 +138,8 @@ class Run:
 class ScenarioRun:
     """One process that answered the queries of one scenario (`case.scenario`), `case.batch` windows each.
 
-    A query is due at a time: in `server` when its turn comes by the Poisson process, else when it is issued. Packed
+    A query is due at a time: in `server` when its turn comes by the Poisson process, else when it is issued. `offline`
+    has one query of all windows, whose parts of `case.batch` windows stand here like queries, all due at 0. Packed
     nanoseconds, one of each for every query, in the order of answering:
 
     due        from the start of the phase to when the query was due
@@ -148,6 +149,7 @@ class ScenarioRun:
     issuer       whose clock decided when queries came, and whose latencies these are
     generator    name and version of it
     target_qps   queries a second that were to come (`server`), else None
+    windows      forecasts that were asked for and given, in all
     wall_ns      from the first query's due time to the last answer
     loadgen      what LoadGen's own summary says, line by line (e.g. "Result is": "VALID"); {} of the loop
     """
@@ -160,6 +162,7 @@ class ScenarioRun:
     issuer: Literal["loadgen", "loop"]
     generator: str
     target_qps: float | None
+    windows: int
     due: str
     latencies: str
     service: str

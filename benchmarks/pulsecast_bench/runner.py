@@ -2,65 +2,65 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import hashlib
-import os
-import signal
-import subprocess
-import sys
+import importlib.util
+import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from pulsecast import records
 from pulsecast.backends import BACKENDS, UNTRUSTED, is_installed, is_trusted
 from pulsecast.bundle import Bundle, size_bytes
-from pulsecast.errors import EngineError, FormatError
+from pulsecast.errors import EngineError, FormatError, MissingExtraError
 from pulsecast.manifest import Artifact
 
-from .case import BenchConfig, plan_cases, schedule
-from .machine import describe_machine, load_average
-from .measuring import UNVOUCHED, Request, Trust
+from .case import BenchConfig, Case, Measurable, plan_cases, schedule
+from .child import Ended, Listener, run_child
+from .footprint import DISTRIBUTIONS, closure, packages
+from .machine import affinity, describe_machine, load_average
+from .measuring import Request
+from .peer_making import make_peers
+from .peers import PeerFile, PeerRow, find_peers
 from .result import SCHEMA_VERSION, Failure, Model, Result, Skipped, Subject
-from .run import Run
+from .run import Run, ScenarioRun
+from .sut import UNVOUCHED, Trust
+
+__all__ = ["Listener", "run_benchmark"]
 
 TIMEOUT_S = 300.0  # of one process beyond its measuring time: TensorFlow on a small board takes a minute to import
 
 
-@dataclass(frozen=True, kw_only=True)
-class Listener:
-    """Who hears of a benchmark: `on_process(done, total, what)` after each process."""
-
-    on_process: Callable[[int, int, str], None]
-
-
 def run_benchmark(path: Path, config: BenchConfig, listener: Listener, trust: Trust = UNVOUCHED) -> Result:
-    """Measure the artifacts of the bundle at `path` and return the raw result.
+    """Measure the artifacts of the bundle at `path`, and peers, and return the raw result.
 
-    An artifact whose engine is not installed is `skipped`; a process that crashes is a `failure` and the others go on.
-    KeyboardInterrupt leaves no child process behind.
+    What cannot run here is `skipped`; a process that crashes is a `failure` and the others go on. KeyboardInterrupt
+    leaves no child process behind.
 
-    Raises FormatError or IntegrityError (the bundle), UsageError (unknown artifact), EngineError if no process at all
-    gave a measurement.
+    Raises FormatError or IntegrityError (the bundle), UsageError (unknown artifact or peer), MissingExtraError (LoadGen
+    was asked for and is not installed), EngineError if no process at all gave a measurement.
     """
     began = datetime.datetime.now(datetime.UTC)
     bundle = Bundle.open(path, key=trust.key)
-    chosen = _chosen(bundle, config)
-    skipped, measured = _sort_out(bundle, chosen, config, trust)
-    order = schedule(plan_cases(measured, config), config)
+    chosen, peers = _chosen(bundle, config), find_peers(config.peers)
+    resolved = dataclasses.replace(config, issuer=_issuer(config))
     machine, load_before, clock = describe_machine(), load_average(), time.monotonic()
-    runs: list[Run] = []
-    failures: list[Failure] = []
-    backends = {artifact.id: artifact.backend for artifact in chosen}
-    for place, (case, repeat) in enumerate(order):
-        request = Request(case=case, repeat=repeat, order=place, config=config, trust=trust)
-        outcome = _run_worker(path, backends[case.artifact], request)
-        if isinstance(outcome, Run):
-            runs.append(outcome)
-        else:
-            failures.append(Failure(case=case, repeat=repeat, reason=outcome))
-        listener.on_process(place + 1, len(order), str(case))
+    with tempfile.TemporaryDirectory() as folder:
+        skipped, measured = _sort_out(bundle, chosen, config, trust)
+        steps = _Steps(listener, len(schedule(plan_cases([*measured, *_as_planned(peers, {})], config), config)))
+        unmade, files = make_peers(peers, path, Path(folder), steps.one_more)
+        order = schedule(plan_cases([*measured, *_as_planned(files, files)], config), config)
+        steps.set_left(len(order))
+        requests = [
+            Request(case=case, repeat=repeat, order=place, config=resolved, peer=files.get(case.artifact), trust=trust)
+            for place, (case, repeat) in enumerate(order)
+        ]
+        runs, failures = _run_all(path, requests, _modules(chosen, peers), steps.done)
+        subjects = [_subject(bundle, artifact) for artifact in chosen]
+        subjects += [_peer_subject(name, row, files.get(name)) for name, row in peers.items()]
     if failures and not runs:
         raise EngineError(f"no measurement succeeded; first failure, {failures[0].case}: {failures[0].reason}")
     return Result(
@@ -72,11 +72,68 @@ def run_benchmark(path: Path, config: BenchConfig, listener: Listener, trust: Tr
         machine=machine,
         load_before=load_before,
         load_after=load_average(),
-        subjects=tuple(_subject(bundle, artifact) for artifact in chosen),
-        runs=tuple(runs),
+        subjects=tuple(subjects),
+        runs=tuple(run for run in runs if isinstance(run, Run)),
         failures=tuple(failures),
-        skipped=skipped,
+        skipped=(*skipped, *unmade),
+        scenarios=tuple(run for run in runs if isinstance(run, ScenarioRun)),
+        packages=packages(subject.needs for subject in subjects),
     )
+
+
+def _issuer(config: BenchConfig) -> Literal["loadgen", "loop"]:
+    """Return who issues the queries of scenarios; LoadGen is never replaced where it was asked for by name."""
+    installed = importlib.util.find_spec("mlperf_loadgen") is not None
+    if config.issuer == "loadgen" and config.scenarios and not installed:
+        raise MissingExtraError("--issuer loadgen needs mlcommons-loadgen: pip install 'pulsecast[loadgen]'")
+    return "loadgen" if config.issuer != "loop" and installed else "loop"
+
+
+def _run_all(
+    path: Path, requests: Sequence[Request], modules: Mapping[str, str], tell: Callable[[str], None]
+) -> tuple[list[Run | ScenarioRun], list[Failure]]:
+    runs: list[Run | ScenarioRun] = []
+    failures: list[Failure] = []
+    for request in requests:
+        case = request.case
+        outcome = _run_worker(path, modules[case.artifact], request)
+        if isinstance(outcome, str):
+            failures.append(Failure(case=case, repeat=request.repeat, reason=outcome))
+        else:
+            runs.append(outcome)
+        tell(str(case))
+    return runs, failures
+
+
+def _modules(chosen: Sequence[Artifact], peers: Mapping[str, PeerRow]) -> dict[str, str]:
+    """Return the module that each subject's import phase imports."""
+    found = {artifact.id: f"pulsecast.backends{BACKENDS[artifact.backend].module}" for artifact in chosen}
+    return found | {name: row.imports for name, row in peers.items()}
+
+
+def _as_planned(names: Iterable[str], files: Mapping[str, PeerFile]) -> list[Measurable]:
+    return [Measurable(id=name, max_batch=files[name].max_batch if name in files else None) for name in names]
+
+
+class _Steps:
+    """Counts processes for a listener: the files of peers first, then `left` measurements, as far as is known."""
+
+    def __init__(self, listener: Listener, left: int) -> None:
+        self._listener = listener
+        self._done = 0
+        self._total = left
+
+    def one_more(self, what: str) -> None:
+        """Count a process that was not among those left."""
+        self._total += 1
+        self.done(what)
+
+    def set_left(self, left: int) -> None:
+        self._total = self._done + left
+
+    def done(self, what: str) -> None:
+        self._done += 1
+        self._listener.on_process(self._done, self._total, what)
 
 
 def _chosen(bundle: Bundle, config: BenchConfig) -> tuple[Artifact, ...]:
@@ -105,40 +162,34 @@ def _sort_out(
     return tuple(skipped), tuple(left)
 
 
-def _run_worker(path: Path, backend: str, request: Request) -> Run | str:
+def _run_worker(path: Path, module: str, request: Request) -> Run | ScenarioRun | str:
     """Return the run, or why there is none."""
-    config = request.config
-    text = records.dumps(request)
-    command = [sys.executable, "-P", "-m", "pulsecast_bench.worker", str(os.getpid())]
-    limit = TIMEOUT_S + config.warmup_s + config.limit_s + config.paired_s
+    config, case = request.config, request.case
+    kind: type[Run] | type[ScenarioRun] = Run if case.scenario is None else ScenarioRun
+    phases_s = config.warmup_s + config.limit_s + config.paired_s + 10 * config.scenario_s
+    said = run_child(
+        "pulsecast_bench.worker",
+        [str(time.perf_counter_ns()), processor(case, config), module, str(path), records.dumps(request)],
+        threads=case.threads,
+        timeout_s=TIMEOUT_S + phases_s,
+    )
+    if isinstance(said, Ended):
+        return said.reason
     try:
-        done = subprocess.run(  # kills and reaps the child when it is interrupted
-            [*command, str(time.perf_counter_ns()), backend, str(path), text],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env=worker_environment(request.case.threads),
-            timeout=limit,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"it took longer than {limit:.0f} s"
-    if done.returncode < 0:
-        return f"it crashed with {signal.Signals(-done.returncode).name}"
-    lines = done.stdout.strip().splitlines()
-    if done.returncode or not lines:
-        return (done.stderr.strip().splitlines() or [f"it ended with exit code {done.returncode}"])[-1]
-    try:
-        return records.loads(Run, lines[-1].encode(), where="the measurement")
+        return records.loads(kind, said.encode(), where="the measurement")
     except FormatError as error:
         return str(error)
 
 
-def worker_environment(threads: int) -> dict[str, str]:
-    """Return the child's environment: imports from where this process does, and numpy's BLAS with `threads` threads."""
-    path = os.pathsep.join(p for p in sys.path if p)
-    limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-    return os.environ | limits | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
+def processor(case: Case, config: BenchConfig) -> str:
+    """Return the processor that a case's process is bound to, or "any": one call's thread then never moves.
+
+    It is the last one of those that may be used: the first is where most systems serve their interrupts. A scenario is
+    not bound: there the issuing thread is not part of what is measured and must not take its time.
+    """
+    allowed = affinity() or ()
+    bound = config.pin and case.threads == 1 and case.scenario is None and len(allowed) > 1
+    return str(allowed[-1]) if bound else "any"
 
 
 def _model(bundle: Bundle) -> Model:
@@ -154,6 +205,8 @@ def _model(bundle: Bundle) -> Model:
         scaler_range=manifest.scaler.range,
         truth=tuple(tuple(row) for row in golden.truth.tolist()),
         reference=tuple(tuple(row) for row in golden.reference.tolist()),
+        last=tuple(golden.windows[:, -1, 0].astype(float).tolist()),
+        step_s=spec.step_s,
     )
 
 
@@ -164,4 +217,18 @@ def _subject(bundle: Bundle, artifact: Artifact) -> Subject:
         precision=artifact.precision,
         size_bytes=size_bytes(bundle.manifest, artifact.path),
         max_batch=artifact.max_batch,
+        needs=closure(DISTRIBUTIONS[artifact.backend]),
+    )
+
+
+def _peer_subject(name: str, row: PeerRow, file: PeerFile | None) -> Subject:
+    return Subject(
+        artifact=name,
+        backend=row.engine,
+        precision="float32",
+        size_bytes=None if file is None else Path(file.path).stat().st_size,
+        max_batch=None if file is None else file.max_batch,
+        kind="peer",
+        needs=closure(row.needs),
+        about=row.about if file is None or file.note is None else f"{row.about}; {file.note}",
     )

@@ -6,7 +6,7 @@ import pytest
 
 import plain
 from pulsecast.errors import UsageError
-from pulsecast_bench.case import PROFILES, BenchConfig, change, find_profile, plan_cases, schedule
+from pulsecast_bench.case import PROFILES, BenchConfig, Measurable, change, find_profile, plan_cases, schedule
 
 FREE = plain.numpy_artifact()
 SINGLE = dataclasses.replace(FREE, id="single", max_batch=1)
@@ -32,6 +32,23 @@ def test_every_round_holds_every_case_once_in_an_order_of_its_own() -> None:
     assert all(set(one) == set(cases) for one in rounds[:2])
     assert all(case.leading for one in rounds[2:] for case in one)
     assert rounds[0] != rounds[1]
+
+
+def test_every_scenario_is_a_case_with_the_windows_of_its_query_and_repeats_of_its_own() -> None:
+    config = dataclasses.replace(CONFIG, batches=(1,), scenarios=("server", "multi-stream"), scenario_repeats=3)
+    cases = plan_cases([Measurable(id="peer", max_batch=None)], config)
+    assert [(c.scenario, c.batch, c.leading) for c in cases] == [
+        (None, 1, True),
+        ("server", 1, False),
+        ("multi-stream", 8, False),
+    ]
+    assert str(cases[1]) == "peer, server, threads 1"
+    assert [case.scenario for case, _ in schedule(cases, config)].count("server") == 3
+
+
+def test_an_unknown_scenario_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="no scenario burst; known: single-stream, multi-stream, server, offline"):
+        change(PROFILES["quick"], scenarios=("burst",))
 
 
 def test_the_seed_decides_the_order() -> None:

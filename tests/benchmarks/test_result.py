@@ -59,6 +59,24 @@ def test_another_schema_version_is_named_before_anything_else(tmp_path: Path) ->
         read_result(path)
 
 
+def test_a_result_of_version_1_is_read_and_what_it_lacks_was_not_recorded(tmp_path: Path) -> None:
+    path, document = _document(tmp_path)
+    for name in ("scenarios", "packages", "label"):
+        del document[name]
+    config = dict(document["config"])  # type: ignore[call-overload]
+    for name in ("peers", "pin", "scenarios", "issuer", "scenario_s", "target_qps", "server_load", "scenario_repeats"):
+        del config[name]
+    path.write_text(json.dumps(document | {"schema_version": 1, "config": config}))
+    read = read_result(path)
+    assert read.config.pin is False
+    assert dataclasses.replace(read, config=measured.eventful().config) == measured.eventful()
+
+
+def test_a_scenario_holds_as_many_due_times_as_latencies() -> None:
+    with pytest.raises(ValueError, match=r"onnx, server, threads 1: due, latencies and service hold \[1, 2\] numbers"):
+        dataclasses.replace(measured.scenario("onnx"), due="1")
+
+
 def test_forecasts_of_another_shape_than_the_golden_are_refused(tmp_path: Path) -> None:
     odd = dataclasses.replace(measured.run("onnx"), forecasts=((1.0,),))
     with pytest.raises(ValueError, match=r"forecasts of onnx, batch 1, threads 1 have shape \(1, 1\)"):

@@ -16,7 +16,7 @@ import pytest
 import plain
 from engines import require
 from pulsecast.bundle import Bundle
-from pulsecast.errors import EngineError, UsageError
+from pulsecast.errors import EngineError, MissingExtraError, UsageError
 from pulsecast_bench import runner
 from pulsecast_bench.case import PROFILES, BenchConfig
 from pulsecast_bench.measuring import rotation
@@ -98,6 +98,31 @@ def test_the_reference_is_measured_in_processes_of_its_own(plain_bundle: Path) -
     assert row.fidelity is not None
     assert row.fidelity.max_error < 1e-7  # float32 rounding of the forecast is all
     assert row.size_bytes == (plain_bundle / "weights.npz").stat().st_size
+
+
+@pytest.mark.slow
+def test_a_process_with_one_thread_stays_on_one_processor_and_a_scenario_does_not(plain_bundle: Path) -> None:
+    config = dataclasses.replace(
+        SHORT, batches=(1,), repeats=1, scenarios=("server",), scenario_repeats=1, scenario_s=0.05, issuer="loop"
+    )
+    result, heard = run(plain_bundle, config)
+    allowed = tuple(sorted(os.sched_getaffinity(0)))
+    assert result.runs[0].affinity == allowed[-1:]
+    assert result.scenarios[0].affinity == allowed
+    assert (result.scenarios[0].issuer, result.scenarios[0].windows) == ("loop", 100)
+    assert len(heard) == 2
+    free, _ = run(plain_bundle, dataclasses.replace(SHORT, batches=(1,), repeats=1, pin=False))
+    assert free.runs[0].affinity == allowed
+    assert runner.processor(dataclasses.replace(result.runs[0].case, threads=2), config) == "any"
+
+
+def test_loadgen_that_was_asked_for_by_name_is_never_replaced(
+    plain_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    config = dataclasses.replace(SHORT, scenarios=("server",), issuer="loadgen")
+    with pytest.raises(MissingExtraError, match="pip install 'pulsecast\\[loadgen\\]'"):
+        run(plain_bundle, config)
 
 
 @pytest.mark.slow

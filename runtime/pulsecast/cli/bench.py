@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,9 +18,9 @@ from .output import Format, progress, show, tell
 
 if TYPE_CHECKING:
     from pulsecast_bench.case import BenchConfig
-    from pulsecast_bench.measuring import Trust
     from pulsecast_bench.result import Result
     from pulsecast_bench.summary import Summary
+    from pulsecast_bench.sut import Trust
 
 
 class Profile(enum.StrEnum):
@@ -28,6 +30,14 @@ class Profile(enum.StrEnum):
     standard = "standard"
 
 
+class Issuer(enum.StrEnum):
+    """Who issues queries."""
+
+    auto = "auto"
+    loadgen = "loadgen"
+    loop = "loop"
+
+
 def bench(
     bundle: Annotated[Path, typer.Argument(exists=True, help="Bundle to measure.")],
     out: Annotated[Path, typer.Option("--out", help="Result file to write (JSON, raw nanoseconds).")],
@@ -35,7 +45,7 @@ def bench(
         list[str] | None, typer.Option("--artifact", help="Artifact id, repeatable; all by default.")
     ] = None,
     batch: Annotated[
-        list[int] | None, typer.Option("--batch", help="Windows per call, repeatable; 1, 8, 64, 256 by default.")
+        list[int] | None, typer.Option("--batch", help="Windows per call, repeatable; 1, 8, 64, 256, 1024 by default.")
     ] = None,
     threads: Annotated[int | None, typer.Option("--threads", help="Threads per call; 1 by default.")] = None,
     repeats: Annotated[int | None, typer.Option("--repeats", help="Processes per case; 5 by default.")] = None,
@@ -43,16 +53,34 @@ def bench(
     profile: Annotated[
         Profile, typer.Option("--profile", help="standard: to decide by; quick: a look in under a minute.")
     ] = Profile.standard,
+    peers: Annotated[
+        list[str] | None,
+        typer.Option("--peers", help="What one would use without pulsecast, in the same run: names, or all."),
+    ] = None,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option("--scenario", help="single-stream, multi-stream, server, offline, or all; repeatable."),
+    ] = None,
+    issuer: Annotated[
+        Issuer, typer.Option("--issuer", help="Who issues a scenario's queries; auto: LoadGen where installed.")
+    ] = Issuer.auto,
+    target_qps: Annotated[
+        float | None,
+        typer.Option("--target-qps", help="Of server; by default half of what each process can do."),
+    ] = None,
+    pin: Annotated[bool, typer.Option(help="Bind each process to one processor while one thread is used.")] = True,
+    label: Annotated[str | None, typer.Option("--label", help="What you call this machine in reports.")] = None,
     key: Key = None,
     trust_code: TrustCode = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a result that is there.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Measure every artifact on this machine, each case in processes of its own; exit 4 if any is unstable."""
-    from pulsecast_bench.case import change, find_profile
-    from pulsecast_bench.measuring import Trust
+    from pulsecast_bench.case import SCENARIOS, change, find_profile
+    from pulsecast_bench.peers import PEERS
     from pulsecast_bench.result import write_result
     from pulsecast_bench.summary import summarise
+    from pulsecast_bench.sut import Trust
     from pulsecast_bench.table import text_table
 
     config = change(
@@ -62,9 +90,15 @@ def bench(
         threads=threads,
         repeats=repeats,
         seed=seed,
+        peers=_names(peers, PEERS) or None,
+        scenarios=_names(scenario, SCENARIOS) or None,
+        issuer=issuer.value,
+        target_qps=target_qps,
+        pin=pin,
     )
     check_file_free(out, force=force)
-    result = run_with_progress(bundle, config, Trust(key=str(key) if key else None, code=trust_code))
+    trust = Trust(key=str(key) if key else None, code=trust_code)
+    result = dataclasses.replace(run_with_progress(bundle, config, trust), label=label)
     summary = summarise(result)
     try:
         write_result(result, out, force=force)
@@ -79,10 +113,20 @@ def bench(
         raise typer.Exit(code)
 
 
+def _names(given: list[str] | None, known: Iterable[str]) -> tuple[str, ...]:
+    """Return the names in repeated options, which may hold commas; `all` is every known one.
+
+    >>> _names(["b,a", "a"], "ab"), _names(["all"], "ab")
+    (('b', 'a'), ('a', 'b'))
+    """
+    names = [name.strip() for text in given or () for name in text.split(",") if name.strip()]
+    return tuple(known) if "all" in names else tuple(dict.fromkeys(names))
+
+
 def run_with_progress(bundle: Path, config: BenchConfig, trust: Trust | None = None) -> Result:
     """Return the result of a benchmark that shows its progress on stderr."""
-    from pulsecast_bench.measuring import UNVOUCHED
     from pulsecast_bench.runner import Listener, run_benchmark
+    from pulsecast_bench.sut import UNVOUCHED
 
     with progress("measuring") as steps:
         listener = Listener(on_process=lambda _done, total, what: steps.advance(what, total))

@@ -1,0 +1,178 @@
+"""Runs the peers: each function opens one and returns it as a `Sut`, raw windows in, raw forecasts out.
+
+Nothing of pulsecast's backends is used; what stands around an engine is what an app would write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulsecast import reference
+from pulsecast.bundle import Bundle
+from pulsecast.weights import read_weights
+
+from .peers import PEERS, PeerFile
+from .sut import Sut
+
+Array = NDArray[np.float32]
+Network = Callable[[Array], Array]
+
+
+def open_peer(name: str, bundle: Bundle, file: PeerFile, threads: int) -> Sut:
+    """Return the peer, loaded."""
+    opened: Sut = globals()[PEERS[name].opened_by](bundle, file, threads)
+    return opened
+
+
+def open_keras_predict(bundle: Bundle, file: PeerFile, threads: int) -> Sut:
+    """`Model.predict` in one piece whatever the batch is."""
+    model = _keras_model(file, threads)
+
+    def network(inputs: Array) -> Array:
+        outputs: Array = model.predict(inputs, batch_size=len(inputs), verbose=0)
+        return outputs
+
+    return Sut(predict=around(bundle, network), engine=_keras_engine(), device=_keras_device())
+
+
+def open_keras_call(bundle: Bundle, file: PeerFile, threads: int) -> Sut:
+    """`model(inputs, training=False)`."""
+    model = _keras_model(file, threads)
+
+    def network(inputs: Array) -> Array:
+        outputs: Array = model(inputs, training=False).numpy()
+        return outputs
+
+    return Sut(predict=around(bundle, network), engine=_keras_engine(), device=_keras_device())
+
+
+def open_onnx(bundle: Bundle, file: PeerFile, threads: int) -> Sut:
+    """`InferenceSession.run` of a graph that takes raw windows."""
+    import onnxruntime as ort
+
+    del bundle
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = ort.InferenceSession(file.path, options, providers=["CPUExecutionProvider"])
+    run, name = session.run, session.get_inputs()[0].name
+
+    def predict(windows: Array) -> Array:
+        forecasts: Array = run(None, {name: windows})[0]
+        return forecasts
+
+    return Sut(predict=predict, engine=f"onnxruntime {ort.__version__}", device="CPU")
+
+
+def open_litert(bundle: Bundle, file: PeerFile, threads: int) -> Sut:
+    """One interpreter; it is sized anew when the batch changes."""
+    from ai_edge_litert import __version__
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter: Any = Interpreter(model_path=file.path, num_threads=threads)
+    interpreter.allocate_tensors()
+    at, to = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+    sized = 1
+
+    def network(inputs: Array) -> Array:
+        nonlocal sized
+        if len(inputs) != sized:
+            interpreter.resize_tensor_input(at, inputs.shape)
+            interpreter.allocate_tensors()
+            sized = len(inputs)
+        interpreter.set_tensor(at, inputs)
+        interpreter.invoke()
+        outputs: Array = interpreter.get_tensor(to)
+        return outputs
+
+    engine = f"ai-edge-litert {__version__}"
+    return Sut(predict=around(bundle, network), engine=engine, device="CPU", max_batch=file.max_batch)
+
+
+def open_openvino(bundle: Bundle, file: PeerFile, threads: int) -> Sut:
+    """A compiled model and one request; float32, since its default on some processors is bfloat16 (error 4e-3)."""
+    import openvino as ov
+
+    del bundle
+    core = ov.Core()
+    hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+    compiled: Any = core.compile_model(core.read_model(file.path), "CPU", hints)
+    request = compiled.create_infer_request()
+    output = compiled.output(0)
+
+    def predict(windows: Array) -> Array:
+        forecasts: Array = request.infer([windows])[output]
+        return forecasts
+
+    return Sut(predict=predict, engine=f"openvino {ov.__version__.partition('-')[0]}", device="CPU")
+
+
+def open_numpy_loop(bundle: Bundle, file: PeerFile, threads: int) -> Sut:
+    """What one writes from the equations: a loop over time in float32, a layer after the other."""
+    del threads
+    weights = read_weights(Path(file.path).read_bytes(), bundle.manifest.spec)
+    layers = [(layer.kernel, layer.recurrent, layer.bias, layer.units) for layer in weights.layers]
+
+    def network(inputs: Array) -> Array:
+        sequence = inputs  # (batch, window, channels)
+        for kernel, recurrent, bias, units in layers:
+            h = c = np.zeros((len(inputs), units), np.float32)
+            hidden = []
+            for t in range(sequence.shape[1]):
+                z = sequence[:, t] @ kernel + h @ recurrent + bias  # (batch, 4*units), gates i, f, c, o
+                i, f, g, o = np.split(z, 4, axis=1)
+                c = _sigmoid(f) * c + _sigmoid(i) * np.tanh(g)
+                h = _sigmoid(o) * np.tanh(c)
+                hidden.append(h)
+            sequence = np.stack(hidden, axis=1)  # (batch, window, units)
+        outputs: Array = sequence[:, -1] @ weights.head_kernel + weights.head_bias
+        return outputs
+
+    return Sut(predict=around(bundle, network), engine=f"numpy {np.__version__}", device="CPU")
+
+
+def around(bundle: Bundle, network: Network) -> Callable[[Array], Array]:
+    """Return raw windows -> raw forecasts in float32 around a `network` of channels (batch, window, channels)."""
+    spec, scaler = bundle.manifest.spec, bundle.manifest.scaler
+
+    def predict(windows: Array) -> Array:
+        scaled = scaler.transform(windows)
+        inputs = reference.channels(spec, scaled)
+        outputs = network(np.ascontiguousarray(inputs, np.float32))
+        forecasts: Array = reference.to_raw(spec, scaler, outputs, scaled, inputs).astype(np.float32)
+        return forecasts
+
+    return predict
+
+
+def _sigmoid(x: Array) -> Array:
+    gate: Array = np.float32(1) / (np.float32(1) + np.exp(-x))
+    return gate
+
+
+def _keras_model(file: PeerFile, threads: int) -> Any:
+    import keras
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    return keras.models.load_model(Path(file.path), compile=False)
+
+
+def _keras_device() -> str:
+    import tensorflow as tf
+
+    return "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+
+
+def _keras_engine() -> str:
+    import keras
+    import tensorflow as tf
+
+    return f"keras {keras.__version__}, tensorflow {tf.__version__}"

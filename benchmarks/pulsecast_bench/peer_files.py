@@ -1,0 +1,145 @@
+"""Makes what a peer loads, in a child process: `python -m pulsecast_bench.peer_files PARENT PEER BUNDLE FOLDER`.
+
+Everything comes from the bundle alone: its spec, its scaler and its weights. It prints a `PeerFile` as JSON; the last
+line of stderr is the reason of a failure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pulsecast import records
+from pulsecast.bundle import Bundle
+from pulsecast.errors import PulsecastError, UsageError
+
+from .peers import PEERS, PeerFile
+
+
+def keras_file(bundle: Bundle, folder: Path) -> PeerFile:
+    """Save the network as Keras would hold it after training: inputs are the recipe's channels."""
+    path = folder / "model.keras"
+    keras_network(bundle).save(path)
+    return PeerFile(path=str(path))
+
+
+def bundle_onnx(bundle: Bundle, folder: Path) -> PeerFile:
+    """Take the bundle's float32 ONNX file as it is."""
+    source = next((artifact.path for artifact in bundle.manifest.artifacts if artifact.id == "onnx"), None)
+    if source is None:
+        raise UsageError("this bundle has no artifact onnx for it to read")
+    path = folder / "bundle.onnx"
+    path.write_bytes(bundle.read(source))
+    return PeerFile(path=str(path))
+
+
+def bundle_weights(bundle: Bundle, folder: Path) -> PeerFile:
+    """Take the bundle's weights as they are."""
+    _plain_spec(bundle)
+    path = folder / "weights.npz"
+    path.write_bytes(bundle.read(bundle.manifest.weights.path))
+    return PeerFile(path=str(path))
+
+
+def raw_onnx(bundle: Bundle, folder: Path) -> PeerFile:
+    """Convert the forecast with tf2onnx and write its graph as it comes, as `onnx` was before it was cleaned."""
+    import tensorflow as tf
+    import tf2onnx
+
+    from pulsecast_export import graph
+
+    _plain_spec(bundle)
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    spec, scaler, weights = bundle.manifest.spec, bundle.manifest.scaler, bundle.weights()
+    signature = [tf.TensorSpec([None, spec.context, len(spec.features)], tf.float32, name="window")]
+    function = tf.function(
+        lambda window: graph.forecast(spec, scaler, weights, window, graph.tensor_list_stack),
+        input_signature=signature,
+    )
+    converted, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=17)
+    path = folder / "raw.onnx"
+    path.write_bytes(converted.SerializeToString())
+    return PeerFile(path=str(path))
+
+
+def keras_litert(bundle: Bundle, folder: Path) -> PeerFile:
+    """Export through Keras' own LiteRT route; raises UsageError with what each attempt came to.
+
+    A looped LSTM becomes TensorFlow operators that LiteRT's wheel does not have, so an unrolled one comes next, and one
+    for a fixed batch of 1 last.
+    """
+    attempts = (("looped", False, None), ("unrolled", True, None), ("unrolled, batch 1", True, 1))
+    refused = []
+    for text, unroll, batch in attempts:
+        path = folder / f"{text.replace(', ', '_').replace(' ', '_')}.tflite"
+        try:
+            keras_network(bundle, unroll=unroll, batch=batch).export(str(path), format="litert", verbose=False)
+            _try_litert(path)
+        except Exception as error:  # a converter raises whatever it likes
+            refused.append(f"{text}: {str(error).strip().splitlines()[0].partition('. ')[0][:160]}")
+            continue
+        note = f"LSTM {text}" + (f" ({'; '.join(refused)})" if refused else "")
+        return PeerFile(path=str(path), max_batch=batch, note=note)
+    raise UsageError(f"Keras' LiteRT route gives nothing that LiteRT runs: {'; '.join(refused)}")
+
+
+def _try_litert(path: Path) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path), num_threads=1)
+    interpreter.allocate_tensors()
+    interpreter.invoke()
+
+
+def keras_network(bundle: Bundle, *, unroll: bool = False, batch: int | None = None) -> Any:
+    """Return the trained network: (batch, window, channels) -> (batch, horizon)."""
+    import keras
+
+    spec, weights = _plain_spec(bundle), bundle.weights()
+    layers: list[Any] = [keras.Input(batch_shape=(batch, spec.window, len(spec.channels)), name="channels")]
+    for i, units in enumerate(spec.units):
+        layers.append(keras.layers.LSTM(units, return_sequences=i < len(spec.units) - 1, unroll=unroll))
+    layers.append(keras.layers.Dense(spec.horizon))
+    model = keras.Sequential(layers)
+    arrays = [array for layer in weights.layers for array in (layer.kernel, layer.recurrent, layer.bias)]
+    model.set_weights([np.asarray(array) for array in (*arrays, weights.head_kernel, weights.head_bias)])
+    return model
+
+
+def _plain_spec(bundle: Bundle) -> Any:
+    spec = bundle.manifest.spec
+    if spec.network is not None:
+        raise UsageError("the model was imported from Keras; this peer is made for plain stacks of LSTMs only")
+    return spec
+
+
+def main(arguments: list[str]) -> int:
+    """Make the file that PEER loads below FOLDER."""
+    from pulsecast.parent import die_with_parent
+
+    parent, name, bundle, folder = arguments
+    die_with_parent(int(parent))
+    answer = os.fdopen(os.dup(1), "w")  # engines print to stdout what is no answer
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            made = globals()[PEERS[name].made_by](Bundle.open(Path(bundle)), Path(folder))
+    except PulsecastError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except Exception as error:  # a converter raises whatever it likes
+        print(f"{type(error).__name__}: {error}".replace("\n", " ")[:500], file=sys.stderr)
+        return 1
+    print(json.dumps(records.to_json(made)), file=answer, flush=True)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

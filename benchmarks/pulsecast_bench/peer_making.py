@@ -1,0 +1,42 @@
+"""Has the files that peers load made, each in a child process of its own and once for peers that share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from pulsecast import records
+
+from .child import Ended, run_child
+from .peers import PeerFile, PeerRow, missing_package
+from .result import Skipped
+
+TIMEOUT_S = 300.0  # a converter on a small board
+
+
+def make_peers(
+    peers: Mapping[str, PeerRow], bundle: Path, folder: Path, tell: Callable[[str], None]
+) -> tuple[tuple[Skipped, ...], dict[str, PeerFile]]:
+    """Return the peers that cannot run here, each with its reason, and what the others load; `tell` hears of a file."""
+    skipped: list[Skipped] = []
+    files: dict[str, PeerFile] = {}
+    made: dict[str, PeerFile | Ended] = {}
+    for name, row in peers.items():
+        if missing := missing_package(row):
+            reason = f"{missing} is not installed: pip install 'pulsecast[peers]'"
+            skipped.append(Skipped(artifact=name, reason=reason))
+            continue
+        if row.made_by not in made:
+            made[row.made_by] = _make(name, bundle, folder)
+            tell(f"made what {name} loads")
+        file = made[row.made_by]
+        if isinstance(file, Ended):
+            skipped.append(Skipped(artifact=name, reason=file.reason))
+        else:
+            files[name] = file
+    return tuple(skipped), files
+
+
+def _make(name: str, bundle: Path, folder: Path) -> PeerFile | Ended:
+    said = run_child("pulsecast_bench.peer_files", [name, str(bundle), str(folder)], threads=1, timeout_s=TIMEOUT_S)
+    return said if isinstance(said, Ended) else records.loads(PeerFile, said.encode(), where="the peer's file")
