@@ -21,6 +21,7 @@ from pulsecast.manifest import (
     Artifact,
     FileEntry,
     GoldenEntry,
+    Library,
     Manifest,
     Parity,
     Provenance,
@@ -33,6 +34,7 @@ from pulsecast.whole_directory import check_free, whole_directory
 
 from .children import map_in_threads, run_child
 from .converters import TIMEOUT_S, child_environment, convert_all
+from .cross import build_libraries, check_platforms, with_native
 from .measure import TOLERANCE_FAILED, UNMEASURED, Measured
 from .model_card import CARD_NAME, model_card
 from .targets import FLOAT32, TARGETS, find_targets, fitting, tolerance
@@ -45,28 +47,41 @@ TRAINED_LIMIT = 1e-4
 Tell = Callable[[str], None]
 
 
-def export_model(model_path: Path, out: Path, *, targets: tuple[str, ...], force: bool, tell: Tell) -> Manifest:
+def export_model(
+    model_path: Path,
+    out: Path,
+    *,
+    targets: tuple[str, ...],
+    force: bool,
+    tell: Tell,
+    native_for: tuple[str, ...] = (),
+) -> Manifest:
     """Export the model directory at `model_path` to a bundle at `out` and return its manifest.
 
     targets  ids of `pulsecast_export.targets.TARGETS`; () is all but those to be asked for. numpy is always in.
     force    replace a bundle that is there, after the new one is verified
+    native_for  platforms of `pulsecast_export.cross.PLATFORMS` that the native targets get prebuilt libraries for
 
     Raises FormatError (not a model directory), UsageError (unknown target, `out` exists), ConversionError (a converter
     or a gate failed), ToleranceError (an artifact does not compute the reference forecast). After an error `out` is as
     it was.
     """
+    if native_for:
+        check_platforms(native_for)
+        targets = with_native(targets)
     chosen = find_targets(targets)
     check_free(out, force=force, marker=MANIFEST_NAME)
     model = read_model_directory(model_path)
     every, chosen = chosen, fitting(targets, chosen, model.record.spec)
     if left := [name for name in every if name not in chosen]:
         tell(f"left out, for they exist for a plain LSTM stack only: {', '.join(left)}")
-    heldout = _reference_of(model)
+    heldout = reference_of(model)
     _check_trained(model, heldout)
     with whole_directory(out, force=force, marker=MANIFEST_NAME) as staging:
         tell(f"converting {len(chosen)} targets from weights, each family in its own process")
         convert_all(model_path, staging, chosen)
         _remove_sources(staging, chosen)
+        libraries = _libraries(model_path, staging, chosen, native_for, tell)
         golden = thinned(heldout, GOLDEN_WINDOWS)
         (staging / WEIGHTS_NAME).write_bytes(write_weights(model.weights))
         (staging / GOLDEN_NAME).write_bytes(write_golden(heldout))
@@ -74,14 +89,28 @@ def export_model(model_path: Path, out: Path, *, targets: tuple[str, ...], force
         unmeasured = _manifest(model, staging, chosen, {}, len(heldout.windows))
         parities = measure_in_children(staging, unmeasured)
         (staging / GOLDEN_NAME).write_bytes(write_golden(golden))
-        card = model_card(_manifest(model, staging, chosen, parities, len(golden.windows)))
-        (staging / CARD_NAME).write_text(card, encoding="utf-8")
-        manifest = _manifest(model, staging, chosen, parities, len(golden.windows))
+        final = _manifest(model, staging, chosen, parities, len(golden.windows))
+        final = dataclasses.replace(final, libraries=libraries)
+        (staging / CARD_NAME).write_text(model_card(final), encoding="utf-8")
+        manifest = dataclasses.replace(final, files=_files(staging))
         _write_manifest(staging, manifest)
     return manifest
 
 
-def _reference_of(model: ModelDirectory) -> Golden:
+def _libraries(
+    model_path: Path, staging: Path, chosen: tuple[str, ...], native_for: tuple[str, ...], tell: Tell
+) -> tuple[Library, ...]:
+    if not native_for:
+        return ()
+    tell(f"compiling and checking libraries for {', '.join(native_for)}")
+    libraries = tuple(build_libraries(model_path, staging, chosen, native_for))
+    if unproven := sorted({library.platform for library in libraries if library.proof == "built"}):
+        tell(f"built, not run, for nothing here runs them: {', '.join(unproven)}")
+    return libraries
+
+
+def reference_of(model: ModelDirectory) -> Golden:
+    """Return all held-out windows with their float64 reference forecasts."""
     spec, scaler, windows = model.record.spec, model.record.scaler, model.heldout.windows
     forecasts = reference.forecast(spec, scaler, model.weights, windows.astype(np.float64))
     return Golden(

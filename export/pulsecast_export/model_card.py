@@ -14,6 +14,8 @@ CARD_NAME = "MODEL_CARD.md"
 def model_card(manifest: Manifest) -> str:
     """Return the card of a manifest whose parities are measured."""
     parts = [f"# {_cell(manifest.name)}", _contract(manifest), _accuracy(manifest), _artifacts(manifest)]
+    if manifest.libraries:
+        parts.append(_libraries(manifest))
     return "\n\n".join([*parts, _made(manifest), _limits(manifest)]) + "\n"
 
 
@@ -68,6 +70,27 @@ def _artifacts(manifest: Manifest) -> str:
     return (
         "## Artifacts\n\nLargest difference from the float64 reference on the held-out windows, as a fraction of the "
         f"training range ({manifest.scaler.range:,.6g}), and what it does to the errors above.\n\n{_table(head, rows)}"
+    )
+
+
+def _libraries(manifest: Manifest) -> str:
+    sizes = {entry.path: entry.size_bytes for entry in manifest.files}
+    rows = [
+        (
+            f"`{library.platform}`",
+            f"`{library.artifact}`",
+            f"{sizes[library.path]:,}",
+            "**built, not run**" if library.engine is None else _cell(library.engine),
+            "-" if library.max_abs is None else f"{library.max_abs:.1e}",
+        )
+        for library in manifest.libraries
+    ]
+    compilers = ", ".join(sorted({_cell(library.compiler) for library in manifest.libraries}))
+    head = ("platform", "artifact", "bytes", "checked as", "error / range")
+    return (
+        f"## Prebuilt libraries\n\nCompiled with {compilers}. Those that have run passed the checks of their "
+        "artifact on the golden windows; of those that have not, format, processor, exported functions and what they "
+        f"need were read from the file.\n\n{_table(head, rows)}"
     )
 
 

@@ -110,6 +110,30 @@ class Artifact:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Library:
+    """One prebuilt shared library of a native artifact, and what is known of it.
+
+    proof    `run`: it passed the artifact's checks on such a platform; `emulated`: the same, in an emulator of its
+             processor; `built`: only its file was looked at
+    engine   what ran, with the instruction set, unless it was only built
+    max_abs  largest |forecast - reference| found, as a fraction of the scaler's range
+    """
+
+    artifact: str
+    platform: str
+    path: str
+    proof: Literal["run", "emulated", "built"]
+    compiler: str
+    engine: str | None = None
+    max_abs: float | None = None
+
+    def __post_init__(self) -> None:
+        check_relative(self.path)
+        if (self.proof == "built") != (self.engine is None):
+            raise ValueError(f"{self.path}: engine is given if and only if the library has run")
+
+
+@dataclass(frozen=True, kw_only=True)
 class WeightsEntry:
     """Where the weights are and how to read them."""
 
@@ -159,7 +183,10 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """All of `manifest.json`; see README, "The bundle". `intervals` is None in a bundle made before there were any."""
+    """All of `manifest.json`; see README, "The bundle".
+
+    Bundles that were made before there were any have no `intervals` and no `libraries`.
+    """
 
     format: Literal[1]
     name: str
@@ -173,6 +200,7 @@ class Manifest:
     heldout: HeldOut
     provenance: Provenance
     intervals: SplitConformal | None = None
+    libraries: tuple[Library, ...] = ()
 
     def __post_init__(self) -> None:
         problems = []
@@ -185,7 +213,8 @@ class Manifest:
         unlisted = ((MANIFEST_NAME, "itself"), (SIGNATURE_NAME, "its signature"))
         problems += [f"{MANIFEST_NAME} cannot list {what}" for name, what in unlisted if name in paths]
         # these are shown on terminals, where a control character could rewrite the screen
-        shown = [self.name, self.recipe, *ids, *(feature.name for feature in self.spec.features)]
+        libraries = [text for x in self.libraries for text in (x.platform, x.compiler, x.engine or "")]
+        shown = [self.name, self.recipe, *ids, *libraries, *(feature.name for feature in self.spec.features)]
         problems += [f"{text!a} holds characters that cannot be printed" for text in shown if not text.isprintable()]
         folders = [a.path for a in self.artifacts if a.backend in FOLDER_BACKENDS]
         wanted = [self.weights.path, self.golden.path, *(a.path for a in self.artifacts)]
@@ -193,6 +222,10 @@ class Manifest:
             f"{path} is not among the files"
             for path in dict.fromkeys(wanted)
             if not any(p.startswith(f"{path}/") if path in folders else p == path for p in paths)
+        ]
+        problems += [f"library {x.path} is not among the files" for x in self.libraries if x.path not in paths]
+        problems += [
+            f"library {x.path} is of no artifact {x.artifact!a}" for x in self.libraries if x.artifact not in ids
         ]
         if self.intervals and len(self.intervals.radii[0]) != self.spec.horizon:
             problems.append(f"intervals have {len(self.intervals.radii[0])} steps; horizon is {self.spec.horizon}")

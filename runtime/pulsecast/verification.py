@@ -19,6 +19,7 @@ from .bundle import Bundle
 from .errors import MissingExtraError, ToleranceError
 from .golden import Golden
 from .manifest import Artifact, Manifest, Parity
+from .model_directory import ModelRecord
 from .signing import Key
 
 # Batch 1 against a larger batch may differ by the rounding of float32 sums in another order (TensorFlow: 1.1e-7 of the
@@ -130,8 +131,10 @@ def _skipped(artifact: Artifact, reason: str) -> ArtifactReport:
     return ArtifactReport(artifact=artifact.id, engine="", device="", checks=(), skipped=reason)
 
 
-def check_backend(backend: Backend, manifest: Manifest, artifact: Artifact, golden: Golden) -> tuple[Check, ...]:
-    """Return every check of a loaded backend against the golden."""
+def check_backend(
+    backend: Backend, manifest: Manifest | ModelRecord, artifact: Artifact, golden: Golden
+) -> tuple[Check, ...]:
+    """Return every check of a loaded backend against the golden; a bundle that is being made has no manifest yet."""
     forecasts = backend.predict(golden.windows)
     return (
         *parity_checks(measure_parity(forecasts, golden, manifest.scaler.range), artifact),
@@ -189,7 +192,7 @@ def _spread(values: NDArray[np.float64]) -> float:
     return float(np.mean(np.abs(values - np.median(values))))
 
 
-def _state_checks(backend: Backend, golden: Golden, manifest: Manifest) -> Iterator[Check]:
+def _state_checks(backend: Backend, golden: Golden, manifest: Manifest | ModelRecord) -> Iterator[Check]:
     windows = golden.windows
     a, b = windows[:1], windows[len(windows) // 2 :][:1]
     first = backend.predict(a)

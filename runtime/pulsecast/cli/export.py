@@ -28,6 +28,10 @@ def export(
     force: Annotated[
         bool, typer.Option("--force", help="Replace a bundle that is there, once the new one is verified.")
     ] = False,
+    native_for: Annotated[
+        str | None,
+        typer.Option("--native-for", help="Platforms that the native targets get libraries for, e.g. aarch64-linux,…"),
+    ] = None,
     heldout: Annotated[
         Path | None,
         typer.Option("--heldout", exists=True, dir_okay=False, help="Model file: .npz with windows and truth."),
@@ -46,8 +50,9 @@ def export(
     from pulsecast_export.exporter import export_model
 
     targets = tuple(target or ())
+    platforms = tuple(name.strip() for name in native_for.split(",")) if native_for else ()
     if model.is_dir():
-        manifest = export_model(model, out, targets=targets, force=force, tell=tell)
+        manifest = export_model(model, out, targets=targets, force=force, tell=tell, native_for=platforms)
     else:
         if model.suffix.lower() not in MODEL_SUFFIXES:
             raise UsageError(
@@ -64,10 +69,12 @@ def export(
         )
         with tempfile.TemporaryDirectory(prefix="pulsecast-") as work:
             import_keras(model, heldout, options, Path(work) / "model", force=False)
-            manifest = export_model(Path(work) / "model", out, targets=targets, force=force, tell=tell)
+            manifest = export_model(
+                Path(work) / "model", out, targets=targets, force=force, tell=tell, native_for=platforms
+            )
     show(
         format_,
-        text=f"{artifacts_text(manifest)}\nnext: pulsecast bench {out} --out RESULT",
+        text=f"{artifacts_text(manifest)}{libraries_text(manifest)}\nnext: pulsecast bench {out} --out RESULT",
         document=_document(manifest),
     )
 
@@ -93,5 +100,27 @@ def artifacts_text(manifest: Manifest) -> str:
     return table(("artifact", "precision", "size", "error / range", "limit", "MAE change", "RMSE change"), rows)
 
 
+def libraries_text(manifest: Manifest) -> str:
+    """Return a table of the prebuilt libraries, after an empty line, or nothing where there are none."""
+    sizes = {entry.path: entry.size_bytes for entry in manifest.files}
+    rows = [
+        (
+            library.platform,
+            library.artifact,
+            size_text(sizes[library.path]),
+            library.engine or "built, not run",
+            "-" if library.max_abs is None else f"{library.max_abs:.1e}",
+        )
+        for library in manifest.libraries
+    ]
+    head = ("library for", "artifact", "size", "checked as", "error / range")
+    return f"\n\n{table(head, rows)}" if rows else ""
+
+
 def _document(manifest: Manifest) -> dict[str, Any]:
-    return {"command": "export", "name": manifest.name, "artifacts": manifest.artifacts}
+    return {
+        "command": "export",
+        "name": manifest.name,
+        "artifacts": manifest.artifacts,
+        "libraries": manifest.libraries,
+    }

@@ -1,0 +1,91 @@
+"""A prebuilt Linux library of another processor as a backend: `native/runner.c` under qemu-user, one process."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulsecast.errors import EngineError
+
+
+def find_emulator(name: str | None) -> str | None:
+    """Return the path of qemu's program `name`, the static one where there is no other, or None."""
+    return None if name is None else shutil.which(name) or shutil.which(f"{name}-static")
+
+
+def emulator_version(path: str) -> str:
+    """Return name and version, e.g. `qemu-aarch64 7.2.22`."""
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, errors="replace", check=False).stdout
+    found = re.search(r"version ([\d.]+)", said)
+    return f"{Path(path).name.removesuffix('-static')} {found.group(1) if found else 'of unknown version'}"
+
+
+class EmulatedBackend:
+    """One library in one emulator process; use it as a context. Not thread-safe."""
+
+    device = "CPU"
+
+    def __init__(self, emulator: str, runner: Path, library: Path, horizon: int) -> None:
+        self._horizon = horizon
+        self._process = subprocess.Popen(
+            [emulator, str(runner), str(library)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+        )
+        self._to, self._from = _open(self._process.stdin), _open(self._process.stdout)
+        failed, length = self._take(2)
+        self.isa = self._take(length).decode("ascii")
+        self.engine = f"native {self.isa} under {emulator_version(emulator)}"
+        if failed:
+            self.close()
+            raise EngineError(f"the library's self-test failed on {failed} windows under {Path(emulator).name}")
+
+    def __enter__(self) -> EmulatedBackend:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+        self._to.close()
+        self._from.close()
+
+    def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See `Backend.predict`; raises EngineError if the emulated process ends."""
+        request = np.uint32(len(windows)).astype("<u4").tobytes() + windows.astype("<f4").tobytes()
+        try:
+            view = memoryview(request)
+            while view:
+                view = view[self._to.write(view) :]
+        except BrokenPipeError as error:
+            raise EngineError(self._ended()) from error
+        answer = self._take(len(windows) * self._horizon * 4)
+        return np.frombuffer(answer, "<f4").astype(np.float32).reshape(len(windows), self._horizon)
+
+    def _take(self, count: int) -> bytes:
+        found = b""
+        while len(found) < count:
+            more = self._from.read(count - len(found))
+            if not more:
+                raise EngineError(self._ended())
+            found += more
+        return found
+
+    def _ended(self) -> str:
+        self.close()
+        return f"the emulated process ended with {self._process.returncode} (2: not a library that it can load)"
+
+
+def _open(stream: IO[bytes] | None) -> IO[bytes]:
+    assert stream is not None  # it was asked for  # noqa: S101
+    return stream
