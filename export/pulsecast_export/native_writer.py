@@ -3,6 +3,7 @@
 model.c.in    the data, the instruction sets and the interface
 kernels.c.in  the network's arithmetic over a vector type; becomes the second part of model.c
 model.h.in    the interface, documented
+example.c     a program that forecasts a CSV, and Makefile, which builds it; the same for all models
 
 What can be written once for all models stands in the templates; this module fills in numbers and nothing else.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
@@ -22,12 +23,13 @@ from numpy.typing import NDArray
 from pulsecast import reference
 from pulsecast.model_directory import ModelDirectory
 from pulsecast.spec import Feature, ModelSpec
-from pulsecast.weights import LstmWeights
+from pulsecast.weights import LstmWeights, Weights
 
 from .quantisation import quantise_rows
 from .targets import TARGETS, tolerance
 
 SOURCE, HEADER = "model.c", "model.h"
+AS_THEY_ARE = ("example.c", "Makefile")
 GOLDEN_WINDOWS = 3
 LANE_PADDING = 16  # floats of the widest vector that the kernels use
 PHASE_PADDING = 32  # windows of the largest block that they advance at once
@@ -57,7 +59,7 @@ class PackedLayer:
 
 
 def write_native(model: ModelDirectory, folder: Path, path: str) -> None:
-    """Write `model.c` and `model.h`, float32, into the target's folder."""
+    """Write `model.c` and `model.h`, float32, with example and Makefile, into the target's folder."""
     _write(model, folder / path, "native")
 
 
@@ -70,6 +72,8 @@ def _write(model: ModelDirectory, folder: Path, target_id: str) -> None:
     folder.mkdir(parents=True)
     for name, text in sources(model, target_id).items():
         (folder / name).write_text(text, encoding="ascii", newline="\n")
+    for name in AS_THEY_ARE:
+        (folder / name).write_bytes(files(__package__).joinpath("native", name).read_bytes())
 
 
 def sources(model: ModelDirectory, target_id: str) -> dict[str, str]:
@@ -82,14 +86,14 @@ def sources(model: ModelDirectory, target_id: str) -> dict[str, str]:
         "NAME": plain(model.record.name),
         "PRECISION": target.precision,
         "FEATURE_LINES": _feature_lines(spec),
-        "TOLERANCE": repr(tolerance(target, spec).max_abs * model.record.scaler.range),
+        "TOLERANCE": repr(tolerance(TARGETS["native"], spec).max_abs * model.record.scaler.range),
         "SCALES": ", ".join(
             f"{{{int(s.transform == 'log1p')}, {_float(s.offset)}, {_float(s.scale)}}}"
             for s in model.record.scaler.features
         ),
         "CHANNEL_ROWS": ", ".join(f"{{{c.feature}, {c.lag}}}" for c in spec.channels),
         "WEIGHTS8": str(int(eight_bits)),
-        "WEIGHTS": _weights(model, layers),
+        "WEIGHTS": _weights(model, layers, dequantised(model.weights) if eight_bits else model.weights),
     }
     values["KERNELS"] = filled("kernels.c.in", values)
     return {SOURCE: filled("model.c.in", values), HEADER: filled("model.h.in", values)}
@@ -206,8 +210,8 @@ def _feature_line(feature: Feature) -> str:
     return f"{plain(feature.name)}: {calendar.function}, {period}{calendar.ahead_steps} steps ahead"
 
 
-def _weights(model: ModelDirectory, layers: list[PackedLayer]) -> str:
-    """Return the constants: weights of every layer, head, and windows with their reference forecasts."""
+def _weights(model: ModelDirectory, layers: list[PackedLayer], stored: Weights) -> str:
+    """Return the constants: weights of every layer, head, and windows with reference forecasts of the `stored` ones."""
     parts = []
     for number, layer in enumerate(layers):
         for name, matrix in (("KERNEL", layer.kernel), ("RECURRENT", layer.recurrent)):
@@ -221,20 +225,33 @@ def _weights(model: ModelDirectory, layers: list[PackedLayer]) -> str:
     head = model.weights.head_kernel  # (units, horizon)
     parts.append(_table("HEAD_KERNEL", "LAST_UNITS", "MODEL_HORIZON", head))
     parts.append(f"static const float HEAD_BIAS[MODEL_HORIZON] = {{{_numbers(model.weights.head_bias)}}};\n")
-    windows, forecasts = _golden(model)
+    windows, forecasts = _golden(model, stored)
     parts.append(f"#define GOLDEN {len(windows)}\n")
     parts.append(_table("GOLDEN_WINDOWS", "GOLDEN", "MODEL_CONTEXT * MODEL_FEATURES", windows))
     parts.append(_table("GOLDEN_FORECASTS", "GOLDEN", "MODEL_HORIZON", forecasts))
     return "".join(parts)
 
 
-def _golden(model: ModelDirectory) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def dequantised(weights: Weights) -> Weights:
+    """Return what 8-bit weights stand for: with these the self-test needs no wider tolerance than float32's."""
+
+    def rounded(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        values, scale = quantise_rows(matrix, axis=0)
+        return (values * scale).astype(np.float32)
+
+    layers = tuple(
+        replace(layer, kernel=rounded(layer.kernel), recurrent=rounded(layer.recurrent)) for layer in weights.layers
+    )
+    return replace(weights, layers=layers)
+
+
+def _golden(model: ModelDirectory, weights: Weights) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return evenly spaced held-out windows (n, context * features) and their reference forecasts (n, horizon)."""
     heldout = model.heldout.windows
     rows = np.unique(np.linspace(0, len(heldout) - 1, GOLDEN_WINDOWS).round().astype(int))
     windows = heldout[rows]
     spec, scaler = model.record.spec, model.record.scaler
-    forecasts = reference.forecast(spec, scaler, model.weights, windows.astype(np.float64))
+    forecasts = reference.forecast(spec, scaler, weights, windows.astype(np.float64))
     return windows.reshape(len(windows), -1), forecasts.astype(np.float32)
 
 

@@ -123,7 +123,7 @@ def test_a_broken_row_is_nan_and_leaves_the_others_as_they_were(backend, model):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["textbook", "recommended"])
-@pytest.mark.parametrize("target_id", ["native"])  # 8-bit: three windows at a tolerance of 2e-2 miss such a fault
+@pytest.mark.parametrize("target_id", ["native", "native-w8"])
 def test_a_trained_model_passes_and_a_perturbed_one_fails_selftest_and_verification(
     recipe: str, target_id: str, request: pytest.FixtureRequest, tmp_path: Path
 ):
@@ -136,7 +136,8 @@ def test_a_trained_model_passes_and_a_perturbed_one_fails_selftest_and_verificat
         str(_built(perturbed, target_id, tmp_path / "wrong")), spec, 1
     )  # it computes what it was made from, and its self-test says so
     failed = [check.name for check in check_backend(plausible, trained.record, row, golden) if not check.passed]
-    assert "largest error / range" in failed
+    if target_id == "native":  # the limits of 8-bit weights are wider than what this does to some series
+        assert "largest error / range" in failed
     mixed = write_sources(perturbed, target_id, tmp_path / "mixed")
     _swap_golden(mixed, sources(trained, target_id)["model.c"])
     with pytest.raises(EngineError, match=r"self-test failed on [1-3] windows"):

@@ -1,0 +1,176 @@
+"""`python -m pulsecast_bench.microcontroller BUNDLE_OR_MODEL`: flash, RAM and stack of the native model on a Cortex-M4.
+
+Compiled and linked, not run: for each precision and each way to call it a program that calls it and nothing else, with
+arm-none-eabi-gcc for the hardware floating point of an M4F, functions that are not called left out, no C library but
+what the compiler calls by itself. Flash is code, weights and initial values; RAM is what lies still: the caller's
+window or state, and the forecast. Stack is the deepest chain of calls by the compiler's own account; functions of
+libgcc and newlib, which it does not know, count nothing in it (memset and division: some tens of bytes).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from pulsecast.bundle import Bundle
+from pulsecast.errors import EngineError, MissingExtraError, PulsecastError, UsageError
+from pulsecast.manifest import MANIFEST_NAME
+
+COMPILER, SIZE = "arm-none-eabi-gcc", "arm-none-eabi-size"
+PROCESSOR = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
+FLAGS = (
+    *("-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-ffunction-sections", "-fdata-sections"),
+    *("-fcallgraph-info=su", "-nostartfiles", "--specs=nosys.specs", "-Wl,--gc-sections,--entry=main"),
+)
+# how a firmware calls it -> what it keeps still, and the calls
+USES = {
+    "predict": (
+        "static float window[MODEL_CONTEXT * MODEL_FEATURES], forecast[MODEL_HORIZON];",
+        "return model_predict(window, forecast);",
+    ),
+    "step": (
+        "static model_state state; static float step[MODEL_FEATURES], forecast[MODEL_HORIZON];",
+        "model_reset(&state); return model_step(&state, step, forecast);",
+    ),
+    "stream": (
+        "static model_stream stream; static float step[MODEL_FEATURES], forecast[MODEL_HORIZON];",
+        "model_stream_reset(&stream); model_stream_push(&stream, 1, step, forecast); "
+        "model_stream_settle(&stream, 1); return 0;",
+    ),
+}
+_NODE = re.compile(r'node: \{ title: "([^"]+)" label: "[^"]*?(\d+) bytes \((\w+)')
+_EDGE = re.compile(r'edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footprint:
+    """Bytes of one program: `text` (code and constants), `data` (initial values), `bss` (zeros), deepest stack."""
+
+    artifact: str
+    use: str
+    text: int
+    data: int
+    bss: int
+    stack: int
+
+    @property
+    def flash(self) -> int:
+        """Code, constants, and the values that are copied to RAM."""
+        return self.text + self.data
+
+    @property
+    def ram(self) -> int:
+        """What lies still, and the deepest stack."""
+        return self.data + self.bss + self.stack
+
+
+def measure(path: Path) -> list[Footprint]:
+    """Return the footprints of every native artifact of the bundle at `path`, in every use.
+
+    Raises UsageError if it has none, MissingExtraError without the compiler, EngineError if it fails.
+    """
+    for tool in (COMPILER, SIZE):
+        if shutil.which(tool) is None:
+            raise MissingExtraError(f"{tool} is not installed: install gcc-arm-none-eabi and libnewlib-arm-none-eabi")
+    bundle = Bundle.open(path)
+    artifacts = [artifact for artifact in bundle.manifest.artifacts if artifact.backend == "native"]
+    if not artifacts:
+        raise UsageError(f"bundle {path.name} has no native artifact; export it with target native or native-w8")
+    found = []
+    for artifact in artifacts:
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("model.c", "model.h"):
+                (Path(folder) / name).write_bytes(bundle.read(f"{artifact.path}/{name}"))
+            found += [footprint(Path(folder), artifact.id, use) for use in USES]
+    return found
+
+
+def footprint(folder: Path, artifact: str, use: str) -> Footprint:
+    """Return the footprint of a program for `use` (one of USES) with the model in `folder`."""
+    declared, body = USES[use]
+    program = f'#include "model.h"\n{declared}\nint main(void) {{ {body} }}\n'
+    (folder / "main.c").write_text(program, encoding="ascii")
+    for old in folder.glob("*.ci"):
+        old.unlink()
+    _run(folder, [COMPILER, *PROCESSOR, *FLAGS, "main.c", "model.c", "-o", "main.elf"])
+    text, data, bss = map(int, _run(folder, [SIZE, "main.elf"]).splitlines()[1].split()[:3])
+    graph = "".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.ci")))
+    return Footprint(artifact=artifact, use=use, text=text, data=data, bss=bss, stack=deepest(graph, "main"))
+
+
+def deepest(graph: str, start: str) -> int:
+    """Return the bytes of stack of the deepest chain of calls from `start`, from GCC's call graph.
+
+    Raises EngineError for recursion and for frames whose size is not known when compiling.
+    """
+    frames, calls = {}, dict[str, list[str]]()
+    for name, size, kind in _NODE.findall(graph):
+        if kind != "static":
+            raise EngineError(f"the stack of {name} is {kind}: its size is not known when compiling")
+        frames[name] = int(size)
+    for caller, callee in _EDGE.findall(graph):
+        calls.setdefault(caller, []).append(callee)
+
+    def depth(name: str, above: tuple[str, ...]) -> int:
+        if name in above:
+            raise EngineError(f"{name} calls itself: its stack has no bound")
+        below = (depth(callee, (*above, name)) for callee in dict.fromkeys(calls.get(name, ())))
+        return frames.get(name, 0) + max(below, default=0)
+
+    return depth(start, ())
+
+
+def _run(folder: Path, command: list[str]) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[0]
+        raise EngineError(f"{command[0]} failed: {reason}")
+    return done.stdout
+
+
+def lines(found: list[Footprint]) -> list[str]:
+    """Return the table as Markdown."""
+    rows = [
+        "| artifact | call | text | data | bss | stack | flash, kB | RAM with stack, kB |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for x in found:
+        numbers = " | ".join(f"{n:,}" for n in (x.text, x.data, x.bss, x.stack))
+        rows.append(f"| {x.artifact} | {x.use} | {numbers} | {x.flash / 1e3:.1f} | {x.ram / 1e3:.1f} |")
+    return rows
+
+
+def main(arguments: list[str]) -> int:
+    """Print the table; a model directory is exported to a temporary bundle first."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pulsecast_bench.microcontroller",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument("path", type=Path, help="a bundle with native artifacts, or a model directory")
+    path = parser.parse_args(arguments).path
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            if not (path / MANIFEST_NAME).exists() and path.is_dir():
+                from pulsecast_export.exporter import export_model
+
+                bundle = Path(folder) / "bundle"
+                export_model(path, bundle, targets=("native", "native-w8"), force=False, tell=lambda _: None)
+                path = bundle
+            found = measure(path)
+    except PulsecastError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{COMPILER} {_run(Path(), [COMPILER, '-dumpversion']).strip()} {' '.join(PROCESSOR)} -O2\n")
+    print("\n".join(lines(found)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
