@@ -40,8 +40,7 @@ USES = {
     ),
     "stream": (
         "static model_stream stream; static float step[MODEL_FEATURES], forecast[MODEL_HORIZON];",
-        "model_stream_reset(&stream); model_stream_push(&stream, 1, step, forecast); "
-        "model_stream_settle(&stream, 1); return 0;",
+        "model_stream_reset(&stream); model_stream_push(&stream, 1, step, forecast); return 0;",
     ),
 }
 _NODE = re.compile(r'node: \{ title: "([^"]+)" label: "[^"]*?(\d+) bytes \((\w+)')

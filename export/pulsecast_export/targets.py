@@ -22,7 +22,7 @@ class Target:
     source    the target that it is made from, or None if it is made from the weights
     plain_only  whether it exists for the plain LSTM stack alone, and not for a `Network`
     level     what it may deviate when the network forecasts a scaled level (`textbook`), in fractions of the range
-    asked     only exported when it is named: its kernels are proven on x86-64, not yet on other processors
+    asked     only exported when it is named: its speed is measured on x86-64, not yet on other processors
     change    the same when it forecasts a change on a log scale (`recommended`): an error there is multiplied by the
               value itself when the logarithm is undone, and series with bursts forecast well above the usual
     """

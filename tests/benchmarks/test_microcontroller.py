@@ -1,4 +1,4 @@
-"""The native model's footprint on a microcontroller: the deepest chain of calls, and real figures where GCC for it is."""
+"""The native model's footprint on a microcontroller: the deepest chain of calls, and real figures."""
 
 from __future__ import annotations
 
