@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,8 @@ from .errors import FeatureCountError, InputError, UsageError
 
 if TYPE_CHECKING:
     from .forecaster import Forecaster
+
+_FLOAT32 = np.dtype(np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +46,11 @@ class Stream:
         self._spec = model.manifest.spec
         self._artifact = model.artifact.id
         self._streams = streams
+        self._shape = (streams, len(self._spec.features))
         self._time_s: int | None = None
         library = getattr(model.backend, "library", None)
         self._engine: _NativeEngine | _WindowEngine = (
-            _NativeEngine(library, streams) if library is not None else _WindowEngine(model, streams)
+            _NativeEngine(library, self._shape) if library is not None else _WindowEngine(model, streams)
         )
         self.reset()
 
@@ -60,22 +64,30 @@ class Stream:
 
         Raises FeatureCountError, DtypeError, InputError (not the next time); the stream is then as it was.
         """
-        spec = self._spec
         if timestamp is None:
-            self._check_untimed()
-        count = len(spec.features) if timestamp is None else spec.measured
+            if self._time_s is not None:
+                raise InputError(
+                    "the step has no timestamp, but the last one had: pass one with every step of this stream, or "
+                    "reset it"
+                )
+            if type(steps) is np.ndarray and steps.shape == self._shape and steps.dtype == _FLOAT32:
+                return self._engine.push(steps)
+            return self._engine.push(self._rows(steps, len(self._spec.features)))
+        rows = self._rows(steps, self._spec.measured)
+        seconds = unix_seconds(timestamp)
+        self._check_next(int(seconds))
+        times = np.full(self._streams, seconds)
+        forecasts = self._engine.push(with_calendar(self._spec, rows, times).astype(np.float32))
+        self._time_s = int(seconds)
+        return forecasts
+
+    def _rows(self, steps: ArrayLike, count: int) -> NDArray[np.float32]:
+        """Return `steps` as (streams, count); raises FeatureCountError."""
         rows = np.asarray(steps, np.float32)
         rows = rows.reshape(1, -1) if rows.ndim < 2 else rows
         if rows.shape != (self._streams, count):
             raise FeatureCountError(f"steps have shape {rows.shape}; this stream takes ({self._streams}, {count})")
-        if timestamp is not None:
-            seconds = unix_seconds(timestamp)
-            self._check_next(int(seconds))
-            rows = with_calendar(spec, rows, np.full(self._streams, seconds)).astype(np.float32)
-        forecasts = self._engine.push(np.ascontiguousarray(rows))
-        if timestamp is not None:
-            self._time_s = int(seconds)
-        return forecasts
+        return rows
 
     def settle(self) -> None:
         """Do now what the next push would do first, so that it answers sooner."""
@@ -102,12 +114,6 @@ class Stream:
         self._engine.restore(snapshot.state)
         self._time_s = snapshot.time_s
 
-    def _check_untimed(self) -> None:
-        if self._time_s is not None:
-            raise InputError(
-                "the step has no timestamp, but the last one had: pass one with every step of this stream, or reset it"
-            )
-
     def _check_next(self, seconds: int) -> None:
         if self._time_s is not None and seconds != self._time_s + self._spec.step_s:
             raise InputError(
@@ -117,29 +123,34 @@ class Stream:
 
 
 class _NativeEngine:
-    """The library's own streams: memory that Python owns and the library works in."""
+    """The library's own streams: memory that Python owns and the library works in.
 
-    def __init__(self, library: ctypes.CDLL, streams: int) -> None:
+    Steps and forecasts pass through arrays that stay where they are, so that the library is called with arguments
+    that were made once: an address asked of numpy at every push takes longer than the forecast's own arithmetic.
+    """
+
+    def __init__(self, library: ctypes.CDLL, shape: tuple[int, int]) -> None:
         self._library = library
-        self._streams = streams
+        self._streams = shape[0]
         self._size = library.model_info(1)
-        self._horizon = library.model_info(4)
-        self._memory = np.zeros(streams * self._size, np.uint8)
+        self._memory = np.zeros(self._streams * self._size, np.uint8)
+        self._rows = np.zeros(shape, np.float32)
+        self._forecasts = np.zeros((self._streams, library.model_info(4)), np.float32)
         self._address = self._memory.ctypes.data
-        self._push = library.model_stream_push
+        arrays = (self._memory, self._rows, self._forecasts)
+        memory, rows, forecasts = (ctypes.c_void_p(array.ctypes.data) for array in arrays)
+        count = ctypes.c_size_t(self._streams)
+        self._push = partial(library.model_stream_push, memory, count, rows, forecasts)
+        self._settle = partial(library.model_stream_settle, memory, count)
+        self._copy = self._forecasts.copy
 
     def push(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        forecasts = np.empty((self._streams, self._horizon), np.float32)
-        self._push(
-            self._address,
-            self._streams,
-            rows.__array_interface__["data"][0],
-            forecasts.__array_interface__["data"][0],
-        )
-        return forecasts
+        self._rows[:] = rows
+        self._push()
+        return self._copy()
 
     def settle(self) -> None:
-        self._library.model_stream_settle(self._address, self._streams)
+        self._settle()
 
     def reset(self) -> None:
         for i in range(self._streams):
