@@ -103,7 +103,8 @@ class NodeBackend:
     def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Backend.predict`."""
         stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None and stdout is not None  # noqa: S101  (they are pipes)
+        if stdin is None or stdout is None:
+            raise EngineError(f"{TAG}: Node was started without pipes")
         wanted = 4 * len(windows) * self._horizon
         try:
             stdin.write(struct.pack("<I", len(windows)) + windows.astype("<f4").tobytes())
@@ -113,10 +114,9 @@ class NodeBackend:
         else:
             answer = stdout.read(wanted)
         if len(answer) != wanted:
-            self._process.kill()
             _, said = self._process.communicate()
-            lines = [line for line in said.decode(errors="replace").splitlines() if "Error" in line]
-            raise EngineError(f"{TAG}: Node failed on the module: {(lines or ['no reason given'])[0].strip()}")
+            reason = (said.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
+            raise EngineError(f"{TAG}: Node failed on the module: {reason}")
         return np.frombuffer(answer, "<f4").reshape(len(windows), self._horizon).astype(np.float32)
 
 

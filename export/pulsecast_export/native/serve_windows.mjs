@@ -1,21 +1,26 @@
 // node serve_windows.mjs PULSECAST_JS MODEL_WASM: answers batches on stdin, each a little-endian uint32 count and so many
-// float32 windows, with their float32 forecasts on stdout.
+// float32 windows, with their float32 forecasts on stdout. What goes wrong is one line on stderr.
 import { readFile } from 'node:fs/promises';
-import { pathToFileURL } from 'node:url';
 
-const [wrapper, module] = process.argv.slice(2);
-// as a data: address a file is a module whatever a package.json above it says
-const source = await readFile(pathToFileURL(wrapper));
-const { load } = await import(`data:text/javascript;base64,${source.toString('base64')}`);
-const model = await load(await readFile(module));
-const size = 4 * model.context * model.features;
-let held = Buffer.alloc(0);
-for await (const chunk of process.stdin) {
-  held = Buffer.concat([held, chunk]);
-  while (held.length >= 4 && held.length >= 4 + held.readUInt32LE(0) * size) {
-    const end = 4 + held.readUInt32LE(0) * size;
-    const windows = new Float32Array(new Uint8Array(held.subarray(4, end)).buffer);
-    held = held.subarray(end);
-    process.stdout.write(new Uint8Array(model.predictBatch(windows).buffer));
+async function serve([wrapper, module]) {
+  // as a data: address a file is a module whatever a package.json above it says
+  const source = await readFile(wrapper);
+  const { load } = await import(`data:text/javascript;base64,${source.toString('base64')}`);
+  const model = await load(await readFile(module));
+  const size = 4 * model.context * model.features;
+  let held = Buffer.alloc(0);
+  for await (const chunk of process.stdin) {
+    held = Buffer.concat([held, chunk]);
+    while (held.length >= 4 && held.length >= 4 + held.readUInt32LE(0) * size) {
+      const end = 4 + held.readUInt32LE(0) * size;
+      const windows = new Float32Array(new Uint8Array(held.subarray(4, end)).buffer);
+      held = held.subarray(end);
+      process.stdout.write(new Uint8Array(model.predictBatch(windows).buffer));
+    }
   }
 }
+
+serve(process.argv.slice(2)).catch((error) => {
+  console.error(error.message);
+  process.exitCode = 1;
+});

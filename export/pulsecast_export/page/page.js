@@ -1,0 +1,164 @@
+// A series, and the model's forecast from wherever the reader stands in it, computed here by model.wasm.
+import { load } from './pulsecast.js';
+
+const $ = (id) => document.getElementById(id);
+const number = new Intl.NumberFormat('en', { maximumSignificantDigits: 5 });
+const show = (values) => Array.from(values, (value) => (Number.isFinite(value) ? number.format(value) : 'none')).join(', ');
+const STEPS_WIDE = 240, STEPS_NARROW = 110, NARROW_PX = 560; // steps in view
+
+/** @typedef {{name: string, feature: string, step: string, features: number, rows: (number | null)[],
+ *   log: boolean, golden: {end: number, forecast: number[]}[], limit: number, range: number}} Series */
+
+async function begin() {
+  const [model, answer] = await Promise.all([load('model.wasm'), fetch('series.json')]);
+  if (!answer.ok) throw new Error(`series.json: the server answers ${answer.status}`);
+  /** @type {Series} */
+  const series = await answer.json();
+  const rows = Float32Array.from(series.rows, (value) => value ?? NaN);
+  const steps = rows.length / series.features;
+  const value = (step) => (step < steps ? rows[step * series.features] : NaN);
+  const window = (end) => rows.subarray((end - model.context) * series.features, end * series.features);
+  const stream = model.stream();
+  /** forecasts (steps, horizon): row i is what was forecast after step i */
+  const forecasts = Array.from({ length: steps }, (_, i) => stream.push(rows.subarray(i * series.features, (i + 1) * series.features)));
+
+  document.title = `${series.name}: forecasts`;
+  $('name').textContent = series.name;
+  $('about').textContent = `${series.feature}, a step every ${series.step}. Every forecast is computed in this browser from the last ${model.context} steps.`;
+  check(model, series, window);
+
+  const at = /** @type {HTMLInputElement} */ ($('at'));
+  at.min = String(model.context);
+  at.max = String(steps);
+  const wanted = Number.parseInt(location.hash.slice(1), 10);
+  at.value = String(Number.isInteger(wanted) ? wanted : Math.round((model.context + steps) / 2));
+
+  function draw() {
+    const end = Number(at.value), began = performance.now();
+    const forecast = model.predict(window(end));
+    const took = performance.now() - began;
+    const came = Array.from(forecast, (_, j) => value(end + j));
+    $('step').textContent = `${end} of ${steps}`;
+    $('forecast').textContent = show(forecast);
+    $('forecast').dataset.values = JSON.stringify(Array.from(forecast));
+    $('truth').textContent = end < steps ? show(came) : 'not known yet';
+    $('last').textContent = show([value(end - 1)]);
+    $('took').textContent = took < 0.1 ? 'under 0.1 ms' : `${took.toFixed(1)} ms`;
+    at.setAttribute('aria-valuetext', `after step ${end}: forecast ${show(forecast)}`);
+    $('plot').setAttribute('aria-label', `${series.feature} up to step ${end}, then the forecast ${show(forecast)}`);
+    plot(end, forecast);
+  }
+
+  function plot(end, forecast) {
+    const svg = $('plot'), width = svg.clientWidth || 800, height = svg.clientHeight || 300;
+    const view = Math.min(steps + model.horizon, width < NARROW_PX ? STEPS_NARROW : STEPS_WIDE);
+    const first = Math.max(0, Math.min(end - Math.round(view * 0.7), steps + model.horizon - view));
+    const last = first + view;
+    const seen = [];
+    for (let i = first; i < last; i++) if (Number.isFinite(value(i))) seen.push(value(i));
+    let low = Math.min(...seen, ...forecast), high = Math.max(...seen, ...forecast);
+    if (!(high > low)) [low, high] = [low - 1, low + 1];
+    const left = 56, right = 12, top = 12, bottom = 28;
+    const x = (step) => left + ((step - first) / Math.max(1, view - 1)) * (width - left - right);
+    // a model that works on logarithms is shown so: on a linear axis one burst would flatten all the rest
+    const drawn = series.log ? (v) => Math.sign(v) * Math.log1p(Math.abs(v)) : (v) => v;
+    const y = (v) => top + (1 - (drawn(v) - drawn(low)) / (drawn(high) - drawn(low))) * (height - top - bottom);
+    const line = (from, to, of) => {
+      let path = '', pen = 'M';
+      for (let i = Math.max(first, from); i < Math.min(last, to); i++) {
+        const v = of(i);
+        if (Number.isFinite(v)) path += `${pen}${x(i).toFixed(1)} ${y(v).toFixed(1)}`;
+        pen = Number.isFinite(v) ? 'L' : 'M';
+      }
+      return path;
+    };
+    const part = (name, attributes, text) => {
+      const element = document.createElementNS('http://www.w3.org/2000/svg', name);
+      for (const [key, v] of Object.entries(attributes)) element.setAttribute(key, String(v));
+      if (text !== undefined) element.textContent = text;
+      return element;
+    };
+    const from = x(Math.max(first, end - model.context));
+    const parts = [part('rect', { class: 'band', x: from, y: top, width: x(end - 1) - from, height: height - top - bottom })];
+    for (const v of series.log ? powers(low, high) : ticks(low, high)) {
+      parts.push(part('line', { class: 'axis', x1: left, x2: width - right, y1: y(v), y2: y(v) }));
+      parts.push(part('text', { x: left - 8, y: y(v) + 4, 'text-anchor': 'end' }, number.format(v)));
+    }
+    for (const v of ticks(first, last - 1)) {
+      if (Number.isInteger(v)) parts.push(part('text', { x: x(v), y: height - 6, 'text-anchor': 'middle' }, String(v)));
+    }
+    const past = (i) => (i - 1 < end && i > 0 && i <= steps ? forecasts[i - 1][0] : NaN);
+    const next = (i) => (i < end ? value(i) : forecast[i - end]);
+    parts.push(part('path', { class: 'later', d: line(end - 1, steps, value) }));
+    parts.push(part('path', { class: 'past', d: line(0, end + 1, past) }));
+    parts.push(part('path', { class: 'actual', d: line(0, end, value) }));
+    parts.push(part('path', { class: 'next', d: line(end - 1, end + forecast.length, next) }));
+    forecast.forEach((v, j) => Number.isFinite(v) && parts.push(part('circle', { cx: x(end + j), cy: y(v), r: 5 })));
+    svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
+    svg.replaceChildren(...parts);
+  }
+
+  let timer = 0;
+  const stop = () => {
+    clearInterval(timer);
+    timer = 0;
+    $('play').textContent = 'Play';
+  };
+  $('play').addEventListener('click', () => {
+    if (timer) return stop();
+    if (at.value === at.max) at.value = at.min;
+    $('play').textContent = 'Stop';
+    timer = setInterval(() => {
+      at.value = String(Number(at.value) + 1);
+      draw();
+      if (at.value === at.max) stop();
+    }, 120);
+  });
+  at.addEventListener('input', () => (stop(), draw()));
+  $('work').hidden = false;
+  new ResizeObserver(draw).observe($('plot'));
+  draw();
+}
+
+/** Fill in the comparison with the reference that came with the bundle. */
+function check(model, series, window) {
+  let most = 0;
+  const rows = series.golden.map(({ end, forecast }) => {
+    const here = Array.from(model.predict(window(end)));
+    most = Math.max(most, ...here.map((v, j) => (Number.isFinite(v) ? Math.abs(v - forecast[j]) : Infinity)));
+    const row = document.createElement('tr');
+    row.dataset.end = String(end);
+    row.dataset.here = JSON.stringify(here);
+    row.append(...[String(end), show(forecast), show(here)].map((text) => {
+      const cell = document.createElement('td');
+      cell.textContent = text;
+      return cell;
+    }));
+    return row;
+  });
+  const verdict = most / series.range <= series.limit ? 'as the reference' : 'NOT as the reference';
+  const relative = (v) => v.toExponential(1);
+  $('check').querySelector('summary').textContent =
+    `${rows.length} held-out windows forecast ${verdict}: largest difference ${relative(most / series.range)} of the range, limit ${relative(series.limit)}`;
+  $('check').querySelector('tbody').replaceChildren(...rows);
+}
+
+/** Powers of ten between `low` and `high`, or round numbers where that is fewer than two. */
+function powers(low, high) {
+  const found = Array.from({ length: 16 }, (_, i) => 10 ** (i - 3)).filter((v) => v >= low && v <= high);
+  return found.length > 1 ? found : ticks(low, high);
+}
+
+/** Round numbers between `low` and `high`, four or so. */
+function ticks(low, high) {
+  const raw = (high - low) / 4, power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].map((k) => k * power).find((s) => s >= raw);
+  const found = [];
+  for (let i = Math.ceil(low / step); i * step <= high; i++) found.push(Number((i * step).toPrecision(12)));
+  return found;
+}
+
+begin().catch((error) => {
+  $('error').textContent = `No forecasts: ${error.message}`;
+  $('error').hidden = false;
+});
