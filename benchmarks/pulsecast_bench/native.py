@@ -5,12 +5,15 @@ that all meet the same moments of the machine; a ratio is taken within a round, 
 the rounds with its interval. Latencies are medians of a round's calls. A push is Python's `Stream.push`, where the
 other engines predict the whole window again. A push of `native` does first what the one before it left to be done, so
 back to back it costs its whole work; `answer` is a push after `settle`, which is not timed: what a caller waits for
-who settles while nothing comes.
+who settles while nothing comes. `answer in C` is the same without Python, `cold start` a process from before it starts
+until its first forecast; both run outside this process (`native_processes`). The limits compare with a whole window's
+call to ONNX Runtime in the same round.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import tempfile
 import time
@@ -26,36 +29,67 @@ from pulsecast.bundle import Bundle
 from pulsecast.errors import PulsecastError, UsageError
 from pulsecast.forecaster import Forecaster
 from pulsecast.manifest import MANIFEST_NAME
+from pulsecast.native_library import find_library
+from pulsecast.verification import measure_parity
 
+from .native_processes import (
+    Start,
+    build_stream_program,
+    cold_starts,
+    first_forecast_us,
+    stream_push_us,
+)
 from .statistics import Estimate, median_of_runs
 
 ARTIFACTS = ("native", "onnx", "tflite")
 BATCHES = (32, 64, 256)
+_STREAM_STEP_S = 3e-5  # about what a push and its settling take
 _INPUTS = 64  # different windows or batches, at most
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """A row of the table: `calls[artifact]()` makes `windows` forecasts; `between` is done after it, untimed."""
+    """A row of the table: `timers[name]()` measures for a round and returns microseconds, of `windows` forecasts."""
 
     name: str
     windows: int
-    calls: dict[str, Callable[[], object]]
-    between: dict[str, Callable[[], object]]
+    timers: dict[str, Callable[[], float]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """Microseconds a window of each artifact, and how many times as long as `native` each takes."""
+    """Microseconds a window of each name in every round; the ratio to the first name is taken within a round."""
 
     name: str
-    window_us: dict[str, Estimate]
-    ratios: dict[str, Estimate]
+    rounds_us: dict[str, list[float]]
+
+    def window_us(self, name: str) -> Estimate:
+        """Return the median of the rounds of `name`, with its interval."""
+        return median_of_runs(self.rounds_us[name], seed=7)
+
+    def ratio(self, name: str) -> Estimate:
+        """Return how many times as long as the first name `name` takes."""
+        return ratio(self.rounds_us[name], next(iter(self.rounds_us.values())))
 
 
-def measure_native(path: Path, *, rounds: int, round_s: float) -> tuple[dict[str, str], list[Row]]:
-    """Return each artifact's engine, and the rows: batch 1, every batch of BATCHES, push, answer.
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Each artifact's engine, the rows, and what else the limits are about."""
+
+    engines: dict[str, str]
+    rows: list[Row]
+    parity: float  # largest |native - float64 reference| on the golden, in fractions of the training range
+    library_bytes: int
+
+
+def ratio(theirs: list[float], ours: list[float]) -> Estimate:
+    """Return the median over rounds of theirs / ours, with its interval."""
+    return median_of_runs([a / b for a, b in zip(theirs, ours, strict=True)], seed=7)
+
+
+def measure_native(path: Path, *, rounds: int, round_s: float) -> Comparison:
+    """Measure batch 1, every batch of BATCHES, push, answer, the stream in C and cold starts, in rounds.
 
     Raises UsageError if the bundle at `path` lacks one of ARTIFACTS, and what `pulsecast.load` raises.
     """
@@ -66,122 +100,180 @@ def measure_native(path: Path, *, rounds: int, round_s: float) -> tuple[dict[str
             f"bundle {path.name} has no {', '.join(missing)}; export it with targets {', '.join(ARTIFACTS)}"
         )
     forecasters = {name: pulsecast.load(path, artifact=name, threads=1, trust_code=True) for name in ARTIFACTS}
-    windows = bundle.golden().windows
-    works = [_predicting(forecasters, windows, batch) for batch in (1, *BATCHES)]
-    works += [_pushing(forecasters, windows, settled=settled) for settled in (False, True)]
-    engines = {name: forecaster.backend.engine for name, forecaster in forecasters.items()}
-    return engines, [_row(work, rounds, round_s) for work in works]
+    golden = bundle.golden()
+    windows = golden.windows
+    works = [_predicting(forecasters, windows, batch, round_s) for batch in (1, *BATCHES)]
+    works += [_pushing(forecasters, windows, round_s, settled=settled) for settled in (False, True)]
+    with tempfile.TemporaryDirectory(prefix="pulsecast-") as folder:
+        works += [_in_c(bundle, windows, Path(folder), round_s), _starting(path, windows, Path(folder))]
+        rows = _rows(works, rounds)
+    forecasts = forecasters["native"].predict(windows)
+    return Comparison(
+        engines={name: forecaster.backend.engine for name, forecaster in forecasters.items()},
+        rows=rows,
+        parity=measure_parity(forecasts, golden, bundle.manifest.scaler.range).max_abs,
+        library_bytes=find_library(bundle, bundle.manifest.artifact("native").path).stat().st_size,
+    )
 
 
-def _predicting(forecasters: dict[str, Forecaster], windows: Array, batch: int) -> Work:
+def _predicting(forecasters: dict[str, Forecaster], windows: Array, batch: int, round_s: float) -> Work:
     count = min(_INPUTS, max(2, 4096 // batch))
     rng = np.random.default_rng(batch)
     inputs = [np.ascontiguousarray(windows[rng.integers(0, len(windows), batch)]) for _ in range(count)]
+    timers = {name: _timer(model.predict, inputs, _nothing, round_s) for name, model in forecasters.items()}
+    return Work(name=f"batch {batch}", windows=batch, timers=timers)
 
-    def caller(forecaster: Forecaster) -> Callable[[], object]:
-        at = 0
 
-        def call() -> object:
-            nonlocal at
-            at = (at + 1) % count
-            return forecaster.predict(inputs[at])
+def _pushing(forecasters: dict[str, Forecaster], windows: Array, round_s: float, *, settled: bool) -> Work:
+    steps = [np.ascontiguousarray(step[np.newaxis]) for window in windows[:_INPUTS] for step in window]
+    streams = {name: forecaster.stream() for name, forecaster in forecasters.items()}
+    for stream in streams.values():
+        for step in steps[-windows.shape[1] :]:  # until there is a whole window
+            stream.push(step)
+    timers = {
+        name: _timer(stream.push, steps, stream.settle if settled else _nothing, round_s)
+        for name, stream in streams.items()
+    }
+    return Work(name="answer" if settled else "push", windows=1, timers=timers)
 
-        return call
 
-    calls = {name: caller(forecaster) for name, forecaster in forecasters.items()}
-    return Work(name=f"batch {batch}", windows=batch, calls=calls, between=dict.fromkeys(calls, _nothing))
+def _in_c(bundle: Bundle, windows: Array, folder: Path, round_s: float) -> Work:
+    steps = windows[:_INPUTS].reshape(-1, windows.shape[2])
+    program = build_stream_program(bundle, bundle.manifest.artifact("native"), folder / "stream")
+    pushes = max(100, min(20_000, round(round_s / _STREAM_STEP_S)))
+    return Work(name="answer in C", windows=1, timers={"native": lambda: stream_push_us(program, steps, pushes)})
+
+
+def _starting(path: Path, windows: Array, folder: Path) -> Work:
+    window = folder / "window.npy"
+    np.save(window, windows[:1])
+
+    def timer(start: Start) -> Callable[[], float]:
+        return lambda: first_forecast_us(start, window)
+
+    starts = cold_starts(path, ARTIFACTS, folder)
+    return Work(name="cold start", windows=1, timers={name: timer(start) for name, start in starts.items()})
 
 
 def _nothing() -> None:
     """Done between calls that leave nothing to be done."""
 
 
-def _pushing(forecasters: dict[str, Forecaster], windows: Array, *, settled: bool) -> Work:
-    steps = [np.ascontiguousarray(step[np.newaxis]) for window in windows[:_INPUTS] for step in window]
-
-    streams = {name: forecaster.stream() for name, forecaster in forecasters.items()}
-
-    def caller(name: str) -> Callable[[], object]:
-        stream, at = streams[name], 0
-
-        def call() -> object:
-            nonlocal at
-            at = (at + 1) % len(steps)
-            return stream.push(steps[at])
-
-        for _ in range(forecasters[name].manifest.spec.context):  # until there is a whole window
-            call()
-        return call
-
-    return Work(
-        name="answer" if settled else "push",
-        windows=1,
-        calls={name: caller(name) for name in streams},
-        between={name: stream.settle if settled else _nothing for name, stream in streams.items()},
-    )
-
-
-def _row(work: Work, rounds: int, round_s: float) -> Row:
-    names = list(work.calls)
-    found: dict[str, list[float]] = {name: [] for name in names}
-    for turn in range(-1, rounds):  # the first round warms up
-        order = names[turn % len(names) :] + names[: turn % len(names)]
-        for name in order:
-            call_us = _median_call_us(work.calls[name], work.between[name], round_s)
-            if turn >= 0:
-                found[name].append(call_us / work.windows)
-    ratios = {
-        name: [theirs / ours for theirs, ours in zip(found[name], found["native"], strict=True)] for name in names[1:]
-    }
-    return Row(
-        name=work.name,
-        window_us={name: median_of_runs(values, seed=7) for name, values in found.items()},
-        ratios={name: median_of_runs(values, seed=7) for name, values in ratios.items()},
-    )
-
-
-def _median_call_us(call: Callable[[], object], between: Callable[[], object], seconds: float) -> float:
+def _timer(
+    call: Callable[[Array], object], inputs: list[Array], between: Callable[[], object], seconds: float
+) -> Callable[[], float]:
+    """Return a timer of one round: the median microseconds of `call` on `inputs` in turn, `between` done untimed."""
     clock = time.perf_counter_ns
-    latencies: list[int] = []
-    call()  # brings back what another engine pushed out of the caches
-    until = clock() + round(seconds * 1e9)
-    ended = 0
-    while ended < until or len(latencies) < 3:
-        between()
-        began = clock()
-        call()
-        ended = clock()
-        latencies.append(ended - began)
-    return float(np.median(latencies)) / 1e3
+    turn = itertools.cycle(inputs)
+
+    def measured() -> float:
+        latencies: list[int] = []
+        call(next(turn))  # brings back what another engine pushed out of the caches
+        until = clock() + round(seconds * 1e9)
+        ended = 0
+        while ended < until or len(latencies) < 3:
+            argument = next(turn)
+            between()
+            began = clock()
+            call(argument)
+            ended = clock()
+            latencies.append(ended - began)
+        return float(np.median(latencies)) / 1e3
+
+    return measured
 
 
-def lines(engines: dict[str, str], rows: list[Row]) -> list[str]:
-    """Return the table as text: microseconds a window, and the ratios to `native` with their intervals."""
-    header = f"{'us a window':16}" + "".join(f"{name:>10}" for name in engines)
-    header += "".join(f"{f'{name} / native':>26}" for name in engines if name != "native")
-    text = [*(f"{name:8} {engine}" for name, engine in engines.items()), "", header]
-    for row in [*rows, _best(rows)]:
-        times = "".join(f"{row.window_us[name].value or 0:10.2f}" for name in engines)
-        text.append(f"{row.name:16}{times}" + "".join(f"{_ratio(estimate):>26}" for estimate in row.ratios.values()))
-    return text
+def _rows(works: list[Work], rounds: int) -> list[Row]:
+    rows = [Row(name=work.name, rounds_us={name: [] for name in work.timers}) for work in works]
+    for turn in range(-1, rounds):  # the first round warms up
+        for work, row in zip(works, rows, strict=True):
+            names = list(work.timers)
+            for name in names[turn % len(names) :] + names[: turn % len(names)]:
+                took_us = work.timers[name]() / work.windows
+                if turn >= 0:
+                    row.rounds_us[name].append(took_us)
+    return rows
 
 
-def _best(rows: list[Row]) -> Row:
-    """Return each artifact's best batch side by side; the ratio of two medians, without an interval."""
-    batches = [row for row in rows if row.name in {f"batch {batch}" for batch in BATCHES}]
-    names = list(batches[0].window_us)
-    best = {
-        name: min((row.window_us[name] for row in batches), key=lambda estimate: estimate.value or np.inf)
-        for name in names
-    }
-    own = best["native"].value or np.nan
-    ratios = {name: Estimate(value=(best[name].value or np.nan) / own) for name in names[1:]}  # native is first
-    return Row(name="best batch", window_us=best, ratios=ratios)
+def lines(found: Comparison) -> list[str]:
+    """Return the tables as text: microseconds a window with the ratios to `native`, and the limits."""
+    names = [name for name in found.engines if name != "native"]
+    header = f"{'us a window':16}" + "".join(f"{name:>10}" for name in found.engines)
+    header += "".join(f"{f'{name} / native':>26}" for name in names)
+    text = [*(f"{name:8} {engine}" for name, engine in found.engines.items()), "", header]
+    for row in found.rows:
+        times = "".join(f"{_time(row, name):>10}" for name in found.engines)
+        ratios = (_text(row.ratio(name)) if name in row.rounds_us else "" for name in names)
+        text.append((f"{row.name:16}{times}" + "".join(f"{ratio:>26}" for ratio in ratios)).rstrip())
+    return [*text, "", *limit_lines(limits(found))]
 
 
-def _ratio(estimate: Estimate) -> str:
+def _time(row: Row, name: str) -> str:
+    return f"{row.window_us(name).value or 0:.2f}" if name in row.rounds_us else ""
+
+
+def _text(estimate: Estimate) -> str:
     interval = f" ({estimate.low:.2f} to {estimate.high:.2f})" if estimate.low and estimate.high else ""
     return f"{estimate.value or 0:.2f}{interval}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """What the native engine is held to: `value` at most, or at least, `bound`."""
+
+    name: str
+    value: float
+    bound: float
+    at_least: bool = False
+
+    @property
+    def met(self) -> bool:
+        """Whether it holds; NaN does not."""
+        return self.value >= self.bound if self.at_least else self.value <= self.bound
+
+
+def limits(found: Comparison) -> list[Limit]:
+    """Return every limit with what was measured; a window call is ONNX Runtime's `batch 1` of the same round."""
+    rows = {row.name: row for row in found.rows}
+    window = rows["batch 1"].rounds_us["onnx"]
+    start = rows["cold start"].rounds_us
+
+    def share(ours: list[float], theirs: list[float]) -> float:
+        return ratio(ours, theirs).value or np.nan
+
+    def best(name: str) -> float:
+        return min(rows[f"batch {batch}"].window_us(name).value or np.inf for batch in BATCHES)
+
+    return [
+        Limit(name="batch 1 / onnx", value=share(rows["batch 1"].rounds_us["native"], window), bound=0.5),
+        Limit(
+            name="windows/s, best batch / best of onnx, tflite",
+            value=min(best("onnx"), best("tflite")) / best("native"),
+            bound=1.5,
+            at_least=True,
+        ),
+        Limit(
+            name="answer in C / onnx window", value=share(rows["answer in C"].rounds_us["native"], window), bound=0.02
+        ),
+        Limit(
+            name="answer in Python / onnx window", value=share(rows["answer"].rounds_us["native"], window), bound=0.05
+        ),
+        Limit(name="cold start, library in the bundle / onnx", value=share(start["native"], start["onnx"]), bound=0.6),
+        Limit(
+            name="cold start, compiled before / onnx", value=share(start["native compiled"], start["onnx"]), bound=0.6
+        ),
+        Limit(name="largest error / range", value=found.parity, bound=2e-6),
+        Limit(name="library, kB", value=found.library_bytes / 1e3, bound=200),
+    ]
+
+
+def limit_lines(found: list[Limit]) -> list[str]:
+    """Return a line for each limit, which says whether it is met."""
+    return [
+        f"{limit.name:46}{limit.value:10.3g}   at {'least' if limit.at_least else 'most '} {limit.bound:<8g}"
+        f"{'met' if limit.met else 'MISSED'}"
+        for limit in found
+    ]
 
 
 def main(arguments: list[str]) -> int:
@@ -198,11 +290,11 @@ def main(arguments: list[str]) -> int:
             path = options.path
             if not (path / MANIFEST_NAME).exists():
                 path = _exported(path, Path(folder) / "bundle")
-            engines, rows = measure_native(path, rounds=options.rounds, round_s=options.round_seconds)
+            found = measure_native(path, rounds=options.rounds, round_s=options.round_seconds)
     except PulsecastError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print("\n".join(lines(engines, rows)))
+    print("\n".join(lines(found)))
     return 0
 
 

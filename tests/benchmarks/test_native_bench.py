@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pulsecast.errors import UsageError
-from pulsecast_bench.native import BATCHES, Row, lines, main, measure_native
-from pulsecast_bench.statistics import Estimate
+from pulsecast_bench.native import BATCHES, Comparison, Limit, Row, limits, lines, main, measure_native
 
 
 def test_a_bundle_without_the_artifacts_is_refused_by_name(plain_bundle: Path, capsys: pytest.CaptureFixture) -> None:
@@ -18,17 +19,48 @@ def test_a_bundle_without_the_artifacts_is_refused_by_name(plain_bundle: Path, c
     assert "has no native, onnx, tflite" in capsys.readouterr().err
 
 
-def test_each_engine_is_compared_at_its_own_best_batch() -> None:
-    times = {"native": (3.0, 2.0, 2.5), "onnx": (8.0, 9.0, 10.0)}  # us a window at 32, 64 and 256
-    rows = [
+def comparison(**changes: object) -> Comparison:
+    """A comparison of three rounds in which every limit is met."""
+    batches = {
+        1: {"native": [30.0, 31.0, 29.0], "onnx": [80.0, 82.0, 78.0], "tflite": [150.0, 150.0, 150.0]},
+        32: {"native": [30.0, 30.0, 30.0], "onnx": [80.0, 80.0, 80.0], "tflite": [60.0, 60.0, 60.0]},
+        64: {"native": [20.0, 20.0, 20.0], "onnx": [70.0, 70.0, 70.0], "tflite": [50.0, 50.0, 50.0]},
+        256: {"native": [25.0, 25.0, 25.0], "onnx": [60.0, 60.0, 60.0], "tflite": [40.0, 40.0, 40.0]},
+    }
+    assert tuple(batches) == (1, *BATCHES)
+    rows = [Row(name=f"batch {batch}", rounds_us=times) for batch, times in batches.items()]
+    rows += [
+        Row(name="answer", rounds_us={"native": [3.0, 3.0, 3.0], "onnx": [90.0, 90.0, 90.0]}),
+        Row(name="answer in C", rounds_us={"native": [1.0, 1.0, 1.0]}),
         Row(
-            name=f"batch {batch}",
-            window_us={name: Estimate(value=values[at]) for name, values in times.items()},
-            ratios={"onnx": Estimate(value=times["onnx"][at] / times["native"][at], low=2.5, high=4.5)},
-        )
-        for at, batch in enumerate(BATCHES)
+            name="cold start",
+            rounds_us={
+                "native": [100.0] * 3,
+                "native compiled": [110.0] * 3,
+                "onnx": [220.0] * 3,
+                "tflite": [200.0] * 3,
+            },
+        ),
     ]
-    *_, second, last, best = lines({"native": "native avx2", "onnx": "onnxruntime"}, rows)
-    assert second.split() == ["batch", "64", "2.00", "9.00", "4.50", "(2.50", "to", "4.50)"]
-    assert last.split()[:4] == ["batch", "256", "2.50", "10.00"]
-    assert best.split() == ["best", "batch", "2.00", "8.00", "4.00"]
+    engines = {"native": "native avx2", "onnx": "onnxruntime", "tflite": "litert"}
+    return replace(Comparison(engines=engines, rows=rows, parity=1e-7, library_bytes=195_000), **changes)
+
+
+def test_a_ratio_is_taken_within_a_round_and_the_best_batch_is_each_engines_own() -> None:
+    found = {limit.name: limit for limit in limits(comparison())}
+    assert found["batch 1 / onnx"].value == np.median([30 / 80, 31 / 82, 29 / 78])
+    assert found["windows/s, best batch / best of onnx, tflite"].value == 40 / 20
+    assert found["answer in Python / onnx window"].value == 3 / 80
+    assert found["answer in C / onnx window"].value == 1 / 80
+    assert found["cold start, compiled before / onnx"].value == 0.5
+    assert all(limit.met for limit in found.values())
+    rows = {line[:16].strip(): line[16:].split() for line in lines(comparison())}
+    assert rows["batch 64"][:4] == ["20.00", "70.00", "50.00", "3.50"]
+    assert rows["answer in C"] == ["1.00"]
+
+
+def test_a_limit_that_is_missed_says_so() -> None:
+    table = lines(comparison(parity=3e-6, library_bytes=201_000))
+    missed = [line.split("  ")[0] for line in table if line.endswith("MISSED")]
+    assert missed == ["largest error / range", "library, kB"]
+    assert not Limit(name="x", value=float("nan"), bound=1.0).met

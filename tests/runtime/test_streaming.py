@@ -9,6 +9,8 @@ import pytest
 
 import plain
 from export.test_native import backend, cache, case, model  # noqa: F401  (fixtures)
+from pulsecast import load
+from pulsecast.bundle import Bundle
 from pulsecast.calendars import with_calendar
 from pulsecast.errors import FeatureCountError, InputError, UsageError
 from pulsecast.streaming import Stream
@@ -106,3 +108,31 @@ def test_wrong_shapes_and_snapshots_are_refused_with_a_sentence(forecaster):
         stream.push([1.0] * (features + 1))
     with pytest.raises(UsageError, match="the snapshot is of 2 streams"):
         stream.restore(Stream(forecaster, 2).snapshot())
+
+
+@pytest.mark.slow
+def test_many_streams_share_one_call_on_every_backend(textbook_bundle):
+    bundle = Bundle.open(textbook_bundle)
+    windows = bundle.golden().windows[[0, 5, 9]]  # (stream, context, features)
+    for artifact in bundle.manifest.artifacts:
+        model = load(textbook_bundle, artifact=artifact.id)
+        stream = model.stream(len(windows))
+        for steps in windows.swapaxes(0, 1)[::-1]:  # something else is in the window before
+            stream.push(steps)
+        for steps in windows.swapaxes(0, 1):
+            found = stream.push(steps)
+        assert np.array_equal(found, model.predict(windows)), artifact.id
+
+
+def test_a_push_keeps_nothing_of_its_callers_and_takes_any_numbers(forecaster):
+    series, stream = _series(forecaster, 6), Stream(forecaster, 1)
+    for steps in series[:-1]:
+        row = steps.copy()
+        first = stream.push(row)
+        row[:] = np.nan  # the caller's own again
+    kept = first.copy()
+    last = stream.push(series[-1][0].astype(np.float64).tolist())
+    assert np.array_equal(first, kept)  # a later push writes into no forecast that was given
+    assert np.array_equal(last, forecaster.backend.predict(_window(forecaster, series, len(series) - 1)))
+    strided = np.repeat(series[-1], 2, axis=1)[:, ::2]
+    assert np.isfinite(stream.push(strided)).all()
