@@ -115,13 +115,13 @@ def test_many_streams_share_one_call_on_every_backend(textbook_bundle):
     bundle = Bundle.open(textbook_bundle)
     windows = bundle.golden().windows[[0, 5, 9]]  # (stream, context, features)
     for artifact in bundle.manifest.artifacts:
-        model = load(textbook_bundle, artifact=artifact.id)
-        stream = model.stream(len(windows))
+        loaded = load(textbook_bundle, artifact=artifact.id)
+        stream = loaded.stream(len(windows))
         for steps in windows.swapaxes(0, 1)[::-1]:  # something else is in the window before
             stream.push(steps)
         for steps in windows.swapaxes(0, 1):
             found = stream.push(steps)
-        assert np.array_equal(found, model.predict(windows)), artifact.id
+        assert np.array_equal(found, loaded.predict(windows)), artifact.id
 
 
 def test_a_push_keeps_nothing_of_its_callers_and_takes_any_numbers(forecaster):
