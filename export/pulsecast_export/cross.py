@@ -20,10 +20,12 @@ from pathlib import Path
 from pulsecast import records
 from pulsecast.errors import ConversionError, MissingExtraError, UsageError
 from pulsecast.manifest import Library
-from pulsecast.native_library import EXPORTED, SOURCE, platform_tag
+from pulsecast.native_library import EXPORTED, HEADER, SOURCE, platform_tag
 
+from . import wasm
 from .children import map_in_threads, run_child
 from .converters import TIMEOUT_S, child_environment
+from .native_gate import declared
 from .targets import TARGETS
 
 COMPILE_TIMEOUT_S = 300  # the first time zig compiles its own part for a platform, too
@@ -34,7 +36,7 @@ class Platform:
     """How to compile for a platform.
 
     target    zig's name for it, and what processor at the least
-    emulator  qemu-user's program for its processor, or None: what is made for it is not run here
+    emulator  what runs it here: qemu-user's program for its processor, Node, or None
     """
 
     target: tuple[str, ...]
@@ -52,6 +54,7 @@ PLATFORMS = {
     "riscv64-linux": Platform(target=("-target", "riscv64-linux-gnu"), emulator="qemu-riscv64"),
     "x86_64-windows": Platform(target=("-target", "x86_64-windows-gnu"), emulator=None),
     "aarch64-macos": Platform(target=("-target", "aarch64-macos"), emulator=None),
+    "wasm32": Platform(target=("-target", "wasm32-freestanding", "-mcpu=generic+simd128"), emulator="node"),
 }
 _COMMON = (
     *("-std=c99", "-O2", "-ffreestanding", "-fno-sanitize=undefined", "-fno-stack-protector", "-s"),
@@ -113,8 +116,11 @@ def _build(model: Path, folder: Path, target_id: str, name: str) -> Library:
 
 def compile_library(source: Path, name: str, work: Path) -> bytes:
     """Return the library for platform `name` of the model in `source`, compiled in the empty folder `work`."""
-    for part in (SOURCE, "model.h"):
+    for part in (SOURCE, HEADER):
         (work / part).write_bytes((source / part).read_bytes())
+    if name == wasm.TAG:
+        interface, header = declared(work / HEADER), (work / HEADER).read_text("ascii")
+        return _compile(name, (*wasm.link_flags((work / SOURCE).read_text("ascii"), header, interface), SOURCE), work)
     return _compile(name, (*_LIBRARY[name.rpartition("-")[2]], SOURCE), work)
 
 

@@ -26,6 +26,7 @@ from pulsecast.model_directory import IMPORTED, ModelDirectory, read_model_direc
 from pulsecast.native_library import library_path
 from pulsecast.verification import ArtifactReport, check_backend, measure_parity, require_passed
 
+from . import wasm
 from .children import die_with_parent
 from .cross import PLATFORMS, compile_library, compile_runner, compiler, is_here
 from .emulated import EmulatedBackend, find_emulator
@@ -63,21 +64,27 @@ def build(model: ModelDirectory, folder: Path, target_id: str, name: str) -> Lib
         raise ConversionError("; ".join(problems))
     (folder / path).parent.mkdir(parents=True, exist_ok=True)
     (folder / path).write_bytes(data)
+    if name == wasm.TAG:
+        wasm.write_wrapper(source)
     return prove(model, target_id, name, folder / path)
 
 
 def file_problems(data: bytes, name: str, interface: Iterable[str], limit: int) -> list[str]:
     """Return what is wrong with the file of a library for platform `name`, without running it."""
+    problems = []
     try:
-        found = read_library(data)
+        if name == wasm.TAG:
+            exported, all_needed = wasm.read_module(data)
+        else:
+            found = read_library(data)
+            exported, all_needed = set(found.exported), set(found.needed)
+            if found.platform != name:
+                problems.append(f"the library is for {found.platform}")
     except ValueError as error:
         return [f"the library is {error}"]
-    problems = []
-    if found.platform != name:
-        problems.append(f"the library is for {found.platform}")
-    if found.exported != set(interface):
-        problems.append(f"symbols that differ from model.h: {', '.join(sorted(found.exported ^ set(interface)))}")
-    if needed := found.needed - ({MACOS_LIBRARY} if name.endswith("-macos") else set()):
+    if exported != set(interface):
+        problems.append(f"symbols that differ from model.h: {', '.join(sorted(exported ^ set(interface)))}")
+    if needed := all_needed - ({MACOS_LIBRARY} if name.endswith("-macos") else set()):
         problems.append(f"needed from elsewhere: {', '.join(sorted(needed))}")
     if len(data) > limit:
         problems.append(f"the library has {len(data)} bytes; at most {limit} for this model")
@@ -116,6 +123,9 @@ def _opened(
 ) -> tuple[Backend | None, Literal["run", "emulated", "built"]]:
     """Return what runs the library here, until `stack` is closed, and how; None where nothing does."""
     spec = model.record.spec
+    if name == wasm.TAG:
+        node = wasm.find_node()
+        return (stack.enter_context(wasm.node_backend(node, library, spec.horizon)), "run") if node else (None, "built")
     if is_here(name):
         return NativeBackend(str(library), spec, 1), "run"
     emulator = find_emulator(PLATFORMS[name].emulator)

@@ -1,19 +1,16 @@
-"""The native model for browsers: `lib/wasm32/model.wasm`, compiled with the `ziglang` wheel, and its wrapper beside it.
+"""The native model for browsers: `lib/wasm32/model.wasm`, its wrapper beside it, and Node to prove them with.
 
 The module imports nothing and exports model.h's functions, its memory, and `__heap_base`, above which memory is the
-caller's. It needs WebAssembly SIMD, which browsers have had since 2023 and Node since 16.4. It is proven through the
-wrapper under Node, by the checks of every other artifact.
+caller's. It needs WebAssembly SIMD, which browsers have had since 2023 and Node since 16.4. What is checked is what is
+shipped: the module through the wrapper.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import os
+import re
 import shutil
 import struct
 import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import as_file, files
@@ -22,72 +19,84 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pulsecast.errors import ConversionError, EngineError, MissingExtraError
-from pulsecast.golden import Golden
-from pulsecast.manifest import Artifact, Manifest
-from pulsecast.spec import ModelSpec
-from pulsecast.verification import ArtifactReport, check_backend, require_passed
-
-from .native_gate import declared
+from pulsecast.errors import EngineError
 
 TAG = "wasm32"
 MODULE, WRAPPER = f"lib/{TAG}/model.wasm", f"lib/{TAG}/pulsecast.js"  # in the target's folder
-TIMEOUT_S = 120
-STACK_BYTES = 256 * 1024  # model_predict_batch takes up to 128 kB
-FLAGS = (
-    *("-target", "wasm32-freestanding", "-mcpu=generic+simd128", "-std=c99", "-O2", "-nostdlib"),
-    *("-fno-unroll-loops", "-fvisibility=hidden", "-s"),
-    *("-Wl,--no-entry", f"-Wl,-z,stack-size={STACK_BYTES}", "-Wl,--export=__heap_base"),
-)
+_PAGE_BYTES = 65536
+_PLAIN_STACK_BYTES = 256 * 1024  # model_predict_batch takes up to 128 kB for the default architecture
+_IMPORTS, _EXPORTS = 2, 7  # sections of a module
+_FUNCTION = 0  # kind of an export
 
 
-def build_wasm(folder: Path) -> None:
-    """Compile `folder`/model.c to MODULE and put WRAPPER beside it; the same source gives the same bytes.
+def link_flags(source: str, header: str, interface: set[str]) -> tuple[str, ...]:
+    """Return what to link the model with: its functions, and a stack that it cannot outgrow.
 
-    Raises MissingExtraError without the `ziglang` wheel, ConversionError if the compiler fails.
+    A stack that is too small is not noticed: it grows into the weights. Whatever the model, the stack holds 8-bit
+    weights widened to floats (each is three characters of the source at the least), the windows of a stream under way,
+    and a window's scaled values.
     """
-    if importlib.util.find_spec("ziglang") is None:
-        raise MissingExtraError(f"{TAG} needs ziglang, which is not installed: pip install 'pulsecast[cross]'")
-    module = folder / MODULE
-    module.parent.mkdir(parents=True, exist_ok=True)
-    exports = (f"-Wl,--export={name}" for name in sorted(declared(folder / "model.h")))
-    with tempfile.TemporaryDirectory(prefix="pulsecast-") as cache:
-        command = [sys.executable, "-m", "ziglang", "cc", *FLAGS, *exports, "model.c", "-o", str(module.absolute())]
-        environment = os.environ | {"ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache}
-        try:
-            done = subprocess.run(
-                command,
-                cwd=folder,  # no path of this machine gets into the module
-                env=environment,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=TIMEOUT_S,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise ConversionError(f"{TAG}: the compiler cannot be run: {error}") from error
-    if done.returncode:
-        reason = next((line for line in done.stderr.splitlines() if "error" in line), "no reason given")
-        raise ConversionError(f"{TAG}: the compiler failed on model.c: {reason.strip()}")
-    module.chmod(0o644)
+    number = {name: int(value) for name, value in re.findall(r"^#define MODEL_(\w+) (\d+)\b", header, re.MULTILINE)}
+    under_way = 8 * number["STATE_UNITS"] * number["PHASES"]
+    stack = _PLAIN_STACK_BYTES + 2 * len(source) + under_way + 128 * number["CONTEXT"] * number["FEATURES"]
+    stack = -(-stack // _PAGE_BYTES) * _PAGE_BYTES
+    exports = (f"-Wl,--export={name}" for name in sorted({*interface, "__heap_base"}))
+    return ("-nostdlib", "-fvisibility=hidden", "-Wl,--no-entry", f"-Wl,-z,stack-size={stack}", *exports)
+
+
+def write_wrapper(folder: Path) -> None:
+    """Put WRAPPER into the target's folder."""
+    (folder / WRAPPER).parent.mkdir(parents=True, exist_ok=True)
     (folder / WRAPPER).write_bytes(files(__package__).joinpath("native", "pulsecast.js").read_bytes())
 
 
-def verify_wasm(folder: Path, manifest: Manifest, artifact: Artifact, golden: Golden) -> None:
-    """Check MODULE in the folder of `artifact` under Node, through its wrapper, as that artifact itself is checked.
+def read_module(data: bytes) -> tuple[set[str], set[str]]:
+    """Return the functions that a module exports and what it imports; raises ValueError unless it is one."""
+    if data[:8] != b"\0asm\1\0\0\0":
+        raise ValueError("no WebAssembly module")
+    exported: set[str] = set()
+    needed: set[str] = set()
+    at = 8
+    try:
+        while at < len(data):
+            section, (size, begin) = data[at], _number(data, at + 1)
+            at = begin + size
+            if section == _EXPORTS:
+                exported = _exported(data, begin)
+            if section == _IMPORTS and _number(data, begin)[0]:
+                needed = {_name(data, _number(data, begin)[1])[0]}  # the first says enough
+    except IndexError:
+        at = len(data) + 1
+    if at != len(data):
+        raise ValueError("a WebAssembly module that is cut off")
+    return exported, needed
 
-    Raises ToleranceError for a failed check, MissingExtraError without Node: nothing is shipped unproven.
-    """
-    with node_backend(folder, manifest.spec) as backend:
-        checks = check_backend(backend, manifest, artifact, golden)
-    require_passed(
-        (
-            ArtifactReport(
-                artifact=f"{artifact.id} for {TAG}", engine=backend.engine, device=backend.device, checks=checks
-            ),
-        )
-    )
+
+def _exported(data: bytes, at: int) -> set[str]:
+    count, at = _number(data, at)
+    found = set()
+    for _ in range(count):
+        name, at = _name(data, at)
+        if data[at] == _FUNCTION:
+            found.add(name)
+        _, at = _number(data, at + 1)
+    return found
+
+
+def _number(data: bytes, at: int) -> tuple[int, int]:
+    """Return the LEB128 number at `at`, and where it ends."""
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
+
+
+def _name(data: bytes, at: int) -> tuple[str, int]:
+    size, begin = _number(data, at)
+    return data[begin : begin + size].decode(), begin + size
 
 
 class NodeBackend:
@@ -95,10 +104,10 @@ class NodeBackend:
 
     device = "CPU"
 
-    def __init__(self, process: subprocess.Popen[bytes], spec: ModelSpec) -> None:
-        self.engine = "node"
+    def __init__(self, process: subprocess.Popen[bytes], engine: str, horizon: int) -> None:
+        self.engine = engine
         self._process = process
-        self._horizon = spec.horizon
+        self._horizon = horizon
 
     def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Backend.predict`."""
@@ -120,18 +129,22 @@ class NodeBackend:
         return np.frombuffer(answer, "<f4").reshape(len(windows), self._horizon).astype(np.float32)
 
 
+def find_node() -> str | None:
+    """Return the path of Node, or None."""
+    return shutil.which("node")
+
+
 @contextmanager
-def node_backend(folder: Path, spec: ModelSpec) -> Iterator[NodeBackend]:
-    """Yield the module in `folder` as a backend; raises MissingExtraError without Node."""
-    node = shutil.which("node")
-    if node is None:
-        raise MissingExtraError(f"{TAG} is verified with Node.js, which is not installed: install node 18 or newer")
+def node_backend(node: str, module: Path, horizon: int) -> Iterator[NodeBackend]:
+    """Yield the module as a backend, through the wrapper beside it."""
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    wrapper = module.with_name(Path(WRAPPER).name)
     with as_file(files(__package__).joinpath("native", "serve_windows.mjs")) as script:
-        command = [node, str(script), str((folder / WRAPPER).absolute()), str((folder / MODULE).absolute())]
+        command = [node, str(script), str(wrapper.absolute()), str(module.absolute())]
         pipe = subprocess.PIPE
         process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
         try:
-            yield NodeBackend(process, spec)
+            yield NodeBackend(process, f"node {version}", horizon)
         finally:
             process.kill()
             process.communicate()

@@ -46,7 +46,7 @@ def platform_tag() -> str:
 
 def library_path(artifact_path: str, tag: str) -> str:
     """Return where an artifact's prebuilt library for the platform `tag` lies in a bundle."""
-    names = dict(_SYSTEMS.values())
+    names = dict(_SYSTEMS.values()) | {"wasm32": "model.wasm"}
     return f"{artifact_path}/lib/{tag}/{names.get(tag.rpartition('-')[2], 'model.so')}"
 
 
