@@ -24,10 +24,10 @@ from pulsecast.golden import MINIMUM_WINDOWS
 from pulsecast.manifest import Artifact, Library
 from pulsecast.model_directory import IMPORTED, ModelDirectory, read_model_directory
 from pulsecast.native_library import library_path
+from pulsecast.parent import die_with_parent
 from pulsecast.verification import ArtifactReport, check_backend, measure_parity, require_passed
 
 from . import wasm
-from .children import die_with_parent
 from .cross import PLATFORMS, compile_library, compile_runner, compiler, is_here
 from .emulated import EmulatedBackend, find_emulator
 from .exporter import reference_of, thinned
