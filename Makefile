@@ -44,6 +44,7 @@ bench: setup
 	$(BIN)/python -m pulsecast_bench.training
 	$(BIN)/python -m pulsecast_bench.reading
 	$(BIN)/python -m pulsecast_bench.native demo/model
+	! command -v valgrind >/dev/null || $(BIN)/python -m pulsecast_bench.instructions
 
 clean:
 	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage

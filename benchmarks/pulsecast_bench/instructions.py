@@ -1,21 +1,23 @@
-"""`python -m pulsecast_bench.instructions MODEL...`: instructions that the native model executes, counted by Callgrind.
+"""`python -m pulsecast_bench.instructions`: instructions that the native model executes, counted by Callgrind.
 
-Times of a busy machine say little about a change of a few percent; counted instructions are the same every time. Each
-model's C is generated anew, compiled here, and run under Valgrind, whose processor has AVX2 and no AVX-512: it is that
-path which is counted. Only instructions within the call that is asked about count, per forecast:
+Times of a busy machine say little about a change of a few percent; counted instructions are the same every time. For
+each recipe a model of its shape (with numbers from a seed, on which no count depends) is generated, compiled here, and
+run under Valgrind, whose processor has AVX2 and no AVX-512: it is that path which is counted. Only instructions within
+the call that is asked about count, per forecast:
 
     predict  one window           batch   windows of a batch of 64
     answer   a settled push       settle  what a push leaves to be done
 
-The counts are held against `benchmarks/instructions.json`, by recipe: exit 1 if any differs by more than 2 %. A count
-is its compiler's: with another version than the baseline's the difference is shown and held against nothing.
-`--update` writes the baseline.
+The counts are held against `benchmarks/instructions.json`: exit 1 if any differs by more than 2 %. A count is its
+compiler's: with another version than the baseline's the difference is shown and held against nothing. `--update` writes
+the baseline.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import platform
 import re
 import shutil
 import subprocess
@@ -25,11 +27,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pulsecast import records
 from pulsecast.errors import EngineError, MissingExtraError, PulsecastError
-from pulsecast.model_directory import read_model_directory
+from pulsecast.manifest import HeldOut, Provenance
+from pulsecast.model_directory import HeldOutWindows, ModelDirectory, ModelRecord
 from pulsecast.native_library import compile_library, find_compiler
-from pulsecast.whole_file import whole_file
+from pulsecast.scaler import FeatureScale, Scaler
+from pulsecast.weights import LstmWeights, Weights
+from pulsecast.whole_file import write_whole
 
 BASELINE = Path(__file__).resolve().parents[1] / "instructions.json"
 LIMIT = 0.02
@@ -73,49 +81,97 @@ int main(int count, char **argument) {{
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Instructions per forecast, recipe -> work -> count; `compiler` and `valgrind` say what they belong to."""
+    """Instructions per forecast, recipe -> work -> count; the rest says what they belong to.
+
+    shapes  recipe -> the model's shape
+    path    the instruction set that was counted
+    """
 
     compiler: str
     valgrind: str
     machine: str
     path: str
+    shapes: Mapping[str, str]
     counts: Mapping[str, Mapping[str, int]]
 
 
-def count_instructions(models: list[Path]) -> Counts:
-    """Count every work of WORKS for each model directory, by its recipe.
+def count_instructions() -> Counts:
+    """Count every work of WORKS for a model of each recipe.
 
     Raises MissingExtraError without Valgrind or a C compiler, EngineError if the program fails under it.
     """
-    import platform
+    from pulsecast_train.recipes import RECIPES
 
     if shutil.which("valgrind") is None:
         raise MissingExtraError("instructions are counted by Valgrind, which is not installed: install valgrind")
     compiler = find_compiler()
-    counts = {}
-    for path in models:
-        model = read_model_directory(path)
+    counts, shapes = {}, {}
+    for recipe in RECIPES:
+        model = model_of(recipe)
+        spec = model.record.spec
+        shapes[recipe] = f"{spec.window} steps, {len(spec.channels)} channels, {spec.units} units, {spec.horizon} ahead"
         with tempfile.TemporaryDirectory(prefix="pulsecast-") as folder:
-            program = _build(path, compiler, Path(folder))
-            counts[model.record.recipe] = {work: _count(program, work) for work in WORKS}
+            program = _build(model, compiler, Path(folder))
+            counts[recipe] = {work: _count(program, work) for work in WORKS}
     return Counts(
         compiler=_first_line([compiler, "--version"]),
         valgrind=_first_line(["valgrind", "--version"]),
         machine=platform.machine(),
         path="avx2" if platform.machine() == "x86_64" else "the only one",
+        shapes=shapes,
         counts=counts,
     )
 
 
-def _build(model: Path, compiler: str, folder: Path) -> Path:
+def model_of(recipe: str) -> ModelDirectory:
+    """Return a model of the shape that `recipe` gives to an hourly series, with weights from a seed."""
+    from pulsecast_train.recipes import build_spec, find_recipe
+    from pulsecast_train.train_config import TrainConfig
+
+    row = find_recipe(recipe)
+    spec = build_spec(row, TrainConfig(recipe=recipe), ("value",), 3600)
+    measured = FeatureScale(transform=row.transform, offset=1.5, scale=2.0, low=1.0, high=9.0)
+    rng = np.random.default_rng(6)
+
+    def numbers(*shape: int) -> NDArray[np.float32]:
+        return (0.1 * rng.standard_normal(shape)).astype(np.float32)
+
+    layers, inputs = [], len(spec.channels)
+    for units in spec.units:
+        layers.append(
+            LstmWeights(kernel=numbers(inputs, 4 * units), recurrent=numbers(units, 4 * units), bias=numbers(4 * units))
+        )
+        inputs = units
+    windows = rng.uniform(1, 9, (4, spec.context, len(spec.features))).astype(np.float32)
+    nothing = np.zeros((len(windows), spec.horizon))
+    record = ModelRecord(
+        format=1,
+        name="instructions",
+        recipe=recipe,
+        spec=spec,
+        scaler=Scaler(features=(measured, *(FeatureScale() for _ in spec.features[1:]))),
+        heldout=HeldOut(windows=len(windows), forecasts={}),
+        provenance=Provenance(versions={}, platform="", seed=6, training={}, data={}),
+        files={},
+    )
+    return ModelDirectory(
+        record=record,
+        weights=Weights(
+            layers=tuple(layers), head_kernel=numbers(inputs, spec.horizon), head_bias=numbers(spec.horizon)
+        ),
+        heldout=HeldOutWindows(windows=windows, truth=nothing, trained=nothing.astype(np.float32)),
+        calibration=windows,
+    )
+
+
+def _build(model: ModelDirectory, compiler: str, folder: Path) -> Path:
     from pulsecast_export.native_writer import sources
 
-    for name, text in sources(read_model_directory(model), "native").items():
+    for name, text in sources(model, "native").items():
         (folder / name).write_text(text, encoding="ascii")
     (folder / "runner.c").write_text(_RUNNER, encoding="ascii")
-    compile_library(
-        [compiler], folder, folder / "runner", ("-std=c99", "-O2", "-fno-unroll-loops", "runner.c")
-    )  # -O2 as in pulsecast.native_library.FLAGS, and not stripped: Callgrind goes by names
+    # as pulsecast.native_library compiles, but not stripped: Callgrind goes by names
+    compile_library([compiler], folder, folder / "runner", ("-std=c99", "-O2", "-fno-unroll-loops", "runner.c"))
     return folder / "runner"
 
 
@@ -148,16 +204,18 @@ def compared(found: Counts, baseline: Counts | None) -> tuple[list[str], bool]:
     """Return a table of counts beside the baseline's, and whether a comparable one differs by more than LIMIT."""
     known = baseline.counts if baseline else {}
     comparable = baseline is not None and (found.compiler, found.machine) == (baseline.compiler, baseline.machine)
+    shapes = baseline.shapes if baseline else {}
     lines = [f"{found.compiler}, {found.valgrind}, {found.machine}, path {found.path}"]
     if baseline is not None and not comparable:
         lines.append(f"baseline: {baseline.compiler}, {baseline.machine}: differences may be the compiler's")
     changed = False
     for recipe, counts in found.counts.items():
         for work, count in counts.items():
-            before = known.get(recipe, {}).get(work)
+            same = shapes.get(recipe) == found.shapes[recipe]
+            before = known.get(recipe, {}).get(work) if same else None
             text = f"{recipe:14}{work:10}{count:>12,}"
             if before is None:
-                lines.append(f"{text}   no baseline")
+                lines.append(f"{text}   no baseline for this shape")
                 continue
             change = count / before - 1
             over = abs(change) > LIMIT
@@ -173,21 +231,19 @@ def main(arguments: list[str]) -> int:
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="model directories, one a recipe")
     parser.add_argument("--baseline", type=Path, default=BASELINE)
     parser.add_argument("--update", action="store_true", help="write the baseline instead of comparing with it")
     options = parser.parse_args(arguments)
     try:
-        found = count_instructions(options.models)
+        found = count_instructions()
         baseline = (
             records.loads(Counts, options.baseline.read_bytes(), where=options.baseline.name)
-            if options.baseline.exists()
+            if options.baseline.exists() and not options.update
             else None
         )
         lines, changed = compared(found, baseline)
         if options.update:
-            with whole_file(options.baseline, force=True) as file:
-                file.write((json.dumps(records.to_json(found), indent=2) + "\n").encode())
+            write_whole(options.baseline, json.dumps(records.to_json(found), indent=2) + "\n", force=True)
     except PulsecastError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

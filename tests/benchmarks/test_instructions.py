@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
+from engines import require
 from pulsecast import records
 from pulsecast.errors import MissingExtraError
 from pulsecast_bench.instructions import BASELINE, WORKS, Counts, compared, count_instructions
 
 BEFORE = Counts(
-    compiler="cc 12", valgrind="valgrind-3", machine="x86_64", path="avx2", counts={"textbook": {"predict": 1000}}
+    compiler="cc 12",
+    valgrind="valgrind-3",
+    machine="x86_64",
+    path="avx2",
+    shapes={"textbook": "50 steps"},
+    counts={"textbook": {"predict": 1000}},
 )
 
 
@@ -35,9 +40,13 @@ def test_another_compiler_is_shown_and_held_against_nothing() -> None:
     assert not changed
     assert lines[1] == "baseline: cc 12, x86_64: differences may be the compiler's"
     assert "+100.00%" in lines[-1]
-    lines, changed = compared(found(2000), None)
-    assert not changed
-    assert lines[-1].endswith("no baseline")
+
+
+def test_another_shape_or_none_before_is_no_change() -> None:
+    for now, before in ((found(2000), None), (replace(found(2000), shapes={"textbook": "60 steps"}), BEFORE)):
+        lines, changed = compared(now, before)
+        assert not changed
+        assert lines[-1].endswith("no baseline for this shape")
 
 
 def test_the_baseline_in_the_repository_holds_every_work_of_both_recipes() -> None:
@@ -52,16 +61,15 @@ def test_the_baseline_in_the_repository_holds_every_work_of_both_recipes() -> No
 def test_without_valgrind_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(MissingExtraError, match="counted by Valgrind, which is not installed"):
-        count_instructions([])
+        count_instructions()
 
 
 @pytest.mark.slow
-def test_the_same_model_takes_the_same_instructions_and_an_answer_a_small_part_of_a_window(
-    textbook_model: Path,
-) -> None:
+def test_counts_repeat_and_more_channels_take_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    require("sklearn")
     if shutil.which("valgrind") is None or shutil.which("cc") is None:
         pytest.skip("no Valgrind or no C compiler")
-    (counts,) = count_instructions([textbook_model]).counts.values()
-    (again,) = count_instructions([textbook_model]).counts.values()
-    assert counts == again
-    assert counts["answer"] < 0.05 * counts["predict"]
+    monkeypatch.setattr("pulsecast_bench.instructions.WORKS", {"predict": WORKS["predict"]})
+    found = count_instructions()
+    assert found == count_instructions()
+    assert found.counts["textbook"]["predict"] < found.counts["recommended"]["predict"]
