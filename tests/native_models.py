@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import platform
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import plain
-from pulsecast.manifest import HeldOut
+from pulsecast import records
+from pulsecast.bundle import entry_for
+from pulsecast.manifest import MANIFEST_NAME, Artifact, HeldOut, parse_manifest
 from pulsecast.model_directory import HeldOutWindows, ModelDirectory, ModelRecord
 from pulsecast.native_library import compile_library
 from pulsecast.spec import DAY_S, Calendar, Channel, Feature, ModelSpec
 from pulsecast_export.native_writer import sources
+from pulsecast_export.targets import TARGETS, tolerance
 
 COMPILERS = ("gcc", "clang")
 # what to define so that an instruction set, and no better one, is there; and what x86-64 processors call it
@@ -91,3 +95,25 @@ def build(folder: Path, compiler: str, *flags: str) -> Path:
     out = folder / f"{Path(compiler).name}{''.join(flags)}.so"
     compile_library([compiler, *flags], folder, out)
     return out
+
+
+def add_native(bundle: Path, model: plain.PlainModel) -> None:
+    """Give a bundle of `model`, made by `plain.write_bundle`, the artifact `native`."""
+    if not (bundle / "native").exists():
+        write_sources(directory(model), "native", bundle / "native")
+    manifest = parse_manifest((bundle / MANIFEST_NAME).read_bytes())
+    target = TARGETS["native"]
+    artifact = Artifact(
+        id="native",
+        backend="native",
+        path="native",
+        precision="float32",
+        units="raw",
+        max_batch=None,
+        tolerance=tolerance(target, model.spec),
+        parity=plain.NO_PARITY,
+    )
+    paths = sorted(p.relative_to(bundle).as_posix() for p in bundle.rglob("*") if p.is_file())
+    entries = tuple(entry_for(bundle, path) for path in paths if path != MANIFEST_NAME)
+    manifest = replace(manifest, artifacts=(*manifest.artifacts, artifact), files=entries)
+    (bundle / MANIFEST_NAME).write_text(records.dumps(manifest), encoding="utf-8")

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pulsecast.errors import UsageError
+import plain
+from native_models import add_native
+from pulsecast.bundle import Bundle
+from pulsecast.errors import EngineError, UsageError
+from pulsecast.native_library import library_path, platform_tag
 from pulsecast_bench.native import BATCHES, Comparison, Limit, Row, limits, lines, main, measure_native
+from pulsecast_bench.native_processes import (
+    build_stream_program,
+    cold_starts,
+    first_forecast_us,
+    stream_push_us,
+)
 
 
 def test_a_bundle_without_the_artifacts_is_refused_by_name(plain_bundle: Path, capsys: pytest.CaptureFixture) -> None:
@@ -64,3 +75,33 @@ def test_a_limit_that_is_missed_says_so() -> None:
     missed = [line.split("  ")[0] for line in table if line.endswith("MISSED")]
     assert missed == ["largest error / range", "library, kB"]
     assert not Limit(name="x", value=float("nan"), bound=1.0).met
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler")
+def test_streams_in_c_and_cold_starts_run_in_processes_of_their_own(level_model, tmp_path, monkeypatch) -> None:
+    bundle, window = tmp_path / "bundle", tmp_path / "window.npy"
+    plain.write_bundle(bundle, level_model)
+    add_native(bundle, level_model)
+    opened = Bundle.open(bundle)
+    windows = opened.golden().windows
+    program = build_stream_program(opened, opened.manifest.artifact("native"), tmp_path / "stream")
+    assert 0 < stream_push_us(program, windows.reshape(-1, 1), 200) < 1e6
+    with pytest.raises(EngineError, match="the program that streams in C failed"):
+        stream_push_us(program, windows[:0].reshape(-1, 1), 200)
+    np.save(window, windows[:1])
+    starts = cold_starts(bundle, ("native", "numpy"), tmp_path / "starts")
+    assert list(starts) == ["native", "native compiled", "numpy"]
+    library = library_path("native", platform_tag())
+    kept = {name: [entry.path for entry in Bundle.open(start.bundle).manifest.files] for name, start in starts.items()}
+    assert {name: library in paths for name, paths in kept.items()} == {
+        "native": True,
+        "native compiled": False,
+        "numpy": False,
+    }
+    for start in starts.values():
+        assert first_forecast_us(start, window) > 0
+    monkeypatch.setenv("CC", "no-such-compiler")
+    assert first_forecast_us(starts["native"], window) > 0  # the bundle brings the library
+    with pytest.raises(EngineError, match="a first forecast of nothing failed"):
+        first_forecast_us(replace(starts["native"], artifact="nothing"), window)

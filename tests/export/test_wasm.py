@@ -16,11 +16,10 @@ import pytest
 import plain
 from browsers import document_of, require_program, served
 from engines import require
-from native_models import directory, write_sources
-from pulsecast import records, reference
-from pulsecast.bundle import Bundle, entry_for
+from native_models import add_native, directory, write_sources
+from pulsecast import reference
+from pulsecast.bundle import Bundle
 from pulsecast.errors import EngineError, ToleranceError, UsageError
-from pulsecast.manifest import MANIFEST_NAME, Artifact
 from pulsecast.verification import measure_parity
 from pulsecast.weights import LstmWeights
 from pulsecast_export.cross import compile_library
@@ -50,24 +49,9 @@ def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     model = request.getfixturevalue(f"{request.param}_model")
     folder = tmp_path_factory.mktemp("wasm") / "bundle"
     plain.write_bundle(folder, model)
-    manifest = Bundle.open(folder).manifest
     write_sources(directory(model), "native", folder / "native")
     build_wasm(folder / "native", folder.with_name("work"))
-    target = TARGETS["native"]
-    artifact = Artifact(
-        id="native",
-        backend="native",
-        path="native",
-        precision="float32",
-        units="raw",
-        max_batch=None,
-        tolerance=tolerance(target, model.spec),
-        parity=plain.NO_PARITY,
-    )
-    paths = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    entries = tuple(entry_for(folder, path) for path in paths if path != MANIFEST_NAME)
-    manifest = replace(manifest, artifacts=(*manifest.artifacts, artifact), files=entries)
-    (folder / MANIFEST_NAME).write_text(records.dumps(manifest), encoding="utf-8")
+    add_native(folder, model)
     return folder
 
 
