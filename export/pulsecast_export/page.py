@@ -41,9 +41,7 @@ def write_page(path: str | os.PathLike[str], out: Path, *, force: bool = False) 
     present = {entry.path for entry in manifest.files}
     artifact = next((a for a in manifest.artifacts if f"{a.path}/{MODULE}" in present), None)
     if artifact is None:
-        raise UsageError(
-            f"{bundle.path.name} has no model for browsers; export it with --native-for {TAG}"
-        )
+        raise UsageError(f"{bundle.path.name} has no model for browsers; export it with --native-for {TAG}")
     with whole_directory(out, force=force, marker=MARKER) as staging:
         for name in (MODULE, WRAPPER):
             (staging / Path(name).name).write_bytes(bundle.read(f"{artifact.path}/{name}"))
