@@ -6,6 +6,7 @@ reader of the old version would misread the new one; a new optional field with a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from pulsecast import records
-from pulsecast.errors import FormatError
+from pulsecast.errors import FormatError, UsageError
 from pulsecast.manifest import Precision
 from pulsecast.whole_file import write_whole
 
@@ -172,6 +173,13 @@ class Result:
         for run in self.runs:
             if run.forecasts is not None and np.shape(run.forecasts) != shape:
                 raise ValueError(f"forecasts of {run.case} have shape {np.shape(run.forecasts)}; expected {shape}")
+
+
+def check_label(label: str | None) -> str | None:
+    """Return a label as it is; raises UsageError unless reports can show it in a column."""
+    if label is not None and not re.fullmatch(r"[\w.+()-]([\w.+() -]{0,38}[\w.+()-])?", label):
+        raise UsageError(f"label is {label!r}; expected 1 to 40 letters, digits, spaces or any of . + ( ) - _")
+    return label
 
 
 def write_result(result: Result, path: Path, *, force: bool) -> None:

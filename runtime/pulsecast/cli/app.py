@@ -15,6 +15,7 @@ from ..environment import set_command
 from ..errors import PulsecastError
 from . import (
     bench,
+    bench_pack,
     demo,
     doctor,
     evaluate,
@@ -52,6 +53,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "verify": (verify.verify, "cli"),
     "inspect": (inspect_bundle.inspect, "cli"),
     "bench": (bench.bench, "bench"),
+    "bench-pack": (bench_pack.bench_pack, "bench"),
     "report": (report.report, "bench"),
     "predict": (predict.predict, "logs"),
     "pack": (pack.pack, "cli"),

@@ -12,9 +12,10 @@ import typer
 
 from ..errors import PulsecastError
 from ..whole_file import check_file_free
-from .exits import FAILED, UNSTABLE
+from .exits import FAILED
 from .options import Key, TrustCode
 from .output import Format, progress, show, tell
+from .verdict import judge
 
 if TYPE_CHECKING:
     from pulsecast_bench.case import BenchConfig
@@ -134,15 +135,11 @@ def run_with_progress(bundle: Path, config: BenchConfig, trust: Trust | None = N
 
 
 def verdict(summary: Summary) -> int:
-    """Return the exit code: failed processes are worse than unstable measurements."""
-    failures = [failure for row in summary.rows for failure in row.failures]
-    if failures:
-        tell(f"error: {len(failures)} processes ended without a measurement; the others are kept")
-        return FAILED
-    if summary.unstable:
-        tell(f"unstable: {', '.join(summary.unstable)}; repeat it on a quiet machine, or take the row as a hint only")
-        return UNSTABLE
-    return 0
+    """Return the exit code, having said why it is not 0."""
+    code, sentence = judge(summary)
+    if sentence:
+        tell(sentence)
+    return code
 
 
 def bench_document(summary: Summary) -> dict[str, Any]:

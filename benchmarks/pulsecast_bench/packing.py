@@ -1,0 +1,94 @@
+"""`pulsecast bench-pack`: bundle, runtime and benchmark as one file that Python runs, for a device without pulsecast."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipapp
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+from pulsecast.archive import MAX_TOTAL_BYTES, write_archive
+from pulsecast.bundle import Bundle
+from pulsecast.errors import UsageError
+from pulsecast.manifest import MANIFEST_NAME, SIGNATURE_NAME
+from pulsecast.whole_file import check_file_free, whole_file
+
+from .unpacking import BUNDLE, CODE
+
+SUFFIX = ".pyz"
+INTERPRETER = "/usr/bin/env python3"
+# Legible to any Python, so that an old one says what it lacks and not where it stumbled.
+MAIN = """\
+import sys
+
+if sys.version_info < (3, 11):
+    sys.exit("error: Python 3.11 or newer is needed; this is Python %d.%d" % tuple(sys.version_info[:2]))
+
+from unpacking import run
+
+sys.exit(run(sys.argv))
+"""
+# Of the command line, what needs neither typer nor rich.
+_PLAIN_COMMANDS = ("__init__.py", "device_bench.py", "exits.py", "verdict.py")
+
+
+def pack_bench(path: str | os.PathLike[str], out: Path, *, force: bool = False) -> Bundle:
+    """Write the benchmark of the bundle at `path` as one program at `out`, whole or not at all; return the bundle.
+
+    Raises what `Bundle.open` raises, UsageError if `out` exists and not `force`, or is not called `.pyz`.
+    """
+    if out.suffix != SUFFIX:
+        raise UsageError(f"{out.name} does not end in {SUFFIX}")
+    check_file_free(out, force=force)
+    bundle = Bundle.open(path)
+    data = packed(bundle)
+    with whole_file(out, force=force, mode=0o755) as file:
+        file.write(data)
+    return bundle
+
+
+def packed(bundle: Bundle) -> bytes:
+    """Return the bytes of the program: the same bundle and version of pulsecast give the same ones everywhere.
+
+    Every file of the bundle is checked as it is read. Raises UsageError if it is too large for one.
+    """
+    total = sum(entry.size_bytes for entry in bundle.manifest.files)
+    if total > MAX_TOTAL_BYTES // 2:
+        raise UsageError(f"{bundle.path.name} has {total} bytes; a packed benchmark takes {MAX_TOTAL_BYTES // 2}")
+    archive, program = io.BytesIO(), io.BytesIO()
+    # zipapp alone would write times of files, and names in the order of the disk
+    write_archive(archive, sorted([*_code(), *_bundle(bundle)]), compress=False)
+    archive.seek(0)
+    zipapp.create_archive(archive, program, interpreter=INTERPRETER)
+    return program.getvalue()
+
+
+def _code() -> Iterator[tuple[str, bytes]]:
+    yield "__main__.py", MAIN.encode()
+    yield "unpacking.py", (Path(str(files("pulsecast_bench"))) / "unpacking.py").read_bytes()
+    for package in ("pulsecast", "pulsecast_bench"):
+        root = Path(str(files(package)))
+        for path in root.rglob("*"):
+            relative = path.relative_to(root)
+            if path.is_file() and _belongs(package, relative):
+                yield f"{CODE}/{package}/{relative.as_posix()}", path.read_bytes()
+
+
+def _belongs(package: str, relative: Path) -> bool:
+    """Return whether a file of a package goes along: all but the command line, and what Python or an editor left."""
+    if any(part.startswith(".") or part == "__pycache__" for part in relative.parts):
+        return False
+    if package == "pulsecast" and relative.parts[0] == "cli":
+        return relative.name in _PLAIN_COMMANDS
+    return True
+
+
+def _bundle(bundle: Bundle) -> Iterator[tuple[str, bytes]]:
+    yield f"{BUNDLE}/{MANIFEST_NAME}", bundle.manifest_bytes()
+    signature = bundle.signature_bytes()
+    if signature is not None:
+        yield f"{BUNDLE}/{SIGNATURE_NAME}", signature
+    for entry in bundle.manifest.files:
+        yield f"{BUNDLE}/{entry.path}", bundle.read(entry.path)
