@@ -1,4 +1,4 @@
-"""`pulsecast bench-pack`: bundle, runtime and benchmark as one file that Python runs, for a device without pulsecast."""
+"""`pulsecast bench-pack`: bundle, runtime and benchmark as one program for a device without pulsecast."""
 
 from __future__ import annotations
 

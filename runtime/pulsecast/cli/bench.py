@@ -1,4 +1,4 @@
-"""`pulsecast bench`: latency, memory, size and accuracy of every artifact, on this machine."""
+"""`pulsecast bench`: latency, memory, size and accuracy of every artifact, here or where ssh reaches."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from .verdict import judge
 
 if TYPE_CHECKING:
     from pulsecast_bench.case import BenchConfig
+    from pulsecast_bench.remote import Device
     from pulsecast_bench.result import Result
     from pulsecast_bench.summary import Summary
     from pulsecast_bench.sut import Trust
@@ -70,16 +71,23 @@ def bench(
         typer.Option("--target-qps", help="Of server; by default half of what each process can do."),
     ] = None,
     pin: Annotated[bool, typer.Option(help="Bind each process to one processor while one thread is used.")] = True,
-    label: Annotated[str | None, typer.Option("--label", help="What you call this machine in reports.")] = None,
     key: Key = None,
     trust_code: TrustCode = False,
+    label: Annotated[str | None, typer.Option("--label", help="What reports call this machine, e.g. pi4.")] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", help="Measure there, over ssh: user@device with Python, numpy, an engine.")
+    ] = None,
+    ssh_option: Annotated[
+        list[str] | None, typer.Option("--ssh-option", help="Of ssh, repeatable: Port=2222, or -Fconfig as it is.")
+    ] = None,
+    python: Annotated[str, typer.Option("--python", help="Python on the device.")] = "python3",
     force: Annotated[bool, typer.Option("--force", help="Replace a result that is there.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Measure every artifact on this machine, each case in processes of its own; exit 4 if any is unstable."""
     from pulsecast_bench.case import SCENARIOS, change, find_profile
     from pulsecast_bench.peers import PEERS
-    from pulsecast_bench.result import write_result
+    from pulsecast_bench.result import check_label, write_result
     from pulsecast_bench.summary import summarise
     from pulsecast_bench.sut import Trust
     from pulsecast_bench.table import text_table
@@ -98,8 +106,16 @@ def bench(
         pin=pin,
     )
     check_file_free(out, force=force)
+    check_label(label)
     trust = Trust(key=str(key) if key else None, code=trust_code)
-    result = dataclasses.replace(run_with_progress(bundle, config, trust), label=label)
+    if host is None:
+        result = run_with_progress(bundle, config, trust)
+    else:
+        from pulsecast_bench.remote import Device
+
+        device = Device(host=host, python=python, options=tuple(ssh_option or ()))
+        result = run_on_device(bundle, config, trust, device)
+    result = dataclasses.replace(result, label=label)
     summary = summarise(result)
     try:
         write_result(result, out, force=force)
@@ -132,6 +148,15 @@ def run_with_progress(bundle: Path, config: BenchConfig, trust: Trust | None = N
     with progress("measuring") as steps:
         listener = Listener(on_process=lambda _done, total, what: steps.advance(what, total))
         return run_benchmark(bundle, config, listener, trust or UNVOUCHED)
+
+
+def run_on_device(bundle: Path, config: BenchConfig, trust: Trust, device: Device) -> Result:
+    """Return the result of a benchmark that ran on another machine; its progress and words are shown on stderr."""
+    from pulsecast_bench.remote import RemoteListener, bench_remotely
+
+    with progress("measuring there") as steps:
+        listener = RemoteListener(on_process=lambda _done, total, what: steps.advance(what, total), on_line=tell)
+        return bench_remotely(bundle, config, device, listener, trust)
 
 
 def verdict(summary: Summary) -> int:

@@ -41,6 +41,7 @@ def main(arguments: Sequence[str], *, bundle: Path, program: str) -> int:
 
 
 def _bench(path: Path, options: argparse.Namespace) -> int:
+    from pulsecast_bench.measuring import Trust
     from pulsecast_bench.result import check_label
     from pulsecast_bench.runner import Listener, run_benchmark
     from pulsecast_bench.summary import summarise
@@ -55,7 +56,7 @@ def _bench(path: Path, options: argparse.Namespace) -> int:
     config = replace(config, artifacts=_artifacts(bundle, config.artifacts, options.backend))
     _name_engines(bundle, config.artifacts)
     listener = Listener(on_process=lambda done, total, what: _tell(f"measuring {done}/{total} {what}"))
-    result = replace(run_benchmark(path, config, listener), label=label)
+    result = replace(run_benchmark(path, config, listener, Trust(code=options.trust_code)), label=label)
     summary = summarise(result)
     written = _write(result, out, force=options.force)
     if out != STDOUT:
@@ -86,6 +87,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     add("--repeats", type=int, help="processes per case")
     add("--seed", type=int, help="of the order and the inputs")
     add("--label", help="what reports call this machine, e.g. pi4")
+    add("--trust-code", action="store_true", help="run native artifacts, which are code that came with the bundle")
     add("--force", action="store_true", help="replace a result that is there")
     add("--config", help="all settings at once, as JSON: what a result file has under `config`")
     add("--while-stdin-is-open", action="store_true", help="end when stdin does: for whoever runs this over ssh")
@@ -161,7 +163,7 @@ def _write(result: Result, out: Path, *, force: bool) -> bool:
 
 def _interrupt_at_end_of_stdin() -> None:
     """Interrupt this program when whoever started it over a connection, or the connection, is gone."""
-    while sys.stdin.buffer.read1():
+    while os.read(sys.stdin.fileno(), 1024):
         pass
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
