@@ -125,22 +125,27 @@ def _artifacts(bundle: Bundle, ids: tuple[str, ...], backends: list[str] | None)
         known = ", ".join(sorted({artifact.backend for artifact in named}))
         raise UsageError(f"no artifact for backend {', '.join(backends)} was asked for; there are those for {known}")
     if not any(is_installed(artifact.backend) for artifact in chosen):
-        missing = " or ".join(sorted({f"{BACKENDS[artifact.backend].package}" for artifact in chosen}))
-        raise MissingExtraError(f"there is no engine for backend {', '.join(backends)} here: install {missing}")
+        missing = sorted({artifact.backend for artifact in chosen})
+        raise MissingExtraError(f"there is no engine for backend {', '.join(backends)} here: {_install(missing)}")
     return tuple(artifact.id for artifact in chosen)
 
 
 def _name_engines(bundle: Bundle, ids: tuple[str, ...]) -> None:
     """Say before anything is measured which engines are not there, and whether there is any."""
     chosen = [artifact for artifact in bundle.manifest.artifacts if not ids or artifact.id in ids]
-    needed = {a.backend: BACKENDS[a.backend].package for a in chosen if BACKENDS[a.backend].package}
-    missing = {backend: package for backend, package in needed.items() if not is_installed(backend)}
-    for backend, package in missing.items():
-        _tell(f"skipped: backend {backend}, since {package} is not installed here")
+    needed = list(dict.fromkeys(a.backend for a in chosen if BACKENDS[a.backend].package))
+    missing = [backend for backend in needed if not is_installed(backend)]
+    for backend in missing:
+        _tell(f"skipped: backend {backend}, whose engine is not installed here: {_install([backend])}")
     if needed and len(missing) == len(needed):
-        if all(BACKENDS[artifact.backend].package for artifact in chosen):
-            raise MissingExtraError(f"there is no engine here: install one of {', '.join(map(str, missing.values()))}")
+        if all(artifact.backend in missing for artifact in chosen):
+            raise MissingExtraError(f"there is no engine here: {_install(missing)}")
         _tell("there is no engine here: what is measured is pulsecast's own code on numpy alone")
+
+
+def _install(backends: Sequence[str]) -> str:
+    """Return how the engines of `backends` come to where pulsecast is not installed: by their own names."""
+    return "pip install " + " or ".join(f"{BACKENDS[backend].package}".replace("_", "-") for backend in backends)
 
 
 def _write(result: Result, out: Path, *, force: bool) -> bool:

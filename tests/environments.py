@@ -1,0 +1,53 @@
+"""Fresh environments without a download: a new venv whose packages are links to the ones that run the tests.
+
+Only what is named is linked, and what that requires by its own metadata: an import of anything else fails as it would
+on a machine that has nothing else.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+
+def environment(folder: Path, *requirements: str) -> Path:
+    """Return the Python of a new environment at `folder` that has `requirements` and what they require."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    packages = next((folder / "lib").iterdir()) / "site-packages"
+    for name in closure(requirements):
+        _link(name, packages)
+    return folder / "bin" / "python"
+
+
+def closure(requirements: Iterable[str]) -> list[str]:
+    """Return the names of the distributions that `requirements` need here, without markers and versions."""
+    found: dict[str, None] = {}
+    pending = [(Requirement(text), "") for text in requirements]
+    while pending:
+        requirement, extra = pending.pop()
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": extra}):
+            continue
+        name = requirement.name.lower().replace("_", "-")
+        wanted = f"{name}[{','.join(sorted(requirement.extras))}]"
+        if wanted in found:
+            continue
+        found[wanted] = None
+        try:
+            needs = distribution(name).requires or []
+        except PackageNotFoundError as error:
+            message = f"{name} is required and not installed"
+            raise AssertionError(message) from error
+        pending += [(Requirement(text), one) for text in needs for one in requirement.extras or {""}]
+    return sorted({wanted.partition("[")[0] for wanted in found})
+
+
+def _link(name: str, packages: Path) -> None:
+    installed = distribution(name)
+    for top in {file.parts[0] for file in installed.files or ()} - {"..", "__pycache__"}:
+        if not (packages / top).exists():
+            (packages / top).symlink_to(Path(str(installed.locate_file(top))))
