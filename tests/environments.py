@@ -24,6 +24,23 @@ def environment(folder: Path, *requirements: str) -> Path:
     return folder / "bin" / "python"
 
 
+def required(requirements: Iterable[str], *extras: str) -> list[str]:
+    """Return the names that a distribution's `requirements` ask for with `extras`, those of its own extras included."""
+    found: dict[str, None] = {}
+    parsed, pending, seen = [Requirement(text) for text in requirements], ["", *extras], {"", *extras}
+    while pending:
+        extra = pending.pop()
+        for one in parsed:
+            if one.marker is not None and not one.marker.evaluate({"extra": extra}):
+                continue
+            if one.name == "pulsecast":
+                pending += one.extras - seen
+                seen |= one.extras
+            else:
+                found[one.name] = None
+    return list(found)
+
+
 def closure(requirements: Iterable[str]) -> list[str]:
     """Return the names of the distributions that `requirements` need here, without markers and versions."""
     found: dict[str, None] = {}

@@ -14,6 +14,9 @@ import pytest
 import plain
 import pulsecast
 from engines import require
+from environments import environment as environment_of
+from environments import required
+from pulsecast_bench.result import read_result
 
 pytestmark = pytest.mark.slow
 
@@ -149,3 +152,24 @@ def test_every_package_can_be_imported_with_numpy_alone(environment: Path, packa
     done = run(environment, "python", "-c", f"import {package}; print({package}.__doc__.splitlines()[0])")
     assert done.stderr == ""
     assert done.stdout.strip().endswith((".", "faster."))
+
+
+@pytest.mark.parametrize("engine", ["onnx", "tflite"])
+def test_bench_needs_its_extra_and_one_engine_and_no_tensorflow(
+    wheel: Path, engine: str, textbook_bundle: Path, tmp_path: Path
+) -> None:
+    require("packaging", "typer", "onnxruntime", "ai_edge_litert")
+    archive = zipfile.ZipFile(wheel)
+    name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    metadata = Parser().parsestr(archive.read(name).decode())
+    needed = required(metadata.get_all("Requires-Dist") or [], "bench", engine)
+    assert "tensorflow" not in needed
+    python = environment_of(tmp_path / "venv", *needed)
+    archive.extractall(next((tmp_path / "venv" / "lib").iterdir()) / "site-packages")
+    out = tmp_path / "result.json"
+    measured = ("--artifact", engine, "--profile", "quick", "--repeats", "1", "--batch", "1")
+    program = ("-m", "pulsecast", "bench", str(textbook_bundle), "--out", str(out), *measured)
+    done = run(python.parent, "python", *program)
+    assert done.returncode in (0, 4), done.stderr
+    assert [one.case.artifact for one in read_result(out).runs] == [engine]
+    assert {"tensorflow", "keras", "polars"} & set(read_result(out).machine.versions) == set()
