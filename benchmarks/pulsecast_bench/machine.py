@@ -23,7 +23,7 @@ _CPU = Path("/sys/devices/system/cpu")
 def describe_machine() -> Machine:
     """Return what the benchmark runs on."""
     return Machine(
-        cpu_model=_field(Path("/proc/cpuinfo"), "model name") or platform.processor() or None,
+        cpu_model=_field(Path("/proc/cpuinfo"), "model name") or _board() or platform.processor() or None,
         cores=os.cpu_count() or 1,
         affinity=affinity(),
         governor=_text(_CPU / "cpu0/cpufreq/scaling_governor"),
@@ -106,6 +106,11 @@ def threads_alive() -> int | None:
     """Return how many threads this process has."""
     text = _field(Path("/proc/self/status"), "Threads")
     return int(text) if text else None
+
+
+def _board() -> str | None:
+    """Return the board's name, e.g. `Raspberry Pi 4 Model B Rev 1.4`: on ARM, Linux does not name the processor."""
+    return (_text(Path("/proc/device-tree/model")) or "").rstrip("\0") or None
 
 
 def _timer_overhead_ns() -> float:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from pulsecast import records
+from pulsecast_bench import machine
 from pulsecast_bench.machine import CpuTimes, describe_machine, foreign_share, peak_resident_bytes, resident_bytes
 
 
@@ -30,3 +31,9 @@ def test_the_machine_is_described_without_host_user_or_paths() -> None:
 def test_the_peak_is_at_least_what_is_resident_now() -> None:
     now = resident_bytes()
     assert now is None or peak_resident_bytes() >= now * 0.9  # the kernel's counters are updated in batches
+
+
+def test_where_the_processor_has_no_name_the_board_tells_machines_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"/proc/cpuinfo": "CPU part\t: 0xd08", "/proc/device-tree/model": "Raspberry Pi 4 Model B\0"}
+    monkeypatch.setattr(machine, "_text", lambda path: files.get(str(path)))
+    assert describe_machine().cpu_model == "Raspberry Pi 4 Model B"

@@ -159,11 +159,8 @@ def _write(result: Result, out: Path, *, force: bool) -> bool:
         write_result(result, out, force=force)
     except PulsecastError as error:
         _tell(f"error: {error}")
-    except OSError as error:
-        _tell(f"error: {out} could not be written: {error.strerror}")
-    else:
-        return True
-    return False
+        return False
+    return True
 
 
 def _interrupt_at_end_of_stdin() -> None:
