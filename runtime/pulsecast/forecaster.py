@@ -26,6 +26,7 @@ from .manifest import Artifact, Manifest
 from .signing import UNSIGNED, Key, Signature
 
 if TYPE_CHECKING:
+    from .anomalies import AnomalyDetector
     from .streaming import Stream
 
 _FLOAT32 = np.dtype(np.float32)
@@ -146,6 +147,15 @@ class Forecaster:
         from .streaming import Stream
 
         return Stream(self, streams)
+
+    def detector(self, *, false_alarm_rate: float | None = None, window: int | None = None) -> AnomalyDetector:
+        """Return an AnomalyDetector for one series, which flags about `false_alarm_rate` of its ordinary steps.
+
+        None is about one step a week. `window` is how many residuals are kept. Raises UsageError.
+        """
+        from .anomalies import AnomalyDetector
+
+        return AnomalyDetector(self, false_alarm_rate=false_alarm_rate, window=window)
 
     def _windows(self, values: ArrayLike, timestamps: object) -> NDArray[np.float32]:
         array = _real_numbers(values)

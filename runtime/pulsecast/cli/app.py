@@ -14,6 +14,7 @@ from .. import __version__
 from ..environment import set_command
 from ..errors import PulsecastError
 from . import (
+    anomalies,
     bench,
     bench_pack,
     demo,
@@ -27,6 +28,7 @@ from . import (
     page,
     predict,
     report,
+    rhythm,
     serve_config,
     train,
     verify,
@@ -56,6 +58,8 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "bench-pack": (bench_pack.bench_pack, "bench"),
     "report": (report.report, "bench"),
     "predict": (predict.predict, "logs"),
+    "rhythm": (rhythm.rhythm, "evaluate"),
+    "anomalies": (anomalies.anomalies, "logs"),
     "pack": (pack.pack, "cli"),
     "unpack": (pack.unpack, "cli"),
     "serve-config": (serve_config.serve_config, "export"),

@@ -113,7 +113,7 @@ def _forecast_rows(model: Forecaster, series: Series, *, every: bool) -> list[di
         found += [
             {
                 "series": series.name,
-                "time": _iso(int(last) + (k + 1) * spec.step_s),
+                "time": iso(int(last) + (k + 1) * spec.step_s),
                 "step": k + 1,
                 "forecast": float(row[k]),
             }
@@ -150,5 +150,6 @@ def _window_ends(series: Series, context: int, *, every: bool) -> np.ndarray[Any
     return np.concatenate([np.arange(start + context, stop + 1) for start, stop in whole])
 
 
-def _iso(seconds: int) -> str:
+def iso(seconds: int) -> str:
+    """Return a time in UTC as text."""
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

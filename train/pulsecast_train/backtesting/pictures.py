@@ -47,6 +47,19 @@ def svg(draw: Callable[[Any], None], *, width: float, height: float, label: str)
     return found.replace("<svg ", f'<svg role="img" aria-label="{_attribute(label)}" ', 1)
 
 
+def png(draw: Callable[[Any], None], *, width: float, height: float) -> bytes:
+    """Return what `draw(figure)` draws as a PNG of so many inches."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained", dpi=120)
+        draw(figure)
+        found = io.BytesIO()
+        figure.savefig(found, format="png", metadata={"Software": None})
+    return found.getvalue()
+
+
 def _attribute(text: str) -> str:
     return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
 

@@ -1,0 +1,155 @@
+"""The scoring rule of the Numenta Anomaly Benchmark (Lavin and Ahmad, 2015), written from its published definition.
+
+Each labelled anomaly has a window. The first alarm in a window earns up to one point, the more the earlier; a window
+without one costs a point; every alarm outside costs a fraction, the less the closer it comes after a window. The sum is
+put on a scale where 0 is a detector that says nothing and 100 one that flags the first step of each window and nothing
+else. It may be negative. Steps of the probationary part are not scored. No alarm counts for its neighbours: there is
+no point adjustment here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+PROBATION_FRACTION = 0.15
+PROBATION_STEPS_OF = 5000  # the fraction is of at most so many steps: a long file has no longer a time to learn in
+STEEPNESS = 5.0
+FAR_BEHIND = 3.0  # window widths after a window from which on a false alarm costs all that it can
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """What an alarm in a window earns at most, and what a false alarm and a missed window cost."""
+
+    hit: float
+    false_alarm: float
+    miss: float
+
+
+PROFILES = {
+    "standard": Profile(hit=1.0, false_alarm=0.11, miss=1.0),
+    "reward low FP": Profile(hit=1.0, false_alarm=0.22, miss=1.0),
+    "reward low FN": Profile(hit=1.0, false_alarm=0.11, miss=2.0),
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Labelled:
+    """One series' anomaly scores (steps,) and its labelled windows: first and last step of each, in order of time."""
+
+    scores: NDArray[np.float64]
+    windows: tuple[tuple[int, int], ...]
+
+    def __post_init__(self) -> None:
+        edges = [edge for window in self.windows for edge in window]
+        if edges != sorted(edges) or any(not 0 <= edge < len(self.scores) for edge in edges):
+            raise ValueError(f"windows are {self.windows}; expected first and last steps in order, within the series")
+        if np.isnan(self.scores).any():
+            raise ValueError("a score is NaN; give 0 to a step that cannot be judged")
+
+    @property
+    def scored_windows(self) -> tuple[tuple[int, int], ...]:
+        """The windows that do not end in the probationary part."""
+        return tuple(window for window in self.windows if window[1] >= probation(len(self.scores)))
+
+    @property
+    def labels(self) -> NDArray[np.bool_]:
+        """Whether each step lies in a window: (steps,)."""
+        found = np.zeros(len(self.scores), bool)
+        for first, last in self.windows:
+            found[first : last + 1] = True
+        return found
+
+
+def probation(steps: int) -> int:
+    """Return how many steps at the start of a series of so many are not scored.
+
+    >>> probation(4000), probation(15902)
+    (600, 750)
+    """
+    return int(PROBATION_FRACTION * min(steps, PROBATION_STEPS_OF))
+
+
+def position_value(position: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """Return what an alarm is worth before weighting: near 1 at a window's start (-1), 0 at its end (0), then less.
+
+    It is 2 / (1 + exp(5 * position)) - 1, and -1 from three window widths behind the end.
+    """
+    at = np.asarray(position, np.float64)
+    return np.where(at >= FAR_BEHIND, -1.0, 2.0 / (1.0 + np.exp(STEEPNESS * np.minimum(at, FAR_BEHIND))) - 1.0)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Gains:
+    """What flagging each scored step would bring: its score, its window (-1: none), its value; all (steps,)."""
+
+    scores: NDArray[np.float64]
+    window: NDArray[np.int64]
+    value: NDArray[np.float64]
+
+
+def gains(series: Labelled, profile: Profile) -> Gains:
+    """Return every scored step's gain; within a window only the largest one of those flagged counts."""
+    steps = np.arange(len(series.scores))
+    position = np.full(len(steps), FAR_BEHIND)  # of steps outside, in widths of the window before
+    number = np.full(len(steps), -1)
+    for first, last in series.windows:
+        width = last - first + 1
+        position[last + 1 :] = (steps[last + 1 :] - last) / max(width - 1, 1)
+    value = profile.false_alarm * position_value(position)
+    for i, (first, last) in enumerate(series.scored_windows):
+        inside = slice(first, last + 1)
+        number[inside] = i
+        relative = -(last - steps[inside] + 1) / (last - first + 1)
+        value[inside] = profile.hit * position_value(relative) / position_value(-1.0)
+    scored = slice(probation(len(steps)), None)
+    return Gains(scores=series.scores[scored], window=number[scored], value=value[scored])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Curve:
+    """A corpus' NAB score (n,) as the threshold falls through `thresholds` (n,): steps at or above it are flagged."""
+
+    thresholds: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+    def at(self, threshold: float) -> float:
+        """Return the score where every step whose score is at least `threshold` is flagged."""
+        flagged = int(np.searchsorted(-self.thresholds, -threshold, side="right"))
+        return float(self.scores[flagged - 1]) if flagged else 0.0
+
+    def best(self) -> tuple[float, float]:
+        """Return the threshold with the highest score, and that score; an infinite one flags nothing and scores 0."""
+        at = int(np.argmax(self.scores)) if len(self.scores) else 0
+        if not len(self.scores) or self.scores[at] <= 0.0:
+            return float("inf"), 0.0
+        return float(self.thresholds[at]), float(self.scores[at])
+
+
+def score_curve(corpus: Sequence[Labelled], profile: Profile) -> Curve:
+    """Return the corpus' NAB score for every threshold; one threshold holds for all of its series."""
+    windows, scores, changes = 0, [], []
+    for series in corpus:
+        found = gains(series, profile)
+        order = np.argsort(-found.scores, kind="stable")
+        change = np.where(found.window[order] < 0, found.value[order], 0.0)  # what each next flagged step adds
+        for i in range(len(series.scored_windows)):
+            inside = np.flatnonzero(found.window[order] == i)
+            best = np.maximum.accumulate(np.concatenate(([-profile.miss], found.value[order][inside])))
+            change[inside] = np.diff(best)
+        windows += len(series.scored_windows)
+        scores.append(found.scores[order])
+        changes.append(change)
+    if not windows:
+        raise ValueError("the corpus has no labelled window after its probationary parts; there is nothing to score")
+    joined = np.concatenate(scores)
+    order = np.argsort(-joined, kind="stable")
+    total = np.cumsum(np.concatenate(changes)[order])  # above that of the detector that says nothing
+    joined = joined[order]
+    last = np.append(joined[1:] != joined[:-1], True)  # equal scores are flagged together
+    nothing, perfect = -profile.miss * windows, profile.hit * windows
+    return Curve(thresholds=joined[last], scores=100.0 * total[last] / (perfect - nothing))

@@ -1,0 +1,184 @@
+"""Steps that depart from what a model expected: how far outside the prediction interval, one by one, with numpy alone.
+
+A step is judged by its residual beside those of the last days, by the rule and on the scale of `RollingConformal`, of
+which this is the form for one step ahead and thousands of residuals: those are kept sorted. With a false-alarm rate of
+r, a step is an anomaly if it lies outside the interval of coverage 1 - r. Where a series goes on as it did in the days
+that are kept, this happens to at most r of its ordinary steps: that is conformal prediction's guarantee, and it needs
+at least 1 / r - 1 residuals, before which nothing is flagged.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .errors import UsageError
+from .intervals import IntervalScale, bounds, residuals
+from .spec import WEEK_S
+
+if TYPE_CHECKING:
+    from .forecaster import Forecaster
+
+KEPT_S = 2 * WEEK_S
+MINIMUM_RESIDUALS = 200
+SMALLEST_RADIUS = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Anomaly:
+    """What is to be said of one step; `forecast`, `lower` and `upper` are NaN or infinite while nothing can be said.
+
+    score      distance from the forecast in radii of the interval: above 1 the value lies outside; 0 if unjudged
+    anomalous  the value lies outside the interval of the false-alarm rate that was chosen
+    """
+
+    value: float
+    forecast: float
+    lower: float
+    upper: float
+    score: float
+    anomalous: bool
+
+
+class Departures:
+    """Judges values against forecasts that somebody else makes, one step after the other. One object per series."""
+
+    def __init__(
+        self, *, false_alarm_rate: float = 0.001, window: int = 4032, scale: IntervalScale = "log1p",
+        counts: bool = False,
+    ) -> None:  # fmt: skip
+        """Start without residuals.
+
+        false_alarm_rate  share of ordinary steps that may be flagged
+        window            residuals kept, at least 1 / false_alarm_rate - 1
+        scale, counts     as of the model's intervals
+
+        Raises UsageError.
+        """
+        if not 0 < false_alarm_rate < 1:
+            raise UsageError(f"false-alarm rate is {false_alarm_rate!r}; expected a number between 0 and 1, like 0.001")
+        needed = residuals_needed(false_alarm_rate)
+        if window < needed:
+            raise UsageError(
+                f"window is {window} residuals; a false-alarm rate of {false_alarm_rate:g} takes at least {needed}"
+            )
+        self._level = 1.0 - false_alarm_rate
+        self._scale: IntervalScale = scale
+        self._counts = counts
+        self._window = window
+        self._recent: deque[float] = deque()  # |residuals|, oldest first
+        self._sorted: list[float] = []  # the same, smallest first
+
+    def judge(self, forecast: float, value: float) -> Anomaly:
+        """Return what the step is, and learn from it; a NaN on either side is not judged and teaches nothing."""
+        if not (math.isfinite(forecast) and math.isfinite(value)):
+            return Anomaly(value=value, forecast=forecast, lower=math.nan, upper=math.nan, score=0.0, anomalous=False)
+        point, radius = np.array([forecast], np.float64), self._radius()
+        interval = bounds(point, np.array([radius]), self._scale, counts=self._counts)
+        distance = float(residuals(point, np.array([value]), self._scale)[0])
+        self._learn(distance)
+        lower, upper = float(interval.lower[0]), float(interval.upper[0])
+        return Anomaly(
+            value=value,
+            forecast=forecast,
+            lower=lower,
+            upper=upper,
+            score=_ratio(distance, radius),
+            anomalous=not lower <= value <= upper,
+        )
+
+    def _radius(self) -> float:
+        """Return the k-th smallest residual, k = ceil((n + 1) * level), as `conformal_radius` does."""
+        rank = math.ceil((len(self._sorted) + 1) * self._level - 1e-9)
+        return self._sorted[rank - 1] if rank <= len(self._sorted) else math.inf
+
+    def _learn(self, distance: float) -> None:
+        if len(self._recent) == self._window:
+            del self._sorted[bisect.bisect_left(self._sorted, self._recent.popleft())]
+        self._recent.append(distance)
+        bisect.insort(self._sorted, distance)
+
+
+class AnomalyDetector:
+    """A model's stream with a judge beside it: push what was measured, hear whether it was to be expected.
+
+    Every step is judged by the forecast made one step before it. Not thread-safe; one object per series.
+
+        detector = model.detector(false_alarm_rate=0.001)
+        for second, value in measurements:
+            if detector.push(value, timestamp=second).anomalous:
+                ...
+    """
+
+    def __init__(self, model: Forecaster, *, false_alarm_rate: float | None = None, window: int | None = None) -> None:
+        """Start with a model that has seen nothing yet.
+
+        false_alarm_rate  share of ordinary steps that may be flagged; None is what `default_rate` says
+        window            residuals kept; None is what `default_window` says
+
+        Raises UsageError.
+        """
+        spec, split = model.manifest.spec, model.manifest.intervals
+        rate = default_rate(spec.step_s) if false_alarm_rate is None else false_alarm_rate
+        scale: IntervalScale = "log1p" if spec.floor == 0.0 else "identity"
+        self.false_alarm_rate = rate
+        self._stream = model.stream()
+        self._judge = Departures(
+            false_alarm_rate=rate,
+            window=default_window(spec.step_s, rate) if window is None else window,
+            scale=scale if split is None else split.scale,
+            counts=split is not None and split.counts,
+        )
+        self._forecast = math.nan
+
+    def push(self, step: ArrayLike, *, timestamp: object = None) -> Anomaly:
+        """Take one step and return how it fits what was forecast for it.
+
+        step, timestamp  as for `Stream.push`; the first column is judged, and NaN is a step that is missing
+        """
+        forecasts = self._stream.push(step, timestamp=timestamp)  # (1, horizon), of the steps after this one
+        value = float(np.asarray(step, np.float64).reshape(-1)[0])
+        found = self._judge.judge(self._forecast, value)
+        self._forecast = float(forecasts[0, 0])
+        return found
+
+
+def residuals_needed(false_alarm_rate: float) -> int:
+    """Return how many residuals must be known before a step can be flagged at this rate.
+
+    >>> residuals_needed(0.001)
+    999
+    """
+    return max(1, math.ceil(1.0 / false_alarm_rate - 1.0 - 1e-9))
+
+
+def default_window(step_s: int, false_alarm_rate: float) -> int:
+    """Return how many residuals to keep: two weeks of steps, or twice what the rate takes if that is more.
+
+    With exactly as many as the rate takes, one large residual would be the interval's edge until it is forgotten.
+
+    >>> default_window(300, 0.001), default_window(3600, 0.001)
+    (4032, 1998)
+    """
+    needed = residuals_needed(false_alarm_rate) if 0 < false_alarm_rate < 1 else 0
+    return max(KEPT_S // step_s, MINIMUM_RESIDUALS, 2 * needed)
+
+
+def default_rate(step_s: int) -> float:
+    """Return the false-alarm rate of about one ordinary step a week, but no finer than 0.001 and no coarser than 0.01.
+
+    >>> default_rate(300), round(default_rate(3600), 4), default_rate(86400)
+    (0.001, 0.006, 0.01)
+    """
+    return min(max(step_s / WEEK_S, 0.001), 0.01)
+
+
+def _ratio(distance: float, radius: float) -> float:
+    # a series that was forecast exactly has a radius of 0: whatever is off by anything is then far off
+    return distance / max(radius, SMALLEST_RADIUS) if math.isfinite(radius) else 0.0

@@ -1,0 +1,160 @@
+"""`pulsecast anomalies`: the steps of a log that a model did not expect."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .. import records
+from ..anomalies import Anomaly, default_rate, residuals_needed
+from ..errors import DataError, UsageError
+from ..forecaster import Forecaster, load
+from . import log_options as log
+from .output import SCHEMA_VERSION, Format, show, table, tell
+from .predict import as_trained, check_series, iso
+
+if TYPE_CHECKING:
+    from pulsecast_train.series import Series
+
+COLUMNS = ("series", "time", "value", "forecast", "lower", "upper", "score", "anomalous")
+
+
+def anomalies(
+    bundle: Annotated[Path, typer.Argument(exists=True, help="Bundle whose forecasts say what is to be expected.")],
+    input_: Annotated[
+        list[Path], typer.Option("--input", exists=True, dir_okay=False, help="Log to look at, repeatable.")
+    ],
+    rate: Annotated[
+        float | None, typer.Option("--rate", help="Share of ordinary steps that may be flagged; about one a week.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", dir_okay=False, help="Every judged step, as .csv or .json.")
+    ] = None,
+    backend: Annotated[str, typer.Option("--backend", help="auto, numpy, onnx, tflite or savedmodel.")] = "auto",
+    artifact: Annotated[str | None, typer.Option("--artifact", help="Artifact id of the bundle.")] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", exists=True, dir_okay=False, help="Public key that must have signed it.")
+    ] = None,
+    threads: Annotated[int, typer.Option("--threads", help="Threads of one call.")] = 1,
+    column: log.Columns = None,
+    time: log.Time = None,
+    metric: log.Metrics = None,
+    part: log.Parts = None,
+    series_column: log.SeriesColumn = None,
+    id_: log.Identity = None,
+    user: log.User = None,
+    user_cap: log.UserCap = None,
+    events: log.Events = None,
+    kind: log.Kind = None,
+    allow_reset: log.AllowReset = None,
+    maturity: log.Maturity = None,
+    step: log.Step = None,
+    timezone: log.Timezone = None,
+    repeated_hour: log.RepeatedHour = None,
+    time_format: log.TimeFormat = None,
+    missing: log.Missing = None,
+    on_conflict: log.OnConflict = None,
+    max_gap: log.MaxGap = None,
+    format_: Annotated[Format, typer.Option("--format", help="How the flagged steps are printed.")] = Format.text,
+) -> None:
+    """Flag the steps that lie outside the interval of what was to be expected, each judged by what came before it."""
+    from pulsecast_train.logs.reader import read_log
+    from pulsecast_train.train_config import with_changes
+
+    if out is not None and out.suffix not in {".csv", ".json"}:
+        raise UsageError(f"out is {out.name}; expected a name that ends in .csv or .json")
+    model = load(bundle, backend=backend, artifact=artifact, threads=threads, key=key)
+    reading = log.given(
+        columns=log.columns(column), time=time, metrics=metric, parts=part, series=series_column, id=id_, user=user,
+        user_cap=user_cap, events=events, kind=kind, allow_reset=allow_reset, maturity=maturity, step=step,
+        timezone=timezone, repeated_hour=repeated_hour, time_format=time_format, missing=missing,
+        on_conflict=on_conflict, max_gap=max_gap,
+    )  # fmt: skip
+    with log.reading() as on_bytes:
+        series, report = read_log(input_, with_changes(as_trained(model.manifest), reading), on_bytes=on_bytes)
+    for finding in report.findings:
+        tell(f"{finding.rows:,} {finding.policy}: {finding.sentence}")
+    tell(f"judging with {model.artifact.id} on {model.backend.engine}, {model.backend.device}")
+    chosen = default_rate(model.manifest.spec.step_s) if rate is None else rate
+    rows = [row for one in series for row in judged_rows(model, one, chosen)]
+    if out is not None:
+        _write(out, rows)
+        tell(f"{len(rows):,} judged steps: {out}")
+    flagged = [row for row in rows if row["anomalous"]]
+    summary = _summary(len(rows), len(flagged), chosen)
+    document = {
+        "command": "anomalies", "artifact": model.artifact.id, "false_alarm_rate": chosen, "judged": len(rows),
+        "flagged": len(flagged), "anomalies": flagged,
+    }  # fmt: skip
+    show(format_, text=f"{_table(flagged)}{summary}", document=document)
+
+
+def judged_rows(model: Forecaster, series: Series, rate: float) -> list[dict[str, Any]]:
+    """Return a row per step that could be judged; raises DataError if that is none."""
+    check_series(model.manifest.spec, series)
+    detector = model.detector(false_alarm_rate=rate)
+    rows = []
+    for seconds, values in zip(series.timestamps_s(), series.values, strict=True):
+        found = detector.push(values, timestamp=int(seconds))
+        if math.isfinite(found.upper):
+            rows.append(_row(series.name, int(seconds), found))
+    if not rows:
+        context, needed = model.manifest.spec.context, residuals_needed(rate)
+        raise DataError(
+            f"series {series.name} has {len(series.values)} steps; the model takes {context} and a false-alarm rate of "
+            f"{rate:.3g} takes {needed} forecasts before a step can be judged: bring a longer log, or raise --rate"
+        )
+    return rows
+
+
+def _row(name: str, seconds: int, found: Anomaly) -> dict[str, Any]:
+    return {
+        "series": name,
+        "time": iso(seconds),
+        "value": found.value,
+        "forecast": found.forecast,
+        "lower": found.lower,
+        "upper": found.upper,
+        "score": found.score,
+        "anomalous": found.anomalous,
+    }
+
+
+def _summary(judged: int, flagged: int, rate: float) -> str:
+    return (
+        f"{flagged:,} of {judged:,} judged steps lie outside ({flagged / judged:.2%}); of ordinary ones up to "
+        f"{rate:.2%} do, about {judged * rate:,.0f} here"
+    )
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return ""
+    cells = [
+        (row["series"], row["time"], *(f"{row[name]:.6g}" for name in COLUMNS[2:6]), f"{row['score']:.2f}")
+        for row in rows
+    ]
+    return f"{table(COLUMNS[:7], cells)}\n\n"
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    if path.suffix == ".json":
+        text = records.dumps({"schema_version": SCHEMA_VERSION, "command": "anomalies", "steps": rows})
+    else:
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, fieldnames=COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        numbers = COLUMNS[2:7]
+        writer.writerows(
+            {**row, **{name: f"{row[name]:.6g}" for name in numbers}, "anomalous": int(row["anomalous"])}
+            for row in rows
+        )
+        text = buffer.getvalue()
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

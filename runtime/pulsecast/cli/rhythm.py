@@ -1,0 +1,109 @@
+"""`pulsecast rhythm`: the daily and the weekly cycle of a log, in words, figures and a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .. import records
+from ..errors import UsageError
+from . import log_options as log
+from .output import Format, show, tell
+
+if TYPE_CHECKING:
+    from pulsecast_train.rhythm import Cycle, Rhythm
+
+SUFFIXES = (".html", ".png")
+
+
+def rhythm(
+    logs: log.Logs,
+    out: Annotated[
+        Path | None, typer.Option("--out", dir_okay=False, help="Page (.html) or picture (.png) of the week.")
+    ] = None,
+    clock: Annotated[
+        str, typer.Option("--clock", help="Zone whose hours and days are meant, such as Europe/Berlin.")
+    ] = "UTC",
+    config: Annotated[
+        Path | None, typer.Option("--config", exists=True, dir_okay=False, help="TOML with [log]; flags win.")
+    ] = None,
+    column: log.Columns = None,
+    time: log.Time = None,
+    metric: log.Metrics = None,
+    part: log.Parts = None,
+    series_column: log.SeriesColumn = None,
+    id_: log.Identity = None,
+    user: log.User = None,
+    user_cap: log.UserCap = None,
+    events: log.Events = None,
+    kind: log.Kind = None,
+    allow_reset: log.AllowReset = None,
+    maturity: log.Maturity = None,
+    step: log.Step = None,
+    timezone: log.Timezone = None,
+    repeated_hour: log.RepeatedHour = None,
+    time_format: log.TimeFormat = None,
+    missing: log.Missing = None,
+    on_conflict: log.OnConflict = None,
+    max_gap: log.MaxGap = None,
+    user_key: log.UserKey = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace OUT.")] = False,
+    format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
+) -> None:
+    """Describe the daily and weekly cycles of a log: how strong, how sure, which hours and days."""
+    from pulsecast_train.logs.reader import read_log
+    from pulsecast_train.rhythm import find_rhythm
+    from pulsecast_train.rhythm_words import words
+    from pulsecast_train.train_config import RunConfig, read_config, with_changes
+
+    if out is not None and out.suffix not in SUFFIXES:
+        raise UsageError(f"out is {out.name}; expected a name that ends in {' or '.join(SUFFIXES)}")
+    if out is not None and out.exists() and not force:
+        raise UsageError(f"{out} exists; pass --force to replace it")
+    run = read_config(config) if config else RunConfig()
+    reading = log.given(
+        columns=log.columns(column), time=time, metrics=metric, parts=part, series=series_column, id=id_, user=user,
+        user_cap=user_cap, events=events, kind=kind, allow_reset=allow_reset, maturity=maturity, step=step,
+        timezone=timezone, repeated_hour=repeated_hour, time_format=time_format, missing=missing,
+        on_conflict=on_conflict, max_gap=max_gap,
+    )  # fmt: skip
+    with log.reading() as on_bytes:
+        series, report = read_log(
+            logs, with_changes(run.log, reading), on_bytes=on_bytes, user_key=log.secret(user_key)
+        )
+    tell(report.text())
+    found = [find_rhythm(one, zone=clock) for one in series]
+    if out is not None:
+        from pulsecast_train.rhythm_page import write_page
+
+        write_page(out, found)
+        tell(f"picture: {out}")
+    rhythms = [{**records.to_json(one), "words": words(one)} for one in found]
+    document = {"command": "rhythm", "rhythms": rhythms}
+    show(format_, text="\n\n".join(rhythm_text(one) for one in found), document=document)
+
+
+def rhythm_text(one: Rhythm) -> str:
+    """Return the sentences about one series, and its mean day and week in figures."""
+    from pulsecast_train.rhythm import DAY_NAMES, HOUR_S
+    from pulsecast_train.rhythm_words import words
+
+    what = "times the typical level" if one.factors else "above the typical level"
+    lines = [f"{one.series}, {one.first} to {one.last}, by the clock of {one.zone}", *words(one)]
+    if one.day.profile:
+        hours = one.slot_s // HOUR_S
+        cells = [f"{slot * hours:02d}h {value:.2f}" for slot, value in enumerate(one.day.profile)]
+        lines += [
+            f"mean day, {what}{_doubt(one.day)}:",
+            *("  " + "  ".join(cells[at : at + 8]) for at in range(0, len(cells), 8)),
+        ]
+    if one.week.profile:
+        cells = [f"{name[:3]} {value:.2f}" for name, value in zip(DAY_NAMES, one.week.profile, strict=True)]
+        lines += [f"mean week, {what}{_doubt(one.week)}:", "  " + "  ".join(cells)]
+    return "\n".join(lines)
+
+
+def _doubt(cycle: Cycle) -> str:
+    return "" if cycle.sure else " (could be chance)"

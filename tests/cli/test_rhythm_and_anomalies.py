@@ -1,0 +1,109 @@
+"""`pulsecast rhythm` and `pulsecast anomalies`: what a user types, what is printed and written."""
+
+import csv
+import datetime
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import plain
+from engines import require
+
+require("typer", "polars")
+
+from pulsecast.cli import app as application  # noqa: E402
+
+
+def run(*arguments: object) -> int:
+    return application.run([str(argument) for argument in arguments])
+
+
+def write_log(path: Path, values: np.ndarray) -> Path:
+    stamps = [
+        datetime.datetime.fromtimestamp(plain.START_S + plain.STEP_S * i, datetime.UTC) for i in range(len(values))
+    ]
+    rows = [f"{stamp:%Y-%m-%dT%H:%M:%SZ},{value:g}" for stamp, value in zip(stamps, values, strict=True)]
+    path.write_text("timestamp,value\n" + "\n".join(rows) + "\n")
+    return path
+
+
+@pytest.fixture
+def bursting(tmp_path: Path) -> Path:
+    """A log of the series that the plain bundles are fitted on, with one step five times as high."""
+    values = plain.series()
+    values[700] *= 5
+    return write_log(tmp_path / "log.csv", values)
+
+
+def test_anomalies_names_the_step_and_writes_every_judged_one(
+    plain_bundle: Path, bursting: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "steps.csv"
+    options = ("--input", bursting, "--backend", "numpy", "--rate", "0.005", "--out", out)
+    assert run("anomalies", plain_bundle, *options, "--format", "json") == 0
+    document = json.loads(capsys.readouterr().out)
+    burst = datetime.datetime.fromtimestamp(plain.START_S + 700 * plain.STEP_S, datetime.UTC)
+    assert (document["schema_version"], document["false_alarm_rate"]) == (1, 0.005)
+    worst = max(document["anomalies"], key=lambda row: row["score"])
+    assert worst["time"] == f"{burst:%Y-%m-%dT%H:%M:%SZ}"
+    assert worst["value"] > worst["upper"] > worst["forecast"] > worst["lower"]
+    # 50 steps for the first window and 199 residuals come before the first that is judged
+    assert document["judged"] == plain.STEPS - 50 - 199
+    assert document["flagged"] == len(document["anomalies"]) < 0.02 * document["judged"]
+    with out.open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == document["judged"]
+    assert [row["time"] for row in rows if row["anomalous"] == "1"] == [row["time"] for row in document["anomalies"]]
+
+
+def test_anomalies_in_text_end_with_what_was_promised(
+    plain_bundle: Path, bursting: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("anomalies", plain_bundle, "--input", bursting, "--backend", "numpy", "--rate", "0.005") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["series", "time", "value", "forecast", "lower", "upper", "score"]
+    assert lines[-1].endswith("of ordinary ones up to 0.50% do, about 3 here")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--rate", "0.0001"), "a false-alarm rate of 0.0001 takes 9999 forecasts before a step can be judged"),
+        (("--rate", "2"), "false-alarm rate is 2.0; expected a number between 0 and 1"),
+        (("--out", "steps.txt"), "out is steps.txt; expected a name that ends in .csv or .json"),
+    ],
+)
+def test_anomalies_refuses_in_one_sentence(
+    plain_bundle: Path, bursting: Path, options: tuple[str, ...], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("anomalies", plain_bundle, "--input", bursting, "--backend", "numpy", *options) != 0
+    assert sentence in capsys.readouterr().err
+
+
+def test_rhythm_says_it_in_words_and_draws_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    require("statsmodels", "matplotlib")
+    log, page, picture = write_log(tmp_path / "log.csv", plain.series()), tmp_path / "r.html", tmp_path / "r.png"
+    assert run("rhythm", log, "--out", page) == 0
+    text = capsys.readouterr().out
+    assert "log, 2025-01-06T00:00:00Z to 2025-02-12T11:00:00Z, by the clock of UTC" in text
+    assert "Day: a strong rhythm" in text
+    html = page.read_text()
+    assert html.count("<svg ") == 2
+    assert "Day: a strong rhythm" in html
+    assert "Mean week" in html
+    assert run("rhythm", log, "--out", page) == 2  # it is there
+    assert "pass --force to replace it" in capsys.readouterr().err
+    assert run("rhythm", log, "--out", picture, "--clock", "Europe/Berlin", "--format", "json") == 0
+    found = json.loads(capsys.readouterr().out)["rhythms"][0]
+    # 110 sin + 40 sin of twice that is highest at 3 h UTC, an hour later by the clock there
+    assert (found["zone"], found["day"]["sure"], found["day"]["peak"]) == ("Europe/Berlin", True, 4)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.csv", "r.html", "r.png"]
+
+
+def test_rhythm_refuses_other_kinds_of_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = write_log(tmp_path / "log.csv", plain.series())
+    assert run("rhythm", log, "--out", tmp_path / "r.pdf") == 2
+    assert "out is r.pdf; expected a name that ends in .html or .png" in capsys.readouterr().err
