@@ -175,7 +175,12 @@ def _read_h5(path: Path, data: Windows, options: ImportOptions) -> _Imported:
         head=True,
     )
     spec = _spec(found, data, options)
-    origin: dict[str, object] = {"file": path.name, "sha256": hashlib.sha256(read_bytes(path)).hexdigest()}
+    origin: dict[str, object] = {
+        "file": path.name,
+        "sha256": hashlib.sha256(read_bytes(path)).hexdigest(),
+        # a file of weights alone says nothing of activations
+        "taken_as": "LSTM layers with tanh and sigmoid, linear dense head",
+    }
     return _Imported(spec=spec, weights=weights, keras_model=_own_network(spec, weights), origin=origin)
 
 

@@ -110,7 +110,7 @@ def _limits(manifest: Manifest) -> str:
         f"Trained on values of {name} from {first.low:,.6g} to {first.high:,.6g}; what lies beyond is extrapolated.",
         "The errors above are those of one held-out part, the last in time; what is counted otherwise has others.",
         "Every window needs all its steps; missing ones are refused, not filled.",
-        "A forecast comes without an interval.",
+        _intervals(manifest),
     ]
     if manifest.recipe == IMPORTED:
         limits.append(
@@ -119,6 +119,16 @@ def _limits(manifest: Manifest) -> str:
     if any(artifact.units == "scaled" for artifact in manifest.artifacts):
         limits.append("The full-integer artifact takes and gives scaled values; the runtime scales around it.")
     return "\n".join(["## Limits", "", *(f"* {limit}" for limit in limits)])
+
+
+def _intervals(manifest: Manifest) -> str:
+    split = manifest.intervals
+    if split is None:
+        return "A forecast comes without an interval."
+    return (
+        f"Intervals of {split.levels[0]:g} to {split.levels[-1]:g} come from {split.windows:,} held-out windows; they cover "
+        "on average, for as long as the series goes on as it did there."
+    )
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -7,8 +7,9 @@ import re
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
+from . import __version__
+
 PACKAGES = (
-    "pulsecast",
     "numpy",
     "tensorflow",
     "keras",
@@ -24,8 +25,8 @@ PACKAGES = (
 
 
 def installed_versions() -> dict[str, str]:
-    """Return the versions of Python and of those PACKAGES that are installed."""
-    found = {"python": platform.python_version()}
+    """Return the versions of Python, of pulsecast itself and of those PACKAGES that are installed."""
+    found = {"python": platform.python_version(), "pulsecast": __version__}  # a checkout has no distribution
     for name in PACKAGES:
         try:
             found[name] = version(name)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import records
-from .manifest import MANIFEST_NAME, Manifest
+from .manifest import MANIFEST_NAME, Manifest, Provenance
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
@@ -38,9 +38,10 @@ def statement(manifest: Manifest, manifest_bytes: bytes) -> dict[str, Any]:
                     "seed": made.seed,
                 },
                 "internalParameters": {"platform": made.platform},
-                "resolvedDependencies": [*_data_files(made.data), *_packages(made.versions)],
+                "resolvedDependencies": [*_materials(made), *_packages(made.versions)],
             },
-            "runDetails": {"builder": {"id": BUILDER, "version": dict(made.versions)}},
+            # nothing of when and where it ran: the same model gives the same bytes, and no host is named
+            "runDetails": {"builder": {"id": BUILDER, "version": _builder_version(made.versions)}},
         },
     }
 
@@ -49,10 +50,19 @@ def _subject(name: str, sha256: str) -> dict[str, Any]:
     return {"name": name, "digest": {"sha256": sha256}}
 
 
-def _data_files(data: Mapping[str, object]) -> list[dict[str, Any]]:
-    """Return the log files that a model was trained on, if the data report names any with their hash."""
-    files = data.get("files")
+def _builder_version(versions: Mapping[str, str]) -> dict[str, str]:
+    return {"pulsecast": versions["pulsecast"]} if "pulsecast" in versions else {}
+
+
+def _materials(made: Provenance) -> list[dict[str, Any]]:
+    """Return the files that a model was made from, by name and hash: logs, or a Keras file and its held-out windows."""
+    files = made.data.get("files")
     found = [file for file in files if isinstance(file, Mapping)] if isinstance(files, list | tuple) else []
+    imported, heldout = made.training.get("imported"), made.data.get("heldout")
+    if isinstance(imported, Mapping) and "file" in imported:
+        found.append({**imported, "name": imported["file"]})
+    if isinstance(heldout, Mapping):
+        found.append({**heldout, "name": "held-out windows"})
     return [_subject(str(file["name"]), str(file["sha256"])) for file in found if {"name", "sha256"} <= set(file)]
 
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import keras_matrix
 from engines import EXPORT, load, require
+from keras_matrix import GRU, HORIZON, MIXED, NETWORKS, PLAIN, WINDOW
 from pulsecast import load as load_bundle
 from pulsecast import reference
 from pulsecast.errors import ConversionError, DataError, UsageError
@@ -19,7 +21,6 @@ from pulsecast.scaler import FeatureScale, Scaler
 
 pytestmark = pytest.mark.slow
 
-WINDOW, HORIZON = 12, 2
 # Keras computes in float32, the reference in float64: rounding of sums of about ten terms over twelve steps
 ROUNDING = 5e-6
 
@@ -31,32 +32,24 @@ def keras() -> Any:
 
 
 @pytest.fixture(scope="module")
-def series() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Windows (n, 12, 2) and truth (n, 2) of a noisy wave."""
-    steps = np.arange(500)
-    noise = np.random.default_rng(3).standard_normal(500)
-    values = np.stack([np.sin(steps / 4) + 0.1 * noise, np.cos(steps / 4)], axis=1).astype(np.float32)
-    starts = range(500 - WINDOW - HORIZON)
-    windows = np.stack([values[i : i + WINDOW] for i in starts])
-    return windows, np.stack([values[i + WINDOW : i + WINDOW + HORIZON, 0] for i in starts])
+def heldout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return keras_matrix.write_heldout(tmp_path_factory.mktemp("heldout") / "heldout.npz")
+
+
+Trained = Callable[[str], Path]
 
 
 @pytest.fixture(scope="module")
-def heldout(series: tuple[NDArray[np.float32], NDArray[np.float32]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("heldout") / "heldout.npz"
-    windows, truth = series
-    np.savez(path, windows=windows[350:], truth=truth[350:])
-    return path
+def trained(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Return a function that gives the file of a network of the matrix, trained once."""
+    folder = tmp_path_factory.mktemp("trained")
+    files: dict[str, Path] = {}
 
+    def path(name: str) -> Path:
+        if name not in files:
+            files[name] = keras_matrix.train(keras, name, folder / f"own{len(files)}.keras")
+        return files[name]
 
-def trained(keras: Any, series: Any, layers: list[Any], path: Path) -> Path:
-    """Train a model of `layers` for a few epochs and save it."""
-    keras.utils.set_random_seed(5)
-    model = keras.Sequential([keras.Input((WINDOW, 2)), *layers])
-    model.compile("adam", "mse")
-    windows, truth = series
-    model.fit(windows[:350], truth[:350], epochs=4, verbose=0)
-    model.save(path)
     return path
 
 
@@ -74,66 +67,18 @@ def difference(model: Any) -> float:
     return float(np.max(np.abs(forecasts - model.heldout.trained)))
 
 
-def _mixed(layers: Any) -> list[Any]:
-    return [
-        layers.Bidirectional(layers.GRU(5, return_sequences=True)),
-        layers.SpatialDropout1D(0.1),
-        layers.LSTM(
-            4, activation="relu", recurrent_activation="hard_sigmoid", return_sequences=True, go_backwards=True
-        ),
-        layers.Bidirectional(layers.LSTM(3), merge_mode="ave"),
-        layers.Dense(5, activation="relu"),
-        layers.Dense(HORIZON),
-    ]
-
-
-NETWORKS: dict[str, Callable[[Any], list[Any]]] = {
-    "a plain stack": lambda k: [k.LSTM(5, return_sequences=True), k.Dropout(0.1), k.LSTM(4), k.Dense(HORIZON)],
-    "a GRU": lambda k: [k.GRU(5), k.Dense(HORIZON)],
-    "GRUs that reset before": lambda k: [
-        k.GRU(5, reset_after=False, return_sequences=True),
-        k.GRU(4, reset_after=False),
-        k.Dense(HORIZON),
-    ],
-    "no biases": lambda k: [
-        k.LSTM(5, use_bias=False, return_sequences=True),
-        k.GRU(4, use_bias=False),
-        k.Dense(HORIZON, use_bias=False),
-    ],
-    "both directions, joined": lambda k: [
-        k.Bidirectional(k.LSTM(5, return_sequences=True)),
-        k.Bidirectional(k.LSTM(4)),
-        k.Dense(HORIZON),
-    ],
-    "both directions, added and multiplied": lambda k: [
-        k.Bidirectional(k.GRU(5, return_sequences=True), merge_mode="sum"),
-        k.Bidirectional(k.GRU(4), merge_mode="mul"),
-        k.Dense(HORIZON),
-    ],
-    "backwards": lambda k: [k.LSTM(5, go_backwards=True, return_sequences=True), k.GRU(4), k.Dense(HORIZON)],
-    "relu and hard sigmoid": lambda k: [
-        k.LSTM(5, activation="relu", recurrent_activation="hard_sigmoid"),
-        k.Dense(HORIZON, activation="sigmoid"),
-    ],
-    "no head": lambda k: [k.LSTM(5, return_sequences=True), k.LSTM(HORIZON)],
-    "a mixture": _mixed,
-}
-PLAIN = {"a plain stack"}
-
-
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_reference_forecasts_what_the_keras_model_does(
-    name: str, keras: Any, series: Any, heldout: Path, tmp_path: Path
+    name: str, trained: Trained, heldout: Path, tmp_path: Path
 ) -> None:
-    path = trained(keras, series, NETWORKS[name](keras.layers), tmp_path / "own.keras")
-    model = imported(path, heldout, tmp_path / "model")
-    assert (model.record.spec.network is None) == (name in PLAIN)
+    model = imported(trained(name), heldout, tmp_path / "model")
+    assert (model.record.spec.network is None) == (name == PLAIN)
     assert np.std(model.heldout.trained) > 0.01, "a constant forecast would compare equal whatever it is made of"
     assert difference(model) < ROUNDING
 
 
-def test_the_comparison_fails_on_swapped_gates(keras: Any, series: Any, heldout: Path, tmp_path: Path) -> None:
-    path = trained(keras, series, NETWORKS["a GRU"](keras.layers), tmp_path / "own.keras")
+def test_the_comparison_fails_on_swapped_gates(trained: Trained, heldout: Path, tmp_path: Path) -> None:
+    path = trained(GRU)
     model = imported(path, heldout, tmp_path / "model")
     kernel = model.weights.layers[0].kernel
     kernel[:] = np.roll(kernel, 5, axis=1)
@@ -150,9 +95,9 @@ def test_a_functional_model_is_taken_as_a_sequential_one(keras: Any, heldout: Pa
 
 
 def test_a_scaler_stands_between_raw_values_and_the_model(
-    keras: Any, series: Any, heldout: Path, tmp_path: Path
+    keras: Any, trained: Trained, heldout: Path, tmp_path: Path
 ) -> None:
-    path = trained(keras, series, NETWORKS["a GRU"](keras.layers), tmp_path / "own.keras")
+    path = trained(GRU)
     plain = imported(path, heldout, tmp_path / "model")
     raw = np.load(heldout)
     np.savez(tmp_path / "raw.npz", windows=raw["windows"] * 8 + 16, truth=raw["truth"] * 8 + 16)
@@ -163,13 +108,13 @@ def test_a_scaler_stands_between_raw_values_and_the_model(
 
 
 @pytest.fixture(scope="module")
-def bundle(keras: Any, series: Any, heldout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(trained: Trained, heldout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of every target there is, from the mixed network."""
     require(*EXPORT)
     from pulsecast_export.exporter import export_model
 
     folder = tmp_path_factory.mktemp("own")
-    imported(trained(keras, series, _mixed(keras.layers), folder / "own.keras"), heldout, folder / "model")
+    imported(trained(MIXED), heldout, folder / "model")
     export_model(folder / "model", folder / "bundle", targets=(), force=False, tell=lambda _: None)
     return folder / "bundle"
 
@@ -197,17 +142,17 @@ def test_a_target_for_the_plain_stack_alone_is_refused_by_name(bundle: Path, tmp
         )
 
 
-def test_the_command_exports_a_model_file(keras: Any, series: Any, heldout: Path, tmp_path: Path) -> None:
+def test_the_command_exports_a_model_file(keras: Any, trained: Trained, heldout: Path, tmp_path: Path) -> None:
     require(*EXPORT, "typer")
     from pulsecast.cli.app import run
 
-    path = trained(keras, series, NETWORKS["a GRU"](keras.layers), tmp_path / "own.keras")
+    path = trained(GRU)
     out = tmp_path / "bundle"
     options = ["--heldout", str(heldout), "--target", "onnx", "--feature", "mentions", "--feature", "likes"]
     assert run(["export", str(path), "--out", str(out), *options]) == 0
     manifest = json.loads((out / "manifest.json").read_text())
     assert [feature["name"] for feature in manifest["spec"]["features"]] == ["mentions", "likes"]
-    assert manifest["provenance"]["training"]["imported"]["file"] == "own.keras"
+    assert manifest["provenance"]["training"]["imported"]["file"] == path.name
     assert str(tmp_path) not in json.dumps(manifest)
     assert run(["export", str(path), "--out", str(tmp_path / "other")]) == 2
 
@@ -223,8 +168,8 @@ WRONG_WINDOWS: dict[str, tuple[dict[str, NDArray[np.float64]], str]] = {
 }
 
 
-def test_held_out_windows_that_do_not_fit_are_refused(keras: Any, series: Any, tmp_path: Path) -> None:
-    path = trained(keras, series, NETWORKS["a GRU"](keras.layers), tmp_path / "own.keras")
+def test_held_out_windows_that_do_not_fit_are_refused(keras: Any, trained: Trained, tmp_path: Path) -> None:
+    path = trained(GRU)
     for arrays, sentence in WRONG_WINDOWS.values():
         np.savez(tmp_path / "w.npz", **arrays)  # type: ignore[arg-type]
         with pytest.raises(DataError, match=sentence):
@@ -233,9 +178,9 @@ def test_held_out_windows_that_do_not_fit_are_refused(keras: Any, series: Any, t
 
 
 def test_an_h5_file_gives_its_weights_to_our_architecture(
-    keras: Any, series: Any, heldout: Path, tmp_path: Path
+    keras: Any, trained: Trained, heldout: Path, tmp_path: Path
 ) -> None:
-    path = trained(keras, series, NETWORKS["a plain stack"](keras.layers), tmp_path / "own.keras")
+    path = trained(PLAIN)
     keras.saving.load_model(path).save(tmp_path / "own.h5")
     from_h5 = imported(tmp_path / "own.h5", heldout, tmp_path / "from_h5")
     from_keras = imported(path, heldout, tmp_path / "from_keras")

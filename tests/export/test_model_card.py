@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pulsecast.bundle import Bundle
-from pulsecast.environment import commands, reduced, set_command
+from pulsecast.environment import commands, installed_versions, reduced, set_command
+from pulsecast.intervals import SplitConformal
 from pulsecast.provenance import statement
 from pulsecast.spec import Feature
 from pulsecast_export.model_card import model_card
@@ -73,6 +74,37 @@ def test_the_statement_names_the_data_the_packages_and_the_training() -> None:
     assert {"uri": f"pkg:pypi/tensorflow@{MANIFEST.provenance.versions['tensorflow']}"} in dependencies
     assert made["externalParameters"]["training"] == MANIFEST.provenance.training
     assert made["externalParameters"]["seed"] == 7
+
+
+def test_the_statement_names_what_an_imported_model_was_made_from() -> None:
+    made = dataclasses.replace(
+        MANIFEST.provenance,
+        training={"imported": {"file": "own.keras", "sha256": "a" * 64}},
+        data={"heldout": {"sha256": "b" * 64, "windows": 136}},
+        versions={"pulsecast": "0.1.0", "keras": "3.15.1"},
+    )
+    found = statement(dataclasses.replace(MANIFEST, provenance=made), b"")["predicate"]
+    assert found["buildDefinition"]["resolvedDependencies"] == [
+        {"name": "own.keras", "digest": {"sha256": "a" * 64}},
+        {"name": "held-out windows", "digest": {"sha256": "b" * 64}},
+        {"uri": "pkg:pypi/pulsecast@0.1.0"},
+        {"uri": "pkg:pypi/keras@3.15.1"},
+    ]
+    assert found["runDetails"] == {"builder": {"id": "urn:pulsecast:exporter", "version": {"pulsecast": "0.1.0"}}}
+
+
+def test_pulsecast_is_among_the_versions_from_a_checkout_too() -> None:
+    import pulsecast
+
+    assert installed_versions()["pulsecast"] == pulsecast.__version__
+
+
+def test_the_card_says_whether_there_are_intervals() -> None:
+    split = SplitConformal(scale="log1p", counts=True, levels=(0.5, 0.9), radii=((0.1, 0.2), (0.3, 0.4)), windows=287)
+    assert "without an interval" in model_card(dataclasses.replace(MANIFEST, intervals=None))
+    card = model_card(dataclasses.replace(MANIFEST, intervals=split))
+    assert "Intervals of 0.5 to 0.9 come from 287 held-out windows" in card
+    assert "without an interval" not in card
 
 
 @pytest.mark.parametrize(
