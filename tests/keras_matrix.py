@@ -100,7 +100,7 @@ def build(keras: Any, name: str) -> Any:
 def train(keras: Any, name: str, path: Path) -> Path:
     """Train a network of NETWORKS for a few epochs and save it at `path`."""
     model = build(keras, name)
-    model.compile("adam", "mse", jit_compile=False)  # compiling takes longer than these epochs
+    model.compile("adam", "mse")
     windows, truth = wave()
     model.fit(windows[:TRAINING], truth[:TRAINING], epochs=4, verbose=0)
     model.save(path)

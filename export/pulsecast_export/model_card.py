@@ -126,8 +126,8 @@ def _intervals(manifest: Manifest) -> str:
     if split is None:
         return "A forecast comes without an interval."
     return (
-        f"Intervals of {split.levels[0]:g} to {split.levels[-1]:g} come from {split.windows:,} held-out windows; they cover "
-        "on average, for as long as the series goes on as it did there."
+        f"Intervals of {split.levels[0]:g} to {split.levels[-1]:g} come from {split.windows:,} held-out windows; they "
+        "cover on average, for as long as the series goes on as it did there."
     )
 
 
