@@ -27,10 +27,10 @@ from pulsecast.bundle import Bundle
 from pulsecast.errors import EngineError, FormatError, MissingExtraError, PulsecastError, UsageError
 
 from .case import BenchConfig
-from .measuring import UNVOUCHED, Trust
 from .packing import packed
 from .result import Result
 from .runner import Listener
+from .sut import UNVOUCHED, Trust
 
 CONNECTION_FAILED = 255  # ssh's own exit code; the device's are kept apart from it
 NO_PYTHON, NO_FOLDER, NOT_WRITTEN = 91, 92, 93  # exit codes of SCRIPT
