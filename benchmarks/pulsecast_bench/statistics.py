@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,6 +111,40 @@ def median_of_runs(values: Sequence[float], *, seed: int) -> Estimate:
     medians = np.array([np.median(np.repeat(array, draw)) for draw in draws])
     low, high = _interval(medians, times)
     return Estimate(value=float(np.median(array)), low=low, high=high)
+
+
+def ratio_of_runs(first: Sequence[float], second: Sequence[float], *, seed: int) -> Estimate:
+    """Return median(second) / median(first) of two benchmarks' processes, one value each.
+
+    The two were not measured side by side, so each side's processes are resampled by themselves.
+
+    >>> ratio_of_runs([100.0] * 5, [110.0] * 5, seed=7)
+    Estimate(value=1.1, low=1.1, high=1.1, reason=None)
+    """
+    if not first or not second:
+        return Estimate(value=None, reason="not measured")
+    sides = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if min(sides[0].min(), sides[1].min()) <= 0:
+        return Estimate(value=None, reason="a ratio needs values above 0")
+    value = float(np.median(sides[1]) / np.median(sides[0]))
+    fewest = min(map(len, sides))
+    if fewest < BOOTSTRAP_RUNS:
+        return Estimate(value=value, reason=_few_runs(fewest))
+    rng = np.random.default_rng(seed)
+    below, above = (np.median(rng.choice(side, (BOOTSTRAP_DRAWS, len(side))), axis=1) for side in sides)
+    low, high = np.quantile(above / below, CONFIDENCE, method="inverted_cdf")
+    return Estimate(value=value, low=float(low), high=float(high))
+
+
+def paired_ratio(first: Mapping[int, float], second: Mapping[int, float], *, seed: int) -> Estimate:
+    """Return the median over rounds of second / first; keys are rounds, and one that only one side has is left out.
+
+    Processes of one round run within seconds of each other: what the machine does to one it does to the other.
+
+    >>> paired_ratio({0: 100.0, 1: 200.0}, {0: 110.0, 1: 220.0, 2: 1.0}, seed=7).value
+    1.1
+    """
+    return median_of_runs([second[turn] / first[turn] for turn in sorted(first.keys() & second.keys())], seed=seed)
 
 
 def throughput(latencies: Latencies, batch: int) -> float:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pulsecast.accuracy import Accuracy, accuracy
-
+from .forecast_errors import Fidelity, fidelity
+from .pareto import Point, front
 from .result import Result, Subject
 from .run import Run, unpack
 from .statistics import Estimate, Stability, median_of_runs, paired_overhead, percentiles, stability, throughput
+from .verdicts import Verdict, verdicts
 
 RANKS = (50.0, 90.0, 95.0, 99.0, 99.9)
 
@@ -37,20 +38,6 @@ class Cell:
     cpu_ns_per_window: float
     stable: bool | None
     instability: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fidelity:
-    """Forecasts on the golden in raw units, against truth and against the float64 reference.
-
-    mae_change, rmse_change  relative to the reference's own
-    max_error                largest |forecast - reference| as a fraction of the training part's range
-    """
-
-    accuracy: Accuracy
-    mae_change: float
-    rmse_change: float
-    max_error: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,13 +85,19 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What `pulsecast bench --format json` prints: no raw data, everything computed."""
+    """What `pulsecast bench --format json` prints: no raw data, everything computed.
+
+    front     what no other row beats in latency, RMSE and size together
+    verdicts  whether each smaller artifact is worth having here
+    """
 
     model: str
     profile: str
     began: str
     duration_s: float
     rows: tuple[Row, ...]
+    front: tuple[str, ...]
+    verdicts: tuple[Verdict, ...]
 
     @property
     def unstable(self) -> tuple[str, ...]:
@@ -114,13 +107,38 @@ class Summary:
 
 def summarise(result: Result) -> Summary:
     """Return the statistics of `result`; the same result gives the same numbers."""
+    rows = tuple(_row(result, subject) for subject in result.subjects)
     return Summary(
         model=result.model.name,
         profile=result.config.profile,
         began=result.began,
         duration_s=result.duration_s,
-        rows=tuple(_row(result, subject) for subject in result.subjects),
+        rows=rows,
+        front=front(points(rows)),
+        verdicts=verdicts(result),
     )
+
+
+def points(rows: Sequence[Row]) -> tuple[Point, ...]:
+    """Return the rows that have a latency, an accuracy and a size, as choices."""
+    found = []
+    for row in rows:
+        p50 = row.leading.p50_ns if row.leading else None
+        if p50 is None or p50.value is None or row.fidelity is None or not row.size_bytes:
+            continue
+        interval = row.fidelity.rmse_change_interval
+        point = Point(
+            artifact=row.artifact,
+            latency_ns=p50.value,
+            latency_high_ns=p50.high if p50.high is not None else p50.value,
+            rmse=row.fidelity.accuracy.rmse,
+            rmse_change=row.fidelity.rmse_change,
+            rmse_change_high=interval[1] if interval else row.fidelity.rmse_change,
+            size_bytes=row.size_bytes,
+            stable=row.stable,
+        )
+        found.append(point)
+    return tuple(found)
 
 
 def _row(result: Result, subject: Subject) -> Row:
@@ -222,18 +240,7 @@ def _fidelity(result: Result, leading: Sequence[Run]) -> Fidelity | None:
     if forecasts is None:
         return None
     truth, reference = np.array(result.model.truth), np.array(result.model.reference)  # (windows, horizon)
-    found = np.array(forecasts)
-    measured, ideal = accuracy(found, truth), accuracy(reference, truth)
-    return Fidelity(
-        accuracy=measured,
-        mae_change=_relative(measured.mae, ideal.mae),
-        rmse_change=_relative(measured.rmse, ideal.rmse),
-        max_error=float(np.max(np.abs(found - reference))) / result.model.scaler_range,
-    )
-
-
-def _relative(measured: float, ideal: float) -> float:
-    return measured / ideal - 1 if ideal > 0 else float(measured > 0)
+    return fidelity(np.array(forecasts), truth, reference, result.model.scaler_range)
 
 
 def foreign_cpu(result: Result) -> tuple[float, float] | None:

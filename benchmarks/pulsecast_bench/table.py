@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+from .forecast_errors import Fidelity
 from .statistics import Estimate
-from .summary import Cell, Fidelity, Row, Summary
+from .summary import Cell, Row, Summary
 
 MISSING = "-"
 
@@ -77,7 +79,53 @@ def cells(rows: Sequence[Row]) -> list[list[str]]:
 def text_table(summary: Summary) -> str:
     """Return the table for a terminal, with a line for everything that is missing from it; at most 120 columns."""
     lines = [[column.name for column in COLUMNS], [column.unit for column in COLUMNS], *cells(summary.rows)]
-    return "\n".join([*aligned(lines), "", *notes(summary)])
+    return "\n".join([*aligned(lines), "", *choices(summary), *notes(summary)])
+
+
+def choices(summary: Summary) -> list[str]:
+    """Return the Pareto front and the verdicts as lines, with an empty one after them; nothing if there are none."""
+    lines = []
+    if summary.front:
+        lines.append(f"not beaten in p50, RMSE and size together: {', '.join(summary.front)}")
+    if summary.verdicts:
+        lines += aligned([VERDICT_HEAD, *verdict_rows(summary)])
+    return [*lines, ""] if lines else []
+
+
+VERDICT_HEAD = ("worth quantising here?", "answer", "time", "of", "size", "RMSE")
+
+
+def verdict_rows(summary: Summary) -> list[list[str]]:
+    """Return one line per verdict, under VERDICT_HEAD: ratios and change are to the float32 artifact in `of`."""
+    return [
+        [
+            one.artifact,
+            one.answer,
+            span(one.time_ratio, "x"),
+            one.against,
+            f"{one.size_ratio:.2f}x",
+            span(one.rmse_change, "%"),
+        ]
+        for one in summary.verdicts
+    ]
+
+
+def span(estimate: Estimate, kind: Literal["x", "%"]) -> str:
+    """Return a ratio or a relative change with its interval.
+
+    >>> span(Estimate(value=1.012, low=0.99, high=1.034), "x")
+    '1.01x (0.99 to 1.03)'
+    >>> span(Estimate(value=0.004, low=-0.01, high=0.0201), "%")
+    '+0.40% (-1.00 to +2.01)'
+    """
+    if estimate.value is None:
+        return MISSING
+    text = f"{estimate.value:.2f}x" if kind == "x" else f"{estimate.value:+.2%}"
+    if estimate.low is None or estimate.high is None:
+        return text
+    if kind == "x":
+        return f"{text} ({estimate.low:.2f} to {estimate.high:.2f})"
+    return f"{text} ({estimate.low * 100:+.2f} to {estimate.high * 100:+.2f})"
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
@@ -113,6 +161,9 @@ def _missing(summary: Summary) -> list[str]:
     for row in summary.rows:
         for what, reason in _reasons(row):
             reasons.setdefault(f"no {what}: {reason}", []).append(row.artifact)
+    for one in summary.verdicts:
+        if one.answer == "cannot tell":
+            reasons.setdefault(f"no verdict: {one.why}", []).append(one.artifact)
     return [f"{', '.join(artifacts)}: {reason}" for reason, artifacts in reasons.items()]
 
 
