@@ -140,6 +140,12 @@ def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
+def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table: the first column to the left, the others to the right."""
+    rule = [":--", *["--:"] * (len(head) - 1)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *rows))
+
+
 def notes(summary: Summary) -> list[str]:
     """Return one line for each thing that was skipped, failed, is unstable or could not be told, and why."""
     found = []

@@ -65,10 +65,15 @@ def verdicts(result: Result) -> tuple[Verdict, ...]:
 
 def _base(result: Result, subject: Subject) -> Subject | None:
     """Return the float32 artifact of the same engine, if `subject` is another one."""
-    if subject.precision == "float32":
+    if subject.precision == "float32" or subject.kind == "peer":
         return None
-    same = [one for one in result.subjects if one.backend == subject.backend and one.precision == "float32"]
-    return same[0] if same else None
+    ours = [one for one in result.subjects if one.kind == "artifact" and one.precision == "float32"]
+    return next((one for one in ours if _engine(one) == _engine(subject)), None)
+
+
+def _engine(subject: Subject) -> str:
+    """Return the engine beneath a backend: `native-w8` runs what `native` runs."""
+    return subject.backend.removesuffix("-w8")
 
 
 def _verdict(result: Result, subject: Subject, base: Subject, size_ratio: float) -> Verdict:

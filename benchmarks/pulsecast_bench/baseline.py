@@ -1,0 +1,201 @@
+"""A baseline that outlives its machine: ratios that were each measured inside one run, never times.
+
+Two kinds are kept, each with the value of every process or round, so that an interval can be computed on reading:
+
+    over bare   a call of `Forecaster.predict` over the bare engine's own, in one process
+    over NAME   an artifact's median latency over that of the artifact NAME, in one round of processes
+
+The first hardly depends on the machine. The second depends on its instruction set: a baseline says which processor it
+was measured on, and a check on another architecture is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pulsecast import records
+from pulsecast.errors import FormatError, UsageError
+
+from .compare import Allowed, State, over_bare, state_of
+from .report import command
+from .result import Result
+from .statistics import Estimate, median_of_runs, ratio_of_runs
+from .verdicts import leading_runs, medians
+
+SCHEMA_VERSION: Literal[1] = 1
+_SEED = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ratio:
+    """`artifact` over `over`, which is "bare" or another artifact, at the smallest batch; one value per process."""
+
+    artifact: str
+    over: str
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.values or min(self.values) <= 0:
+            raise ValueError(f"{self.artifact} over {self.over} has values {self.values}; expected some above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """Ratios of one model, with how they were measured: its shape, the processor, the command line."""
+
+    schema_version: Literal[1]
+    recipe: str
+    context: int
+    features: int
+    horizon: int
+    threads: int
+    platform: str
+    cpu_model: str | None
+    versions: Mapping[str, str]
+    command: str
+    ratios: tuple[Ratio, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """A ratio of the baseline and the same one now; `change` is now over then."""
+
+    artifact: str
+    over: str
+    then: Estimate
+    now: Estimate
+    change: Estimate
+    state: State
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineCheck:
+    """All ratios of the baseline that the result has; `missing` are those it lacks."""
+
+    max_slowdown: float
+    ratios: tuple[Checked, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def slower(self) -> tuple[Checked, ...]:
+        """Ratios that rose past the threshold by their whole interval."""
+        return tuple(one for one in self.ratios if one.state == "slower")
+
+    @property
+    def not_judged(self) -> tuple[Checked, ...]:
+        """Ratios without an interval."""
+        return tuple(one for one in self.ratios if one.state == "not judged")
+
+
+def make_baseline(result: Result) -> Baseline:
+    """Return the ratios of `result`: every artifact over bare, and over the float32 artifact of ONNX Runtime.
+
+    Raises UsageError if it holds none.
+    """
+    ratios = _ratios(result)
+    if not ratios:
+        raise UsageError("the result holds no call of a bare engine and no two artifacts: nothing makes a baseline")
+    model = result.model
+    return Baseline(
+        schema_version=SCHEMA_VERSION,
+        recipe=model.recipe,
+        context=model.context,
+        features=model.features,
+        horizon=model.horizon,
+        threads=result.config.threads,
+        platform=result.machine.platform,
+        cpu_model=result.machine.cpu_model,
+        versions=dict(sorted(result.machine.versions.items())),
+        command=command(result),
+        ratios=tuple(ratios),
+    )
+
+
+def _ratios(result: Result) -> list[Ratio]:
+    found = []
+    names = [subject.artifact for subject in result.subjects if subject.kind == "artifact"]
+    yardstick = medians(leading_runs(result, "onnx"))
+    for name in names:
+        runs = leading_runs(result, name)
+        bare = [value for run in runs.values() if (value := over_bare(run)) is not None]
+        if bare:
+            found.append(Ratio(artifact=name, over="bare", values=_rounded(bare)))
+        mine = medians(runs)
+        rounds = sorted(mine.keys() & yardstick.keys()) if name != "onnx" else []
+        if rounds:
+            found.append(Ratio(artifact=name, over="onnx", values=_rounded([mine[i] / yardstick[i] for i in rounds])))
+    return found
+
+
+def _rounded(values: list[float]) -> tuple[float, ...]:
+    return tuple(round(value, 4) for value in values)
+
+
+def check_baseline(baseline: Baseline, result: Result, allowed: Allowed) -> BaselineCheck:
+    """Return each ratio now over then.
+
+    Raises UsageError if the model has another shape (unless `allowed.models`), the platform is another one (unless
+    `allowed.machines`), the threads differ, or no ratio is in both.
+    """
+    _refuse(baseline, result, allowed)
+    now = {(ratio.artifact, ratio.over): ratio for ratio in _ratios(result)}
+    checked = [
+        _checked(ratio, now[ratio.artifact, ratio.over], allowed.max_slowdown)
+        for ratio in baseline.ratios
+        if (ratio.artifact, ratio.over) in now
+    ]
+    if not checked:
+        raise UsageError("the result has none of the baseline's ratios: measure its artifacts with `pulsecast bench`")
+    missing = [f"{r.artifact} over {r.over}" for r in baseline.ratios if (r.artifact, r.over) not in now]
+    return BaselineCheck(max_slowdown=allowed.max_slowdown, ratios=tuple(checked), missing=tuple(missing))
+
+
+def _refuse(baseline: Baseline, result: Result, allowed: Allowed) -> None:
+    fields = ("recipe", "context", "features", "horizon")
+    differ = [
+        f"{name} {getattr(baseline, name)} and {getattr(result.model, name)}"
+        for name in fields
+        if getattr(baseline, name) != getattr(result.model, name)
+    ]
+    problems = []
+    if differ and not allowed.models:
+        problems.append(f"the models differ ({'; '.join(differ)}): pass --across-models to compare them all the same")
+    if baseline.platform != result.machine.platform and not allowed.machines:
+        platforms = f"{baseline.platform} and {result.machine.platform}"
+        problems.append(f"the platforms differ ({platforms}): pass --across-machines to compare them all the same")
+    if baseline.threads != result.config.threads:
+        problems.append(f"the baseline is of {baseline.threads} threads, the result of {result.config.threads}")
+    if problems:
+        raise UsageError(". ".join(problems))
+
+
+def _checked(then: Ratio, now: Ratio, most: float) -> Checked:
+    change = ratio_of_runs(then.values, now.values, seed=_SEED)
+    return Checked(
+        artifact=then.artifact,
+        over=then.over,
+        then=median_of_runs(then.values, seed=_SEED),
+        now=median_of_runs(now.values, seed=_SEED),
+        change=change,
+        state=state_of(change, most),
+    )
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Return the baseline at `path`; raises FormatError that lists every problem, or names the unknown version."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise FormatError(f"{path} is not a readable baseline: {error.strerror}") from error
+    document = records.loads(Mapping[str, object], data, where=path.name)  # type: ignore[type-abstract]
+    if "ratios" not in document:
+        raise FormatError(f"{path.name} is no baseline; `pulsecast compare RESULT --save-baseline FILE` writes one")
+    if document.get("schema_version") != SCHEMA_VERSION:
+        version = document.get("schema_version")
+        raise FormatError(
+            f"{path.name}: schema_version is {version!r}; this version of pulsecast reads {SCHEMA_VERSION}"
+        )
+    return records.parse(Baseline, document, where=path.name)
