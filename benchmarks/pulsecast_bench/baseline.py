@@ -20,7 +20,7 @@ from pulsecast import records
 from pulsecast.errors import FormatError, UsageError
 
 from .compare import Allowed, State, over_bare, state_of
-from .report import command
+from .protocol import command
 from .result import Result
 from .statistics import Estimate, median_of_runs, ratio_of_runs
 from .verdicts import leading_runs, medians

@@ -45,6 +45,8 @@ class Row:
     """All of one artifact; phases and memory are medians over the processes of its leading (smallest) batch.
 
     overhead  of `Forecaster.predict` over the bare engine: 0.05 is 5 %; medians of one process's alternating calls
+    energy_uj_per_window  of the whole machine meanwhile, at the smallest batch
+    installed_bytes       of numpy and everything in `needs`; None where the installation does not say
     skipped   why there are no measurements
     """
 
@@ -62,6 +64,10 @@ class Row:
     cold_start_ns: Estimate
     loaded_bytes: Estimate
     peak_bytes: Estimate
+    steady_bytes: Estimate
+    energy_uj_per_window: Estimate
+    needs: tuple[str, ...] | None
+    installed_bytes: int | None
     fidelity: Fidelity | None
     overhead: Estimate
     failures: tuple[str, ...]
@@ -167,6 +173,10 @@ def _row(result: Result, subject: Subject) -> Row:
         cold_start_ns=over(_cold_start_ns),
         loaded_bytes=over(lambda run: run.memory.loaded),
         peak_bytes=over(lambda run: run.memory.peak),
+        steady_bytes=over(lambda run: run.memory.steady),
+        energy_uj_per_window=over(_energy_uj_per_window),
+        needs=subject.needs,
+        installed_bytes=_installed_bytes(result, subject),
         fidelity=_fidelity(result, leading),
         overhead=_overhead(subject, over(_overhead_of)),
         failures=tuple(
@@ -216,6 +226,20 @@ def _instability(judged: Sequence[Stability], stable: bool | None) -> str | None
     found = [one for one in judged if one.stable is stable]
     worst = max(found, key=lambda one: max(one.latency_ratio or 0.0, one.throughput_ratio or 0.0))
     return f"{len(found)} of {len(judged)} processes; {worst.reason}"
+
+
+def _energy_uj_per_window(run: Run) -> float | None:
+    calls = len(unpack(run.steady.latencies))
+    return run.steady.energy_uj / (calls * run.case.batch) if run.steady.energy_uj is not None and calls else None
+
+
+def _installed_bytes(result: Result, subject: Subject) -> int | None:
+    """Return the bytes of numpy and of every distribution the subject needs; None unless all are known."""
+    if subject.needs is None:
+        return None
+    known = {package.name: package.size_bytes for package in result.packages}
+    sizes = [known.get(name) for name in dict.fromkeys((*subject.needs, "numpy"))]
+    return None if None in sizes else sum(size for size in sizes if size is not None)
 
 
 def _cold_start_ns(run: Run) -> float:

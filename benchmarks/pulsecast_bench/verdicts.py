@@ -68,12 +68,7 @@ def _base(result: Result, subject: Subject) -> Subject | None:
     if subject.precision == "float32" or subject.kind == "peer":
         return None
     ours = [one for one in result.subjects if one.kind == "artifact" and one.precision == "float32"]
-    return next((one for one in ours if _engine(one) == _engine(subject)), None)
-
-
-def _engine(subject: Subject) -> str:
-    """Return the engine beneath a backend: `native-w8` runs what `native` runs."""
-    return subject.backend.removesuffix("-w8")
+    return next((one for one in ours if one.backend == subject.backend), None)
 
 
 def _verdict(result: Result, subject: Subject, base: Subject, size_ratio: float) -> Verdict:

@@ -5,7 +5,8 @@ import re
 import pytest
 
 import measured
-from pulsecast_bench.report import command, markdown
+from pulsecast_bench.protocol import command
+from pulsecast_bench.report import markdown
 from pulsecast_bench.summary import summarise
 from pulsecast_bench.table import number, text_table
 

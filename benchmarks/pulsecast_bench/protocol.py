@@ -1,0 +1,43 @@
+"""How a result was measured, in words, and the command line that does it again."""
+
+from __future__ import annotations
+
+from .case import BenchConfig, find_profile
+from .result import Result
+from .statistics import BOOTSTRAP_RUNS, STABLE_RATIO
+
+
+def protocol(result: Result) -> str:
+    """Return the protocol that `result` followed, in sentences."""
+    config = result.config
+    sentences = (
+        f"{len(result.runs)} processes in {result.duration_s:.0f} s, one after the other in a shuffled order",
+        f"(seed {config.seed}): {config.repeats} for an artifact's smallest batch, {config.sweep_repeats} for others.",
+        f"Each: import, load, first forecast, warm-up (at least {config.warmup_calls} calls, {config.warmup_s:g} s),",
+        f"steady phase (at least {config.calls} calls, {config.steady_s:g} s; at most {config.limit_s:g} s).",
+        f"Stable: the last three windows (at least {config.window_calls} requests, {config.window_s:g} s) differ by",
+        f"no more than {STABLE_RATIO - 1:.0%} in median latency and in rate.",
+        "Percentiles are of all processes' calls together and appear only with the calls they need;",
+        f"intervals resample processes and need {BOOTSTRAP_RUNS} of them.",
+        "The whole protocol is in `benchmarks/README.md`.",
+    )
+    return " ".join(sentences)
+
+
+def command(result: Result) -> str:
+    """Return the command line that repeats this benchmark on a bundle of that name."""
+    config, usual = result.config, find_profile(result.config.profile)
+    words = ["pulsecast", "bench", result.model.name, "--out", "RESULT", "--profile", config.profile]
+    words += [word for name in config.artifacts for word in ("--artifact", name)]
+    if config.batches != usual.batches:
+        words += [word for batch in config.batches for word in ("--batch", str(batch))]
+    words += _number_options(config, usual)
+    return " ".join(words)
+
+
+def _number_options(config: BenchConfig, usual: BenchConfig) -> list[str]:
+    given = {"--threads": "threads", "--repeats": "repeats", "--seed": "seed"}
+    changed = {
+        option: getattr(config, name) for option, name in given.items() if getattr(config, name) != getattr(usual, name)
+    }
+    return [word for option, value in changed.items() for word in (option, str(value))]

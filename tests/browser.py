@@ -1,0 +1,135 @@
+"""A real browser for tests: Chromium without a window, spoken to in its DevTools protocol over two pipes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import select
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--remote-debugging-pipe",
+)
+_ANSWER_S = 60.0  # a loaded machine takes seconds to start a browser
+
+
+def browser_path() -> str:
+    """Return the browser's program; skip the test where there is none."""
+    found = next((path for name in _NAMES if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip(f"none of {', '.join(_NAMES)} is installed")
+    return found
+
+
+class Page:
+    """One tab; `events` holds everything the browser told, in order."""
+
+    def __init__(self, write: int, read: int) -> None:
+        self._write, self._read, self._rest, self._next = write, read, b"", 0
+        self._session: str | None = None
+        self.events: list[dict[str, Any]] = []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """Return the answer to one command."""
+        self._next += 1
+        message = {"id": self._next, "method": method, "params": params}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._write, json.dumps(message).encode() + b"\0")
+        while True:
+            heard = self._hear()
+            if heard.get("id") == self._next:
+                assert "error" not in heard, f"{method}: {heard['error']}"
+                return dict(heard["result"])
+            self.events.append(heard)
+
+    def _hear(self) -> dict[str, Any]:
+        while b"\0" not in self._rest:
+            ready, _, _ = select.select([self._read], [], [], _ANSWER_S)
+            assert ready, "the browser does not answer"
+            part = os.read(self._read, 1 << 20)
+            assert part, "the browser ended"
+            self._rest += part
+        line, _, self._rest = self._rest.partition(b"\0")
+        return dict(json.loads(line))
+
+    def open(self, path: Path, *, width: int, scheme: str = "light") -> None:
+        """Load a file in a viewport of `width` pixels and wait until it is there."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
+        )
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.events.clear()
+        self.call("Page.navigate", url=path.as_uri())
+        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
+            self.events.append(self._hear())
+
+    def evaluate(self, script: str) -> Any:
+        """Return what an expression is worth in the page."""
+        return self.call("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
+
+    def screenshot(self) -> bytes:
+        """Return the whole page as PNG."""
+        return base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"])
+
+    def pdf(self) -> bytes:
+        """Return the page as it is printed."""
+        answer = self.call("Page.printToPDF", preferCSSPageSize=True, printBackground=True)
+        return base64.b64decode(answer["data"])
+
+    def requests(self) -> list[str]:
+        """Return every address that was asked for since `open`, data addresses apart."""
+        sent = [event for event in self.events if event.get("method") == "Network.requestWillBeSent"]
+        urls = [str(event["params"]["request"]["url"]) for event in sent]
+        return [url for url in urls if not url.startswith("data:")]
+
+    def complaints(self) -> list[str]:
+        """Return what went to the console since `open`."""
+        kinds = ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
+        return [json.dumps(event["params"]) for event in self.events if event.get("method") in kinds]
+
+
+@contextmanager
+def chromium(profile: Path) -> Iterator[Page]:
+    """Yield a page of a new browser whose profile is in the folder `profile`."""
+    program = browser_path()
+    to_browser, write = os.pipe()
+    read, from_browser = os.pipe()
+    # the protocol wants to be read on descriptor 3 and answered on 4
+    shell = ["sh", "-c", f'exec "$@" 3<&{to_browser} 4>&{from_browser}', "sh"]
+    process = subprocess.Popen(
+        [*shell, program, *_FLAGS, f"--user-data-dir={profile}"],
+        pass_fds=(to_browser, from_browser),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(to_browser)
+    os.close(from_browser)
+    try:
+        yield Page(write, read)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(write)
+        os.close(read)
