@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,14 @@ _FLAGS = (
     "--disable-dev-shm-usage",
     "--remote-debugging-pipe",
 )
+# The protocol is read on descriptor 3 and answered on 4; first out of their way, then there.
+_LAUNCHER = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
+for end, place in zip(ends, (3, 4)):
+    os.dup2(end, place)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 _ANSWER_S = 60.0  # a loaded machine takes seconds to start a browser
 
 
@@ -110,16 +119,18 @@ class Page:
         return [json.dumps(event["params"]) for event in self.events if event.get("method") in kinds]
 
 
+def _profile(folder: Path) -> str:
+    return f"--user-data-dir={folder}"
+
+
 @contextmanager
 def chromium(profile: Path) -> Iterator[Page]:
     """Yield a page of a new browser whose profile is in the folder `profile`."""
     program = browser_path()
     to_browser, write = os.pipe()
     read, from_browser = os.pipe()
-    # the protocol wants to be read on descriptor 3 and answered on 4
-    shell = ["sh", "-c", f'exec "$@" 3<&{to_browser} 4>&{from_browser}', "sh"]
     process = subprocess.Popen(
-        [*shell, program, *_FLAGS, f"--user-data-dir={profile}"],
+        [sys.executable, "-c", _LAUNCHER, str(to_browser), str(from_browser), program, *_FLAGS, _profile(profile)],
         pass_fds=(to_browser, from_browser),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

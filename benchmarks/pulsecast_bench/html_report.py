@@ -55,7 +55,7 @@ code {{ font-size: 13px; }}
   @page {{ size: A4 landscape; margin: 12mm; }}
   body {{ max-width: none; margin: 0; padding: 0; font-size: 11px; }}
   .scroll, pre {{ overflow: visible; }} pre {{ white-space: pre-wrap; }}
-  table {{ font-size: 8.5px; }} th, td {{ padding: .15rem .35rem; }}
+  table {{ font-size: 9.5px; }} th, td {{ padding: .15rem .35rem; }}
   figure, tr {{ break-inside: avoid; }} h2, h3 {{ break-after: avoid; }}
   .pictures {{ grid-template-columns: 1fr 1fr; }}
 }}

@@ -102,7 +102,7 @@ def dominates(one: Point, other: Point) -> bool:
 
 def _compared(mine: float, theirs: float, tie: float) -> int:
     """Return -1 if mine is less, 1 if more, 0 if the two count as equal."""
-    if max(mine, theirs) <= tie * min(mine, theirs):
+    if max(mine, theirs) <= tie * min(mine, theirs) * (1 + 1e-12):  # 10.01 is 1.001 times 10
         return 0
     return -1 if mine < theirs else 1
 

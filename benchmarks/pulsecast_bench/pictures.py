@@ -87,6 +87,17 @@ def _high(group: tuple[list[int], float], gap: float) -> float:
     return group[1] + gap * (len(group[0]) - 1) / 2
 
 
+def _inside(places: Sequence[float], gap: float) -> list[float]:
+    """Return `places` moved into 0 to 1, the lowest up and the highest down, still `gap` apart where there is room."""
+    order = sorted(range(len(places)), key=lambda i: places[i])
+    found = list(places)
+    for turn, i in enumerate(order):
+        found[i] = max(found[i], turn * gap)
+    for turn, i in enumerate(reversed(order)):
+        found[i] = min(found[i], 1 - turn * gap)
+    return found
+
+
 def _label_right(axes: Any, points: Sequence[tuple[str, float, float, str]]) -> None:
     """Write (name, x, y, colour) beside the axes on the right, each with a thin line to its point."""
     below, above = axes.get_ylim()
@@ -98,14 +109,13 @@ def _label_right(axes: Any, points: Sequence[tuple[str, float, float, str]]) -> 
             / (forward((points[0][1], above))[1] - forward((points[0][1], below))[1])
         )
 
-    places = spread([place(y) for _, _, y, _ in points], 0.075)
-    shift = max(0.0, -min(places)) + min(0.0, 1.0 - max(places))
+    places = _inside(spread([place(y) for _, _, y, _ in points], 0.075), 0.075)
     for (name, x, y, colour), at in zip(points, places, strict=True):
         axes.annotate(
             name,
             xy=(x, y),
             xycoords="data",
-            xytext=(1.04, at + shift),
+            xytext=(1.04, at),
             textcoords="axes fraction",
             va="center",
             fontsize=8.5,

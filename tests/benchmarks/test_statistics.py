@@ -10,7 +10,9 @@ from pulsecast_bench.statistics import (
     REQUIRED_CALLS,
     median_of_runs,
     paired_overhead,
+    paired_ratio,
     percentiles,
+    ratio_of_runs,
     stability,
     throughput,
 )
@@ -117,3 +119,58 @@ def test_a_window_cut_short_does_not_count() -> None:
 def test_overhead_does_not_see_a_machine_that_becomes_slower_between_rounds() -> None:
     bare = np.repeat([100, 200, 150], 4)  # three rounds of two blocks of two calls
     assert paired_overhead(bare * 21 // 20, bare, 2) == pytest.approx(0.05)
+
+
+def test_a_ratio_of_two_benchmarks_is_that_of_their_medians() -> None:
+    ratio = ratio_of_runs([100, 102, 98, 101, 99], [110, 112, 108, 111, 109], seed=3)
+    assert ratio.value == pytest.approx(1.10)
+    assert ratio.low is not None
+    assert ratio.high is not None
+    # no draw's medians lie outside what was measured
+    assert 108 / 102 <= ratio.low < 1.10 < ratio.high <= 112 / 98
+
+
+def test_a_ratio_with_four_processes_on_a_side_has_no_interval_and_says_why() -> None:
+    ratio = ratio_of_runs([100.0] * 5, [110.0] * 4, seed=3)
+    assert (ratio.value, ratio.low, ratio.high) == (1.1, None, None)
+    assert ratio.reason == "no interval: 4 processes, 5 are needed"
+
+
+@pytest.mark.parametrize("values", [[], [0.0] * 5], ids=["nothing", "zero"])
+def test_a_ratio_over_nothing_has_no_value(values: list[float]) -> None:
+    assert ratio_of_runs(values, [1.0] * 5, seed=3).value is None
+
+
+def test_a_paired_ratio_does_not_see_a_machine_that_is_slower_in_one_round() -> None:
+    first = {0: 100.0, 1: 100.0, 2: 300.0, 3: 100.0, 4: 100.0}
+    ratio = paired_ratio(first, {turn: 1.5 * value for turn, value in first.items()}, seed=3)
+    assert (ratio.value, ratio.low, ratio.high) == (1.5, 1.5, 1.5)
+
+
+def test_a_round_that_one_side_lacks_is_left_out_of_a_paired_ratio() -> None:
+    assert paired_ratio({0: 1.0, 1: 100.0}, {0: 2.0}, seed=3).value == 2.0
+
+
+@pytest.mark.parametrize(("slowdown", "processes"), [(1.0, 5), (1.2, 5), (1.2, 10)])
+def test_the_interval_of_a_ratio_covers_the_true_one_about_as_often_as_it_says(slowdown: float, processes: int) -> None:
+    rng = np.random.default_rng(11)
+    trials, covered = 400, 0
+    for _ in range(trials):
+        first, second = np.exp(rng.normal(0, 0.05, (2, processes)))
+        ratio = ratio_of_runs(list(first), list(slowdown * second), seed=3)
+        assert ratio.low is not None
+        assert ratio.high is not None
+        covered += ratio.low <= slowdown <= ratio.high
+    # 95 %, less two standard errors of 400 trials and what so few processes cost
+    assert 0.91 <= covered / trials <= 0.99
+
+
+def test_a_process_that_becomes_slower_never_makes_the_ratio_smaller() -> None:
+    first, second = [100.0, 101, 102, 103, 104], [105.0, 106, 107, 108, 109]
+    before = ratio_of_runs(first, second, seed=3)
+    for i in range(5):
+        raised = [value + 50 * (place == i) for place, value in enumerate(second)]
+        after = ratio_of_runs(first, raised, seed=3)
+        assert (after.value or 0) >= (before.value or 0)
+        assert (after.low or 0) >= (before.low or 0)
+        assert (after.high or 0) >= (before.high or 0)

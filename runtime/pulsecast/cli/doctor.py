@@ -32,6 +32,7 @@ NEEDS = {
     "evaluate": (("tensorflow", "lightgbm", "statsmodels", "matplotlib"), "evaluate"),
     "sign": (("cryptography",), "sign"),
     "bench": ((), "cli"),
+    "report": (("matplotlib",), "report"),
 }
 
 
