@@ -106,21 +106,13 @@ def test_both_reports_say_the_same() -> None:
     assert "| server | onnx | 100 | 100 | - | 500 | 500 | 50% | 64 in 1 |" in text
     assert "<td>server</td><td>onnx</td><td>100</td><td>100</td><td>-</td><td>500</td>" in PAGE
     # 60 MB of numpy and 40 MB of the engine; of tflite it is not known what it needs
-    assert re.search(r"\| onnx \| 60.0 \| - \| 100 \| - \| 100 \| onnxruntime \|", text)
-    assert re.search(r"\| tflite \| 60.0 \| - \| 300 \| - \| - \| - \|", text)
+    assert re.search(r"\| onnx \| 60.0 [^|]*\| - \| 100 \| - \| 100 \| onnxruntime \|", text)
+    assert re.search(r"\| tflite \| 60.0 [^|]*\| - \| 300 \| - \| - \| - \|", text)
 
 
 def test_the_accuracy_table_holds_changes_against_float32_of_the_same_engine() -> None:
-    text = markdown([whole()])
-    row = next(
-        line
-        for line in text.splitlines()
-        if line.startswith("| onnx-w8 |")
-        and "| onnx |" in line
-        and "1e" not in line[:40]
-        and "(" in line
-        and "e-" in line
-    )
+    accuracy = markdown([whole()]).partition("### Accuracy")[2].partition("###")[0]
+    row = next(line for line in accuracy.splitlines() if line.startswith("| onnx-w8 |"))
     assert re.search(r"\| [+-]0\.\d\d% \([+-]0\.\d\d to [+-]0\.\d\d\) \| onnx \|", row)
 
 
