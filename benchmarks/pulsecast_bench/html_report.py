@@ -19,7 +19,8 @@ from .pictures import (
     scenario_picture,
 )
 from .result import Result
-from .sections import Grid, Measured, Section, measured, merged, sections
+from .section import Grid, Measured, Section, measured
+from .sections import merged, sections
 from .summary import points
 from .verdicts import forecasts_of, leading_runs
 
@@ -41,7 +42,7 @@ body {{ font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var
 h1 {{ font-size: 1.6rem; }} h2 {{ margin-top: 3rem; border-top: 1px solid var(--line); padding-top: 1rem; }}
 h3 {{ margin-top: 2.2rem; }}
 .chosen {{ border-left: 5px solid var(--mark); background: var(--soft); padding: .4rem 1rem; }}
-.scroll {{ overflow-x: auto; max-width: 100%; }}
+.scroll {{ overflow-x: auto; max-width: 100%; margin-top: 1rem; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; }}
 th, td {{ text-align: right; padding: .25rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }}
 th:first-child, td:first-child {{ text-align: left; }}
@@ -121,6 +122,7 @@ def _pictures(which: str, part: Measured) -> list[str]:
         "scenarios": [
             lambda name=name: scenario_picture(name, [row for row in rows if row.scenario == name])  # type: ignore[misc]
             for name in dict.fromkeys(row.scenario for row in rows)
+            if name != "offline"  # all its queries are due at once: its measure is windows a second
         ],
     }
     if not result.runs and which != "scenarios":

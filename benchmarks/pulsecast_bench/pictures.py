@@ -1,133 +1,31 @@
-"""The report's pictures as SVG text. Colours are the page's variables, so that one picture does for light and dark."""
+"""The report's pictures, each of one question; how they are drawn is in `drawing.py`."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pulsecast_train.backtesting.pictures import svg
-
+from .drawing import FAINT, INK, SERIES, colour_of, label_right, name_rows, picture, plain_numbers
 from .pareto import Point
 from .result import Result
 from .run import unpack
 from .scenario_summary import ScenarioRow
+from .statistics import REQUIRED_CALLS
 from .summary import Row, Summary
 
-WIDTH = 4.8  # inches: as wide as a phone, so that text keeps its size there
 SHOWN_WINDOWS = 60
 SPIKE = 20  # times the median, from where on the vertical axis is logarithmic
-# Drawn in these colours, which nothing else has, and replaced by the page's variables.
-INK, FAINT = "#010203", "#040506"
-SERIES = tuple(f"#0a0b{i:02x}" for i in range(1, 9))
-_VARIABLES = {INK: "var(--ink)", FAINT: "var(--line)"} | {c: f"var(--s{i})" for i, c in enumerate(SERIES, 1)}
-_COLOURS = {
-    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"), INK),
-    "grid.color": FAINT,
-    "axes.facecolor": "none",
-    "figure.facecolor": "none",
-    "savefig.facecolor": "none",
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
-}
-MARKERS = "os^Dvp<>"
-
-
-def picture(draw: Callable[[Any], None], *, height: float, label: str) -> str:
-    """Return what `draw(axes)` draws as an <svg> whose colours follow the page."""
-    import matplotlib as mpl
-
-    def whole(figure: Any) -> None:
-        axes = figure.add_subplot()
-        axes.set_axisbelow(True)
-        draw(axes)
-
-    with mpl.rc_context(_COLOURS):
-        found = svg(whole, width=WIDTH, height=height, label=label)
-    for colour, variable in _VARIABLES.items():
-        found = found.replace(colour, variable)
-    return re.sub(r'<g id="(?:figure|axes|patch|text|line2d|xtick|ytick|matplotlib\.axis)[^"]*"', "<g", found)
-
-
-def colour_of(names: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Return colour and marker of each name; beyond eight names the marker changes with them."""
-    return {
-        name: (SERIES[i % len(SERIES)], MARKERS[(i + i // len(SERIES)) % len(MARKERS)]) for i, name in enumerate(names)
-    }
-
-
-def spread(values: Sequence[float], gap: float) -> list[float]:
-    """Return places for labels at `values`, in their order, at least `gap` apart and about where they belong.
-
-    >>> spread([0.0, 0.1, 5.0], 1.0)
-    [-0.45, 0.55, 5.0]
-    """
-    order = sorted(range(len(values)), key=lambda i: values[i])
-    groups: list[tuple[list[int], float]] = []  # members, centre
-    for i in order:
-        groups.append(([i], values[i]))
-        while len(groups) > 1 and _low(groups[-1], gap) - _high(groups[-2], gap) < gap - 1e-12:
-            members = groups[-2][0] + groups[-1][0]
-            groups[-2:] = [(members, float(np.mean([values[j] for j in members])))]
-    places = [0.0] * len(values)
-    for group in groups:
-        for turn, i in enumerate(group[0]):
-            places[i] = _low(group, gap) + turn * gap
-    return [round(place, 9) for place in places]
-
-
-def _low(group: tuple[list[int], float], gap: float) -> float:
-    return group[1] - gap * (len(group[0]) - 1) / 2
-
-
-def _high(group: tuple[list[int], float], gap: float) -> float:
-    return group[1] + gap * (len(group[0]) - 1) / 2
-
-
-def _inside(places: Sequence[float], gap: float) -> list[float]:
-    """Return `places` moved into 0 to 1, the lowest up and the highest down, still `gap` apart where there is room."""
-    order = sorted(range(len(places)), key=lambda i: places[i])
-    found = list(places)
-    for turn, i in enumerate(order):
-        found[i] = max(found[i], turn * gap)
-    for turn, i in enumerate(reversed(order)):
-        found[i] = min(found[i], 1 - turn * gap)
-    return found
-
-
-def _label_right(axes: Any, points: Sequence[tuple[str, float, float, str]]) -> None:
-    """Write (name, x, y, colour) beside the axes on the right, each with a thin line to its point."""
-    below, above = axes.get_ylim()
-
-    def place(y: float) -> float:
-        forward = axes.transData.transform
-        return float(
-            (forward((points[0][1], y))[1] - forward((points[0][1], below))[1])
-            / (forward((points[0][1], above))[1] - forward((points[0][1], below))[1])
-        )
-
-    places = _inside(spread([place(y) for _, _, y, _ in points], 0.075), 0.075)
-    for (name, x, y, colour), at in zip(points, places, strict=True):
-        axes.annotate(
-            name,
-            xy=(x, y),
-            xycoords="data",
-            xytext=(1.04, at),
-            textcoords="axes fraction",
-            va="center",
-            fontsize=8.5,
-            color=INK,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 3},
-            annotation_clip=False,
-        )
 
 
 def latency_picture(result: Result, summary: Summary) -> str:
-    """Draw each artifact's latencies at its smallest batch: 1 to 99 % as a line, the middle half as a bar, p50."""
-    rows = [row for row in summary.rows if row.leading]
+    """Draw each artifact's latencies at its smallest batch: p50, the middle half as a bar, 1 to 99 % as a line.
+
+    The line goes from 10 to 90 % where there are too few calls for p99; an artifact without p50 is left out.
+    """
+    rows = [row for row in summary.rows if row.leading and row.leading.p50_ns.value is not None]
     places = range(len(rows))[::-1]
 
     def draw(axes: Any) -> None:
@@ -139,34 +37,15 @@ def latency_picture(result: Result, summary: Summary) -> str:
                     if run.case.artifact == row.artifact and run.case.leading
                 ]
             )
-            low, quarter, middle, three, high = np.quantile(calls, (0.01, 0.25, 0.5, 0.75, 0.99)) / 1e3
+            ends = (0.01, 0.99) if len(calls) >= REQUIRED_CALLS[99.0] else (0.1, 0.9)
+            low, quarter, middle, three, high = np.quantile(calls, (ends[0], 0.25, 0.5, 0.75, ends[1])) / 1e3
             axes.plot([low, high], [place, place], color=SERIES[0], linewidth=1.2)
             axes.plot([quarter, three], [place, place], color=SERIES[0], linewidth=7, solid_capstyle="butt")
             axes.plot([middle], [place], color=INK, marker="|", markersize=11, markeredgewidth=1.6)
         axes.set_xscale("log")
-        _name_rows(axes, places, [row.artifact for row in rows], "us a call")
+        name_rows(axes, places, [row.artifact for row in rows], "us a call")
 
     return picture(draw, height=0.9 + 0.3 * len(rows), label="Latency at the smallest batch, distribution per artifact")
-
-
-def _name_rows(axes: Any, places: Sequence[int], names: Sequence[str], unit: str) -> None:
-    axes.set_yticks(list(places), names)
-    axes.set_ylim(-0.7, len(names) - 0.3)
-    axes.set_xlabel(unit)
-    axes.grid(axis="x", linewidth=0.6)
-    if axes.get_xscale() == "log":
-        _plain_numbers(axes.xaxis)
-
-
-def _plain_numbers(axis: Any) -> None:
-    """Write 200 and 1k on a logarithmic axis instead of powers."""
-    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
-
-    low, high = axis.get_view_interval()
-    decades = np.log10(high / low) if low > 0 else 3
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2.2 else (1.0,)))
-    axis.set_major_formatter(EngFormatter(sep=""))
-    axis.set_minor_formatter(NullFormatter())
 
 
 def pareto_picture(points: Sequence[Point], chosen: Sequence[str], measure: str) -> str:
@@ -189,10 +68,10 @@ def pareto_picture(points: Sequence[Point], chosen: Sequence[str], measure: str)
         axes.set_xlabel("p50, us a call")
         axes.set_ylabel("size, kB" if measure == "size" else "RMSE, raw units")
         axes.grid(linewidth=0.6)
-        _plain_numbers(axes.xaxis)
+        plain_numbers(axes.xaxis)
         if measure == "size":
-            _plain_numbers(axes.yaxis)
-        _label_right(axes, labels)
+            plain_numbers(axes.yaxis)
+        label_right(axes, labels)
 
     return picture(draw, height=3.2, label=f"p50 latency against {measure}; filled markers are not beaten")
 
@@ -219,9 +98,9 @@ def batch_picture(summary: Summary) -> str:
         axes.set_xlabel("windows a call")
         axes.set_ylabel("windows a second")
         axes.grid(linewidth=0.6)
-        _plain_numbers(axes.yaxis)
+        plain_numbers(axes.yaxis)
         if labels:
-            _label_right(axes, labels)
+            label_right(axes, labels)
 
     return picture(draw, height=3.4, label="Throughput over the batch, per artifact")
 
@@ -255,7 +134,7 @@ def rmse_picture(rows: Sequence[Row]) -> str:
             if rmse.low is not None and rmse.high is not None:
                 axes.plot([rmse.low, rmse.high], [place, place], color=SERIES[0], linewidth=1.4)
             axes.plot([rmse.value], [place], color=INK, marker="o", markersize=5)
-        _name_rows(axes, places, [name for name, _ in known], "RMSE in raw units, 95 % over windows")
+        name_rows(axes, places, [name for name, _ in known], "RMSE in raw units, 95 % over windows")
 
     return picture(draw, height=0.9 + 0.3 * len(known), label="RMSE per artifact with its interval")
 
@@ -270,7 +149,7 @@ def scenario_picture(scenario: str, rows: Sequence[ScenarioRow]) -> str:
             axes.plot(values, [place] * len(values), color=SERIES[0], linewidth=1.2, marker="o", markersize=4)
         axes.set_xscale("log")
         axes.set_title(scenario, fontsize=10)
-        _name_rows(axes, places, [row.artifact for row in rows], "us from due to answered: p50, p90, p99")
+        name_rows(axes, places, [row.artifact for row in rows], "us from due to answered: p50, p90, p99")
 
     return picture(draw, height=1.1 + 0.3 * len(rows), label=f"Latencies in the scenario {scenario}")
 

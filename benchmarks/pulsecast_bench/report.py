@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from .pareto import Budget
 from .result import Result
-from .sections import Measured, Section, measured, merged, sections
+from .section import Measured, Section, measured
+from .sections import merged, sections
 from .table import grid
 
 

@@ -55,11 +55,7 @@ def _row(runs: Sequence[ScenarioRun], *, seed: int) -> ScenarioRow:
     service = sum(int(unpack(run.service).sum()) for run in runs)
     total = sum(int(calls.sum()) for calls in latencies)
     p50, p90, p99 = percentiles(latencies, RANKS, seed=seed)
-    rates = [
-        len(calls) * run.case.batch * 1e9 / run.wall_ns
-        for calls, run in zip(latencies, runs, strict=True)
-        if run.wall_ns
-    ]
+    rates = [run.windows * 1e9 / run.wall_ns for run in runs if run.wall_ns]
     case = runs[0].case
     return ScenarioRow(
         artifact=case.artifact,

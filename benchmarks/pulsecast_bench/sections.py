@@ -1,67 +1,25 @@
-"""What a report says, section by section, as data: Markdown and HTML show the same."""
+"""What a report says, section by section; `choosing.py` and `noise.py` have the longest."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from .choosing import choices_section, recommendation_section
 from .forecast_errors import QUANTILES
-from .pareto import LATENCY_TIE, RMSE_TIE, Budget, Recommendation, recommend
+from .noise import machine_lines
+from .pareto import Budget
 from .protocol import command, protocol
-from .result import Machine, Result
-from .scenario_summary import ScenarioRow, scenario_rows
+from .result import Result
+from .section import Grid, Measured, Section, interval
 from .statistics import Estimate
-from .summary import Row, Summary, cores_used, foreign_cpu, points, summarise
-from .table import COLUMNS, MISSING, VERDICT_HEAD, cells, notes, number, span, verdict_rows
-from .verdicts import ALIKE, FASTER, MAX_RMSE_CHANGE, SLOWER, SMALLER
+from .summary import Row, Summary, cores_used
+from .table import COLUMNS, MISSING, cells, notes, number, span
 
-Grid = tuple[tuple[str, ...], list[list[str]]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Section:
-    """A part of the report.
-
-    text      paragraphs before the table
-    grids     tables: head and rows
-    bullets   lines after them
-    code      what can be typed
-    picture   which pictures go here: latency, pareto, batch, accuracy, scenarios, noise or ""
-    """
-
-    title: str
-    text: tuple[str, ...] = ()
-    grids: tuple[Grid, ...] = ()
-    bullets: tuple[str, ...] = ()
-    code: str = ""
-    picture: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """A result with its statistics; `machine` is what the report calls the machine, each result's a different one."""
-
-    result: Result
-    summary: Summary
-    scenarios: tuple[ScenarioRow, ...]
-    machine: str
-
-    @property
-    def heading(self) -> str:
-        """What its part of the report is called."""
-        model = self.result.model.name
-        return f"{model}, {self.result.began}, profile {self.result.config.profile}"
-
-
-def measured(results: Sequence[Result]) -> list[Measured]:
-    """Return each result with its statistics and a name for its machine."""
-    names = [result.label or result.machine.cpu_model or "processor unknown" for result in results]
-    unique = [f"{name} #{i + 1}" if names.count(name) > 1 else name for i, name in enumerate(names)]
-    return [
-        Measured(result=result, summary=summarise(result), scenarios=scenario_rows(result), machine=name)
-        for result, name in zip(results, unique, strict=True)
-    ]
+_DISTRIBUTION = (
+    "In the picture of the HTML report, at the smallest batch: the tick is p50, the bar the middle half, the line 1 to "
+    "99 % of the calls (10 to 90 % where there are too few for p99)."
+)
 
 
 def merged(parts: Sequence[Measured]) -> Section:
@@ -83,12 +41,17 @@ def sections(part: Measured, budget: Budget) -> list[Section]:
     found = [_comparison(result, summary)]
     if budget.stated:
         found.append(recommendation_section(part, budget))
-    found += [_choices(summary)]
+    found += [choices_section(summary)]
     remarks = notes(summary)
     if remarks:
         found.append(Section(title="What is missing or unstable", bullets=tuple(remarks)))
     found += [
-        Section(title="Latency in us a call, with 95 % intervals", grids=(_latencies(summary),), picture="latency"),
+        Section(
+            title="Latency in us a call, with 95 % intervals",
+            text=(_DISTRIBUTION,),
+            grids=(_latencies(summary),),
+            picture="latency",
+        ),
         Section(title="Batch sweep", grids=(_sweep(summary),), picture="batch"),
         _accuracy(summary),
     ]
@@ -97,7 +60,7 @@ def sections(part: Measured, budget: Budget) -> list[Section]:
     found += [
         Section(title="From process start to the first forecast, in ms", grids=(_phases(result, summary),)),
         _footprint(result, summary),
-        Section(title="Machine and noise", bullets=tuple(_machine(result, summary)), picture="noise"),
+        Section(title="Machine and noise", bullets=tuple(machine_lines(result, summary)), picture="noise"),
         Section(title="How it was measured", text=(protocol(result),), code=command(result)),
     ]
     return found
@@ -119,86 +82,6 @@ def _comparison(result: Result, summary: Summary) -> Section:
     peers = [f"{s.artifact}: {s.about}" for s in result.subjects if s.kind == "peer" and s.about]
     found = Section(title="Comparison", text=(what, legend), grids=((head, cells(summary.rows)),))
     return dataclasses.replace(found, bullets=tuple(peers))
-
-
-def recommendation(part: Measured, budget: Budget) -> Recommendation:
-    """Return which artifact of the bundle to take; peers are not candidates."""
-    peers = {subject.artifact for subject in part.result.subjects if subject.kind == "peer"}
-    return recommend([point for point in points(part.summary.rows) if point.artifact not in peers], budget)
-
-
-def recommendation_section(part: Measured, budget: Budget) -> Section:
-    """Return the recommendation in words."""
-    return Section(title=f"Recommendation for {_budget_text(budget)}", text=tuple(recommended(part, budget)))
-
-
-def _budget_text(budget: Budget) -> str:
-    limits = []
-    if budget.latency_us is not None:
-        limits.append(f"p50 up to {budget.latency_us:g} us")
-    if budget.rmse_change is not None:
-        limits.append(f"RMSE up to {budget.rmse_change:+.2%}")
-    if budget.size_kb is not None:
-        limits.append(f"size up to {budget.size_kb:g} kB")
-    return ", ".join(limits)
-
-
-def recommended(part: Measured, budget: Budget) -> list[str]:
-    """Return the recommendation as sentences."""
-    found = recommendation(part, budget)
-    rows = {row.artifact: row for row in part.summary.rows}
-    if found.artifact:
-        first = f"Take {_described(rows[found.artifact])}."
-        others = f" Also within it, in this order: {', '.join(found.fits[1:])}." if found.fits[1:] else ""
-        sentences = [first + others]
-    elif found.nearest:
-        over = "; ".join(excess.text for excess in found.excess)
-        sentences = [f"Nothing fits. Nearest is {_described(rows[found.nearest])}: {over}."]
-    else:
-        sentences = ["Nothing fits."] if found.unstable else ["Nothing was measured that could be recommended."]
-    if found.unstable:
-        sentences.append(f"Would fit, but did not settle: {', '.join(found.unstable)}; measure on a quiet machine.")
-    chosen = rows.get(found.artifact or found.nearest or "")
-    if chosen and chosen.leading and chosen.leading.p50_ns.low is None:
-        sentences.append("Judged by values without intervals (too few processes): a look, not a decision.")
-    sentences.append(
-        "Rule: the upper end of each interval is within the budget; of these the fastest, and among those within "
-        f"{LATENCY_TIE - 1:.0%} of it the smallest, then the most accurate."
-    )
-    return sentences
-
-
-def _described(row: Row) -> str:
-    p50 = number(row.leading.p50_ns.value, 1e-3) if row.leading else MISSING
-    change = f"{row.fidelity.rmse_change:+.2%}" if row.fidelity else MISSING
-    return f"{row.artifact} ({p50} us, RMSE {change}, {number(row.size_bytes, 1e-3)} kB)"
-
-
-def _choices(summary: Summary) -> Section:
-    front = (
-        f"Not beaten in p50, RMSE and size together: {', '.join(summary.front) or 'nothing that was measured whole'}. "
-        f"Latencies within {LATENCY_TIE - 1:.0%} and RMSEs within {RMSE_TIE - 1:.1%} count as equal."
-    )
-    rule = (
-        "The rule: against the float32 artifact of the same engine, in the same rounds and on the same windows. No, if "
-        f"the interval of the RMSE change lies above {MAX_RMSE_CHANGE:+.0%}; cannot tell, if it holds that. Otherwise "
-        f"yes, if the time ratio's interval lies below {FASTER:g}; for size, if it lies within {ALIKE[0]:g} and "
-        f"{ALIKE[1]:g} and the file has at most {SMALLER:g} of the size; no, unless size decides, if it lies above "
-        f"{SLOWER:g}; cannot tell in between, or without an interval."
-    )
-    if not summary.verdicts:
-        return Section(title="What to choose from", text=(front,), picture="pareto")
-    head = (*VERDICT_HEAD, "why")
-    rows = [[*row, one.why] for row, one in zip(verdict_rows(summary), summary.verdicts, strict=True)]
-    return Section(title="What to choose from", text=(front, rule), grids=((head, rows),), picture="pareto")
-
-
-def interval(estimate: Estimate, factor: float) -> str:
-    """Return a value with its interval where it has one, e.g. `96.4 (95.9 to 97.2)`."""
-    if estimate.low is None or estimate.high is None:
-        return number(estimate.value, factor)
-    low, high = number(estimate.low, factor), number(estimate.high, factor)
-    return f"{number(estimate.value, factor)} ({low} to {high})"
 
 
 def _latencies(summary: Summary) -> Grid:
@@ -316,38 +199,3 @@ def _footprint(result: Result, summary: Summary) -> Section:
         said = f"Energy is of {energy_source.source}: what else ran meanwhile is in it."
     text = f"{said} Installed is what must be on the disk beside Python: numpy and the engine with all it needs."
     return Section(title="Memory, processor time and what must be installed", text=(text,), grids=((head, rows),))
-
-
-def _machine(result: Result, summary: Summary) -> list[str]:
-    machine = result.machine
-    foreign = foreign_cpu(result)
-    return [
-        f"{machine.cpu_model or 'processor unknown'}, {machine.cores} processors"
-        + (f", usable {', '.join(map(str, machine.affinity))}" if machine.affinity is not None else "")
-        + (f", limited to {machine.cpu_limit:g}" if machine.cpu_limit is not None else ""),
-        f"{machine.platform}, kernel {machine.kernel}, frequency governor {machine.governor or 'not readable'}, memory "
-        + (f"{machine.memory_bytes / 1e9:.1f} GB" if machine.memory_bytes else "not readable"),
-        f"load average before {_averages(result.load_before)}, after {_averages(result.load_after)}",
-        "processor time of other processes in the steady phases: "
-        + (f"median {foreign[0]:.1%}, largest {foreign[1]:.1%}" if foreign else "not readable"),
-        f"clock: resolution {machine.timer_resolution_ns:.0f} ns, empty reading {machine.timer_overhead_ns:.0f} ns"
-        + _timer_share(result, summary),
-        "engines: " + "; ".join(dict.fromkeys(f"{run.engine} on {run.device}" for run in result.runs)),
-        "versions: " + ", ".join(f"{name} {version}" for name, version in versions(machine).items()),
-    ]
-
-
-def versions(machine: Machine) -> dict[str, str]:
-    """Return the recorded versions, by name."""
-    return dict(sorted(machine.versions.items()))
-
-
-def _timer_share(result: Result, summary: Summary) -> str:
-    fastest = min((cell.p50_ns.value for row in summary.rows for cell in row.cells if cell.p50_ns.value), default=None)
-    if fastest is None:
-        return ""
-    return f", {result.machine.timer_overhead_ns / fastest:.2%} of the fastest median; nothing is subtracted"
-
-
-def _averages(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:.2f}" for value in values) or "not readable"

@@ -18,8 +18,8 @@ from pulsecast_bench.run import ScenarioRun, pack
 
 require("matplotlib")
 
+from pulsecast_bench.drawing import spread  # noqa: E402
 from pulsecast_bench.html_report import html  # noqa: E402
-from pulsecast_bench.pictures import spread  # noqa: E402
 
 LIGHT, DARK = "rgb(27, 27, 27)", "rgb(232, 232, 232)"  # --ink
 
@@ -44,6 +44,7 @@ def scenario(artifact: str, name: str, latencies_us: list[int]) -> ScenarioRun:
         energy_uj=None,
         affinity=None,
         loadgen={},
+        windows=len(latencies),
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import measured
+import rounds
 from engines import require
 
 require("typer")
@@ -92,3 +93,85 @@ def test_a_result_that_cannot_be_written_is_still_printed(
     assert f"{tmp_path / 'result.json'} could not be written and is as it was: No space left on device" in captured.err
     assert "onnx" in captured.out
     assert list(tmp_path.iterdir()) == []
+
+
+def written(path: Path, levels: dict[str, tuple[int, ...]]) -> Path:
+    write_result(rounds.result(levels), path, force=False)
+    return path
+
+
+def test_report_writes_one_html_page_and_prints_the_recommendation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    require("matplotlib")
+    source, out = written(tmp_path / "result.json", {"onnx": rounds.QUIET}), tmp_path / "report.html"
+    assert run("report", source, "--out", out, "--max-latency-us", 150) == 0
+    assert capsys.readouterr().out.startswith("Take onnx (100 us, RMSE +0.00%, 125 kB).")
+    assert out.read_text().startswith("<!doctype html>")
+
+
+def test_report_says_when_nothing_fits_and_exits_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = written(tmp_path / "result.json", {"onnx": rounds.QUIET})
+    assert run("report", source, "--max-latency-us", 50) == 1
+    assert "Nothing fits. Nearest is onnx (100 us, RMSE +0.00%, 125 kB): 102 us where 50 us are allowed." in (
+        capsys.readouterr().out
+    )
+
+
+def test_report_refuses_a_budget_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = written(tmp_path / "result.json", {"onnx": rounds.QUIET})
+    assert run("report", source, "--max-size-kb", 0, "--max-rmse-change", -1) == 2
+    assert capsys.readouterr().err == (
+        "error: --max-size-kb is 0; expected a number above 0; --max-rmse-change is -1; expected a share from 0, such "
+        "as 0.01 for 1 %\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("second", "options", "code"),
+    [
+        (rounds.QUIET, (), 0),
+        ((120, 121, 119, 120, 122), (), 1),
+        ((120, 121, 119, 120, 122), ("--max-slowdown", 1.5), 0),
+        ((120, 121), (), 4),
+        (rounds.QUIET, ("--max-slowdown", 0.5), 2),
+    ],
+    ids=["alike", "slower", "slower is allowed", "too few to judge", "no threshold"],
+)
+def test_compare_exits_with_what_it_found(
+    tmp_path: Path, second: tuple[int, ...], options: tuple[object, ...], code: int
+) -> None:
+    first = written(tmp_path / "first.json", {"onnx": rounds.QUIET})
+    assert run("compare", first, written(tmp_path / "second.json", {"onnx": second}), *options) == code
+
+
+def test_compare_prints_json_with_a_schema_version(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = written(tmp_path / "first.json", {"onnx": rounds.QUIET})
+    second = written(tmp_path / "second.json", {"onnx": (120, 121, 119, 120, 122)})
+    assert run("compare", first, second, "--format", "json") == 1
+    document = json.loads(capsys.readouterr().out)
+    assert (document["schema_version"], document["command"], document["passed"]) == (1, "compare", False)
+    (case,) = document["comparison"]["cases"]
+    assert (case["state"], case["ratio"]["value"]) == ("slower", pytest.approx(1.2))
+
+
+def test_compare_refuses_one_result_and_no_baseline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("compare", written(tmp_path / "first.json", {"onnx": rounds.QUIET})) == 2
+    assert "1 results; expected FIRST SECOND, or one RESULT with --baseline" in capsys.readouterr().err
+
+
+def test_a_baseline_is_saved_and_held_against_a_faster_machine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = written(tmp_path / "first.json", {"onnx": rounds.QUIET, "tflite": (200,) * 5})
+    baseline = tmp_path / "baseline.json"
+    assert run("compare", first, "--save-baseline", baseline) == 0
+    assert run("compare", first, "--save-baseline", baseline) == 2  # it is there
+    faster = written(tmp_path / "faster.json", {"onnx": (50,) * 5, "tflite": (100,) * 5})
+    assert run("compare", "--baseline", baseline, faster) == 0
+    slower = written(tmp_path / "slower.json", {"onnx": (50,) * 5, "tflite": (130,) * 5})
+    capsys.readouterr()
+    assert run("compare", "--baseline", baseline, slower, "--format", "markdown") == 1
+    assert "| tflite | onnx | 2.00x (1.96 to 2.02) | 2.60x (2.60 to 2.60) |" in capsys.readouterr().out
+    without = written(tmp_path / "without.json", {"onnx": (50,) * 5})
+    assert run("compare", "--baseline", baseline, without) == 1

@@ -69,7 +69,8 @@ def _written(results: list[Result], budget: Budget, *, html: bool) -> str:
 
 def _recommend(results: list[Result], budget: Budget, *, told: bool) -> bool:
     """Print each result's recommendation, unless that is in what was printed already; return whether all have one."""
-    from pulsecast_bench.sections import measured, recommendation, recommended
+    from pulsecast_bench.choosing import recommendation, recommended
+    from pulsecast_bench.section import measured
 
     parts = measured(results)
     if not told:
