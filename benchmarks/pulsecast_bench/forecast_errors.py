@@ -65,8 +65,8 @@ def rmse_change(forecasts: Forecasts, base: Forecasts, truth: Forecasts) -> Esti
     Each draw takes the same windows for both: what is hard to forecast is hard for both, and cancels.
 
     >>> truth = np.zeros((40, 1))
-    >>> rmse_change(truth + 1.01, truth + 1.0, truth).low
-    0.010000000000000009
+    >>> round(rmse_change(truth + 1.01, truth + 1.0, truth).low, 9)
+    0.01
     """
     mine, theirs = (np.square(values - truth).mean(axis=1) for values in (forecasts, base))
     value = _relative(float(np.sqrt(mine.mean())), float(np.sqrt(theirs.mean())))

@@ -31,12 +31,21 @@ def command(result: Result) -> str:
     words += [word for name in config.artifacts for word in ("--artifact", name)]
     if config.batches != usual.batches:
         words += [word for batch in config.batches for word in ("--batch", str(batch))]
+    words += ["--peers", ",".join(config.peers)] if config.peers else []
+    words += ["--scenario", ",".join(config.scenarios)] if config.scenarios else []
+    words += [] if config.pin else ["--no-pin"]
     words += _number_options(config, usual)
     return " ".join(words)
 
 
 def _number_options(config: BenchConfig, usual: BenchConfig) -> list[str]:
-    given = {"--threads": "threads", "--repeats": "repeats", "--seed": "seed"}
+    given = {
+        "--threads": "threads",
+        "--repeats": "repeats",
+        "--seed": "seed",
+        "--target-qps": "target_qps",
+        "--issuer": "issuer",
+    }
     changed = {
         option: getattr(config, name) for option, name in given.items() if getattr(config, name) != getattr(usual, name)
     }

@@ -5,6 +5,7 @@ import re
 import pytest
 
 import measured
+from pulsecast_bench.case import BenchConfig
 from pulsecast_bench.protocol import command
 from pulsecast_bench.report import markdown
 from pulsecast_bench.summary import summarise
@@ -93,6 +94,16 @@ def test_the_report_holds_the_table_the_sweep_the_machine_and_the_command() -> N
 def test_the_command_repeats_the_measurement_with_what_was_chosen() -> None:
     assert command(measured.eventful()) == (
         "pulsecast bench shop --out RESULT --profile standard --batch 1 --batch 8 --repeats 2"
+    )
+
+
+def test_the_command_names_peers_and_scenarios() -> None:
+    config = BenchConfig(
+        peers=("openvino", "keras.call"), scenarios=("server",), issuer="loop", target_qps=250.0, pin=False
+    )
+    assert command(measured.result(measured.run("onnx"), config=config)) == (
+        "pulsecast bench shop --out RESULT --profile standard --peers openvino,keras.call --scenario server --no-pin "
+        "--target-qps 250.0 --issuer loop"
     )
 
 
