@@ -39,7 +39,7 @@ format: setup
 bench: setup
 	test -d demo/bundle || $(MAKE) demo
 	$(BIN)/pulsecast bench demo/bundle --out demo/bench.json --profile standard --force
-	$(BIN)/pulsecast report demo/bench.json --out demo/bench.md --force
+	$(BIN)/pulsecast report demo/bench.json --out demo/bench.html --force
 	$(BIN)/python -m pulsecast_bench.imports
 	$(BIN)/python -m pulsecast_bench.training
 	$(BIN)/python -m pulsecast_bench.reading

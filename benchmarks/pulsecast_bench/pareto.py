@@ -21,7 +21,7 @@ class Point:
     latency_high_ns  upper end of its 95 % interval; the median itself where there is none
     rmse             raw units; rmse_change is relative to the float64 reference, 0.01 is 1 %
     rmse_change_high upper end of its interval; the change itself where there is none
-    stable           None where it could not be judged
+    stable           at that batch; None where it could not be judged
     """
 
     artifact: str

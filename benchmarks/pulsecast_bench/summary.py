@@ -141,7 +141,7 @@ def points(rows: Sequence[Row]) -> tuple[Point, ...]:
             rmse_change=row.fidelity.rmse_change,
             rmse_change_high=interval[1] if interval else row.fidelity.rmse_change,
             size_bytes=row.size_bytes,
-            stable=row.stable,
+            stable=row.leading.stable if row.leading else None,
         )
         found.append(point)
     return tuple(found)

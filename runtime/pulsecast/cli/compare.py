@@ -29,7 +29,7 @@ class Layout(enum.StrEnum):
 def compare(
     results: Annotated[
         list[Path],
-        typer.Argument(exists=True, dir_okay=False, help="FIRST and SECOND; one result with a --...baseline option."),
+        typer.Argument(exists=True, dir_okay=False, help="FIRST and SECOND; or one, with a baseline option."),
     ],
     max_slowdown: Annotated[
         float, typer.Option("--max-slowdown", help="Exit 1 if a case's whole interval lies above this ratio.")
