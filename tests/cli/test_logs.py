@@ -132,7 +132,7 @@ def test_reading_a_long_log_is_shown_in_tenths(
 def test_every_option_about_a_log_reaches_the_reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen: list[Any] = []
     monkeypatch.setattr(
-        "pulsecast_train.model_writer.train_model",
+        "pulsecast_train.model_writer.train_logs",
         lambda _logs, run_config, *_, **__: (_ for _ in ()).throw(UsageError(str(seen.append(run_config.log)))),
     )
     (tmp_path / "log.csv").write_text("x\n")

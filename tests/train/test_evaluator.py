@@ -105,7 +105,7 @@ def test_a_copycat_is_told_from_a_forecast_that_knows_something() -> None:
 @pytest.mark.slow
 def test_an_evaluation_goes_on_from_the_folds_it_has_and_ends_in_the_same_figures(tmp_path: Path) -> None:
     series = [rhythm("a", 1), rhythm("b", 2)]
-    config = EvaluateConfig(train=QUICK, origins=2, seeds=1, baselines=("seasonal_naive_day",), pool=True)
+    config = EvaluateConfig(train=QUICK, origins=2, seeds=1, baselines=("seasonal_naive_day",))
     notes: list[str] = []
     first, _ = evaluate(series, config, tmp_path, Where(jobs=1), lambda note, _total: notes.append(note))
     assert "kept from before" not in notes

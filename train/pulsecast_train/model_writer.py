@@ -90,16 +90,37 @@ class Prepared:
     fingerprint: str
 
 
-def train_model(
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReadLog:
+    """The series of one or more logs, and how they were read."""
+
+    series: tuple[Series, ...]
+    report: DataReport
+
+
+Logs = Sequence[Path] | ReadLog  # paths are read when they are needed
+
+
+def train_logs(
     paths: Sequence[Path], run: RunConfig, out: Path, *, force: bool, restart: bool, listener: Listener
-) -> ModelRecord:
-    """Train on the logs at `paths` and write the model directory `out`; return its record.
+) -> ModelRecord | tuple[ModelRecord, ...]:
+    """Train as `train_pool` does if there are several series and they are to be pooled, else as `train_model` does."""
+    pooled = bool(filled(run.train).pool)
+    if not (pooled and out.is_dir()) or (out / MODEL_NAME).exists():  # a pool's folder may be there
+        check_free(out, force=force, marker=MODEL_NAME)
+    log = _read(paths, run, listener)
+    train = train_pool if pooled and len(log.series) > 1 else train_model
+    return train(log, run, out, force=force, restart=restart, listener=listener)
+
+
+def train_model(log: Logs, run: RunConfig, out: Path, *, force: bool, restart: bool, listener: Listener) -> ModelRecord:
+    """Train on all series of `log` with one scaler and write the model directory `out`; return its record.
 
     A run that was killed left `OUT.training` beside `out`; the same command goes on from its last whole epoch.
     Raises DataError (the log), UsageError (`out` or the configuration).
     """
     check_free(out, force=force, marker=MODEL_NAME)
-    prepared = prepare(paths, run, listener)
+    prepared = prepare(log, run, listener)
     listener.tell(prepared.report.text())
     from .device import describe_device  # importing Keras takes seconds: a log that is refused is refused before
     from .training import fit_network
@@ -125,14 +146,14 @@ def train_model(
 
 
 def train_pool(
-    paths: Sequence[Path], run: RunConfig, out: Path, *, force: bool, restart: bool, listener: Listener
+    log: Logs, run: RunConfig, out: Path, *, force: bool, restart: bool, listener: Listener
 ) -> tuple[ModelRecord, ...]:
     """Train one network on all series, each scaled by itself; write one model directory per series, `out`/SERIES.
 
     The models share their weights and differ in their scaler. A killed run goes on like one of `train_model`. Raises
     DataError, UsageError.
     """
-    prepared = prepare_pool(paths, run, listener)
+    prepared = prepare_pool(log, run, listener)
     folders = [out / directory_name(one.series[0].name) for one in prepared]
     if not out.parent.is_dir():
         raise UsageError(f"{out.parent} is not a folder; make it first")
@@ -169,10 +190,11 @@ def directory_name(series: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", series).lstrip(".-") or "series"
 
 
-def prepare_pool(paths: Sequence[Path], run: RunConfig, listener: Listener) -> list[Prepared]:
+def prepare_pool(log: Logs, run: RunConfig, listener: Listener) -> list[Prepared]:
     """Read the logs and fit one scaler per series; raises DataError, UsageError if they cannot be trained on."""
     recipe = find_recipe(run.train.recipe)
-    series, report = read_log(paths, run.log, on_bytes=listener.on_bytes, user_key=listener.user_key)
+    found = _read(log, run, listener)
+    series, report = found.series, found.report
     names = [directory_name(one.name) for one in series]
     if len(set(names)) < len(names):
         raise UsageError(f"series {', '.join(names)} would share a model directory; give them names that differ")
@@ -201,11 +223,19 @@ def _fingerprint(config: TrainConfig, log: LogConfig, report: DataReport, *, poo
     return hashlib.sha256(records.dumps({**identity, **({"pooled": True} if pooled else {})}).encode()).hexdigest()
 
 
-def prepare(paths: Sequence[Path], run: RunConfig, listener: Listener | None = None) -> Prepared:
+def _read(log: Logs, run: RunConfig, listener: Listener | None) -> ReadLog:
+    if isinstance(log, ReadLog):
+        return log
+    on_bytes, user_key = (None, None) if listener is None else (listener.on_bytes, listener.user_key)
+    series, report = read_log(log, run.log, on_bytes=on_bytes, user_key=user_key)
+    return ReadLog(series=series, report=report)
+
+
+def prepare(log: Logs, run: RunConfig, listener: Listener | None = None) -> Prepared:
     """Read the logs and fit the scaler; raises DataError if they cannot be trained on."""
     recipe = find_recipe(run.train.recipe)
-    on_bytes, user_key = (None, None) if listener is None else (listener.on_bytes, listener.user_key)
-    series, report = read_log(paths, run.log, on_bytes=on_bytes, user_key=user_key)
+    found = _read(log, run, listener)
+    series, report = found.series, found.report
     config = filled(run.train)
     spec = build_spec(recipe, config, series[0].metrics, series[0].step_s)
     _check_long_enough(series, spec)

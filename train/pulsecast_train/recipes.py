@@ -30,7 +30,7 @@ class Recipe:
     changes             add the channels `change from the step before` and `change from a season ago`
     calendar            add calendar features of the step being forecast
     nonnegative         refuse negative values, and never forecast one
-    pool                several series are best evaluated as one network with a scaler per series
+    pool                several series train one network with a scaler per series, not one scaler in common
     """
 
     transform: Transform
@@ -96,7 +96,7 @@ def filled(config: TrainConfig) -> TrainConfig:
     recipe = find_recipe(config.recipe)
     values = {
         name: getattr(recipe, name)
-        for name in ("epochs", "loss", "validation_fraction", "patience", "averaging", "level_noise")
+        for name in ("epochs", "loss", "validation_fraction", "patience", "averaging", "level_noise", "pool")
         if getattr(config, name) is None
     }
     config = dataclasses.replace(config, **values)

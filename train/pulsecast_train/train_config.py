@@ -26,6 +26,7 @@ class TrainConfig:
     window               steps the network runs over
     units                LSTM units per layer
     horizon              steps forecast ahead
+    pool                 several series train one network, each with a scaler of its own, and not one scaler in common
     heldout_fraction     the chronologically last part of every series, never trained on
     validation_fraction  the last part, in time, of the training windows, watched for early stopping; 0 is none
     patience             epochs without a better validation loss before stopping; 0 never stops early
@@ -44,6 +45,7 @@ class TrainConfig:
     batch_size: int = 64
     learning_rate: float = 1e-3
     loss: str | None = None
+    pool: bool | None = None
     dropout: float = 0.0
     heldout_fraction: float = 0.2
     validation_fraction: float | None = None

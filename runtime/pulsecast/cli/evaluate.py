@@ -113,7 +113,9 @@ def evaluate(
             raise typer.Exit(OUT_OF_TOLERANCE)
         return
     run = read_config(config) if config else RunConfig()
-    training = log.given(recipe=recipe, window=window, units=parse_units(units) if units else None, epochs=epochs)
+    training = log.given(
+        recipe=recipe, window=window, units=parse_units(units) if units else None, epochs=epochs, pool=pool
+    )
     run = RunConfig(log=with_changes(run.log, reading), train=with_changes(run.train, training))
     chosen = with_changes(
         EvaluateConfig(train=run.train),
@@ -122,7 +124,6 @@ def evaluate(
             "seeds": seeds,
             "horizons": _numbers(horizon),
             "baselines": tuple(baseline) if baseline else None,
-            "pool": pool,
             "interval": interval,
         },
     )

@@ -74,13 +74,13 @@ def train(
     on_conflict: log.OnConflict = None,
     max_gap: log.MaxGap = None,
     pool: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--pool",
-            help="One network over all series, each scaled by itself; writes OUT/SERIES.",
+            "--pool/--no-pool",
+            help="Several series: one network, each scaled by itself, in OUT/SERIES; or one scaler for all, in OUT.",
             rich_help_panel=PANEL,
         ),
-    ] = False,
+    ] = None,
     user_key: log.UserKey = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a model directory that is there.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Discard the progress of a killed run.")] = False,
@@ -100,23 +100,21 @@ def train(
         recipe=recipe, window=window, units=parse_units(units) if units else None, horizon=horizon,
         epochs=epochs, batch_size=batch_size,
         learning_rate=learning_rate, loss=loss, dropout=dropout, heldout_fraction=heldout_fraction,
-        validation_fraction=validation_fraction, patience=patience, seed=seed,
+        validation_fraction=validation_fraction, patience=patience, seed=seed, pool=pool,
     )  # fmt: skip
     run = RunConfig(log=with_changes(run.log, reading), train=with_changes(run.train, training))
-    if pool:
-        show_pool(run_pool(logs, run, out, force=force, restart=restart, user_key=log.secret(user_key)), out, format_)
+    found = run_training(logs, run, out, force=force, restart=restart, user_key=log.secret(user_key))
+    if isinstance(found, tuple):
+        show_pool(found, out, format_)
         return
-    record = run_training(logs, run, out, force=force, restart=restart, user_key=log.secret(user_key))
-    show(
-        format_, text=f"{_text(record.heldout)}\nnext: pulsecast export {out} --out BUNDLE", document=_document(record)
-    )
+    show(format_, text=f"{_text(found.heldout)}\nnext: pulsecast export {out} --out BUNDLE", document=_document(found))
 
 
 def run_training(
     logs: list[Path], run: RunConfig, out: Path, *, force: bool, restart: bool, user_key: bytes | None = None
-) -> ModelRecord:
-    """Train with progress on stderr and return the model's record."""
-    from pulsecast_train.model_writer import Listener, train_model
+) -> ModelRecord | tuple[ModelRecord, ...]:
+    """Train with progress on stderr; return the model's record, or those of a pool, in whose folder `out` they are."""
+    from pulsecast_train.model_writer import Listener, train_logs
 
     with log.reading() as on_bytes, progress("epoch") as steps:
         listener = Listener(
@@ -125,23 +123,7 @@ def run_training(
             on_bytes=on_bytes,
             user_key=user_key,
         )
-        return train_model(logs, run, out, force=force, restart=restart, listener=listener)
-
-
-def run_pool(
-    logs: list[Path], run: RunConfig, out: Path, *, force: bool, restart: bool, user_key: bytes | None
-) -> tuple[ModelRecord, ...]:
-    """Train one network over all series with progress on stderr and return the models' records."""
-    from pulsecast_train.model_writer import Listener, train_pool
-
-    with log.reading() as on_bytes, progress("epoch") as steps:
-        listener = Listener(
-            tell=tell,
-            on_epoch=lambda epoch, total: steps.advance(_losses(epoch), total),
-            on_bytes=on_bytes,
-            user_key=user_key,
-        )
-        return train_pool(logs, run, out, force=force, restart=restart, listener=listener)
+        return train_logs(logs, run, out, force=force, restart=restart, listener=listener)
 
 
 def show_pool(found: tuple[ModelRecord, ...], out: Path, format_: Format) -> None:

@@ -11,12 +11,12 @@ from ..train_config import TrainConfig
 class EvaluateConfig:
     """How to evaluate.
 
-    train      how the network is trained in every fold; its horizon, seed and held-out fraction are not used
+    train      how the network is trained in every fold; its horizon, seed and held-out fraction are not used, and
+               without its `pool` each series has a network of its own
     origins    folds: the series' second half is tested in so many parts
     seeds      how many times the network is trained per fold, from seeds 1, 2, ...
     horizons   steps ahead, each with a network and a table of its own
     baselines  rows of `baselines.BASELINES`; None is all that are installed. `last_value` always is
-    pool       one network over all series, each scaled by itself, or one per series; None is the recipe's choice
     interval   nominal coverage of the intervals that are judged
     """
 
@@ -25,7 +25,6 @@ class EvaluateConfig:
     seeds: int = 3
     horizons: tuple[int, ...] = (1,)
     baselines: tuple[str, ...] | None = None
-    pool: bool | None = None
     interval: float = 0.9
 
     def __post_init__(self) -> None:

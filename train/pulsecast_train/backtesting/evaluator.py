@@ -11,7 +11,7 @@ from pathlib import Path
 from pulsecast import records
 from pulsecast.errors import UsageError
 
-from ..recipes import filled, find_recipe
+from ..recipes import filled
 from ..series import Series
 from .backtest import MODEL, FoldForecasts, Task, read_result, run_task, write_result
 from .baselines import find_baseline, installed_baselines
@@ -61,14 +61,14 @@ def evaluate(
     series too short), UsageError, MissingExtraError.
     """
     began = time.monotonic()
-    config = resolved(config, len(series))
+    config = resolved(config)
     pieces = plan(series, config)
     (folder / FOLDS_NAME).mkdir(parents=True, exist_ok=True)
     found = _run_pieces(pieces, folder / FOLDS_NAME, where, on_piece, run)
     forecasts = {horizon: _collect(pieces, found, horizon) for horizon in config.horizons}
     result = Evaluation(
         config=config,
-        pooled=bool(config.pool),
+        pooled=_is_pooled(config, series),
         formulas=FORMULAS,
         horizons=tuple(score_horizon(series, config, horizon, forecasts[horizon]) for horizon in config.horizons),
         seconds=round(time.monotonic() - began, 3),
@@ -79,9 +79,8 @@ def evaluate(
     return result, forecasts
 
 
-def resolved(config: EvaluateConfig, series: int) -> EvaluateConfig:
+def resolved(config: EvaluateConfig) -> EvaluateConfig:
     """Return `config` without Nones; raises UsageError, MissingExtraError if it names what is not there."""
-    recipe = find_recipe(config.train.recipe)
     chosen = installed_baselines() if config.baselines is None else config.baselines
     for name in chosen:
         find_baseline(name)
@@ -89,7 +88,6 @@ def resolved(config: EvaluateConfig, series: int) -> EvaluateConfig:
         config,
         train=filled(config.train),
         baselines=tuple(dict.fromkeys((NAIVE_NAME, *chosen))),
-        pool=(recipe.pool if config.pool is None else config.pool) and series > 1,
     )
 
 
@@ -99,7 +97,7 @@ def plan(series: Sequence[Series], config: EvaluateConfig) -> list[Piece]:
     if len(steps) > 1:
         raise UsageError(f"the series have steps of {', '.join(map(str, steps))} s; choose one for all with --step")
     everyone = tuple(range(len(series)))
-    groups = [everyone] if config.pool else [(i,) for i in everyone]
+    groups = [everyone] if _is_pooled(config, series) else [(i,) for i in everyone]
     pieces = []
     for horizon in config.horizons:
         for fold in range(config.origins):
@@ -119,6 +117,10 @@ def plan(series: Sequence[Series], config: EvaluateConfig) -> list[Piece]:
         for one in series:
             check_folds(one, pieces[-1].task.spec, rolling_folds(len(one.values), config.origins))
     return pieces
+
+
+def _is_pooled(config: EvaluateConfig, series: Sequence[Series]) -> bool:
+    return bool(config.train.pool) and len(series) > 1
 
 
 def _run_pieces(

@@ -112,7 +112,7 @@ def forecast_picture(
 def _top(truth: NDArray[np.float64], upper: NDArray[np.float64]) -> float:
     """Return an upper edge that shows all truth and most of the interval: after a spike its bound is far above all."""
     highest = max(float(np.nanmax(truth)), float(np.nanpercentile(upper, 97)) if np.isfinite(upper).any() else 0.0)
-    return 1.15 * highest or 1.0
+    return 1.3 * highest or 1.0  # room for the legend
 
 
 def week_picture(title: str, values: NDArray[np.float64], unit: str, *, diverging_at: float | None = None) -> str:

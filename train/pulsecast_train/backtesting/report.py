@@ -89,8 +89,9 @@ def _horizon(series: Sequence[Series], result: Evaluation, found: HorizonResult,
     return (
         f"<h2>Horizon {found.horizon}</h2>"
         f'<p class="verdict{bad}>{escape(found.verdict)}</p>{_methods_table(found)}'
-        f"<h3>Forecast over truth</h3><p class='note'>The last {SHOWN_DAYS} days tested, seed 1, {found.horizon} steps "
-        f"ahead, with rolling conformal intervals.</p>{pictures}{more}"
+        f"<h3>Forecast over truth</h3><p class='note'>The last fold, of it at most {SHOWN_DAYS} days, seed 1, "
+        f"{found.horizon} step{'s' if found.horizon > 1 else ''} ahead, with rolling conformal intervals.</p>"
+        f"{pictures}{more}"
         f"<h3>Error by hour of the week</h3><figure>{_week(judged)}</figure>"
         f"{_coverage(found)}<h3>Folds</h3><figure>{_folds_picture(found)}</figure>{_series_table(found)}"
         f"{_folds_table(found)}"
@@ -195,6 +196,11 @@ def _methods_table(found: HorizonResult) -> str:
     return _table(head, rows, [i for i, method in enumerate(methods) if method.name == MODEL_NAME])
 
 
+def _amount(value: float, sign: str = "-") -> str:
+    """Return raw units for people: four digits, or all before the point; `sign` as in a format."""
+    return f"{value:{sign},.0f}" if abs(value) >= 1000 else f"{value:{sign}.4g}"
+
+
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
@@ -207,12 +213,12 @@ def _series_table(found: HorizonResult) -> str:
         rows.append(
             (
                 row.series,
-                f"{row.mean_truth:,.4g}",
-                f"{model.mae:,.4g}",
+                _amount(row.mean_truth),
+                _amount(model.mae),
                 f"{model.mae / naive.mae:.3f}" if naive.mae else "",
                 _number(model.mase),
                 str(row.season),
-                f"{model.bias:+,.3g}",
+                _amount(model.bias, sign="+"),
                 f"{covered.coverage:.1%}" if covered else "",
                 f"{covered.worst_day:.0%} on {covered.worst_day_date}" if covered else "",
                 "copies" if row.copycat else "",
@@ -232,7 +238,7 @@ def _folds_table(found: HorizonResult) -> str:
             f"{row.trained_steps:,}",
             str(row.tested_windows),
             " ".join(map(str, row.epochs)),
-            *(f"{row.mae[name]:,.4g}" for name in names),
+            *(_amount(row.mae[name]) for name in names),
         )
         for row in found.folds
     ]
