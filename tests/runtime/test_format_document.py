@@ -4,10 +4,9 @@ import json
 import re
 from pathlib import Path
 
-from pulsecast.archive import MAX_MEMBERS, MAX_NAME_BYTES, MAX_RATIO, MAX_TOTAL_BYTES
+from pulsecast.archive import MAX_FILE_BYTES, MAX_MEMBERS, MAX_NAME_BYTES, MAX_RATIO, MAX_TOTAL_BYTES
 from pulsecast.records import MAX_DEPTH, MAX_JSON_BYTES
 from pulsecast.schema import SCHEMA_PATH
-from pulsecast.source import MAX_FILE_BYTES
 
 TEXT = (Path(__file__).parents[2] / "FORMAT.md").read_text(encoding="utf-8")
 WORDS = {word for code in re.findall(r"`([^`]+)`", TEXT) for word in (code, *re.split(r"[ .,]+", code))}
