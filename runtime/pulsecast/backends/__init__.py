@@ -95,7 +95,8 @@ def is_trusted(bundle: Bundle, artifact: Artifact) -> bool:
     """Return whether loading `artifact` runs no code of the bundle's maker, or of one whose signature was checked.
 
     A native artifact is C or a library: whoever made it may do all that this process may. The hashes of an unsigned
-    bundle say nothing of that, for they come with the bundle. All other artifacts are data to their engines.
+    bundle say nothing of that, for they come with the bundle. All other artifacts are data to their engines; of a
+    SavedModel, which TensorFlow would run as a program, only arithmetic is loaded.
     """
     return artifact.backend != "native" or bundle.signature.state == "verified"
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before the import: TensorFlow logs its start-up to stderr
 
@@ -11,9 +14,22 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from ..bundle import Bundle
+from ..errors import EngineError
 from ..manifest import Artifact
 
 SIGNATURE = "serving_default"
+# Arithmetic, shapes and loops. A TensorFlow graph is a program, which may also read and write files; a forecast is made
+# of these alone, and a graph of any other operator is not loaded.
+_NAMES = (
+    "AddV2 BiasAdd Cast ConcatV2 Const Equal Exp ExpandDims Expm1 Fill GatherV2 Greater GreaterEqual Identity IsFinite "
+    "Less LessEqual Log Log1p LogicalAnd LogicalNot LogicalOr MatMul Max Maximum Min Minimum Mul Neg NoOp Pack "
+    "PartitionedCall Placeholder Range RealDiv Relu Relu6 Reshape ReverseV2 Rsqrt Select SelectV2 Shape Sigmoid Slice "
+    "Split SplitV Sqrt Square Squeeze StatefulPartitionedCall StatelessWhile StridedSlice Sub Sum Tanh Tile Transpose "
+    "Unpack While ZerosLike"
+)
+OPERATORS = frozenset(_NAMES.split())
+# what an object of the file may be; variables, assets and tables bring functions that loading runs
+_OBJECTS = {"user_object", "function", "bare_concrete_function", None}
 
 
 def engine() -> str:
@@ -50,4 +66,57 @@ def open_artifact(bundle: Bundle, artifact: Artifact, threads: int) -> SavedMode
     except RuntimeError:
         pass  # TensorFlow already runs in this process with its own number of threads
     with bundle.unpacked(artifact.path) as folder:  # TensorFlow reads all of it now, and nothing later
+        require_arithmetic(folder)
         return SavedModelBackend(str(folder))
+
+
+def require_arithmetic(folder: Path) -> None:
+    """Raise EngineError if loading or running the SavedModel in `folder` would run anything but OPERATORS."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((folder / "saved_model.pb").read_bytes())
+    foreign = {name for meta in saved.meta_graphs for name in _foreign(meta)}
+    if foreign:
+        raise EngineError(
+            f"the SavedModel is more than a forecast: {', '.join(sorted(foreign)[:10])}; it is not loaded, for such a "
+            "graph may read and write files"
+        )
+
+
+def _foreign(meta: Any) -> Iterator[str]:
+    """Yield what is in a graph beyond arithmetic, but for the functions of its saver, which nothing here calls."""
+    objects = meta.object_graph_def
+    for item in objects.nodes:
+        if item.WhichOneof("kind") not in _OBJECTS or item.saveable_objects or item.registered_saver:
+            yield f"an object of kind {item.WhichOneof('kind')}"
+    graph = {node.name: node for node in meta.graph_def.node}
+    functions = {function.signature.name: function.node_def for function in meta.graph_def.library.function}
+    outputs = [item.name for signature in meta.signature_def.values() for item in signature.outputs.values()]
+    called, names, seen = list(objects.concrete_functions), [_node_name(output) for output in outputs], set()
+    while names:
+        name = names.pop()
+        if name in graph and name not in seen:
+            seen.add(name)
+            names += map(_node_name, graph[name].input)
+            yield from _foreign_operator(graph[name], functions, called)
+    seen = set()
+    while called:
+        name = called.pop()
+        if name in functions and name not in seen:
+            seen.add(name)
+            for node in functions[name]:
+                yield from _foreign_operator(node, functions, called)
+
+
+def _foreign_operator(node: Any, functions: Mapping[str, Any], called: list[str]) -> Iterator[str]:
+    """Yield a node's operator if it is none of OPERATORS; put the functions that it calls on `called`."""
+    called += [name for value in node.attr.values() for name in (value.func.name, *(f.name for f in value.list.func))]
+    if node.op in functions:  # a function may be called by its name alone
+        called.append(node.op)
+    elif node.op not in OPERATORS:
+        yield node.op
+
+
+def _node_name(tensor: str) -> str:
+    return tensor.lstrip("^").partition(":")[0]
