@@ -18,8 +18,9 @@ $(VENV)/.done: pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/pulsecast demo --out demo --force
 
+# Two processes; a file's tests stay together, and so do the models they share.
 test: setup
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
 
 # Ten thousand damaged bundles, kills at random moments, every instruction set: some ten minutes more.
 soak: setup

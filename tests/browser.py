@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import os
 import select
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,6 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
-    "--remote-debugging-pipe",
 )
 # The protocol is read on descriptor 3 and answered on 4; first out of their way, then there.
 _LAUNCHER = """
@@ -39,11 +41,11 @@ os.execv(sys.argv[3], sys.argv[3:])
 _ANSWER_S = 60.0  # a loaded machine takes seconds to start a browser
 
 
-def browser_path() -> str:
-    """Return the browser's program; skip the test where there is none."""
-    found = next((path for name in _NAMES if (path := shutil.which(name))), None)
+def require_program(*names: str) -> str:
+    """Return the path of the first of `names` that is installed, or skip the test."""
+    found = next(filter(None, map(shutil.which, names)), None)
     if found is None:
-        pytest.skip(f"none of {', '.join(_NAMES)} is installed")
+        pytest.skip(f"none of {', '.join(names)} is installed")
     return found
 
 
@@ -126,11 +128,12 @@ def _profile(folder: Path) -> str:
 @contextmanager
 def chromium(profile: Path) -> Iterator[Page]:
     """Yield a page of a new browser whose profile is in the folder `profile`."""
-    program = browser_path()
+    program = require_program(*_NAMES)
     to_browser, write = os.pipe()
     read, from_browser = os.pipe()
+    launch = (sys.executable, "-c", _LAUNCHER, str(to_browser), str(from_browser))
     process = subprocess.Popen(
-        [sys.executable, "-c", _LAUNCHER, str(to_browser), str(from_browser), program, *_FLAGS, _profile(profile)],
+        [*launch, program, *_FLAGS, "--remote-debugging-pipe", _profile(profile)],
         pass_fds=(to_browser, from_browser),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -144,3 +147,35 @@ def chromium(profile: Path) -> Iterator[Page]:
         process.wait()
         os.close(write)
         os.close(read)
+
+
+def document_of(address: str, profile: Path) -> str:
+    """Return the page at `address` as a headless browser has it after its scripts ran."""
+    command = [require_program(*_NAMES), *_FLAGS, _profile(profile), "--virtual-time-budget=10000"]
+    done = subprocess.run([*command, "--dump-dom", address], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+class _Recording(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Nothing on stderr."""
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        super().do_GET()
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Serve `folder` on 127.0.0.1; yield its address and the paths that are asked for."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Recording, directory=str(folder)))
+    server.asked = []
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", server.asked
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

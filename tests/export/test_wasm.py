@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import plain
-from browsers import document_of, require_program, served
+from browser import document_of, require_program, served
 from engines import require
 from native_models import add_native, directory, write_sources
 from pulsecast import reference

@@ -10,6 +10,7 @@ import typer
 
 from .. import records
 from ..errors import UsageError
+from ..whole_file import write_whole
 from .exits import FAILED, UNSTABLE
 from .output import Format, show, tell
 
@@ -84,7 +85,7 @@ def compare(
 
 def _save(result: Path, path: Path, *, force: bool) -> None:
     from pulsecast_bench.baseline import make_baseline
-    from pulsecast_bench.result import read_result, write_whole
+    from pulsecast_bench.result import read_result
 
     write_whole(path, records.dumps(make_baseline(read_result(result))), force=force)
     tell(f"wrote {path}; next: pulsecast compare --baseline {path} RESULT")
