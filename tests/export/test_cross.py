@@ -16,6 +16,7 @@ import pytest
 import plain
 from native_models import ODD_SPEC, directory, write_sources
 from pulsecast import records
+from pulsecast.bundle import Bundle
 from pulsecast.errors import ConversionError, EngineError, MissingExtraError, ToleranceError, UsageError
 from pulsecast.manifest import Library
 from pulsecast.model_directory import ModelDirectory
@@ -23,6 +24,7 @@ from pulsecast.native_library import library_path, platform_tag
 from pulsecast_export.cross import PLATFORMS, check_platforms, compile_library, compile_runner, with_native
 from pulsecast_export.cross_build import build, file_problems, prove
 from pulsecast_export.emulated import EmulatedBackend, find_emulator
+from pulsecast_export.exporter import export_model
 from pulsecast_export.library_file import read_library
 from pulsecast_export.native_gate import LIMIT_BYTES, declared
 from pulsecast_export.targets import TARGETS
@@ -186,3 +188,25 @@ def test_what_zig_says_of_a_broken_source_is_the_error(source, tmp_path):
     (broken / "model.c").write_text("int model_predict(void) { return nothing; }\n", "ascii")
     with pytest.raises(ConversionError, match=r"zig failed: .*nothing"):
         _compiled(broken, "aarch64-linux", tmp_path / "work")
+
+
+@pytest.mark.slow
+@needs_zig
+def test_an_export_lists_its_libraries_in_manifest_and_card(change_model, tmp_path):
+    plain.write_model_directory(tmp_path / "model", change_model)
+    export_model(
+        tmp_path / "model",
+        tmp_path / "bundle",
+        targets=("native-w8",),
+        force=False,
+        tell=lambda _: None,
+        native_for=("x86_64-windows", "aarch64-macos"),
+    )
+    bundle = Bundle.open(tmp_path / "bundle")
+    assert [(x.platform, x.proof) for x in bundle.manifest.libraries] == [
+        ("x86_64-windows", "built"),
+        ("aarch64-macos", "built"),
+    ]
+    assert bundle.read("native-w8/lib/x86_64-windows/model.dll")[:2] == b"MZ"
+    card = (tmp_path / "bundle" / "MODEL_CARD.md").read_text("utf-8")
+    assert card.count("**built, not run**") == 2
