@@ -79,20 +79,18 @@ def test_noise_is_said_to_have_no_rhythm_whatever_its_memory(memory: float) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("memory", [0.0, 0.9, 1.0])
-def test_of_a_hundred_logs_without_rhythm_few_are_said_to_have_one(
-    monkeypatch: pytest.MonkeyPatch, memory: float
-) -> None:
-    monkeypatch.setattr(rhythm_module, "TURNS", 199)
+@pytest.mark.parametrize("memory", [0.0, 1.0])
+def test_of_sixty_logs_without_rhythm_few_are_said_to_have_one(monkeypatch: pytest.MonkeyPatch, memory: float) -> None:
+    monkeypatch.setattr(rhythm_module, "TURNS", 99)
     monkeypatch.setattr(rhythm_module, "_strengths", lambda _grid: {})  # not what is tested, and most of the time
-    logs = 100
+    logs = 60
     levels = [8 + 0.05 * noise(4 * 168 + 50, seed, memory) + 0.001 * np.arange(4 * 168 + 50) for seed in range(logs)]
     found = [find_rhythm(series(one, start_s=MONDAY_S + 5 * 3600)) for one in levels]
     for name in ("day", "week"):
         p = np.array([getattr(one, name).p for one in found])
-        # of 100 at a true rate of 0.05 more than 12, at 0.01 more than 5 are seen once in a thousand times
-        assert (p <= 0.05).sum() <= 12
-        assert (p <= 0.01).sum() <= 5
+        # of 60 at a true rate of 0.05 more than 9, at 0.01 more than 4 are seen less than once in a thousand times
+        assert (p <= 0.05).sum() <= 9
+        assert (p <= 0.01).sum() <= 4
         assert np.median(p) > 0.3
 
 
