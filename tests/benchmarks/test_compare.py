@@ -171,8 +171,10 @@ def test_a_baseline_is_read_strictly(tmp_path: Path) -> None:
         read_baseline(path)
 
 
-@pytest.mark.parametrize("path", sorted(HELD.glob("*.json")), ids=lambda path: path.stem)
-def test_the_baselines_of_this_repository_hold_intervals(path: Path) -> None:
-    baseline = read_baseline(path)
-    assert min(len(ratio.values) for ratio in baseline.ratios) >= 5
-    assert max(max(ratio.values) for ratio in baseline.ratios if ratio.over == "bare") < 1.5
+def test_the_baselines_of_this_repository_hold_intervals() -> None:
+    kept = sorted(HELD.glob("*.json"))
+    if not kept:
+        pytest.skip("no baseline is kept in benchmarks/baselines")
+    for baseline in map(read_baseline, kept):
+        assert min(len(ratio.values) for ratio in baseline.ratios) >= 5
+        assert max(max(ratio.values) for ratio in baseline.ratios if ratio.over == "bare") < 1.5
