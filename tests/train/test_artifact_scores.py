@@ -1,0 +1,95 @@
+"""Scores through a bundle's artifacts: the metrics that they should be, and an artifact that drifts is named."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engines import require
+
+require("typer", "polars", "sklearn", "scipy")
+
+from pulsecast import reference  # noqa: E402  the packages above are needed first
+from pulsecast.bundle import Bundle  # noqa: E402
+from pulsecast.calendars import with_calendar  # noqa: E402
+from pulsecast.cli.app import run as run_arguments  # noqa: E402
+from pulsecast.errors import DataError  # noqa: E402
+from pulsecast_train.backtesting import artifacts  # noqa: E402
+from pulsecast_train.backtesting.artifacts import REPRODUCED, score_bundle  # noqa: E402
+from pulsecast_train.series import Series  # noqa: E402
+
+STEPS = 400
+
+
+def make_series(bundle: Bundle, steps: int = STEPS) -> Series:
+    spec = bundle.manifest.spec
+    hours = np.arange(steps)
+    values = np.round(100 + 60 * np.sin(2 * np.pi * hours / 24) + np.random.default_rng(1).normal(0, 8, steps))
+    names = tuple(feature.name for feature in spec.features[: spec.measured])
+    return Series(
+        name="a", metrics=names, start_s=1_736_121_600, step_s=spec.step_s, values=np.tile(values[:, None], len(names))
+    )
+
+
+def test_the_scores_are_those_of_the_last_part_forecast_window_by_window(calendar_bundle: Path) -> None:
+    bundle = Bundle.open(calendar_bundle)
+    manifest, series = bundle.manifest, make_series(bundle)
+    spec = manifest.spec
+    found = score_bundle(bundle, [series], tested=0.2, interval=0.9)
+    by_name = {score.name: score for score in found.scores}
+    assert (list(by_name), found.skipped) == (["reference", "last_value", "numpy"], {})
+    targets = np.arange(STEPS * 4 // 5, STEPS - spec.horizon + 1)
+    steps = targets[:, np.newaxis] - np.arange(spec.context, 0, -1)
+    windows = with_calendar(spec, series.values[steps], series.timestamps_s()[steps]).astype(np.float32)
+    forecasts = reference.forecast(spec, manifest.scaler, bundle.weights(), windows.astype(np.float64))
+    truth = series.values[targets[:, np.newaxis] + np.arange(spec.horizon), 0]
+    assert found.forecasts == len(targets)
+    assert by_name["reference"].errors.mae == pytest.approx(np.abs(forecasts - truth).mean(), rel=1e-12)
+    last = series.values[targets - 1, :1]
+    assert by_name["last_value"].errors.mae == pytest.approx(np.abs(last - truth).mean(), rel=1e-12)
+    assert found.reproduced
+    assert set(by_name["numpy"].changes) == {"mae", "rmse", "smape", "mase", "rmsse", "bias", "coverage"}
+    # float32 against float64 in one forward pass
+    assert max(abs(change) for change in by_name["numpy"].changes.values()) < 1e-4
+
+
+def test_an_artifact_that_forecasts_otherwise_is_named_with_exit_code_3(
+    calendar_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    open_backend = artifacts.open_backend
+
+    class Drifted:
+        def __init__(self, *arguments: object, **options: object) -> None:
+            self._whole = open_backend(*arguments, **options)  # type: ignore[arg-type]
+            self.engine, self.device = self._whole.engine, self._whole.device
+
+        def predict(self, windows: np.ndarray) -> np.ndarray:
+            return self._whole.predict(windows) * np.float32(1.2)
+
+    bundle = Bundle.open(calendar_bundle)
+    series = make_series(bundle)
+    log = tmp_path / "a.csv"
+    rows = [f"{int(t)},{int(v[0])}" for t, v in zip(series.timestamps_s(), series.values, strict=True)]
+    log.write_text("\n".join([f"timestamp,{series.metrics[0]}", *rows]) + "\n")
+    command = ["evaluate", str(log), "--bundle", str(calendar_bundle), "--metric", series.metrics[0], "--step", "1h"]
+    assert run_arguments(command) == 0
+    assert "every artifact that ran reproduces every metric within 1%" in capsys.readouterr().out
+    monkeypatch.setattr(artifacts, "open_backend", Drifted)
+    assert run_arguments(command) == 3
+    assert "NOT within 1% of the reference: numpy" in capsys.readouterr().out
+    assert run_arguments([*command, "--units", "tiny"]) == 2
+    assert "--bundle scores a finished model, for which --units has no meaning" in capsys.readouterr().err
+
+
+def test_a_metric_that_is_not_a_number_is_not_reproduced(calendar_bundle: Path) -> None:
+    bundle = Bundle.open(calendar_bundle)
+    score = score_bundle(bundle, [make_series(bundle)], tested=0.2, interval=0.9).scores[-1]
+    assert not dataclasses.replace(score, changes={"mae": float("nan")}).reproduced
+    assert not dataclasses.replace(score, changes={"mae": 1.01 * REPRODUCED}).reproduced
+
+
+def test_a_series_without_a_whole_window_in_its_last_part_is_refused(calendar_bundle: Path) -> None:
+    bundle = Bundle.open(calendar_bundle)
+    with pytest.raises(DataError, match="series a has no whole window in its last 20%: 73 unbroken steps"):
+        score_bundle(bundle, [make_series(bundle, 70)], tested=0.2, interval=0.9)
