@@ -65,7 +65,8 @@ RECIPES = {
         averaging=0.0,
         level_noise=0.0,
     ),
-    # Measured on ten hourly series: MAE about 0.81 of repeating the last value, where textbook gets 0.97.
+    # Measured on seven hourly tweet series and ten subreddits over five origins, one seed: MAE 0.80 and 0.84 of
+    # repeating the last value.
     "recommended": Recipe(
         transform="log1p",
         scaling="standard",
