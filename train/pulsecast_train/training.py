@@ -54,11 +54,12 @@ def fit_network(
     while len(history) < epochs and not should_stop(history, patience):
         loss = _run_epoch(network, config, len(history) + 1, training)
         with _averaged(network):
+            judged = _values(network.variables)
             epoch = Epoch(
                 number=len(history) + 1, loss=loss, validation_loss=_evaluate(network, validation, config.batch_size)
             )
             if epoch.validation_loss is None or epoch.validation_loss <= _best_loss(history):
-                best = _values(network.variables)
+                best = judged
         history = (*history, epoch)
         save_progress(checkpoint, Progress(history=history, variables=_values(_all_variables(network)), best=best))
         on_epoch(epoch, epochs)
@@ -102,6 +103,8 @@ def _averaged(network: keras.Model) -> Iterator[None]:
         return
     trained = _values(network.trainable_variables)
     network.optimizer.finalize_variable_values(network.trainable_variables)
+    # JAX gives averages and weights the same buffers then, and deletes them when the weights are used up by a step
+    _assign(network.trainable_variables, _values(network.trainable_variables))
     yield
     _assign(network.trainable_variables, trained)
 
@@ -144,7 +147,7 @@ def _all_variables(network: keras.Model) -> list[Any]:
 
 
 def _values(variables: list[Any]) -> tuple[NDArray[np.generic], ...]:
-    return tuple(np.asarray(variable) for variable in variables)
+    return tuple(np.array(np.asarray(variable)) for variable in variables)  # copies: a backend may reuse the memory
 
 
 def _assign(variables: list[Any], values: tuple[NDArray[np.generic], ...]) -> None:
