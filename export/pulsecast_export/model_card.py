@@ -89,8 +89,8 @@ def _libraries(manifest: Manifest) -> str:
     head = ("platform", "artifact", "bytes", "checked as", "error / range")
     return (
         f"## Prebuilt libraries\n\nCompiled with {compilers}. Those that have run passed the checks of their "
-        "artifact on the golden windows; of those that have not, format, processor, exported functions and what they "
-        f"need were read from the file.\n\n{_table(head, rows)}"
+        "artifact on some of the held-out windows; of those that have not, format, processor, exported functions and "
+        f"what they need were read from the file.\n\n{_table(head, rows)}"
     )
 
 

@@ -58,7 +58,7 @@ FUZZ = """
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-enum { MOST = 40, SIZE = MODEL_CONTEXT * MODEL_FEATURES };
+enum { MOST = 20, SIZE = MODEL_CONTEXT * MODEL_FEATURES };
 static int same(const float *a, const float *b) {
     int j, as = 1;
     for (j = 0; j < MODEL_HORIZON; j++) as &= a[j] == b[j] || (a[j] != a[j] && b[j] != b[j]);
@@ -163,10 +163,10 @@ def test_no_bytes_make_it_fail(model: ModelDirectory, target: str, path: str, tm
     folder = write_sources(model, target, tmp_path)
     (folder / "fuzz.c").write_text(FUZZ, encoding="ascii")
     sanitizers = ["-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
-    flags = ["-std=c99", "-O1", "-g", *sanitizers, *([path] if path else [])]
+    flags = ["-std=c99", "-O2", "-g", *sanitizers, *([path] if path else [])]
     built = _run([require_compiler("clang"), *flags, "fuzz.c", "model.c", "-o", "fuzz"], folder)
     if built.returncode and "fuzzer" in built.stderr:
         pytest.skip("this clang has no libFuzzer")
     assert built.returncode == 0, built.stderr
-    said = _run(["./fuzz", "-runs=3000", "-max_len=8192", "-seed=7", "-len_control=0"], folder)
+    said = _run(["./fuzz", "-runs=500", "-max_len=8192", "-seed=7", "-len_control=0"], folder)
     assert said.returncode == 0, said.stderr[-2000:]
