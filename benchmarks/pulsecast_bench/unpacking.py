@@ -53,7 +53,19 @@ def _measure(folder: Path, argv: Sequence[str]) -> int:
     os.environ["PULSECAST_CACHE"] = str(folder / "cache")  # of compiled models: nothing stays on the device
     from pulsecast.cli.device_bench import main
 
-    return main(argv[1:], bundle=folder / BUNDLE, program=Path(argv[0]).name)
+    with _temporary_files_in(folder / "tmp"):  # what a kill leaves lies in the folder that the next run removes
+        return main(argv[1:], bundle=folder / BUNDLE, program=Path(argv[0]).name)
+
+
+@contextlib.contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    folder.mkdir()
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    os.environ["TMPDIR"] = str(folder)  # of the processes that are started
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def numpy_problem() -> str | None:
