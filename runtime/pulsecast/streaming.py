@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .calendars import unix_seconds, with_calendar
-from .errors import FeatureCountError, InputError, UsageError
+from .errors import DtypeError, FeatureCountError, InputError, UsageError
 
 if TYPE_CHECKING:
     from .forecaster import Forecaster
@@ -75,6 +75,8 @@ class Stream:
             return self._engine.push(self._rows(steps, len(self._spec.features)))
         rows = self._rows(steps, self._spec.measured)
         seconds = unix_seconds(timestamp)
+        if seconds.ndim:
+            raise InputError(f"timestamp has shape {seconds.shape}; expected one time, that of this step")
         self._check_next(int(seconds))
         times = np.full(self._streams, seconds)
         forecasts = self._engine.push(with_calendar(self._spec, rows, times).astype(np.float32))
@@ -82,8 +84,11 @@ class Stream:
         return forecasts
 
     def _rows(self, steps: ArrayLike, count: int) -> NDArray[np.float32]:
-        """Return `steps` as (streams, count); raises FeatureCountError."""
-        rows = np.asarray(steps, np.float32)
+        """Return `steps` as (streams, count); raises DtypeError and FeatureCountError."""
+        try:
+            rows = np.asarray(steps, np.float32)
+        except (ValueError, TypeError) as error:
+            raise DtypeError(f"steps are no array of real numbers: {error}") from error
         rows = rows.reshape(1, -1) if rows.ndim < 2 else rows
         if rows.shape != (self._streams, count):
             raise FeatureCountError(f"steps have shape {rows.shape}; this stream takes ({self._streams}, {count})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from .spec import ModelSpec
 
 GATE_ORDER = "i,f,c,o"  # input, forget, cell, output: the column blocks of kernel, recurrent and bias
 LITTLE_FLOAT32 = np.dtype("<f4")
+MAX_INFLATION, SMALL_BYTES = 20, 64 << 20  # of an .npz file: numbers that were measured or trained hardly shrink
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +127,10 @@ def read_weights(data: bytes, spec: ModelSpec) -> Weights:
 def read_npz(data: bytes, *, where: str) -> dict[str, NDArray[np.generic]]:
     """Return the arrays of an .npz file by name; object arrays (pickles) and damaged files raise FormatError."""
     try:
+        with zipfile.ZipFile(io.BytesIO(data)) as members:  # reads no member beyond the size that it states
+            inflated = sum(member.file_size for member in members.infolist())
+        if inflated > max(SMALL_BYTES, MAX_INFLATION * len(data)):
+            raise ValueError(f"its {len(data)} bytes hold {inflated}; at most {MAX_INFLATION} times as many are read")
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     # damage comes out as zlib.error, MemoryError, RuntimeError, tokenize's error and others: no list of them is whole

@@ -184,3 +184,10 @@ def _refused(data: bytes) -> bool:
     except FormatError:
         return True
     return False
+
+
+def test_an_archive_that_inflates_without_measure_is_refused_before_it_is_read() -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, zeros=np.zeros(20_000_000, np.float32))
+    with pytest.raises(FormatError, match="at most 20 times as many are read"):
+        read_npz(buffer.getvalue(), where="weights.npz")

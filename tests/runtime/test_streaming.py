@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,7 @@ from export.test_native import backend, cache, case, model  # noqa: F401  (fixtu
 from pulsecast import load
 from pulsecast.bundle import Bundle
 from pulsecast.calendars import with_calendar
-from pulsecast.errors import FeatureCountError, InputError, UsageError
+from pulsecast.errors import DtypeError, FeatureCountError, InputError, UsageError
 from pulsecast.streaming import Stream
 
 
@@ -136,3 +137,11 @@ def test_a_push_keeps_nothing_of_its_callers_and_takes_any_numbers(forecaster):
     assert np.array_equal(last, forecaster.backend.predict(_window(forecaster, series, len(series) - 1)))
     strided = np.repeat(series[-1], 2, axis=1)[:, ::2]
     assert np.isfinite(stream.push(strided)).all()
+
+
+@pytest.mark.parametrize(
+    "step", [["abc"], [[1.0], [1.0, 2.0]], [1j], ["x"]], ids=["text", "ragged", "complex", "letter"]
+)
+def test_a_step_that_is_no_number_is_a_dtype_error(step: object, plain_bundle: Path) -> None:
+    with pytest.raises(DtypeError, match="no array of real numbers"):
+        load(plain_bundle, backend="numpy").stream().push(step)

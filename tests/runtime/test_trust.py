@@ -6,12 +6,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import plain
+from engines import require
 from pulsecast import load, verify
 from pulsecast.bundle import Bundle
-from pulsecast.errors import EngineError, PulsecastError, SignatureError
+from pulsecast.errors import EngineError, FormatError, PulsecastError, SignatureError
 from pulsecast.packing import pack, sign
 
 REFUSED = "native is not run: it is code, and the bundle's signature was not checked; pass the public key of its maker"
@@ -138,3 +140,29 @@ def test_the_benchmark_runs_no_code_unasked(hostile: Path, mark: Path) -> None:
 def test_a_bundle_that_is_no_path_is_one_sentence(wrong: object) -> None:
     with pytest.raises(PulsecastError, match=r"expected the path of a bundle, a folder or a \.pulse file"):
         load(wrong)  # type: ignore[arg-type]
+
+
+def test_an_onnx_file_that_reads_other_files_is_refused(
+    level_model: plain.PlainModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require("onnx", "onnxruntime")
+    import onnx
+
+    raw = np.ones(4, np.float32).tobytes()
+    tensor = onnx.TensorProto(name="bias", data_type=onnx.TensorProto.FLOAT, dims=[4], data_location="EXTERNAL")
+    tensor.external_data.add(key="location", value="outside.bin")
+    node = onnx.helper.make_node("Add", ["window", "bias"], ["forecast"])
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [4]) for name in ("window", "forecast")]
+    graph = onnx.helper.make_graph([node], "g", values[:1], values[1:], initializer=[tensor])
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    folder = tmp_path / "bundle"
+    plain.write_bundle(folder, level_model)
+    (folder / "model.onnx").write_bytes(
+        onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+    )
+    artifact = dataclasses.replace(plain.numpy_artifact(), id="onnx", backend="onnx", path="model.onnx")
+    plain.write_manifest(folder, level_model, (plain.numpy_artifact(), artifact))
+    (tmp_path / "outside.bin").write_bytes(raw)
+    monkeypatch.chdir(tmp_path)  # where ONNX Runtime would find it
+    with pytest.raises(FormatError, match=r"model\.onnx keeps tensors in other files"):
+        load(folder, backend="onnx")

@@ -48,7 +48,7 @@ BACKENDS = {
     "native": BackendRow(module=".native", package=None, extra=None),  # a C compiler, or a library in the bundle
 }
 
-# The fastest engine at batch 1 first (benchmarks: about 75, 135 and 850 us per window). TensorFlow is never chosen
+# The fastest engine at batch 1 first (`pulsecast bench` says how much). TensorFlow is never chosen
 # for you: importing it takes seconds, and a single window takes longer than in numpy.
 AUTO_ORDER = ("onnx", "tflite", "numpy")
 UNTRUSTED = (

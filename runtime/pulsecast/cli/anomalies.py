@@ -14,7 +14,9 @@ from .. import records
 from ..anomalies import Anomaly, default_rate, residuals_needed
 from ..errors import DataError, UsageError
 from ..forecaster import Forecaster, load
+from ..whole_file import check_file_free, write_whole
 from . import log_options as log
+from .options import Key, TrustCode
 from .output import SCHEMA_VERSION, Format, show, table, tell
 from .predict import as_trained, check_series, iso
 
@@ -35,11 +37,12 @@ def anomalies(
     out: Annotated[
         Path | None, typer.Option("--out", dir_okay=False, help="Every judged step, as .csv or .json.")
     ] = None,
-    backend: Annotated[str, typer.Option("--backend", help="auto, numpy, onnx, tflite or savedmodel.")] = "auto",
+    backend: Annotated[
+        str, typer.Option("--backend", help="auto, numpy, onnx, tflite, savedmodel or native.")
+    ] = "auto",
     artifact: Annotated[str | None, typer.Option("--artifact", help="Artifact id of the bundle.")] = None,
-    key: Annotated[
-        Path | None, typer.Option("--key", exists=True, dir_okay=False, help="Public key that must have signed it.")
-    ] = None,
+    key: Key = None,
+    trust_code: TrustCode = False,
     threads: Annotated[int, typer.Option("--threads", help="Threads of one call.")] = 1,
     column: log.Columns = None,
     time: log.Time = None,
@@ -60,6 +63,7 @@ def anomalies(
     missing: log.Missing = None,
     on_conflict: log.OnConflict = None,
     max_gap: log.MaxGap = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the flagged steps are printed.")] = Format.text,
 ) -> None:
     """Flag the steps that lie outside the interval of what was to be expected, each judged by what came before it."""
@@ -68,7 +72,9 @@ def anomalies(
 
     if out is not None and out.suffix not in {".csv", ".json"}:
         raise UsageError(f"out is {out.name}; expected a name that ends in .csv or .json")
-    model = load(bundle, backend=backend, artifact=artifact, threads=threads, key=key)
+    if out is not None:
+        check_file_free(out, force=force)
+    model = load(bundle, backend=backend, artifact=artifact, threads=threads, key=key, trust_code=trust_code)
     reading = log.given(
         columns=log.columns(column), time=time, metrics=metric, parts=part, series=series_column, id=id_, user=user,
         user_cap=user_cap, events=events, kind=kind, allow_reset=allow_reset, maturity=maturity, step=step,
@@ -83,7 +89,7 @@ def anomalies(
     chosen = default_rate(model.manifest.spec.step_s) if rate is None else rate
     rows = [row for one in series for row in judged_rows(model, one, chosen)]
     if out is not None:
-        _write(out, rows)
+        write_whole(out, _written(rows, out.suffix), force=force)
         tell(f"{len(rows):,} judged steps: {out}")
     flagged = [row for row in rows if row["anomalous"]]
     summary = _summary(len(rows), len(flagged), chosen)
@@ -142,19 +148,14 @@ def _table(rows: list[dict[str, Any]]) -> str:
     return f"{table(COLUMNS[:7], cells)}\n\n"
 
 
-def _write(path: Path, rows: list[dict[str, Any]]) -> None:
-    if path.suffix == ".json":
-        text = records.dumps({"schema_version": SCHEMA_VERSION, "command": "anomalies", "steps": rows})
-    else:
-        buffer = io.StringIO()
-        writer = csv.DictWriter(buffer, fieldnames=COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        numbers = COLUMNS[2:7]
-        writer.writerows(
-            {**row, **{name: f"{row[name]:.6g}" for name in numbers}, "anomalous": int(row["anomalous"])}
-            for row in rows
-        )
-        text = buffer.getvalue()
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+def _written(rows: list[dict[str, Any]], suffix: str) -> str:
+    if suffix == ".json":
+        return records.dumps({"schema_version": SCHEMA_VERSION, "command": "anomalies", "steps": rows})
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fieldnames=COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    numbers = COLUMNS[2:7]
+    writer.writerows(
+        {**row, **{name: f"{row[name]:.6g}" for name in numbers}, "anomalous": int(row["anomalous"])} for row in rows
+    )
+    return buffer.getvalue()

@@ -9,6 +9,7 @@ import typer
 
 from .. import records
 from ..errors import UsageError
+from ..whole_file import check_file_free
 from . import log_options as log
 from .output import Format, show, tell
 
@@ -60,8 +61,8 @@ def rhythm(
 
     if out is not None and out.suffix not in SUFFIXES:
         raise UsageError(f"out is {out.name}; expected a name that ends in {' or '.join(SUFFIXES)}")
-    if out is not None and out.exists() and not force:
-        raise UsageError(f"{out} exists; pass --force to replace it")
+    if out is not None:
+        check_file_free(out, force=force)
     run = read_config(config) if config else RunConfig()
     reading = log.given(
         columns=log.columns(column), time=time, metrics=metric, parts=part, series=series_column, id=id_, user=user,
