@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pulsecast.accuracy import Accuracy, accuracy
+from pulsecast.accuracy import Accuracy, accuracy, relative_change
 
 from .statistics import BOOTSTRAP_DRAWS, CONFIDENCE, Estimate
 
@@ -50,8 +50,8 @@ def fidelity(forecasts: Forecasts, truth: Forecasts, reference: Forecasts, scale
         accuracy=measured,
         mae=_over_windows(measured.mae, absolute.mean(axis=1)),
         rmse=_root(_over_windows(measured.rmse**2, (absolute**2).mean(axis=1)), measured.rmse),
-        mae_change=_relative(measured.mae, ideal.mae),
-        rmse_change=_relative(measured.rmse, ideal.rmse),
+        mae_change=relative_change(measured.mae, ideal.mae),
+        rmse_change=relative_change(measured.rmse, ideal.rmse),
         rmse_change_interval=None if change.low is None or change.high is None else (change.low, change.high),
         error_quantiles=_quantiles(absolute),
         deviation_quantiles=_quantiles(deviation),
@@ -69,7 +69,7 @@ def rmse_change(forecasts: Forecasts, base: Forecasts, truth: Forecasts) -> Esti
     0.01
     """
     mine, theirs = (np.square(values - truth).mean(axis=1) for values in (forecasts, base))
-    value = _relative(float(np.sqrt(mine.mean())), float(np.sqrt(theirs.mean())))
+    value = relative_change(float(np.sqrt(mine.mean())), float(np.sqrt(theirs.mean())))
     if len(truth) < LEAST_WINDOWS:
         return Estimate(value=value, reason=_few_windows(len(truth)))
     above, below = (window_means(errors) for errors in (mine, theirs))
@@ -114,7 +114,3 @@ def _few_windows(windows: int) -> str:
 def _quantiles(values: Forecasts) -> tuple[float, ...]:
     """Return errors that were made (nearest rank), over all windows and horizon steps."""
     return tuple(float(value) for value in np.quantile(values, QUANTILES, method="inverted_cdf"))
-
-
-def _relative(measured: float, ideal: float) -> float:
-    return measured / ideal - 1 if ideal > 0 else float(measured > 0)

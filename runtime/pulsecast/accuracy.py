@@ -32,3 +32,8 @@ def accuracy(forecasts: NDArray[np.floating], truth: NDArray[np.floating]) -> Ac
     return Accuracy(
         mae=float(np.mean(np.abs(error))), rmse=float(np.sqrt(np.mean(error**2))), bias=float(np.mean(error))
     )
+
+
+def relative_change(measured: float, ideal: float) -> float:
+    """Return measured / ideal - 1; where `ideal` is 0, 0 if `measured` is too and else 1."""
+    return measured / ideal - 1 if ideal > 0 else float(measured > 0)

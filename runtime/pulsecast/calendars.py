@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +27,15 @@ def unix_seconds(timestamps: object) -> NDArray[np.int64]:
     if array.dtype.kind in "iu" or (array.dtype.kind == "f" and np.isfinite(array).all()):
         return array.astype(np.int64)
     raise DtypeError(f"timestamps are {array.dtype}; expected datetime64 or numbers of unix seconds, in UTC")
+
+
+def utc_text(seconds: int) -> str:
+    """Return unix seconds as text in UTC.
+
+    >>> utc_text(0)
+    '1970-01-01T00:00:00Z'
+    """
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def calendar_values(calendar: Calendar, seconds: NDArray[np.int64], step_s: int) -> NDArray[np.float64]:

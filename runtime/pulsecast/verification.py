@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import reference
-from .accuracy import accuracy
+from .accuracy import accuracy, relative_change
 from .backends import UNTRUSTED, Backend, is_installed, is_trusted, open_backend
 from .bundle import Bundle
 from .errors import MissingExtraError, ToleranceError
@@ -151,13 +151,9 @@ def measure_parity(forecasts: NDArray[np.float32], golden: Golden, scaler_range:
     return Parity(
         max_abs=float(np.max(np.abs(error))),
         rms=float(np.sqrt(np.mean(error**2))),
-        mae_change=_relative(measured.mae, ideal.mae),
-        rmse_change=_relative(measured.rmse, ideal.rmse),
+        mae_change=relative_change(measured.mae, ideal.mae),
+        rmse_change=relative_change(measured.rmse, ideal.rmse),
     )
-
-
-def _relative(measured: float, ideal: float) -> float:
-    return measured / ideal - 1 if ideal > 0 else float(measured > 0)
 
 
 def parity_checks(parity: Parity, artifact: Artifact) -> Iterator[Check]:

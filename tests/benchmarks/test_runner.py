@@ -5,16 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import plain
 from engines import require
+from processes import children, is_running, wait_for
 from pulsecast.bundle import Bundle
 from pulsecast.errors import EngineError, MissingExtraError, UsageError
 from pulsecast_bench import runner
@@ -195,31 +193,9 @@ def test_ending_it_leaves_no_child_and_no_half_result(plain_bundle: Path, tmp_pa
         f"import sys; from pulsecast.cli.app import run; sys.exit(run({arguments!r}))",
     ]
     parent = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, start_new_session=True)
-    child = _wait_for(lambda: _children(parent.pid))[0]
+    child = wait_for(lambda: children(parent.pid))[0]
     parent.send_signal(how)
     parent.communicate(timeout=20)
     assert parent.returncode == (130 if how is signal.SIGINT else -signal.SIGKILL)
-    _wait_for(lambda: not _is_running(child))
+    wait_for(lambda: not is_running(child))
     assert list(tmp_path.iterdir()) == []
-
-
-def _wait_for(found: Callable[[], Any]) -> Any:
-    """Return what `found` returns as soon as it is true; fails after 20 s."""
-    until = time.monotonic() + 20
-    while time.monotonic() < until:
-        if value := found():
-            return value
-    pytest.fail("nothing came within 20 s")
-
-
-def _children(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(word) for word in text.split()]
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return status.rpartition(")")[2].split()[0] not in ("Z", "X")

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pulsecast.calendars import utc_text
 from pulsecast.errors import DataError, UsageError
 from pulsecast.spec import DAY_S, WEEK_S
 
@@ -100,8 +101,8 @@ def find_rhythm(series: Series, *, zone: str = "UTC", seed: int = 7) -> Rhythm:
     return Rhythm(
         series=series.name,
         zone=zone,
-        first=_iso(int(stamps[0])),
-        last=_iso(int(stamps[-1])),
+        first=utc_text(int(stamps[0])),
+        last=utc_text(int(stamps[-1])),
         slot_s=slot_s,
         factors=grid.factors,
         day=day,
@@ -305,7 +306,3 @@ def _week_profile(grid: _Grid) -> tuple[tuple[float | None, ...], ...]:
         seen = np.isfinite(rows).any(axis=0) if len(rows) else np.zeros(slots, bool)
         table[day, seen] = np.nanmean(rows[:, seen], axis=0) - centre
     return tuple(tuple(float(v) if np.isfinite(v) else None for v in row) for row in grid.relative(table))
-
-
-def _iso(seconds: int) -> str:
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

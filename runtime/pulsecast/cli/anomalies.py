@@ -12,13 +12,14 @@ import typer
 
 from .. import records
 from ..anomalies import Anomaly, default_rate, residuals_needed
+from ..calendars import utc_text
 from ..errors import DataError, UsageError
 from ..forecaster import Forecaster, load
 from ..whole_file import check_file_free, write_whole
 from . import log_options as log
 from .options import Key, TrustCode
 from .output import SCHEMA_VERSION, Format, show, table, tell
-from .predict import as_trained, check_series, iso
+from .predict import as_trained, check_series
 
 if TYPE_CHECKING:
     from pulsecast_train.series import Series
@@ -121,7 +122,7 @@ def judged_rows(model: Forecaster, series: Series, rate: float) -> list[dict[str
 def _row(name: str, seconds: int, found: Anomaly) -> dict[str, Any]:
     return {
         "series": name,
-        "time": iso(seconds),
+        "time": utc_text(seconds),
         "value": found.value,
         "forecast": found.forecast,
         "lower": found.lower,

@@ -72,10 +72,6 @@ def fetch(
     show(format_, text=f"{state.records:,} records in {state.pages} pages: {out}", document=document)
 
 
-def _tell_wait(reason: str, wait_s: float) -> None:
-    tell(f"the server {reason}; again in {wait_s:.1f} s")
-
-
 def _token(variable: str | None) -> str | None:
     if variable is None:
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import datetime
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,7 @@ import numpy as np
 import typer
 
 from .. import records
+from ..calendars import utc_text
 from ..errors import DataError, FormatError
 from ..forecaster import Forecaster, load
 from . import log_options as log
@@ -113,7 +113,7 @@ def _forecast_rows(model: Forecaster, series: Series, *, every: bool) -> list[di
         found += [
             {
                 "series": series.name,
-                "time": iso(int(last) + (k + 1) * spec.step_s),
+                "time": utc_text(int(last) + (k + 1) * spec.step_s),
                 "step": k + 1,
                 "forecast": float(row[k]),
             }
@@ -148,8 +148,3 @@ def _window_ends(series: Series, context: int, *, every: bool) -> np.ndarray[Any
     if not every:
         return np.array([last_stop])
     return np.concatenate([np.arange(start + context, stop + 1) for start, stop in whole])
-
-
-def iso(seconds: int) -> str:
-    """Return a time in UTC as text."""
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

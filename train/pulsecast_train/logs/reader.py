@@ -6,7 +6,6 @@ What belongs here is the order of the steps: files to rows (`row_reader`), rows 
 
 from __future__ import annotations
 
-import datetime
 import secrets
 import time
 from collections.abc import Iterable, Sequence
@@ -17,6 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pulsecast.calendars import utc_text
 from pulsecast.errors import DataError, UsageError
 
 from ..series import Series
@@ -178,8 +178,8 @@ def _summary(series: Series, buckets: Buckets, filled: Filled) -> SeriesSummary:
     return SeriesSummary(
         name=series.name,
         metrics=series.metrics,
-        first=_iso(int(stamps[0])),
-        last=_iso(int(stamps[-1])),
+        first=utc_text(int(stamps[0])),
+        last=utc_text(int(stamps[-1])),
         step_s=series.step_s,
         steps=len(stamps),
         filled=filled.filled,
@@ -269,7 +269,3 @@ def _oddities(values: NDArray[np.float64], config: LogConfig) -> Iterable[str]:
         yield f"has a top value of {top:g}, {top / median:.0f} times its median"
     if config.kind == "count" and not config.events and len(values) >= _LONG and (np.diff(values) >= 0).all():
         yield "never falls, as a running total does; if it is one, choose --kind counter"
-
-
-def _iso(seconds: int) -> str:
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
