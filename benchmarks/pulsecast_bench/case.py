@@ -87,10 +87,10 @@ class BenchConfig:
     warmup_calls: int = 10
     warmup_s: float = 0.5
     calls: int = 150
-    steady_s: float = 2.0
-    limit_s: float = 20.0
+    steady_s: float = 3.0
+    limit_s: float = 60.0
     window_calls: int = 50
-    window_s: float = 0.5
+    window_s: float = 1.0
     paired_s: float = 1.0
     seed: int = 7
     peers: tuple[str, ...] = ()

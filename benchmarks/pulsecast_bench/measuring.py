@@ -29,7 +29,7 @@ Array = NDArray[np.float32]
 Predict = Callable[[Array], object]
 _DISTINCT_INPUTS = 256  # of each batch, at most; and at most so many values:
 _INPUT_VALUES = 4_000_000
-_MOST_WINDOWS = 10  # of requests: a phase that is not stable by then is not stable
+_MOST_WINDOWS = 20  # of requests: a phase that is not stable by then is not stable
 _BLOCK_CALLS = 6  # of runtime or bare engine before the other has its turn
 _LEAST_BLOCKS = 3  # of each four, however slow a call is
 
