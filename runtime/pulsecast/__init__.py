@@ -8,8 +8,8 @@ model.predict(windows)
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # as `typing` has it for type checkers, without importing that before it is needed
 if TYPE_CHECKING:
     from .bundle import Bundle
     from .errors import PulsecastError

@@ -175,6 +175,32 @@ def test_ctrl_c_in_a_command_is_said(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert capsys.readouterr().err == "interrupted\n"
 
 
+INTERRUPTED_AT = (
+    "import signal, sys\n"
+    "class Interrupt:\n"
+    "    def find_spec(self, name, path, target=None):\n"
+    "        if name == {module!r}:\n"
+    "            signal.raise_signal(signal.SIGINT)\n"
+    "sys.meta_path.insert(0, Interrupt())\n"
+    "sys.argv = ['pulsecast', 'doctor']\n"
+    "from pulsecast.cli import main\n"
+    "main()\n"
+)
+
+
+@pytest.mark.parametrize("module", ["pulsecast.cli.app", "typer", "rich.console", "pulsecast.cli.engine_log"])
+def test_ctrl_c_while_the_command_line_is_imported_is_no_traceback(module: str) -> None:
+    code = INTERRUPTED_AT.format(module=module)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment())
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full"])
+def test_a_stderr_that_takes_nothing_changes_no_exit_code(stderr: str) -> None:
+    command = f"'{sys.executable}' -m pulsecast verify nothing {stderr}"
+    assert subprocess.run(command, shell=True, check=False, env=environment()).returncode == 2  # noqa: S602
+
+
 def test_every_backend_has_a_probe() -> None:
     from pulsecast.backends import BACKENDS
     from pulsecast.cli.probe import PROBES

@@ -8,6 +8,14 @@ import sys
 def main() -> None:
     """Run the command line of this process and exit with one of the codes in `pulsecast.cli.exits`."""
     try:
+        code = _run(sys.argv[1:])
+    except KeyboardInterrupt:  # while it was being imported, or again while it ended: a command says so itself
+        code = 130
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    try:
         from .app import run
     except ModuleNotFoundError as error:
         if error.name not in ("typer", "rich"):
@@ -16,10 +24,8 @@ def main() -> None:
             f"error: the command line needs {error.name}, which is not installed: pip install 'pulsecast[cli]'",
             file=sys.stderr,
         )
-        sys.exit(6)
+        return 6
     from .engine_log import engine_log
 
-    arguments = sys.argv[1:]
     with engine_log(shown=arguments[:1] == ["--verbose"]):
-        code = run(arguments)
-    sys.exit(code)
+        return run(arguments)

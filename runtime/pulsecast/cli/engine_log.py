@@ -6,11 +6,13 @@ only file descriptor 2, which those libraries write to, points elsewhere.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import BinaryIO, cast
 
 TAIL_BYTES = 4000
 
@@ -18,15 +20,15 @@ TAIL_BYTES = 4000
 @contextmanager
 def engine_log(*, shown: bool) -> Iterator[None]:
     """Send file descriptor 2 to a temporary file while the block runs; its end is printed if an exception gets out."""
-    sys.stderr.flush()
-    if shown:
+    if shown or sys.stderr is None:  # None: whoever started this process closed its stderr
         yield
         return
+    sys.stderr.flush()
     terminal = os.dup(2)
     usual = sys.stderr
     with (
         tempfile.TemporaryFile() as log,
-        os.fdopen(terminal, "w", buffering=1, encoding="utf-8", errors="replace") as ours,
+        _unbuffered(terminal) as ours,
     ):
         os.dup2(log.fileno(), 2)
         sys.stderr = ours
@@ -40,3 +42,9 @@ def engine_log(*, shown: bool) -> Iterator[None]:
             ours.flush()
             os.dup2(terminal, 2)
             sys.stderr = usual
+
+
+def _unbuffered(handle: int) -> io.TextIOWrapper:
+    """Return text that goes to `handle` at once, as Python's own stderr does: what could not be written is forgotten."""
+    raw = io.FileIO(handle, "w")
+    return io.TextIOWrapper(cast("BinaryIO", raw), encoding="utf-8", errors="replace", write_through=True)

@@ -6,7 +6,7 @@ import enum
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -25,8 +25,9 @@ class Format(enum.StrEnum):
 
 
 def tell(line: str) -> None:
-    """Print one line about what is going on."""
-    print(line, file=sys.stderr, flush=True)
+    """Print one line about what is going on; where stderr takes nothing, the work goes on without it."""
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def show(chosen: Format, *, text: str, document: dict[str, Any]) -> None:
