@@ -14,7 +14,7 @@ from engines import require
 require("typer", "polars")
 
 from pulsecast.cli import app as application  # noqa: E402
-from pulsecast.cli import log_options  # noqa: E402
+from pulsecast.cli import log_options, log_reading  # noqa: E402
 from pulsecast.errors import UsageError  # noqa: E402
 
 
@@ -122,7 +122,7 @@ def test_reading_a_long_log_is_shown_in_tenths(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, total: int, lines: int
 ) -> None:
     monkeypatch.setenv("CI", "1")
-    with log_options.reading() as on_bytes:
+    with log_reading.reading() as on_bytes:
         for _ in range(64):
             on_bytes(total // 64, total)
     shown = capsys.readouterr().err.splitlines()

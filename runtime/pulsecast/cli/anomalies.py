@@ -14,12 +14,13 @@ from .. import records
 from ..anomalies import Anomaly, default_rate, residuals_needed
 from ..calendars import utc_text
 from ..errors import DataError, UsageError
-from ..forecaster import Forecaster, load
+from ..forecaster import Forecaster
 from ..whole_file import check_file_free, write_whole
-from . import log_options as log
-from .options import Key, TrustCode
+from .grouped import grouped
+from .log_options import UNSAID, LogOptions
+from .log_reading import read_as_trained, tell_findings
+from .options import USUAL, ModelOptions
 from .output import SCHEMA_VERSION, Format, show, table, tell
-from .predict import as_trained, check_series
 
 if TYPE_CHECKING:
     from pulsecast_train.series import Series
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 COLUMNS = ("series", "time", "value", "forecast", "lower", "upper", "score", "anomalous")
 
 
+@grouped
 def anomalies(
     bundle: Annotated[Path, typer.Argument(exists=True, help="Bundle whose forecasts say what is to be expected.")],
     input_: Annotated[
@@ -38,64 +40,29 @@ def anomalies(
     out: Annotated[
         Path | None, typer.Option("--out", dir_okay=False, help="Every judged step, as .csv or .json.")
     ] = None,
-    backend: Annotated[
-        str, typer.Option("--backend", help="auto, numpy, onnx, tflite, savedmodel or native.")
-    ] = "auto",
-    artifact: Annotated[str | None, typer.Option("--artifact", help="Artifact id of the bundle.")] = None,
-    key: Key = None,
-    trust_code: TrustCode = False,
-    threads: Annotated[int, typer.Option("--threads", help="Threads of one call.")] = 1,
-    column: log.Columns = None,
-    time: log.Time = None,
-    metric: log.Metrics = None,
-    part: log.Parts = None,
-    series_column: log.SeriesColumn = None,
-    id_: log.Identity = None,
-    user: log.User = None,
-    user_cap: log.UserCap = None,
-    events: log.Events = None,
-    kind: log.Kind = None,
-    allow_reset: log.AllowReset = None,
-    maturity: log.Maturity = None,
-    step: log.Step = None,
-    timezone: log.Timezone = None,
-    repeated_hour: log.RepeatedHour = None,
-    time_format: log.TimeFormat = None,
-    missing: log.Missing = None,
-    on_conflict: log.OnConflict = None,
-    max_gap: log.MaxGap = None,
+    model: ModelOptions = USUAL,
+    log: LogOptions = UNSAID,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the flagged steps are printed.")] = Format.text,
 ) -> None:
     """Flag the steps that lie outside the interval of what was to be expected, each judged by what came before it."""
-    from pulsecast_train.logs.reader import read_log
-    from pulsecast_train.train_config import with_changes
-
     if out is not None and out.suffix not in {".csv", ".json"}:
         raise UsageError(f"out is {out.name}; expected a name that ends in .csv or .json")
     if out is not None:
         check_file_free(out, force=force)
-    model = load(bundle, backend=backend, artifact=artifact, threads=threads, key=key, trust_code=trust_code)
-    reading = log.given(
-        columns=log.columns(column), time=time, metrics=metric, parts=part, series=series_column, id=id_, user=user,
-        user_cap=user_cap, events=events, kind=kind, allow_reset=allow_reset, maturity=maturity, step=step,
-        timezone=timezone, repeated_hour=repeated_hour, time_format=time_format, missing=missing,
-        on_conflict=on_conflict, max_gap=max_gap,
-    )  # fmt: skip
-    with log.reading() as on_bytes:
-        series, report = read_log(input_, with_changes(as_trained(model.manifest), reading), on_bytes=on_bytes)
-    for finding in report.findings:
-        tell(f"{finding.rows:,} {finding.policy}: {finding.sentence}")
-    tell(f"judging with {model.artifact.id} on {model.backend.engine}, {model.backend.device}")
-    chosen = default_rate(model.manifest.spec.step_s) if rate is None else rate
-    rows = [row for one in series for row in judged_rows(model, one, chosen)]
+    forecaster = model.load(bundle)
+    series, report = read_as_trained(input_, forecaster.manifest, log)
+    tell_findings(report)
+    tell(f"judging with {forecaster.artifact.id} on {forecaster.backend.engine}, {forecaster.backend.device}")
+    chosen = default_rate(forecaster.manifest.spec.step_s) if rate is None else rate
+    rows = [row for one in series for row in judged_rows(forecaster, one, chosen)]
     if out is not None:
         write_whole(out, _written(rows, out.suffix), force=force)
         tell(f"{len(rows):,} judged steps: {out}")
     flagged = [row for row in rows if row["anomalous"]]
     summary = _summary(len(rows), len(flagged), chosen)
     document = {
-        "command": "anomalies", "artifact": model.artifact.id, "false_alarm_rate": chosen, "judged": len(rows),
+        "command": "anomalies", "artifact": forecaster.artifact.id, "false_alarm_rate": chosen, "judged": len(rows),
         "flagged": len(flagged), "anomalies": flagged,
     }  # fmt: skip
     show(format_, text=f"{_table(flagged)}{summary}", document=document)
@@ -103,7 +70,6 @@ def anomalies(
 
 def judged_rows(model: Forecaster, series: Series, rate: float) -> list[dict[str, Any]]:
     """Return a row per step that could be judged; raises DataError if that is none."""
-    check_series(model.manifest.spec, series)
     detector = model.detector(false_alarm_rate=rate)
     rows = []
     for seconds, values in zip(series.timestamps_s(), series.values, strict=True):

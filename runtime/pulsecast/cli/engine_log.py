@@ -45,6 +45,6 @@ def engine_log(*, shown: bool) -> Iterator[None]:
 
 
 def _unbuffered(handle: int) -> io.TextIOWrapper:
-    """Return text that goes to `handle` at once, as Python's own stderr does: what could not be written is forgotten."""
+    """Return text that goes to `handle` at once, as Python's own stderr does: what fails is forgotten."""
     raw = io.FileIO(handle, "w")
     return io.TextIOWrapper(cast("BinaryIO", raw), encoding="utf-8", errors="replace", write_through=True)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from ..bundle import Bundle
 from ..errors import UsageError
-from . import log_options as log
+from .log_options import LogOptions
+from .log_reading import read_as_trained
 from .output import table, tell
-from .predict import as_trained, check_series
 
 if TYPE_CHECKING:
     from pulsecast_train.backtesting.artifacts import ArtifactScore, BundleScores
@@ -17,23 +17,16 @@ if TYPE_CHECKING:
 HELDOUT = 0.2  # tested where the bundle does not say what was held out
 
 
-def evaluate_bundle(
-    logs: list[Path], path: Path, key: Path | None, reading: dict[str, object], interval: float
-) -> BundleScores:
-    """Read the logs, as the training log was unless `reading` says otherwise, and score every artifact."""
+def evaluate_bundle(logs: list[Path], path: Path, key: Path | None, log: LogOptions, interval: float) -> BundleScores:
+    """Read the logs, as the training log was unless `log` says otherwise, and score every artifact."""
     from pulsecast_train.backtesting.artifacts import score_bundle
-    from pulsecast_train.logs.reader import read_log
-    from pulsecast_train.train_config import with_changes
 
     if not 0 < interval < 1:
         raise UsageError(f"interval is {interval}; expected a number between 0 and 1, such as 0.9")
     bundle = Bundle.open(path, key=key)
     manifest = bundle.manifest
-    with log.reading() as on_bytes:
-        series, report = read_log(logs, with_changes(as_trained(manifest), reading), on_bytes=on_bytes)
+    series, report = read_as_trained(logs, manifest, log)
     tell(report.text())
-    for one in series:
-        check_series(manifest.spec, one)
     config = manifest.provenance.training.get("config")
     held = config.get("heldout_fraction") if isinstance(config, dict) else None
     return score_bundle(

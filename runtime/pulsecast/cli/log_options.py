@@ -1,55 +1,25 @@
-"""The options that say how a log is read, shared by every command that reads one; `None` leaves it to the defaults."""
+"""The options that say how a log is read, shared by every command that reads one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ..errors import UsageError
-from .output import progress
 
-PANEL = "Reading the log"
-SHOWN_FROM_BYTES = 64 << 20  # smaller logs are read before a bar is seen
+
+def _option(flag: str, what: str) -> Any:
+    return typer.Option(flag, help=what, rich_help_panel="Reading the log")
+
 
 Logs = Annotated[
     list[Path],
     typer.Argument(
         exists=True, dir_okay=False, help="CSV, TSV, NDJSON (each also .gz or .zip) or Parquet; each file is a series."
     ),
-]
-Columns = Annotated[
-    list[str] | None,
-    typer.Option("--column", help="Column under another name, repeatable: likes=favorites.", rich_help_panel=PANEL),
-]
-Time = Annotated[
-    str | None, typer.Option("--time", help="Timestamp column; found by usual names.", rich_help_panel=PANEL)
-]
-Metrics = Annotated[
-    list[str] | None,
-    typer.Option("--metric", help="Value column, repeatable; the first one is forecast.", rich_help_panel=PANEL),
-]
-Parts = Annotated[
-    list[str] | None,
-    typer.Option("--part", help="Column that is part of the metric; they should add up.", rich_help_panel=PANEL),
-]
-SeriesColumn = Annotated[
-    str | None,
-    typer.Option("--series-column", help="Column that names several series in one file.", rich_help_panel=PANEL),
-]
-Identity = Annotated[
-    str | None, typer.Option("--id", help="Column that identifies an event, to count it once.", rich_help_panel=PANEL)
-]
-User = Annotated[
-    str | None,
-    typer.Option("--user", help="Column of who caused an event; only a share is kept of it.", rich_help_panel=PANEL),
-]
-UserCap = Annotated[
-    int | None,
-    typer.Option("--user-cap", help="Count at most so many events of a user in a step.", rich_help_panel=PANEL),
 ]
 UserKey = Annotated[
     Path | None,
@@ -58,55 +28,60 @@ UserKey = Annotated[
         exists=True,
         dir_okay=False,
         help="File with a secret; the report names the busiest user by HMAC under it.",
-        rich_help_panel=PANEL,
+        rich_help_panel="Reading the log",
     ),
 ]
-AllowReset = Annotated[
-    bool | None,
-    typer.Option("--allow-reset/--refuse-reset", help="A counter may begin again from 0.", rich_help_panel=PANEL),
-]
-Maturity = Annotated[
-    str | None,
-    typer.Option(
-        "--maturity", help="How long an event's total grows, such as 2d; 0: not at all.", rich_help_panel=PANEL
-    ),
-]
-RepeatedHour = Annotated[
-    str | None,
-    typer.Option(
-        "--repeated-hour", help="Local time when the clock is put back: refuse, first or second.", rich_help_panel=PANEL
-    ),
-]
-Events = Annotated[
-    bool | None,
-    typer.Option("--events/--samples", help="Rows are single events, or samples of a series.", rich_help_panel=PANEL),
-]
-Kind = Annotated[
-    str | None,
-    typer.Option(
-        "--kind", help="count adds up in a step, gauge is averaged, counter differenced.", rich_help_panel=PANEL
-    ),
-]
-Step = Annotated[str | None, typer.Option("--step", help="Step, such as 5m, 1h or 1d.", rich_help_panel=PANEL)]
-Timezone = Annotated[
-    str | None,
-    typer.Option("--timezone", help="Zone of timestamps that carry none, such as UTC.", rich_help_panel=PANEL),
-]
-TimeFormat = Annotated[
-    str | None, typer.Option("--time-format", help="strptime format, epoch-s or epoch-ms.", rich_help_panel=PANEL)
-]
-Missing = Annotated[
-    list[str] | None,
-    typer.Option("--missing", help='Cell that means "missing", repeatable, such as -1.', rich_help_panel=PANEL),
-]
-OnConflict = Annotated[
-    str | None,
-    typer.Option("--on-conflict", help="Copies that disagree: refuse, first or last.", rich_help_panel=PANEL),
-]
-MaxGap = Annotated[
-    int | None,
-    typer.Option("--max-gap", help="Fill up to this many missing steps in a row.", rich_help_panel=PANEL),
-]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogOptions:
+    """What was said about a log, under the names of `LogConfig`; None leaves it to the defaults."""
+
+    columns: Annotated[
+        list[str] | None, _option("--column", "Column under another name, repeatable: likes=favorites.")
+    ] = None
+    time: Annotated[str | None, _option("--time", "Timestamp column; found by usual names.")] = None
+    metrics: Annotated[
+        list[str] | None, _option("--metric", "Value column, repeatable; the first one is forecast.")
+    ] = None
+    parts: Annotated[list[str] | None, _option("--part", "Column that is part of the metric; they should add up.")] = (
+        None
+    )
+    series: Annotated[str | None, _option("--series-column", "Column that names several series in one file.")] = None
+    id: Annotated[str | None, _option("--id", "Column that identifies an event, to count it once.")] = None
+    user: Annotated[str | None, _option("--user", "Column of who caused an event; only a share is kept of it.")] = None
+    user_cap: Annotated[int | None, _option("--user-cap", "Count at most so many events of a user in a step.")] = None
+    events: Annotated[bool | None, _option("--events/--samples", "Rows are single events, or samples of a series.")] = (
+        None
+    )
+    kind: Annotated[
+        str | None, _option("--kind", "count adds up in a step, gauge is averaged, counter differenced.")
+    ] = None
+    allow_reset: Annotated[
+        bool | None, _option("--allow-reset/--refuse-reset", "A counter may begin again from 0.")
+    ] = None
+    maturity: Annotated[
+        str | None, _option("--maturity", "How long an event's total grows, such as 2d; 0: not at all.")
+    ] = None
+    step: Annotated[str | None, _option("--step", "Step, such as 5m, 1h or 1d.")] = None
+    timezone: Annotated[str | None, _option("--timezone", "Zone of timestamps that carry none, such as UTC.")] = None
+    repeated_hour: Annotated[
+        str | None,
+        _option("--repeated-hour", "Local time when the clock is put back: refuse, first or second."),
+    ] = None
+    time_format: Annotated[str | None, _option("--time-format", "strptime format, epoch-s or epoch-ms.")] = None
+    missing: Annotated[list[str] | None, _option("--missing", 'Cell that means "missing", repeatable, such as -1.')] = (
+        None
+    )
+    on_conflict: Annotated[str | None, _option("--on-conflict", "Copies that disagree: refuse, first or last.")] = None
+    max_gap: Annotated[int | None, _option("--max-gap", "Fill up to this many missing steps in a row.")] = None
+
+    def changes(self) -> dict[str, Any]:
+        """Return what was said as values of `LogConfig`; raises UsageError for a column that is no pair."""
+        return given(**{**vars(self), "columns": columns(self.columns)})
+
+
+UNSAID = LogOptions()
 
 
 def columns(pairs: list[str] | None) -> dict[str, str] | None:
@@ -132,22 +107,6 @@ def secret(path: Path | None) -> bytes | None:
     if len(key) < 16:
         raise UsageError(f"{path.name} holds a key of {len(key)} bytes; expected at least 16, or ids can be guessed")
     return key
-
-
-@contextmanager
-def reading() -> Iterator[Callable[[int, int], None]]:
-    """Yield what is to hear of bytes read; it shows them in percent, for logs large enough that one waits."""
-    with progress("reading") as steps:
-        done = shown = 0
-
-        def on_bytes(count: int, total: int) -> None:
-            nonlocal done, shown
-            done += count
-            while total >= SHOWN_FROM_BYTES and shown < min(100 * done // total, 100):
-                shown += 1
-                steps.advance("%", 100)
-
-        yield on_bytes
 
 
 def given(**options: Any) -> dict[str, Any]:

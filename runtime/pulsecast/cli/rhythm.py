@@ -10,7 +10,9 @@ import typer
 from .. import records
 from ..errors import UsageError
 from ..whole_file import check_file_free
-from . import log_options as log
+from .grouped import grouped
+from .log_options import UNSAID, LogOptions, Logs, UserKey, secret
+from .log_reading import configured, read_with
 from .output import Format, show, tell
 
 if TYPE_CHECKING:
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
 SUFFIXES = (".html", ".png")
 
 
+@grouped
 def rhythm(
-    logs: log.Logs,
+    logs: Logs,
     out: Annotated[
         Path | None, typer.Option("--out", dir_okay=False, help="Page (.html) or picture (.png) of the week.")
     ] = None,
@@ -30,50 +33,20 @@ def rhythm(
     config: Annotated[
         Path | None, typer.Option("--config", exists=True, dir_okay=False, help="TOML with [log]; flags win.")
     ] = None,
-    column: log.Columns = None,
-    time: log.Time = None,
-    metric: log.Metrics = None,
-    part: log.Parts = None,
-    series_column: log.SeriesColumn = None,
-    id_: log.Identity = None,
-    user: log.User = None,
-    user_cap: log.UserCap = None,
-    events: log.Events = None,
-    kind: log.Kind = None,
-    allow_reset: log.AllowReset = None,
-    maturity: log.Maturity = None,
-    step: log.Step = None,
-    timezone: log.Timezone = None,
-    repeated_hour: log.RepeatedHour = None,
-    time_format: log.TimeFormat = None,
-    missing: log.Missing = None,
-    on_conflict: log.OnConflict = None,
-    max_gap: log.MaxGap = None,
-    user_key: log.UserKey = None,
+    log: LogOptions = UNSAID,
+    user_key: UserKey = None,
     force: Annotated[bool, typer.Option("--force", help="Replace OUT.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Describe the daily and weekly cycles of a log: how strong, how sure, which hours and days."""
-    from pulsecast_train.logs.reader import read_log
     from pulsecast_train.rhythm import find_rhythm
     from pulsecast_train.rhythm_words import words
-    from pulsecast_train.train_config import RunConfig, read_config, with_changes
 
     if out is not None and out.suffix not in SUFFIXES:
         raise UsageError(f"out is {out.name}; expected a name that ends in {' or '.join(SUFFIXES)}")
     if out is not None:
         check_file_free(out, force=force)
-    run = read_config(config) if config else RunConfig()
-    reading = log.given(
-        columns=log.columns(column), time=time, metrics=metric, parts=part, series=series_column, id=id_, user=user,
-        user_cap=user_cap, events=events, kind=kind, allow_reset=allow_reset, maturity=maturity, step=step,
-        timezone=timezone, repeated_hour=repeated_hour, time_format=time_format, missing=missing,
-        on_conflict=on_conflict, max_gap=max_gap,
-    )  # fmt: skip
-    with log.reading() as on_bytes:
-        series, report = read_log(
-            logs, with_changes(run.log, reading), on_bytes=on_bytes, user_key=log.secret(user_key)
-        )
+    series, report = read_with(logs, configured(config, log).log, user_key=secret(user_key))
     tell(report.text())
     found = [find_rhythm(one, zone=clock) for one in series]
     if out is not None:
