@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pulsecast.bundle import size_bytes
 from pulsecast.manifest import Manifest
 from pulsecast.model_directory import IMPORTED
+from pulsecast.network_words import network_words
 
 CARD_NAME = "MODEL_CARD.md"
 
@@ -23,9 +24,8 @@ def _contract(manifest: Manifest) -> str:
     spec = manifest.spec
     measured = ", ".join(_cell(feature.name) for feature in spec.features[: spec.measured])
     calendar = len(spec.features) - spec.measured
-    network = "an LSTM" if spec.network is None else "a recurrent network"
     return (
-        f"A forecaster: {network} of {' + '.join(map(str, spec.units))} units, recipe `{_cell(manifest.recipe)}`.\n\n"
+        f"A forecaster: {network_words(spec)}, recipe `{_cell(manifest.recipe)}`.\n\n"
         f"* Takes `window`, float32 (batch, {spec.context}, {len(spec.features)}), raw units: {measured}"
         + (f", then {calendar} calendar columns that the runtime computes from timestamps" if calendar else "")
         + f".\n* Gives `forecast`, float32 (batch, {spec.horizon}), raw units of {_cell(spec.features[0].name)}: "

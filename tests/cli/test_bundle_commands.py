@@ -34,6 +34,8 @@ def test_inspect_says_what_goes_in_and_comes_out(calendar_bundle: Path, capsys: 
     out = capsys.readouterr().out
     assert f"window float32 (batch, {spec.context}, {len(spec.features)})" in out
     assert f"forecast float32 (batch, {spec.horizon}), one step every {spec.step_s} s" in out
+    layers = " + ".join(f"LSTM {units}" for units in spec.units)
+    assert f"network  {layers} over {spec.window} steps, {len(spec.channels)} channels" in out
 
 
 def test_inspect_loads_no_engine(plain_bundle: Path) -> None:

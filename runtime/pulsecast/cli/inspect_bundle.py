@@ -10,6 +10,7 @@ import typer
 
 from ..bundle import Bundle
 from ..manifest import Manifest
+from ..network_words import network_words
 from ..provenance import statement as in_toto
 from ..signing import Signature
 from .export import artifacts_text
@@ -44,7 +45,7 @@ def _text(manifest: Manifest, signature: Signature) -> str:
         f"  takes    window float32 (batch, {spec.context}, {len(spec.features)}): {measured}"
         + (f" and {calendar} calendar features" if calendar else ""),
         f"  gives    forecast float32 (batch, {spec.horizon}), one step every {spec.step_s} s, raw units",
-        f"  network  LSTM {' + '.join(map(str, spec.units))} over {spec.window} steps, {len(spec.channels)} channels",
+        f"  network  {network_words(spec)} over {spec.window} steps, {len(spec.channels)} channels",
         f"  files    {len(manifest.files)}, {size_text(sum(f.size_bytes for f in manifest.files))}, all hashes match",
         f"  signed   {signature}",
         f"  golden   {manifest.golden.windows} windows",
