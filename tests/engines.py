@@ -25,6 +25,6 @@ def require(*packages: str) -> None:
 
 
 def load(package: str) -> Any:
-    """Return a package that a whole test module needs, imported; `require` it first."""
-    require(package)
+    """Return a package, or a module of one, that a test or a whole test module needs, imported."""
+    require(package.partition(".")[0])
     return importlib.import_module(package)

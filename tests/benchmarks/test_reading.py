@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from engines import require
 from pulsecast_bench.reading import DUPLICATES, main, read_with_pulsecast, write_log
 from pulsecast_train.logs.config import LogConfig
 from pulsecast_train.logs.reader import read_log
@@ -22,7 +23,7 @@ def test_the_log_is_sorted_and_repeats_as_many_events_as_it_says(tmp_path: Path)
 
 @pytest.mark.slow
 def test_both_sides_read_all_rows_and_the_ratios_are_of_their_figures(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("pandas", reason="pandas is a peer to compare with, not a dependency")
+    require("pandas")
     assert main(["--rows", "20000", "--pairs", "1", "--format", "json"]) in (0, 1)
     cost = json.loads(capsys.readouterr().out)
     (ours,), (theirs,) = cost["pulsecast"], cost["pandas"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 
 import plain
+from engines import require
 from native_models import ODD_SPEC, directory, write_sources
 from pulsecast import records
 from pulsecast.bundle import Bundle
@@ -29,7 +29,7 @@ from pulsecast_export.library_file import read_library
 from pulsecast_export.native_gate import LIMIT_BYTES, declared
 from pulsecast_export.targets import TARGETS
 
-needs_zig = pytest.mark.skipif(importlib.util.find_spec("ziglang") is None, reason="ziglang is not installed")
+needs_zig = pytest.mark.usefixtures("zig")
 RUNNABLE = [name for name, platform in PLATFORMS.items() if platform.emulator]
 # what each library must be vectorised with, where it must: an instruction of the sum over the recurrent weights
 INSTRUCTIONS = {"aarch64-linux": r"\bfmla\s+v\d+\.4s", "x86_64-linux": r"vfmadd\w+ps\s.*%zmm"}
@@ -39,6 +39,11 @@ AT_LEAST = 100  # of them: the tiles are unrolled; a loop that was not vectorise
 
 def _most_under_soak(names: Iterable[str], *kept: str) -> list[object]:
     return [name if name in kept else pytest.param(name, marks=pytest.mark.soak) for name in names]
+
+
+@pytest.fixture
+def zig() -> None:
+    require("ziglang")
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +186,7 @@ def test_a_library_that_was_built_only_says_so_and_one_that_ran_says_what_ran():
 
 
 def test_what_zig_says_of_a_broken_source_is_the_error(source, tmp_path):
-    pytest.importorskip("ziglang")
+    require("ziglang")
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "model.h").write_bytes((source / "model.h").read_bytes())

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 import plain
+from engines import load as load_package
 from engines import require
 from pulsecast.bundle import Bundle
 from pulsecast.model_directory import ModelDirectory, read_model_directory
@@ -288,7 +289,7 @@ def test_the_savedmodel_serves_in_a_fresh_process_without_keras(recipe: str, req
 def serving_api() -> Any:
     """The official protocol classes: tensorflow-serving-api, which only these tests use."""
     require("tensorflow")
-    apis = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2", exc_type=ImportError)
+    apis = load_package("tensorflow_serving.apis.prediction_log_pb2")
     from tensorflow_serving.apis import predict_pb2
 
     return apis, predict_pb2

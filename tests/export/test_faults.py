@@ -212,7 +212,7 @@ def test_a_full_disk_while_packing_is_one_sentence_and_changes_nothing(old: bool
 
 @pytest.mark.slow
 def test_a_disk_that_is_full_to_the_last_page_keeps_what_was_there(tmp_path: Path) -> None:
-    pytest.importorskip("cryptography")
+    require("cryptography")
     from pulsecast.signing import generate_key
 
     generate_key(tmp_path / "key")
@@ -225,7 +225,7 @@ def test_a_disk_that_is_full_to_the_last_page_keeps_what_was_there(tmp_path: Pat
 
 @pytest.mark.slow
 def test_a_disk_that_is_read_only_is_named_and_keeps_what_was_there(tmp_path: Path) -> None:
-    pytest.importorskip("cryptography")
+    require("cryptography")
     from pulsecast.signing import generate_key
 
     generate_key(tmp_path / "key")
@@ -298,7 +298,7 @@ def test_two_that_export_into_the_same_place_leave_one_whole_bundle(textbook_mod
 
 
 def test_signing_a_file_whose_disk_is_full_keeps_it_unsigned(tmp_path: Path) -> None:
-    pytest.importorskip("cryptography")
+    require("cryptography")
     from pulsecast.signing import generate_key
 
     generate_key(tmp_path / "key")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engines import require
 from pulsecast.bundle import Bundle
 from pulsecast.environment import commands, installed_versions, reduced, set_command
 from pulsecast.intervals import SplitConformal
@@ -130,7 +131,7 @@ def test_a_command_line_is_remembered_for_provenance(monkeypatch: pytest.MonkeyP
 
 
 def test_inspect_prints_the_statement(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("typer")
+    require("typer")
     from pulsecast.cli.app import run
 
     assert run(["inspect", str(GOLDEN), "--statement"]) == 0

@@ -31,7 +31,7 @@ def parsed(text: str, message: Any) -> Any:
 
 @pytest.mark.slow
 def test_the_configuration_is_what_tensorflow_serving_parses(served: Path) -> None:
-    module = pytest.importorskip("tensorflow_serving.config.model_server_config_pb2", exc_type=ImportError)
+    module = load("tensorflow_serving.config.model_server_config_pb2")
     models = parsed((served / "config" / "models.config").read_text(), module.ModelServerConfig())
     (model,) = models.model_config_list.config
     assert (model.name, model.base_path, model.model_platform) == ("pulsecast", "/models/pulsecast", "tensorflow")
@@ -120,7 +120,7 @@ def test_the_kubernetes_files_mount_read_only_as_a_user_without_rights(served: P
 def test_the_version_directory_forecasts_its_warm_up_as_the_bundle_does(served: Path, textbook_bundle: Path) -> None:
     require(*EXPORT)
     tf = load("tensorflow")
-    logs = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2", exc_type=ImportError)
+    logs = load("tensorflow_serving.apis.prediction_log_pb2")
     folder = served / "models" / "pulsecast" / "3"
     model = tf.saved_model.load(str(folder))
     expected = load_bundle(textbook_bundle, backend="numpy")
@@ -162,7 +162,7 @@ def test_options_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_the_command_reports_a_usage_error(tmp_path: Path) -> None:
-    pytest.importorskip("typer")
+    require("typer")
     from pulsecast.cli.app import run
 
     assert run(["serve-config", str(GOLDEN), "--out", str(tmp_path / "out")]) == 2

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engines import require
 from pulsecast import archive, load, verify
 from pulsecast.archive import read_archive, write_archive
 from pulsecast.bundle import Bundle
@@ -45,7 +46,7 @@ def test_a_folder_and_its_files_forecast_the_same(stored: Path) -> None:
 
 @pytest.mark.parametrize("backend", ["onnx", "tflite"])
 def test_an_engine_runs_from_one_file_as_from_a_folder(stored: Path, backend: str) -> None:
-    pytest.importorskip({"onnx": "onnxruntime", "tflite": "ai_edge_litert"}[backend])
+    require({"onnx": "onnxruntime", "tflite": "ai_edge_litert"}[backend])
     windows = Bundle.open(GOLDEN).golden().windows
     expected = load(GOLDEN, backend=backend).predict(windows)
     np.testing.assert_array_equal(load(stored, backend=backend).predict(windows), expected)

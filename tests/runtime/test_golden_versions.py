@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engines import require
 from pulsecast import load, verify
 from pulsecast.bundle import Bundle
 
@@ -31,7 +32,7 @@ def test_every_artifact_of_a_bundle_of_format_1_verifies(form: str) -> None:
 
 
 def test_the_signature_of_a_bundle_of_format_1_verifies() -> None:
-    pytest.importorskip("cryptography")
+    require("cryptography")
     signature = Bundle.open(DATA / "golden_v1.pulse", key=DATA / "golden_v1.pub").signature
     assert signature.state == "verified"
 

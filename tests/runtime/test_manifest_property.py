@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("hypothesis")
+from engines import require
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+require("hypothesis")
 
-from pulsecast import records
-from pulsecast.errors import FormatError
-from pulsecast.manifest import parse_manifest
+from hypothesis import given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+
+from pulsecast import records  # noqa: E402
+from pulsecast.errors import FormatError  # noqa: E402
+from pulsecast.manifest import parse_manifest  # noqa: E402
 
 TEXT = (Path(__file__).parents[1] / "data" / "golden_v1" / "manifest.json").read_text()
 SCALARS = st.one_of(

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from engines import load
 from pulsecast.errors import FormatError
 from pulsecast.manifest import parse_manifest
 from pulsecast.schema import SCHEMA_PATH, schema_text
 
-jsonschema = pytest.importorskip("jsonschema")
+jsonschema = load("jsonschema")
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden_v1"
 MANIFEST = json.loads((GOLDEN / "manifest.json").read_text())

@@ -12,18 +12,19 @@ from pathlib import Path
 
 import pytest
 
+from engines import require
 from pulsecast import load, verify
 from pulsecast.bundle import Bundle
 from pulsecast.errors import BundleError, IntegrityError, MissingExtraError, SignatureError, UsageError
 from pulsecast.packing import pack, sign, unpack
 
-pytest.importorskip("cryptography")
+require("cryptography")
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives import serialization  # noqa: E402
+from cryptography.hazmat.primitives.asymmetric import ec  # noqa: E402
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: E402
 
-from pulsecast.signing import generate_key, key_id, read_public_key
+from pulsecast.signing import generate_key, key_id, read_public_key  # noqa: E402
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden_v1"
 
@@ -263,7 +264,7 @@ def test_openssl_verifies_the_signature(tmp_path: Path, keys: Path) -> None:
 
 
 def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
-    pytest.importorskip("typer")
+    require("typer")
     from pulsecast.cli.app import run as run_command
 
     code = run_command(list(arguments))

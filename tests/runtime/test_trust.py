@@ -43,7 +43,7 @@ def hostile(level_model: plain.PlainModel, mark: Path, tmp_path: Path) -> Path:
 
 
 def keys(folder: Path) -> Path:
-    pytest.importorskip("cryptography")
+    require("cryptography")
     from pulsecast.signing import generate_key
 
     generate_key(folder / "key")
@@ -109,7 +109,7 @@ def test_a_wrong_key_is_not_made_good_by_trust(hostile: Path, mark: Path, tmp_pa
 def test_the_commands_run_no_code_unasked(
     hostile: Path, mark: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("typer")
+    require("typer")
     from pulsecast.cli.app import run
 
     log = tmp_path / "log.csv"
