@@ -19,9 +19,10 @@ from typing import Literal
 from pulsecast import records
 from pulsecast.errors import FormatError, UsageError
 
-from .compare import Allowed, State, over_bare, state_of
+from .compare import Allowed, State, state_of
 from .protocol import command
 from .result import Result
+from .run_figures import over_bare
 from .statistics import Estimate, median_of_runs, ratio_of_runs
 from .verdicts import leading_runs, medians
 

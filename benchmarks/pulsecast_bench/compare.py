@@ -19,7 +19,8 @@ from .case import Case
 from .forecast_errors import rmse_change
 from .result import Machine, Result
 from .run import Run, unpack
-from .statistics import Estimate, median_of_runs, paired_overhead, ratio_of_runs, stability
+from .run_figures import cold_start_ns, over_bare
+from .statistics import Estimate, median_of_runs, ratio_of_runs, stability
 from .verdicts import forecasts_of, leading_runs
 
 MAX_SLOWDOWN = 1.10
@@ -221,18 +222,6 @@ def _artifact_ratio(artifact: str, first: Result, second: Result, *, same_model:
         bare=ratio(over_bare),
         rmse_change=_rmse_change(artifact, first, second) if same_model else None,
     )
-
-
-def cold_start_ns(run: Run) -> float:
-    """Return the time from before the process was made to its first forecast."""
-    phases = run.phases
-    return phases.start_ns + phases.import_ns + phases.load_ns + phases.first_ns
-
-
-def over_bare(run: Run) -> float | None:
-    """Return what a call takes over the bare engine's, 1.05 is 5 % more; None where no engine is beneath."""
-    paired = run.paired
-    return None if paired is None else 1 + paired_overhead(unpack(paired.runtime), unpack(paired.bare), paired.block)
 
 
 def _size_ratio(artifact: str, first: Result, second: Result) -> float | None:

@@ -13,7 +13,8 @@ from .forecast_errors import Fidelity, fidelity
 from .pareto import Point, front
 from .result import Result, Subject
 from .run import Run, unpack
-from .statistics import Estimate, Stability, median_of_runs, paired_overhead, percentiles, stability, throughput
+from .run_figures import cold_start_ns, overhead
+from .statistics import Estimate, Stability, median_of_runs, percentiles, stability, throughput
 from .verdicts import Verdict, verdicts
 
 RANKS = (50.0, 90.0, 95.0, 99.0, 99.9)
@@ -170,7 +171,7 @@ def _row(result: Result, subject: Subject) -> Row:
         import_ns=over(lambda run: run.phases.import_ns),
         load_ns=over(lambda run: run.phases.load_ns),
         first_ns=over(lambda run: run.phases.first_ns),
-        cold_start_ns=over(_cold_start_ns),
+        cold_start_ns=over(cold_start_ns),
         loaded_bytes=over(lambda run: run.memory.loaded),
         peak_bytes=over(lambda run: run.memory.peak),
         steady_bytes=over(lambda run: run.memory.steady),
@@ -178,7 +179,7 @@ def _row(result: Result, subject: Subject) -> Row:
         needs=subject.needs,
         installed_bytes=_installed_bytes(result, subject),
         fidelity=_fidelity(result, leading),
-        overhead=_overhead(subject, over(_overhead_of)),
+        overhead=_overhead(subject, over(overhead)),
         failures=tuple(
             f"{failure.case}, process {failure.repeat + 1}: {failure.reason}"
             for failure in result.failures
@@ -240,17 +241,6 @@ def _installed_bytes(result: Result, subject: Subject) -> int | None:
     known = {package.name: package.size_bytes for package in result.packages}
     sizes = [known.get(name) for name in dict.fromkeys((*subject.needs, "numpy"))]
     return None if None in sizes else sum(size for size in sizes if size is not None)
-
-
-def _cold_start_ns(run: Run) -> float:
-    """From before the process was made to its first forecast."""
-    phases = run.phases
-    return phases.start_ns + phases.import_ns + phases.load_ns + phases.first_ns
-
-
-def _overhead_of(run: Run) -> float | None:
-    paired = run.paired
-    return None if paired is None else paired_overhead(unpack(paired.runtime), unpack(paired.bare), paired.block)
 
 
 def _overhead(subject: Subject, measured: Estimate) -> Estimate:

@@ -7,7 +7,6 @@ hide almost every fault. Values are in the model's own units unless a scaler say
 from __future__ import annotations
 
 import hashlib
-import io
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +34,7 @@ from pulsecast.model_directory import (
 from pulsecast.network import GATES, Network, Recurrent
 from pulsecast.scaler import FeatureScale, Scaler
 from pulsecast.spec import Channel, Feature, ModelSpec
-from pulsecast.weights import LstmWeights, Weights, read_npz, write_weights
+from pulsecast.weights import LstmWeights, Weights, read_npz, write_npz, write_weights
 from pulsecast.whole_directory import whole_directory
 
 from .h5_weights import read_h5_weights
@@ -267,8 +266,8 @@ def _write(folder: Path, model: _Imported, data: Windows, options: ImportOptions
     rows = np.unique(np.linspace(0, count - 1, min(count, HELDOUT_WINDOWS)).round().astype(int))
     files = {
         WEIGHTS_NAME: write_weights(model.weights),
-        HELDOUT_NAME: _npz(windows=data.windows[rows], truth=data.truth[rows], trained=forecasts[rows]),
-        CALIBRATION_NAME: _npz(windows=data.calibration),
+        HELDOUT_NAME: write_npz(windows=data.windows[rows], truth=data.truth[rows], trained=forecasts[rows]),
+        CALIBRATION_NAME: write_npz(windows=data.calibration),
     }
     for name, content in files.items():
         (folder / name).write_bytes(content)
@@ -321,9 +320,3 @@ def _forecasts(model: _Imported, scaler: Scaler, windows: NDArray[np.float32]) -
     if not np.isfinite(forecasts).all():
         raise DataError("the Keras model gives no finite forecast for some held-out windows; are they in its units?")
     return forecasts
-
-
-def _npz(**arrays: NDArray[np.generic]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from .errors import FormatError
 from .spec import ModelSpec
-from .weights import read_npz
+from .weights import read_npz, write_npz
 
 MINIMUM_WINDOWS = 64
 
@@ -33,15 +32,12 @@ class Golden:
 
 def write_golden(golden: Golden) -> bytes:
     """Return the file's bytes: a compressed .npz, little-endian; the same golden gives the same bytes."""
-    buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
+    return write_npz(
         windows=golden.windows.astype("<f4"),
         truth=golden.truth.astype("<f8"),
         reference=golden.reference.astype("<f8"),
         trained=golden.trained.astype("<f4"),
     )
-    return buffer.getvalue()
 
 
 def read_golden(data: bytes, spec: ModelSpec) -> Golden:

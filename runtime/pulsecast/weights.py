@@ -124,6 +124,13 @@ def read_weights(data: bytes, spec: ModelSpec) -> Weights:
     )
 
 
+def write_npz(**arrays: NDArray[np.generic]) -> bytes:
+    """Return the bytes of a compressed .npz file; the same arrays give the same bytes."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
 def read_npz(data: bytes, *, where: str) -> dict[str, NDArray[np.generic]]:
     """Return the arrays of an .npz file by name; object arrays (pickles) and damaged files raise FormatError."""
     try:

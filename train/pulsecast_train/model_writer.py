@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 import shutil
 from collections.abc import Callable, Sequence
@@ -32,7 +31,7 @@ from pulsecast.model_directory import (
 )
 from pulsecast.scaler import Scaler
 from pulsecast.spec import ModelSpec
-from pulsecast.weights import write_weights
+from pulsecast.weights import write_npz, write_weights
 from pulsecast.whole_directory import check_free, whole_directory
 
 from .backtesting.interval_scores import are_counts, interval_scale
@@ -276,10 +275,10 @@ def write_model(folder: Path, name: str, prepared: Prepared, network: Any, histo
     files = {
         WEIGHTS_NAME: write_weights(extract_weights(network, spec)),
         HISTORY_NAME: records.dumps({"epochs": history}).encode(),
-        HELDOUT_NAME: _npz(
+        HELDOUT_NAME: write_npz(
             windows=raw_windows(steps, spec, split.heldout[chosen]), truth=happened[chosen], trained=forecasts[chosen]
         ),
-        CALIBRATION_NAME: _npz(windows=raw_windows(steps, spec, calibration_starts(prepared))),
+        CALIBRATION_NAME: write_npz(windows=raw_windows(steps, spec, calibration_starts(prepared))),
     }
     for file, data in files.items():
         (folder / file).write_bytes(data)
@@ -330,12 +329,6 @@ def calibration_starts(prepared: Prepared) -> NDArray[np.int64]:
 
 def _evenly(count: int, at_most: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, min(count, at_most)).round().astype(np.int64))
-
-
-def _npz(**arrays: NDArray[np.generic]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
 
 
 def _provenance(prepared: Prepared, history: tuple[Epoch, ...]) -> Provenance:

@@ -1,0 +1,24 @@
+"""Single figures of one process: what a summary and a comparison both take from a `Run`."""
+
+from __future__ import annotations
+
+from .run import Run, unpack
+from .statistics import paired_overhead
+
+
+def cold_start_ns(run: Run) -> float:
+    """Return the time from before the process was made to its first forecast."""
+    phases = run.phases
+    return phases.start_ns + phases.import_ns + phases.load_ns + phases.first_ns
+
+
+def overhead(run: Run) -> float | None:
+    """Return what a call takes beyond the bare engine's, 0.05 is 5 %; None where no engine is beneath."""
+    paired = run.paired
+    return None if paired is None else paired_overhead(unpack(paired.runtime), unpack(paired.bare), paired.block)
+
+
+def over_bare(run: Run) -> float | None:
+    """Return what a call takes over the bare engine's, 1.05 is 5 % more; None where no engine is beneath."""
+    beyond = overhead(run)
+    return None if beyond is None else 1 + beyond
