@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .arguments import fraction, whole_number
 from .errors import UsageError
 from .intervals import IntervalScale, bounds, residuals
 from .spec import WEEK_S
@@ -61,10 +62,9 @@ class Departures:
 
         Raises UsageError.
         """
-        if not 0 < false_alarm_rate < 1:
-            raise UsageError(f"false-alarm rate is {false_alarm_rate!r}; expected a number between 0 and 1, like 0.001")
+        fraction("false-alarm rate", false_alarm_rate, such_as=0.001)
         needed = residuals_needed(false_alarm_rate)
-        if window < needed:
+        if whole_number("window", window) < needed:
             raise UsageError(
                 f"window is {window} residuals; a false-alarm rate of {false_alarm_rate:g} takes at least {needed}"
             )
@@ -126,6 +126,7 @@ class AnomalyDetector:
         """
         spec, split = model.manifest.spec, model.manifest.intervals
         rate = default_rate(spec.step_s) if false_alarm_rate is None else false_alarm_rate
+        rate = fraction("false-alarm rate", rate, such_as=0.001)
         scale: IntervalScale = "log1p" if spec.floor == 0.0 else "identity"
         self.false_alarm_rate = rate
         self._stream = model.stream()
@@ -166,8 +167,7 @@ def default_window(step_s: int, false_alarm_rate: float) -> int:
     >>> default_window(300, 0.001), default_window(3600, 0.001)
     (4032, 1998)
     """
-    needed = residuals_needed(false_alarm_rate) if 0 < false_alarm_rate < 1 else 0
-    return max(KEPT_S // step_s, MINIMUM_RESIDUALS, 2 * needed)
+    return max(KEPT_S // step_s, MINIMUM_RESIDUALS, 2 * residuals_needed(false_alarm_rate))
 
 
 def default_rate(step_s: int) -> float:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from .errors import DtypeError
 from .spec import DAY_S, Calendar, ModelSpec
 
+_LIMIT_S = 2.0**62  # beyond it no float is a second that int64 can hold
+
 
 def unix_seconds(timestamps: object) -> NDArray[np.int64]:
     """Return `timestamps` (datetime64, or numbers of unix seconds; UTC) as int64 seconds of the same shape.
@@ -24,7 +26,7 @@ def unix_seconds(timestamps: object) -> NDArray[np.int64]:
         if np.isnat(array).any():
             raise DtypeError("timestamps hold NaT; every step needs its time")
         return array.astype("datetime64[s]").astype(np.int64)
-    if array.dtype.kind in "iu" or (array.dtype.kind == "f" and np.isfinite(array).all()):
+    if array.dtype.kind in "iu" or (array.dtype.kind == "f" and (np.abs(array) < _LIMIT_S).all()):
         return array.astype(np.int64)
     raise DtypeError(f"timestamps are {array.dtype}; expected datetime64 or numbers of unix seconds, in UTC")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arguments import flag, whole_number
 from .backends import Backend, choose, open_backend
 from .bundle import Bundle
 from .calendars import unix_seconds, with_calendar
@@ -61,8 +62,7 @@ def load(
         model = load("bundle")
         model.predict(windows)            # (batch, context, features) -> (batch, horizon)
     """
-    if threads < 1:
-        raise UsageError(f"threads is {threads}; expected at least 1")
+    threads, trust_code = whole_number("threads", threads), flag("trust_code", trust_code)
     bundle = Bundle.open(path, key=key)
     chosen = choose(bundle, backend, artifact)
     opened = open_backend(bundle, chosen, threads, trust_code=trust_code)

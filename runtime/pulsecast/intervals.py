@@ -20,6 +20,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .arguments import fraction, whole_number
 from .errors import InputError, UsageError
 
 IntervalScale = Literal["log1p", "identity"]
@@ -166,8 +167,7 @@ class RollingConformal:
         window   residuals kept per horizon step; seven days is what measured best on hourly engagement
         start    |residuals| known beforehand, one array per horizon step, oldest first, on `scale`
         """
-        if horizon < 1 or window < 1:
-            raise UsageError(f"horizon is {horizon} and window {window}; expected at least 1 of both")
+        horizon, window = whole_number("horizon", horizon), whole_number("window", window)
         if start and len(start) != horizon:
             raise UsageError(f"start holds residuals of {len(start)} horizon steps; expected {horizon}")
         self._scale: IntervalScale = scale
@@ -180,8 +180,7 @@ class RollingConformal:
 
         A bound is infinite where too few residuals are known for `level`.
         """
-        if not 0 < level < 1:
-            raise UsageError(f"interval is {level!r}; expected a number between 0 and 1, such as 0.9")
+        level = fraction("interval", level, such_as=0.9)
         point = np.asarray(forecast, np.float64)
         if point.shape != (len(self._kept),):
             raise InputError(f"forecast has shape {point.shape}; expected ({len(self._kept)},)")

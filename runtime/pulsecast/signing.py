@@ -156,6 +156,8 @@ def read_private_key(path: Path) -> Ed25519PrivateKey:
 
 def read_public_key(key: Key) -> Ed25519PublicKey:
     """Return the Ed25519 public key of a PEM file, of PEM bytes, or of its 32 raw bytes; raises UsageError."""
+    if not isinstance(key, bytes | str | os.PathLike):
+        raise UsageError(f"key is {repr(key)[:60]}; expected the path of a public key, or its bytes")
     _require_cryptography()
     from pathlib import Path
 

@@ -86,6 +86,8 @@ def open_source(path: Path) -> Source:
         raise FormatError(f"{path} is not a bundle: it has no manifest.json, there is nothing at this path") from error
     except OSError as error:
         raise FormatError(f"{path} is not a readable bundle: {error.strerror}") from error
+    except ValueError as error:  # a zero byte in the name
+        raise FormatError(f"{str(path)!r} is not a bundle: {error}") from error
     if stat.S_ISDIR(mode):
         return DirectorySource(path)
     if stat.S_ISREG(mode):

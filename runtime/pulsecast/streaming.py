@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arguments import whole_number
 from .calendars import unix_seconds, with_calendar
 from .errors import DtypeError, FeatureCountError, InputError, UsageError
 
@@ -41,8 +42,7 @@ class Stream:
     """
 
     def __init__(self, model: Forecaster, streams: int) -> None:
-        if streams < 1:
-            raise UsageError(f"streams is {streams}; expected at least 1")
+        streams = whole_number("streams", streams)
         self._spec = model.manifest.spec
         self._artifact = model.artifact.id
         self._streams = streams
@@ -86,6 +86,8 @@ class Stream:
     def _rows(self, steps: ArrayLike, count: int) -> NDArray[np.float32]:
         """Return `steps` as (streams, count); raises DtypeError and FeatureCountError."""
         try:
+            if np.asarray(steps).dtype.kind in "SU":  # numpy would read the number in a text
+                raise ValueError("they are text")
             rows = np.asarray(steps, np.float32)
         except (ValueError, TypeError) as error:
             raise DtypeError(f"steps are no array of real numbers: {error}") from error

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from . import reference
 from .accuracy import accuracy, relative_change
+from .arguments import flag
 from .backends import UNTRUSTED, Backend, is_installed, is_trusted, open_backend
 from .bundle import Bundle
 from .errors import MissingExtraError, ToleranceError
@@ -65,6 +66,7 @@ def verify(
     what `Bundle.open` raises, SignatureError if `artifact` is code that is not trusted, and EngineError if an installed
     engine refuses its artifact. It does not raise for a failed check: look at `passed`.
     """
+    trust_code = flag("trust_code", trust_code)
     return verify_opened(Bundle.open(path, key=key), artifact=artifact, trust_code=trust_code)
 
 

@@ -65,7 +65,7 @@ def is_installed(backend: str) -> bool:
 
 def check_known(backend: str) -> None:
     """Raise UsageError, listing the known ones, unless `backend` is a backend's name."""
-    if backend not in BACKENDS:
+    if not isinstance(backend, str) or backend not in BACKENDS:
         raise UsageError(f"no backend {backend!r}; known: auto, {', '.join(BACKENDS)}")
 
 
