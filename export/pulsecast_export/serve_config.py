@@ -15,8 +15,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pulsecast.backends import is_installed
 from pulsecast.bundle import Bundle
-from pulsecast.errors import UsageError
+from pulsecast.errors import MissingExtraError, UsageError
 from pulsecast.manifest import Artifact
 from pulsecast.whole_directory import whole_directory
 
@@ -52,12 +53,14 @@ class ServeOptions:
 def serve_config(path: str | os.PathLike[str], out: Path, options: ServeOptions, *, force: bool = False) -> Artifact:
     """Write everything for the bundle at `path` (a folder or a `.pulse` file) into `out`; return the artifact served.
 
-    Raises what `Bundle.open` raises, UsageError if the bundle has no SavedModel, or `out` exists and not `force`.
+    Raises what `Bundle.open` raises, UsageError if the bundle has no SavedModel, or `out` exists and not `force`, and
+    EngineError if the SavedModel is more than a forecast: a server runs whatever it is given.
     """
     bundle = Bundle.open(path)
     artifact = next((a for a in bundle.manifest.artifacts if a.backend == "savedmodel"), None)
     if artifact is None:
         raise UsageError(f"{bundle.path.name} has no SavedModel; export it with --target savedmodel")
+    _require_arithmetic(bundle, artifact)
     with whole_directory(out, force=force, marker=MARKER) as staging:
         version = staging / "models" / SERVING_NAME / str(options.version)
         for entry in bundle.manifest.files:
@@ -69,6 +72,17 @@ def serve_config(path: str | os.PathLike[str], out: Path, options: ServeOptions,
             (staging / name).parent.mkdir(exist_ok=True)
             (staging / name).write_text(text, encoding="utf-8")
     return artifact
+
+
+def _require_arithmetic(bundle: Bundle, artifact: Artifact) -> None:
+    if not is_installed(artifact.backend):
+        raise MissingExtraError(
+            "what the server would run is read with TensorFlow, which is not installed: pip install 'pulsecast[export]'"
+        )
+    from pulsecast.backends.savedmodel import require_arithmetic
+
+    with bundle.unpacked(artifact.path) as folder:
+        require_arithmetic(folder, served=True)
 
 
 def _texts(options: ServeOptions) -> dict[str, str]:

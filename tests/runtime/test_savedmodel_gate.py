@@ -77,3 +77,41 @@ def test_every_exported_savedmodel_is_arithmetic(tf: Any, recommended_bundle: Pa
     del tf
     for path in (recommended_bundle, textbook_bundle):
         assert load_bundle(path, backend="savedmodel").artifact.id == "savedmodel"
+
+
+def test_what_a_server_would_run_while_it_loads_is_looked_at_too(
+    tf: Any, level_model: plain.PlainModel, tmp_path: Path
+) -> None:
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    from pulsecast.backends.savedmodel import require_arithmetic
+
+    module = tf.Module()
+    module.forecast = forecast_with(tf, lambda _: 0.0, level_model)
+    folder = bundle(tf, module, module.forecast.get_concrete_function(), tmp_path / "bundle", level_model)
+    file = folder / "savedmodel" / "1" / "saved_model.pb"
+    require_arithmetic(file.parent, served=True)
+    for key in ("saved_model_main_op", "legacy_init_op"):
+        saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+        graph = saved.meta_graphs[0]
+        graph.graph_def.node.add(name="write", op="WriteFile")
+        graph.collection_def[key].node_list.value[:] = ["write"]
+        hostile = tmp_path / key
+        hostile.mkdir()
+        (hostile / "saved_model.pb").write_bytes(saved.SerializeToString())
+        require_arithmetic(hostile)  # Python's loader starts neither
+        with pytest.raises(EngineError, match="more than a forecast: WriteFile; it is not served"):
+            require_arithmetic(hostile, served=True)
+
+
+def test_serve_config_hands_no_program_to_a_server(tf: Any, level_model: plain.PlainModel, tmp_path: Path) -> None:
+    from pulsecast_export.serve_config import ServeOptions, serve_config
+
+    module = tf.Module()
+    module.forecast = forecast_with(
+        tf, lambda _: tf.cast(tf.strings.length(tf.io.read_file("name")), tf.float32), level_model
+    )
+    folder = bundle(tf, module, module.forecast.get_concrete_function(), tmp_path / "bundle", level_model)
+    with pytest.raises(EngineError, match="more than a forecast: ReadFile, StringLength; it is not served"):
+        serve_config(folder, tmp_path / "served", ServeOptions())
+    assert not (tmp_path / "served").exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ _NAMES = (
     "Unpack While ZerosLike"
 )
 OPERATORS = frozenset(_NAMES.split())
+_COLLECTIONS = ("saved_model_main_op", "legacy_init_op")  # nodes that a server runs once, before any request
 # what an object of the file may be; variables, assets and tables bring functions that loading runs
 _OBJECTS = {"user_object", "function", "bare_concrete_function", None}
 
@@ -70,17 +71,22 @@ def open_artifact(bundle: Bundle, artifact: Artifact, threads: int) -> SavedMode
         return SavedModelBackend(str(folder))
 
 
-def require_arithmetic(folder: Path) -> None:
-    """Raise EngineError if loading or running the SavedModel in `folder` would run anything but OPERATORS."""
+def require_arithmetic(folder: Path, *, served: bool = False) -> None:
+    """Raise EngineError if loading or running the SavedModel in `folder` would run anything but OPERATORS.
+
+    served  TensorFlow Serving is to load it, which also runs what restores variables, and two collections of old
+    """
     from tensorflow.core.protobuf import saved_model_pb2
 
     saved = saved_model_pb2.SavedModel()
     saved.ParseFromString((folder / "saved_model.pb").read_bytes())
     foreign = {name for meta in saved.meta_graphs for name in _foreign(meta)}
+    if served:
+        foreign |= {name for meta in saved.meta_graphs for name in _foreign_to_a_server(meta)}
     if foreign:
         raise EngineError(
-            f"the SavedModel is more than a forecast: {', '.join(sorted(foreign)[:10])}; it is not loaded, for such a "
-            "graph may read and write files"
+            f"the SavedModel is more than a forecast: {', '.join(sorted(foreign)[:10])}; it is not "
+            f"{'served' if served else 'loaded'}, for such a graph may read and write files"
         )
 
 
@@ -90,10 +96,22 @@ def _foreign(meta: Any) -> Iterator[str]:
     for item in objects.nodes:
         if item.WhichOneof("kind") not in _OBJECTS or item.saveable_objects or item.registered_saver:
             yield f"an object of kind {item.WhichOneof('kind')}"
+    outputs = [item.name for signature in meta.signature_def.values() for item in signature.outputs.values()]
+    yield from _reached(meta, outputs, list(objects.concrete_functions))
+
+
+def _foreign_to_a_server(meta: Any) -> Iterator[str]:
+    """Yield what a server runs while it loads a graph, but for reading the file of variables that it names itself."""
+    started = [name for key in _COLLECTIONS for name in meta.collection_def[key].node_list.value]
+    found = _reached(meta, [*started, meta.saver_def.restore_op_name], [])
+    yield from (name for name in found if name != "RestoreV2")
+
+
+def _reached(meta: Any, outputs: Iterable[str], called: list[str]) -> Iterator[str]:
+    """Yield every operator that is none of OPERATORS and that computing `outputs` or the functions `called` runs."""
     graph = {node.name: node for node in meta.graph_def.node}
     functions = {function.signature.name: function.node_def for function in meta.graph_def.library.function}
-    outputs = [item.name for signature in meta.signature_def.values() for item in signature.outputs.values()]
-    called, names, seen = list(objects.concrete_functions), [_node_name(output) for output in outputs], set()
+    names, seen = [_node_name(output) for output in outputs], set()
     while names:
         name = names.pop()
         if name in graph and name not in seen:
