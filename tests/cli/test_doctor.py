@@ -1,6 +1,9 @@
 """`pulsecast doctor` starts engines for real, and says how to mend what does not run."""
 
 import json
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +13,9 @@ require("typer")
 
 from pulsecast.backends import is_installed  # noqa: E402
 from pulsecast.cli import doctor  # noqa: E402
-from pulsecast.cli.app import run  # noqa: E402
+from pulsecast.cli.app import COMMANDS, run  # noqa: E402
+
+PROVIDED_AS = {"sklearn": "scikit-learn"}  # where the package is called otherwise than what installs it
 
 
 @pytest.mark.slow
@@ -61,3 +66,26 @@ def test_both_wheels_of_onnx_runtime_are_named_as_the_fault(monkeypatch: pytest.
 def test_a_gpu_counts_only_if_an_engine_runs_on_it() -> None:
     on_gpu = doctor.Finding(name="onnx", state="ok", found="onnxruntime 1.26.0 on CUDA")
     assert doctor._gpu((on_gpu,)).found == "used by onnx"
+
+
+def test_doctor_knows_what_every_command_needs_and_which_extra_brings_it() -> None:
+    assert {name: extra for name, (_, extra) in doctor.NEEDS.items()} == {
+        name: extra for name, (_, extra) in COMMANDS.items()
+    }
+    with Path(doctor.__file__).parents[3].joinpath("pyproject.toml").open("rb") as file:
+        extras = tomllib.load(file)["project"]["optional-dependencies"]
+    for packages, extra in doctor.NEEDS.values():
+        brought = _brought(extra, extras)
+        names = {PROVIDED_AS.get(package, package).replace("_", "-") for package in packages}
+        assert names <= brought, f"{extra} brings {brought}"
+
+
+def _brought(extra: str, extras: dict[str, list[str]]) -> set[str]:
+    """Return the distributions that an extra names, with those of the extras that it takes in."""
+    found = set()
+    for requirement in extras[extra]:
+        if inner := re.match(r"pulsecast\[(.*)\]", requirement):
+            found |= {name for one in inner.group(1).split(",") for name in _brought(one, extras)}
+        else:
+            found.add(re.split(r"[<>=\[]", requirement)[0])
+    return found

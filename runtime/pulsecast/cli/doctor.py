@@ -22,17 +22,32 @@ from .output import Format, show
 
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 TIMEOUT_S = 120
-# command -> packages that it imports, and the extra that brings them
-NEEDS = {
-    "train": (("tensorflow", "keras", "sklearn", "polars"), "train"),
-    "export": (("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "ai_edge_quantizer"), "export"),
+_LOGS = ("polars",)
+_TRAIN = ("tensorflow", "keras", "sklearn", *_LOGS)
+_EXPORT = ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "ai_edge_quantizer", "flatbuffers")
+# command -> packages that it imports beyond numpy, and the extra that brings them
+NEEDS: dict[str, tuple[tuple[str, ...], str]] = {
+    "demo": (tuple(dict.fromkeys((*_TRAIN, *_EXPORT))), "all"),
+    "fetch": ((), "cli"),
+    "train": (_TRAIN, "train"),
+    "evaluate": ((*_TRAIN, "lightgbm", "statsmodels", "matplotlib"), "evaluate"),
+    "export": (_EXPORT, "export"),
     "verify": ((), "cli"),
     "inspect": ((), "cli"),
-    "predict": (("polars",), "logs"),
-    "evaluate": (("tensorflow", "lightgbm", "statsmodels", "matplotlib"), "evaluate"),
-    "sign": (("cryptography",), "sign"),
-    "bench": ((), "cli"),
+    "bench": ((), "bench"),
+    "bench-pack": ((), "bench"),
+    "compare": ((), "bench"),
     "report": (("matplotlib",), "report"),
+    "predict": (_LOGS, "logs"),
+    "rhythm": ((*_LOGS, "matplotlib"), "evaluate"),
+    "anomalies": (_LOGS, "logs"),
+    "pack": ((), "cli"),
+    "unpack": ((), "cli"),
+    "serve-config": (("tensorflow",), "export"),
+    "page": ((), "cli"),
+    "keygen": (("cryptography",), "sign"),
+    "sign": (("cryptography",), "sign"),
+    "doctor": ((), "cli"),
 }
 
 
