@@ -175,3 +175,18 @@ def test_a_baseline_is_saved_and_held_against_a_faster_machine(
     assert "| tflite | onnx | 2.00x (1.96 to 2.02) | 2.60x (2.60 to 2.60) |" in capsys.readouterr().out
     without = written(tmp_path / "without.json", {"onnx": (50,) * 5})
     assert run("compare", "--baseline", baseline, without) == 1
+
+
+def test_report_as_json_has_the_statistics_and_what_to_take(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = written(tmp_path / "result.json", {"onnx": rounds.QUIET}), tmp_path / "report.md"
+    assert run("report", source, "--format", "json", "--out", out, "--max-latency-us", 150) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["schema_version"], document["command"]) == (1, "report")
+    (result,) = document["results"]
+    assert result["recommendation"]["artifact"] == "onnx"
+    assert [row["artifact"] for row in result["summary"]["rows"]] == ["onnx"]
+    assert out.read_text().startswith("# ")
+    assert run("report", source, "--format", "json", "--max-latency-us", 50) == 1
+    assert json.loads(capsys.readouterr().out)["results"][0]["recommendation"]["artifact"] is None
+    assert run("report", source, "--format", "json") == 0
+    assert json.loads(capsys.readouterr().out)["results"][0]["recommendation"] is None

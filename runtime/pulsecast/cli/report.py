@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import UsageError
 from ..whole_file import check_file_free, write_whole
 from .exits import FAILED
-from .output import tell
+from .output import Format, show, tell
 
 if TYPE_CHECKING:
     from pulsecast_bench.pareto import Budget
     from pulsecast_bench.result import Result
+    from pulsecast_bench.section import Measured
 
 PANEL = "Recommendation"
 
@@ -37,10 +38,15 @@ def report(
         float | None, typer.Option("--max-size-kb", help="Of the artifact's files, at most.", rich_help_panel=PANEL)
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a report that is there.")] = False,
+    format_: Annotated[
+        Format, typer.Option("--format", help="What goes to stdout: text is Markdown, json the statistics.")
+    ] = Format.text,
 ) -> None:
     """Compute the statistics of one or several results anew; with a budget, exit 1 if nothing fits it."""
+    from pulsecast_bench.choosing import recommendation
     from pulsecast_bench.pareto import Budget
     from pulsecast_bench.result import read_result
+    from pulsecast_bench.section import measured
 
     try:
         budget = Budget(latency_us=max_latency_us, rmse_change=max_rmse_change, size_kb=max_size_kb)
@@ -49,13 +55,17 @@ def report(
     if out is not None:
         check_file_free(out, force=force)
     read = [read_result(path) for path in results]
-    text = _written(read, budget, html=out is not None and out.suffix.lower() in (".html", ".htm"))
-    if out is None:
-        print(text, end="")
-    else:
-        write_whole(out, text, force=force)
+    parts = measured(read)
+    if out is not None:
+        write_whole(out, _written(read, budget, html=out.suffix.lower() in (".html", ".htm")), force=force)
         tell(f"wrote {out}")
-    if budget.stated and not _recommend(read, budget, told=out is None):
+    if format_ is Format.json:
+        show(format_, text="", document=_document(parts, budget))
+    elif out is None:
+        print(_written(read, budget, html=False), end="")
+    elif budget.stated:
+        _recommend(parts, budget)
+    if budget.stated and not all(recommendation(part, budget).artifact for part in parts):
         raise typer.Exit(FAILED)
 
 
@@ -67,14 +77,27 @@ def _written(results: list[Result], budget: Budget, *, html: bool) -> str:
     return written(results, budget)
 
 
-def _recommend(results: list[Result], budget: Budget, *, told: bool) -> bool:
-    """Print each result's recommendation, unless that is in what was printed already; return whether all have one."""
-    from pulsecast_bench.choosing import recommendation, recommended
-    from pulsecast_bench.section import measured
+def _recommend(parts: list[Measured], budget: Budget) -> None:
+    """Print each result's recommendation: the report that has it went to a file."""
+    from pulsecast_bench.choosing import recommended
 
-    parts = measured(results)
-    if not told:
-        for part in parts:
-            where = f"{part.machine}: " if len(parts) > 1 else ""
-            print(where + " ".join(recommended(part, budget)))
-    return all(recommendation(part, budget).artifact for part in parts)
+    for part in parts:
+        where = f"{part.machine}: " if len(parts) > 1 else ""
+        print(where + " ".join(recommended(part, budget)))
+
+
+def _document(parts: list[Measured], budget: Budget) -> dict[str, Any]:
+    from pulsecast_bench.choosing import recommendation
+
+    results = [
+        {
+            "machine": part.machine,
+            "model": part.result.model.name,
+            "began": part.result.began,
+            "summary": part.summary,
+            "scenarios": part.scenarios,
+            "recommendation": recommendation(part, budget) if budget.stated else None,
+        }
+        for part in parts
+    ]
+    return {"command": "report", "results": results}
