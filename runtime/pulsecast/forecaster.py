@@ -55,9 +55,9 @@ def load(
               bundle, or you say here that you trust where the bundle comes from
 
     Raises FormatError or IntegrityError (the bundle), SignatureError (not signed by `key`, or code that nobody vouched
-    for), UsageError (unknown names), MissingExtraError (engine, or cryptography for `key`, not installed), EngineError
-    (engine broken), ToleranceError (a few golden windows, forecast at every load, come out otherwise than when the
-    bundle was made).
+    for), UsageError (unknown names, a file of another kind), MissingExtraError (engine, or cryptography for `key`, not
+    installed), EngineError (engine broken), ToleranceError (a few golden windows, forecast at every load, come out
+    otherwise than when the bundle was made).
 
         model = load("bundle")
         model.predict(windows)            # (batch, context, features) -> (batch, horizon)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from .archive import SUFFIX, read_archive
-from .errors import FormatError, IntegrityError
+from .errors import FormatError, IntegrityError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +78,7 @@ class DirectorySource:
 def open_source(path: Path) -> Source:
     """Return the source at `path`: a folder, or a `.pulse` file whose every header has been checked.
 
-    Raises FormatError if there is neither.
+    Raises FormatError if there is neither, UsageError for a file of another kind.
     """
     try:
         mode = path.stat().st_mode
@@ -92,7 +92,7 @@ def open_source(path: Path) -> Source:
         return DirectorySource(path)
     if stat.S_ISREG(mode):
         if path.suffix.lower() != SUFFIX and not _begins_as_zip(path):
-            raise FormatError(
+            raise UsageError(
                 f"{path} is not a bundle; expected the folder that `pulsecast export` writes, or a {SUFFIX} file"
             )
         return read_archive(path)

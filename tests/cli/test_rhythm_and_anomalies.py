@@ -107,3 +107,26 @@ def test_rhythm_refuses_other_kinds_of_file(tmp_path: Path, capsys: pytest.Captu
     log = write_log(tmp_path / "log.csv", plain.series())
     assert run("rhythm", log, "--out", tmp_path / "r.pdf") == 2
     assert "out is r.pdf; expected a name that ends in .html or .png" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["predict", "anomalies", "evaluate"])
+def test_a_metric_of_another_name_is_answered_with_the_option_that_maps_it(
+    command: str, plain_bundle: Path, bursting: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bursting.write_text(bursting.read_text().replace("timestamp,value", "timestamp,likes"))
+    on = (bursting, "--bundle", plain_bundle) if command == "evaluate" else (plain_bundle, "--input", bursting)
+    assert run(command, *on) == 1
+    sentence = "has likes; this model takes value: pass --column value=likes, if that is what it was trained on"
+    assert sentence in capsys.readouterr().err
+    if command == "predict":
+        assert run(command, *on, "--column", "value=likes", "--backend", "numpy") == 0
+
+
+@pytest.mark.parametrize("rate", [0, 1, 2])
+def test_a_rate_that_is_none_is_refused_before_anything_is_read(
+    rate: float, plain_bundle: Path, bursting: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("anomalies", plain_bundle, "--input", bursting, "--rate", rate) == 2
+    assert capsys.readouterr().err == (
+        f"error: false-alarm rate is {rate:.1f}; expected a number between 0 and 1, such as 0.001\n"
+    )

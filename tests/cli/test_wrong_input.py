@@ -33,7 +33,7 @@ def test_a_log_given_as_a_bundle_is_named_for_what_it_is_not(
 ) -> None:
     options = ("--input", log) if command == "predict" else ()
     assert said(capsys, command, log, *options) == (
-        5,
+        2,
         f"error: {log} is not a bundle; expected the folder that `pulsecast export` writes, or a .pulse file\n",
     )
 

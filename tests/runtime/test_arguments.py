@@ -58,8 +58,9 @@ def test_a_wrong_argument_is_one_sentence(name: str, model: Forecaster) -> None:
 
 def test_numbers_of_numpy_are_numbers(model: Forecaster) -> None:
     assert load(GOLDEN, backend="numpy", threads=np.int64(2)).artifact.id == "numpy"  # type: ignore[arg-type]
-    assert model.stream(np.int32(3)).push(np.zeros((3, 1))).shape == (3, model.manifest.spec.horizon)  # type: ignore[arg-type]
-    assert RollingConformal(horizon=1).interval(np.zeros(1), np.float32(0.5)).lower == -np.inf
+    steps = np.zeros((3, len(model.manifest.spec.features)))
+    assert model.stream(np.int32(3)).push(steps).shape == (3, model.manifest.spec.horizon)  # type: ignore[arg-type]
+    assert RollingConformal(horizon=1).interval(np.zeros(1), np.float32(0.5)).upper == np.inf
 
 
 def test_a_path_that_no_system_has_is_no_bundle() -> None:

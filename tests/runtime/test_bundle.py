@@ -12,7 +12,7 @@ import pytest
 import plain
 from pulsecast import load, verify
 from pulsecast.bundle import Bundle, size_bytes
-from pulsecast.errors import BundleError, FormatError, IntegrityError
+from pulsecast.errors import BundleError, FormatError, IntegrityError, UsageError
 
 Copied = Callable[[Path], Path]
 
@@ -130,7 +130,7 @@ def test_what_is_no_bundle_says_so(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"is not a bundle: it has no manifest\.json"):
         load(tmp_path)
     (tmp_path / "file").write_text("x")
-    with pytest.raises(FormatError, match="file is not a bundle; expected the folder that"):
+    with pytest.raises(UsageError, match="file is not a bundle; expected the folder that"):
         load(tmp_path / "file")
 
 

@@ -12,6 +12,7 @@ import typer
 
 from .. import records
 from ..anomalies import Anomaly, default_rate, residuals_needed
+from ..arguments import fraction
 from ..calendars import utc_text
 from ..errors import DataError, UsageError
 from ..forecaster import Forecaster
@@ -50,6 +51,8 @@ def anomalies(
         raise UsageError(f"out is {out.name}; expected a name that ends in .csv or .json")
     if out is not None:
         check_file_free(out, force=force)
+    if rate is not None:
+        fraction("false-alarm rate", rate, such_as=0.001)
     forecaster = model.load(bundle)
     series, report = read_as_trained(input_, forecaster.manifest, log)
     tell_findings(report)

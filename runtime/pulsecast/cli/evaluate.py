@@ -128,14 +128,17 @@ def run_evaluation(
     user_key: bytes | None,
 ) -> Evaluation:
     """Read the logs and evaluate, with progress on stderr; write the report if asked for."""
+    from pulsecast_train.backtesting.baselines import find_baseline
     from pulsecast_train.backtesting.evaluator import Where, evaluate
 
     if html:
         from pulsecast_train.backtesting.report import write_report  # what it needs is missed now, not after an hour
-    series, report = read_with(logs, run.log, user_key=user_key)
-    tell(report.text())
     if jobs < 0:
         raise UsageError(f"jobs is {jobs}; expected 0 (one per core) or more")
+    for name in config.baselines or ():
+        find_baseline(name)  # refused now, not after a long log was read
+    series, report = read_with(logs, run.log, user_key=user_key)
+    tell(report.text())
     with progress("piece") as steps:
         result, forecasts = evaluate(series, config, out, Where(jobs=jobs, dask=dask), steps.advance)
     if html:

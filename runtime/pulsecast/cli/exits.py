@@ -1,4 +1,8 @@
-"""Exit codes: what a script can tell from a command that ended."""
+"""Exit codes: what a script can tell from a command that ended.
+
+1 is what went wrong with what was named rightly, such as a log whose rows are refused or a full disk; 2 what was named
+wrongly: an option, or a file of another kind; 5 a bundle, model or result that is damaged, changed, or not all there.
+"""
 
 from __future__ import annotations
 

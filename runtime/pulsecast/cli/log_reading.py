@@ -92,9 +92,12 @@ def check_series(spec: ModelSpec, series: Series) -> None:
     """Raise DataError unless `series` has the metrics and the step that a model of `spec` takes."""
     measured = tuple(feature.name for feature in spec.features[: spec.measured])
     if series.metrics != measured:
+        wanted = [name for name in measured if name not in series.metrics]
+        spare = [name for name in series.metrics if name not in measured]
+        named = " ".join(f"--column {name}={source}" for name, source in zip(wanted, spare, strict=False))
         raise DataError(
-            f"series {series.name} has {', '.join(series.metrics)}; this model takes {', '.join(measured)}: "
-            "choose --metric"
+            f"series {series.name} has {', '.join(series.metrics)}; this model takes {', '.join(measured)}: pass "
+            + (f"{named}, if that is what it was trained on" if named else f"--metric {' --metric '.join(measured)}")
         )
     if series.step_s != spec.step_s:
         raise DataError(

@@ -20,7 +20,7 @@ from typing import BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pulsecast.errors import DataError
+from pulsecast.errors import DataError, UsageError
 
 # file ending -> how it is read; each text kind also with .gz or .zip behind it
 ENDINGS = {".csv": "csv", ".tsv": "tsv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
@@ -76,7 +76,7 @@ def open_log(path: Path) -> LogFile:
     kind = ENDINGS.get(Path(inner).suffix.lower())
     if kind is None or (packing and kind == "parquet"):
         known = f"{', '.join(ENDINGS)}, and .gz or .zip behind any but .parquet"
-        raise DataError(f"{path.name} has an ending that is not read; known: {known}")
+        raise UsageError(f"{path.name} has an ending that is not read; known: {known}")
     try:
         size = path.stat().st_size
     except OSError as error:

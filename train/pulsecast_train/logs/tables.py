@@ -102,7 +102,8 @@ def choose_columns(file: str, found: Sequence[str], config: LogConfig) -> LogCol
     needed = [name for name in (chosen, *others, *metrics) if name is not None]
     absent += [name for name in needed if name not in names]
     if absent or chosen is None:
-        raise DataError(f"{file} has no column {', '.join(absent)}; its columns are {_listed(found)}")
+        hint = _renaming([name for name in config.metrics if name in absent])
+        raise DataError(f"{file} has no column {', '.join(absent)}; its columns are {_listed(found)}{hint}")
     twice = [name for name in needed if names.count(name) > 1]
     if twice:
         raise DataError(f"{file} has {names.count(twice[0])} columns called {twice[0]}; give each its own name")
@@ -132,6 +133,11 @@ def _only(file: str, names: Sequence[str], aliases: Sequence[str], option: str) 
         )
     problem = f"several {what} columns ({', '.join(fitting)})" if fitting else f"no column with a usual {what} name"
     raise DataError(f"{file} has {problem}; choose {option} from {_listed(names)}")
+
+
+def _renaming(metrics: Sequence[str]) -> str:
+    """Return what to do where a metric has another name in this file."""
+    return f"; where {metrics[0]} has another name, pass --column {metrics[0]}=NAME" if metrics else ""
 
 
 def _listed(names: Sequence[str]) -> str:
