@@ -88,7 +88,7 @@ class BenchConfig:
     warmup_s: float = 0.5
     calls: int = 150
     steady_s: float = 3.0
-    limit_s: float = 60.0
+    limit_s: float = 120.0
     window_calls: int = 50
     window_s: float = 1.0
     paired_s: float = 1.0
