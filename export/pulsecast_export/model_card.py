@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pulsecast.bundle import size_bytes
+from pulsecast.calendars import utc_text
 from pulsecast.manifest import Manifest
 from pulsecast.model_directory import IMPORTED
 from pulsecast.network_words import network_words
@@ -28,8 +29,20 @@ def _contract(manifest: Manifest) -> str:
         f"A forecaster: {network_words(spec)}, recipe `{_cell(manifest.recipe)}`.\n\n"
         f"* Takes `window`, float32 (batch, {spec.context}, {len(spec.features)}), raw units: {measured}"
         + (f", then {calendar} calendar columns that the runtime computes from timestamps" if calendar else "")
-        + f".\n* Gives `forecast`, float32 (batch, {spec.horizon}), raw units of {_cell(spec.features[0].name)}: "
+        + f".\n{_holidays(manifest)}"
+        + f"* Gives `forecast`, float32 (batch, {spec.horizon}), raw units of {_cell(spec.features[0].name)}: "
         f"the next {spec.horizon} steps of {spec.step_s} s."
+    )
+
+
+def _holidays(manifest: Manifest) -> str:
+    """Return a line for each region whose holidays the model is told: what it needs to be told later is not in it."""
+    calendars = [feature.calendar for feature in manifest.spec.features]
+    found = {c.holidays.region: c.holidays for c in calendars if c is not None and c.holidays is not None}
+    return "".join(
+        f"* Knows the holidays of {_cell(region)} (in {_cell(one.zone)}) up to {utc_text(one.known[1])}, and takes no "
+        "later step.\n"
+        for region, one in found.items()
     )
 
 

@@ -11,6 +11,7 @@ What can be written once for all models stands in the templates; this module fil
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from pulsecast import reference
 from pulsecast.model_directory import ModelDirectory
-from pulsecast.spec import Feature, ModelSpec
+from pulsecast.spec import Feature, Holidays, ModelSpec
 from pulsecast.weights import LstmWeights, Weights
 
 from .quantisation import quantise_rows
@@ -86,6 +87,7 @@ def sources(model: ModelDirectory, target_id: str) -> dict[str, str]:
         "NAME": plain(model.record.name),
         "PRECISION": target.precision,
         "FEATURE_LINES": _feature_lines(spec),
+        "HOLIDAYS": _holidays(spec),
         "TOLERANCE": repr(tolerance(TARGETS["native"], spec).max_abs * model.record.scaler.range),
         "SCALES": ", ".join(
             f"{{{int(s.transform == 'log1p')}, {_float(s.offset)}, {_float(s.scale)}}}"
@@ -199,14 +201,34 @@ def _feature_lines(spec: ModelSpec) -> str:
             " * with t = unix seconds of the step (UTC) + steps ahead * MODEL_STEP_SECONDS; sin and cos are those of",
             " * 2 pi (t mod period) / period, weekend is 1 if floor(t / 86400 + 3) mod 7 is 5 or 6, else 0.",
         ]
+    if _with_holidays(spec):
+        lines.append(" * holiday is the part of [t, t + MODEL_STEP_SECONDS) in the spans of MODEL_HOLIDAYS_<column>.")
     return "\n".join(lines)
+
+
+def _with_holidays(spec: ModelSpec) -> dict[int, Holidays]:
+    return {i: f.calendar.holidays for i, f in enumerate(spec.features) if f.calendar and f.calendar.holidays}
+
+
+def _holidays(spec: ModelSpec) -> str:
+    """Return a macro for each holiday column: an initialiser of its spans, in unix seconds."""
+    parts = []
+    for i, found in _with_holidays(spec).items():
+        first, stop = found.known
+        spans = ", ".join(f"{{{a}, {b}}}" for a, b in found.spans)
+        wrapped = " \\\n    ".join(textwrap.wrap(spans, 100))
+        parts.append(
+            f"\n\n/* Column {i}: holidays of {plain(found.region)}, unix seconds {{first, stop}}, known from "
+            f"{first} to {stop}. */\n#define MODEL_HOLIDAYS_{i} {{ \\\n    {wrapped}}}"
+        )
+    return "".join(parts)
 
 
 def _feature_line(feature: Feature) -> str:
     calendar = feature.calendar
     if calendar is None:
         return plain(feature.name)
-    period = "" if calendar.function == "weekend" else f"period {calendar.period_s} s, "
+    period = f"period {calendar.period_s} s, " if calendar.function in ("sin", "cos") else ""
     return f"{plain(feature.name)}: {calendar.function}, {period}{calendar.ahead_steps} steps ahead"
 
 

@@ -214,7 +214,9 @@ class Manifest:
         problems += [f"{MANIFEST_NAME} cannot list {what}" for name, what in unlisted if name in paths]
         # these are shown on terminals, where a control character could rewrite the screen
         libraries = [text for x in self.libraries for text in (x.platform, x.compiler, x.engine or "")]
-        shown = [self.name, self.recipe, *ids, *libraries, *(feature.name for feature in self.spec.features)]
+        holidays = [h for feature in self.spec.features if feature.calendar and (h := feature.calendar.holidays)]
+        regions = [text for h in holidays for text in (h.region, h.zone)]
+        shown = [self.name, self.recipe, *ids, *libraries, *regions, *(feature.name for feature in self.spec.features)]
         problems += [f"{text!a} holds characters that cannot be printed" for text in shown if not text.isprintable()]
         folders = [a.path for a in self.artifacts if a.backend in FOLDER_BACKENDS]
         wanted = [self.weights.path, self.golden.path, *(a.path for a in self.artifacts)]

@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 from .errors import FormatError
 
 T = TypeVar("T")
+# `metadata` of a field that is not written where it holds its default: records without it read as they did before
+OMITTED = types.MappingProxyType({"omitted": True})
 MAX_DEPTH = 64
 MAX_JSON_BYTES = 64 * 1024 * 1024  # read whole into memory; a manifest has about 20 kB
 
@@ -24,7 +26,8 @@ MAX_JSON_BYTES = 64 * 1024 * 1024  # read whole into memory; a manifest has abou
 def to_json(value: Any) -> Any:
     """Return `value` (dataclasses, tuples, mappings, scalars) as what `json.dumps` takes."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        pairs = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
+        return {f.name: to_json(item) for f, item in pairs if f.metadata != OMITTED or item != f.default}
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

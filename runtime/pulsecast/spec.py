@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, field
 from typing import Literal
 
+from . import records
 from .network import Network
 
 DAY_S = 86_400
 WEEK_S = 7 * DAY_S
+_YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800  # unix seconds of 1 January
 
-CalendarFunction = Literal["sin", "cos", "weekend"]
+CalendarFunction = Literal["sin", "cos", "weekend", "holiday"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holidays:
+    """The holidays of one region as unix seconds (UTC), so that who reads them needs no library of holidays.
+
+    region  as it was asked for: a country, such as US, or a part of it, such as DE-BY
+    zone    time zone whose midnights bound the days
+    known   (first, stop) of the years that were looked up: outside nobody knows whether a day is a holiday
+    spans   (first, stop) of every stretch of holidays, ascending
+    """
+
+    region: str
+    zone: str
+    known: tuple[int, ...]
+    spans: tuple[tuple[int, ...], ...]
+
+    def __post_init__(self) -> None:
+        pairs = (self.known, *self.spans)
+        if any(len(pair) != 2 for pair in pairs):
+            raise ValueError("known and every span must hold two times: the first second, and the one after the last")
+        edges = [self.known[0], *itertools.chain.from_iterable(self.spans), self.known[1]]
+        if not (edges == sorted(edges) and all(first < stop for first, stop in pairs)):
+            raise ValueError("spans must be ascending and lie within what is known")
+        if not (self.known[0] >= _YEAR_1 and self.known[1] <= _YEAR_10000):
+            raise ValueError("known reaches beyond the years 1 to 9999")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,15 +50,19 @@ class Calendar:
 
         sin, cos:  sin or cos of 2*pi * (t mod period_s) / period_s
         weekend:   1 if floor(t / 86400 + 3) mod 7 is 5 or 6 (Saturday, Sunday), else 0; period_s is a week
+        holiday:   the part of [t, t + step_s) that lies in the spans of `holidays`, 0 to 1; period_s is a day
     """
 
     function: CalendarFunction
     period_s: int
     ahead_steps: int = 1
+    holidays: Holidays | None = field(default=None, metadata=records.OMITTED)
 
     def __post_init__(self) -> None:
         if self.period_s < 1:
             raise ValueError(f"period_s is {self.period_s}; expected at least 1")
+        if (self.function == "holiday") != (self.holidays is not None):
+            raise ValueError("holidays are given if and only if the function is holiday")
 
 
 @dataclass(frozen=True, kw_only=True)

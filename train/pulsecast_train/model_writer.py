@@ -42,7 +42,7 @@ from .logs.files import OnBytes
 from .logs.reader import read_log
 from .naive import compare_with_naive, naive_forecasts
 from .pooling import pooled_examples, prepare_member
-from .recipes import build_spec, filled, find_recipe, fit_scaler
+from .recipes import filled, find_recipe, fit_scaler, spec_of
 from .series import Series
 from .train_config import RunConfig, TrainConfig
 from .windows import (
@@ -198,7 +198,7 @@ def prepare_pool(log: Logs, run: RunConfig, listener: Listener) -> list[Prepared
     if len(set(names)) < len(names):
         raise UsageError(f"series {', '.join(names)} would share a model directory; give them names that differ")
     config = filled(run.train)
-    spec = build_spec(recipe, config, series[0].metrics, series[0].step_s)
+    spec = spec_of(config, series)
     if {(one.metrics, one.step_s) for one in series} != {(series[0].metrics, series[0].step_s)}:
         raise DataError("series of one pool need the same metrics and the same step: choose --metric and --step")
     fingerprint = _fingerprint(config, run.log, report, pooled=True)
@@ -236,7 +236,7 @@ def prepare(log: Logs, run: RunConfig, listener: Listener | None = None) -> Prep
     found = _read(log, run, listener)
     series, report = found.series, found.report
     config = filled(run.train)
-    spec = build_spec(recipe, config, series[0].metrics, series[0].step_s)
+    spec = spec_of(config, series)
     _check_long_enough(series, spec)
     scaler = fit_scaler(recipe, spec, training_parts(series, config.heldout_fraction))
     steps = all_steps(series, spec, scaler)

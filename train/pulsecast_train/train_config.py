@@ -35,6 +35,8 @@ class TrainConfig:
     level_noise          in training every window's measured levels are shifted by a random normal number with this
                          standard deviation, in scaled units; for recipes whose target is a change
     seed                 of initial weights, shuffling and dropout
+    holidays             regions whose holidays the network is told, such as US or DE-BY; for recipes with a calendar
+    holiday_zone         time zone in which a holiday begins and ends
     """
 
     recipe: str = "recommended"
@@ -53,6 +55,8 @@ class TrainConfig:
     averaging: float | None = None
     level_noise: float | None = None
     seed: int = 7
+    holidays: tuple[str, ...] = field(default=(), metadata=records.OMITTED)
+    holiday_zone: str = field(default="UTC", metadata=records.OMITTED)
 
     def __post_init__(self) -> None:
         problems = [
@@ -75,6 +79,8 @@ class TrainConfig:
             for name in ("patience", "averaging", "level_noise", "seed")
             if (value := getattr(self, name)) is not None and not value >= 0
         ]
+        if len(set(self.holidays)) < len(self.holidays):
+            problems.append(f"holidays are {', '.join(self.holidays)}; name each region once")
         if problems:
             raise ValueError("; ".join(problems))
 

@@ -25,7 +25,7 @@ from pulsecast.errors import DataError
 from pulsecast.scaler import Scaler
 from pulsecast.spec import ModelSpec
 
-from ..recipes import build_spec, find_recipe
+from ..recipes import find_recipe, spec_of
 from ..series import Series
 from ..train_config import TrainConfig
 from ..windows import Steps, raw_windows
@@ -74,8 +74,7 @@ class Task:
     @property
     def spec(self) -> ModelSpec:
         """The spec of the network, which says for every method from where it may forecast."""
-        config = dataclasses.replace(self.train, horizon=self.horizon)
-        return build_spec(find_recipe(self.train.recipe), config, self.series[0].metrics, self.series[0].step_s)
+        return spec_of(dataclasses.replace(self.train, horizon=self.horizon), self.series)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
