@@ -11,15 +11,16 @@ import keras
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
-def describe_device() -> str:
-    """Return one line: the GPUs that train, or why the CPU does."""
+def describe_device(devices: int = 1) -> str:
+    """Return one line: the GPUs that train, of which `devices` are asked for, or why the CPU does."""
     if keras.backend.backend() != "tensorflow":
         return f"Keras on {keras.backend.backend()}, on the device that it chooses"
     import tensorflow as tf
 
     gpus = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in _gpus()]
     if gpus:
-        return f"GPU: {', '.join(gpus)}"
+        spare = f"; {devices} of the {len(gpus)} here" if devices < len(gpus) else ""
+        return f"GPU: {', '.join(gpus[:devices])}{spare}"
     return f"CPU, {os.cpu_count()} cores: {_why_no_gpu(built_with_cuda=tf.test.is_built_with_cuda())}"
 
 

@@ -124,7 +124,7 @@ def train_model(log: Logs, run: RunConfig, out: Path, *, force: bool, restart: b
     from .device import describe_device  # importing Keras takes seconds: a log that is refused is refused before
     from .training import fit_network
 
-    listener.tell(f"training on {describe_device()}")
+    listener.tell(f"training on {describe_device(prepared.config.devices)}")
     progress = out.with_name(f"{out.name}.training")
     if restart:
         shutil.rmtree(progress, ignore_errors=True)
@@ -163,15 +163,15 @@ def train_pool(
     from .device import describe_device
     from .training import fit_network
 
-    listener.tell(f"training one network on {len(prepared)} series, on {describe_device()}")
+    spec, config = prepared[0].spec, prepared[0].config
+    listener.tell(f"training one network on {len(prepared)} series, on {describe_device(config.devices)}")
     progress = out.with_name(f"{out.name}.training")
     if restart:
         shutil.rmtree(progress, ignore_errors=True)
     progress.mkdir(exist_ok=True)
-    spec = prepared[0].spec
     training, validation = pooled_examples([(one.steps, one.split) for one in prepared], spec)
     checkpoint = Checkpoint(folder=progress, run=prepared[0].fingerprint)
-    network, history = fit_network(spec, prepared[0].config, training, validation, checkpoint, listener.on_epoch)
+    network, history = fit_network(spec, config, training, validation, checkpoint, listener.on_epoch)
     records_ = []
     for one, target in zip(prepared, folders, strict=True):
         with whole_directory(target, force=force, marker=MODEL_NAME) as folder:
@@ -338,7 +338,7 @@ def _provenance(prepared: Prepared, history: tuple[Epoch, ...]) -> Provenance:
         "config": records.to_json(prepared.config),
         "log": records.to_json(prepared.log),
         "epochs_run": len(history),
-        "device": describe_device(),
+        "device": describe_device(prepared.config.devices),
         "windows": {
             "training": len(prepared.split.training),
             "validation": len(prepared.split.validation),

@@ -35,6 +35,7 @@ class TrainConfig:
     level_noise          in training every window's measured levels are shifted by a random normal number with this
                          standard deviation, in scaled units; for recipes whose target is a change
     seed                 of initial weights, shuffling and dropout
+    devices              GPUs of this machine that share every batch; one is fastest for batches under some thousands
     holidays             regions whose holidays the network is told, such as US or DE-BY; for recipes with a calendar
     holiday_zone         time zone in which a holiday begins and ends
     """
@@ -55,13 +56,14 @@ class TrainConfig:
     averaging: float | None = None
     level_noise: float | None = None
     seed: int = 7
+    devices: int = field(default=1, metadata=records.OMITTED)
     holidays: tuple[str, ...] = field(default=(), metadata=records.OMITTED)
     holiday_zone: str = field(default="UTC", metadata=records.OMITTED)
 
     def __post_init__(self) -> None:
         problems = [
             f"{name} is {value}; expected at least 1"
-            for name in ("window", "horizon", "epochs", "batch_size")
+            for name in ("window", "horizon", "epochs", "batch_size", "devices")
             if (value := getattr(self, name)) is not None and value < 1
         ]
         if not self.units or min(self.units) < 1:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -22,6 +23,7 @@ from pulsecast.errors import DataError
 from pulsecast.spec import ModelSpec
 
 from .checkpoint import Checkpoint, Epoch, EpochCallback, Progress, load_progress, save_progress
+from .mirrored import Mirrored
 from .network import build_network
 from .recipes import find_recipe
 from .train_config import TrainConfig
@@ -39,25 +41,67 @@ def fit_network(
     """Return the fitted network and its history; goes on from `checkpoint` if there is one.
 
     `config` has no Nones left. `on_epoch(epoch, epochs)` is called after every epoch that is run. Raises DataError if
-    the loss stops being finite.
+    the loss stops being finite, UsageError if `config` asks for more devices than there are.
     """
+    batches = -(-len(training) // config.batch_size)
+    if config.devices == 1:
+        network = _built(spec, config, batches)
+        history = _fit(network, _OneDevice(network), config, (training, validation), checkpoint, on_epoch)
+        return network, history
+    devices = Mirrored(config.devices)
+    with devices.scope():
+        mirrored = _built(spec, config, batches)
+        devices.take(mirrored, _loss(config))
+        history = _fit(mirrored, devices, config, (training, validation), checkpoint, on_epoch)
+        values = _values(_all_variables(mirrored))
+    network = _built(spec, config, batches)  # an ordinary network, whatever trained it
+    _assign(_all_variables(network), values)
+    return network, history
+
+
+@dataclass(frozen=True)
+class _OneDevice:
+    """Runs batches where Keras puts them; `Mirrored` is the same over several devices."""
+
+    network: keras.Model
+
+    def train(self, inputs: NDArray[np.float32], targets: NDArray[np.float32]) -> float:
+        self.network.reset_metrics()  # the loss returned is this batch's own
+        return float(self.network.train_on_batch(inputs, targets))
+
+    def judge(self, inputs: NDArray[np.float32], targets: NDArray[np.float32]) -> float:
+        self.network.reset_metrics()
+        return float(self.network.test_on_batch(inputs, targets))
+
+
+def _built(spec: ModelSpec, config: TrainConfig, batches: int) -> keras.Model:
+    """Return the untrained network of `config`'s seed, with its optimizer, for epochs of so many batches."""
     keras.utils.set_random_seed(config.seed)
     network = build_network(spec, config.dropout)
-    recipe = find_recipe(config.recipe)
-    epochs, patience = config.epochs or recipe.epochs, config.patience or 0
-    batches = -(-len(training) // config.batch_size)
-    network.compile(optimizer=_optimizer(config, batches), loss=_loss(config.loss or recipe.loss))
+    network.compile(optimizer=_optimizer(config, batches), loss=_loss(config))
     network.optimizer.build(network.trainable_variables)
+    return network
+
+
+def _fit(
+    network: keras.Model,
+    batches: _OneDevice | Mirrored,
+    config: TrainConfig,
+    examples: tuple[Examples, Examples],
+    checkpoint: Checkpoint,
+    on_epoch: EpochCallback,
+) -> tuple[Epoch, ...]:
+    """Leave `network` with the weights to be kept, and return the history; `examples` train and validate."""
+    epochs, patience = config.epochs or find_recipe(config.recipe).epochs, config.patience or 0
     progress = load_progress(checkpoint)
     history = _restore(network, progress) if progress else ()
     best = progress.best if progress else ()
     while len(history) < epochs and not should_stop(history, patience):
-        loss = _run_epoch(network, config, len(history) + 1, training)
+        loss = _run_epoch(batches, config, len(history) + 1, examples[0])
         with _averaged(network):
             judged = _values(network.variables)
-            epoch = Epoch(
-                number=len(history) + 1, loss=loss, validation_loss=_evaluate(network, validation, config.batch_size)
-            )
+            judged_loss = _evaluate(batches, examples[1], config.batch_size)
+            epoch = Epoch(number=len(history) + 1, loss=loss, validation_loss=judged_loss)
             if epoch.validation_loss is None or epoch.validation_loss <= _best_loss(history):
                 best = judged
         history = (*history, epoch)
@@ -65,7 +109,7 @@ def fit_network(
         on_epoch(epoch, epochs)
     if best:
         _assign(network.variables, best)
-    return network, history
+    return history
 
 
 def should_stop(history: tuple[Epoch, ...], patience: int) -> bool:
@@ -81,7 +125,8 @@ def should_stop(history: tuple[Epoch, ...], patience: int) -> bool:
 NARROW_HUBER, NARROW_HUBER_DELTA = "narrow_huber", 0.1
 
 
-def _loss(name: str) -> Any:
+def _loss(config: TrainConfig) -> Any:
+    name = config.loss or find_recipe(config.recipe).loss
     return keras.losses.Huber(delta=NARROW_HUBER_DELTA) if name == NARROW_HUBER else name
 
 
@@ -109,32 +154,30 @@ def _averaged(network: keras.Model) -> Iterator[None]:
     _assign(network.trainable_variables, trained)
 
 
-def _run_epoch(network: keras.Model, config: TrainConfig, number: int, training: Examples) -> float:
+def _run_epoch(batches: _OneDevice | Mirrored, config: TrainConfig, number: int, training: Examples) -> float:
     """Return the mean training loss of one epoch; its order and noise follow from the seed and its number alone."""
     random = np.random.default_rng((config.seed, number))
     order = random.permutation(len(training))
     total = 0.0
     for first in range(0, len(order), config.batch_size):
         batch = order[first : first + config.batch_size]
-        network.reset_metrics()  # the loss returned is this batch's own
         inputs, targets = training.gather(batch)
         if config.level_noise:
             inputs = training.shifted(inputs, random.normal(scale=config.level_noise, size=len(batch)))
-        total += float(network.train_on_batch(inputs, targets)) * len(batch)
+        total += batches.train(inputs, targets) * len(batch)
     loss = total / len(order)
     if not np.isfinite(loss):
         raise DataError(f"the loss is {loss} in epoch {number}: lower --learning-rate, or use the recommended recipe")
     return loss
 
 
-def _evaluate(network: keras.Model, examples: Examples, batch_size: int) -> float | None:
+def _evaluate(batches: _OneDevice | Mirrored, examples: Examples, batch_size: int) -> float | None:
     if not len(examples):
         return None
     total = 0.0
     for first in range(0, len(examples), batch_size):
         batch = np.arange(first, min(first + batch_size, len(examples)))
-        network.reset_metrics()
-        total += float(network.test_on_batch(*examples.gather(batch))) * len(batch)
+        total += batches.judge(*examples.gather(batch)) * len(batch)
     return total / len(examples)
 
 
