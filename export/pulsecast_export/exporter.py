@@ -168,7 +168,7 @@ def _measure(staging: Path, artifact_ids: tuple[str, ...]) -> dict[str, Parity]:
         raise ConversionError(f"target {names}: its engine took longer than {TIMEOUT_S} s") from error
     reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
     if done.returncode == TOLERANCE_FAILED:
-        raise ToleranceError(reason)
+        raise ToleranceError(f"{reason}; name the targets to be exported with --target to leave one out")
     if done.returncode:
         raise ConversionError(f"target {names}: the engine failed on it (exit {done.returncode}): {reason}")
     found = done.stdout.strip().splitlines()[-1]

@@ -48,8 +48,8 @@ FLOAT16 = Tolerance(max_abs=5e-4, accuracy_change=0.01)
 FLOAT16_CHANGE = Tolerance(max_abs=2e-3, accuracy_change=0.01)
 WEIGHTS8 = Tolerance(max_abs=3e-3, accuracy_change=0.01)
 WEIGHTS8_CHANGE = Tolerance(max_abs=2e-2, accuracy_change=0.01)
-INT8 = Tolerance(max_abs=2e-2, accuracy_change=0.02)
-INT8_CHANGE = Tolerance(max_abs=1e-1, accuracy_change=0.02)
+INT8 = Tolerance(max_abs=2e-2, accuracy_change=0.01)
+INT8_CHANGE = Tolerance(max_abs=1e-1, accuracy_change=0.01)
 
 TARGETS = {
     "savedmodel": Target(

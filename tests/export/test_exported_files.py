@@ -239,7 +239,9 @@ def test_tflite_files_run_in_the_engine_that_takes_no_variables(
 
 
 @BUNDLES
-def test_the_int8_file_does_not_clip_its_cells_and_is_small(recipe: str, request: pytest.FixtureRequest) -> None:
+def test_the_int8_file_clips_neither_its_cells_nor_its_forecasts_and_is_small(
+    recipe: str, request: pytest.FixtureRequest
+) -> None:
     from ai_edge_litert import schema_py_generated as schema
 
     folder = bundle_of(recipe, request) / "tflite"
@@ -251,6 +253,19 @@ def test_the_int8_file_does_not_clip_its_cells_and_is_small(recipe: str, request
         if model.operatorCodes[operator.opcodeIndex].builtinCode == fused
     ]
     assert clips == [0.0, 0.0]
+    # an int8 head would cut off every forecast beyond the range of the calibration windows
+    heads = [
+        operator
+        for operator in model.subgraphs[0].operators
+        if model.operatorCodes[operator.opcodeIndex].builtinCode == schema.BuiltinOperator.FULLY_CONNECTED
+    ]
+    assert len(heads) == 1
+    kernel, bias = (model.subgraphs[0].tensors[index] for index in heads[0].inputs[1:])
+    weights = Bundle.open(bundle_of(recipe, request)).weights()
+    for tensor, expected in ((kernel, weights.head_kernel.T), (bias, weights.head_bias)):
+        assert tensor.type == schema.TensorType.FLOAT32
+        found = np.frombuffer(bytes(model.buffers[tensor.buffer].data), "<f4").reshape(tensor.shape)
+        np.testing.assert_array_equal(found, expected)
     assert (folder / "model.int8.tflite").stat().st_size < 0.4 * (folder / "model.tflite").stat().st_size
 
 

@@ -29,7 +29,7 @@ LIMITS = {
     "textbook": {"float32": 2e-6, "float16 weights": 5e-4, "int8 weights": 3e-3, "int8": 2e-2},
     "recommended": {"float32": 1e-5, "float16 weights": 2e-3, "int8 weights": 2e-2, "int8": 1e-1},
 }
-ACCURACY_LIMITS = {"float32": 0.01, "float16 weights": 0.01, "int8 weights": 0.01, "int8": 0.02}
+ACCURACY_LIMITS = {"float32": 0.01, "float16 weights": 0.01, "int8 weights": 0.01, "int8": 0.01}
 
 
 @cache
