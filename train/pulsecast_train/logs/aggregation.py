@@ -70,8 +70,20 @@ class Filled:
     gap_steps: int
 
 
-def aggregate_events(times_us: Integers, values: Floats | None, *, kind: Kind, step_s: int) -> Buckets:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Labels:
+    """Which of `count` categories each event is of, `codes` (events,); -1 is none."""
+
+    codes: Integers
+    count: int
+
+
+def aggregate_events(
+    times_us: Integers, values: Floats | None, *, kind: Kind, step_s: int, labels: Labels | None = None
+) -> Buckets:
     """Count events, or add up (count) or average (gauge) their `values` (events, metrics), per step.
+
+    With `labels` the events of each category are counted as well, as further metrics.
 
     `times_us` (events,) is sorted, in microseconds UTC. A step without an event is 0 for a count and missing for a
     gauge; a first or last step is dropped if more than 1 % of it lies outside the first and last event.
@@ -87,6 +99,11 @@ def aggregate_events(times_us: Integers, values: Floats | None, *, kind: Kind, s
         grid = np.where(present > 0, total / np.maximum(present, 1) if kind == "gauge" else total, np.nan)
         if kind == "count":
             grid[rows == 0] = 0.0
+    if labels is not None:
+        of = labels.codes >= 0
+        cells = (index[of] - first) * labels.count + labels.codes[of]
+        counts = np.bincount(cells, minlength=steps * labels.count).reshape(steps, labels.count)
+        grid = np.concatenate([grid, counts], axis=1)
     allowed = EDGE_TOLERANCE * step
     head = int(times_us[0] - (first * step + origin) > allowed)
     tail = int((first + steps) * step + origin - times_us[-1] > allowed)

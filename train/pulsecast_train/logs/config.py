@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pulsecast.records import OMITTED
+
 UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 EPOCH_FORMATS = ("epoch-s", "epoch-ms")
 
@@ -66,6 +68,7 @@ TOTALS = (
     "replies",
 )
 KINDS = ("count", "gauge", "counter")
+MOST_CATEGORIES = 16  # each is three inputs of the network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +81,8 @@ class LogConfig:
     parts         columns that ought to add up to the first metric; rows in which they do not are counted, nothing else
     series        column whose values name several series in one file; None = every file is one series
     id            column that identifies an event, so that a repeated delivery is counted once
+    category      column that says of what kind an event is, such as video or text
+    categories    its values that are counted in each step, every one in a metric of its own called `category=value`
     user          column that says who caused an event; it is hashed on reading and leaves no trace but a share
     user_cap      at most so many events of one user are counted in one step; None = all
     events        rows are events to be aggregated; False = rows are samples of a regular series
@@ -116,6 +121,8 @@ class LogConfig:
     missing: tuple[str, ...] = ()
     on_conflict: Literal["refuse", "first", "last"] = "refuse"
     max_gap: int = 3
+    category: str | None = field(default=None, metadata=OMITTED)
+    categories: tuple[str, ...] = field(default=(), metadata=OMITTED)
 
     def __post_init__(self) -> None:
         problems = [
@@ -137,15 +144,21 @@ class LogConfig:
         """The maturity lag in seconds, 0 where values do not grow, or None where nothing is said."""
         return None if self.maturity is None else 0 if self.maturity.strip() == "0" else parse_step(self.maturity)
 
+    @property
+    def category_metrics(self) -> tuple[str, ...]:
+        """Names of the metrics that count the categories."""
+        return tuple(f"{self.category}={value}" for value in self.categories)
+
     def _column_problems(self) -> list[str]:
-        roles = (self.time, self.series, self.id, self.user, *self.metrics, *self.parts)
+        roles = (self.time, self.series, self.id, self.user, self.category, *self.metrics, *self.parts)
         named = [name for name in roles if name is not None]
         whole = all(named) and all(self.columns) and all(self.columns.values())
         problems = [] if whole else ["a column name is empty"]
         repeated = sorted({name for name in named if named.count(name) > 1})
         if repeated:
             problems.append(
-                f"column {', '.join(repeated)} is named twice; time, series, id, user, metrics and parts are distinct"
+                f"column {', '.join(repeated)} is named twice; time, series, id, user, category, metrics and parts are "
+                "distinct"
             )
         sources = list(self.columns.values())
         twice = sorted({name for name in sources if sources.count(name) > 1})
@@ -184,6 +197,16 @@ class LogConfig:
             problems.append("maturity is about events; add --events")
         if not self.events and self.user is not None:
             problems.append("user is about events; add --events")
+        if self.category is not None and not self.events:
+            problems.append("category is about events; add --events")
+        if self.categories and self.category is None:
+            problems.append("categories are values of a column; name it as category")
+        if len(self.categories) > MOST_CATEGORIES or len(set(self.categories)) < len(self.categories):
+            problems.append(
+                f"categories are {len(self.categories)} values; expected at most {MOST_CATEGORIES} that differ"
+            )
+        if not all(value == value.strip() and value and value.isprintable() for value in self.categories):
+            problems.append("a category is empty, begins or ends with a space, or cannot be printed")
         if self.user_cap is not None and (self.user is None or self.user_cap < 1):
             problems.append(f"user_cap is {self.user_cap}; expected 1 or more, and the column of users")
         return problems

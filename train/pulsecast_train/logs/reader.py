@@ -20,7 +20,7 @@ from pulsecast.calendars import utc_text
 from pulsecast.errors import DataError, UsageError
 
 from ..series import Series
-from .aggregation import Buckets, Filled, aggregate_events, aggregate_samples, fill_gaps
+from .aggregation import Buckets, Filled, Labels, aggregate_events, aggregate_samples, fill_gaps
 from .config import LogConfig, step_text
 from .data_report import DataReport, Finding, SeriesSummary
 from .files import OnBytes, log_stem, open_log
@@ -154,7 +154,9 @@ def _make_series(name: str, rows: pl.DataFrame, config: LogConfig, metrics: tupl
     values = rows.select(columns).fill_null(np.nan).to_numpy() if columns else None  # (rows, metrics)
     try:
         if config.events or values is None:  # events always have a step: LogConfig saw to it
-            buckets = aggregate_events(times_us, values, kind=config.kind, step_s=config.step_s or 0)
+            buckets = aggregate_events(
+                times_us, values, kind=config.kind, step_s=config.step_s or 0, labels=_labels(rows, config)
+            )
         else:
             buckets = aggregate_samples(
                 times_us, values, kind=config.kind, step_s=config.step_s, max_gap=config.max_gap
@@ -170,6 +172,13 @@ def _make_series(name: str, rows: pl.DataFrame, config: LogConfig, metrics: tupl
     return _Made(
         series=series, summary=_summary(series, buckets, filled), found=_step_findings(name, buckets, filled, config)
     )
+
+
+def _labels(rows: pl.DataFrame, config: LogConfig) -> Labels | None:
+    if config.category is None:
+        return None
+    codes = rows["category"].cast(pl.Int64).fill_null(-1).to_numpy()  # (rows,)
+    return Labels(codes=codes, count=len(config.categories))
 
 
 def _summary(series: Series, buckets: Buckets, filled: Filled) -> SeriesSummary:
@@ -237,7 +246,8 @@ def _refuse_unequal_steps(series: Sequence[Series]) -> None:
 
 
 def _warnings(series: Series, config: LogConfig) -> Iterable[str]:
-    for metric, column in zip(series.metrics, series.values.T, strict=True):
+    described = len(series.metrics) - len(config.categories)  # a category may well be rare
+    for metric, column in zip(series.metrics[:described], series.values.T[:described], strict=True):
         yield from (f"series {series.name}: {metric} {what}" for what in _oddities(column[np.isfinite(column)], config))
         if config.kind != "gauge":
             yield from (f"series {series.name}: {metric} {what}" for what in _cut_tail(column))

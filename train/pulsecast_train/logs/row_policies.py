@@ -27,13 +27,19 @@ class LogRows:
 
     frame    file (UInt16) and series (UInt32), indices into `files` and `series`; line (UInt32); t (Int64,
              microseconds since 1970, UTC); id and user (UInt64 hashes, null where empty) where such a column is named;
-             one Float64 per name in `metrics`, null where missing
+             category (UInt8, null for none of those that are counted) likewise; one Float64 per name in `metrics`,
+             null where missing
     """
 
     frame: pl.DataFrame
     files: tuple[str, ...]
     series: tuple[str, ...]
     metrics: tuple[str, ...]
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """Columns in which copies of a row agree, beside its time."""
+        return (*self.metrics, *(name for name in ("category",) if name in self.frame.columns))
 
     def only(self, frame: pl.DataFrame) -> LogRows:
         """Return the same with another frame."""
@@ -167,7 +173,7 @@ def without_repeated_samples(rows: LogRows, config: LogConfig) -> tuple[LogRows,
 def same_instant_events(rows: LogRows) -> list[Finding]:
     """Return how many of the sorted rows equal another one; without ids, they are separate events."""
     copies = rows.frame.filter(_same_instant(rows))
-    repeated = copies.filter(~pl.struct("series", "t", *rows.metrics).is_first_distinct()) if len(copies) else copies
+    repeated = copies.filter(~pl.struct("series", "t", *rows.said).is_first_distinct()) if len(copies) else copies
     sentence = "rows equal another one and are kept as separate events, since no id column tells copies apart"
     return rows.findings("same-instant-events", sentence, repeated)
 
@@ -199,7 +205,7 @@ def _copies(
 ) -> tuple[list[int], list[Finding]]:
     """Return which rows of the log to drop, of the `copies` that share a `key`, and what to say about them."""
     same, other = words
-    once = copies.select(pl.struct(list(dict.fromkeys([*key, "t", *rows.metrics]))).is_first_distinct()).to_series()
+    once = copies.select(pl.struct(list(dict.fromkeys([*key, "t", *rows.said]))).is_first_distinct()).to_series()
     exact, left = copies.filter(~once), copies.filter(once)
     found = rows.findings("exact-duplicate", "rows repeat an earlier one and have been dropped", exact)
     dropped = exact["row"].to_list()

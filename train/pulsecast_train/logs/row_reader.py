@@ -12,7 +12,7 @@ import polars as pl
 
 from pulsecast.errors import DataError
 
-from .config import TOTALS, LogConfig, plain
+from .config import MOST_CATEGORIES, TOTALS, LogConfig, plain
 from .data_report import FileRecord, Finding
 from .files import LogFile, OnBytes, source
 from .places import Counted
@@ -21,6 +21,7 @@ from .tables import Batch, LogColumns, read_batches
 from .timestamps import TimeReader, UnsettledOrderError, order_evidence, unsettled_order
 
 _EQUAL = 1e-6  # totals and parts are whole numbers, or rounded in text
+_LISTED_CATEGORIES = 1000  # values that are remembered for a message; a column of more is no category
 ROW_COUNT = "events"  # name of the metric that counts rows
 
 
@@ -46,6 +47,7 @@ class RowReader:
     hash_key: int
     _series: dict[str, int] = field(default_factory=dict)
     _files: list[str] = field(default_factory=list)
+    _found: dict[str, int] = field(default_factory=dict)  # values of a category column that were not named, and rows
     _names: dict[int, str] = field(default_factory=dict)  # filled only for a report that was asked to name a user
 
     def read(self, log: LogFile) -> FileRows:
@@ -60,6 +62,7 @@ class RowReader:
             with closing(batches):
                 frames = [self._compact(log, columns, batch, times, tally) for batch in batches]
             times.finish()
+            self._refuse_unnamed_categories(log)
             sha256 = raw.finish()
         finally:
             raw.close()
@@ -75,7 +78,8 @@ class RowReader:
             latest=_iso(times.latest_us),
         )
         found = [*_time_findings(times, log.name), *tally.findings(log.name)]
-        return FileRows(record=record, frames=frames, metrics=columns.metrics or (ROW_COUNT,), found=found)
+        metrics = (*(columns.metrics or (ROW_COUNT,)), *self.config.category_metrics)
+        return FileRows(record=record, frames=frames, metrics=metrics, found=found)
 
     def rows(self, parts: Sequence[FileRows]) -> LogRows:
         """Return the rows of all files as one; `parts` are emptied, so that nothing is held twice."""
@@ -119,6 +123,9 @@ class RowReader:
             made["id"] = _hashed(frame[config.id], self.hash_key) ^ made["series"].hash(self.hash_key + 1)
         if config.user is not None:
             made["user"] = self._users(frame[config.user])
+        if config.category is not None:
+            made["category"] = self._categories(frame[config.category])
+            tally.other.add(made["category"].is_null(), places)
         dated = instants.is_not_null()
         for metric, (missing, thousands) in tally.metrics.items():
             made[f"metric {metric}"] = numbers(frame[metric], config, places, thousands)
@@ -151,6 +158,26 @@ class RowReader:
             self._names.update(zip(hashes.drop_nulls(), cells.cast(pl.String).drop_nulls(), strict=True))
         return hashes
 
+    def _categories(self, cells: pl.Series) -> pl.Series:
+        """Return each cell's number in the configuration's categories (UInt8), null where it is none of them."""
+        text = cells.cast(pl.String).str.strip_chars()
+        known = self.config.categories
+        if not known and len(self._found) < _LISTED_CATEGORIES:
+            for value, rows in text.drop_nulls().value_counts(sort=True).head(_LISTED_CATEGORIES).rows():
+                self._found[value] = self._found.get(value, 0) + rows
+        return text.replace_strict(list(known), list(range(len(known))), default=None, return_dtype=pl.UInt8)
+
+    def _refuse_unnamed_categories(self, log: LogFile) -> None:
+        if self.config.category is None or self.config.categories:
+            return
+        most = sorted(self._found, key=lambda value: (-self._found[value], value))[:MOST_CATEGORIES]
+        shown = ", ".join(f"{value[:40]} ({self._found[value]:,})" for value in most) or "nothing"
+        more = f" and {len(self._found) - len(most)} more" if len(self._found) > len(most) else ""
+        raise DataError(
+            f"{log.name}: {self.config.category} holds {shown}{more}; name those that are counted apart, such as "
+            f"--category {self.config.category}={','.join(most[:3]) or 'video,text'}"
+        )
+
     def _settled_order(self, log: LogFile, columns: LogColumns) -> str:
         """Return the order of day and month that most rows of the whole file show; raises DataError if none does."""
         raw = source(log, self.total_bytes, None)
@@ -178,12 +205,15 @@ class _Tally:
     metrics: dict[str, tuple[Counted, Counted]]
     ragged: Counted = field(default_factory=Counted)
     unequal: Counted = field(default_factory=Counted)
+    other: Counted = field(default_factory=Counted)
 
     def findings(self, file: str) -> list[Finding]:
         sentence = "rows have empty fields beyond the header's, which were left out"
         found = self.ragged.findings("extra-empty-fields", sentence, file)
         sentence = "rows have parts that do not add up to their total, which was kept"
         found += self.unequal.findings("inconsistent-total", sentence, file)
+        sentence = "rows are of none of the categories that are counted apart"
+        found += self.other.findings("other-category", sentence, file)
         for metric, (missing, thousands) in self.metrics.items():
             found += missing.findings("missing-cell", f"cells of {metric} are empty or declared missing", file)
             sentence = f"cells of {metric} have commas between thousands and were read without"

@@ -62,7 +62,8 @@ def read_batches(log: LogFile, config: LogConfig, raw: Source) -> tuple[LogColum
     if log.kind == "ndjson":
         names = list(_json_fields(_json_frame(log, first, ()).schema))
         columns = choose_columns(log.name, names, config)
-        as_text = tuple(columns.sources[name] for name in (config.series, config.id, config.user) if name is not None)
+        identities = (config.series, config.id, config.user, config.category)
+        as_text = tuple(columns.sources[name] for name in identities if name is not None)
         rows = (_json_batch(log, columns, block, as_text) for block in itertools.chain([first], blocks))
     else:
         header, body = _header(log, first)
@@ -92,7 +93,7 @@ def choose_columns(file: str, found: Sequence[str], config: LogConfig) -> LogCol
     names = [new_names.get(name, name) for name in found]
     absent = [old for old in new_names if old not in found]
     time = None if config.time is None else _stated(config.time, names)
-    roles = (config.series, config.id, config.user, *config.parts)
+    roles = (config.series, config.id, config.user, config.category, *config.parts)
     others = [_stated(name, names) for name in roles if name is not None]
     metrics = tuple(_stated(name, names) for name in config.metrics)
     chosen = time or (None if absent else _only(file, names, TIME_ALIASES, "--time"))
