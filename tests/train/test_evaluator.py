@@ -141,3 +141,41 @@ def test_a_damaged_result_counts_as_none(tmp_path: Path) -> None:
     (tmp_path / "x.npz").write_bytes(b"PK\x03\x04 not a zip")
     assert read_result(tmp_path / "x.npz", 1) is None
     assert read_result(tmp_path / "absent.npz", 1) is None
+
+
+def test_smeared_forecasts_have_the_mean_that_was_before_the_cut_and_know_nothing_after_it() -> None:
+    from pulsecast_train.backtesting.backtest import FoldForecasts
+    from pulsecast_train.backtesting.smearing import smear
+
+    series = Series(
+        name="a", metrics=("value",), start_s=0, step_s=3600,
+        values=np.array([[0.0], [3.0], [9.0], [4.0], [1000.0], [1000.0]]),
+    )  # fmt: skip
+    found = FoldForecasts(
+        targets=np.array([4]),
+        forecasts=np.array([[9.0, 1.0]]),
+        earlier_targets=np.array([1, 2]),
+        earlier=np.array([[1.0, 4.0], [4.0, 0.0]]),
+        epochs=1,
+    )
+    # one step ahead (1 + 3) / (1 + 1) and (1 + 9) / (1 + 4); two ahead (1 + 9) / (1 + 4) and (1 + 4) / (1 + 0)
+    assert smear(found, series).forecasts.tolist() == [[10 * 2.0 - 1, 2 * 3.5 - 1]]
+    assert smear(found, changed_from(series, 4)).forecasts.tolist() == [[19.0, 6.0]]
+
+
+@pytest.mark.slow
+def test_an_evaluation_scores_forecasts_of_means_if_asked_for(tmp_path: Path) -> None:
+    series = [rhythm("a", 1)]
+    config = EvaluateConfig(train=QUICK, origins=2, seeds=1, baselines=())
+    bare, _ = evaluate(series, config, tmp_path, Where(jobs=1), lambda _note, _total: None)
+    asked = dataclasses.replace(config, smearing=True)
+    notes: list[str] = []
+    found, _ = evaluate(series, asked, tmp_path, Where(jobs=1), lambda note, _total: notes.append(note))
+    assert set(notes) == {"kept from before"}  # it takes no training
+    errors = found.horizons[0].series[0].errors
+    assert set(errors) == {"last_value", "model", "model_for_means"}
+    assert errors["model"] == bare.horizons[0].series[0].errors["model"]
+    assert errors["model_for_means"].bias != errors["model"].bias
+    textbook = dataclasses.replace(asked, train=TrainConfig(recipe="textbook"))
+    with pytest.raises(UsageError, match="smearing undoes a logarithm, and recipe textbook takes none"):
+        evaluate(series, textbook, tmp_path, Where(jobs=1), lambda _note, _total: None)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pulsecast.records import OMITTED
+
 from ..train_config import TrainConfig
 
 
@@ -18,6 +20,7 @@ class EvaluateConfig:
     horizons   steps ahead, each with a network and a table of its own
     baselines  rows of `baselines.BASELINES`; None is all that are installed. `last_value` always is
     interval   nominal coverage of the intervals that are judged
+    smearing   the network's forecasts, corrected to be of means, are scored as well
     """
 
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -26,6 +29,7 @@ class EvaluateConfig:
     horizons: tuple[int, ...] = (1,)
     baselines: tuple[str, ...] | None = None
     interval: float = 0.9
+    smearing: bool = field(default=False, metadata=OMITTED)
 
     def __post_init__(self) -> None:
         problems = [

@@ -11,7 +11,7 @@ from pathlib import Path
 from pulsecast import records
 from pulsecast.errors import UsageError
 
-from ..recipes import filled
+from ..recipes import filled, find_recipe
 from ..series import Series
 from .backtest import MODEL, FoldForecasts, Task, read_result, run_task, write_result
 from .baselines import find_baseline, installed_baselines
@@ -20,6 +20,7 @@ from .folds import check_folds, rolling_folds
 from .metrics import FORMULAS
 from .result import NAIVE_NAME, Evaluation
 from .scoring import Forecasts, score_horizon
+from .smearing import with_smeared
 from .workers import run_dask, run_local, usable_cores
 
 RESULT_NAME = "evaluation.json"
@@ -66,6 +67,8 @@ def evaluate(
     (folder / FOLDS_NAME).mkdir(parents=True, exist_ok=True)
     found = _run_pieces(pieces, folder / FOLDS_NAME, where, on_piece, run)
     forecasts = {horizon: _collect(pieces, found, horizon) for horizon in config.horizons}
+    if config.smearing:
+        forecasts = {horizon: with_smeared(one, series) for horizon, one in forecasts.items()}
     result = Evaluation(
         config=config,
         pooled=_is_pooled(config, series),
@@ -84,6 +87,8 @@ def resolved(config: EvaluateConfig) -> EvaluateConfig:
     chosen = installed_baselines() if config.baselines is None else config.baselines
     for name in chosen:
         find_baseline(name)
+    if config.smearing and find_recipe(config.train.recipe).transform != "log1p":
+        raise UsageError(f"smearing undoes a logarithm, and recipe {config.train.recipe} takes none; leave it out")
     return dataclasses.replace(
         config,
         train=filled(config.train),
