@@ -41,13 +41,19 @@ class EvaluateOptions:
     pool: Annotated[bool | None, _option("--pool/--no-pool", "One network over all series, or one each.")] = None
     baseline: Annotated[list[str] | None, _option("--baseline", "Baseline, repeatable; all that are installed.")] = None
     interval: Annotated[float, _option("--interval", "Nominal coverage of the intervals.")] = 0.9
+    holidays: Annotated[
+        list[str] | None, _option("--holidays", "Tell the network the holidays of US, DE-BY, ...; repeatable.")
+    ] = None
+    holiday_zone: Annotated[str | None, _option("--holiday-zone", "Time zone in which a holiday begins; UTC.")] = None
+    smearing: Annotated[bool, _option("--smearing", "Also score forecasts corrected to be of means.")] = False
 
     def training(self) -> dict[str, Any]:
         """Return what was said as values of `TrainConfig`; raises UsageError for units that are none."""
         from pulsecast_train.train_config import parse_units
 
         units = parse_units(self.units) if self.units else None
-        return given(recipe=self.recipe, window=self.window, units=units, epochs=self.epochs, pool=self.pool)
+        names = ("recipe", "window", "epochs", "pool", "holidays", "holiday_zone")
+        return given(**{name: getattr(self, name) for name in names}, units=units)
 
     def config(self, train: TrainConfig) -> EvaluateConfig:
         """Return the back-test of trainings as `train` says; raises UsageError for what cannot be."""
@@ -56,7 +62,8 @@ class EvaluateOptions:
 
         chosen = {"origins": self.origins, "seeds": self.seeds, "horizons": _numbers(self.horizon)}
         baselines = tuple(self.baseline) if self.baseline else None
-        return with_changes(EvaluateConfig(train=train), {**chosen, "baselines": baselines, "interval": self.interval})
+        judged = {"interval": self.interval, "smearing": self.smearing}
+        return with_changes(EvaluateConfig(train=train), {**chosen, "baselines": baselines, **judged})
 
 
 USUAL = EvaluateOptions()
@@ -109,8 +116,9 @@ def evaluate(
 
 
 def _refuse_training(options: EvaluateOptions, others: dict[str, object]) -> None:
-    training = {f"--{name}": getattr(options, name) for name in ("recipe", "window", "units", "epochs", "pool")}
-    every = {**others, **training, "--baseline": options.baseline}
+    names = ("recipe", "window", "units", "epochs", "pool", "holidays", "holiday_zone", "baseline")
+    training = {f"--{name.replace('_', '-')}": getattr(options, name) for name in names}
+    every = {**others, **training, "--smearing": options.smearing or None}
     said = ", ".join(name for name, value in every.items() if value is not None)
     if said:
         raise UsageError(f"--bundle scores a finished model, for which {said} has no meaning; leave it out")

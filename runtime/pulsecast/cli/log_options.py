@@ -49,6 +49,9 @@ class LogOptions:
     )
     series: Annotated[str | None, _option("--series-column", "Column that names several series in one file.")] = None
     id: Annotated[str | None, _option("--id", "Column that identifies an event, to count it once.")] = None
+    category: Annotated[
+        str | None, _option("--category", "Column of what kind an event is, and kinds counted apart: type=video,text.")
+    ] = None
     user: Annotated[str | None, _option("--user", "Column of who caused an event; only a share is kept of it.")] = None
     user_cap: Annotated[int | None, _option("--user-cap", "Count at most so many events of a user in a step.")] = None
     events: Annotated[bool | None, _option("--events/--samples", "Rows are single events, or samples of a series.")] = (
@@ -78,7 +81,7 @@ class LogOptions:
 
     def changes(self) -> dict[str, Any]:
         """Return what was said as values of `LogConfig`; raises UsageError for a column that is no pair."""
-        return given(**{**vars(self), "columns": columns(self.columns)})
+        return given(**{**vars(self), "columns": columns(self.columns), **categories(self.category)})
 
 
 UNSAID = LogOptions()
@@ -97,6 +100,14 @@ def columns(pairs: list[str] | None) -> dict[str, str] | None:
             raise UsageError(f"column {name.strip()} is given twice; one column of the file can have the name")
         found[name.strip()] = source.strip()
     return found
+
+
+def categories(text: str | None) -> dict[str, Any]:
+    """Return what "type=video,text" says of a log's `category` and `categories`; nothing for None."""
+    if text is None:
+        return {}
+    name, _, values = text.partition("=")
+    return {"category": name.strip(), "categories": [value.strip() for value in values.split(",") if value.strip()]}
 
 
 def secret(path: Path | None) -> bytes | None:

@@ -33,6 +33,11 @@ class TrainOptions:
     ] = None
     patience: Annotated[int | None, _option("--patience", "Epochs without progress before stopping.")] = None
     seed: Annotated[int | None, _option("--seed")] = None
+    devices: Annotated[int | None, _option("--devices", "GPUs of this machine that share every batch.")] = None
+    holidays: Annotated[
+        list[str] | None, _option("--holidays", "Tell the network the holidays of US, DE-BY, ...; repeatable.")
+    ] = None
+    holiday_zone: Annotated[str | None, _option("--holiday-zone", "Time zone in which a holiday begins; UTC.")] = None
     pool: Annotated[
         bool | None,
         _option(
