@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import errno
 import json
 from pathlib import Path
 
@@ -130,3 +131,22 @@ def test_a_rate_that_is_none_is_refused_before_anything_is_read(
     assert capsys.readouterr().err == (
         f"error: false-alarm rate is {rate:.1f}; expected a number between 0 and 1, such as 0.001\n"
     )
+
+
+@pytest.mark.parametrize("ending", ["html", "png"])
+def test_a_picture_that_does_not_fit_the_disk_is_named_and_leaves_nothing(
+    ending: str, bursting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    require("matplotlib", "statsmodels")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    out = tmp_path / f"week.{ending}"
+    out.write_text("an older one")
+    monkeypatch.setattr("os.fsync", full)
+    assert run("rhythm", bursting, "--out", out, "--force") == 1
+    said = f"error: {out} could not be written and is as it was: No space left on device\n"
+    assert capsys.readouterr().err.endswith(said)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.csv", out.name]
+    assert out.read_text() == "an older one"

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from pulsecast.whole_file import whole_file
+
 from .backtesting.pictures import DAYS, FORECAST, OTHERS, axes, png, svg
 from .backtesting.report import STYLE
 from .rhythm import CLEAR, HOUR_S, STRONG, SURE, Cycle, Rhythm
@@ -20,9 +22,8 @@ WIDTH, WEEK_HEIGHT, LINES_HEIGHT = 9.0, 2.6, 2.4
 
 def write_page(path: Path, found: Sequence[Rhythm]) -> None:
     """Write all of `found` to `path`, as a page or, if its name ends in .png, as a picture, in one step."""
-    unfinished = path.with_name(f"{path.name}.partial")
-    unfinished.write_bytes(page_png(found) if path.suffix == ".png" else page_html(found).encode())
-    unfinished.replace(path)
+    with whole_file(path, force=True) as file:
+        file.write(page_png(found) if path.suffix == ".png" else page_html(found).encode())
 
 
 def page_html(found: Sequence[Rhythm]) -> str:

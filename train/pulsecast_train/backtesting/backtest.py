@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import tempfile
 import threading
 import zipfile
@@ -24,6 +23,7 @@ from pulsecast import records, reference
 from pulsecast.errors import DataError
 from pulsecast.scaler import Scaler
 from pulsecast.spec import ModelSpec
+from pulsecast.whole_file import whole_file
 
 from ..recipes import find_recipe, spec_of
 from ..series import Series
@@ -207,11 +207,8 @@ def write_result(path: Path, result: Sequence[FoldForecasts]) -> None:
         for i, one in enumerate(result)
         for field in dataclasses.fields(one)
     }
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(buffer.getvalue())
-    partial.replace(path)
+    with whole_file(path, force=True) as file:
+        np.savez(file, **arrays)
 
 
 def read_result(path: Path, series: int) -> tuple[FoldForecasts, ...] | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pulsecast import records
 from pulsecast.errors import UsageError
+from pulsecast.whole_file import write_whole
 
 from ..recipes import filled, find_recipe
 from ..series import Series
@@ -76,9 +77,7 @@ def evaluate(
         horizons=tuple(score_horizon(series, config, horizon, forecasts[horizon]) for horizon in config.horizons),
         seconds=round(time.monotonic() - began, 3),
     )
-    partial = folder / f"{RESULT_NAME}.partial"
-    partial.write_text(records.dumps(result), encoding="utf-8")
-    partial.replace(folder / RESULT_NAME)
+    write_whole(folder / RESULT_NAME, records.dumps(result), force=True)
     return result, forecasts
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulsecast.spec import DAY_S
+from pulsecast.whole_file import write_whole
 
 from ..series import Series
 from .backtest import MODEL
@@ -51,9 +52,7 @@ figure svg { width: 100%; height: auto; display: block; }
 
 def write_report(path: Path, series: Sequence[Series], result: Evaluation, forecasts: dict[int, Forecasts]) -> None:
     """Write the report of `result` to `path` in one step."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(report_html(series, result, forecasts), encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, report_html(series, result, forecasts), force=True)
 
 
 def report_html(series: Sequence[Series], result: Evaluation, forecasts: dict[int, Forecasts]) -> str:
