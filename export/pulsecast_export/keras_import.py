@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pulsecast import records, reference
 from pulsecast.accuracy import accuracy
 from pulsecast.environment import commands, installed_versions, platform_name
-from pulsecast.errors import ConversionError, DataError
+from pulsecast.errors import ConversionError, DataError, FormatError
 from pulsecast.golden import MINIMUM_WINDOWS
 from pulsecast.manifest import HeldOut, Provenance
 from pulsecast.model_directory import (
@@ -95,10 +95,16 @@ def import_keras(path: Path, heldout: Path, options: ImportOptions, out: Path, *
         return _write(folder, model, data, options)
 
 
+_EXPECTED = "Save held-out windows in raw units: numpy.savez(file, windows=(n, window, features), truth=(n, horizon))"
+
+
 def read_windows(path: Path) -> Windows:
     """Return the held-out windows at `path`; raises DataError that says what they must be."""
     content = read_bytes(path)
-    arrays = read_npz(content, where=path.name)
+    try:
+        arrays = read_npz(content, where=path.name)
+    except FormatError as error:
+        raise DataError(f"{error}. {_EXPECTED}") from error
     problems = [f"it has no {name}" for name in ("windows", "truth") if name not in arrays]
     for name, axes in (("windows", 3), ("truth", 2), ("calibration", 3)):
         array = arrays.get(name)
@@ -113,10 +119,7 @@ def read_windows(path: Path) -> Windows:
     if not problems and len(arrays["windows"]) < MINIMUM_WINDOWS:
         problems.append(f"{len(arrays['windows'])} windows; at least {MINIMUM_WINDOWS} are needed")
     if problems:
-        raise DataError(
-            f"{path.name}: {'; '.join(problems)}. Save held-out windows in raw units: "
-            "numpy.savez(file, windows=(n, window, features), truth=(n, horizon))"
-        )
+        raise DataError(f"{path.name}: {'; '.join(problems)}. {_EXPECTED}")
     windows = arrays["windows"].astype(np.float32)
     return Windows(
         windows=windows,

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from engines import require
@@ -91,6 +92,43 @@ def test_a_log_without_a_value_column_is_told_so(tmp_path: Path, capsys: pytest.
     (tmp_path / "log.csv").write_text("time\n2024-01-01T00:00:00Z\n")
     code, error = said(capsys, "train", tmp_path / "log.csv", "--out", tmp_path / "model")
     assert (code, "log.csv has no value column: all its columns are taken" in error) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("option", "code", "sentence"),
+    [
+        ("--heldout", 1, "log.csv is not a readable .npz file of plain arrays: File is not a zip file. Save held-out"),
+        ("--scaler", 2, "error: --scaler: log.csv is not valid JSON"),
+    ],
+)
+def test_a_file_of_another_kind_beside_a_model_is_said_to_be_that(
+    option: str, code: int, sentence: str, log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    require("keras", "h5py")
+    windows = tmp_path / "heldout.npz"
+    np.savez(windows, windows=np.zeros((80, 50, 1)), truth=np.zeros((80, 1)))
+    (tmp_path / "own.keras").write_bytes(b"x")
+    files = {"--heldout": windows, option: log}
+    options = [word for pair in files.items() for word in pair]
+    found, error = said(capsys, "export", tmp_path / "own.keras", "--out", tmp_path / "bundle", *options)
+    assert found == code
+    assert sentence in error
+
+
+@pytest.mark.parametrize("ending", ["png", "json"])
+def test_a_file_that_is_no_log_by_its_ending_is_a_usage_error(
+    ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    require("polars")
+    (tmp_path / f"result.{ending}").write_text("{}")
+    code, error = said(capsys, "predict", GOLDEN, "--backend", "numpy", "--input", tmp_path / f"result.{ending}")
+    assert (code, f"result.{ending} has an ending that is not read; known: .csv," in error) == (2, True)
+
+
+def test_evaluate_writes_no_folder_into_a_file(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    require("polars", "sklearn", "scipy")
+    said_of = said(capsys, "evaluate", log, "--out", log, "--no-html")
+    assert said_of == (2, f"error: {log} is a file; --out names the folder for all that is written\n")
 
 
 @pytest.mark.slow

@@ -141,6 +141,8 @@ def run_evaluation(
 
     if html:
         from pulsecast_train.backtesting.report import write_report  # what it needs is missed now, not after an hour
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; --out names the folder for all that is written")
     if jobs < 0:
         raise UsageError(f"jobs is {jobs}; expected 0 (one per core) or more")
     for name in config.baselines or ():

@@ -10,7 +10,7 @@ import typer
 
 from .. import records
 from ..bundle import size_bytes
-from ..errors import UsageError
+from ..errors import FormatError, UsageError
 from ..manifest import MANIFEST_NAME, Manifest
 from ..scaler import Scaler
 from ..whole_directory import check_free
@@ -80,7 +80,10 @@ def export(
 
 
 def _scaler(path: Path) -> Scaler:
-    return records.loads(Scaler, path.read_bytes(), where=path.name)
+    try:
+        return records.loads(Scaler, path.read_bytes(), where=path.name)
+    except FormatError as error:
+        raise UsageError(f"--scaler: {error}") from error
 
 
 def artifacts_text(manifest: Manifest) -> str:
