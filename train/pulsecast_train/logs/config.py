@@ -31,27 +31,6 @@ TIME_ALIASES = (
     "published_at",
     "status_published",
 )
-METRIC_ALIASES = (
-    "value",
-    "y",
-    "count",
-    "counts",
-    "events",
-    "mentions",
-    "views",
-    "likes",
-    "favorites",
-    "favourites",
-    "reactions",
-    "num_reactions",
-    "num_points",
-    "ups",
-    "shares",
-    "retweets",
-    "comments",
-    "replies",
-    "users_here",
-)
 # Totals that a post gathers after the time in its row.
 TOTALS = (
     "views",
@@ -67,6 +46,7 @@ TOTALS = (
     "comments",
     "replies",
 )
+METRIC_ALIASES = ("value", "y", "count", "counts", "events", "mentions", *TOTALS, "users_here")
 KINDS = ("count", "gauge", "counter")
 MOST_CATEGORIES = 16  # each is three inputs of the network
 
