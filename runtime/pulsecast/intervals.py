@@ -25,6 +25,7 @@ from .errors import InputError, UsageError
 
 IntervalScale = Literal["log1p", "identity"]
 
+FLOAT32_SLACK = 1e-6  # of a value: forecasts of one model by two artifacts differ by about as much
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 
 
@@ -57,7 +58,8 @@ def bounds(
 ) -> Interval:
     """Return the interval of `radius`, on `scale`, around raw `forecast`; the two broadcast.
 
-    Counts are whole: their bounds are rounded outwards, and never below 0.
+    Counts are whole: their bounds are the first and last whole number in between, so that rounding covers nothing more,
+    or the two around it where there is none; never below 0.
     """
     if scale == "log1p":
         level = np.log1p(np.maximum(forecast, 0.0))
@@ -65,8 +67,18 @@ def bounds(
     else:
         lower, upper = forecast - radius, forecast + radius
     if counts:
-        lower, upper = np.maximum(np.floor(lower), 0.0), np.ceil(upper)
+        lower, upper = _whole(np.maximum(lower, 0.0), upper)
     return Interval(forecast=forecast, lower=lower, upper=upper)
+
+
+def _whole(
+    lower: NDArray[np.floating], upper: NDArray[np.floating]
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    # what is a whole number but for the rounding of float32 is one
+    first = np.ceil(lower - FLOAT32_SLACK * np.maximum(lower, 1.0))
+    last = np.floor(upper + FLOAT32_SLACK * np.maximum(upper, 1.0))
+    between = first <= last
+    return np.where(between, first, np.floor(lower)), np.where(between, last, np.ceil(upper))
 
 
 def residuals(
@@ -86,7 +98,7 @@ class SplitConformal:
     """Radii for stateless intervals, as the manifest stores them.
 
     scale    where radii are distances: log1p(value), or the value itself
-    counts   values are whole numbers: bounds are rounded outwards
+    counts   values are whole numbers, and so are the bounds: see `bounds`
     levels   coverages that radii exist for, ascending
     radii    for each level, one radius per horizon step
     windows  how many held-out windows they come from

@@ -49,17 +49,38 @@ def test_bounds_on_the_log_scale_are_factors_around_the_forecast() -> None:
 @pytest.mark.parametrize(
     ("forecast", "radius", "scale", "lower", "upper"),
     [
-        (10.4, 2.0, "identity", 8.0, 13.0),
-        (0.4, 2.0, "identity", 0.0, 3.0),
-        (0.0, 0.5, "log1p", 0.0, 1.0),
+        (10.4, 2.0, "identity", 9.0, 12.0),
+        (0.4, 2.0, "identity", 0.0, 2.0),
+        (0.0, 0.5, "log1p", 0.0, 0.0),
         (5.0, 0.0, "identity", 5.0, 5.0),
+        (5.4, 0.2, "identity", 5.0, 6.0),  # no whole number in between
+        (0.4, 0.2, "identity", 0.0, 1.0),
+        (-0.4, 0.2, "identity", 0.0, 0.0),
+        (40.0, np.log(41 / 30), "log1p", 29.0, 55.0),  # 41 * 41 / 30 = 56.03
+        (40.0, np.inf, "log1p", 0.0, np.inf),
     ],
 )
-def test_bounds_of_counts_are_rounded_outwards_and_stay_above_zero(
+def test_bounds_of_counts_are_the_whole_numbers_in_between_and_stay_above_zero(
     forecast: float, radius: float, scale: str, lower: float, upper: float
 ) -> None:
     interval = bounds(np.array([forecast]), np.array([radius]), scale, counts=True)  # type: ignore[arg-type]
     assert (interval.lower[0], interval.upper[0]) == (lower, upper)
+
+
+def test_bounds_of_counts_cover_exactly_the_counts_that_the_radius_covers() -> None:
+    rng = np.random.default_rng(3)
+    forecast, truth = rng.gamma(2.0, 3.0, 5000), rng.poisson(6.0, 5000).astype(float)
+    real, whole = (bounds(forecast, np.array([0.7]), "log1p", counts=counts) for counts in (False, True))
+    inside = [(truth >= found.lower) & (truth <= found.upper) for found in (real, whole)]
+    np.testing.assert_array_equal(*inside)
+    assert 0.5 < inside[0].mean() < 0.95
+
+
+@pytest.mark.parametrize("truth", [1.0, 7.0, 123.0, 98_765.0, 12_345_678.0])
+def test_a_count_that_is_just_covered_is_so_after_rounding(truth: float) -> None:
+    forecast = np.array([truth * 0.37])
+    interval = bounds(forecast, residuals(forecast, np.array([truth]), "log1p"), "log1p", counts=True)
+    assert interval.upper[0] == truth
 
 
 def test_a_residual_is_exactly_the_radius_that_just_covers_it() -> None:
@@ -166,7 +187,7 @@ def test_a_forecaster_gives_bounds_that_cover_its_heldout_part_as_often_as_asked
     found = model.predict(golden.windows, interval=0.9)
     np.testing.assert_array_equal(found.forecast, model.predict(golden.windows).astype(np.float64))
     covered = ((golden.truth >= found.lower) & (golden.truth <= found.upper)).mean(axis=0)  # per horizon step
-    # the radii come from these windows: ceil(97 * 0.9) = 88 of 96 are covered, and rounding outwards may add a few
+    # the radii come from these windows: ceil(97 * 0.9) = 88 of 96 are covered, and equal residuals may add a few
     assert (covered >= 88 / 96).all()
     assert (covered <= 1.0).all()
     assert (found.lower == np.floor(found.lower)).all()
