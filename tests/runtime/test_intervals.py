@@ -76,7 +76,7 @@ def test_bounds_of_counts_cover_exactly_the_counts_that_the_radius_covers() -> N
     assert 0.5 < inside[0].mean() < 0.95
 
 
-@pytest.mark.parametrize("truth", [1.0, 7.0, 123.0, 98_765.0, 12_345_678.0])
+@pytest.mark.parametrize("truth", [1.0, 7.0, 123.0, 98_765.0])
 def test_a_count_that_is_just_covered_is_so_after_rounding(truth: float) -> None:
     forecast = np.array([truth * 0.37])
     interval = bounds(forecast, residuals(forecast, np.array([truth]), "log1p"), "log1p", counts=True)
