@@ -3,7 +3,8 @@
 DATA holds CSV logs and a `combined_windows*.json` as the Numenta Anomaly Benchmark has it. Nothing but the scoring sees
 the labels: the network is trained on values alone, on the steps before each of `--refit` (NAB's probationary part by
 default), all series together, each scaled by itself; every detector then goes through a series step by step and knows
-nothing of what follows. Scores are judged as they come: no point adjustment.
+nothing of what follows. Scores are judged as they come: no point adjustment. NAB's rule counts alarms: as in
+`pulsecast anomalies`, a step raises one if it is further off than all steps of the day before it, for every detector.
 
 Each detector is given three thresholds, since NAB's rule needs one and its own way of finding it uses the labels:
 
@@ -30,7 +31,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from pulsecast import records
-from pulsecast.anomalies import Departures, default_window
+from pulsecast.anomalies import Departures, Incidents, default_window
 from pulsecast.errors import DataError, PulsecastError
 from pulsecast.spec import DAY_S
 from pulsecast_train.series import Series
@@ -207,13 +208,17 @@ def _forecast(
 
 def judge(detector: str, cases: Sequence[Case], scores: Sequence[NDArray[np.float64]]) -> Scored:
     """Return every figure of one detector."""
-    corpus = [Labelled(scores=found, windows=case.windows) for found, case in zip(scores, cases, strict=True)]
+    every = [Labelled(scores=found, windows=case.windows) for found, case in zip(scores, cases, strict=True)]
+    corpus = [
+        Labelled(scores=alarms(one.scores, DAY_S // case.series.step_s), windows=case.windows)
+        for one, case in zip(every, cases, strict=True)
+    ]
     just_above = float(np.nextafter(1.0, 2.0))  # the interval holds its edge
     outside = [
         (one.scores >= just_above)[probation(len(one.scores)) :][~one.labels[probation(len(one.scores)) :]]
-        for one in corpus
+        for one in every
     ]
-    hits = [bool((one.scores[a : b + 1] >= just_above).any()) for one in corpus for a, b in one.scored_windows]
+    hits = [bool((one.scores[a : b + 1] >= just_above).any()) for one in every for a, b in one.scored_windows]
     return Scored(
         detector=detector,
         stated={name: score_curve(corpus, profile).at(just_above) for name, profile in PROFILES.items()},
@@ -222,8 +227,14 @@ def judge(detector: str, cases: Sequence[Case], scores: Sequence[NDArray[np.floa
         flagged_outside=float(np.concatenate(outside).mean()),
         found=sum(hits),
         windows=len(hits),
-        vus_pr=vus_pr(corpus),
+        vus_pr=vus_pr(every),
     )
+
+
+def alarms(scores: NDArray[np.float64], quiet: int) -> NDArray[np.float64]:
+    """Return `scores` (steps,) with 0 for every step that is no news after the `quiet` steps before it."""
+    incidents = Incidents(quiet)
+    return np.where([incidents.is_news(float(score)) for score in scores], scores, 0.0)
 
 
 def _left_out(corpus: Sequence[Labelled], profile: str) -> float:
@@ -253,21 +264,21 @@ def vus_pr(corpus: Sequence[Labelled]) -> float | None:
 
 
 def _text(found: Sequence[Scored], cases: Sequence[Case]) -> str:
-    head = f"{'':16}{'stated threshold':^24}{'from other series':^24}{'best on these labels':^24}"
+    head = f"{'':20}{'stated threshold':^24}{'from other series':^24}{'best on these labels':^24}"
     lines = [
         (
             f"{len(cases)} series, {sum(len(case.values) for case in cases):,} steps, {found[0].windows} labelled "
             "windows; NAB's score: 0 says nothing, 100 is perfect"
         ),
         head.rstrip(),
-        f"{'detector':16}"
+        f"{'detector':20}"
         + f"{'standard':>8}{'low FP':>8}{'low FN':>8}" * 3
         + f"{'found':>8}{'outside':>9}{'VUS-PR':>8}",
     ]
     for one in found:
         figures = "".join(f"{kind[name]:8.1f}" for kind in (one.stated, one.others, one.own) for name in PROFILES)
         vus = "-" if one.vus_pr is None else f"{one.vus_pr:.3f}"
-        lines.append(f"{one.detector:16}{figures}{f'{one.found}/{one.windows}':>8}{one.flagged_outside:9.2%}{vus:>8}")
+        lines.append(f"{one.detector:20}{figures}{f'{one.found}/{one.windows}':>8}{one.flagged_outside:9.2%}{vus:>8}")
     lines.append(
         f"found, outside: windows hit and share of other steps flagged at the stated threshold, asked: {RATE:.1%}"
     )
@@ -295,7 +306,8 @@ def main(arguments: list[str]) -> int:
             scores = network_scores(
                 cases, refits, lambda line: print(line, file=sys.stderr, flush=True), epochs=options.epochs
             )
-            found.insert(0, judge("pulsecast", cases, scores))
+            either = [np.maximum(one, rolling_median(case)) for one, case in zip(scores, cases, strict=True)]
+            found = [judge("pulsecast", cases, scores), *found, judge("pulsecast or median", cases, either)]
     except PulsecastError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -5,6 +5,9 @@ which this is the form for one step ahead and thousands of residuals: those are 
 r, a step is an anomaly if it lies outside the interval of coverage 1 - r. Where a series goes on as it did in the days
 that are kept, this happens to at most r of its ordinary steps: that is conformal prediction's guarantee, and it needs
 at least 1 / r - 1 residuals, before which nothing is flagged.
+
+What departs for hours is one incident and not an alarm for every step: another one is raised within a day only for a
+step that is further off than all before it.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from numpy.typing import ArrayLike
 from .arguments import fraction, whole_number
 from .errors import UsageError
 from .intervals import IntervalScale, bounds, residuals
-from .spec import WEEK_S
+from .spec import DAY_S, WEEK_S
 
 if TYPE_CHECKING:
     from .forecaster import Forecaster
@@ -37,6 +40,7 @@ class Anomaly:
 
     score      distance from the forecast in radii of the interval: above 1 the value lies outside; 0 if unjudged
     anomalous  the value lies outside the interval of the false-alarm rate that was chosen
+    alarm      it does, and no step of the last day was as far off: the beginning of an incident, or its getting worse
     """
 
     value: float
@@ -45,6 +49,28 @@ class Anomaly:
     upper: float
     score: float
     anomalous: bool
+    alarm: bool
+
+
+class Incidents:
+    """Tells what is news: a score that is above all of the `quiet` steps before it. One object per series."""
+
+    def __init__(self, quiet: int) -> None:
+        """Start with nothing known; 0 steps of quiet make everything news."""
+        self._quiet = quiet
+        self._step = 0
+        self._highest: deque[tuple[int, float]] = deque()  # (step, score) that no later one reaches, highest first
+
+    def is_news(self, score: float) -> bool:
+        """Take the next step's score and return whether it is news."""
+        self._step += 1
+        while self._highest and self._highest[0][0] < self._step - self._quiet:
+            self._highest.popleft()
+        news = not self._highest or score > self._highest[0][1]
+        while self._highest and self._highest[-1][1] <= score:
+            self._highest.pop()
+        self._highest.append((self._step, score))
+        return news
 
 
 class Departures:
@@ -52,13 +78,14 @@ class Departures:
 
     def __init__(
         self, *, false_alarm_rate: float = 0.001, window: int = 4032, scale: IntervalScale = "log1p",
-        counts: bool = False,
+        counts: bool = False, quiet: int = 0,
     ) -> None:  # fmt: skip
         """Start without residuals.
 
         false_alarm_rate  share of ordinary steps that may be flagged
         window            residuals kept, at least 1 / false_alarm_rate - 1
         scale, counts     as of the model's intervals
+        quiet             steps after an alarm in which only a step that is further off raises another one
 
         Raises UsageError.
         """
@@ -72,25 +99,32 @@ class Departures:
         self._scale: IntervalScale = scale
         self._counts = counts
         self._window = window
+        self._incidents = Incidents(quiet)
         self._recent: deque[float] = deque()  # |residuals|, oldest first
         self._sorted: list[float] = []  # the same, smallest first
 
     def judge(self, forecast: float, value: float) -> Anomaly:
         """Return what the step is, and learn from it; a NaN on either side is not judged and teaches nothing."""
         if not (math.isfinite(forecast) and math.isfinite(value)):
-            return Anomaly(value=value, forecast=forecast, lower=math.nan, upper=math.nan, score=0.0, anomalous=False)
+            self._incidents.is_news(0.0)  # time goes on
+            return Anomaly(
+                value=value, forecast=forecast, lower=math.nan, upper=math.nan, score=0.0, anomalous=False, alarm=False
+            )
         point, radius = np.array([forecast], np.float64), self._radius()
         interval = bounds(point, np.array([radius]), self._scale, counts=self._counts)
         distance = float(residuals(point, np.array([value]), self._scale)[0])
         self._learn(distance)
         lower, upper = float(interval.lower[0]), float(interval.upper[0])
+        score, anomalous = _ratio(distance, radius), not lower <= value <= upper
+        news = self._incidents.is_news(score)
         return Anomaly(
             value=value,
             forecast=forecast,
             lower=lower,
             upper=upper,
-            score=_ratio(distance, radius),
-            anomalous=not lower <= value <= upper,
+            score=score,
+            anomalous=anomalous,
+            alarm=anomalous and news,
         )
 
     def _radius(self) -> float:
@@ -112,7 +146,7 @@ class AnomalyDetector:
 
         detector = model.detector(false_alarm_rate=0.001)
         for second, value in measurements:
-            if detector.push(value, timestamp=second).anomalous:
+            if detector.push(value, timestamp=second).alarm:
                 ...
     """
 
@@ -135,6 +169,7 @@ class AnomalyDetector:
             window=default_window(spec.step_s, rate) if window is None else window,
             scale=scale if split is None else split.scale,
             counts=split is not None and split.counts,
+            quiet=DAY_S // spec.step_s,
         )
         self._forecast = math.nan
 

@@ -7,7 +7,7 @@ import pytest
 
 import plain
 from pulsecast import load
-from pulsecast.anomalies import Departures, default_rate, default_window, residuals_needed
+from pulsecast.anomalies import Departures, Incidents, default_rate, default_window, residuals_needed
 from pulsecast.errors import InputError, UsageError
 from pulsecast.intervals import RollingConformal
 
@@ -115,3 +115,33 @@ def test_a_rate_that_cannot_be_kept_is_refused(plain_bundle: Path, options: dict
 
 def test_the_default_rate_is_about_one_step_a_week(plain_bundle: Path) -> None:
     assert load(plain_bundle, backend="numpy").detector().false_alarm_rate == default_rate(3600) == 3600 / 604_800
+
+
+def test_an_incident_is_news_once_and_again_when_it_gets_worse() -> None:
+    incidents = Incidents(quiet=3)
+    scores = [0.5, 2.0, 1.9, 3.0, 2.0, 2.0, 2.5, 2.5, 0.1]
+    #                              3.0 is forgotten after three steps: 2.5 is above the 2.0s that are left
+    assert [incidents.is_news(score) for score in scores] == [
+        True, True, False, True, False, False, False, False, False,
+    ]  # fmt: skip
+    assert incidents.is_news(2.6)
+    everything = Incidents(quiet=0)
+    assert [everything.is_news(score) for score in (3.0, 2.0, 2.0)] == [True, True, True]
+
+
+def test_news_is_what_is_above_all_of_the_steps_before_it_however_long_they_are() -> None:
+    scores = np.random.default_rng(4).exponential(size=500).round(1)  # rounded: there are ties
+    incidents = Incidents(quiet=20)
+    found = [incidents.is_news(float(score)) for score in scores]
+    expected = [not i or score > scores[max(0, i - 20) : i].max() for i, score in enumerate(scores)]
+    assert found == expected
+
+
+def test_what_departs_for_hours_is_flagged_at_every_step_and_raises_one_alarm() -> None:
+    judge = Departures(false_alarm_rate=0.1, window=100, scale="identity", quiet=24)
+    judged(np.random.default_rng(1).normal(10, 1, 90), 10.0, judge)
+    found = judged(np.array([30.0, 29.0, 28.0, 90.0, 30.0]), 10.0, judge)
+    assert all(one.anomalous for one in found[:3])
+    assert [one.alarm for one in found[:4]] == [True, False, False, True]
+    ordinary = judge.judge(10.0, 10.0)
+    assert (ordinary.anomalous, ordinary.alarm) == (False, False)

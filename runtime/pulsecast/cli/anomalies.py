@@ -26,7 +26,7 @@ from .output import SCHEMA_VERSION, Format, show, table, tell
 if TYPE_CHECKING:
     from pulsecast_train.series import Series
 
-COLUMNS = ("series", "time", "value", "forecast", "lower", "upper", "score", "anomalous")
+COLUMNS = ("series", "time", "value", "forecast", "lower", "upper", "score", "anomalous", "alarm")
 
 
 @grouped
@@ -98,6 +98,7 @@ def _row(name: str, seconds: int, found: Anomaly) -> dict[str, Any]:
         "upper": found.upper,
         "score": found.score,
         "anomalous": found.anomalous,
+        "alarm": found.alarm,
     }
 
 
@@ -126,6 +127,12 @@ def _written(rows: list[dict[str, Any]], suffix: str) -> str:
     writer.writeheader()
     numbers = COLUMNS[2:7]
     writer.writerows(
-        {**row, **{name: f"{row[name]:.6g}" for name in numbers}, "anomalous": int(row["anomalous"])} for row in rows
+        {
+            **row,
+            **{name: f"{row[name]:.6g}" for name in numbers},
+            "anomalous": int(row["anomalous"]),
+            "alarm": int(row["alarm"]),
+        }
+        for row in rows
     )
     return buffer.getvalue()
