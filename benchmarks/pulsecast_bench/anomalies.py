@@ -264,7 +264,7 @@ def vus_pr(corpus: Sequence[Labelled]) -> float | None:
 
 
 def _text(found: Sequence[Scored], cases: Sequence[Case]) -> str:
-    head = f"{'':20}{'stated threshold':^24}{'from other series':^24}{'best on these labels':^24}"
+    head = f"{'':20}{'stated threshold':^27}{'from other series':^27}{'best on these labels':^27}"
     lines = [
         (
             f"{len(cases)} series, {sum(len(case.values) for case in cases):,} steps, {found[0].windows} labelled "
@@ -272,11 +272,15 @@ def _text(found: Sequence[Scored], cases: Sequence[Case]) -> str:
         ),
         head.rstrip(),
         f"{'detector':20}"
-        + f"{'standard':>8}{'low FP':>8}{'low FN':>8}" * 3
+        + f"{'standard':>11}{'low FP':>8}{'low FN':>8}" * 3
         + f"{'found':>8}{'outside':>9}{'VUS-PR':>8}",
     ]
     for one in found:
-        figures = "".join(f"{kind[name]:8.1f}" for kind in (one.stated, one.others, one.own) for name in PROFILES)
+        figures = "".join(
+            f"{kind[name]:{width}.1f}"
+            for kind in (one.stated, one.others, one.own)
+            for name, width in zip(PROFILES, (11, 8, 8), strict=True)
+        )
         vus = "-" if one.vus_pr is None else f"{one.vus_pr:.3f}"
         lines.append(f"{one.detector:20}{figures}{f'{one.found}/{one.windows}':>8}{one.flagged_outside:9.2%}{vus:>8}")
     lines.append(

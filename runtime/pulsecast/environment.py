@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+import zoneinfo
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
@@ -15,6 +16,7 @@ PACKAGES = (
     "keras",
     "scikit-learn",
     "polars",
+    "holidays",
     "tf2onnx",
     "onnx",
     "onnxruntime",
@@ -56,11 +58,15 @@ def commands() -> tuple[tuple[str, ...], ...]:
 def reduced(argument: str) -> str:
     """Return an argument whose path, if it is one, is reduced to its name: where a file lay says who was at work.
 
-    >>> reduced("--out=/home/me/bundle"), reduced("log.csv")
-    ('--out=bundle', 'log.csv')
+    A time zone is no path, though it may look like one.
+
+    >>> reduced("--out=/home/me/bundle"), reduced("log.csv"), reduced("Europe/Berlin")
+    ('--out=bundle', 'log.csv', 'Europe/Berlin')
     """
     option, equals, value = argument.partition("=") if argument.startswith("-") else ("", "", argument)
     if not equals and option:
+        return argument
+    if "/" in value and value in zoneinfo.available_timezones():
         return argument
     name = re.split(r"[/\\]", value.rstrip("/\\"))[-1]
     return f"{option}{equals}{name}"

@@ -147,3 +147,24 @@ def test_a_log_that_is_refused_is_refused_before_keras_is_imported(log: Path, tm
     )
     assert "carries no time zone; name the log's with --timezone" in done.stderr
     assert done.stdout == "1 set()\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "sentence"),
+    [
+        (("--holidays", "XX"), 2, "holidays of 'XX' are not known; expected a country by its two letters"),
+        (("--holidays", "US", "--recipe", "textbook"), 2, "recipe textbook has no calendar to put holidays in"),
+        (("--devices", "0"), 2, "devices is 0; expected at least 1"),
+        (("--category", "value=1,2"), 2, "category is about events; add --events"),
+        (("--events", "--step", "1h", "--category", "value"), 1, "log.csv: value holds 1 (1), 2 (1); name those that"),
+        (("--events", "--step", "1h", "--category", "kind=a"), 1, "log.csv has no column kind; its columns are"),
+    ],
+)
+def test_what_a_network_cannot_be_told_is_refused_before_it_is_trained(
+    options: tuple[str, ...], code: int, sentence: str, log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    require("sklearn", "polars", "holidays")
+    found, error = said(capsys, "train", log, "--timezone", "UTC", "--out", tmp_path / "model", *options)
+    assert found == code
+    assert error.splitlines()[-1].startswith(f"error: {sentence}")
+    assert not (tmp_path / "model").exists()
