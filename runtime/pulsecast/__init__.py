@@ -15,10 +15,21 @@ if TYPE_CHECKING:
     from .errors import PulsecastError
     from .forecaster import Forecaster, load
     from .intervals import Interval, RollingConformal
+    from .native_forecaster import load_native
     from .verification import verify
 
 __version__ = "0.1.0"
-__all__ = ["Bundle", "Forecaster", "Interval", "PulsecastError", "RollingConformal", "__version__", "load", "verify"]
+__all__ = [
+    "Bundle",
+    "Forecaster",
+    "Interval",
+    "PulsecastError",
+    "RollingConformal",
+    "__version__",
+    "load",
+    "load_native",
+    "verify",
+]
 
 # name -> module. Each is imported when it is first asked for (PEP 562), so that an app's start-up pays for a forecaster
 # when it loads one, and not before.
@@ -29,6 +40,7 @@ _HOME = {
     "PulsecastError": "errors",
     "RollingConformal": "intervals",
     "load": "forecaster",
+    "load_native": "native_forecaster",
     "verify": "verification",
 }
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+from .quick_dataclass import dataclass
+
+if TYPE_CHECKING:  # a manifest is read without numpy
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,8 @@ def accuracy(forecasts: NDArray[np.floating], truth: NDArray[np.floating]) -> Ac
     >>> accuracy(np.array([[3.0], [1.0]]), np.array([[1.0], [1.0]]))
     Accuracy(mae=1.0, rmse=1.4142135623730951, bias=1.0)
     """
+    import numpy as np
+
     error = np.asarray(forecasts, np.float64) - truth
     return Accuracy(
         mae=float(np.mean(np.abs(error))), rmse=float(np.sqrt(np.mean(error**2))), bias=float(np.mean(error))

@@ -15,7 +15,6 @@ from __future__ import annotations
 import bisect
 import math
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,8 +22,10 @@ from numpy.typing import ArrayLike
 
 from .arguments import fraction, whole_number
 from .errors import UsageError
-from .intervals import IntervalScale, bounds, residuals
+from .intervals import bounds, residuals
+from .quick_dataclass import dataclass
 from .spec import DAY_S, WEEK_S
+from .split_conformal import IntervalScale
 
 if TYPE_CHECKING:
     from .forecaster import Forecaster

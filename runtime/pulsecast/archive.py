@@ -16,12 +16,12 @@ import threading
 import weakref
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from .errors import FormatError, IntegrityError
 from .manifest import MANIFEST_NAME, check_distinct, check_relative
+from .quick_dataclass import dataclass
 
 SUFFIX = ".pulse"
 STORED, DEFLATED = 0, 8

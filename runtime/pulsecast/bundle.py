@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .archive import MAX_FILE_BYTES
 from .errors import FormatError, IntegrityError, UsageError
-from .golden import Golden, read_golden
 from .manifest import MANIFEST_NAME, SIGNATURE_NAME, FileEntry, Manifest, check_format, parse_manifest
+from .quick_dataclass import dataclass
 from .records import MAX_JSON_BYTES
 from .signing import MAX_SIGNATURE_BYTES, Key, Signature, examine
 from .source import Source, open_source
-from .weights import Weights, read_weights
 
 if TYPE_CHECKING:  # an app that imports the runtime has not opened a bundle yet: what only opening needs comes with it
     from pathlib import Path
+
+    from .golden import Golden
+    from .weights import Weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,10 +94,14 @@ class Bundle:
 
     def golden(self) -> Golden:
         """Return the held-out windows and their reference forecasts."""
+        from .golden import read_golden
+
         return read_golden(self.read(self.manifest.golden.path), self.manifest.spec)
 
     def weights(self) -> Weights:
         """Return the network's weights."""
+        from .weights import read_weights
+
         return read_weights(self.read(self.manifest.weights.path), self.manifest.spec)
 
     def manifest_bytes(self) -> bytes:

@@ -22,12 +22,12 @@ from .errors import (
     UsageError,
     WindowLengthError,
 )
-from .intervals import Interval
 from .manifest import Artifact, Manifest
 from .signing import UNSIGNED, Key, Signature
 
 if TYPE_CHECKING:
     from .anomalies import AnomalyDetector
+    from .intervals import Interval
     from .streaming import Stream
 
 _FLOAT32 = np.dtype(np.float32)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import FormatError
+from .quick_dataclass import dataclass
 from .spec import ModelSpec
 from .weights import read_npz, write_npz
 

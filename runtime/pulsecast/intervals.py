@@ -10,20 +10,17 @@ A radius is a quantile of past |residual|, on the log scale where the data allow
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .arguments import fraction, whole_number
 from .errors import InputError, UsageError
-
-IntervalScale = Literal["log1p", "identity"]
+from .split_conformal import IntervalScale, SplitConformal
 
 FLOAT32_SLACK = 1e-6  # of a value: forecasts of one model by two artifacts differ by about as much
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
@@ -91,46 +88,6 @@ def residuals(
         distance = truth - forecast
     magnitude: NDArray[np.floating] = np.abs(distance)
     return magnitude
-
-
-@dataclass(frozen=True, kw_only=True)
-class SplitConformal:
-    """Radii for stateless intervals, as the manifest stores them.
-
-    scale    where radii are distances: log1p(value), or the value itself
-    counts   values are whole numbers, and so are the bounds: see `bounds`
-    levels   coverages that radii exist for, ascending
-    radii    for each level, one radius per horizon step
-    windows  how many held-out windows they come from
-    """
-
-    scale: IntervalScale
-    counts: bool
-    levels: tuple[float, ...]
-    radii: tuple[tuple[float, ...], ...]
-    windows: int
-
-    def __post_init__(self) -> None:
-        problems, edges = [], (0.0, *self.levels, 1.0)
-        if not self.levels or any(low >= high for low, high in itertools.pairwise(edges)):
-            problems.append(f"levels are {self.levels}; expected ascending numbers between 0 and 1")
-        if len(self.radii) != len(self.levels) or len({len(row) for row in self.radii}) != 1:
-            problems.append("radii need one row per level, each with one number per horizon step")
-        elif any(radius < 0 for row in self.radii for radius in row):
-            problems.append("a radius is negative")
-        if problems:
-            raise ValueError("; ".join(problems))
-
-    def interval(self, forecast: NDArray[np.floating], level: float) -> Interval:
-        """Return the interval that covers with probability `level` around `forecast` (..., horizon).
-
-        Raises UsageError, with the known ones, if there are no radii for `level`.
-        """
-        if level not in self.levels:
-            known = ", ".join(f"{known:g}" for known in self.levels)
-            raise UsageError(f"interval is {level!r}; this model has intervals for {known}")
-        radius = np.asarray(self.radii[self.levels.index(level)], np.float64)  # (horizon,)
-        return bounds(forecast.astype(np.float64), radius, self.scale, counts=self.counts)
 
 
 def fit_split(

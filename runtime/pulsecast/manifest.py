@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from . import records
 from .accuracy import Accuracy
 from .errors import FormatError, UsageError
-from .intervals import SplitConformal
+from .network import GATE_ORDER
+from .quick_dataclass import dataclass
 from .scaler import Scaler
 from .spec import ModelSpec
-from .weights import GATE_ORDER
+from .split_conformal import SplitConformal
 
 FORMAT = 1
 MANIFEST_NAME = "manifest.json"

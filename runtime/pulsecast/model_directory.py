@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -22,10 +21,11 @@ from numpy.typing import NDArray
 
 from . import records
 from .errors import FormatError
-from .intervals import SplitConformal
 from .manifest import HeldOut, Provenance
+from .quick_dataclass import dataclass
 from .scaler import Scaler
 from .spec import ModelSpec
+from .split_conformal import SplitConformal
 from .weights import Weights, read_npz, read_weights
 
 MODEL_NAME = "model.json"

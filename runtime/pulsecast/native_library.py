@@ -7,19 +7,19 @@ each write their own file and rename it.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
-import platform
-import secrets
-import shutil
 import stat
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .bundle import Bundle
 from .errors import EngineError, MissingExtraError
+
+if TYPE_CHECKING:
+    from .bundle import Bundle
+    from .spec import ModelSpec
 
 SOURCE, HEADER = "model.c", "model.h"
 EXPORTED = '-DMODEL_API=__attribute__((visibility("default")))'
@@ -39,7 +39,12 @@ _MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "armv7l": "armv7"}
 
 def platform_tag() -> str:
     """Return this platform's name in a bundle, e.g. `x86_64-linux`."""
-    machine = platform.machine().lower()
+    if hasattr(os, "uname"):
+        machine = os.uname().machine.lower()  # what `platform` asks too, and at once
+    else:
+        import platform
+
+        machine = platform.machine().lower()
     system = _SYSTEMS.get(sys.platform, (sys.platform, ""))[0]
     return f"{_MACHINES.get(machine, machine)}-{system}"
 
@@ -71,7 +76,7 @@ def kept(library: bytes) -> Path:
     path = cache_folder() / f"{hashlib.sha256(library).hexdigest()}.so"
     if path.exists() and path.read_bytes() == library:
         return path
-    unfinished = path.with_name(f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}")
+    unfinished = _unfinished(path)
     try:
         unfinished.write_bytes(library)
         unfinished.replace(path)
@@ -80,8 +85,38 @@ def kept(library: bytes) -> Path:
     return path
 
 
+def open_library(path: str, spec: ModelSpec) -> ctypes.CDLL:
+    """Return the library at `path` with its functions typed; raises EngineError unless it is this model's and works."""
+    library = ctypes.CDLL(path)
+    pointer, size = ctypes.c_void_p, ctypes.c_size_t
+    signatures = {
+        "model_predict": (ctypes.c_int, (pointer, pointer)),
+        "model_predict_batch": (size, (pointer, size, pointer)),
+        "model_reset": (None, (pointer,)),
+        "model_step": (ctypes.c_int, (pointer, pointer, pointer)),
+        "model_stream_reset": (None, (pointer,)),
+        "model_stream_push": (size, (pointer, size, pointer, pointer)),
+        "model_stream_settle": (None, (pointer, size)),
+        "model_selftest": (ctypes.c_int, ()),
+        "model_isa": (ctypes.c_char_p, ()),
+        "model_info": (size, (ctypes.c_int,)),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    shape = tuple(library.model_info(i) for i in (2, 3, 4))
+    expected = (spec.context, len(spec.features), spec.horizon)
+    if shape != expected:
+        raise EngineError(f"the library takes (context, features, horizon) {shape}; the manifest says {expected}")
+    if failed := library.model_selftest():
+        raise EngineError(f"the library's self-test failed on {failed} windows; it does not compute this model here")
+    return library
+
+
 def find_compiler() -> str:
     """Return the path of the system's C compiler: $CC, or the first of COMPILERS; raises MissingExtraError."""
+    import shutil
+
     asked = os.environ.get("CC")
     for name in (asked,) if asked else COMPILERS:
         if path := shutil.which(name):
@@ -99,7 +134,9 @@ def compiled(sources: dict[str, bytes], compiler: str) -> Path:
     path = folder / f"{_key(sources, compiler)}.so"
     if path.exists():
         return path
-    unfinished = folder / f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}"
+    import tempfile
+
+    unfinished = _unfinished(path)
     try:
         with tempfile.TemporaryDirectory(dir=folder) as work:
             for name, data in sources.items():
@@ -113,6 +150,8 @@ def compiled(sources: dict[str, bytes], compiler: str) -> Path:
 
 def compile_library(command: list[str], folder: Path, out: Path, flags: tuple[str, ...] = FLAGS) -> None:
     """Compile the model in `folder` to a library at `out`; raises EngineError with the compiler's first error."""
+    import subprocess
+
     try:
         done = subprocess.run(
             [*command, *flags, SOURCE, "-o", str(out.absolute())],
@@ -160,6 +199,11 @@ def cache_folder() -> Path:
             f"mend it or set {CACHE_VARIABLE} to a folder of yours"
         )
     return folder
+
+
+def _unfinished(path: Path) -> Path:
+    """Return a name beside `path` that no other process writes to."""
+    return path.with_name(f".{path.stem}.{os.getpid()}.{os.urandom(4).hex()}")
 
 
 def _key(sources: dict[str, bytes], compiler: str) -> str:

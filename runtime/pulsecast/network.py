@@ -5,12 +5,14 @@ A plain stack (LSTM layers with tanh and sigmoid, one linear head) has no `Netwo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from .quick_dataclass import dataclass
 
 Activation = Literal["linear", "tanh", "sigmoid", "relu", "hard_sigmoid"]
 Kind = Literal["lstm", "gru"]
 GATES = {"lstm": 4, "gru": 3}
+GATE_ORDER = "i,f,c,o"  # input, forget, cell, output: the column blocks of an LSTM's kernel, recurrent and bias
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ benchmark results and TOML configuration.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import types
@@ -127,7 +128,7 @@ def _parse_record(cls: type, value: Any, path: str, problems: list[str]) -> Any:
     if not isinstance(value, Mapping):
         problems.append(f"{path or 'the document'} is {_kind_of(value)}; expected an object")
         return None
-    hints = typing.get_type_hints(cls)
+    hints = _type_hints(cls)
     fields = {f.name: f for f in dataclasses.fields(cls)}
     prefix = f"{path}." if path else ""
     before = len(problems)
@@ -145,6 +146,11 @@ def _parse_record(cls: type, value: Any, path: str, problems: list[str]) -> Any:
     except ValueError as error:  # a record checks itself
         problems.append(f"{path}: {error}" if path else str(error))
         return None
+
+
+@functools.cache
+def _type_hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 def _parse_optional(kind: Any, value: Any, path: str, problems: list[str]) -> Any:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import struct
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from .quick_dataclass import dataclass
+
+if TYPE_CHECKING:  # a manifest is read without numpy
+    import numpy as np
+    from numpy.typing import NDArray
 
 Transform = Literal["identity", "log1p"]
 
@@ -28,7 +31,7 @@ class FeatureScale:
         if not self.scale > 0:
             raise ValueError(f"scale is {self.scale}; expected a positive number")
         for name, value in (("offset", self.offset), ("scale", self.scale)):
-            if float(np.float32(value)) != value:
+            if not _is_float32(value):
                 raise ValueError(f"{name} {value!r} is not a float32 number")
         if self.low > self.high:
             raise ValueError(f"low {self.low} is above high {self.high}")
@@ -59,6 +62,8 @@ class Scaler:
 
         A value below -1 under log1p gives NaN, -1 gives -infinity, both without a warning: the caller checks.
         """
+        import numpy as np
+
         scaled = np.empty_like(values)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             for i, feature in enumerate(self.features):
@@ -69,8 +74,17 @@ class Scaler:
 
     def inverse(self, scaled: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return raw values of the forecast feature for scaled ones of any shape; dtype is kept."""
+        import numpy as np
+
         first = self.features[0]
         with np.errstate(over="ignore", invalid="ignore"):
             level = scaled * scaled.dtype.type(first.scale) + scaled.dtype.type(first.offset)
             raw: NDArray[np.floating] = np.expm1(level) if first.transform == "log1p" else level
         return raw
+
+
+def _is_float32(value: float) -> bool:
+    try:
+        return bool(struct.unpack("<f", struct.pack("<f", value))[0] == value)
+    except OverflowError:  # beyond the largest float32
+        return False

@@ -12,12 +12,12 @@ import binascii
 import importlib.util
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from . import records
 from .errors import FormatError, MissingExtraError, SignatureError, UsageError
 from .manifest import SIGNATURE_NAME
+from .quick_dataclass import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from . import records
 from .network import Network
+from .quick_dataclass import dataclass
 
 DAY_S = 86_400
 WEEK_S = 7 * DAY_S

@@ -8,7 +8,6 @@ keeping the last steps and calling `predict`.
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from .arguments import whole_number
 from .calendars import unix_seconds, with_calendar
 from .errors import DtypeError, FeatureCountError, InputError, UsageError
+from .quick_dataclass import dataclass
 
 if TYPE_CHECKING:
     from .forecaster import Forecaster

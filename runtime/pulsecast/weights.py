@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import io
 import zipfile
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import FormatError
+from .quick_dataclass import dataclass
 from .spec import ModelSpec
 
-GATE_ORDER = "i,f,c,o"  # input, forget, cell, output: the column blocks of kernel, recurrent and bias
 LITTLE_FLOAT32 = np.dtype("<f4")
 MAX_INFLATION, SMALL_BYTES = 20, 64 << 20  # of an .npz file: numbers that were measured or trained hardly shrink
 

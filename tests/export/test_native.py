@@ -16,11 +16,11 @@ import pytest
 import plain
 from native_models import ODD_SPEC, build, directory, write_sources
 from pulsecast import reference
-from pulsecast.backends.native import BLOCK, NativeBackend, open_library
+from pulsecast.backends.native import BLOCK, NativeBackend
 from pulsecast.errors import EngineError, MissingExtraError
 from pulsecast.manifest import Artifact
 from pulsecast.model_directory import ModelDirectory, read_model_directory
-from pulsecast.native_library import CACHE_VARIABLE, cache_folder, compiled, find_compiler
+from pulsecast.native_library import CACHE_VARIABLE, cache_folder, compiled, find_compiler, open_library
 from pulsecast.verification import check_backend
 from pulsecast_export.native_gate import LIMIT_BYTES, declared, limit_bytes, native_gate, symbol_problems
 from pulsecast_export.native_writer import sources

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from dataclasses import dataclass
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Protocol
 
 from ..bundle import Bundle
 from ..errors import EngineError, MissingExtraError, PulsecastError, SignatureError, UsageError
 from ..manifest import Artifact
+from ..quick_dataclass import dataclass
+
+if TYPE_CHECKING:  # a native library is run without numpy
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Backend(Protocol):
@@ -101,14 +102,19 @@ def is_trusted(bundle: Bundle, artifact: Artifact) -> bool:
     return artifact.backend != "native" or bundle.signature.state == "verified"
 
 
+def require_trust(bundle: Bundle, artifact: Artifact, *, trust_code: bool) -> None:
+    """Raise SignatureError if `artifact` is code of a bundle whose signature was not checked, unless `trust_code`."""
+    if not trust_code and not is_trusted(bundle, artifact):
+        raise SignatureError(f"{artifact.id} is not run: {UNTRUSTED}")
+
+
 def open_backend(bundle: Bundle, artifact: Artifact, threads: int, *, trust_code: bool = False) -> Backend:
     """Return `artifact` loaded in its engine with `threads` threads for one call.
 
     Raises SignatureError if it is code of a bundle whose signature was not checked, unless `trust_code`;
     MissingExtraError if the engine is not installed, EngineError if it is broken or refuses the artifact.
     """
-    if not trust_code and not is_trusted(bundle, artifact):
-        raise SignatureError(f"{artifact.id} is not run: {UNTRUSTED}")
+    require_trust(bundle, artifact, trust_code=trust_code)
     row = BACKENDS[artifact.backend]
     if not is_installed(artifact.backend):
         raise MissingExtraError(

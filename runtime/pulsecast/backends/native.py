@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
-from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle import Bundle
-from ..errors import EngineError
 from ..manifest import Artifact
-from ..native_library import find_library
+from ..native_library import find_library, open_library
 from ..spec import ModelSpec
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 BLOCK = 32  # windows that the kernels take at once on the widest instruction set
 
@@ -27,7 +28,7 @@ class NativeBackend:
         self.engine = f"native {self.library.model_isa().decode()}"
         self._horizon = spec.horizon
         self._predict_batch = self.library.model_predict_batch
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._pool = _pool(threads) if threads > 1 else None
         self._threads = threads
 
     def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -49,32 +50,10 @@ class NativeBackend:
         )
 
 
-def open_library(path: str, spec: ModelSpec) -> ctypes.CDLL:
-    """Return the library at `path` with its functions typed; raises EngineError unless it is this model's and works."""
-    library = ctypes.CDLL(path)
-    pointer, size = ctypes.c_void_p, ctypes.c_size_t
-    signatures = {
-        "model_predict": (ctypes.c_int, (pointer, pointer)),
-        "model_predict_batch": (size, (pointer, size, pointer)),
-        "model_reset": (None, (pointer,)),
-        "model_step": (ctypes.c_int, (pointer, pointer, pointer)),
-        "model_stream_reset": (None, (pointer,)),
-        "model_stream_push": (size, (pointer, size, pointer, pointer)),
-        "model_stream_settle": (None, (pointer, size)),
-        "model_selftest": (ctypes.c_int, ()),
-        "model_isa": (ctypes.c_char_p, ()),
-        "model_info": (size, (ctypes.c_int,)),
-    }
-    for name, (result, arguments) in signatures.items():
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
-    shape = tuple(library.model_info(i) for i in (2, 3, 4))
-    expected = (spec.context, len(spec.features), spec.horizon)
-    if shape != expected:
-        raise EngineError(f"the library takes (context, features, horizon) {shape}; the manifest says {expected}")
-    if failed := library.model_selftest():
-        raise EngineError(f"the library's self-test failed on {failed} windows; it does not compute this model here")
-    return library
+def _pool(threads: int) -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(threads)
 
 
 def open_artifact(bundle: Bundle, artifact: Artifact, threads: int) -> NativeBackend:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pulsecast.intervals import IntervalScale, RollingConformal
+from pulsecast.intervals import RollingConformal
 from pulsecast.spec import DAY_S, WEEK_S
+from pulsecast.split_conformal import IntervalScale
 
 from ..series import Series
 from .backtest import FoldForecasts

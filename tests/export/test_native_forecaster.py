@@ -1,0 +1,116 @@
+"""`load_native`: the forecasts of `load` from lists and buffers, in a process that never sees numpy."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from array import array
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import plain
+import pulsecast
+from native_models import add_native
+from pulsecast import load, load_native
+from pulsecast.errors import (
+    DtypeError,
+    EmptyInputError,
+    FeatureCountError,
+    IntegrityError,
+    NonFiniteError,
+    SignatureError,
+    UsageError,
+    WindowLengthError,
+)
+from pulsecast.native_forecaster import NativeForecaster
+
+pytestmark = pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler")
+
+RUNTIME = str(Path(pulsecast.__file__).parents[1])
+FIRST = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from pulsecast import load_native
+model = load_native(sys.argv[2], trust_code=True)
+print(json.dumps([model.predict(json.loads(sys.argv[3])), "numpy" in sys.modules]))
+"""
+
+
+@pytest.fixture(scope="module")
+def bundle(level_model: plain.PlainModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("native") / "bundle"
+    plain.write_bundle(folder, level_model)
+    add_native(folder, level_model)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> NativeForecaster:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PULSECAST_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return load_native(bundle, trust_code=True)
+
+
+def test_lists_and_buffers_give_the_bits_of_load(bundle, model, level_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("PULSECAST_CACHE", str(tmp_path))
+    windows = level_model.golden().windows[:5]
+    expected = load(bundle, backend="native", trust_code=True).predict(windows).tolist()
+    flat = array("f", windows.reshape(-1).tolist())
+    same = (windows, windows.tolist(), windows[:, :, 0].tolist(), flat, memoryview(flat), windows.reshape(-1))
+    assert [model.predict(values) for values in same] == [expected] * len(same)
+    one = (windows[0], windows[0].tolist(), windows[0, :, 0].tolist(), tuple(windows[0, :, 0].tolist()))
+    assert [model.predict(values) for values in one] == [expected[:1]] * len(one)
+    assert model.engine.startswith("native ")
+    assert model.manifest.name in repr(model)
+
+
+def test_a_process_forecasts_and_never_imports_numpy(bundle, model, level_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("PULSECAST_CACHE", str(tmp_path))
+    window = level_model.golden().windows[0, :, 0].tolist()
+    command = [sys.executable, "-I", "-c", FIRST, RUNTIME, str(bundle), json.dumps(window)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert json.loads(done.stdout) == [model.predict(window), False]
+
+
+def test_what_is_no_window_is_refused_in_words(model, level_model):
+    steps = level_model.spec.context
+    window = [300.0] * steps
+    wrong = {
+        f"windows have {steps - 1} steps; this model takes {steps}": (WindowLengthError, window[1:]),
+        f"the buffer holds {steps + 1} numbers": (WindowLengthError, array("f", [*window, 1.0])),
+        "steps have 2 features; this model takes 1": (FeatureCountError, [[[1.0, 2.0]] * steps]),
+        "values are nested 4 deep": (FeatureCountError, [[[[1.0]]]]),
+        "the buffer's format is 'd'": (DtypeError, np.array(window)),
+        "values are dict; expected lists, or a buffer": (DtypeError, {}),
+        "values are no lists of real numbers of one shape": (DtypeError, ["3.0"] * steps),
+        "real numbers of one shape: ": (DtypeError, [window, 3.0]),
+        "real numbers of one shape": (DtypeError, [[None]] * steps),
+        "values are empty": (EmptyInputError, []),
+        "values are empty; pass": (EmptyInputError, array("f")),
+    }
+    for words, (error, values) in wrong.items():
+        with pytest.raises(error, match=words):
+            model.predict(values)
+    for number in (float("nan"), float("inf"), 1e300):
+        with pytest.raises(NonFiniteError, match="window 1 has no finite forecast"):
+            model.predict([window, [*window[:-1], number]])
+
+
+def test_a_bundle_passes_the_gates_of_load_first(bundle, tmp_path, monkeypatch):
+    monkeypatch.setenv("PULSECAST_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(SignatureError, match="native is not run: it is code"):
+        load_native(bundle)
+    with pytest.raises(UsageError, match="artifact 'numpy' is for backend 'numpy', not 'native'"):
+        load_native(bundle, artifact="numpy", trust_code=True)
+    changed = tmp_path / "changed"
+    shutil.copytree(bundle, changed)
+    with (changed / "native" / "model.c").open("ab") as file:
+        file.write(b" ")
+    with pytest.raises(IntegrityError, match="native/model.c has"):
+        load_native(changed, trust_code=True)
+    assert not (tmp_path / "cache").exists()
