@@ -2,7 +2,13 @@
 
 The C program pushes the golden's steps, one a call with `model_stream_settle` before it, untimed, and prints the median
 nanoseconds of a push; what two readings of the clock show with nothing between them is subtracted, since a push takes
-little longer than that. A cold start is everything from before Python is started until it has said its first forecast.
+little longer than that.
+
+A cold start is everything from before Python is started until it has said its first forecast: through `pulsecast.load`,
+where every engine is verified in the same way and imports numpy, and bare, where each is started with as little as it
+needs. Bare, `native` is `pulsecast.load_native`, which does without numpy and still checks every hash and itself, and
+`onnx` is ONNX Runtime alone on the same file, without pulsecast and its checks. All read bytecode from a cache of this
+measurement, as from an installed package.
 """
 
 from __future__ import annotations
@@ -71,21 +77,45 @@ int main(int count, char **argument) {
     return 0;
 }
 """
-_FIRST_FORECAST = """
+# each takes a bundle, an artifact of it, and a window's float32 numbers in a file
+THROUGH_LOAD = """
 import sys
 import numpy as np
 import pulsecast
 model = pulsecast.load(sys.argv[1], artifact=sys.argv[2], threads=1, trust_code=True)
-print(model.predict(np.load(sys.argv[3]))[0, 0], flush=True)
+spec = model.manifest.spec
+window = np.fromfile(sys.argv[3], np.float32).reshape(1, spec.context, len(spec.features))
+print(model.predict(window)[0, 0], flush=True)
+"""
+WITHOUT_NUMPY = """
+import sys
+from array import array
+import pulsecast
+model = pulsecast.load_native(sys.argv[1], artifact=sys.argv[2], trust_code=True)
+with open(sys.argv[3], "rb") as file:
+    window = array("f", file.read())
+print(model.predict(window)[0][0], flush=True)
+"""
+BARE_ONNX = """
+import sys
+import numpy as np
+import onnxruntime
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = options.inter_op_num_threads = 1
+session = onnxruntime.InferenceSession(f"{sys.argv[1]}/onnx/model.onnx", options, providers=["CPUExecutionProvider"])
+taken = session.get_inputs()[0]
+window = np.fromfile(sys.argv[3], np.float32).reshape(1, *taken.shape[1:])
+print(session.run(None, {taken.name: window})[0][0, 0], flush=True)
 """
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Start:
-    """A way to a first forecast: the bundle to load, which artifact of it, and the folder of compiled models."""
+    """A way to a first forecast: the bundle to load, which artifact of it, by which program, and a folder of caches."""
 
     bundle: Path
     artifact: str
+    program: str
     cache: Path
 
 
@@ -110,27 +140,38 @@ def stream_push_us(program: list[str], steps: np.ndarray[tuple[int, ...], np.dty
     return int(said[0]) / 1e3
 
 
-def cold_starts(bundle: Path, artifacts: tuple[str, ...], folder: Path) -> dict[str, Start]:
-    """Return the starts to compare: each of `artifacts`, with `native` twice.
+def cold_starts(bundle: Path, artifacts: tuple[str, ...], folder: Path) -> dict[str, dict[str, Start]]:
+    """Return the starts to compare, by row and name: those of `artifacts` through `load`, and the bare ones.
 
     `native` brings its library in the bundle; `native compiled` finds it among those compiled before.
     """
-    starts = {
-        name: Start(bundle=bundle, artifact=name, cache=folder / "cache") for name in artifacts if name != "native"
+    bundles = {
+        "native": _with_library(bundle, folder / "prebuilt"),
+        "native compiled": _without_libraries(bundle, folder / "source"),
     }
-    prebuilt = Start(bundle=_with_library(bundle, folder / "prebuilt"), artifact="native", cache=folder / "kept")
-    compiled = Start(bundle=_without_libraries(bundle, folder / "source"), artifact="native", cache=folder / "compiled")
-    return {"native": prebuilt, "native compiled": compiled, **starts}
+
+    def start(name: str, program: str) -> Start:
+        artifact = name.partition(" ")[0]
+        return Start(bundle=bundles.get(name, bundle), artifact=artifact, program=program, cache=folder / "cache")
+
+    native, others = tuple(bundles), tuple(name for name in artifacts if name not in bundles)
+    through_load = {name: start(name, THROUGH_LOAD) for name in (*native, *others)}
+    bare = {name: start(name, WITHOUT_NUMPY) for name in native}
+    if "onnx" in others:
+        bare["onnx"] = start("onnx", BARE_ONNX)
+    return {"cold start": through_load, "cold start, bare": bare}
 
 
 def first_forecast_us(start: Start, window: Path) -> float:
     """Return the microseconds from before Python starts until it has forecast and ended."""
     environment = os.environ | {
-        CACHE_VARIABLE: str(start.cache),
+        CACHE_VARIABLE: str(start.cache / "libraries"),
+        "PYTHONPYCACHEPREFIX": str(start.cache / "bytecode"),
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     }
-    command = [sys.executable, "-c", _FIRST_FORECAST, str(start.bundle), start.artifact, str(window)]
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    command = [sys.executable, "-c", start.program, str(start.bundle), start.artifact, str(window)]
     began = time.perf_counter_ns()
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         out = process.stdout.readline() if process.stdout else b""

@@ -111,6 +111,6 @@ def test_a_bundle_passes_the_gates_of_load_first(bundle, tmp_path, monkeypatch):
     shutil.copytree(bundle, changed)
     with (changed / "native" / "model.c").open("ab") as file:
         file.write(b" ")
-    with pytest.raises(IntegrityError, match="native/model.c has"):
+    with pytest.raises(IntegrityError, match=r"native/model\.c has"):
         load_native(changed, trust_code=True)
     assert not (tmp_path / "cache").exists()
