@@ -23,6 +23,7 @@ from pulsecast.errors import EngineError
 
 TAG = "wasm32"
 MODULE, WRAPPER = f"lib/{TAG}/model.wasm", f"lib/{TAG}/pulsecast.js"  # in the target's folder
+TYPES = WRAPPER.replace(".js", ".d.ts")  # what the wrapper takes and gives, for editors and for whoever reads
 _PAGE_BYTES = 65536
 _PLAIN_STACK_BYTES = 256 * 1024  # model_predict_batch takes up to 128 kB for the default architecture
 _IMPORTS, _EXPORTS = 2, 7  # sections of a module
@@ -45,9 +46,10 @@ def link_flags(source: str, header: str, interface: set[str]) -> tuple[str, ...]
 
 
 def write_wrapper(folder: Path) -> None:
-    """Put WRAPPER into the target's folder."""
+    """Put WRAPPER and TYPES into the target's folder."""
     (folder / WRAPPER).parent.mkdir(parents=True, exist_ok=True)
-    (folder / WRAPPER).write_bytes(files(__package__).joinpath("native", "pulsecast.js").read_bytes())
+    for path in (WRAPPER, TYPES):
+        (folder / path).write_bytes(files(__package__).joinpath("native", Path(path).name).read_bytes())
 
 
 def read_module(data: bytes) -> tuple[set[str], set[str]]:

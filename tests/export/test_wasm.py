@@ -27,7 +27,7 @@ from pulsecast_export.cross_build import file_problems, prove
 from pulsecast_export.native_gate import declared, limit_bytes
 from pulsecast_export.page import longest_run, write_page
 from pulsecast_export.targets import TARGETS, tolerance
-from pulsecast_export.wasm import MODULE, TAG, WRAPPER, node_backend, write_wrapper
+from pulsecast_export.wasm import MODULE, TAG, TYPES, WRAPPER, node_backend, write_wrapper
 
 SELF_TEST = "Node failed on the module: the self-test failed on 2 windows: not this model, or not here"
 FLOAT32_ROUNDING = 1e-5  # of the range: float32 arithmetic through two layers, and log1p and its inverse around them
@@ -228,6 +228,15 @@ def _called(bundle: Path, windows: np.ndarray, folder: Path) -> dict[str, list]:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def test_the_wrapper_has_three_kilobytes_and_its_types_name_what_it_gives(bundle: Path) -> None:
+    assert (bundle / "native" / WRAPPER).stat().st_size <= 3000
+    types = (bundle / "native" / TYPES).read_text("utf-8")
+    assert set(re.findall(r"^  (?:readonly )?(\w+)[(:]", types, re.MULTILINE)) == {
+        *("context", "features", "horizon", "predict", "predictBatch", "stream"),
+        *("push", "settle", "reset"),
+    }
 
 
 def test_a_run_of_windows_is_put_together_where_they_overlap() -> None:
