@@ -63,14 +63,15 @@ code {{ font-size: 13px; }}
 """
 
 
-def html(results: Sequence[Result], budget: Budget | None = None) -> str:
-    """Return the report as one HTML document; statistics are computed anew from the raw nanoseconds."""
+def html(results: Sequence[Result], budget: Budget | None = None, *, more: Sequence[Section] = ()) -> str:
+    """Return the report, with `more` at its end, as one HTML document; statistics are computed anew."""
     parts = measured(results)
     body = [_section(merged(parts), None, 2)] if len(parts) > 1 else []
     for part in parts:
         where = f", on {part.machine}" if len(parts) > 1 else ""
         body.append(f"<h2>{escape(part.heading + where)}</h2>")
         body += [_section(section, part, 3) for section in sections(part, budget or Budget())]
+    body += [_section(section, None, 2) for section in more]
     title = f"pulsecast benchmark: {', '.join(dict.fromkeys(part.result.model.name for part in parts))}"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'

@@ -5,23 +5,33 @@ arm-none-eabi-gcc for the hardware floating point of an M4F, functions that are 
 what the compiler calls by itself. Flash is code, weights and initial values; RAM is what lies still: the caller's
 window or state, and the forecast. Stack is the deepest chain of calls by the compiler's own account; functions of
 libgcc and newlib, which it does not know, count nothing in it (memset and division: some tens of bytes).
+`--out FILE` writes the figures as JSON, which `pulsecast report --microcontroller FILE` puts into a report.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from pulsecast import records
 from pulsecast.bundle import Bundle
-from pulsecast.errors import EngineError, MissingExtraError, PulsecastError, UsageError
+from pulsecast.errors import EngineError, FormatError, MissingExtraError, PulsecastError, UsageError
 from pulsecast.manifest import MANIFEST_NAME
+from pulsecast.whole_file import check_file_free, write_whole
 
+from .section import Section
+
+KIND: Literal["pulsecast microcontroller"] = "pulsecast microcontroller"
+SCHEMA_VERSION: Literal[1] = 1
 COMPILER, SIZE = "arm-none-eabi-gcc", "arm-none-eabi-size"
 PROCESSOR = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
 FLAGS = (
@@ -58,6 +68,10 @@ class Footprint:
     bss: int
     stack: int
 
+    def __post_init__(self) -> None:
+        if min(self.text, self.data, self.bss, self.stack) < 0:
+            raise ValueError(f"{self.artifact}, {self.use}: bytes are negative")
+
     @property
     def flash(self) -> int:
         """Code, constants, and the values that are copied to RAM."""
@@ -69,7 +83,57 @@ class Footprint:
         return self.data + self.bss + self.stack
 
 
-def measure(path: Path) -> list[Footprint]:
+@dataclass(frozen=True, kw_only=True)
+class Footprints:
+    """All programs of a bundle's native artifacts, as `--out` writes them; `kind` tells the file from other results.
+
+    model     the bundle's name, with the SHA-256 of its manifest: which model the figures are of
+    compiler  its name and version, with what it was told of the processor
+    """
+
+    kind: Literal["pulsecast microcontroller"]
+    schema_version: Literal[1]
+    model: str
+    manifest_sha256: str
+    compiler: str
+    programs: tuple[Footprint, ...]
+
+    def __post_init__(self) -> None:
+        if not self.programs:
+            raise ValueError("programs are empty")
+
+
+def read_footprints(path: Path) -> Footprints:
+    """Return what `--out` wrote to `path`; raises FormatError that lists every problem."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise FormatError(f"{path} is not readable: {error.strerror}") from error
+    document = records.loads(Mapping[str, object], data, where=path.name)  # type: ignore[type-abstract]
+    if (document.get("kind"), document.get("schema_version")) != (KIND, SCHEMA_VERSION):
+        raise FormatError(
+            f"{path.name} is no {KIND} result of version {SCHEMA_VERSION}; "
+            "`python -m pulsecast_bench.microcontroller BUNDLE --out FILE` writes one"
+        )
+    return records.parse(Footprints, document, where=path.name)
+
+
+def microcontroller_section(found: Footprints) -> Section:
+    """Return the report's section."""
+    head = ("artifact", "call", "flash kB", "still in RAM kB", "stack kB")
+    rows = []
+    for x in found.programs:
+        sizes = (x.flash, x.data + x.bss, x.stack)
+        rows.append([x.artifact, x.use, *(f"{size / 1e3:.1f}" for size in sizes)])
+    text = (
+        f"Built for the device and not run: one program for each way to call the model, {found.compiler}. Flash is "
+        "code, weights and initial values; stack is the deepest chain of calls. `step` takes a window from a reset on, "
+        "one step a call; `stream` forecasts after every step and keeps every window that is under way."
+    )
+    return Section(title="On a microcontroller (Cortex-M4)", text=(text,), grids=((head, rows),))
+
+
+def measure(path: Path) -> Footprints:
     """Return the footprints of every native artifact of the bundle at `path`, in every use.
 
     Raises UsageError if it has none, MissingExtraError without the compiler, EngineError if it fails.
@@ -87,7 +151,15 @@ def measure(path: Path) -> list[Footprint]:
             for name in ("model.c", "model.h"):
                 (Path(folder) / name).write_bytes(bundle.read(f"{artifact.path}/{name}"))
             found += [footprint(Path(folder), artifact.id, use) for use in USES]
-    return found
+    version = _run(Path(), [COMPILER, "-dumpversion"]).strip()
+    return Footprints(
+        kind=KIND,
+        schema_version=SCHEMA_VERSION,
+        model=bundle.manifest.name,
+        manifest_sha256=hashlib.sha256(bundle.manifest_bytes()).hexdigest(),
+        compiler=f"{COMPILER} {version} {' '.join(PROCESSOR)} -O2",
+        programs=tuple(found),
+    )
 
 
 def footprint(folder: Path, artifact: str, use: str) -> Footprint:
@@ -133,7 +205,7 @@ def _run(folder: Path, command: list[str]) -> str:
     return done.stdout
 
 
-def lines(found: list[Footprint]) -> list[str]:
+def lines(found: Sequence[Footprint]) -> list[str]:
     """Return the table as Markdown."""
     rows = [
         "| artifact | call | text | data | bss | stack | flash, kB | RAM with stack, kB |",
@@ -153,8 +225,13 @@ def main(arguments: list[str]) -> int:
         formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument("path", type=Path, help="a bundle with native artifacts, or a model directory")
-    path = parser.parse_args(arguments).path
+    parser.add_argument("--out", type=Path, help="JSON file to write, for `pulsecast report --microcontroller`")
+    parser.add_argument("--force", action="store_true", help="replace a file that is there")
+    options = parser.parse_args(arguments)
+    path = options.path
     try:
+        if options.out is not None:
+            check_file_free(options.out, force=options.force)
         with tempfile.TemporaryDirectory() as folder:
             if not (path / MANIFEST_NAME).exists() and path.is_dir():
                 from pulsecast_export.exporter import export_model
@@ -163,11 +240,13 @@ def main(arguments: list[str]) -> int:
                 export_model(path, bundle, targets=("native", "native-w8"), force=False, tell=lambda _: None)
                 path = bundle
             found = measure(path)
+        if options.out is not None:
+            write_whole(options.out, records.dumps(found), force=options.force)
     except PulsecastError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{COMPILER} {_run(Path(), [COMPILER, '-dumpversion']).strip()} {' '.join(PROCESSOR)} -O2\n")
-    print("\n".join(lines(found)))
+    print(f"{found.compiler}\n")
+    print("\n".join(lines(found.programs)))
     return 0
 
 

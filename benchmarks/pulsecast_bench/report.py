@@ -11,14 +11,16 @@ from .sections import merged, sections
 from .table import grid
 
 
-def markdown(results: Sequence[Result], budget: Budget | None = None) -> str:
-    """Return the report; statistics are computed anew from the raw nanoseconds."""
+def markdown(results: Sequence[Result], budget: Budget | None = None, *, more: Sequence[Section] = ()) -> str:
+    """Return the report, with `more` at its end; statistics are computed anew from the raw nanoseconds."""
     parts = measured(results)
     lines = ["# pulsecast benchmark"]
     if len(parts) > 1:
         lines += _section(merged(parts), level=2)
     for part in parts:
         lines += _part(part, budget or Budget(), several=len(parts) > 1)
+    for section in more:
+        lines += _section(section, level=2)
     return "\n\n".join(lines) + "\n"
 
 

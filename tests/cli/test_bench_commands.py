@@ -11,8 +11,10 @@ from engines import require
 
 require("typer")
 
+from pulsecast import records  # noqa: E402
 from pulsecast.cli.app import run as run_arguments  # noqa: E402
 from pulsecast.cli.bench import verdict  # noqa: E402
+from pulsecast_bench.microcontroller import KIND, SCHEMA_VERSION, Footprint, Footprints, read_footprints  # noqa: E402
 from pulsecast_bench.result import read_result, write_result  # noqa: E402
 from pulsecast_bench.summary import summarise  # noqa: E402
 
@@ -175,6 +177,49 @@ def test_a_baseline_is_saved_and_held_against_a_faster_machine(
     assert "| tflite | onnx | 2.00x (1.96 to 2.02) | 2.60x (2.60 to 2.60) |" in capsys.readouterr().out
     without = written(tmp_path / "without.json", {"onnx": (50,) * 5})
     assert run("compare", "--baseline", baseline, without) == 1
+
+
+def footprints(path: Path, manifest_sha256: str) -> Path:
+    program = Footprint(artifact="native-w8", use="step", text=42_000, data=500, bss=1836, stack=1160)
+    found = Footprints(
+        kind=KIND,
+        schema_version=SCHEMA_VERSION,
+        model="shop",
+        manifest_sha256=manifest_sha256,
+        compiler="gcc -O2",
+        programs=(program,),
+    )
+    path.write_text(records.dumps(found))
+    return path
+
+
+def test_a_report_shows_what_the_model_takes_on_a_microcontroller(tmp_path: Path, capsys) -> None:
+    source, out = tmp_path / "result.json", tmp_path / "report.html"
+    result = measured.eventful()
+    write_result(result, source, force=False)
+    figures = footprints(tmp_path / "m4.json", result.model.manifest_sha256)
+    assert read_footprints(figures).programs[0].flash == 42_500
+    assert run("report", source, "--microcontroller", figures) == 0
+    part = capsys.readouterr().out.partition("## On a microcontroller (Cortex-M4)\n")[2]
+    assert part.splitlines()[-1] == "| native-w8 | step | 42.5 | 2.3 | 1.2 |"
+    assert "gcc -O2" in part
+    assert run("report", source, "--microcontroller", figures, "--out", out) == 0
+    assert "<h2>On a microcontroller (Cortex-M4)</h2>" in out.read_text()
+    assert run("report", source, "--microcontroller", figures, "--format", "json") == 0
+    assert json.loads(capsys.readouterr().out)["microcontroller"]["programs"][0]["bss"] == 1836
+
+
+def test_a_report_refuses_microcontroller_figures_that_are_none_or_of_another_bundle(tmp_path: Path, capsys) -> None:
+    source = tmp_path / "result.json"
+    write_result(measured.eventful(), source, force=False)
+    assert run("report", source, "--microcontroller", source) == 5
+    assert "result.json is no pulsecast microcontroller result of version 1" in capsys.readouterr().err
+    assert run("report", source, "--microcontroller", footprints(tmp_path / "m4.json", "00" * 32)) == 2
+    assert "m4.json is of another bundle (model shop) than the results" in capsys.readouterr().err
+    changed = tmp_path / "changed.json"
+    changed.write_text((tmp_path / "m4.json").read_text().replace("1836", "-1"))
+    assert run("report", source, "--microcontroller", changed) == 5
+    assert "programs[0]: native-w8, step: bytes are negative" in capsys.readouterr().err
 
 
 def test_report_as_json_has_the_statistics_and_what_to_take(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from .exits import FAILED
 from .output import Format, show, tell
 
 if TYPE_CHECKING:
+    from pulsecast_bench.microcontroller import Footprints
     from pulsecast_bench.pareto import Budget
     from pulsecast_bench.result import Result
     from pulsecast_bench.section import Measured
@@ -37,6 +38,15 @@ def report(
     max_size_kb: Annotated[
         float | None, typer.Option("--max-size-kb", help="Of the artifact's files, at most.", rich_help_panel=PANEL)
     ] = None,
+    microcontroller: Annotated[
+        Path | None,
+        typer.Option(
+            "--microcontroller",
+            exists=True,
+            dir_okay=False,
+            help="Flash and RAM that `python -m pulsecast_bench.microcontroller BUNDLE --out FILE` wrote.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a report that is there.")] = False,
     format_: Annotated[
         Format, typer.Option("--format", help="What goes to stdout: text is Markdown, json the statistics.")
@@ -56,25 +66,40 @@ def report(
         check_file_free(out, force=force)
     read = [read_result(path) for path in results]
     parts = measured(read)
+    footprints = _footprints(microcontroller, read) if microcontroller else None
     if out is not None:
-        write_whole(out, _written(read, budget, html=out.suffix.lower() in (".html", ".htm")), force=force)
+        as_html = out.suffix.lower() in (".html", ".htm")
+        write_whole(out, _written(read, budget, footprints, html=as_html), force=force)
         tell(f"wrote {out}")
     if format_ is Format.json:
-        show(format_, text="", document=_document(parts, budget))
+        show(format_, text="", document=_document(parts, budget) | {"microcontroller": footprints})
     elif out is None:
-        print(_written(read, budget, html=False), end="")
+        print(_written(read, budget, footprints, html=False), end="")
     elif budget.stated:
         _recommend(parts, budget)
     if budget.stated and not all(recommendation(part, budget).artifact for part in parts):
         raise typer.Exit(FAILED)
 
 
-def _written(results: list[Result], budget: Budget, *, html: bool) -> str:
+def _footprints(path: Path, results: list[Result]) -> Footprints:
+    from pulsecast_bench.microcontroller import read_footprints
+
+    found = read_footprints(path)
+    if found.manifest_sha256 not in {result.model.manifest_sha256 for result in results}:
+        raise UsageError(
+            f"{path.name} is of another bundle (model {found.model}) than the results; measure the one that they are of"
+        )
+    return found
+
+
+def _written(results: list[Result], budget: Budget, footprints: Footprints | None, *, html: bool) -> str:
+    from pulsecast_bench.microcontroller import microcontroller_section
+
     if html:
         from pulsecast_bench.html_report import html as written
     else:
         from pulsecast_bench.report import markdown as written
-    return written(results, budget)
+    return written(results, budget, more=[microcontroller_section(footprints)] if footprints else [])
 
 
 def _recommend(parts: list[Measured], budget: Budget) -> None:
