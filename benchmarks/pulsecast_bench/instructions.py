@@ -2,8 +2,9 @@
 
 Times of a busy machine say little about a change of a few percent; counted instructions are the same every time. For
 each recipe a model of its shape (with numbers from a seed, on which no count depends) is generated, compiled here, and
-run under Valgrind, whose processor has AVX2 and no AVX-512: it is that path which is counted. Only instructions within
-the call that is asked about count, per forecast:
+run under Valgrind, whose processor has AVX2 and no AVX-512: it is that path which is counted, and for the recommended
+recipe also the one with 8-bit weights and those that SSE2 and a processor without vectors take. Only instructions
+within the call that is asked about count, per forecast:
 
     predict  one window           batch   windows of a batch of 64
     answer   a settled push       settle  what a push leaves to be done
@@ -50,6 +51,14 @@ WORKS = {
     "answer": ("model_stream_push", 1),
     "settle": ("model_stream_settle", 1),
 }
+# what is counted -> recipe, target, and what the compiler is told
+SUBJECTS = {
+    "textbook": ("textbook", "native", ()),
+    "recommended": ("recommended", "native", ()),
+    "8-bit weights": ("recommended", "native-w8", ()),
+    "sse2": ("recommended", "native", ("-DMODEL_NO_AVX512", "-DMODEL_NO_AVX2")),
+    "scalar": ("recommended", "native", ("-DMODEL_SCALAR",)),
+}
 # Steps are multiples of 1/8 in 1...9: any scaler takes them, and no arithmetic depends on what they are.
 _RUNNER = f"""
 #include "model.h"
@@ -81,10 +90,10 @@ int main(int count, char **argument) {{
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Instructions per forecast, recipe -> work -> count; the rest says what they belong to.
+    """Instructions per forecast, name of SUBJECTS -> work -> count; the rest says what they belong to.
 
-    shapes  recipe -> the model's shape
-    path    the instruction set that was counted
+    shapes  name -> the model's shape
+    path    the instruction set that was counted where nothing else is said
     """
 
     compiler: str
@@ -96,23 +105,21 @@ class Counts:
 
 
 def count_instructions() -> Counts:
-    """Count every work of WORKS for a model of each recipe.
+    """Count every work of WORKS for every model of SUBJECTS.
 
     Raises MissingExtraError without Valgrind or a C compiler, EngineError if the program fails under it.
     """
-    from pulsecast_train.recipes import RECIPES
-
     if shutil.which("valgrind") is None:
         raise MissingExtraError("instructions are counted by Valgrind, which is not installed: install valgrind")
     compiler = find_compiler()
     counts, shapes = {}, {}
-    for recipe in RECIPES:
+    for name, (recipe, target, flags) in SUBJECTS.items():
         model = model_of(recipe)
         spec = model.record.spec
-        shapes[recipe] = f"{spec.window} steps, {len(spec.channels)} channels, {spec.units} units, {spec.horizon} ahead"
+        shapes[name] = f"{spec.window} steps, {len(spec.channels)} channels, {spec.units} units, {spec.horizon} ahead"
         with tempfile.TemporaryDirectory(prefix="pulsecast-") as folder:
-            program = _build(model, compiler, Path(folder))
-            counts[recipe] = {work: _count(program, work) for work in WORKS}
+            program = _build(model, target, [compiler, *flags], Path(folder))
+            counts[name] = {work: _count(program, work) for work in WORKS}
     return Counts(
         compiler=_first_line([compiler, "--version"]),
         valgrind=_first_line(["valgrind", "--version"]),
@@ -164,14 +171,14 @@ def model_of(recipe: str) -> ModelDirectory:
     )
 
 
-def _build(model: ModelDirectory, compiler: str, folder: Path) -> Path:
+def _build(model: ModelDirectory, target: str, command: list[str], folder: Path) -> Path:
     from pulsecast_export.native_writer import sources
 
-    for name, text in sources(model, "native").items():
+    for name, text in sources(model, target).items():
         (folder / name).write_text(text, encoding="ascii")
     (folder / "runner.c").write_text(_RUNNER, encoding="ascii")
     # as pulsecast.native_library compiles, but not stripped: Callgrind goes by names
-    compile_library([compiler], folder, folder / "runner", ("-std=c99", "-O2", "-fno-unroll-loops", "runner.c"))
+    compile_library(command, folder, folder / "runner", ("-std=c99", "-O2", "-fno-unroll-loops", "runner.c"))
     return folder / "runner"
 
 
@@ -209,11 +216,11 @@ def compared(found: Counts, baseline: Counts | None) -> tuple[list[str], bool]:
     if baseline is not None and not comparable:
         lines.append(f"baseline: {baseline.compiler}, {baseline.machine}: differences may be the compiler's")
     changed = False
-    for recipe, counts in found.counts.items():
+    for name, counts in found.counts.items():
         for work, count in counts.items():
-            same = shapes.get(recipe) == found.shapes[recipe]
-            before = known.get(recipe, {}).get(work) if same else None
-            text = f"{recipe:14}{work:10}{count:>12,}"
+            same = shapes.get(name) == found.shapes[name]
+            before = known.get(name, {}).get(work) if same else None
+            text = f"{name:14}{work:10}{count:>12,}"
             if before is None:
                 lines.append(f"{text}   no baseline for this shape")
                 continue

@@ -215,3 +215,29 @@ def test_an_export_lists_its_libraries_in_manifest_and_card(change_model, tmp_pa
     assert bundle.read("native-w8/lib/x86_64-windows/model.dll")[:2] == b"MZ"
     card = (tmp_path / "bundle" / "MODEL_CARD.md").read_text("utf-8")
     assert card.count("**built, not run**") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.soak
+@needs_zig
+def test_one_export_holds_both_artifacts_for_every_platform_each_proven_where_something_runs_it(change_model, tmp_path):
+    plain.write_model_directory(tmp_path / "model", change_model)
+    manifest = export_model(
+        tmp_path / "model",
+        tmp_path / "bundle",
+        targets=("native", "native-w8"),
+        force=False,
+        tell=lambda _: None,
+        native_for=tuple(PLATFORMS),
+    )
+    assert [(x.artifact, x.platform) for x in manifest.libraries] == [
+        (artifact, name) for artifact in ("native", "native-w8") for name in PLATFORMS
+    ]
+    bundle = Bundle.open(tmp_path / "bundle")
+    limit = {x.id: x.tolerance.max_abs for x in manifest.artifacts}
+    for library in manifest.libraries:
+        assert len(bundle.read(library.path)) <= LIMIT_BYTES
+        emulator = PLATFORMS[library.platform].emulator
+        runs = library.platform == platform_tag() or (emulator is not None and shutil.which(emulator) is not None)
+        assert (library.proof != "built") is runs, library.platform
+        assert library.max_abs is None or library.max_abs <= limit[library.artifact]
