@@ -35,7 +35,7 @@ class TrainConfig:
     level_noise          in training every window's measured levels are shifted by a random normal number with this
                          standard deviation, in scaled units; for recipes whose target is a change
     seed                 of initial weights, shuffling and dropout
-    devices              GPUs of this machine that share every batch; one is fastest for batches under some thousands
+    devices              GPUs of this machine that share every batch
     holidays             regions whose holidays the network is told, such as US or DE-BY; for recipes with a calendar
     holiday_zone         time zone in which a holiday begins and ends
     """
