@@ -39,7 +39,7 @@ class Holidays:
         edges = [self.known[0], *itertools.chain.from_iterable(self.spans), self.known[1]]
         if not (edges == sorted(edges) and all(first < stop for first, stop in pairs)):
             raise ValueError("spans must be ascending and lie within what is known")
-        if not (self.known[0] >= _YEAR_1 and self.known[1] <= _YEAR_10000):
+        if not (self.known[0] >= _YEAR_1 and self.known[1] < _YEAR_10000):
             raise ValueError("known reaches beyond the years 1 to 9999")
 
 
