@@ -51,13 +51,25 @@ WORKS = {
     "answer": ("model_stream_push", 1),
     "settle": ("model_stream_settle", 1),
 }
-# what is counted -> recipe, target, and what the compiler is told
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A model that is counted: whose shape, which target, what the compiler is told, and which of WORKS."""
+
+    recipe: str
+    target: str = "native"
+    flags: tuple[str, ...] = ()
+    works: tuple[str, ...] = tuple(WORKS)
+
+
+WINDOWS = ("predict", "batch")
 SUBJECTS = {
-    "textbook": ("textbook", "native", ()),
-    "recommended": ("recommended", "native", ()),
-    "8-bit weights": ("recommended", "native-w8", ()),
-    "sse2": ("recommended", "native", ("-DMODEL_NO_AVX512", "-DMODEL_NO_AVX2")),
-    "scalar": ("recommended", "native", ("-DMODEL_SCALAR",)),
+    "textbook": Subject(recipe="textbook"),
+    "recommended": Subject(recipe="recommended"),
+    "8-bit weights": Subject(recipe="recommended", target="native-w8", works=WINDOWS),
+    "sse2": Subject(recipe="recommended", flags=("-DMODEL_NO_AVX512", "-DMODEL_NO_AVX2"), works=WINDOWS),
+    "scalar": Subject(recipe="recommended", flags=("-DMODEL_SCALAR",), works=WINDOWS),
 }
 # Steps are multiples of 1/8 in 1...9: any scaler takes them, and no arithmetic depends on what they are.
 _RUNNER = f"""
@@ -105,7 +117,7 @@ class Counts:
 
 
 def count_instructions() -> Counts:
-    """Count every work of WORKS for every model of SUBJECTS.
+    """Count the works of every model of SUBJECTS.
 
     Raises MissingExtraError without Valgrind or a C compiler, EngineError if the program fails under it.
     """
@@ -113,13 +125,13 @@ def count_instructions() -> Counts:
         raise MissingExtraError("instructions are counted by Valgrind, which is not installed: install valgrind")
     compiler = find_compiler()
     counts, shapes = {}, {}
-    for name, (recipe, target, flags) in SUBJECTS.items():
-        model = model_of(recipe)
+    for name, subject in SUBJECTS.items():
+        model = model_of(subject.recipe)
         spec = model.record.spec
         shapes[name] = f"{spec.window} steps, {len(spec.channels)} channels, {spec.units} units, {spec.horizon} ahead"
         with tempfile.TemporaryDirectory(prefix="pulsecast-") as folder:
-            program = _build(model, target, [compiler, *flags], Path(folder))
-            counts[name] = {work: _count(program, work) for work in WORKS}
+            program = _build(model, subject.target, [compiler, *subject.flags], Path(folder))
+            counts[name] = {work: _count(program, work) for work in subject.works}
     return Counts(
         compiler=_first_line([compiler, "--version"]),
         valgrind=_first_line(["valgrind", "--version"]),

@@ -10,7 +10,7 @@ import pytest
 from engines import require
 from pulsecast import records
 from pulsecast.errors import MissingExtraError
-from pulsecast_bench.instructions import BASELINE, SUBJECTS, WORKS, Counts, compared, count_instructions
+from pulsecast_bench.instructions import BASELINE, SUBJECTS, Counts, compared, count_instructions
 
 BEFORE = Counts(
     compiler="cc 12",
@@ -51,7 +51,9 @@ def test_another_shape_or_none_before_is_no_change() -> None:
 
 def test_the_baseline_in_the_repository_holds_every_work_of_every_subject() -> None:
     baseline = records.loads(Counts, BASELINE.read_bytes(), where=BASELINE.name)
-    assert {name: set(counts) for name, counts in baseline.counts.items()} == {name: set(WORKS) for name in SUBJECTS}
+    assert {name: set(counts) for name, counts in baseline.counts.items()} == {
+        name: set(subject.works) for name, subject in SUBJECTS.items()
+    }
     assert all(count > 1000 for counts in baseline.counts.values() for count in counts.values())
 
 
@@ -66,8 +68,7 @@ def test_counts_repeat_and_more_channels_take_more(monkeypatch: pytest.MonkeyPat
     require("sklearn")
     if shutil.which("valgrind") is None or shutil.which("cc") is None:
         pytest.skip("no Valgrind or no C compiler")
-    monkeypatch.setattr("pulsecast_bench.instructions.WORKS", {"predict": WORKS["predict"]})
-    kept = {name: SUBJECTS[name] for name in ("textbook", "recommended")}
+    kept = {name: replace(SUBJECTS[name], works=("predict",)) for name in ("textbook", "recommended")}
     monkeypatch.setattr("pulsecast_bench.instructions.SUBJECTS", kept)
     found = count_instructions()
     assert found == count_instructions()
