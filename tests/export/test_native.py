@@ -101,6 +101,18 @@ def test_a_window_gives_the_same_bits_alone_and_in_a_batch_of_any_size(backend, 
         assert np.array_equal(backend.predict(windows[:count]), alone[:count]), count
 
 
+def test_8_bit_weights_give_the_same_bits_widened_beforehand_and_in_the_sums(change_model, tmp_path):
+    model = directory(change_model)
+    folder, spec, windows = write_sources(model, "native-w8", tmp_path), model.record.spec, model.heldout.windows
+    compiler = find_compiler()
+    beforehand, within = (
+        NativeBackend(str(build(folder, compiler, flag)), spec, 1)
+        for flag in ("-DMODEL_WIDE_BYTES=524288", "-DMODEL_WIDE_BYTES=0")
+    )
+    for count in (1, 40):
+        assert np.array_equal(beforehand.predict(windows[:count]), within.predict(windows[:count])), count
+
+
 def test_several_threads_give_the_bits_of_one(backend, model):
     windows = np.concatenate([model.heldout.windows] * 3)  # more than threads * BLOCK, and no multiple of it
     assert len(windows) > 3 * BLOCK
