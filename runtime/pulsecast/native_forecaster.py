@@ -7,19 +7,25 @@ from timestamps, intervals, streams, other backends) there is `pulsecast.load`.
 
 from __future__ import annotations
 
+import io
+import itertools
 import math
 import os
+import sys
 from array import array
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from .arguments import flag
 from .backends import require_trust
 from .bundle import Bundle
 from .errors import (
     DtypeError,
     EmptyInputError,
     FeatureCountError,
+    FormatError,
     NonFiniteError,
+    ToleranceError,
     UsageError,
     WindowLengthError,
 )
@@ -28,8 +34,11 @@ from .native_library import find_library, open_library
 if TYPE_CHECKING:
     import ctypes
 
-    from .manifest import Manifest
+    from .manifest import Artifact, Manifest
     from .signing import Key
+
+CHECKED_WINDOWS = 3  # of the golden, when a library is loaded
+_DTYPES = {"f": b"'<f4'", "d": b"'<f8'"}  # array's type codes as .npy headers name them
 
 
 def load_native(
@@ -44,18 +53,59 @@ def load_native(
     artifact         `native` or `native-w8`
     key, trust_code  those of `pulsecast.load`: the artifact is code, and somebody must vouch for it
 
-    The library then forecasts golden windows that were compiled into it. Raises what `pulsecast.load` raises.
+    The library then forecasts golden windows that were compiled into it, and the first of the bundle's own. Raises what
+    `pulsecast.load` raises.
 
         model = load_native("bundle", trust_code=True)
         model.predict(window)             # lists in, lists out
     """
+    trust_code = flag("trust_code", trust_code)
     bundle = Bundle.open(path, key=key)
     chosen = bundle.manifest.artifact(artifact)
     if chosen.backend != "native":
         raise UsageError(f"artifact {artifact!r} is for backend {chosen.backend!r}, not 'native'; use pulsecast.load")
     require_trust(bundle, chosen, trust_code=trust_code)
     library = open_library(str(find_library(bundle, chosen.path)), bundle.manifest.spec)
-    return NativeForecaster(bundle.manifest, library)
+    forecaster = NativeForecaster(bundle.manifest, library)
+    _check_golden(bundle, chosen, forecaster)
+    return forecaster
+
+
+def _check_golden(bundle: Bundle, artifact: Artifact, forecaster: NativeForecaster) -> None:
+    """Raise ToleranceError unless the first golden windows are forecast within the artifact's tolerance."""
+    manifest = bundle.manifest
+    spec = manifest.spec
+    data = bundle.read(manifest.golden.path)
+    windows = _first_rows(data, "windows", "f", CHECKED_WINDOWS * spec.context * len(spec.features))
+    expected = _first_rows(data, "reference", "d", CHECKED_WINDOWS * spec.horizon)
+    found = itertools.chain.from_iterable(forecaster.predict(windows))
+    error = max(abs(a - b) for a, b in zip(found, expected, strict=True)) / manifest.scaler.range
+    if not error <= artifact.tolerance.max_abs:
+        raise ToleranceError(
+            f"{artifact.id} does not forecast its golden here: largest error / range is {error:.1e}, limit "
+            f"{artifact.tolerance.max_abs:.1e}; `pulsecast verify` shows every check"
+        )
+
+
+def _first_rows(npz: bytes, name: str, code: str, count: int) -> array[float]:
+    """Return the first `count` numbers of an array of an .npz, of which no more is unpacked; `code` is array's."""
+    import zipfile
+
+    numbers: array[float] = array(code)
+    try:
+        with zipfile.ZipFile(io.BytesIO(npz)) as file, file.open(f"{name}.npy") as stored:
+            start = stored.read(10)  # magic, version, and the length of the header that follows
+            header = stored.read(int.from_bytes(start[8:10], "little"))
+            if start[:8] != b"\x93NUMPY\x01\x00" or _DTYPES[code] not in header:
+                raise ValueError(f"{name} is no little-endian array of its kind")
+            numbers.frombytes(stored.read(count * numbers.itemsize))
+    except (KeyError, OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise FormatError(f"the golden cannot be read: {error}") from error
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    if len(numbers) < count:
+        raise FormatError(f"the golden: {name} holds {len(numbers)} numbers; at least {count} are expected")
+    return numbers
 
 
 class NativeForecaster:
@@ -119,7 +169,7 @@ def _windows(values: list[Any] | tuple[Any, ...], context: int, features: int) -
     """Return `values` as (batch, context, features), from any of the shapes that `predict` documents."""
     lengths: list[int] = []
     inner: object = values
-    while isinstance(inner, list | tuple):
+    while isinstance(inner, list | tuple) and len(lengths) <= 3:  # a list may hold itself
         if not inner:
             raise EmptyInputError("values are empty; pass at least one window")
         lengths.append(len(inner))

@@ -87,7 +87,10 @@ def kept(library: bytes) -> Path:
 
 def open_library(path: str, spec: ModelSpec) -> ctypes.CDLL:
     """Return the library at `path` with its functions typed; raises EngineError unless it is this model's and works."""
-    library = ctypes.CDLL(path)
+    try:
+        library = ctypes.CDLL(path)
+    except OSError as error:
+        raise EngineError(f"the native library cannot be loaded: {error}") from error
     pointer, size = ctypes.c_void_p, ctypes.c_size_t
     signatures = {
         "model_predict": (ctypes.c_int, (pointer, pointer)),
@@ -102,7 +105,9 @@ def open_library(path: str, spec: ModelSpec) -> ctypes.CDLL:
         "model_info": (size, (ctypes.c_int,)),
     }
     for name, (result, arguments) in signatures.items():
-        function = getattr(library, name)
+        function = getattr(library, name, None)
+        if function is None:
+            raise EngineError(f"the native library has no {name}; it is not one of pulsecast")
         function.restype, function.argtypes = result, arguments
     shape = tuple(library.model_info(i) for i in (2, 3, 4))
     expected = (spec.context, len(spec.features), spec.horizon)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -16,17 +18,23 @@ import plain
 import pulsecast
 from native_models import add_native
 from pulsecast import load, load_native
+from pulsecast.bundle import Bundle
 from pulsecast.errors import (
     DtypeError,
     EmptyInputError,
+    EngineError,
     FeatureCountError,
+    FormatError,
     IntegrityError,
     NonFiniteError,
     SignatureError,
+    ToleranceError,
     UsageError,
     WindowLengthError,
 )
-from pulsecast.native_forecaster import NativeForecaster
+from pulsecast.golden import write_golden
+from pulsecast.native_forecaster import NativeForecaster, _first_rows
+from pulsecast.native_library import open_library
 
 pytestmark = pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler")
 
@@ -114,3 +122,54 @@ def test_a_bundle_passes_the_gates_of_load_first(bundle, tmp_path, monkeypatch):
     with pytest.raises(IntegrityError, match=r"native/model\.c has"):
         load_native(changed, trust_code=True)
     assert not (tmp_path / "cache").exists()
+
+
+def test_words_do_not_vouch_for_code(bundle):
+    with pytest.raises(UsageError, match="trust_code is 'no'; expected True or False"):
+        load_native(bundle, trust_code="no")
+
+
+def test_a_library_of_another_model_is_refused_by_the_bundles_golden(bundle, level_model, tmp_path, monkeypatch):
+    """Its own self-test passes: what it is held against then is what the bundle says."""
+    monkeypatch.setenv("PULSECAST_CACHE", str(tmp_path / "cache"))
+    other = Path(shutil.copytree(bundle, tmp_path / "other"))
+    source = other / "native" / "model.c"
+    text = source.read_text()
+    changed = re.sub(r"HEAD_BIAS\[MODEL_HORIZON\] = \{[^}]*\}", "HEAD_BIAS[MODEL_HORIZON] = {1.5f}", text)
+    changed = re.sub(r"(MODEL_API int model_selftest\(void\) \{)", r"\1 return 0;", changed)
+    assert changed.count("return 0;") == text.count("return 0;") + 1
+    source.write_text(changed)
+    plain.write_manifest(other, level_model, Bundle.open(bundle).manifest.artifacts)
+    for loading in (load_native, functools.partial(load, backend="native")):
+        with pytest.raises(ToleranceError, match="native does not forecast its golden here"):
+            loading(other, trust_code=True)
+
+
+def test_what_is_no_library_of_pulsecast_is_one_sentence(level_model, tmp_path):
+    spec = level_model.spec
+    (tmp_path / "cut.so").write_bytes(b"\x7fELF")
+    with pytest.raises(EngineError, match="the native library cannot be loaded"):
+        open_library(str(tmp_path / "cut.so"), spec)
+    (tmp_path / "other.c").write_text("int other(void) { return 1; }")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "other.so", tmp_path / "other.c"], check=True)
+    with pytest.raises(EngineError, match="has no model_predict; it is not one of pulsecast"):
+        open_library(str(tmp_path / "other.so"), spec)
+
+
+def test_a_list_that_holds_itself_is_refused(model):
+    endless: list[object] = []
+    endless.append(endless)
+    with pytest.raises(FeatureCountError, match="nested 4 deep"):
+        model.predict(endless)
+
+
+def test_a_golden_that_is_cut_short_is_refused(level_model):
+    data = write_golden(level_model.golden())
+    assert len(_first_rows(data, "reference", "d", 64)) == 64
+    with pytest.raises(FormatError, match="at least 10000000 are expected"):
+        _first_rows(data, "reference", "d", 10_000_000)
+    with pytest.raises(FormatError, match="cannot be read: windows is no little-endian array of its kind"):
+        _first_rows(data, "windows", "d", 1)
+    for damaged in (b"", data[:100], data.replace(b"reference.npy", b"preference.py")):
+        with pytest.raises(FormatError, match="the golden cannot be read"):
+            _first_rows(damaged, "reference", "d", 64)
