@@ -39,7 +39,8 @@ SMALLEST_RADIUS = 1e-9
 class Anomaly:
     """What is to be said of one step; `forecast`, `lower` and `upper` are NaN or infinite while nothing can be said.
 
-    score      distance from the forecast in radii of the interval: above 1 the value lies outside; 0 if unjudged
+    score      distance from the forecast in radii of the interval: above 1 the value lies outside, unless it is a count
+               that rounding the bounds takes in; 0 if unjudged
     anomalous  the value lies outside the interval of the false-alarm rate that was chosen
     alarm      it does, and no step of the last day was as far off: the beginning of an incident, or its getting worse
     """
@@ -117,7 +118,7 @@ class Departures:
         self._learn(distance)
         lower, upper = float(interval.lower[0]), float(interval.upper[0])
         score, anomalous = _ratio(distance, radius), not lower <= value <= upper
-        news = self._incidents.is_news(score)
+        news = self._incidents.is_news(score if anomalous else 0.0)  # only what is flagged can begin an incident
         return Anomaly(
             value=value,
             forecast=forecast,

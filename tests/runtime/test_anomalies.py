@@ -145,3 +145,14 @@ def test_what_departs_for_hours_is_flagged_at_every_step_and_raises_one_alarm() 
     assert [one.alarm for one in found[:4]] == [True, False, False, True]
     ordinary = judge.judge(10.0, 10.0)
     assert (ordinary.anomalous, ordinary.alarm) == (False, False)
+
+
+def test_a_count_that_rounding_takes_in_silences_nothing() -> None:
+    departures = Departures(false_alarm_rate=0.02, window=60, scale="identity", counts=True, quiet=24)
+    for _ in range(60):
+        departures.judge(10.0, 10.0)
+    taken_in = departures.judge(10.5, 10.0)  # radius 0: the interval is 10 to 11
+    assert (taken_in.anomalous, taken_in.alarm) == (False, False)
+    assert taken_in.score > 1
+    off = departures.judge(10.0, 13.0)
+    assert (off.anomalous, off.alarm) == (True, True)
