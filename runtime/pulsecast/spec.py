@@ -12,6 +12,7 @@ from .quick_dataclass import dataclass
 
 DAY_S = 86_400
 WEEK_S = 7 * DAY_S
+_MOST_STEPS = 2**31 - 1  # and seconds of a step or period: products of two fit the integers of every reader
 _YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800  # unix seconds of 1 January
 
 CalendarFunction = Literal["sin", "cos", "weekend", "holiday"]
@@ -60,10 +61,19 @@ class Calendar:
     holidays: Holidays | None = field(default=None, metadata=records.OMITTED)
 
     def __post_init__(self) -> None:
-        if self.period_s < 1:
-            raise ValueError(f"period_s is {self.period_s}; expected at least 1")
+        if problem := _beyond("period_s", self.period_s):
+            raise ValueError(problem)
+        if not 0 <= self.ahead_steps <= _MOST_STEPS:
+            raise ValueError(f"ahead_steps is {self.ahead_steps}; expected 0 to {_MOST_STEPS}")
         if (self.function == "holiday") != (self.holidays is not None):
             raise ValueError("holidays are given if and only if the function is holiday")
+
+
+def _beyond(name: str, value: int) -> str | None:
+    """Return what is wrong with a number of steps or seconds, which is 1 at least."""
+    if 1 <= value <= _MOST_STEPS:
+        return None
+    return f"{name} is {value}; expected at {f'most {_MOST_STEPS}' if value > 1 else 'least 1'}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +126,9 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         problems = [
-            f"{name} is {value}; expected at least 1"
+            problem
             for name, value in (("window", self.window), ("horizon", self.horizon), ("step_s", self.step_s))
-            if value < 1
+            if (problem := _beyond(name, value))
         ]
         if not self.features or self.features[0].calendar is not None:
             problems.append("features must start with the measured column that is forecast")

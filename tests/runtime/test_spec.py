@@ -25,6 +25,7 @@ def test_measured_features_are_those_without_a_calendar() -> None:
 
 BAD_SPECS: dict[str, tuple[dict[str, Any], str]] = {
     "no window": ({"window": 0}, "window is 0; expected at least 1"),
+    "a window beyond reason": ({"window": 10**30}, f"window is {10**30}; expected at most 2147483647"),
     "no horizon": ({"horizon": 0}, "horizon is 0; expected at least 1"),
     "a negative step": ({"step_s": -60}, "step_s is -60; expected at least 1"),
     "no features": ({"features": ()}, "features must start with the measured column"),
@@ -64,6 +65,12 @@ def test_a_channel_never_looks_ahead() -> None:
 def test_a_calendar_has_a_period() -> None:
     with pytest.raises(ValueError, match="period_s is 0; expected at least 1"):
         Calendar(function="cos", period_s=0)
+
+
+@pytest.mark.parametrize("wrong", [{"period_s": 10**30}, {"ahead_steps": 10**30}, {"ahead_steps": -1}])
+def test_a_calendar_stays_within_what_every_reader_can_count(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=r"expected (at most|0 to) 2147483647"):
+        Calendar(**{"function": "cos", "period_s": 60, **wrong})  # type: ignore[arg-type]
 
 
 def test_a_spec_is_a_value() -> None:
