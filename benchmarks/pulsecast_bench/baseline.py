@@ -20,6 +20,7 @@ from pulsecast import records
 from pulsecast.errors import FormatError, UsageError
 
 from .compare import Allowed, State, state_of
+from .document import read_document
 from .protocol import command
 from .result import Result
 from .run_figures import over_bare
@@ -186,14 +187,11 @@ def _checked(then: Ratio, now: Ratio, most: float) -> Checked:
 
 
 def read_baseline(path: Path) -> Baseline:
-    """Return the baseline at `path`; raises FormatError that lists every problem, or names the unknown version."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise FormatError(f"{path} is not a readable baseline: {error.strerror}") from error
-    document = records.loads(Mapping[str, object], data, where=path.name)  # type: ignore[type-abstract]
-    if "ratios" not in document:
-        raise FormatError(f"{path.name} is no baseline; `pulsecast compare RESULT --save-baseline FILE` writes one")
+    """Return the baseline at `path`.
+
+    Raises UsageError if the file is of another kind, FormatError that lists every problem or names the unknown version.
+    """
+    document = read_document(path, "ratios", "baseline; `pulsecast compare RESULT --save-baseline FILE` writes one")
     if document.get("schema_version") != SCHEMA_VERSION:
         version = document.get("schema_version")
         raise FormatError(

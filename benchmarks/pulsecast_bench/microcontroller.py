@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -28,6 +28,7 @@ from pulsecast.errors import EngineError, FormatError, MissingExtraError, Pulsec
 from pulsecast.manifest import MANIFEST_NAME
 from pulsecast.whole_file import check_file_free, write_whole
 
+from .document import read_document
 from .section import Section
 
 KIND: Literal["pulsecast microcontroller"] = "pulsecast microcontroller"
@@ -104,16 +105,17 @@ class Footprints:
 
 
 def read_footprints(path: Path) -> Footprints:
-    """Return what `--out` wrote to `path`; raises FormatError that lists every problem."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise FormatError(f"{path} is not readable: {error.strerror}") from error
-    document = records.loads(Mapping[str, object], data, where=path.name)  # type: ignore[type-abstract]
-    if (document.get("kind"), document.get("schema_version")) != (KIND, SCHEMA_VERSION):
+    """Return what `--out` wrote to `path`.
+
+    Raises UsageError if the file is of another kind, FormatError that lists every problem or names the unknown version.
+    """
+    kind = f"{KIND} result; `python -m pulsecast_bench.microcontroller BUNDLE --out FILE` writes one"
+    document = read_document(path, "kind", kind)
+    if document["kind"] != KIND:
+        raise UsageError(f"{path.name} is no {kind}")
+    if (version := document.get("schema_version")) != SCHEMA_VERSION:
         raise FormatError(
-            f"{path.name} is no {KIND} result of version {SCHEMA_VERSION}; "
-            "`python -m pulsecast_bench.microcontroller BUNDLE --out FILE` writes one"
+            f"{path.name}: schema_version is {version!r}; this version of pulsecast reads {SCHEMA_VERSION}"
         )
     return records.parse(Footprints, document, where=path.name)
 

@@ -20,6 +20,7 @@ from pulsecast.manifest import Precision
 from pulsecast.whole_file import write_whole
 
 from .case import BenchConfig, Case
+from .document import read_document
 from .run import Run, ScenarioRun
 
 SCHEMA_VERSION: Literal[2] = 2
@@ -188,13 +189,12 @@ def write_result(result: Result, path: Path, *, force: bool) -> None:
 
 
 def read_result(path: Path) -> Result:
-    """Return the result at `path`; raises FormatError that lists every problem, or names the unknown version."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise FormatError(f"{path} is not a readable result: {error.strerror}") from error
-    document = records.loads(Mapping[str, object], data, where=path.name)  # type: ignore[type-abstract]
-    version = document.get("schema_version")
+    """Return the result at `path`.
+
+    Raises UsageError if the file is of another kind, FormatError that lists every problem or names the unknown version.
+    """
+    document = read_document(path, "schema_version", "result of `pulsecast bench`")
+    version = document["schema_version"]
     if version == 1 and type(version) is int:
         document = _from_version_1(document)
     elif version != SCHEMA_VERSION:

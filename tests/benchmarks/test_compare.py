@@ -164,11 +164,12 @@ def test_a_baseline_is_read_strictly(tmp_path: Path) -> None:
     path.write_text(records.dumps(dataclasses.replace(baseline, schema_version=3)))  # type: ignore[arg-type]
     with pytest.raises(FormatError, match="schema_version is 3"):
         read_baseline(path)
-    path.write_text("{}")
-    with pytest.raises(
-        FormatError, match=r"is no baseline; `pulsecast compare RESULT --save-baseline FILE` writes one"
-    ):
-        read_baseline(path)
+    for other in ("{}", "time,value\n"):
+        path.write_text(other)
+        with pytest.raises(
+            UsageError, match=r"is no baseline; `pulsecast compare RESULT --save-baseline FILE` writes one"
+        ):
+            read_baseline(path)
 
 
 def test_the_baselines_of_this_repository_hold_intervals() -> None:

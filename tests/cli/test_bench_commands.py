@@ -80,6 +80,14 @@ def test_report_names_what_is_wrong_with_a_file(tmp_path: Path, capsys: pytest.C
     source.write_text(json.dumps({"schema_version": 9}))
     assert run("report", source) == 5
     assert "schema_version is 9; this version of pulsecast reads 1 and 2" in capsys.readouterr().err
+    source.write_text('{"schema_version": 2, "mod')
+    assert run("report", source) == 5
+    assert "result.json is not valid JSON" in capsys.readouterr().err
+    for other in ("time,value\n2024-01-01,1\n", '{"a": 1}', "[]", "", "\x89PNG"):
+        source.write_text(other)
+        for command in (("report", source), ("compare", source, source)):
+            assert run(*command) == 2
+            assert capsys.readouterr().err == "error: result.json is no result of `pulsecast bench`\n"
 
 
 def test_a_result_that_cannot_be_written_is_still_printed(
@@ -212,8 +220,8 @@ def test_a_report_shows_what_the_model_takes_on_a_microcontroller(tmp_path: Path
 def test_a_report_refuses_microcontroller_figures_that_are_none_or_of_another_bundle(tmp_path: Path, capsys) -> None:
     source = tmp_path / "result.json"
     write_result(measured.eventful(), source, force=False)
-    assert run("report", source, "--microcontroller", source) == 5
-    assert "result.json is no pulsecast microcontroller result of version 1" in capsys.readouterr().err
+    assert run("report", source, "--microcontroller", source) == 2
+    assert "result.json is no pulsecast microcontroller result; `python -m" in capsys.readouterr().err
     assert run("report", source, "--microcontroller", footprints(tmp_path / "m4.json", "00" * 32)) == 2
     assert "m4.json is of another bundle (model shop) than the results" in capsys.readouterr().err
     changed = tmp_path / "changed.json"
