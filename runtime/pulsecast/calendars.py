@@ -67,7 +67,7 @@ def _holiday_share(holidays: Holidays, t: NDArray[np.int64], step_s: int) -> NDA
     if outside.any():
         raise InputError(
             f"holidays of {holidays.region} are known from {utc_text(first)} to {utc_text(stop)}, and "
-            f"{np.datetime64(int(t[outside].flat[0]), 's')}Z is needed; train again on a log that ends later"
+            f"{np.datetime64(int(t[outside].flat[0]), 's')}Z is needed; train again on a log that covers it"
         )
     # seconds of holidays before each edge: between two edges they grow by every second, or by none
     edges = np.array([first, *itertools.chain.from_iterable(holidays.spans), stop])

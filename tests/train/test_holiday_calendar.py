@@ -71,6 +71,25 @@ def test_the_days_reach_from_the_first_logs_year_to_ten_years_after_the_last() -
     assert feature.calendar.holidays.known == (at(2015, 1, 1), at(2027, 1, 1))
 
 
+@pytest.mark.parametrize(
+    ("zone", "first", "years"),
+    [
+        ("America/New_York", at(2015, 1, 1), (2014, 2025)),  # still the year before, in the evening there
+        ("America/New_York", at(2015, 1, 1, 5), (2015, 2025)),
+        ("Asia/Tokyo", at(2014, 12, 31, 15), (2015, 2025)),  # midnight of the year after there
+    ],
+)
+def test_a_log_that_begins_at_the_turn_of_a_year_begins_in_the_year_of_the_holidays_zone(
+    zone: str, first: int, years: tuple[int, int]
+) -> None:
+    log = series(first=first)
+    calendar = holiday_features(TrainConfig(holidays=("US",), holiday_zone=zone), [log])[0].calendar
+    assert calendar is not None
+    assert calendar.holidays == look_up("US", zone, *years)
+    told = calendar_values(calendar, log.timestamps_s(), HOUR)  # raises for a step whose year is not known
+    assert told[:8].tolist() == [float(is_day(calendar.holidays, first + HOUR * hour)) for hour in range(1, 9)]
+
+
 def test_a_spec_with_holidays_is_that_without_and_one_more_column_and_channel() -> None:
     bare = spec_of(TrainConfig(), [series()])
     told = spec_of(TrainConfig(holidays=("US", "GB-SCT")), [series()])

@@ -27,7 +27,8 @@ def holiday_features(config: TrainConfig, series: Sequence[Series]) -> tuple[Fea
     step_s = series[0].step_s
     first = min(one.start_s for one in series)
     last = max(one.start_s + len(one.values) * step_s for one in series)
-    years = (_year(first), _year(last) + YEARS_AHEAD)
+    clock = _clock(config.holiday_zone)
+    years = (_year(first, clock), _year(last, clock) + YEARS_AHEAD)
     aheads = sorted({*range(1, config.horizon + 1, max(1, DAY_S // step_s)), config.horizon})
     return tuple(
         Feature(
@@ -51,10 +52,7 @@ def look_up(region: str, zone: str, first_year: int, last_year: int) -> Holidays
     >>> [span[0] for span in look_up("US", "UTC", 2015, 2015).spans][:2]  # 1 and 19 January
     [1420070400, 1421625600]
     """
-    try:
-        clock = zoneinfo.ZoneInfo(zone)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise UsageError(f"holiday zone is {zone!r}; expected a name such as UTC or Europe/Berlin") from error
+    clock = _clock(zone)
 
     def midnight(day: datetime.date) -> int:
         return int(datetime.datetime.combine(day, datetime.time(), clock).timestamp())
@@ -91,5 +89,12 @@ def _days(region: str, years: range) -> list[datetime.date]:
     return days
 
 
-def _year(seconds: int) -> int:
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).year
+def _clock(zone: str) -> zoneinfo.ZoneInfo:
+    try:
+        return zoneinfo.ZoneInfo(zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise UsageError(f"holiday zone is {zone!r}; expected a name such as UTC or Europe/Berlin") from error
+
+
+def _year(seconds: int, clock: zoneinfo.ZoneInfo) -> int:
+    return datetime.datetime.fromtimestamp(seconds, clock).year
