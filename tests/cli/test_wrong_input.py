@@ -154,6 +154,7 @@ def test_a_log_that_is_refused_is_refused_before_keras_is_imported(log: Path, tm
     [
         (("--holidays", "XX"), 2, "holidays of 'XX' are not known; expected a country by its two letters"),
         (("--holidays", "US", "--recipe", "textbook"), 2, "recipe textbook has no calendar to put holidays in"),
+        (("--holiday-zone", "Europe/Berlin"), 2, "holiday zone Europe/Berlin is for holidays; name them with"),
         (("--devices", "0"), 2, "devices is 0; expected at least 1"),
         (("--category", "value=1,2"), 2, "category is about events; add --events"),
         (("--events", "--step", "1h", "--category", "value"), 1, "log.csv: value holds 1 (1), 2 (1); name those that"),

@@ -122,6 +122,11 @@ def test_a_recipe_without_a_calendar_takes_no_holidays() -> None:
         filled(TrainConfig(recipe="textbook", holidays=("US",)))
 
 
+def test_a_zone_without_holidays_is_refused() -> None:
+    with pytest.raises(UsageError, match="holiday zone Europe/Berlin is for holidays; name them with --holidays"):
+        filled(TrainConfig(holiday_zone="Europe/Berlin"))
+
+
 def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "holidays", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'pulsecast\[holidays\]'"):

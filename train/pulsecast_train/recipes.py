@@ -111,6 +111,8 @@ def filled(config: TrainConfig) -> TrainConfig:
         )
     if config.holidays and not recipe.calendar:
         raise UsageError(f"recipe {config.recipe} has no calendar to put holidays in; use --recipe recommended")
+    if config.holiday_zone != "UTC" and not config.holidays:
+        raise UsageError(f"holiday zone {config.holiday_zone} is for holidays; name them with --holidays, such as US")
     return config
 
 
