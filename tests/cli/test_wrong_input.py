@@ -158,7 +158,10 @@ def test_a_log_that_is_refused_is_refused_before_keras_is_imported(log: Path, tm
         (("--devices", "0"), 2, "devices is 0; expected at least 1"),
         (("--category", "value=1,2"), 2, "category is about events; add --events"),
         (("--events", "--step", "1h", "--category", "value"), 1, "log.csv: value holds 1 (1), 2 (1); name those that"),
+        (("--events", "--step", "1h", "--category", "value=1,1"), 2, "category '1' is named twice; name each once"),
+        (("--events", "--step", "1h", "--category", "value=1,3"), 1, "log.csv: no row is of category 3; value holds"),
         (("--events", "--step", "1h", "--category", "kind=a"), 1, "log.csv has no column kind; its columns are"),
+        (("--events", "--step", "1h", "--metric", "kind"), 1, "log.csv has no column kind; its columns are"),
     ],
 )
 def test_what_a_network_cannot_be_told_is_refused_before_it_is_trained(

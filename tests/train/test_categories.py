@@ -101,6 +101,41 @@ def test_a_category_whose_values_are_not_named_is_answered_with_what_there_is(tm
     )
 
 
+@pytest.mark.parametrize("ending", [".csv", ".ndjson", ".parquet"])
+def test_an_empty_category_or_one_with_a_comma_is_listed_and_not_suggested(tmp_path: Path, ending: str) -> None:
+    kinds = ["", " ", "", "a,b", "a,b", "video", "NA"]
+    rows = [{"timestamp": f"2025-01-06T00:0{minute}:00Z", "type": kind} for minute, kind in enumerate(kinds)]
+    path = tmp_path / f"log{ending}"
+    if ending == ".parquet":
+        pl.DataFrame(rows).write_parquet(path)
+    elif ending == ".csv":
+        pl.DataFrame(rows).write_csv(path, quote_style="always")
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = refusal(path, **{**KINDS_OF_POSTS, "categories": ()})
+    assert "a,b (2), NA (1), video (1)" in text
+    assert text.endswith("; name those that are counted apart, such as --category type=NA,video")
+
+
+def test_a_category_that_is_in_no_row_is_refused_with_what_there_is(tmp_path: Path) -> None:
+    path = log(tmp_path, posts())
+    assert refusal(path, **{**KINDS_OF_POSTS, "categories": ("video", "foto")}) == (
+        "log.csv: no row is of category foto; type holds video (3), text (2), photo (1): name some of these, or leave "
+        "it out"
+    )
+    both = refusal(path, **{**KINDS_OF_POSTS, "categories": ("vdeo", "text", "foto")})
+    assert both.startswith("log.csv: no row is of category vdeo, foto; type holds")
+    assert both.endswith("or leave them out")
+
+
+def test_a_category_need_not_be_in_every_file(tmp_path: Path) -> None:
+    files = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for path, kind in zip(files, ("video", "photo"), strict=True):
+        path.write_text(posts([("00:00:00", kind), ("00:59:59", kind)]))
+    series, _ = read_log(files, LogConfig(**KINDS_OF_POSTS), now_s=NOW_S)
+    assert [one.values.tolist() for one in series] == [[[2, 2, 0]], [[2, 0, 2]]]
+
+
 def test_a_rare_category_is_no_reason_for_a_warning(tmp_path: Path) -> None:
     rows = [(f"{hour:02}:00:00", "video") for hour in range(24)]
     _, report = read(log(tmp_path, posts([*rows, ("23:59:59", "photo")])), **KINDS_OF_POSTS)
@@ -116,7 +151,7 @@ def test_a_log_without_categories_is_recorded_as_it_was_before_there_were_any() 
     [
         ({"events": False}, "category is about events; add --events"),
         ({"category": None}, "categories are values of a column; name it as category"),
-        ({"categories": ("a", "a")}, "categories are 2 values; expected at most 16 that differ"),
+        ({"categories": ("a", "b", "a")}, "category 'a' is named twice; name each once"),
         ({"categories": tuple(map(str, range(17)))}, "categories are 17 values; expected at most 16"),
         ({"categories": ("a\x1b",)}, "a category is empty, begins or ends with a space, or cannot be printed"),
         ({"user": "type"}, "column type is named twice"),
@@ -140,6 +175,8 @@ def test_a_model_has_a_column_per_category_and_reads_the_next_log_alike(tmp_path
     assert [feature.name for feature in spec.features[: spec.measured]] == ["events", "type=video", "type=photo"]
     assert sum(channel.feature < spec.measured for channel in spec.channels) == 9  # level, change, season of each
     recorded = records.parse(LogConfig, records.to_json(prepared.log), where="provenance")
-    later, _ = read_log([log(tmp_path, posts([("00:00:00", "text"), ("00:59:59", "text")]))], recorded, now_s=NOW_S)
+    later, _ = read_log(
+        [log(tmp_path, posts([("00:00:00", "text"), ("00:59:59", "text")]))], recorded, now_s=NOW_S, as_trained=True
+    )
     assert later[0].metrics == ("events", "type=video", "type=photo")
     assert later[0].values.tolist() == [[2, 0, 0]]

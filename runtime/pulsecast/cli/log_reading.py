@@ -50,12 +50,12 @@ def configured(config: Path | None, options: LogOptions, training: dict[str, obj
     return RunConfig(log=with_changes(run.log, options.changes()), train=with_changes(run.train, training or {}))
 
 
-def read_with(logs: list[Path], config: LogConfig, *, user_key: bytes | None = None) -> Read:
-    """Return the series in `logs` and the report of what was found in them."""
+def read_with(logs: list[Path], config: LogConfig, *, user_key: bytes | None = None, as_trained: bool = False) -> Read:
+    """Return the series in `logs` and the report of what was found in them, as `read_log` does."""
     from pulsecast_train.logs.reader import read_log
 
     with reading() as on_bytes:
-        return read_log(logs, config, on_bytes=on_bytes, user_key=user_key)
+        return read_log(logs, config, on_bytes=on_bytes, user_key=user_key, as_trained=as_trained)
 
 
 def read_as_trained(logs: list[Path], manifest: Manifest, options: LogOptions) -> Read:
@@ -65,7 +65,7 @@ def read_as_trained(logs: list[Path], manifest: Manifest, options: LogOptions) -
     """
     from pulsecast_train.train_config import with_changes
 
-    series, report = read_with(logs, with_changes(as_trained(manifest), options.changes()))
+    series, report = read_with(logs, with_changes(as_trained(manifest), options.changes()), as_trained=True)
     for one in series:
         check_series(manifest.spec, one)
     return series, report

@@ -181,10 +181,11 @@ class LogConfig:
             problems.append("category is about events; add --events")
         if self.categories and self.category is None:
             problems.append("categories are values of a column; name it as category")
-        if len(self.categories) > MOST_CATEGORIES or len(set(self.categories)) < len(self.categories):
-            problems.append(
-                f"categories are {len(self.categories)} values; expected at most {MOST_CATEGORIES} that differ"
-            )
+        if len(self.categories) > MOST_CATEGORIES:
+            problems.append(f"categories are {len(self.categories)} values; expected at most {MOST_CATEGORIES}")
+        twice = [name for name in dict.fromkeys(self.categories) if self.categories.count(name) > 1]
+        if twice:
+            problems.append(f"category {', '.join(map(ascii, twice))} is named twice; name each once")
         if not all(value == value.strip() and value and value.isprintable() for value in self.categories):
             problems.append("a category is empty, begins or ends with a space, or cannot be printed")
         if self.user_cap is not None and (self.user is None or self.user_cap < 1):

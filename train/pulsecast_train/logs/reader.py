@@ -48,13 +48,15 @@ def read_log(
     now_s: int | None = None,
     on_bytes: OnBytes | None = None,
     user_key: bytes | None = None,
+    as_trained: bool = False,
 ) -> tuple[tuple[Series, ...], DataReport]:
     """Return the series in the logs at `paths` and what was found in them.
 
     Several files are several series, named by their stems, unless `config.series` names a column; all share step and
     metrics. `now_s` (unix seconds; default: the clock) is what a timestamp may not be later than, by more than a day.
     `on_bytes` hears of every stretch that was read. With a `user_key` the report names the busiest user of
-    `config.user` by HMAC-SHA256 under that key; without, by nothing.
+    `config.user` by HMAC-SHA256 under that key; without, by nothing. A category that is in no row at all is refused,
+    except where the log is read `as_trained`, for a model that knows it from another log.
 
     >>> series, report = read_log([Path("Twitter_volume_AAPL.csv")], LogConfig(timezone="UTC"))  # doctest: +SKIP
 
@@ -72,6 +74,8 @@ def read_log(
         hash_key=secrets.randbits(63),
     )
     parts = [reader.read(log) for log in logs]
+    if not as_trained:
+        reader.refuse_absent_categories()
     metrics = parts[0].metrics
     _refuse_unequal_metrics(parts)
     rows, found = _clean_rows(reader, parts)

@@ -47,7 +47,8 @@ class RowReader:
     hash_key: int
     _series: dict[str, int] = field(default_factory=dict)
     _files: list[str] = field(default_factory=list)
-    _found: dict[str, int] = field(default_factory=dict)  # values of a category column that were not named, and rows
+    _found: dict[str, int] = field(default_factory=dict)  # values of the category column, and rows
+    _seen: set[int] = field(default_factory=set)  # numbers of the named ones that some row has
     _names: dict[int, str] = field(default_factory=dict)  # filled only for a report that was asked to name a user
 
     def read(self, log: LogFile) -> FileRows:
@@ -162,21 +163,41 @@ class RowReader:
         """Return each cell's number in the configuration's categories (UInt8), null where it is none of them."""
         text = cells.cast(pl.String).str.strip_chars()
         known = self.config.categories
-        if not known and len(self._found) < _LISTED_CATEGORIES:
+        if len(self._found) < _LISTED_CATEGORIES:
             for value, rows in text.drop_nulls().value_counts(sort=True).head(_LISTED_CATEGORIES).rows():
                 self._found[value] = self._found.get(value, 0) + rows
-        return text.replace_strict(list(known), list(range(len(known))), default=None, return_dtype=pl.UInt8)
+        codes = text.replace_strict(list(known), list(range(len(known))), default=None, return_dtype=pl.UInt8)
+        self._seen.update(codes.drop_nulls().unique())
+        return codes
 
     def _refuse_unnamed_categories(self, log: LogFile) -> None:
         if self.config.category is None or self.config.categories:
             return
-        most = sorted(self._found, key=lambda value: (-self._found[value], value))[:MOST_CATEGORIES]
-        shown = ", ".join(f"{value[:40]} ({self._found[value]:,})" for value in most) or "nothing"
-        more = f" and {len(self._found) - len(most)} more" if len(self._found) > len(most) else ""
+        # what an option can name: values are parted by commas, and an empty one is none
+        fitting = [value for value in self._commonest() if value and "," not in value]
         raise DataError(
-            f"{log.name}: {self.config.category} holds {shown}{more}; name those that are counted apart, such as "
-            f"--category {self.config.category}={','.join(most[:3]) or 'video,text'}"
+            f"{log.name}: {self._holds()}; name those that are counted apart, such as "
+            f"--category {self.config.category}={','.join(fitting[:3]) or 'video,text'}"
         )
+
+    def refuse_absent_categories(self) -> None:
+        """Raise DataError if a category that was named is in no row of all files read, as one misspelt is."""
+        absent = [name for code, name in enumerate(self.config.categories) if code not in self._seen]
+        if absent:
+            files = ", ".join(self._files[:3]) + (", ..." if len(self._files) > 3 else "")
+            raise DataError(
+                f"{files}: no row is of category {', '.join(absent)}; {self._holds()}: name some of these, or leave "
+                f"{'it' if len(absent) == 1 else 'them'} out"
+            )
+
+    def _commonest(self) -> list[str]:
+        return sorted(self._found, key=lambda value: (-self._found[value], value))[:MOST_CATEGORIES]
+
+    def _holds(self) -> str:
+        most = self._commonest()
+        shown = ", ".join(f"{value[:40] or '(empty)'} ({self._found[value]:,})" for value in most) or "nothing"
+        more = f" and {len(self._found) - len(most)} more" if len(self._found) > len(most) else ""
+        return f"{self.config.category} holds {shown}{more}"
 
     def _settled_order(self, log: LogFile, columns: LogColumns) -> str:
         """Return the order of day and month that most rows of the whole file show; raises DataError if none does."""
