@@ -62,10 +62,20 @@ def test_anomalies_names_the_step_and_writes_every_judged_one(
 def test_anomalies_in_text_end_with_what_was_promised(
     plain_bundle: Path, bursting: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("anomalies", plain_bundle, "--input", bursting, "--backend", "numpy", "--rate", "0.005") == 0
+    command = ("anomalies", plain_bundle, "--input", bursting, "--backend", "numpy", "--rate", "0.05")
+    assert run(*command) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["series", "time", "value", "forecast", "lower", "upper", "score"]
-    assert lines[-1].endswith("of ordinary ones up to 0.50% do, about 3 here")
+    assert run(*command, "--format", "json") == 0
+    flagged = json.loads(capsys.readouterr().out)["anomalies"]
+    assert lines[0].split() == ["series", "time", "value", "forecast", "lower", "upper", "score", "alarm"]
+    shown = [line.split() for line in lines if line.startswith("log ")]
+    assert [(cells[1], cells[-1]) for cells in shown] == [
+        (row["time"], "yes" if row["alarm"] else "-") for row in flagged
+    ]
+    alarms = sum(row["alarm"] for row in flagged)
+    assert 0 < alarms < len(flagged)  # both kinds are shown
+    assert f"judged steps lie outside ({len(flagged) / 831:.2%}), {alarms} alarms; of" in lines[-1]
+    assert lines[-1].endswith("of ordinary ones up to 5.00% do, about 42 here")
 
 
 @pytest.mark.parametrize(

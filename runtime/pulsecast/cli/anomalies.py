@@ -63,7 +63,7 @@ def anomalies(
         write_whole(out, _written(rows, out.suffix), force=force)
         tell(f"{len(rows):,} judged steps: {out}")
     flagged = [row for row in rows if row["anomalous"]]
-    summary = _summary(len(rows), len(flagged), chosen)
+    summary = _summary(len(rows), flagged, chosen)
     document = {
         "command": "anomalies", "artifact": forecaster.artifact.id, "false_alarm_rate": chosen, "judged": len(rows),
         "flagged": len(flagged), "anomalies": flagged,
@@ -102,10 +102,12 @@ def _row(name: str, seconds: int, found: Anomaly) -> dict[str, Any]:
     }
 
 
-def _summary(judged: int, flagged: int, rate: float) -> str:
+def _summary(judged: int, flagged: list[dict[str, Any]], rate: float) -> str:
+    alarms = sum(row["alarm"] for row in flagged)
     return (
-        f"{flagged:,} of {judged:,} judged steps lie outside ({flagged / judged:.2%}); of ordinary ones up to "
-        f"{rate:.2%} do, about {judged * rate:,.0f} here"
+        f"{len(flagged):,} of {judged:,} judged steps lie outside ({len(flagged) / judged:.2%}), "
+        f"{alarms:,} alarm{'' if alarms == 1 else 's'}; of ordinary ones up to {rate:.2%} do, about "
+        f"{judged * rate:,.0f} here"
     )
 
 
@@ -113,10 +115,13 @@ def _table(rows: list[dict[str, Any]]) -> str:
     if not rows:
         return ""
     cells = [
-        (row["series"], row["time"], *(f"{row[name]:.6g}" for name in COLUMNS[2:6]), f"{row['score']:.2f}")
+        (
+            *(row["series"], row["time"], *(f"{row[name]:.6g}" for name in COLUMNS[2:6])),
+            *(f"{row['score']:.2f}", "yes" if row["alarm"] else "-"),
+        )
         for row in rows
     ]
-    return f"{table(COLUMNS[:7], cells)}\n\n"
+    return f"{table((*COLUMNS[:7], 'alarm'), cells)}\n\n"
 
 
 def _written(rows: list[dict[str, Any]], suffix: str) -> str:
