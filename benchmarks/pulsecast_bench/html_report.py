@@ -38,13 +38,14 @@ STYLE = f"""
 @media print {{ :root {{ color-scheme: light; {_LIGHT} }} }}
 * {{ box-sizing: border-box; }}
 body {{ font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-       max-width: 1100px; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }}
+       max-width: 1180px; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }}
 h1 {{ font-size: 1.6rem; }} h2 {{ margin-top: 3rem; border-top: 1px solid var(--line); padding-top: 1rem; }}
 h3 {{ margin-top: 2.2rem; }}
 .chosen {{ border-left: 5px solid var(--mark); background: var(--soft); padding: .4rem 1rem; }}
 .scroll {{ overflow-x: auto; max-width: 100%; margin-top: 1rem; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; }}
-th, td {{ text-align: right; padding: .25rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }}
+th, td {{ text-align: right; padding: .25rem .42rem; border-bottom: 1px solid var(--line); white-space: nowrap; }}
+th {{ white-space: normal; vertical-align: bottom; overflow-wrap: normal; }}
 th:first-child, td:first-child {{ text-align: left; }}
 .pictures {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); gap: 1rem;
             align-items: start; }}

@@ -24,7 +24,8 @@ RANKS = (50.0, 90.0, 95.0, 99.0, 99.9)
 class Cell:
     """An artifact at one batch; latencies are in nanoseconds per call.
 
-    stable  None where too few requests were made to judge; `instability` says what differed, or what is missing
+    stable      None where too few requests were made to judge; `instability` says what differed, or what is missing
+    medians_ns  the smallest and the largest median of its processes
     """
 
     batch: int
@@ -39,6 +40,7 @@ class Cell:
     cpu_ns_per_window: float
     stable: bool | None
     instability: str | None
+    medians_ns: tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +200,7 @@ def _cell(result: Result, runs: Sequence[Run]) -> Cell:
     ]
     stable = _all_stable([one.stable for one in judged])
     calls = sum(map(len, latencies))
+    medians = [float(np.median(one)) for one in latencies]
     return Cell(
         batch=batch,
         processes=len(runs),
@@ -211,6 +214,7 @@ def _cell(result: Result, runs: Sequence[Run]) -> Cell:
         cpu_ns_per_window=sum(run.steady.cpu_ns for run in runs) / (calls * batch),
         stable=stable,
         instability=_instability(judged, stable),
+        medians_ns=(min(medians), max(medians)),
     )
 
 

@@ -11,6 +11,7 @@ from .statistics import Estimate
 from .summary import Cell, Row, Summary
 
 MISSING = "-"
+PROCESSES_ALIKE = 1.25  # largest over smallest median of a row's processes that needs no remark
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +159,19 @@ def notes(summary: Summary) -> list[str]:
             for cell in row.cells
             if cell.stable is False
         ]
+        found += [f"{row.artifact}: {_apart(cell)}" for cell in row.cells if cell.stable and _apart(cell)]
     return [*found, *_missing(summary)]
+
+
+def _apart(cell: Cell) -> str:
+    """Return by how much the medians of a row's processes differ, if by too much for a row of steady ones, else ""."""
+    low, high = cell.medians_ns
+    if high <= PROCESSES_ALIKE * low:
+        return ""
+    return (
+        f"batch {cell.batch}: its processes differ by {high / low:.2f}x, from {number(low, 1e-3)} to "
+        f"{number(high, 1e-3)} us, though each was steady: something outside them changed, so repeat it"
+    )
 
 
 def _missing(summary: Summary) -> list[str]:

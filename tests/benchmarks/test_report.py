@@ -5,11 +5,12 @@ import re
 import pytest
 
 import measured
+import rounds
 from pulsecast_bench.case import BenchConfig
 from pulsecast_bench.protocol import command
 from pulsecast_bench.report import markdown
 from pulsecast_bench.summary import summarise
-from pulsecast_bench.table import number, text_table
+from pulsecast_bench.table import notes, number, text_table
 
 TABLE = text_table(summarise(measured.eventful()))
 
@@ -118,3 +119,12 @@ def test_several_results_stand_in_one_report() -> None:
 )
 def test_numbers_have_about_three_digits(value: float | None, text: str) -> None:
     assert number(value) == text
+
+
+def test_processes_that_are_steady_and_differ_are_remarked_on() -> None:
+    def remarks(*levels: int) -> list[str]:
+        return [line for line in notes(summarise(rounds.result({"onnx": levels}))) if "differ by" in line]
+
+    assert remarks(100, 125, 100, 100, 100) == []
+    [remark] = remarks(100, 126, 100, 100, 100)
+    assert remark.startswith("onnx: batch 1: its processes differ by 1.26x, from 100 to 126 us, though each was steady")
