@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ from pulsecast.errors import EngineError, MissingExtraError
 from pulsecast.manifest import Artifact
 from pulsecast.model_directory import ModelDirectory, read_model_directory
 from pulsecast.native_library import CACHE_VARIABLE, cache_folder, compiled, find_compiler, open_library
+from pulsecast.spec import Feature
+from pulsecast.streaming import Stream
 from pulsecast.verification import check_backend
 from pulsecast_export.native_gate import LIMIT_BYTES, declared, limit_bytes, native_gate, symbol_problems
 from pulsecast_export.native_writer import sources
@@ -131,6 +134,64 @@ def test_a_broken_row_is_nan_and_leaves_the_others_as_they_were(backend, model):
         found = backend.predict(broken)
         assert np.isnan(found[5]).all(), value
         assert np.array_equal(np.delete(found, 5, axis=0), np.delete(clean, 5, axis=0)), value
+
+
+def _broken_steps(model: ModelDirectory) -> list[tuple[int, int]]:
+    """Return (step, feature): each feature at the first step, the last that only lags reach, the next, the last."""
+    spec = model.record.spec
+    steps = {0, spec.context - spec.window - 1, spec.context - spec.window, spec.context - 1} - {-1}
+    return [(step, feature) for step in sorted(steps) for feature in range(len(spec.features))]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_any_value_of_the_context_that_is_not_finite_makes_the_forecast_nan(backend, model, value):
+    windows = model.heldout.windows[:40]
+    clean = backend.predict(windows)
+    for step, feature in _broken_steps(model):
+        broken = windows.copy()
+        broken[5, step, feature] = value
+        found = backend.predict(broken)
+        assert np.isnan(found[5]).all(), (step, feature)
+        assert np.array_equal(np.delete(found, 5, axis=0), np.delete(clean, 5, axis=0)), (step, feature)
+        assert np.isnan(backend.predict(broken[5:6])).all(), (step, feature)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_broken_step_is_nan_in_a_stream_and_a_state_for_as_long_as_the_window_holds_it(backend, model, value):
+    spec, library = model.record.spec, backend.library
+    context, features = spec.context, len(spec.features)
+    rows = np.concatenate([model.heldout.windows[0], model.heldout.windows[1]])
+    state = np.zeros(library.model_info(0), np.uint8)
+    forecast = np.zeros(spec.horizon, np.float32)
+    stream = Stream(SimpleNamespace(manifest=model.record, artifact=backend.artifact, backend=backend), 1)
+    clean = [stream.push(row) for row in rows]
+    for feature in range(features):
+        for at in (0, context // 3, context - 1):
+            broken = rows.copy()
+            broken[at, feature] = value
+            stream.reset()
+            found = [stream.push(row) for row in broken]
+            silent = [bool(np.isnan(row).all()) for row in found]
+            assert silent == [i < max(context - 1, at + context) for i in range(len(rows))], (feature, at)
+            assert np.array_equal(found[at + context], clean[at + context]), (feature, at)
+            library.model_reset(state.ctypes.data)
+            for row in broken[:context]:
+                answer = library.model_step(state.ctypes.data, row.ctypes.data, forecast.ctypes.data)
+            assert (answer, np.isnan(forecast).all()) == (1, True), (feature, at)
+
+
+def test_a_feature_that_no_channel_reads_is_held_to_be_finite_too(level_model, tmp_path):
+    features = (*level_model.spec.features, Feature(name="unread"))
+    scaler = replace(level_model.scaler, features=(level_model.scaler.features[0],) * 2)
+    windows = np.repeat(level_model.windows, 2, axis=2)  # (n, context, 2)
+    fitted = replace(level_model, spec=replace(level_model.spec, features=features), scaler=scaler, windows=windows)
+    model = directory(fitted)
+    opened = NativeBackend(str(_built(model, "native", tmp_path)), model.record.spec, 1)
+    for step in (0, model.record.spec.context - 1):
+        broken = windows[:40].copy()
+        broken[7, step, 1] = np.nan
+        assert np.isnan(opened.predict(broken)).all(axis=1).tolist() == [i == 7 for i in range(40)]
+        assert np.isnan(opened.predict(broken[7:8])).all()
 
 
 @pytest.mark.slow

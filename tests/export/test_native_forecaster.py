@@ -109,6 +109,20 @@ def test_what_is_no_window_is_refused_in_words(model, level_model):
             model.predict([window, [*window[:-1], number]])
 
 
+def test_a_number_that_is_not_finite_is_refused_wherever_it_stands(change_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("PULSECAST_CACHE", str(tmp_path / "cache"))
+    plain.write_bundle(tmp_path / "bundle", change_model)
+    add_native(tmp_path / "bundle", change_model)
+    model = load_native(tmp_path / "bundle", trust_code=True)
+    spec = change_model.spec
+    for step in (0, (spec.context - spec.window) // 2, spec.context - 1):
+        for feature in range(len(spec.features)):
+            window = change_model.windows[0].tolist()
+            window[step][feature] = float("nan")
+            with pytest.raises(NonFiniteError, match="window 0 has no finite forecast"):
+                model.predict(window)
+
+
 def test_a_bundle_passes_the_gates_of_load_first(bundle, tmp_path, monkeypatch):
     monkeypatch.setenv("PULSECAST_CACHE", str(tmp_path / "cache"))
     with pytest.raises(SignatureError, match="native is not run: it is code"):

@@ -158,6 +158,11 @@ for (const pass of [windows[0], windows[1]]) {
 }
 const broken = windows[0].flat(); broken[broken.length - model.features] = NaN;
 const holed = windows[0].flat(); holed[0] = null;
+const everywhere = [];
+for (const step of [0, 1, model.context - 1]) for (let i = 0; i < model.features; i++) {
+  const one = windows[0].flat(); one[step * model.features + i] = NaN;
+  everywhere.push(...model.predict(one));
+}
 const last = pushed.at(-1);
 streams.reset();
 console.log(JSON.stringify({
@@ -167,6 +172,7 @@ console.log(JSON.stringify({
   batch: Array.from(model.predictBatch(flat)),
   none: Array.from(model.predictBatch([])),
   nan: Array.from(model.predict(broken)).concat(Array.from(model.predict(holed))),
+  everywhere,
   again: Array.from(model.predict(windows[0].flat())),
   early: Array.from(pushed[model.context - 2]), whole: Array.from(pushed[model.context - 1]), last: Array.from(last),
   reset: Array.from(streams.push(flat.slice(0, 2 * model.features))),
@@ -193,6 +199,7 @@ def test_the_wrapper_gives_the_reference_one_by_one_in_batches_and_as_streams(bu
     assert found["one"] == found["typed"] == found["again"] == batch[0].tolist()
     assert found["none"] == []
     assert found["nan"] == [None] * 2 * spec.horizon
+    assert found["everywhere"] == [None] * 3 * len(spec.features) * spec.horizon
     assert found["early"] == found["reset"] == [None] * 2 * spec.horizon
     assert found["whole"] == batch[0].tolist() * 2
     assert found["last"] == batch[1].tolist() * 2
