@@ -165,8 +165,11 @@ for (const step of [0, 1, model.context - 1]) for (let i = 0; i < model.features
 }
 const last = pushed.at(-1);
 streams.reset();
+let refused = 0;
+for (const count of [2 ** 31, 1e9]) try { model.stream(count); } catch { refused++; }
+const later = model.stream(1), after = windows[0].map((step) => Array.from(later.push(step))).at(-1);
 console.log(JSON.stringify({
-  shape: [model.context, model.features, model.horizon],
+  refused, after, shape: [model.context, model.features, model.horizon],
   one: Array.from(model.predict(windows[0].flat())),
   typed: Array.from(model.predict(new Float32Array(windows[0].flat()))),
   batch: Array.from(model.predictBatch(flat)),
@@ -181,7 +184,7 @@ console.log(JSON.stringify({
   text: await said(() => model.predict(windows[0].flat().map(String))),
   nothing: await said(() => model.predict(undefined)),
   push: await said(() => streams.push([1])),
-  streams: await said(() => model.stream(0)),
+  streams: await Promise.all([0, -1, 1.5, NaN, Infinity, '2', null].map((count) => said(() => model.stream(count)))),
   other: await said(() => load(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]))),
   garbage: await said(() => load(new Uint8Array(8))),
 }));
@@ -203,6 +206,8 @@ def test_the_wrapper_gives_the_reference_one_by_one_in_batches_and_as_streams(bu
     assert found["early"] == found["reset"] == [None] * 2 * spec.horizon
     assert found["whole"] == batch[0].tolist() * 2
     assert found["last"] == batch[1].tolist() * 2
+    assert found["refused"] == 2  # more streams than there is memory for hurt no later one
+    assert found["after"] == batch[0].tolist()
 
 
 def test_the_wrapper_refuses_bad_input_with_a_sentence(bundle: Path, tmp_path: Path) -> None:
@@ -215,7 +220,8 @@ def test_the_wrapper_refuses_bad_input_with_a_sentence(bundle: Path, tmp_path: P
     assert found["text"] == [True, "string is no number"]
     assert found["nothing"] == [True, f"a window has {size} numbers; got undefined"]
     assert found["push"] == [True, f"a push has {2 * features} numbers; got 1"]
-    assert found["streams"] == [True, "0 streams; expected 1 or more"]
+    counts = ("0", "-1", "1.5", "NaN", "Infinity", "2", "null")
+    assert found["streams"] == [[True, f"{count} streams; expected 1, 2, ..."] for count in counts]
     assert found["other"] == [True, "the self-test failed on all windows: not this model, or not here"]
     assert found["garbage"][0]
     assert found["garbage"][1].startswith("no model that runs here (it needs WebAssembly SIMD): ")

@@ -25,8 +25,8 @@ function model(api) {
 
   function take(count) {
     const at = free;
+    api.memory.grow(Math.max(0, Math.ceil((at + 4 * count - api.memory.buffer.byteLength) / 65536)));
     free += 4 * count;
-    api.memory.grow(Math.max(0, Math.ceil((free - api.memory.buffer.byteLength) / 65536)));
     return at;
   }
 
@@ -47,11 +47,11 @@ function model(api) {
   }
 
   function stream(count = 1) {
-    if (count % 1 || !(count > 0)) fail(`${count} streams; expected 1 or more`);
+    if (!Number.isInteger(count) || count < 1) fail(`${count} streams; expected 1, 2, ...`);
     const steps = count * features, length = count * horizon;
     const [state, input, output] = [count * each / 4, steps, length].map(take);
     function reset() {
-      for (let i = 0; i < count; i++) api.model_stream_reset(state + i * each);
+      for (let at = state; at < input; at += each) api.model_stream_reset(at);
     }
     reset();
     return {
@@ -73,6 +73,6 @@ function model(api) {
 
 function checked(values, length, what) {
   if (values?.length !== length) fail(`${what} has ${length} numbers; got ${values?.length}`);
-  return values instanceof Float32Array ? values : Float32Array.from(values, (value) =>
-    typeof value === 'number' ? value : value === null ? NaN : fail(`${typeof value} is no number`));
+  return values instanceof Float32Array ? values : Float32Array.from(values, (x) =>
+    typeof x === 'number' ? x : x === null ? NaN : fail(`${typeof x} is no number`));
 }
