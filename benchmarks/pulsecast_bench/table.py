@@ -159,7 +159,7 @@ def notes(summary: Summary) -> list[str]:
             for cell in row.cells
             if cell.stable is False
         ]
-        found += [f"{row.artifact}: {_apart(cell)}" for cell in row.cells if cell.stable and _apart(cell)]
+        found += [f"{row.artifact}: {apart}" for cell in row.cells if cell.stable and (apart := _apart(cell))]
     return [*found, *_missing(summary)]
 
 

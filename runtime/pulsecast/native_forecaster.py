@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .arguments import flag
-from .backends import require_trust
+from .backends import require_tolerance, require_trust
 from .bundle import Bundle
 from .errors import (
     DtypeError,
@@ -25,7 +25,6 @@ from .errors import (
     FeatureCountError,
     FormatError,
     NonFiniteError,
-    ToleranceError,
     UsageError,
     WindowLengthError,
 )
@@ -80,11 +79,7 @@ def _check_golden(bundle: Bundle, artifact: Artifact, forecaster: NativeForecast
     expected = _first_rows(data, "reference", "d", CHECKED_WINDOWS * spec.horizon)
     found = itertools.chain.from_iterable(forecaster.predict(windows))
     error = max(abs(a - b) for a, b in zip(found, expected, strict=True)) / manifest.scaler.range
-    if not error <= artifact.tolerance.max_abs:
-        raise ToleranceError(
-            f"{artifact.id} does not forecast its golden here: largest error / range is {error:.1e}, limit "
-            f"{artifact.tolerance.max_abs:.1e}; `pulsecast verify` shows every check"
-        )
+    require_tolerance(artifact, error)
 
 
 def _first_rows(npz: bytes, name: str, code: str, count: int) -> array[float]:

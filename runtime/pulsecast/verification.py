@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from . import reference
 from .accuracy import accuracy, relative_change
 from .arguments import flag
-from .backends import UNTRUSTED, Backend, is_installed, is_trusted, open_backend
+from .backends import UNTRUSTED, Backend, is_installed, is_trusted, open_backend, require_tolerance
 from .bundle import Bundle
 from .errors import MissingExtraError, ToleranceError
 from .golden import Golden
@@ -84,11 +84,7 @@ def check_loaded(bundle: Bundle, artifact: Artifact, backend: Backend) -> None:
     if forecasts.shape != expected.shape:
         raise ToleranceError(f"{artifact.id} gives forecasts {forecasts.shape}; its golden has {expected.shape}")
     error = float(np.max(np.abs(forecasts - expected))) / bundle.manifest.scaler.range
-    if not error <= artifact.tolerance.max_abs:
-        raise ToleranceError(
-            f"{artifact.id} does not forecast its golden here: largest error / range is {error:.1e}, limit "
-            f"{artifact.tolerance.max_abs:.1e}; `pulsecast verify` shows every check"
-        )
+    require_tolerance(artifact, error)
 
 
 def verify_opened(

@@ -12,7 +12,7 @@ import importlib.util
 from typing import TYPE_CHECKING, Protocol
 
 from ..bundle import Bundle
-from ..errors import EngineError, MissingExtraError, PulsecastError, SignatureError, UsageError
+from ..errors import EngineError, MissingExtraError, PulsecastError, SignatureError, ToleranceError, UsageError
 from ..manifest import Artifact
 from ..quick_dataclass import dataclass
 
@@ -106,6 +106,15 @@ def require_trust(bundle: Bundle, artifact: Artifact, *, trust_code: bool) -> No
     """Raise SignatureError if `artifact` is code of a bundle whose signature was not checked, unless `trust_code`."""
     if not trust_code and not is_trusted(bundle, artifact):
         raise SignatureError(f"{artifact.id} is not run: {UNTRUSTED}")
+
+
+def require_tolerance(artifact: Artifact, error: float) -> None:
+    """Raise ToleranceError unless `error`, the golden's largest over the range, is within the artifact's tolerance."""
+    if not error <= artifact.tolerance.max_abs:
+        raise ToleranceError(
+            f"{artifact.id} does not forecast its golden here: largest error / range is {error:.1e}, limit "
+            f"{artifact.tolerance.max_abs:.1e}; `pulsecast verify` shows every check"
+        )
 
 
 def open_backend(bundle: Bundle, artifact: Artifact, threads: int, *, trust_code: bool = False) -> Backend:

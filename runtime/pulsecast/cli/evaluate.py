@@ -15,6 +15,7 @@ from .exits import OUT_OF_TOLERANCE
 from .grouped import grouped
 from .log_options import UNSAID, LogOptions, Logs, UserKey, given, secret
 from .log_reading import configured, read_with
+from .options import under
 from .output import Format, progress, show, tell
 
 if TYPE_CHECKING:
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from pulsecast_train.train_config import RunConfig, TrainConfig
 
 
-def _option(flag: str, what: str) -> Any:
-    return typer.Option(flag, help=what, rich_help_panel="Evaluation")
+_option = under("Evaluation")
 
 
 @dataclass(frozen=True, kw_only=True)

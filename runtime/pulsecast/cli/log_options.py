@@ -9,11 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import UsageError
+from .options import under
 
-
-def _option(flag: str, what: str) -> Any:
-    return typer.Option(flag, help=what, rich_help_panel="Reading the log")
-
+_option = under("Reading the log")
 
 Logs = Annotated[
     list[Path],

@@ -1,10 +1,11 @@
-"""Options that several commands share: who vouches for a bundle."""
+"""Options that several commands share: who vouches for a bundle, and what stands under one heading of the help."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +18,15 @@ TrustCode = Annotated[
     bool,
     typer.Option("--trust-code", help="Run native artifacts, which are code, of a bundle that --key does not verify."),
 ]
+
+
+def under(heading: str) -> Callable[..., Any]:
+    """Return the function that makes an option of a flag and its help, shown under `heading`."""
+
+    def option(flag: str, what: str | None = None) -> Any:
+        return typer.Option(flag, help=what, rich_help_panel=heading)
+
+    return option
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import typer
-
 from .log_options import given
+from .options import under
 
-
-def _option(flag: str, what: str | None = None) -> Any:
-    return typer.Option(flag, help=what, rich_help_panel="Training")
+_option = under("Training")
 
 
 @dataclass(frozen=True, kw_only=True)
