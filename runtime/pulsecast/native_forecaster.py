@@ -85,6 +85,7 @@ def _check_golden(bundle: Bundle, artifact: Artifact, forecaster: NativeForecast
 def _first_rows(npz: bytes, name: str, code: str, count: int) -> array[float]:
     """Return the first `count` numbers of an array of an .npz, of which no more is unpacked; `code` is array's."""
     import zipfile
+    import zlib
 
     numbers: array[float] = array(code)
     try:
@@ -94,7 +95,7 @@ def _first_rows(npz: bytes, name: str, code: str, count: int) -> array[float]:
             if start[:8] != b"\x93NUMPY\x01\x00" or _DTYPES[code] not in header:
                 raise ValueError(f"{name} is no little-endian array of its kind")
             numbers.frombytes(stored.read(count * numbers.itemsize))
-    except (KeyError, OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+    except (KeyError, OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise FormatError(f"the golden cannot be read: {error}") from error
     if sys.byteorder == "big":
         numbers.byteswap()

@@ -187,3 +187,17 @@ def test_a_golden_that_is_cut_short_is_refused(level_model):
     for damaged in (b"", data[:100], data.replace(b"reference.npy", b"preference.py")):
         with pytest.raises(FormatError, match="the golden cannot be read"):
             _first_rows(damaged, "reference", "d", 64)
+
+
+def test_any_byte_of_a_golden_may_be_wrong_and_it_is_one_sentence(level_model):
+    data = write_golden(level_model.golden())
+    begins = data.index(b"reference.npy")  # its local header, then what is packed
+    refused = 0
+    for at in range(begins - 30, begins + 300):
+        damaged = bytearray(data)
+        damaged[at] ^= 0xFF
+        try:
+            _first_rows(bytes(damaged), "reference", "d", 16)
+        except FormatError:
+            refused += 1
+    assert refused > 10
