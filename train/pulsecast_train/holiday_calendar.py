@@ -12,6 +12,7 @@ from pulsecast.spec import DAY_S, Calendar, Feature, Holidays
 
 from .series import Series
 from .train_config import TrainConfig
+from .zones import zone_named
 
 YEARS_AHEAD = 10  # after the log's last year; a model that forecasts later ones is trained again
 
@@ -90,10 +91,9 @@ def _days(region: str, years: range) -> list[datetime.date]:
 
 
 def _clock(zone: str) -> zoneinfo.ZoneInfo:
-    try:
-        return zoneinfo.ZoneInfo(zone)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise UsageError(f"holiday zone is {zone!r}; expected a name such as UTC or Europe/Berlin") from error
+    if (found := zone_named(zone)) is None:
+        raise UsageError(f"holiday zone is {zone!r}; expected a name such as UTC or Europe/Berlin")
+    return found
 
 
 def _year(seconds: int, clock: zoneinfo.ZoneInfo) -> int:

@@ -14,7 +14,6 @@ since engagement goes by factors. Three measures, each answering its own questio
 from __future__ import annotations
 
 import datetime
-import zoneinfo
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +24,7 @@ from pulsecast.errors import DataError, UsageError
 from pulsecast.spec import DAY_S, WEEK_S
 
 from .series import Series
+from .zones import zone_named
 
 HOUR_S = 3600
 SLOTS_S = tuple(hours * HOUR_S for hours in (1, 2, 3, 4, 6, 8, 24))  # they divide a day
@@ -144,10 +144,8 @@ def _local_seconds(seconds: NDArray[np.int64], zone: str) -> NDArray[np.int64]:
     """Return what a clock in `zone` shows, as seconds since 1970-01-01T00:00 on that clock."""
     if zone == "UTC":
         return seconds
-    try:
-        rule = zoneinfo.ZoneInfo(zone)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise UsageError(f"clock is {zone!r}; expected a zone such as UTC or Europe/Berlin") from error
+    if (rule := zone_named(zone)) is None:
+        raise UsageError(f"clock is {zone!r}; expected a zone such as UTC or Europe/Berlin")
     quarters, back = np.unique(seconds // 900, return_inverse=True)  # every offset changes at a quarter of an hour
     offsets = [datetime.datetime.fromtimestamp(int(q) * 900, rule).utcoffset() for q in quarters]
     found: NDArray[np.int64] = np.array([o.total_seconds() if o else 0 for o in offsets], np.int64)
