@@ -61,6 +61,7 @@ class BenchConfig:
     batches          windows per call; the smallest is the leading one
     threads          that one call may use
     repeats          processes per leading case
+    most_repeats     of them at most, where it takes more to know their median (`statistics.is_known`); 0 is no more
     sweep_repeats    processes per other case
     warmup_calls, warmup_s  at least; thrown away
     calls            at least, in the steady phase of a leading case (others: what three windows of requests take)
@@ -101,6 +102,7 @@ class BenchConfig:
     target_qps: float | None = None
     server_load: float = 0.5
     scenario_repeats: int = 5
+    most_repeats: int = 0
 
     def __post_init__(self) -> None:
         problems = [
@@ -136,10 +138,11 @@ _LEAST = {
     "seed": 0,
     "scenario_s": 0.0,
     "scenario_repeats": 1,
+    "most_repeats": 0,
 }
 
 PROFILES = {
-    "standard": BenchConfig(),
+    "standard": BenchConfig(most_repeats=15),
     # For a look, not for a decision: 332 calls in each of two processes are enough for p99 and too few for intervals.
     "quick": BenchConfig(
         profile="quick",
@@ -165,7 +168,7 @@ def find_profile(name: str) -> BenchConfig:
 
 
 def change(config: BenchConfig, **given: object) -> BenchConfig:
-    """Return `config` with what was given (None is not given); `repeats` holds for every case then.
+    """Return `config` with what was given (None is not given); `repeats` is then exact, for every case.
 
     Raises UsageError with every value that cannot be.
     """
@@ -173,6 +176,7 @@ def change(config: BenchConfig, **given: object) -> BenchConfig:
     if "repeats" in values:
         values.setdefault("sweep_repeats", values["repeats"])
         values.setdefault("scenario_repeats", values["repeats"])
+        values.setdefault("most_repeats", values["repeats"])
     try:
         return dataclasses.replace(config, **values)  # type: ignore[arg-type]  # names and types are the caller's
     except ValueError as error:

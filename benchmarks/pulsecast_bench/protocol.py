@@ -12,7 +12,8 @@ def protocol(result: Result) -> str:
     config = result.config
     sentences = (
         f"{len(result.runs)} processes in {result.duration_s:.0f} s, one after the other in a shuffled order",
-        f"(seed {config.seed}): {config.repeats} for an artifact's smallest batch, {config.sweep_repeats} for others.",
+        f"(seed {config.seed}): {_processes(config)} for an artifact's smallest batch,",
+        f"{config.sweep_repeats} for others.",
         f"Each: import, load, first forecast, warm-up (at least {config.warmup_calls} calls, {config.warmup_s:g} s),",
         f"steady phase (at least {config.calls} calls, {config.steady_s:g} s; at most {config.limit_s:g} s).",
         f"Stable: the last three windows (at least {config.window_calls} requests, {config.window_s:g} s) differ by",
@@ -22,6 +23,13 @@ def protocol(result: Result) -> str:
         "The whole protocol is in `benchmarks/README.md`.",
     )
     return " ".join(sentences)
+
+
+def _processes(config: BenchConfig) -> str:
+    if config.most_repeats <= config.repeats:
+        return str(config.repeats)
+    until = f"until the interval of p50 is no wider than {STABLE_RATIO - 1:.0%}"
+    return f"{config.repeats} and more {until}, {config.most_repeats} at most,"
 
 
 def command(result: Result) -> str:
@@ -49,4 +57,6 @@ def _number_options(config: BenchConfig, usual: BenchConfig) -> list[str]:
     changed = {
         option: getattr(config, name) for option, name in given.items() if getattr(config, name) != getattr(usual, name)
     }
+    if config.most_repeats != usual.most_repeats:
+        changed["--repeats"] = config.repeats
     return [word for option, value in changed.items() for word in (option, str(value))]

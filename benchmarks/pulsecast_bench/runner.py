@@ -26,7 +26,8 @@ from .measuring import Request
 from .peer_making import make_peers
 from .peers import PeerFile, PeerRow, find_peers
 from .result import SCHEMA_VERSION, Failure, Model, Result, Skipped, Subject
-from .run import Run, ScenarioRun
+from .run import Run, ScenarioRun, unpack
+from .statistics import Latencies, is_known
 from .sut import UNVOUCHED, Trust
 
 __all__ = ["Listener", "run_benchmark"]
@@ -54,11 +55,19 @@ def run_benchmark(path: Path, config: BenchConfig, listener: Listener, trust: Tr
         unmade, files = make_peers(peers, path, Path(folder), steps.one_more)
         order = schedule(plan_cases([*measured, *_as_planned(files, files)], config), config)
         steps.set_left(len(order))
-        requests = [
-            Request(case=case, repeat=repeat, order=place, config=resolved, peer=files.get(case.artifact), trust=trust)
-            for place, (case, repeat) in enumerate(order)
-        ]
-        runs, failures = _run_all(path, requests, _modules(chosen, peers), steps.done)
+
+        def request(case: Case, repeat: int, place: int) -> Request:
+            file = files.get(case.artifact)
+            return Request(case=case, repeat=repeat, order=place, config=resolved, peer=file, trust=trust)
+
+        requests = [request(case, repeat, place) for place, (case, repeat) in enumerate(order)]
+        modules = _modules(chosen, peers)
+        runs, failures = _run_all(path, requests, modules, steps.done)
+        for repeat in range(config.repeats, config.most_repeats):
+            taken = len(runs) + len(failures)
+            more = [request(case, repeat, taken + place) for place, case in enumerate(_unknown(runs, failures, config))]
+            new_runs, new_failures = _run_all(path, more, modules, steps.one_more)
+            runs, failures = [*runs, *new_runs], [*failures, *new_failures]
         subjects = [_subject(bundle, artifact) for artifact in chosen]
         subjects += [_peer_subject(name, row, files.get(name)) for name, row in peers.items()]
     if failures and not runs:
@@ -103,6 +112,18 @@ def _run_all(
             runs.append(outcome)
         tell(str(case))
     return runs, failures
+
+
+def _unknown(runs: Sequence[Run | ScenarioRun], failures: Sequence[Failure], config: BenchConfig) -> tuple[Case, ...]:
+    """Return the leading cases whose processes differ too much for their median, and none of which failed."""
+    latencies: dict[Case, list[Latencies]] = {}
+    for run in runs:
+        if isinstance(run, Run) and run.case.leading:
+            latencies.setdefault(run.case, []).append(unpack(run.steady.latencies))
+    failed = {failure.case for failure in failures}
+    return tuple(
+        case for case, calls in latencies.items() if case not in failed and not is_known(calls, seed=config.seed)
+    )
 
 
 def _modules(chosen: Sequence[Artifact], peers: Mapping[str, PeerRow]) -> dict[str, str]:

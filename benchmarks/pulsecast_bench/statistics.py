@@ -64,6 +64,16 @@ def percentiles(runs: Sequence[Latencies], ranks: Sequence[float], *, seed: int)
     return tuple(found)
 
 
+def is_known(runs: Sequence[Latencies], *, seed: int) -> bool:
+    """Return whether the interval of the median is no wider than STABLE_RATIO, or too few `runs` for one.
+
+    >>> is_known([np.full(100, level) for level in (10, 10, 10, 11, 11)], seed=7)
+    True
+    """
+    (median,) = percentiles(runs, (50.0,), seed=seed)
+    return median.low is None or median.high is None or median.high <= STABLE_RATIO * median.low
+
+
 def _nearest_rank(count: int, rank: float) -> int:
     return max(0, int(np.ceil(rank * count / 100 - 1e-9)) - 1)
 

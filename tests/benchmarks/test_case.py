@@ -75,8 +75,8 @@ def test_an_unknown_profile_is_answered_with_the_known_ones() -> None:
 
 
 def test_repeats_that_are_asked_for_hold_for_the_sweep_as_well() -> None:
-    changed = change(PROFILES["quick"], repeats=7, threads=None)
-    assert (changed.repeats, changed.sweep_repeats, changed.threads) == (7, 7, 1)
+    changed = change(PROFILES["standard"], repeats=7, threads=None)
+    assert (changed.repeats, changed.sweep_repeats, changed.most_repeats, changed.threads) == (7, 7, 7, 1)
 
 
 def test_all_values_that_cannot_be_are_named_at_once() -> None:

@@ -1,13 +1,14 @@
 """What the table and the report say about a result whose numbers are known."""
 
+import dataclasses
 import re
 
 import pytest
 
 import measured
 import rounds
-from pulsecast_bench.case import BenchConfig
-from pulsecast_bench.protocol import command
+from pulsecast_bench.case import PROFILES, change
+from pulsecast_bench.protocol import command, protocol
 from pulsecast_bench.report import markdown
 from pulsecast_bench.summary import summarise
 from pulsecast_bench.table import notes, number, text_table
@@ -98,9 +99,23 @@ def test_the_command_repeats_the_measurement_with_what_was_chosen() -> None:
     )
 
 
+def test_the_command_and_the_protocol_tell_five_processes_from_five_or_more() -> None:
+    some = measured.result(measured.run("onnx"), config=PROFILES["standard"])
+    assert "--repeats" not in command(some)
+    assert "5 and more until the interval of p50 is no wider than 10%, 15 at most, for an art" in protocol(some)
+    exact = dataclasses.replace(some, config=change(PROFILES["standard"], repeats=5))
+    assert command(exact).endswith(" --repeats 5")
+    assert "(seed 7): 5 for an artifact's smallest batch, 5 for others." in protocol(exact)
+
+
 def test_the_command_names_peers_and_scenarios() -> None:
-    config = BenchConfig(
-        peers=("openvino", "keras.call"), scenarios=("server",), issuer="loop", target_qps=250.0, pin=False
+    config = change(
+        PROFILES["standard"],
+        peers=("openvino", "keras.call"),
+        scenarios=("server",),
+        issuer="loop",
+        target_qps=250.0,
+        pin=False,
     )
     assert command(measured.result(measured.run("onnx"), config=config)) == (
         "pulsecast bench shop --out RESULT --profile standard --peers openvino,keras.call --scenario server --no-pin "

@@ -10,16 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import measured
 import plain
 from engines import require
 from processes import children, is_running, wait_for
 from pulsecast.bundle import Bundle
 from pulsecast.errors import EngineError, MissingExtraError, UsageError
 from pulsecast_bench import runner
-from pulsecast_bench.case import PROFILES, BenchConfig
-from pulsecast_bench.measuring import rotation
+from pulsecast_bench.case import PROFILES, BenchConfig, change
+from pulsecast_bench.measuring import Request, rotation
 from pulsecast_bench.result import Result
-from pulsecast_bench.run import unpack
+from pulsecast_bench.run import Run, unpack
 from pulsecast_bench.runner import Listener, run_benchmark
 from pulsecast_bench.summary import summarise
 
@@ -112,6 +113,45 @@ def test_a_process_with_one_thread_stays_on_one_processor_and_a_scenario_does_no
     free, _ = run(plain_bundle, dataclasses.replace(SHORT, batches=(1,), repeats=1, pin=False))
     assert free.runs[0].affinity == allowed
     assert runner.processor(dataclasses.replace(result.runs[0].case, threads=2), config) == "any"
+
+
+def _levels(
+    monkeypatch: pytest.MonkeyPatch, levels: dict[str, tuple[int, ...]], failing: tuple[str, int] | None = None
+) -> None:
+    """Answer every process with a run of its subject's next level, in microseconds, or with a failure."""
+
+    def answer(_path: Path, _module: str, request: Request) -> Run | str:
+        name, repeat = request.case.artifact, request.repeat
+        level = levels[name][repeat % len(levels[name])]
+        made = measured.run(name, repeat=repeat, microseconds=(level,) * 150)
+        whole = dataclasses.replace(made, order=request.order, forecasts=None)
+        return "it crashed" if (name, repeat) == failing else whole
+
+    monkeypatch.setattr(runner, "_run_worker", answer)
+
+
+def test_a_case_whose_processes_differ_gets_more_until_its_median_is_known(
+    level_model: plain.PlainModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("even", "odd", "wild", "dead")
+    artifacts = tuple(dataclasses.replace(plain.numpy_artifact(), id=name) for name in names)
+    plain.write_bundle(tmp_path / "bundle", level_model)
+    plain.write_manifest(tmp_path / "bundle", level_model, artifacts)
+    levels = {
+        "even": (100,),
+        "odd": (100, 120, 101, 102, 103, 101),
+        "wild": (100, 200),
+        "dead": (100, 200),
+    }
+    _levels(monkeypatch, levels, failing=("dead", 4))
+    config = change(PROFILES["standard"], batches=(1,), most_repeats=12)
+    result, heard = run(tmp_path / "bundle", config)
+    counts = {name: [one.case.artifact for one in result.runs].count(name) for name in names}
+    assert counts == {"even": 5, "odd": 6, "wild": 12, "dead": 4}  # of six processes a high one is outside the interval
+    assert sorted(one.order for one in result.runs)[-8:] == list(range(20, 28))
+    assert heard[-1][:2] == (28, 28)
+    fixed, _ = run(tmp_path / "bundle", change(PROFILES["standard"], batches=(1,), repeats=5, artifacts=("wild",)))
+    assert len(fixed.runs) == 5
 
 
 def test_loadgen_that_was_asked_for_by_name_is_never_replaced(

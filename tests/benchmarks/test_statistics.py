@@ -8,6 +8,7 @@ import pytest
 from pulsecast_bench.statistics import (
     BOOTSTRAP_RUNS,
     REQUIRED_CALLS,
+    is_known,
     median_of_runs,
     paired_overhead,
     paired_ratio,
@@ -48,6 +49,19 @@ def test_few_processes_give_a_value_without_an_interval_and_the_reason() -> None
     (p50,) = percentiles([np.arange(20)] * (BOOTSTRAP_RUNS - 1), [50.0], seed=1)
     assert (p50.value, p50.low, p50.high) == (9.0, None, None)
     assert p50.reason == "no interval: 4 processes, 5 are needed"
+
+
+@pytest.mark.parametrize(
+    ("levels", "known"),
+    [
+        ((100, 101, 102, 103, 110), True),  # five: the whole range is the interval
+        ((100, 101, 102, 103, 111), False),
+        ((100, 101, 102, 103, 104, 105, 106, 107, 108, 150), True),  # ten: one outlier is not in it
+        ((100, 100, 100, 150), True),  # four have no interval, and more of them are not asked for
+    ],
+)
+def test_a_median_is_known_if_its_interval_is_no_wider_than_a_tenth(levels: tuple[int, ...], known: bool) -> None:
+    assert is_known([np.full(100, level) for level in levels], seed=1) is known
 
 
 def test_an_interval_spans_processes_that_differ_and_not_calls_that_do() -> None:

@@ -50,7 +50,7 @@ def bench(
         list[int] | None, typer.Option("--batch", help="Windows per call, repeatable; 1, 8, 64, 256, 1024 by default.")
     ] = None,
     threads: Annotated[int | None, typer.Option("--threads", help="Threads per call; 1 by default.")] = None,
-    repeats: Annotated[int | None, typer.Option("--repeats", help="Processes per case; 5 by default.")] = None,
+    repeats: Annotated[int | None, typer.Option("--repeats", help="Processes per case; by default 5 to 15.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of the order and the inputs.")] = None,
     profile: Annotated[
         Profile, typer.Option("--profile", help="standard: to decide by; quick: a look in under a minute.")
