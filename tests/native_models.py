@@ -20,9 +20,11 @@ from pulsecast_export.native_writer import sources
 from pulsecast_export.targets import TARGETS, tolerance
 
 COMPILERS = ("gcc", "clang")
-# what to define so that an instruction set, and no better one, is there; and what x86-64 processors call it
+# what to define so that an instruction set, and no better one, is there; and what x86-64 processors call it. What stands
+# before a dash is the model's own name for it.
 PATHS = {
-    "avx512": ((), "avx512f"),
+    "avx512": (("-DMODEL_PAIRS=0",), "avx512f"),
+    "avx512-pairs": (("-DMODEL_PAIRS=1",), "avx512f"),
     "avx2": (("-DMODEL_NO_AVX512",), "avx2"),
     "sse2": (("-DMODEL_NO_AVX512", "-DMODEL_NO_AVX2"), "sse2"),
     "vector": (("-DMODEL_VECTOR",), None),

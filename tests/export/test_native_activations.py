@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 import plain
-from native_models import COMPILERS, PATHS, directory, require_compiler, require_processor, write_sources
+from native_models import COMPILERS, directory, require_compiler, require_processor, write_sources
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +55,7 @@ def source(level_model: plain.PlainModel, tmp_path_factory: pytest.TempPathFacto
     return write_sources(directory(level_model), "native", tmp_path_factory.mktemp("sweep"))
 
 
-@pytest.fixture(scope="module", params=[(path, compiler) for path in PATHS for compiler in COMPILERS], ids="-".join)
+@pytest.fixture(scope="module", params=[(path, compiler) for path in LANES for compiler in COMPILERS], ids="-".join)
 def sweep(request: pytest.FixtureRequest, source: Path) -> Sweep:
     path, compiler = request.param
     definitions = require_processor(path)

@@ -94,7 +94,7 @@ def test_every_path_passes_verification_and_streams_its_own_bits(source, path: s
     library = build(source.folder, require_compiler(compiler), *require_processor(path))
     record = source.model.record
     backend = NativeBackend(str(library), record.spec, 1)
-    assert backend.engine == f"native {path}"
+    assert backend.engine == f"native {path.partition('-')[0]}"
     golden = plain.from_directory(source.model).golden()
     checks = check_backend(backend, record, source.artifact, golden)
     assert [check for check in checks if not check.passed] == []
@@ -109,7 +109,7 @@ def test_every_path_passes_verification_and_streams_its_own_bits(source, path: s
 def test_sanitizers_find_no_fault_in_any_path(source, path: str) -> None:
     flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
     definitions = require_processor(path)
-    assert _run_main(source.folder, [require_compiler("gcc"), *flags, *definitions], []) == f"{path} 0 0"
+    assert _run_main(source.folder, [require_compiler("gcc"), *flags, *definitions], []) == f"{path.partition('-')[0]} 0 0"
 
 
 def test_aarch64_passes_the_self_test_in_an_emulator(source) -> None:
