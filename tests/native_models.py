@@ -20,7 +20,7 @@ from pulsecast_export.native_writer import sources
 from pulsecast_export.targets import TARGETS, tolerance
 
 COMPILERS = ("gcc", "clang")
-# what to define so that an instruction set, and no better one, is there; and what x86-64 processors call it. What stands
+# what to define so that an instruction set, and no better one, is there; and what x86-64 processors call it. What is
 # before a dash is the model's own name for it.
 PATHS = {
     "avx512": (("-DMODEL_PAIRS=0",), "avx512f"),

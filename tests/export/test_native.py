@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 import plain
-from native_models import ODD_SPEC, build, directory, write_sources
+from native_models import ODD_SPEC, PATHS, build, directory, require_processor, write_sources
 from pulsecast import reference
 from pulsecast.backends.native import BLOCK, NativeBackend
 from pulsecast.errors import EngineError, MissingExtraError
@@ -26,7 +27,7 @@ from pulsecast.spec import Feature
 from pulsecast.streaming import Stream
 from pulsecast.verification import check_backend
 from pulsecast_export.native_gate import LIMIT_BYTES, declared, limit_bytes, native_gate, symbol_problems
-from pulsecast_export.native_writer import sources
+from pulsecast_export.native_writer import PackedLayer, paired_bias, sources
 from pulsecast_export.targets import TARGETS, tolerance
 
 pytestmark = pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler")
@@ -114,6 +115,47 @@ def test_8_bit_weights_give_the_same_bits_widened_beforehand_and_in_the_sums(cha
     )
     for count in (1, 40):
         assert np.array_equal(beforehand.predict(windows[:count]), within.predict(windows[:count])), count
+
+
+# compiled with -march=native elsewhere; each names an instruction set that its processor must have
+BUILD_TIME = {"avx512": (("-mavx512f",), "avx512f"), "avx2": (("-mavx2", "-mfma"), "fma"), "sse2": ((), "sse2")}
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="instruction sets of x86-64")
+@pytest.mark.parametrize("path", BUILD_TIME)
+def test_a_library_of_one_instruction_set_gives_the_bits_of_the_one_that_chooses(path, level_model, tmp_path):
+    compiler, (flags, needed) = find_compiler(), BUILD_TIME[path]
+    if needed not in Path("/proc/cpuinfo").read_text("ascii", "replace").split():
+        pytest.skip(f"this processor has no {needed}")
+    folder = write_sources(directory(level_model), "native", tmp_path)
+    alone = build(folder, compiler, *flags, "-DMODEL_BUILD_TIME")
+    chosen = build(folder, compiler, *(PATHS[path][0] if path != "avx512" else ()))
+    backends = [NativeBackend(str(library), level_model.spec, 1) for library in (alone, chosen)]
+    assert [backend.engine for backend in backends] == [f"native {path}"] * 2
+    windows = level_model.windows[:40]
+    np.testing.assert_array_equal(backends[0].predict(windows), backends[1].predict(windows))
+    assert alone.stat().st_size < build(folder, compiler).stat().st_size
+
+
+def test_sums_by_pairs_are_those_of_single_products(level_model, tmp_path):
+    folder = write_sources(directory(level_model), "native", tmp_path)
+    windows = level_model.windows[:70]
+    forecasts = []
+    for path in ("avx512", "avx512-pairs"):
+        library = build(folder, find_compiler(), *require_processor(path))
+        forecasts.append(NativeBackend(str(library), level_model.spec, 1).predict(windows))
+    assert not np.array_equal(*forecasts)  # both were there: they round differently
+    span = level_model.scaler.range
+    assert np.abs(forecasts[0] - forecasts[1]).max() < FLOAT32_ROUNDING * span
+
+
+def test_the_bias_for_pairs_lacks_the_product_of_two_weights_of_every_three():
+    recurrent = np.arange(1.0, 9.0, dtype=np.float32)[:, np.newaxis] * np.ones(16, np.float32)  # (8, 16): two triples
+    kernel = np.full((3, 16), 10.0, np.float32)  # one triple
+    bias = np.full(16, 1000.0, np.float32)
+    layer = PackedLayer(inputs=3, units=8, columns=16, kernel=kernel, recurrent=recurrent, bias=bias)
+    np.testing.assert_array_equal(paired_bias(layer, kernel_too=False), np.full(16, 1000.0 - 1 * 2 - 4 * 5, np.float32))
+    np.testing.assert_array_equal(paired_bias(layer, kernel_too=True), np.full(16, 1000.0 - 22 - 100, np.float32))
 
 
 def test_several_threads_give_the_bits_of_one(backend, model):

@@ -109,7 +109,9 @@ def test_every_path_passes_verification_and_streams_its_own_bits(source, path: s
 def test_sanitizers_find_no_fault_in_any_path(source, path: str) -> None:
     flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
     definitions = require_processor(path)
-    assert _run_main(source.folder, [require_compiler("gcc"), *flags, *definitions], []) == f"{path.partition('-')[0]} 0 0"
+    assert (
+        _run_main(source.folder, [require_compiler("gcc"), *flags, *definitions], []) == f"{path.partition('-')[0]} 0 0"
+    )
 
 
 def test_aarch64_passes_the_self_test_in_an_emulator(source) -> None:
