@@ -1,12 +1,15 @@
 """Scores through a bundle's artifacts: the metrics that they should be, and an artifact that drifts is named."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import plain
 from engines import require
+from native_models import add_native
 
 require("typer", "polars", "sklearn", "scipy")
 
@@ -80,6 +83,28 @@ def test_an_artifact_that_forecasts_otherwise_is_named_with_exit_code_3(
     assert "NOT within 1% of the reference: numpy" in capsys.readouterr().out
     assert run_arguments([*command, "--units", "tiny"]) == 2
     assert "--bundle scores a finished model, for which --units has no meaning" in capsys.readouterr().err
+
+
+def test_code_is_scored_only_if_somebody_vouches_for_it(
+    level_model: plain.PlainModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain.write_bundle(tmp_path / "bundle", level_model)
+    add_native(tmp_path / "bundle", level_model)
+    bundle = Bundle.open(tmp_path / "bundle")
+    refused = score_bundle(bundle, [make_series(bundle)], tested=0.2, interval=0.9)
+    assert "native" not in [score.name for score in refused.scores]
+    assert "--trust-code" in refused.skipped["native"]
+    log = tmp_path / "a.csv"
+    series = make_series(bundle)
+    rows = [f"{int(t)},{int(v[0])}" for t, v in zip(series.timestamps_s(), series.values, strict=True)]
+    log.write_text("\n".join([f"timestamp,{series.metrics[0]}", *rows]) + "\n")
+    assert run_arguments(["evaluate", str(log), "--trust-code"]) == 2
+    assert "--key and --trust-code vouch for a bundle; name it with --bundle" in capsys.readouterr().err
+    if not any(map(shutil.which, ("cc", "gcc", "clang"))):
+        pytest.skip("no C compiler")
+    found = score_bundle(bundle, [series], tested=0.2, interval=0.9, trust_code=True)
+    native = next(score for score in found.scores if score.name == "native")
+    assert (native.reproduced, found.skipped) == (True, {})
 
 
 def test_a_metric_that_is_not_a_number_is_not_reproduced(calendar_bundle: Path) -> None:

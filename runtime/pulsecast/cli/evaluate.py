@@ -15,7 +15,7 @@ from .exits import OUT_OF_TOLERANCE
 from .grouped import grouped
 from .log_options import UNSAID, LogOptions, Logs, UserKey, given, secret
 from .log_reading import configured, read_with
-from .options import under
+from .options import Key, TrustCode, under
 from .output import Format, progress, show, tell
 
 if TYPE_CHECKING:
@@ -76,10 +76,8 @@ def evaluate(
         Path | None,
         typer.Option("--bundle", exists=True, help="Train nothing: score every artifact of this bundle instead."),
     ] = None,
-    key: Annotated[
-        Path | None,
-        typer.Option("--key", exists=True, dir_okay=False, help="Public key that must have signed the bundle."),
-    ] = None,
+    key: Key = None,
+    trust_code: TrustCode = False,
     out: Annotated[
         Path, typer.Option("--out", help="Folder for the result, the report and each fold's forecasts.")
     ] = Path("evaluation"),
@@ -102,12 +100,14 @@ def evaluate(
     """
     if bundle is not None:
         _refuse_training(options, {"--config": config, "--dask": dask})
-        scores = evaluate_bundle(logs, bundle, key, log, options.interval)
+        scores = evaluate_bundle(logs, bundle, log, interval=options.interval, key=key, trust_code=trust_code)
         document = {"command": "evaluate", "reproduced": scores.reproduced, "artifacts": scores}
         show(format_, text=scores_text(scores), document=document)
         if not scores.reproduced:
             raise typer.Exit(OUT_OF_TOLERANCE)
         return
+    if key is not None or trust_code:
+        raise UsageError("--key and --trust-code vouch for a bundle; name it with --bundle")
     run = configured(config, log, options.training())
     chosen = options.config(run.train)
     result = run_evaluation(logs, run, chosen, out, jobs=jobs, dask=dask, html=html, user_key=secret(user_key))

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 HELDOUT = 0.2  # tested where the bundle does not say what was held out
 
 
-def evaluate_bundle(logs: list[Path], path: Path, key: Path | None, log: LogOptions, interval: float) -> BundleScores:
+def evaluate_bundle(
+    logs: list[Path], path: Path, log: LogOptions, *, interval: float, key: Path | None, trust_code: bool
+) -> BundleScores:
     """Read the logs, as the training log was unless `log` says otherwise, and score every artifact."""
     from pulsecast_train.backtesting.artifacts import score_bundle
 
@@ -29,9 +31,8 @@ def evaluate_bundle(logs: list[Path], path: Path, key: Path | None, log: LogOpti
     tell(report.text())
     config = manifest.provenance.training.get("config")
     held = config.get("heldout_fraction") if isinstance(config, dict) else None
-    return score_bundle(
-        bundle, series, tested=held if isinstance(held, float) and 0 < held < 1 else HELDOUT, interval=interval
-    )
+    tested = held if isinstance(held, float) and 0 < held < 1 else HELDOUT
+    return score_bundle(bundle, series, tested=tested, interval=interval, trust_code=trust_code)
 
 
 def scores_text(found: BundleScores) -> str:

@@ -91,8 +91,10 @@ class _Part:
     squared: float
 
 
-def score_bundle(bundle: Bundle, series: Sequence[Series], *, tested: float, interval: float) -> BundleScores:
-    """Return the scores of every artifact that can run here, over the last `tested` part of each series.
+def score_bundle(
+    bundle: Bundle, series: Sequence[Series], *, tested: float, interval: float, trust_code: bool = False
+) -> BundleScores:
+    """Return the scores of every artifact that can and may run here, over the last `tested` part of each series.
 
     Raises DataError if a series has no whole window there, and EngineError if an engine refuses its artifact.
     """
@@ -109,7 +111,7 @@ def score_bundle(bundle: Bundle, series: Sequence[Series], *, tested: float, int
     naive = [naive_forecasts(part.steps, spec, part.starts)[NAIVE_NAME] for part in parts]
     found, skipped = [], {}
     for artifact in manifest.artifacts:
-        backend = _open(bundle, artifact)
+        backend = _open(bundle, artifact, trust_code=trust_code)
         if isinstance(backend, str):
             skipped[artifact.id] = backend
             continue
@@ -149,10 +151,11 @@ def _part(series: Series, bundle: Bundle, tested: float) -> _Part:
     )
 
 
-def _open(bundle: Bundle, artifact: Artifact) -> Backend | str:
-    """Return the loaded artifact, or why it cannot run here."""
+def _open(bundle: Bundle, artifact: Artifact, *, trust_code: bool) -> Backend | str:
+    """Return the loaded artifact, or why it does not run here."""
     try:
-        return why_not_run(bundle, artifact) or open_backend(bundle, artifact, threads=1)
+        reason = why_not_run(bundle, artifact, trust_code=trust_code)
+        return reason or open_backend(bundle, artifact, threads=1, trust_code=trust_code)
     except MissingExtraError as error:
         return str(error)
 
