@@ -49,9 +49,12 @@ class Stream:
         self._shape = (streams, len(self._spec.features))
         self._time_s: int | None = None
         library = getattr(model.backend, "library", None)
-        self._engine: _NativeEngine | _WindowEngine = (
-            _NativeEngine(library, self._shape) if library is not None else _WindowEngine(model, streams)
-        )
+        try:
+            self._engine: _NativeEngine | _WindowEngine = (
+                _NativeEngine(library, self._shape) if library is not None else _WindowEngine(model, streams)
+            )
+        except (MemoryError, ValueError) as error:  # numpy's ValueError: more bytes than an address has
+            raise UsageError(f"streams is {streams}: there is no memory for so many") from error
         self.reset()
 
     def push(self, steps: ArrayLike, *, timestamp: object = None) -> NDArray[np.float32]:

@@ -109,6 +109,9 @@ def test_wrong_shapes_and_snapshots_are_refused_with_a_sentence(forecaster):
         stream.push([1.0] * (features + 1))
     with pytest.raises(UsageError, match="the snapshot is of 2 streams"):
         stream.restore(Stream(forecaster, 2).snapshot())
+    for many in (10**13, 10**19):  # more than any machine has, and more than can be addressed
+        with pytest.raises(UsageError, match=f"streams is {many}: there is no memory for so many"):
+            Stream(forecaster, many)
 
 
 @pytest.mark.slow

@@ -179,6 +179,7 @@ def test_large_values_with_a_large_range_are_taken() -> None:
         ({"window": 0}, "window is 0; expected at least 1"),
         ({"epochs": 0, "batch_size": 0}, "epochs is 0; expected at least 1; batch_size is 0"),
         ({"units": ()}, "units must name at least one layer"),
+        ({"units": (50, 99_999_999)}, "units name a layer of 99999999; expected at most 4096"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0; expected a positive number"),
         ({"dropout": 1.0}, "dropout is 1.0; expected 0 or more and under 1"),
         ({"heldout_fraction": 0.0}, "heldout_fraction is 0.0; expected between 0 and 1"),

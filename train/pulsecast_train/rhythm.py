@@ -14,6 +14,7 @@ since engagement goes by factors. Three measures, each answering its own questio
 from __future__ import annotations
 
 import datetime
+import zoneinfo
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,6 +125,15 @@ class _Grid:
         return np.exp(levels) if self.factors else levels
 
 
+def check_clock(zone: str) -> zoneinfo.ZoneInfo | None:
+    """Return the rule of a clock in `zone`, None for UTC; raises UsageError if there is no such zone."""
+    if zone == "UTC":
+        return None
+    if (rule := zone_named(zone)) is None:
+        raise UsageError(f"clock is {zone!r}; expected a zone such as UTC or Europe/Berlin")
+    return rule
+
+
 def _clock_grid(series: Series, slot_s: int, zone: str) -> _Grid:
     values = series.values[:, 0]
     local = _local_seconds(series.timestamps_s(), zone)
@@ -142,10 +152,8 @@ def _clock_grid(series: Series, slot_s: int, zone: str) -> _Grid:
 
 def _local_seconds(seconds: NDArray[np.int64], zone: str) -> NDArray[np.int64]:
     """Return what a clock in `zone` shows, as seconds since 1970-01-01T00:00 on that clock."""
-    if zone == "UTC":
+    if (rule := check_clock(zone)) is None:
         return seconds
-    if (rule := zone_named(zone)) is None:
-        raise UsageError(f"clock is {zone!r}; expected a zone such as UTC or Europe/Berlin")
     quarters, back = np.unique(seconds // 900, return_inverse=True)  # every offset changes at a quarter of an hour
     offsets = [datetime.datetime.fromtimestamp(int(q) * 900, rule).utcoffset() for q in quarters]
     found: NDArray[np.int64] = np.array([o.total_seconds() if o else 0 for o in offsets], np.int64)

@@ -15,6 +15,7 @@ from .logs.config import LogConfig
 
 T = TypeVar("T")
 
+MOST_UNITS = 4096  # of a layer, whose recurrent weights then take 268 MB
 # names for units. tiny: 3,857 weights, small enough for a microcontroller, for about a hundredth more of MAE
 PRESETS = {"default": (50, 50), "tiny": (16, 16)}
 
@@ -68,6 +69,8 @@ class TrainConfig:
         ]
         if not self.units or min(self.units) < 1:
             problems.append("units must name at least one layer of at least one unit, e.g. 50,50")
+        elif max(self.units) > MOST_UNITS:
+            problems.append(f"units name a layer of {max(self.units)}; expected at most {MOST_UNITS}")
         if not self.learning_rate > 0:
             problems.append(f"learning_rate is {self.learning_rate}; expected a positive number")
         if not 0 <= self.dropout < 1:

@@ -39,9 +39,10 @@ def rhythm(
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Describe the daily and weekly cycles of a log: how strong, how sure, which hours and days."""
-    from pulsecast_train.rhythm import find_rhythm
+    from pulsecast_train.rhythm import check_clock, find_rhythm
     from pulsecast_train.rhythm_words import words
 
+    check_clock(clock)  # refused now, not after a long log was read
     if out is not None and out.suffix not in SUFFIXES:
         raise UsageError(f"out is {out.name}; expected a name that ends in {' or '.join(SUFFIXES)}")
     if out is not None:
