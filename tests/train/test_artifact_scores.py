@@ -17,9 +17,17 @@ from pulsecast import reference  # noqa: E402  the packages above are needed fir
 from pulsecast.bundle import Bundle  # noqa: E402
 from pulsecast.calendars import with_calendar  # noqa: E402
 from pulsecast.cli.app import run as run_arguments  # noqa: E402
+from pulsecast.cli.evaluate_bundle import scores_text  # noqa: E402
 from pulsecast.errors import DataError  # noqa: E402
 from pulsecast_train.backtesting import artifacts  # noqa: E402
-from pulsecast_train.backtesting.artifacts import REPRODUCED, score_bundle  # noqa: E402
+from pulsecast_train.backtesting.artifacts import (  # noqa: E402
+    REPRODUCED,
+    ArtifactScore,
+    BundleScores,
+    score_bundle,
+)
+from pulsecast_train.backtesting.interval_scores import Judged, covered_by_one  # noqa: E402
+from pulsecast_train.backtesting.metrics import PointErrors  # noqa: E402
 from pulsecast_train.series import Series  # noqa: E402
 
 STEPS = 400
@@ -112,6 +120,38 @@ def test_a_metric_that_is_not_a_number_is_not_reproduced(calendar_bundle: Path) 
     score = score_bundle(bundle, [make_series(bundle)], tested=0.2, interval=0.9).scores[-1]
     assert not dataclasses.replace(score, changes={"mae": float("nan")}).reproduced
     assert not dataclasses.replace(score, changes={"mae": 1.01 * REPRODUCED}).reproduced
+    # a coverage is a share of so many values: it may differ as far as chance goes, and nothing else may
+    for changes, chance, reproduced in (
+        ({"coverage": -0.012}, 0.25, True),
+        ({"coverage": -0.012}, 0.03, False),
+        ({"coverage": -0.012, "mae": 1.01 * REPRODUCED}, 0.25, False),
+        ({"coverage": float("nan")}, None, False),
+    ):
+        assert dataclasses.replace(score, changes=changes, chance=chance).reproduced is reproduced
+
+
+def test_a_coverage_that_differs_by_chance_is_said_to() -> None:
+    errors = PointErrors(mae=1.0, rmse=1.0, smape=1.0, bias=0.0, mase=None, rmsse=None)
+    plainly = ArtifactScore(name="last_value", engine="", errors=errors)
+    found = ArtifactScore(name="int8", engine="", errors=errors, changes={"coverage": -0.012}, chance=0.25)
+    scores = BundleScores(
+        bundle="b", series=("a",), tested=0.2, forecasts=255, interval=0.9, scores=(plainly, found), skipped={}
+    )
+    remark, verdict = scores_text(scores).splitlines()[-2:]
+    assert remark.startswith("int8: its coverage differs by -1.2%, which may be chance (sign test over the values that")
+    assert remark.endswith("p = 0.25)")
+    assert verdict == "every artifact that ran reproduces every metric within 1% or chance"
+
+
+def test_values_that_only_one_of_two_covers_are_counted_where_both_have_bounds() -> None:
+    def judged(lower: list[float], upper: list[float]) -> Judged:
+        truth, seconds = np.array([5.0, 5.0, 5.0, 5.0]), np.arange(4) * 3600
+        return Judged(forecast=truth, lower=np.array(lower), upper=np.array(upper), truth=truth, seconds=seconds)
+
+    first = judged([4.0, 4.0, 6.0, -np.inf], [6.0, 6.0, 7.0, np.inf])  # holds two, misses one, one without bounds
+    second = judged([4.0, 6.0, 6.0, 6.0], [6.0, 7.0, 7.0, 7.0])
+    assert covered_by_one(first, second) == (1, 0)
+    assert covered_by_one(second, first) == (0, 1)
 
 
 def test_a_series_without_a_whole_window_in_its_last_part_is_refused(calendar_bundle: Path) -> None:

@@ -96,7 +96,7 @@ def evaluate(
     """Back-test over rolling origins beside naive baselines; an interrupted evaluation goes on where it stopped.
 
     With --bundle nothing is trained: every artifact forecasts the held-out part, and each metric must come out within
-    1 % of the float64 reference's (exit code 3 if not).
+    1 % of the float64 reference's (exit code 3 if not); a coverage may differ by as much as chance makes of it.
     """
     if bundle is not None:
         _refuse_training(options, {"--config": config, "--dask": dask})

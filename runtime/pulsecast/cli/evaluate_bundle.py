@@ -47,16 +47,24 @@ def scores_text(found: BundleScores) -> str:
     )  # fmt: skip
     skipped = [f"{name}: skipped, {reason}" for name, reason in found.skipped.items()]
     failed = [score.name for score in found.scores if not score.reproduced]
+    by_chance = [
+        f"{score.name}: its coverage differs by {score.changes['coverage']:+.1%}, which may be chance "
+        f"(sign test over the values that only one of the two covers, p = {score.chance:.2f})"
+        for score in found.scores
+        if score.reproduced and abs(score.changes.get("coverage", 0.0)) > REPRODUCED
+    ]
+    within = f"within {REPRODUCED:.0%}"
     verdict = (
-        f"NOT within {REPRODUCED:.0%} of the reference: {', '.join(failed)}"
+        f"NOT {within} of the reference: {', '.join(failed)}"
         if failed
-        else f"every artifact that ran reproduces every metric within {REPRODUCED:.0%}"
+        else f"every artifact that ran reproduces every metric {within}{' or chance' if by_chance else ''}"
     )
     return "\n".join(
         [
             f"the last {found.tested:.0%} of {', '.join(found.series)}: {found.forecasts:,} forecasts, raw units",
             table(head, rows),
             *skipped,
+            *by_chance,
             verdict,
         ]
     )

@@ -26,10 +26,11 @@ from ..recipes import season_steps
 from ..series import Series
 from ..windows import Steps, all_steps, boundary, raw_windows, truth
 from .backtest import FoldForecasts
-from .interval_scores import joined, judge_fold, summarise
+from .interval_scores import Judged, covered_by_one, joined, judge_fold, summarise
 from .metrics import PointErrors, naive_scale, point_errors
 
 REPRODUCED = 0.01  # largest change of any metric against the reference's
+CHANCE = 0.05  # least probability at which a coverage that differs by more is still the same one
 REFERENCE_NAME, NAIVE_NAME = "reference", "last_value"
 BATCH = 256
 
@@ -43,6 +44,8 @@ class ArtifactScore:
     coverage  of rolling intervals; None for the last value, or where there are too few residuals for any
     changes   of each metric against the reference's: relative, that of the bias to the reference's MAE, that of the
               coverage as it is; empty for what is no artifact
+    chance    probability of a coverage that differs so, were the two the same: the exact sign test over the values that
+              only one of the two covers (McNemar's), since a share of some hundred values moves by 1 % when three do
     """
 
     name: str
@@ -50,11 +53,13 @@ class ArtifactScore:
     errors: PointErrors
     coverage: float | None = None
     changes: dict[str, float] = dataclasses.field(default_factory=dict)
+    chance: float | None = None
 
     @property
     def reproduced(self) -> bool:
-        """True if no metric changed by more than REPRODUCED; NaN has."""
-        return all(abs(change) <= REPRODUCED for change in self.changes.values())
+        """True if no metric changed by more than REPRODUCED, a coverage beyond chance as well; NaN has."""
+        changed = {name for name, change in self.changes.items() if not abs(change) <= REPRODUCED}
+        return not changed or (changed == {"coverage"} and self.chance is not None and self.chance >= CHANCE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +106,7 @@ def score_bundle(
     manifest = bundle.manifest
     spec, scaler, weights = manifest.spec, manifest.scaler, bundle.weights()
     parts = [_part(one, bundle, tested) for one in series]
-    ideal = _score(
+    ideal, intended = _score(
         (REFERENCE_NAME, "numpy, float64"), parts, interval,
         [
             _forecasts(part, spec, lambda raw: reference.forecast(spec, scaler, weights, raw.astype(np.float64)))
@@ -116,8 +121,8 @@ def score_bundle(
             skipped[artifact.id] = backend
             continue
         forecasts = [_forecasts(part, spec, backend.predict) for part in parts]
-        score = _score((artifact.id, backend.engine), parts, interval, forecasts)
-        found.append(dataclasses.replace(score, changes=_changes(score, ideal)))
+        score, judged = _score((artifact.id, backend.engine), parts, interval, forecasts)
+        found.append(dataclasses.replace(score, changes=_changes(score, ideal), chance=_chance(judged, intended)))
     return BundleScores(
         bundle=manifest.name,
         series=tuple(one.name for one in series),
@@ -162,17 +167,25 @@ def _open(bundle: Bundle, artifact: Artifact, *, trust_code: bool) -> Backend | 
 
 def _score(
     name: tuple[str, str], parts: Sequence[_Part], interval: float, forecasts: Sequence[NDArray[np.float64]]
-) -> ArtifactScore:
-    judged = [
-        judge_fold(part.series, _as_fold(part, own), interval) for part, own in zip(parts, forecasts, strict=True)
-    ]
-    covered = summarise(joined(judged), interval)
-    return ArtifactScore(
+) -> tuple[ArtifactScore, Judged]:
+    judged = joined(
+        [judge_fold(part.series, _as_fold(part, own), interval) for part, own in zip(parts, forecasts, strict=True)]
+    )
+    covered = summarise(judged, interval)
+    score = ArtifactScore(
         name=name[0],
         engine=name[1],
         errors=_errors(parts, forecasts),
         coverage=None if covered is None else covered.coverage,
     )
+    return score, judged
+
+
+def _chance(found: Judged, ideal: Judged) -> float:
+    from scipy.stats import binomtest
+
+    more, less = covered_by_one(found, ideal)
+    return float(binomtest(more, more + less).pvalue) if more + less else 1.0
 
 
 def _forecasts(part: _Part, spec: ModelSpec, predict: Predict) -> NDArray[np.float64]:

@@ -104,6 +104,13 @@ def joined(judged: Sequence[Judged]) -> Judged:
     )
 
 
+def covered_by_one(first: Judged, second: Judged) -> tuple[int, int]:
+    """Return how many values only the first one's bounded intervals hold, and how many only the second one's."""
+    held = [(one.truth >= one.lower) & (one.truth <= one.upper) for one in (first, second)]  # (n,) each
+    bounded = np.isfinite([first.lower, first.upper, second.lower, second.upper]).all(axis=0)  # (n,)
+    return int((held[0] & ~held[1] & bounded).sum()), int((held[1] & ~held[0] & bounded).sum())
+
+
 def summarise(judged: Judged, level: float) -> Coverage | None:
     """Return the figures of `judged`; None if no interval is bounded."""
     bounded = np.isfinite(judged.upper) & np.isfinite(judged.lower)
