@@ -43,7 +43,7 @@ class EmulatedBackend:
         self.engine = f"native {self.isa} under {emulator_version(emulator)}"
         if failed:
             self.close()
-            raise EngineError(f"the library's self-test failed on {failed} windows under {Path(emulator).name}")
+            raise EngineError(f"the library's self-test failed under {Path(emulator).name}")
 
     def __enter__(self) -> EmulatedBackend:
         return self

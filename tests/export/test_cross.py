@@ -30,7 +30,8 @@ from pulsecast_export.native_gate import LIMIT_BYTES, declared
 from pulsecast_export.targets import TARGETS
 
 needs_zig = pytest.mark.usefixtures("zig")
-RUNNABLE = [name for name, platform in PLATFORMS.items() if platform.emulator]
+LIBRARIES = [name for name in PLATFORMS if name != "wasm32"]  # the module has tests of its own
+RUNNABLE = [name for name in LIBRARIES if PLATFORMS[name].emulator]
 # what each library must be vectorised with, where it must: an instruction of the sum over the recurrent weights
 INSTRUCTIONS = {"aarch64-linux": r"\bfmla\s+v\d+\.4s", "x86_64-linux": r"vfmadd\w+ps\s.*%zmm"}
 DISASSEMBLERS = ("llvm-objdump", *(f"llvm-objdump-{n}" for n in range(14, 24)))
@@ -63,7 +64,7 @@ def _compiled(source: Path, name: str, work: Path) -> bytes:
 
 @pytest.mark.slow
 @needs_zig
-@pytest.mark.parametrize("name", _most_under_soak(PLATFORMS, "aarch64-linux", "x86_64-windows"))
+@pytest.mark.parametrize("name", _most_under_soak(LIBRARIES, "aarch64-linux", "x86_64-windows"))
 def test_a_library_is_for_its_platform_exports_the_interface_and_needs_nothing(name, source, tmp_path):
     data = _compiled(source, name, tmp_path / "a")
     interface = declared(source / "model.h")
@@ -115,7 +116,7 @@ def test_a_library_of_another_model_is_refused_in_an_emulator(source, model, tmp
     runner = tmp_path / "runner"
     runner.write_bytes(compile_runner("aarch64-linux", tmp_path / "work3"))
     runner.chmod(0o700)
-    with pytest.raises(EngineError, match=r"self-test failed on [1-3] windows under qemu-aarch64"):
+    with pytest.raises(EngineError, match="self-test failed under qemu-aarch64"):
         EmulatedBackend(emulator, runner, library, model.record.spec.horizon)
     library.write_bytes(b"\x7fELF" + bytes(200))
     with pytest.raises(EngineError, match="ended with 2 "):

@@ -255,7 +255,7 @@ def test_a_trained_model_passes_and_a_perturbed_one_fails_selftest_and_verificat
         assert "largest error / range" in failed
     mixed = write_sources(perturbed, target_id, tmp_path / "mixed")
     _swap_golden(mixed, sources(trained, target_id)["model.c"])
-    with pytest.raises(EngineError, match=r"self-test failed on [1-3] windows"):
+    with pytest.raises(EngineError, match="self-test failed; it does not compute this model"):
         open_library(str(build(mixed, find_compiler())), spec)
     sound = NativeBackend(str(_built(trained, target_id, tmp_path / "sound")), spec, 1)
     assert [check for check in check_backend(sound, trained.record, row, golden) if not check.passed] == []
