@@ -20,8 +20,7 @@ from pulsecast_export.native_writer import sources
 from pulsecast_export.targets import TARGETS, tolerance
 
 COMPILERS = ("gcc", "clang")
-# what to define so that an instruction set, and no better one, is there; and what x86-64 processors call it. What is
-# before a dash is the model's own name for it.
+# what to define so that an instruction set, and no better one, is there; and what x86-64 processors call it
 PATHS = {
     "avx512": (("-DMODEL_PAIRS=0",), "avx512f"),
     "avx512-pairs": (("-DMODEL_PAIRS=1",), "avx512f"),
@@ -61,6 +60,12 @@ def require_processor(path: str) -> tuple[str, ...]:
         if flag not in flags:
             pytest.skip(f"this processor has no {flag}")
     return definitions
+
+
+def isa(path: str, folder: Path) -> str:
+    """Return what a library of the sources in `folder` says of itself: large weights are not summed by pairs."""
+    small = "#define SMALL_WEIGHTS 1" in (folder / "model.c").read_text("ascii")
+    return path if small else path.removesuffix("-pairs")
 
 
 def directory(model: plain.PlainModel) -> ModelDirectory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 import shutil
 import subprocess
@@ -15,12 +16,13 @@ import pytest
 import plain
 from engines import require
 from native_models import ODD_SPEC, directory, write_sources
+from native_models import build as build_here
 from pulsecast import records
 from pulsecast.bundle import Bundle
 from pulsecast.errors import ConversionError, EngineError, MissingExtraError, ToleranceError, UsageError
 from pulsecast.manifest import Library
 from pulsecast.model_directory import ModelDirectory
-from pulsecast.native_library import library_path, platform_tag
+from pulsecast.native_library import find_compiler, library_path, platform_tag
 from pulsecast_export.cross import PLATFORMS, check_platforms, compile_library, compile_runner, with_native
 from pulsecast_export.cross_build import build, file_problems, prove
 from pulsecast_export.emulated import EmulatedBackend, find_emulator
@@ -89,6 +91,26 @@ def test_a_library_passes_its_artifacts_checks_in_an_emulator(name, source, mode
     assert found.proof == ("run" if name == platform_tag() else "emulated")
     assert found.max_abs < 1e-5
     assert (source.parent / found.path).is_file()
+
+
+@pytest.mark.slow
+@needs_zig
+@pytest.mark.skipif(platform_tag() != "x86_64-linux", reason="a library for x86_64-linux")
+def test_a_prebuilt_library_chooses_the_path_that_one_compiled_here_does(model, tmp_path):
+    layers = tuple(
+        replace(layer, kernel=layer.kernel * np.float32(0.5), recurrent=layer.recurrent * np.float32(0.5))
+        for layer in model.weights.layers
+    )
+    small = replace(
+        model, weights=replace(model.weights, layers=layers)
+    )  # enough for sums by pairs on AMD's processors
+    folder = write_sources(small, "native", tmp_path / "native")
+    prebuilt = tmp_path / "model.so"
+    prebuilt.write_bytes(_compiled(folder, "x86_64-linux", tmp_path / "work"))
+    here, there = (ctypes.CDLL(str(path)) for path in (build_here(folder, find_compiler()), prebuilt))
+    for library in (here, there):
+        library.model_isa.restype = ctypes.c_char_p
+    assert there.model_isa() == here.model_isa()
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import re
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 import plain
-from native_models import ODD_SPEC, PATHS, build, directory, require_processor, write_sources
+from native_models import ODD_SPEC, build, directory, require_processor, write_sources
 from pulsecast import reference
 from pulsecast.backends.native import BLOCK, NativeBackend
 from pulsecast.errors import EngineError, MissingExtraError
@@ -117,36 +118,83 @@ def test_8_bit_weights_give_the_same_bits_widened_beforehand_and_in_the_sums(cha
         assert np.array_equal(beforehand.predict(windows[:count]), within.predict(windows[:count])), count
 
 
-# compiled with -march=native elsewhere; each names an instruction set that its processor must have
-BUILD_TIME = {"avx512": (("-mavx512f",), "avx512f"), "avx2": (("-mavx2", "-mfma"), "fma"), "sse2": ((), "sse2")}
+# what the compiler is told to build for, what is left out, what of x86-64 then runs, and which flags a processor needs
+BUILD_TIME = {
+    "avx512": (("-mavx512f", "-DMODEL_PAIRS=0"), ("-DMODEL_PAIRS=0",), "avx512f"),
+    "avx2": (("-mavx2", "-mfma"), ("-DMODEL_NO_AVX512",), "fma"),
+    "avx2, AVX-512 left out": (("-mavx512f", "-mfma", "-DMODEL_NO_AVX512"), ("-DMODEL_NO_AVX512",), "avx512f"),
+    "sse2": ((), ("-DMODEL_NO_AVX512", "-DMODEL_NO_AVX2"), "sse2"),
+    "sse2, AVX2 left out": (("-mavx2", "-mfma", "-DMODEL_NO_AVX2"), ("-DMODEL_NO_AVX512", "-DMODEL_NO_AVX2"), "fma"),
+}
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="instruction sets of x86-64")
-@pytest.mark.parametrize("path", BUILD_TIME)
-def test_a_library_of_one_instruction_set_gives_the_bits_of_the_one_that_chooses(path, level_model, tmp_path):
-    compiler, (flags, needed) = find_compiler(), BUILD_TIME[path]
+@pytest.mark.parametrize("case", BUILD_TIME)
+def test_a_library_of_one_instruction_set_gives_the_bits_of_the_one_that_chooses(case, level_model, tmp_path):
+    compiler, (flags, left_out, needed) = find_compiler(), BUILD_TIME[case]
     if needed not in Path("/proc/cpuinfo").read_text("ascii", "replace").split():
         pytest.skip(f"this processor has no {needed}")
     folder = write_sources(directory(level_model), "native", tmp_path)
-    alone = build(folder, compiler, *flags, "-DMODEL_BUILD_TIME")
-    chosen = build(folder, compiler, *(PATHS[path][0] if path != "avx512" else ()))
+    alone = build(folder, compiler, "-Werror", *flags, "-DMODEL_BUILD_TIME")
+    chosen = build(folder, compiler, *left_out)
     backends = [NativeBackend(str(library), level_model.spec, 1) for library in (alone, chosen)]
-    assert [backend.engine for backend in backends] == [f"native {path}"] * 2
+    assert [backend.engine for backend in backends] == [f"native {case.partition(',')[0]}"] * 2
     windows = level_model.windows[:40]
     np.testing.assert_array_equal(backends[0].predict(windows), backends[1].predict(windows))
     assert alone.stat().st_size < build(folder, compiler).stat().st_size
 
 
-def test_sums_by_pairs_are_those_of_single_products(level_model, tmp_path):
-    folder = write_sources(directory(level_model), "native", tmp_path)
-    windows = level_model.windows[:70]
-    forecasts = []
+@pytest.fixture(params=["level", "change"])
+def small_model(request, level_model, change_model):
+    """Return a model whose weights are small enough for sums by pairs, as training makes them."""
+    model = {"level": level_model, "change": change_model}[request.param]
+    layers = tuple(
+        replace(layer, kernel=layer.kernel * np.float32(0.5), recurrent=layer.recurrent * np.float32(0.5))
+        for layer in model.weights.layers
+    )
+    return replace(model, weights=replace(model.weights, layers=layers))
+
+
+def test_sums_by_pairs_are_those_of_single_products_and_the_same_however_a_window_comes(small_model, tmp_path):
+    folder = write_sources(directory(small_model), "native", tmp_path)
+    windows = small_model.windows[:70]
+    found = {}
     for path in ("avx512", "avx512-pairs"):
         library = build(folder, find_compiler(), *require_processor(path))
-        forecasts.append(NativeBackend(str(library), level_model.spec, 1).predict(windows))
-    assert not np.array_equal(*forecasts)  # both were there: they round differently
-    span = level_model.scaler.range
-    assert np.abs(forecasts[0] - forecasts[1]).max() < FLOAT32_ROUNDING * span
+        backend = NativeBackend(str(library), small_model.spec, 1)
+        assert backend.engine == f"native {path}"
+        found[path] = backend.predict(windows)
+    assert not np.array_equal(*found.values())  # both were there: they round differently
+    apart = np.abs(found["avx512"] - found["avx512-pairs"]).max()
+    assert apart < FLOAT32_ROUNDING * small_model.scaler.range
+    # `backend` is the one that sums by pairs: alone, in a stream, and step by step it gives the bits of the batch
+    for row in (0, 69):
+        np.testing.assert_array_equal(backend.predict(windows[row : row + 1])[0], found["avx512-pairs"][row])
+    manifest = SimpleNamespace(spec=small_model.spec)
+    stream = Stream(SimpleNamespace(manifest=manifest, artifact=SimpleNamespace(id="native"), backend=backend), 1)
+    for step in (*windows[5][::-1], *windows[0]):
+        last = stream.push(step)
+    np.testing.assert_array_equal(last[0], found["avx512-pairs"][0])
+    np.testing.assert_array_equal(_stepped(backend.library, windows[0], small_model.spec.horizon), last[0])
+
+
+def _stepped(library, window, horizon):
+    """Return the forecast (horizon,) of `model_step` after every step of a window."""
+    state, forecast = np.zeros(library.model_info(0), np.uint8), np.zeros(horizon, np.float32)
+    library.model_reset(ctypes.c_void_p(state.ctypes.data))
+    for step in np.ascontiguousarray(window, np.float32):
+        pointers = [ctypes.c_void_p(array.ctypes.data) for array in (state, step, forecast)]
+        library.model_step(*pointers)
+    return forecast
+
+
+def test_large_weights_are_not_summed_by_pairs(small_model, tmp_path):
+    first, *others = small_model.weights.layers
+    large = replace(first, recurrent=first.recurrent * np.float32(16))
+    model = replace(small_model, weights=replace(small_model.weights, layers=(large, *others)))
+    folder = write_sources(directory(model), "native", tmp_path)
+    library = build(folder, find_compiler(), *require_processor("avx512-pairs"))
+    assert NativeBackend(str(library), model.spec, 1).engine == "native avx512"
 
 
 def test_the_bias_for_pairs_lacks_the_product_of_two_weights_of_every_three():

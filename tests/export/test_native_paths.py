@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import plain
-from native_models import COMPILERS, PATHS, build, require_compiler, require_processor, write_sources
+from native_models import COMPILERS, PATHS, build, isa, require_compiler, require_processor, write_sources
 from pulsecast.backends.native import NativeBackend
 from pulsecast.manifest import Artifact
 from pulsecast.model_directory import ModelDirectory, read_model_directory
@@ -94,7 +94,7 @@ def test_every_path_passes_verification_and_streams_its_own_bits(source, path: s
     library = build(source.folder, require_compiler(compiler), *require_processor(path))
     record = source.model.record
     backend = NativeBackend(str(library), record.spec, 1)
-    assert backend.engine == f"native {path.partition('-')[0]}"
+    assert backend.engine == f"native {isa(path, source.folder)}"
     golden = plain.from_directory(source.model).golden()
     checks = check_backend(backend, record, source.artifact, golden)
     assert [check for check in checks if not check.passed] == []
@@ -110,7 +110,8 @@ def test_sanitizers_find_no_fault_in_any_path(source, path: str) -> None:
     flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
     definitions = require_processor(path)
     assert (
-        _run_main(source.folder, [require_compiler("gcc"), *flags, *definitions], []) == f"{path.partition('-')[0]} 0 0"
+        _run_main(source.folder, [require_compiler("gcc"), *flags, *definitions], [])
+        == f"{isa(path, source.folder)} 0 0"
     )
 
 

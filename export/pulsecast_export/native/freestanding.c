@@ -21,12 +21,12 @@ HIDDEN void *memcpy(void *restrict to, const void *restrict from, size_t count) 
 }
 
 #if defined(__x86_64__)
-/* What __builtin_cpu_supports reads, with the bits that GCC and Clang agreed on. It is filled in when the library is
- * loaded, before anything else can run. */
+/* What __builtin_cpu_supports and __builtin_cpu_is read, with the numbers that GCC and Clang agreed on. It is filled in
+ * when the library is loaded, before anything else can run. */
 HIDDEN struct {
     uint32_t vendor, type, subtype, features;
 } __cpu_model;
-enum { AVX2 = 10, FMA = 14, AVX512F = 15 };
+enum { AMD = 2, AVX2 = 10, FMA = 14, AVX512F = 15 };
 
 static void cpuid(uint32_t leaf, uint32_t *a, uint32_t *b, uint32_t *c) {
     uint32_t d;
@@ -38,6 +38,7 @@ static void cpuid(uint32_t leaf, uint32_t *a, uint32_t *b, uint32_t *c) {
 static void look(void) {
     uint32_t most, a, b, c, low, high;
     cpuid(0, &most, &b, &c);
+    if (b == 0x68747541 && c == 0x444d4163) __cpu_model.vendor = AMD; /* "Auth", "cAMD" */
     if (most < 7) return;
     cpuid(1, &a, &b, &c);
     if (!(c >> 27 & 1)) return; /* no XGETBV */
