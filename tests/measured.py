@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pulsecast_bench.case import BenchConfig, Case
-from pulsecast_bench.result import Failure, Machine, Model, Result, Skipped, Subject
-from pulsecast_bench.run import Memory, Paired, Phases, Run, ScenarioRun, Steady, pack
+from pulsecast_bench.records.case import BenchConfig, Case
+from pulsecast_bench.records.result import Failure, Machine, Model, Result, Skipped, Subject
+from pulsecast_bench.records.run import Memory, Paired, Phases, Run, ScenarioRun, Steady, pack
 
 MACHINE = Machine(
     cpu_model="Test CPU",

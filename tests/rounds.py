@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 import measured
-from pulsecast_bench.result import Result, Subject
-from pulsecast_bench.run import Paired, Run, pack
+from pulsecast_bench.records.result import Result, Subject
+from pulsecast_bench.records.run import Paired, Run, pack
 
 WINDOWS = 100
 QUIET = (100, 101, 99, 100, 102)  # microseconds

@@ -20,9 +20,9 @@ from pulsecast import records
 from pulsecast.errors import FormatError, UsageError
 
 from .compare import Allowed, State, state_of
-from .document import read_document
 from .protocol import command
-from .result import Result
+from .records.document import read_document
+from .records.result import Result
 from .run_figures import over_bare
 from .statistics import Estimate, median_of_runs, ratio_of_runs
 from .verdicts import leading_runs, medians

@@ -15,10 +15,10 @@ import numpy as np
 
 from pulsecast.errors import UsageError
 
-from .case import Case
 from .forecast_errors import rmse_change
-from .result import Machine, Result
-from .run import Run, unpack
+from .records.case import Case
+from .records.result import Machine, Result
+from .records.run import Run, unpack
 from .run_figures import cold_start_ns, over_bare
 from .statistics import Estimate, median_of_runs, ratio_of_runs, stability
 from .verdicts import forecasts_of, leading_runs

@@ -18,7 +18,7 @@ from .pictures import (
     rmse_picture,
     scenario_picture,
 )
-from .result import Result
+from .records.result import Result
 from .section import Grid, Measured, Section, measured
 from .sections import merged, sections
 from .summary import points

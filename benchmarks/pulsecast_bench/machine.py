@@ -15,7 +15,7 @@ import pulsecast
 from pulsecast.environment import installed_versions, platform_name
 
 from .energy import describe_energy
-from .result import Machine
+from .records.result import Machine
 
 _CPU = Path("/sys/devices/system/cpu")
 

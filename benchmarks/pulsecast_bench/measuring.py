@@ -16,10 +16,10 @@ from pulsecast.bundle import Bundle
 from pulsecast.forecaster import Forecaster
 
 from .bare import BARE
-from .case import BenchConfig, Case
 from .machine import affinity, peak_resident_bytes, resident_bytes, threads_alive
 from .peers import PeerFile
-from .run import Memory, Paired, Phases, Run, ScenarioRun, Steady, pack
+from .records.case import BenchConfig, Case
+from .records.run import Memory, Paired, Phases, Run, ScenarioRun, Steady, pack
 from .scenarios import Answer, Answered, Load, loop
 from .spending import Spending
 from .statistics import JUDGED_WINDOWS, stability

@@ -28,7 +28,7 @@ from pulsecast.errors import EngineError, FormatError, MissingExtraError, Pulsec
 from pulsecast.manifest import MANIFEST_NAME
 from pulsecast.whole_file import check_file_free, write_whole
 
-from .document import read_document
+from .records.document import read_document
 from .section import Section
 
 KIND: Literal["pulsecast microcontroller"] = "pulsecast microcontroller"

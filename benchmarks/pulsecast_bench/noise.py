@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .result import Machine, Result
+from .records.result import Machine, Result
 from .summary import Summary, foreign_cpu
 
 

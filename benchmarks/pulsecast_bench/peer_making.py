@@ -9,7 +9,7 @@ from pulsecast import records
 
 from .child import Ended, run_child
 from .peers import PeerFile, PeerRow, missing_package
-from .result import Skipped
+from .records.result import Skipped
 
 TIMEOUT_S = 300.0  # a converter on a small board
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from .drawing import FAINT, INK, SERIES, colour_of, label_right, name_rows, picture, plain_numbers
 from .pareto import Point
-from .result import Result
-from .run import unpack
+from .records.result import Result
+from .records.run import unpack
 from .scenario_summary import ScenarioRow
 from .statistics import REQUIRED_CALLS
 from .summary import Row, Summary

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .case import BenchConfig, find_profile
-from .result import Result
+from .records.case import BenchConfig, find_profile
+from .records.result import Result
 from .statistics import BOOTSTRAP_RUNS, STABLE_RATIO
 
 

@@ -26,9 +26,9 @@ from pulsecast import records
 from pulsecast.bundle import Bundle
 from pulsecast.errors import EngineError, FormatError, MissingExtraError, PulsecastError, UsageError
 
-from .case import BenchConfig
 from .packing import packed
-from .result import Result
+from .records.case import BenchConfig
+from .records.result import Result
 from .runner import Listener
 from .sut import UNVOUCHED, Trust
 

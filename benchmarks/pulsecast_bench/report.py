@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .pareto import Budget
-from .result import Result
+from .records.result import Result
 from .section import Measured, Section, measured
 from .sections import merged, sections
 from .table import grid

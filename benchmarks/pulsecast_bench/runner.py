@@ -18,15 +18,15 @@ from pulsecast.bundle import Bundle, size_bytes
 from pulsecast.errors import EngineError, FormatError, MissingExtraError
 from pulsecast.manifest import Artifact
 
-from .case import BenchConfig, Case, Measurable, plan_cases, schedule
 from .child import Ended, Listener, run_child
 from .footprint import DISTRIBUTIONS, closure, packages
 from .machine import affinity, describe_machine, load_average
 from .measuring import Request
 from .peer_making import make_peers
 from .peers import PeerFile, PeerRow, find_peers
-from .result import SCHEMA_VERSION, Failure, Model, Result, Skipped, Subject
-from .run import Run, ScenarioRun, unpack
+from .records.case import BenchConfig, Case, Measurable, plan_cases, schedule
+from .records.result import SCHEMA_VERSION, Failure, Model, Result, Skipped, Subject
+from .records.run import Run, ScenarioRun, unpack
 from .statistics import Latencies, is_known
 from .sut import UNVOUCHED, Trust
 

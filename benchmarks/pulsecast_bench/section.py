@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .result import Result
+from .records.result import Result
 from .scenario_summary import ScenarioRow, scenario_rows
 from .statistics import Estimate
 from .summary import Summary, summarise

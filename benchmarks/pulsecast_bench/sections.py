@@ -10,7 +10,7 @@ from .forecast_errors import QUANTILES
 from .noise import machine_lines
 from .pareto import Budget
 from .protocol import command, protocol
-from .result import Result
+from .records.result import Result
 from .section import Grid, Measured, Section, interval
 from .statistics import Estimate
 from .summary import Row, Summary, cores_used

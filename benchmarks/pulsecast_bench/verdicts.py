@@ -23,8 +23,8 @@ from typing import Literal
 import numpy as np
 
 from .forecast_errors import rmse_change
-from .result import Result, Subject
-from .run import Run, unpack
+from .records.result import Result, Subject
+from .records.run import Run, unpack
 from .statistics import Estimate, paired_ratio
 
 MAX_RMSE_CHANGE = 0.01

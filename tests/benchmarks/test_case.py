@@ -6,7 +6,7 @@ import pytest
 
 import plain
 from pulsecast.errors import UsageError
-from pulsecast_bench.case import PROFILES, BenchConfig, Measurable, change, find_profile, plan_cases, schedule
+from pulsecast_bench.records.case import PROFILES, BenchConfig, Measurable, change, find_profile, plan_cases, schedule
 
 FREE = plain.numpy_artifact()
 SINGLE = dataclasses.replace(FREE, id="single", max_batch=1)

@@ -12,7 +12,7 @@ from pulsecast.errors import FormatError, UsageError
 from pulsecast_bench.baseline import check_baseline, make_baseline, read_baseline
 from pulsecast_bench.compare import Allowed, Comparison, compare
 from pulsecast_bench.compare_text import baseline_text, comparison_text
-from pulsecast_bench.result import Failure, Result
+from pulsecast_bench.records.result import Failure, Result
 
 NAMES = ("old", "new")
 HELD = Path(__file__).parents[2] / "benchmarks" / "baselines"

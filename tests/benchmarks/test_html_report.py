@@ -10,11 +10,11 @@ import measured
 import rounds
 from browser import chromium
 from engines import require
-from pulsecast_bench.case import Case
 from pulsecast_bench.pareto import Budget
+from pulsecast_bench.records.case import Case
+from pulsecast_bench.records.result import Energy, Package, Result
+from pulsecast_bench.records.run import ScenarioRun, pack
 from pulsecast_bench.report import markdown
-from pulsecast_bench.result import Energy, Package, Result
-from pulsecast_bench.run import ScenarioRun, pack
 
 require("matplotlib")
 

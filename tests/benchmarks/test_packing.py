@@ -26,7 +26,7 @@ from pulsecast.cli import device_bench
 from pulsecast.errors import UsageError
 from pulsecast_bench import unpacking
 from pulsecast_bench.packing import MAIN, pack_bench, packed
-from pulsecast_bench.result import check_label, read_result
+from pulsecast_bench.records.result import check_label, read_result
 
 REPOSITORY = Path(__file__).parents[2]
 ONE_RUN = ("--profile", "quick", "--repeats", "1", "--batch", "1")

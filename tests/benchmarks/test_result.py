@@ -9,8 +9,8 @@ import pytest
 
 import measured
 from pulsecast.errors import FormatError, PulsecastError, UsageError
-from pulsecast_bench.result import read_result, write_result
-from pulsecast_bench.run import Paired, Steady, pack, unpack
+from pulsecast_bench.records.result import read_result, write_result
+from pulsecast_bench.records.run import Paired, Steady, pack, unpack
 
 
 def test_a_result_is_the_same_after_writing_and_reading(tmp_path: Path) -> None:

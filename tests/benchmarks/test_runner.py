@@ -17,10 +17,10 @@ from processes import children, is_running, wait_for
 from pulsecast.bundle import Bundle
 from pulsecast.errors import EngineError, MissingExtraError, UsageError
 from pulsecast_bench import runner
-from pulsecast_bench.case import PROFILES, BenchConfig, change
 from pulsecast_bench.measuring import Request, rotation
-from pulsecast_bench.result import Result
-from pulsecast_bench.run import Run, unpack
+from pulsecast_bench.records.case import PROFILES, BenchConfig, change
+from pulsecast_bench.records.result import Result
+from pulsecast_bench.records.run import Run, unpack
 from pulsecast_bench.runner import Listener, run_benchmark
 from pulsecast_bench.summary import summarise
 

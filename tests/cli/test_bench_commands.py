@@ -15,7 +15,7 @@ from pulsecast import records  # noqa: E402
 from pulsecast.cli.app import run as run_arguments  # noqa: E402
 from pulsecast.cli.bench import verdict  # noqa: E402
 from pulsecast_bench.microcontroller import KIND, SCHEMA_VERSION, Footprint, Footprints, read_footprints  # noqa: E402
-from pulsecast_bench.result import read_result, write_result  # noqa: E402
+from pulsecast_bench.records.result import read_result, write_result  # noqa: E402
 from pulsecast_bench.summary import summarise  # noqa: E402
 
 

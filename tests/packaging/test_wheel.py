@@ -16,7 +16,7 @@ import pulsecast
 from engines import require
 from environments import environment as environment_of
 from environments import required
-from pulsecast_bench.result import read_result
+from pulsecast_bench.records.result import read_result
 
 pytestmark = pytest.mark.slow
 

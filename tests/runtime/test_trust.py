@@ -123,7 +123,7 @@ def test_the_commands_run_no_code_unasked(
 
 
 def test_the_benchmark_runs_no_code_unasked(hostile: Path, mark: Path) -> None:
-    from pulsecast_bench.case import change, find_profile
+    from pulsecast_bench.records.case import change, find_profile
     from pulsecast_bench.runner import _sort_out
     from pulsecast_bench.sut import Trust
 

@@ -62,7 +62,7 @@ def compare(
     if save_baseline:
         _save(results[0], save_baseline, force=force)
         return
-    from pulsecast_bench.result import read_result
+    from pulsecast_bench.records.result import read_result
 
     found: Comparison | BaselineCheck
     if baseline:
@@ -85,7 +85,7 @@ def compare(
 
 def _save(result: Path, path: Path, *, force: bool) -> None:
     from pulsecast_bench.baseline import make_baseline
-    from pulsecast_bench.result import read_result
+    from pulsecast_bench.records.result import read_result
 
     write_whole(path, records.dumps(make_baseline(read_result(result))), force=force)
     tell(f"wrote {path}; next: pulsecast compare --baseline {path} RESULT")

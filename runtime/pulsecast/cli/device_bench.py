@@ -21,8 +21,8 @@ from .exits import FAILED, exit_code
 from .verdict import judge
 
 if TYPE_CHECKING:
-    from pulsecast_bench.case import BenchConfig
-    from pulsecast_bench.result import Result
+    from pulsecast_bench.records.case import BenchConfig
+    from pulsecast_bench.records.result import Result
 
 STDOUT = Path("-")
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str], *, bundle: Path, program: str) -> int:
 
 
 def _bench(path: Path, options: argparse.Namespace) -> int:
-    from pulsecast_bench.result import check_label
+    from pulsecast_bench.records.result import check_label
     from pulsecast_bench.runner import Listener, run_benchmark
     from pulsecast_bench.summary import summarise
     from pulsecast_bench.sut import Trust
@@ -70,7 +70,7 @@ def _bench(path: Path, options: argparse.Namespace) -> int:
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
-    from pulsecast_bench.case import PROFILES
+    from pulsecast_bench.records.case import PROFILES
 
     parser = argparse.ArgumentParser(
         prog=program,
@@ -95,7 +95,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
 
 
 def _config(options: argparse.Namespace) -> BenchConfig:
-    from pulsecast_bench.case import BenchConfig, change, find_profile
+    from pulsecast_bench.records.case import BenchConfig, change, find_profile
 
     if options.config is not None and options.profile is not None:
         raise UsageError("--config has the profile in it; pass one of the two")
@@ -150,7 +150,7 @@ def _install(backends: Sequence[str]) -> str:
 
 def _write(result: Result, out: Path, *, force: bool) -> bool:
     """Write the result; where that fails say so and return False: the table is still worth printing."""
-    from pulsecast_bench.result import write_result
+    from pulsecast_bench.records.result import write_result
 
     if out == STDOUT:
         print(records.dumps(result), end="", flush=True)

@@ -15,7 +15,7 @@ from .output import Format, show, tell
 if TYPE_CHECKING:
     from pulsecast_bench.microcontroller import Footprints
     from pulsecast_bench.pareto import Budget
-    from pulsecast_bench.result import Result
+    from pulsecast_bench.records.result import Result
     from pulsecast_bench.section import Measured
 
 PANEL = "Recommendation"
@@ -55,7 +55,7 @@ def report(
     """Compute the statistics of one or several results anew; with a budget, exit 1 if nothing fits it."""
     from pulsecast_bench.choosing import recommendation
     from pulsecast_bench.pareto import Budget
-    from pulsecast_bench.result import read_result
+    from pulsecast_bench.records.result import read_result
     from pulsecast_bench.section import measured
 
     try:
