@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .pareto import LATENCY_TIE, RMSE_TIE, Budget, Recommendation, recommend
+from .analysis.pareto import LATENCY_TIE, RMSE_TIE, Budget, Recommendation, recommend
+from .analysis.summary import Row, Summary, points
+from .analysis.verdicts import ALIKE, FASTER, MAX_RMSE_CHANGE, SLOWER, SMALLER
 from .section import Measured, Section
-from .summary import Row, Summary, points
 from .table import MISSING, VERDICT_HEAD, number, verdict_rows
-from .verdicts import ALIKE, FASTER, MAX_RMSE_CHANGE, SLOWER, SMALLER
 
 
 def recommendation(part: Measured, budget: Budget) -> Recommendation:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from .analysis.statistics import Estimate
 from .baseline import BaselineCheck
 from .compare import CaseRatio, Comparison
-from .statistics import Estimate
 from .table import MISSING, aligned, grid, number, span
 
 Table = tuple[tuple[str, ...], list[list[str]]]

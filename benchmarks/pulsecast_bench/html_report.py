@@ -8,7 +8,9 @@ from html import escape
 
 import numpy as np
 
-from .pareto import Budget
+from .analysis.pareto import Budget
+from .analysis.summary import points
+from .analysis.verdicts import forecasts_of, leading_runs
 from .pictures import (
     batch_picture,
     latency_picture,
@@ -21,8 +23,6 @@ from .pictures import (
 from .records.result import Result
 from .section import Grid, Measured, Section, measured
 from .sections import merged, sections
-from .summary import points
-from .verdicts import forecasts_of, leading_runs
 
 _LIGHT = (
     "--ink: #1b1b1b; --paper: #ffffff; --line: #d8d8d8; --soft: #f4f5f7; --mark: #0072b2; --s1: #0072b2; "

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from pulsecast import records
 
-from .statistics import Estimate, median_of_runs
+from .analysis.statistics import Estimate, median_of_runs
 
 TARGET_RATIO = 1.3
 _TIMED = "import time; t = time.perf_counter_ns(); {statement}; print(time.perf_counter_ns() - t)"

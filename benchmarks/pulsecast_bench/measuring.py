@@ -15,6 +15,7 @@ from pulsecast import records
 from pulsecast.bundle import Bundle
 from pulsecast.forecaster import Forecaster
 
+from .analysis.statistics import JUDGED_WINDOWS, stability
 from .bare import BARE
 from .machine import affinity, peak_resident_bytes, resident_bytes, threads_alive
 from .peers import PeerFile
@@ -22,7 +23,6 @@ from .records.case import BenchConfig, Case
 from .records.run import Memory, Paired, Phases, Run, ScenarioRun, Steady, pack
 from .scenarios import Answer, Answered, Load, loop
 from .spending import Spending
-from .statistics import JUDGED_WINDOWS, stability
 from .sut import UNVOUCHED, Sut, Trust, open_artifact, open_peer
 
 Array = NDArray[np.float32]

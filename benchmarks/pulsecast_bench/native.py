@@ -32,6 +32,7 @@ from pulsecast.manifest import MANIFEST_NAME
 from pulsecast.native_library import find_library
 from pulsecast.verification import measure_parity
 
+from .analysis.statistics import Estimate, median_of_runs
 from .native_processes import (
     Start,
     build_stream_program,
@@ -39,7 +40,6 @@ from .native_processes import (
     first_forecast_us,
     stream_push_us,
 )
-from .statistics import Estimate, median_of_runs
 
 ARTIFACTS = ("native", "onnx", "tflite")
 BATCHES = (32, 64, 256)

@@ -24,7 +24,7 @@ import numpy as np
 
 from pulsecast import records
 
-from .statistics import Estimate, median_of_runs
+from .analysis.statistics import Estimate, median_of_runs
 
 SPAN_S = 400 * 86_400
 START_S = 1_704_067_200  # 2024-01-01T00:00:00Z

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .pareto import Budget
+from .analysis.pareto import Budget
 from .records.result import Result
 from .section import Measured, Section, measured
 from .sections import merged, sections

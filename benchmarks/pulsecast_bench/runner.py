@@ -18,6 +18,7 @@ from pulsecast.bundle import Bundle, size_bytes
 from pulsecast.errors import EngineError, FormatError, MissingExtraError
 from pulsecast.manifest import Artifact
 
+from .analysis.statistics import Latencies, is_known
 from .child import Ended, Listener, run_child
 from .footprint import DISTRIBUTIONS, closure, packages
 from .machine import affinity, describe_machine, load_average
@@ -27,7 +28,6 @@ from .peers import PeerFile, PeerRow, find_peers
 from .records.case import BenchConfig, Case, Measurable, plan_cases, schedule
 from .records.result import SCHEMA_VERSION, Failure, Model, Result, Skipped, Subject
 from .records.run import Run, ScenarioRun, unpack
-from .statistics import Latencies, is_known
 from .sut import UNVOUCHED, Trust
 
 __all__ = ["Listener", "run_benchmark"]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from .analysis.forecast_errors import QUANTILES
+from .analysis.pareto import Budget
+from .analysis.statistics import Estimate
+from .analysis.summary import Row, Summary, cores_used
 from .choosing import choices_section, recommendation_section
-from .forecast_errors import QUANTILES
 from .noise import machine_lines
-from .pareto import Budget
 from .protocol import command, protocol
 from .records.result import Result
 from .section import Grid, Measured, Section, interval
-from .statistics import Estimate
-from .summary import Row, Summary, cores_used
 from .table import COLUMNS, MISSING, cells, notes, number, span
 
 _DISTRIBUTION = (

@@ -31,7 +31,7 @@ from pulsecast_train.train_config import RunConfig, TrainConfig
 from pulsecast_train.training import fit_network
 from pulsecast_train.windows import Examples
 
-from .statistics import Estimate, median_of_runs
+from .analysis.statistics import Estimate, median_of_runs
 
 TARGET_RATIO = 1.1
 

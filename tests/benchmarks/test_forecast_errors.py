@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pulsecast_bench.forecast_errors import LEAST_WINDOWS, fidelity, rmse_change
+from pulsecast_bench.analysis.forecast_errors import LEAST_WINDOWS, fidelity, rmse_change
 
 TRUTH = np.zeros((100, 1))
 

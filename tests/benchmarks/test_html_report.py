@@ -10,7 +10,7 @@ import measured
 import rounds
 from browser import chromium
 from engines import require
-from pulsecast_bench.pareto import Budget
+from pulsecast_bench.analysis.pareto import Budget
 from pulsecast_bench.records.case import Case
 from pulsecast_bench.records.result import Energy, Package, Result
 from pulsecast_bench.records.run import ScenarioRun, pack

@@ -6,8 +6,8 @@ import itertools
 import pytest
 
 import rounds
+from pulsecast_bench.analysis.pareto import Budget, Point, dominates, front, recommend
 from pulsecast_bench.choosing import recommended
-from pulsecast_bench.pareto import Budget, Point, dominates, front, recommend
 from pulsecast_bench.section import measured
 
 

@@ -7,10 +7,10 @@ import pytest
 
 import measured
 import rounds
+from pulsecast_bench.analysis.summary import summarise
 from pulsecast_bench.protocol import command, protocol
 from pulsecast_bench.records.case import PROFILES, change
 from pulsecast_bench.report import markdown
-from pulsecast_bench.summary import summarise
 from pulsecast_bench.table import notes, number, text_table
 
 TABLE = text_table(summarise(measured.eventful()))

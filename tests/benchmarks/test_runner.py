@@ -17,12 +17,12 @@ from processes import children, is_running, wait_for
 from pulsecast.bundle import Bundle
 from pulsecast.errors import EngineError, MissingExtraError, UsageError
 from pulsecast_bench import runner
+from pulsecast_bench.analysis.summary import summarise
 from pulsecast_bench.measuring import Request, rotation
 from pulsecast_bench.records.case import PROFILES, BenchConfig, change
 from pulsecast_bench.records.result import Result
 from pulsecast_bench.records.run import Run, unpack
 from pulsecast_bench.runner import Listener, run_benchmark
-from pulsecast_bench.summary import summarise
 
 SHORT = dataclasses.replace(
     PROFILES["quick"], batches=(1, 4), repeats=2, calls=20, steady_s=0.02, limit_s=0.3, window_s=0.0, paired_s=0.05

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from pulsecast_bench.statistics import (
+from pulsecast_bench.analysis.statistics import (
     BOOTSTRAP_RUNS,
     REQUIRED_CALLS,
     is_known,

@@ -3,10 +3,10 @@
 import pytest
 
 import rounds
-from pulsecast_bench.statistics import Estimate
-from pulsecast_bench.summary import summarise
+from pulsecast_bench.analysis.statistics import Estimate
+from pulsecast_bench.analysis.summary import summarise
+from pulsecast_bench.analysis.verdicts import judge, verdicts
 from pulsecast_bench.table import text_table
-from pulsecast_bench.verdicts import judge, verdicts
 
 
 def interval(low: float, high: float) -> Estimate:

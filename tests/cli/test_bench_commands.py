@@ -14,9 +14,9 @@ require("typer")
 from pulsecast import records  # noqa: E402
 from pulsecast.cli.app import run as run_arguments  # noqa: E402
 from pulsecast.cli.bench import verdict  # noqa: E402
+from pulsecast_bench.analysis.summary import summarise  # noqa: E402
 from pulsecast_bench.microcontroller import KIND, SCHEMA_VERSION, Footprint, Footprints, read_footprints  # noqa: E402
 from pulsecast_bench.records.result import read_result, write_result  # noqa: E402
-from pulsecast_bench.summary import summarise  # noqa: E402
 
 
 def run(*arguments: object) -> int:

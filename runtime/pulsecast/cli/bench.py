@@ -18,10 +18,10 @@ from .output import Format, progress, show, tell
 from .verdict import judge
 
 if TYPE_CHECKING:
+    from pulsecast_bench.analysis.summary import Summary
     from pulsecast_bench.records.case import BenchConfig
     from pulsecast_bench.records.result import Result
     from pulsecast_bench.remote import Device
-    from pulsecast_bench.summary import Summary
     from pulsecast_bench.sut import Trust
 
 
@@ -85,10 +85,10 @@ def bench(
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Measure every artifact on this machine, each case in processes of its own; exit 4 if any is unstable."""
+    from pulsecast_bench.analysis.summary import summarise
     from pulsecast_bench.peers import PEERS
     from pulsecast_bench.records.case import SCENARIOS, change, find_profile
     from pulsecast_bench.records.result import check_label, write_result
-    from pulsecast_bench.summary import summarise
     from pulsecast_bench.sut import Trust
     from pulsecast_bench.table import text_table
 

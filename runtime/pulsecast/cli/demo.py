@@ -31,10 +31,10 @@ def demo(
     format_: Annotated[Format, typer.Option("--format", help="How the table is printed.")] = Format.text,
 ) -> None:
     """Generate a messy engagement log, train, export every target, verify, and measure each backend here."""
+    from pulsecast_bench.analysis.summary import summarise
     from pulsecast_bench.records.case import find_profile
     from pulsecast_bench.records.result import write_result
     from pulsecast_bench.report import markdown
-    from pulsecast_bench.summary import summarise
     from pulsecast_bench.table import text_table
 
     _make_folder(out, force=force)

@@ -13,8 +13,8 @@ from .exits import FAILED
 from .output import Format, show, tell
 
 if TYPE_CHECKING:
+    from pulsecast_bench.analysis.pareto import Budget
     from pulsecast_bench.microcontroller import Footprints
-    from pulsecast_bench.pareto import Budget
     from pulsecast_bench.records.result import Result
     from pulsecast_bench.section import Measured
 
@@ -53,8 +53,8 @@ def report(
     ] = Format.text,
 ) -> None:
     """Compute the statistics of one or several results anew; with a budget, exit 1 if nothing fits it."""
+    from pulsecast_bench.analysis.pareto import Budget
     from pulsecast_bench.choosing import recommendation
-    from pulsecast_bench.pareto import Budget
     from pulsecast_bench.records.result import read_result
     from pulsecast_bench.section import measured
 

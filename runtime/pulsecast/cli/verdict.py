@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .exits import FAILED, OK, UNSTABLE
 
 if TYPE_CHECKING:
-    from pulsecast_bench.summary import Summary
+    from pulsecast_bench.analysis.summary import Summary
 
 
 def judge(summary: Summary) -> tuple[int, str]:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..records.result import Result, Subject
+from ..records.run import Run, unpack
 from .forecast_errors import Fidelity, fidelity
 from .pareto import Point, front
-from .records.result import Result, Subject
-from .records.run import Run, unpack
 from .run_figures import cold_start_ns, overhead
 from .statistics import Estimate, Stability, median_of_runs, percentiles, stability, throughput
 from .verdicts import Verdict, verdicts

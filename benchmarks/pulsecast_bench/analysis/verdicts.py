@@ -22,9 +22,9 @@ from typing import Literal
 
 import numpy as np
 
+from ..records.result import Result, Subject
+from ..records.run import Run, unpack
 from .forecast_errors import rmse_change
-from .records.result import Result, Subject
-from .records.run import Run, unpack
 from .statistics import Estimate, paired_ratio
 
 MAX_RMSE_CHANGE = 0.01

@@ -1,0 +1,1 @@
+"""Statistics, summaries and verdicts: everything that is computed from the records, on reading."""
