@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pulsecast_bench.energy import describe_energy, find_counter
+from pulsecast_bench.measuring.energy import describe_energy, find_counter
 
 
 def write(root: Path, **files: str) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from engines import require
 from pulsecast.backends import BACKENDS
-from pulsecast_bench.footprint import DISTRIBUTIONS, closure, package, packages
-from pulsecast_bench.peers import PEERS
+from pulsecast_bench.measuring.footprint import DISTRIBUTIONS, closure, package, packages
+from pulsecast_bench.subjects.peers import PEERS
 
 
 def test_every_backend_has_its_distributions_and_numpy_needs_none() -> None:

@@ -8,8 +8,14 @@ import sys
 import pytest
 
 from pulsecast import records
-from pulsecast_bench import machine
-from pulsecast_bench.machine import CpuTimes, describe_machine, foreign_share, peak_resident_bytes, resident_bytes
+from pulsecast_bench.measuring import machine
+from pulsecast_bench.measuring.machine import (
+    CpuTimes,
+    describe_machine,
+    foreign_share,
+    peak_resident_bytes,
+    resident_bytes,
+)
 
 
 def test_the_share_of_others_is_what_is_busy_and_not_ours() -> None:

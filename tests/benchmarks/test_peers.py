@@ -10,14 +10,14 @@ import plain
 from engines import require
 from pulsecast.bundle import Bundle
 from pulsecast.errors import UsageError
-from pulsecast_bench import peer_making
 from pulsecast_bench.analysis.summary import summarise
-from pulsecast_bench.child import Listener
-from pulsecast_bench.peer_engines import open_numpy_loop
-from pulsecast_bench.peers import PEERS, PeerFile, find_peers
+from pulsecast_bench.measuring import peer_making
+from pulsecast_bench.measuring.child import Listener
+from pulsecast_bench.measuring.runner import run_benchmark
 from pulsecast_bench.records.case import PROFILES
 from pulsecast_bench.records.result import Result
-from pulsecast_bench.runner import run_benchmark
+from pulsecast_bench.subjects.peer_engines import open_numpy_loop
+from pulsecast_bench.subjects.peers import PEERS, PeerFile, find_peers
 
 SHORT = dataclasses.replace(
     PROFILES["quick"],

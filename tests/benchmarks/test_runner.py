@@ -16,13 +16,13 @@ from engines import require
 from processes import children, is_running, wait_for
 from pulsecast.bundle import Bundle
 from pulsecast.errors import EngineError, MissingExtraError, UsageError
-from pulsecast_bench import runner
 from pulsecast_bench.analysis.summary import summarise
-from pulsecast_bench.measuring import Request, rotation
+from pulsecast_bench.measuring import runner
+from pulsecast_bench.measuring.phases import Request, rotation
+from pulsecast_bench.measuring.runner import Listener, run_benchmark
 from pulsecast_bench.records.case import PROFILES, BenchConfig, change
 from pulsecast_bench.records.result import Result
 from pulsecast_bench.records.run import Run, unpack
-from pulsecast_bench.runner import Listener, run_benchmark
 
 SHORT = dataclasses.replace(
     PROFILES["quick"], batches=(1, 4), repeats=2, calls=20, steady_s=0.02, limit_s=0.3, window_s=0.0, paired_s=0.05
@@ -183,7 +183,7 @@ def test_every_engine_is_measured_and_compared_with_its_bare_call(textbook_bundl
 def test_the_bare_calls_give_the_forecasts_of_the_runtime(textbook_bundle: Path) -> None:
     require("onnxruntime", "ai_edge_litert")
     from pulsecast import load
-    from pulsecast_bench.bare import BARE
+    from pulsecast_bench.subjects.bare import BARE
 
     windows = Bundle.open(textbook_bundle).golden().windows[:1]
     for name in ("onnx", "tflite", "savedmodel"):

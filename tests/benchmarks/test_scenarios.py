@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engines import require
-from pulsecast_bench.scenarios import LEAST_QUERIES, Answer, Answered, Load, arrivals_ns, loop
+from pulsecast_bench.measuring.scenarios import LEAST_QUERIES, Answer, Answered, Load, arrivals_ns, loop
 
 Issue = Callable[[Load, Answer], Answered]
 LOAD = Load(scenario="server", windows=96, least_s=0.05, target_qps=2000.0, expected_qps=4000.0, seed=7)
@@ -17,7 +17,7 @@ BUSY_NS = 1_500_000  # of a slow answer: three times what is between two queries
 
 def _loadgen() -> Issue:
     require("mlperf_loadgen")
-    from pulsecast_bench.loadgen import loadgen
+    from pulsecast_bench.measuring.loadgen import loadgen
 
     return loadgen
 

@@ -123,9 +123,9 @@ def test_the_commands_run_no_code_unasked(
 
 
 def test_the_benchmark_runs_no_code_unasked(hostile: Path, mark: Path) -> None:
+    from pulsecast_bench.measuring.runner import _sort_out
     from pulsecast_bench.records.case import change, find_profile
-    from pulsecast_bench.runner import _sort_out
-    from pulsecast_bench.sut import Trust
+    from pulsecast_bench.subjects.sut import Trust
 
     bundle, config = Bundle.open(hostile), change(find_profile("quick"), batches=(1,))
     chosen = bundle.manifest.artifacts

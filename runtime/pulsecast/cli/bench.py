@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pulsecast_bench.records.case import BenchConfig
     from pulsecast_bench.records.result import Result
     from pulsecast_bench.remote import Device
-    from pulsecast_bench.sut import Trust
+    from pulsecast_bench.subjects.sut import Trust
 
 
 class Profile(enum.StrEnum):
@@ -86,10 +86,10 @@ def bench(
 ) -> None:
     """Measure every artifact on this machine, each case in processes of its own; exit 4 if any is unstable."""
     from pulsecast_bench.analysis.summary import summarise
-    from pulsecast_bench.peers import PEERS
     from pulsecast_bench.records.case import SCENARIOS, change, find_profile
     from pulsecast_bench.records.result import check_label, write_result
-    from pulsecast_bench.sut import Trust
+    from pulsecast_bench.subjects.peers import PEERS
+    from pulsecast_bench.subjects.sut import Trust
     from pulsecast_bench.table import text_table
 
     config = change(
@@ -142,8 +142,8 @@ def _names(given: list[str] | None, known: Iterable[str]) -> tuple[str, ...]:
 
 def run_with_progress(bundle: Path, config: BenchConfig, trust: Trust | None = None) -> Result:
     """Return the result of a benchmark that shows its progress on stderr."""
-    from pulsecast_bench.runner import Listener, run_benchmark
-    from pulsecast_bench.sut import UNVOUCHED
+    from pulsecast_bench.measuring.runner import Listener, run_benchmark
+    from pulsecast_bench.subjects.sut import UNVOUCHED
 
     with progress("measuring") as steps:
         listener = Listener(on_process=lambda _done, total, what: steps.advance(what, total))

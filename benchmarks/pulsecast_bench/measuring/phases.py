@@ -15,15 +15,15 @@ from pulsecast import records
 from pulsecast.bundle import Bundle
 from pulsecast.forecaster import Forecaster
 
-from .analysis.statistics import JUDGED_WINDOWS, stability
-from .bare import BARE
+from ..analysis.statistics import JUDGED_WINDOWS, stability
+from ..records.case import BenchConfig, Case
+from ..records.run import Memory, Paired, Phases, Run, ScenarioRun, Steady, pack
+from ..subjects.bare import BARE
+from ..subjects.peers import PeerFile
+from ..subjects.sut import UNVOUCHED, Sut, Trust, open_artifact, open_peer
 from .machine import affinity, peak_resident_bytes, resident_bytes, threads_alive
-from .peers import PeerFile
-from .records.case import BenchConfig, Case
-from .records.run import Memory, Paired, Phases, Run, ScenarioRun, Steady, pack
 from .scenarios import Answer, Answered, Load, loop
 from .spending import Spending
-from .sut import UNVOUCHED, Sut, Trust, open_artifact, open_peer
 
 Array = NDArray[np.float32]
 Predict = Callable[[Array], object]

@@ -14,8 +14,8 @@ from pathlib import Path
 import pulsecast
 from pulsecast.environment import installed_versions, platform_name
 
+from ..records.result import Machine
 from .energy import describe_energy
-from .records.result import Machine
 
 _CPU = Path("/sys/devices/system/cpu")
 

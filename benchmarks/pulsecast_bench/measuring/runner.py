@@ -18,17 +18,17 @@ from pulsecast.bundle import Bundle, size_bytes
 from pulsecast.errors import EngineError, FormatError, MissingExtraError
 from pulsecast.manifest import Artifact
 
-from .analysis.statistics import Latencies, is_known
+from ..analysis.statistics import Latencies, is_known
+from ..records.case import BenchConfig, Case, Measurable, plan_cases, schedule
+from ..records.result import SCHEMA_VERSION, Failure, Model, Result, Skipped, Subject
+from ..records.run import Run, ScenarioRun, unpack
+from ..subjects.peers import PeerFile, PeerRow, find_peers
+from ..subjects.sut import UNVOUCHED, Trust
 from .child import Ended, Listener, run_child
 from .footprint import DISTRIBUTIONS, closure, packages
 from .machine import affinity, describe_machine, load_average
-from .measuring import Request
 from .peer_making import make_peers
-from .peers import PeerFile, PeerRow, find_peers
-from .records.case import BenchConfig, Case, Measurable, plan_cases, schedule
-from .records.result import SCHEMA_VERSION, Failure, Model, Result, Skipped, Subject
-from .records.run import Run, ScenarioRun, unpack
-from .sut import UNVOUCHED, Trust
+from .phases import Request
 
 __all__ = ["Listener", "run_benchmark"]
 
@@ -189,7 +189,7 @@ def _run_worker(path: Path, module: str, request: Request) -> Run | ScenarioRun 
     kind: type[Run] | type[ScenarioRun] = Run if case.scenario is None else ScenarioRun
     phases_s = config.warmup_s + config.limit_s + config.paired_s + 10 * config.scenario_s
     said = run_child(
-        "pulsecast_bench.worker",
+        "pulsecast_bench.measuring.worker",
         [str(time.perf_counter_ns()), processor(case, config), module, str(path), records.dumps(request)],
         threads=case.threads,
         timeout_s=TIMEOUT_S + phases_s,

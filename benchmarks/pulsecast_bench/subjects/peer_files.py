@@ -1,4 +1,4 @@
-"""Makes what a peer loads, in a child process: `python -m pulsecast_bench.peer_files PARENT PEER BUNDLE FOLDER`.
+"""Makes a peer's file, in a child process: `python -m pulsecast_bench.subjects.peer_files PARENT PEER BUNDLE FOLDER`.
 
 Everything comes from the bundle alone: its spec, its scaler and its weights. It prints a `PeerFile` as JSON; the last
 line of stderr is the reason of a failure.

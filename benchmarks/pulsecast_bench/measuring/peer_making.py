@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pulsecast import records
 
+from ..records.result import Skipped
+from ..subjects.peers import PeerFile, PeerRow, missing_package
 from .child import Ended, run_child
-from .peers import PeerFile, PeerRow, missing_package
-from .records.result import Skipped
 
 TIMEOUT_S = 300.0  # a converter on a small board
 
@@ -38,5 +38,7 @@ def make_peers(
 
 
 def _make(name: str, bundle: Path, folder: Path) -> PeerFile | Ended:
-    said = run_child("pulsecast_bench.peer_files", [name, str(bundle), str(folder)], threads=1, timeout_s=TIMEOUT_S)
+    said = run_child(
+        "pulsecast_bench.subjects.peer_files", [name, str(bundle), str(folder)], threads=1, timeout_s=TIMEOUT_S
+    )
     return said if isinstance(said, Ended) else records.loads(PeerFile, said.encode(), where="the peer's file")

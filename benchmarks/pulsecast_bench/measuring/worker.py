@@ -1,4 +1,4 @@
-"""The measuring child: `python -m pulsecast_bench.worker PARENT SPAWNED_NS PROCESSOR MODULE BUNDLE REQUEST`.
+"""The measuring child: `python -m pulsecast_bench.measuring.worker PARENT SPAWNED_NS PROCESSOR MODULE BUNDLE REQUEST`.
 
 One process is one repeat of one case, so that nothing that an engine leaves behind reaches another measurement.
 It prints a `Run` or `ScenarioRun` as one line of JSON. The imports at the top are few on purpose: importing is a
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     imported_ns = time.perf_counter_ns()
     from pulsecast.errors import PulsecastError
 
-    from .measuring import answer
+    from .phases import answer
 
     try:
         text = answer(bundle, request, start_ns=begun_ns - int(spawned_ns), import_ns=imported_ns - begun_ns)
