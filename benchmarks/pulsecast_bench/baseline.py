@@ -23,9 +23,9 @@ from .analysis.run_figures import over_bare
 from .analysis.statistics import Estimate, median_of_runs, ratio_of_runs
 from .analysis.verdicts import leading_runs, medians
 from .compare import Allowed, State, state_of
-from .protocol import command
 from .records.document import read_document
 from .records.result import Result
+from .reporting.protocol import command
 
 SCHEMA_VERSION: Literal[1] = 1
 _SEED = 7

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .analysis.statistics import Estimate
 from .baseline import BaselineCheck
 from .compare import CaseRatio, Comparison
-from .table import MISSING, aligned, grid, number, span
+from .reporting.table import MISSING, aligned, grid, number, span
 
 Table = tuple[tuple[str, ...], list[list[str]]]
 _CASES = ("artifact", "batch", "threads", "first us", "second us", "second / first", "")

@@ -29,7 +29,7 @@ from pulsecast.manifest import MANIFEST_NAME
 from pulsecast.whole_file import check_file_free, write_whole
 
 from .records.document import read_document
-from .section import Section
+from .reporting.section import Section
 
 KIND: Literal["pulsecast microcontroller"] = "pulsecast microcontroller"
 SCHEMA_VERSION: Literal[1] = 1

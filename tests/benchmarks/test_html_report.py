@@ -14,12 +14,12 @@ from pulsecast_bench.analysis.pareto import Budget
 from pulsecast_bench.records.case import Case
 from pulsecast_bench.records.result import Energy, Package, Result
 from pulsecast_bench.records.run import ScenarioRun, pack
-from pulsecast_bench.report import markdown
+from pulsecast_bench.reporting.markdown import markdown
 
 require("matplotlib")
 
-from pulsecast_bench.drawing import spread  # noqa: E402
-from pulsecast_bench.html_report import html  # noqa: E402
+from pulsecast_bench.reporting.drawing import spread  # noqa: E402
+from pulsecast_bench.reporting.html import html  # noqa: E402
 
 LIGHT, DARK = "rgb(27, 27, 27)", "rgb(232, 232, 232)"  # --ink
 

@@ -7,8 +7,8 @@ import pytest
 
 import rounds
 from pulsecast_bench.analysis.pareto import Budget, Point, dominates, front, recommend
-from pulsecast_bench.choosing import recommended
-from pulsecast_bench.section import measured
+from pulsecast_bench.reporting.choosing import recommended
+from pulsecast_bench.reporting.section import measured
 
 
 def point(

@@ -8,10 +8,10 @@ import pytest
 import measured
 import rounds
 from pulsecast_bench.analysis.summary import summarise
-from pulsecast_bench.protocol import command, protocol
 from pulsecast_bench.records.case import PROFILES, change
-from pulsecast_bench.report import markdown
-from pulsecast_bench.table import notes, number, text_table
+from pulsecast_bench.reporting.markdown import markdown
+from pulsecast_bench.reporting.protocol import command, protocol
+from pulsecast_bench.reporting.table import notes, number, text_table
 
 TABLE = text_table(summarise(measured.eventful()))
 

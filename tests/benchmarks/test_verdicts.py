@@ -6,7 +6,7 @@ import rounds
 from pulsecast_bench.analysis.statistics import Estimate
 from pulsecast_bench.analysis.summary import summarise
 from pulsecast_bench.analysis.verdicts import judge, verdicts
-from pulsecast_bench.table import text_table
+from pulsecast_bench.reporting.table import text_table
 
 
 def interval(low: float, high: float) -> Estimate:

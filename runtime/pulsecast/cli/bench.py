@@ -88,9 +88,9 @@ def bench(
     from pulsecast_bench.analysis.summary import summarise
     from pulsecast_bench.records.case import SCENARIOS, change, find_profile
     from pulsecast_bench.records.result import check_label, write_result
+    from pulsecast_bench.reporting.table import text_table
     from pulsecast_bench.subjects.peers import PEERS
     from pulsecast_bench.subjects.sut import Trust
-    from pulsecast_bench.table import text_table
 
     config = change(
         find_profile(profile.value),

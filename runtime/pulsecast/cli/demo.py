@@ -34,8 +34,8 @@ def demo(
     from pulsecast_bench.analysis.summary import summarise
     from pulsecast_bench.records.case import find_profile
     from pulsecast_bench.records.result import write_result
-    from pulsecast_bench.report import markdown
-    from pulsecast_bench.table import text_table
+    from pulsecast_bench.reporting.markdown import markdown
+    from pulsecast_bench.reporting.table import text_table
 
     _make_folder(out, force=force)
     bundle = _make_bundle(out, recipe=recipe, seed=seed, days=days, force=force)

@@ -44,8 +44,8 @@ def _bench(path: Path, options: argparse.Namespace) -> int:
     from pulsecast_bench.analysis.summary import summarise
     from pulsecast_bench.measuring.runner import Listener, run_benchmark
     from pulsecast_bench.records.result import check_label
+    from pulsecast_bench.reporting.table import text_table
     from pulsecast_bench.subjects.sut import Trust
-    from pulsecast_bench.table import text_table
 
     out: Path = options.out
     if out != STDOUT:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pulsecast_bench.analysis.pareto import Budget
     from pulsecast_bench.microcontroller import Footprints
     from pulsecast_bench.records.result import Result
-    from pulsecast_bench.section import Measured
+    from pulsecast_bench.reporting.section import Measured
 
 PANEL = "Recommendation"
 
@@ -54,9 +54,9 @@ def report(
 ) -> None:
     """Compute the statistics of one or several results anew; with a budget, exit 1 if nothing fits it."""
     from pulsecast_bench.analysis.pareto import Budget
-    from pulsecast_bench.choosing import recommendation
     from pulsecast_bench.records.result import read_result
-    from pulsecast_bench.section import measured
+    from pulsecast_bench.reporting.choosing import recommendation
+    from pulsecast_bench.reporting.section import measured
 
     try:
         budget = Budget(latency_us=max_latency_us, rmse_change=max_rmse_change, size_kb=max_size_kb)
@@ -96,15 +96,15 @@ def _written(results: list[Result], budget: Budget, footprints: Footprints | Non
     from pulsecast_bench.microcontroller import microcontroller_section
 
     if html:
-        from pulsecast_bench.html_report import html as written
+        from pulsecast_bench.reporting.html import html as written
     else:
-        from pulsecast_bench.report import markdown as written
+        from pulsecast_bench.reporting.markdown import markdown as written
     return written(results, budget, more=[microcontroller_section(footprints)] if footprints else [])
 
 
 def _recommend(parts: list[Measured], budget: Budget) -> None:
     """Print each result's recommendation: the report that has it went to a file."""
-    from pulsecast_bench.choosing import recommended
+    from pulsecast_bench.reporting.choosing import recommended
 
     for part in parts:
         where = f"{part.machine}: " if len(parts) > 1 else ""
@@ -112,7 +112,7 @@ def _recommend(parts: list[Measured], budget: Budget) -> None:
 
 
 def _document(parts: list[Measured], budget: Budget) -> dict[str, Any]:
-    from pulsecast_bench.choosing import recommendation
+    from pulsecast_bench.reporting.choosing import recommendation
 
     results = [
         {

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from .analysis.forecast_errors import QUANTILES
-from .analysis.pareto import Budget
-from .analysis.statistics import Estimate
-from .analysis.summary import Row, Summary, cores_used
+from ..analysis.forecast_errors import QUANTILES
+from ..analysis.pareto import Budget
+from ..analysis.statistics import Estimate
+from ..analysis.summary import Row, Summary, cores_used
+from ..records.result import Result
 from .choosing import choices_section, recommendation_section
 from .noise import machine_lines
 from .protocol import command, protocol
-from .records.result import Result
 from .section import Grid, Measured, Section, interval
 from .table import COLUMNS, MISSING, cells, notes, number, span
 

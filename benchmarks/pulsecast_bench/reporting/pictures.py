@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .analysis.pareto import Point
-from .analysis.scenario_summary import ScenarioRow
-from .analysis.statistics import REQUIRED_CALLS
-from .analysis.summary import Row, Summary
+from ..analysis.pareto import Point
+from ..analysis.scenario_summary import ScenarioRow
+from ..analysis.statistics import REQUIRED_CALLS
+from ..analysis.summary import Row, Summary
+from ..records.result import Result
+from ..records.run import unpack
 from .drawing import FAINT, INK, SERIES, colour_of, label_right, name_rows, picture, plain_numbers
-from .records.result import Result
-from .records.run import unpack
 
 SHOWN_WINDOWS = 60
 SPIKE = 20  # times the median, from where on the vertical axis is logarithmic

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .analysis.scenario_summary import ScenarioRow, scenario_rows
-from .analysis.statistics import Estimate
-from .analysis.summary import Summary, summarise
-from .records.result import Result
+from ..analysis.scenario_summary import ScenarioRow, scenario_rows
+from ..analysis.statistics import Estimate
+from ..analysis.summary import Summary, summarise
+from ..records.result import Result
 from .table import number
 
 Grid = tuple[tuple[str, ...], list[list[str]]]

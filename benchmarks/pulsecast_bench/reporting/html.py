@@ -8,9 +8,10 @@ from html import escape
 
 import numpy as np
 
-from .analysis.pareto import Budget
-from .analysis.summary import points
-from .analysis.verdicts import forecasts_of, leading_runs
+from ..analysis.pareto import Budget
+from ..analysis.summary import points
+from ..analysis.verdicts import forecasts_of, leading_runs
+from ..records.result import Result
 from .pictures import (
     batch_picture,
     latency_picture,
@@ -20,7 +21,6 @@ from .pictures import (
     rmse_picture,
     scenario_picture,
 )
-from .records.result import Result
 from .section import Grid, Measured, Section, measured
 from .sections import merged, sections
 

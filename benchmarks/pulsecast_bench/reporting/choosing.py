@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .analysis.pareto import LATENCY_TIE, RMSE_TIE, Budget, Recommendation, recommend
-from .analysis.summary import Row, Summary, points
-from .analysis.verdicts import ALIKE, FASTER, MAX_RMSE_CHANGE, SLOWER, SMALLER
+from ..analysis.pareto import LATENCY_TIE, RMSE_TIE, Budget, Recommendation, recommend
+from ..analysis.summary import Row, Summary, points
+from ..analysis.verdicts import ALIKE, FASTER, MAX_RMSE_CHANGE, SLOWER, SMALLER
 from .section import Measured, Section
 from .table import MISSING, VERDICT_HEAD, number, verdict_rows
 

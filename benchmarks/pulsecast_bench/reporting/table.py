@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .analysis.forecast_errors import Fidelity
-from .analysis.statistics import Estimate
-from .analysis.summary import Cell, Row, Summary
+from ..analysis.forecast_errors import Fidelity
+from ..analysis.statistics import Estimate
+from ..analysis.summary import Cell, Row, Summary
 
 MISSING = "-"
 PROCESSES_ALIKE = 1.25  # largest over smallest median of a row's processes that needs no remark
