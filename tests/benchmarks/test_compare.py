@@ -9,9 +9,9 @@ import measured
 import rounds
 from pulsecast import records
 from pulsecast.errors import FormatError, UsageError
-from pulsecast_bench.baseline import check_baseline, make_baseline, read_baseline
-from pulsecast_bench.compare import Allowed, Comparison, compare
-from pulsecast_bench.compare_text import baseline_text, comparison_text
+from pulsecast_bench.comparing.baseline import check_baseline, make_baseline, read_baseline
+from pulsecast_bench.comparing.compare import Allowed, Comparison, compare
+from pulsecast_bench.comparing.text import baseline_text, comparison_text
 from pulsecast_bench.records.result import Failure, Result
 
 NAMES = ("old", "new")

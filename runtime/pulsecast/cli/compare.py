@@ -15,8 +15,8 @@ from .exits import FAILED, UNSTABLE
 from .output import Format, show, tell
 
 if TYPE_CHECKING:
-    from pulsecast_bench.baseline import BaselineCheck
-    from pulsecast_bench.compare import Comparison
+    from pulsecast_bench.comparing.baseline import BaselineCheck
+    from pulsecast_bench.comparing.compare import Comparison
 
 
 class Layout(enum.StrEnum):
@@ -51,7 +51,7 @@ def compare(
     format_: Annotated[Layout, typer.Option("--format", help="How it is printed.")] = Layout.text,
 ) -> None:
     """Compare latencies of the same cases: exit 1 if one became slower, 4 if one could not be judged."""
-    from pulsecast_bench.compare import Allowed
+    from pulsecast_bench.comparing.compare import Allowed
 
     allowed = Allowed(models=across_models, machines=across_machines, max_slowdown=max_slowdown)
     wanted = 1 if baseline or save_baseline else 2
@@ -66,14 +66,14 @@ def compare(
 
     found: Comparison | BaselineCheck
     if baseline:
-        from pulsecast_bench.baseline import check_baseline, read_baseline
-        from pulsecast_bench.compare_text import baseline_text
+        from pulsecast_bench.comparing.baseline import check_baseline, read_baseline
+        from pulsecast_bench.comparing.text import baseline_text
 
         found = check_baseline(read_baseline(baseline), read_result(results[0]), allowed)
         text = baseline_text(found, markdown=format_ is Layout.markdown)
     else:
-        from pulsecast_bench.compare import compare as compare_results
-        from pulsecast_bench.compare_text import comparison_text
+        from pulsecast_bench.comparing.compare import compare as compare_results
+        from pulsecast_bench.comparing.text import comparison_text
 
         names = (str(results[0]), str(results[1]))
         found = compare_results(read_result(results[0]), read_result(results[1]), names, allowed)
@@ -84,7 +84,7 @@ def compare(
 
 
 def _save(result: Path, path: Path, *, force: bool) -> None:
-    from pulsecast_bench.baseline import make_baseline
+    from pulsecast_bench.comparing.baseline import make_baseline
     from pulsecast_bench.records.result import read_result
 
     write_whole(path, records.dumps(make_baseline(read_result(result))), force=force)

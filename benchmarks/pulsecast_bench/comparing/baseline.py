@@ -19,13 +19,13 @@ from typing import Literal
 from pulsecast import records
 from pulsecast.errors import FormatError, UsageError
 
-from .analysis.run_figures import over_bare
-from .analysis.statistics import Estimate, median_of_runs, ratio_of_runs
-from .analysis.verdicts import leading_runs, medians
+from ..analysis.run_figures import over_bare
+from ..analysis.statistics import Estimate, median_of_runs, ratio_of_runs
+from ..analysis.verdicts import leading_runs, medians
+from ..records.document import read_document
+from ..records.result import Result
+from ..reporting.protocol import command
 from .compare import Allowed, State, state_of
-from .records.document import read_document
-from .records.result import Result
-from .reporting.protocol import command
 
 SCHEMA_VERSION: Literal[1] = 1
 _SEED = 7

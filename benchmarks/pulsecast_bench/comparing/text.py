@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .analysis.statistics import Estimate
+from ..analysis.statistics import Estimate
+from ..reporting.table import MISSING, aligned, grid, number, span
 from .baseline import BaselineCheck
 from .compare import CaseRatio, Comparison
-from .reporting.table import MISSING, aligned, grid, number, span
 
 Table = tuple[tuple[str, ...], list[list[str]]]
 _CASES = ("artifact", "batch", "threads", "first us", "second us", "second / first", "")
