@@ -24,8 +24,8 @@ from pulsecast import packing as bundle_packing
 from pulsecast.bundle import Bundle
 from pulsecast.cli import device_bench
 from pulsecast.errors import UsageError
-from pulsecast_bench import unpacking
-from pulsecast_bench.packing import MAIN, pack_bench, packed
+from pulsecast_bench.device import unpacking
+from pulsecast_bench.device.packing import MAIN, pack_bench, packed
 from pulsecast_bench.records.result import check_label, read_result
 
 REPOSITORY = Path(__file__).parents[2]

@@ -15,9 +15,9 @@ from engines import require
 from environments import environment
 from processes import children, wait_for
 from pulsecast.errors import PulsecastError, UsageError
+from pulsecast_bench.device.remote import Device, RemoteListener, bench_remotely
 from pulsecast_bench.records.case import PROFILES, change
 from pulsecast_bench.records.result import read_result
-from pulsecast_bench.remote import Device, RemoteListener, bench_remotely
 from ssh_server import SshServer, ssh_server
 
 require("typer")

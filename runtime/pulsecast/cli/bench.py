@@ -19,9 +19,9 @@ from .verdict import judge
 
 if TYPE_CHECKING:
     from pulsecast_bench.analysis.summary import Summary
+    from pulsecast_bench.device.remote import Device
     from pulsecast_bench.records.case import BenchConfig
     from pulsecast_bench.records.result import Result
-    from pulsecast_bench.remote import Device
     from pulsecast_bench.subjects.sut import Trust
 
 
@@ -111,7 +111,7 @@ def bench(
     if host is None:
         result = run_with_progress(bundle, config, trust)
     else:
-        from pulsecast_bench.remote import Device
+        from pulsecast_bench.device.remote import Device
 
         device = Device(host=host, python=python, options=tuple(ssh_option or ()))
         result = run_on_device(bundle, config, trust, device)
@@ -152,7 +152,7 @@ def run_with_progress(bundle: Path, config: BenchConfig, trust: Trust | None = N
 
 def run_on_device(bundle: Path, config: BenchConfig, trust: Trust, device: Device) -> Result:
     """Return the result of a benchmark that ran on another machine; its progress and words are shown on stderr."""
-    from pulsecast_bench.remote import RemoteListener, bench_remotely
+    from pulsecast_bench.device.remote import RemoteListener, bench_remotely
 
     with progress("measuring there") as steps:
         listener = RemoteListener(on_process=lambda _done, total, what: steps.advance(what, total), on_line=tell)

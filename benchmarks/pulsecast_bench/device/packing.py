@@ -67,7 +67,7 @@ def packed(bundle: Bundle) -> bytes:
 
 def _code() -> Iterator[tuple[str, bytes]]:
     yield "__main__.py", MAIN.encode()
-    yield "unpacking.py", (Path(str(files("pulsecast_bench"))) / "unpacking.py").read_bytes()
+    yield "unpacking.py", (Path(str(files("pulsecast_bench.device"))) / "unpacking.py").read_bytes()
     for package in ("pulsecast", "pulsecast_bench"):
         root = Path(str(files(package)))
         for path in root.rglob("*"):

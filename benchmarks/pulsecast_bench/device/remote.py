@@ -26,11 +26,11 @@ from pulsecast import records
 from pulsecast.bundle import Bundle
 from pulsecast.errors import EngineError, FormatError, MissingExtraError, PulsecastError, UsageError
 
-from .measuring.runner import Listener
+from ..measuring.runner import Listener
+from ..records.case import BenchConfig
+from ..records.result import Result
+from ..subjects.sut import UNVOUCHED, Trust
 from .packing import packed
-from .records.case import BenchConfig
-from .records.result import Result
-from .subjects.sut import UNVOUCHED, Trust
 
 CONNECTION_FAILED = 255  # ssh's own exit code; the device's are kept apart from it
 NO_PYTHON, NO_FOLDER, NOT_WRITTEN = 91, 92, 93  # exit codes of SCRIPT

@@ -1,0 +1,1 @@
+"""The benchmark on another machine: packed as one program, unpacked there, sent over ssh."""
