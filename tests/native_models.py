@@ -6,7 +6,9 @@ import platform
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
+import numpy as np
 import pytest
 
 import plain
@@ -19,6 +21,7 @@ from pulsecast.spec import DAY_S, Calendar, Channel, Feature, ModelSpec
 from pulsecast_export.native_writer import sources
 from pulsecast_export.targets import TARGETS, tolerance
 
+AnyModel = TypeVar("AnyModel", plain.PlainModel, ModelDirectory)
 COMPILERS = ("gcc", "clang")
 # what to define so that an instruction set, and no better one, is there; and what x86-64 processors call it
 PATHS = {
@@ -87,6 +90,15 @@ def directory(model: plain.PlainModel) -> ModelDirectory:
         heldout=HeldOutWindows(windows=golden.windows, truth=golden.truth, trained=golden.trained),
         calibration=model.calibration,
     )
+
+
+def with_small_weights(model: AnyModel) -> AnyModel:
+    """Return `model` with half its weights: small enough for sums by pairs, as training makes them."""
+    half = np.float32(0.5)
+    layers = tuple(
+        replace(one, kernel=one.kernel * half, recurrent=one.recurrent * half) for one in model.weights.layers
+    )
+    return replace(model, weights=replace(model.weights, layers=layers))
 
 
 def write_sources(model: ModelDirectory, target: str, folder: Path) -> Path:

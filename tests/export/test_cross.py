@@ -15,7 +15,7 @@ import pytest
 
 import plain
 from engines import require
-from native_models import ODD_SPEC, directory, write_sources
+from native_models import ODD_SPEC, directory, with_small_weights, write_sources
 from native_models import build as build_here
 from pulsecast import records
 from pulsecast.bundle import Bundle
@@ -97,14 +97,7 @@ def test_a_library_passes_its_artifacts_checks_in_an_emulator(name, source, mode
 @needs_zig
 @pytest.mark.skipif(platform_tag() != "x86_64-linux", reason="a library for x86_64-linux")
 def test_a_prebuilt_library_chooses_the_path_that_one_compiled_here_does(model, tmp_path):
-    layers = tuple(
-        replace(layer, kernel=layer.kernel * np.float32(0.5), recurrent=layer.recurrent * np.float32(0.5))
-        for layer in model.weights.layers
-    )
-    small = replace(
-        model, weights=replace(model.weights, layers=layers)
-    )  # enough for sums by pairs on AMD's processors
-    folder = write_sources(small, "native", tmp_path / "native")
+    folder = write_sources(with_small_weights(model), "native", tmp_path / "native")  # AMD's processors sum it by pairs
     prebuilt = tmp_path / "model.so"
     prebuilt.write_bytes(_compiled(folder, "x86_64-linux", tmp_path / "work"))
     here, there = (ctypes.CDLL(str(path)) for path in (build_here(folder, find_compiler()), prebuilt))

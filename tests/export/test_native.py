@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import plain
-from native_models import ODD_SPEC, build, directory, require_processor, write_sources
+from native_models import ODD_SPEC, build, directory, require_processor, with_small_weights, write_sources
 from pulsecast import reference
 from pulsecast.backends.native import BLOCK, NativeBackend
 from pulsecast.errors import EngineError, MissingExtraError
@@ -147,12 +147,7 @@ def test_a_library_of_one_instruction_set_gives_the_bits_of_the_one_that_chooses
 @pytest.fixture(params=["level", "change"])
 def small_model(request, level_model, change_model):
     """Return a model whose weights are small enough for sums by pairs, as training makes them."""
-    model = {"level": level_model, "change": change_model}[request.param]
-    layers = tuple(
-        replace(layer, kernel=layer.kernel * np.float32(0.5), recurrent=layer.recurrent * np.float32(0.5))
-        for layer in model.weights.layers
-    )
-    return replace(model, weights=replace(model.weights, layers=layers))
+    return with_small_weights({"level": level_model, "change": change_model}[request.param])
 
 
 def test_sums_by_pairs_are_those_of_single_products_and_the_same_however_a_window_comes(small_model, tmp_path):

@@ -64,8 +64,10 @@ def run_benchmark(path: Path, config: BenchConfig, listener: Listener, trust: Tr
         modules = _modules(chosen, peers)
         runs, failures = _run_all(path, requests, modules, steps.done)
         for repeat in range(config.repeats, config.most_repeats):
+            if not (unknown := _unknown(runs, failures, config, repeat)):
+                break
             taken = len(runs) + len(failures)
-            more = [request(case, repeat, taken + place) for place, case in enumerate(_unknown(runs, failures, config))]
+            more = [request(case, repeat, taken + place) for place, case in enumerate(unknown)]
             new_runs, new_failures = _run_all(path, more, modules, steps.one_more)
             runs, failures = [*runs, *new_runs], [*failures, *new_failures]
         subjects = [_subject(bundle, artifact) for artifact in chosen]
@@ -114,15 +116,22 @@ def _run_all(
     return runs, failures
 
 
-def _unknown(runs: Sequence[Run | ScenarioRun], failures: Sequence[Failure], config: BenchConfig) -> tuple[Case, ...]:
-    """Return the leading cases whose processes differ too much for their median, and none of which failed."""
+def _unknown(
+    runs: Sequence[Run | ScenarioRun], failures: Sequence[Failure], config: BenchConfig, repeat: int
+) -> tuple[Case, ...]:
+    """Return the leading cases whose `repeat` processes differ too much for their median, and none of which failed.
+
+    A case with fewer was found to be known in a round before.
+    """
     latencies: dict[Case, list[Latencies]] = {}
     for run in runs:
         if isinstance(run, Run) and run.case.leading:
             latencies.setdefault(run.case, []).append(unpack(run.steady.latencies))
     failed = {failure.case for failure in failures}
     return tuple(
-        case for case, calls in latencies.items() if case not in failed and not is_known(calls, seed=config.seed)
+        case
+        for case, calls in latencies.items()
+        if len(calls) == repeat and case not in failed and not is_known(calls, seed=config.seed)
     )
 
 
