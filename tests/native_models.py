@@ -23,6 +23,7 @@ from pulsecast_export.targets import TARGETS, tolerance
 
 AnyModel = TypeVar("AnyModel", plain.PlainModel, ModelDirectory)
 COMPILERS = ("gcc", "clang")
+INTEGER_PATHS = ("avx512", "avx2", "sse2", "scalar")  # those that sum 8-bit weights by integers
 # what to define so that an instruction set, and no better one, is there; and what x86-64 processors call it
 PATHS = {
     "avx512": (("-DMODEL_PAIRS=0",), "avx512f"),
@@ -60,15 +61,21 @@ def require_processor(path: str) -> tuple[str, ...]:
     definitions, flag = PATHS[path]
     if flag is not None:
         flags = Path("/proc/cpuinfo").read_text("ascii", "replace").split() if platform.machine() == "x86_64" else []
-        if flag not in flags:
-            pytest.skip(f"this processor has no {flag}")
+        if missing := {flag, *(("avx512_vnni",) if flag == "avx512f" else ())} - set(flags):
+            pytest.skip(f"this processor has no {', '.join(sorted(missing))}")
     return definitions
 
 
 def isa(path: str, folder: Path) -> str:
-    """Return what a library of the sources in `folder` says of itself: large weights are not summed by pairs."""
-    small = "#define SMALL_WEIGHTS 1" in (folder / "model.c").read_text("ascii")
-    return path if small else path.removesuffix("-pairs")
+    """Return what a library of the sources in `folder` says of itself.
+
+    Large weights are not summed by pairs, and 8-bit weights by integers wherever that is there.
+    """
+    source = (folder / "model.c").read_text("ascii")
+    plain_path = path.removesuffix("-pairs")
+    if "#define WEIGHTS8 1" in source:
+        return f"{plain_path}-int16" if plain_path in INTEGER_PATHS else plain_path
+    return path if "#define SMALL_WEIGHTS 1" in source else plain_path
 
 
 def directory(model: plain.PlainModel) -> ModelDirectory:
@@ -116,17 +123,17 @@ def build(folder: Path, compiler: str, *flags: str) -> Path:
     return out
 
 
-def add_native(bundle: Path, model: plain.PlainModel) -> None:
-    """Give a bundle of `model`, made by `plain.write_bundle`, the artifact `native`."""
-    if not (bundle / "native").exists():
-        write_sources(directory(model), "native", bundle / "native")
+def add_native(bundle: Path, model: plain.PlainModel, target_id: str = "native") -> None:
+    """Give a bundle of `model`, made by `plain.write_bundle`, the artifact `target_id`."""
+    target = TARGETS[target_id]
+    if not (bundle / target.path).exists():
+        write_sources(directory(model), target_id, bundle / target.path)
     manifest = parse_manifest((bundle / MANIFEST_NAME).read_bytes())
-    target = TARGETS["native"]
     artifact = Artifact(
-        id="native",
+        id=target_id,
         backend="native",
-        path="native",
-        precision="float32",
+        path=target.path,
+        precision=target.precision,
         units="raw",
         max_batch=None,
         tolerance=tolerance(target, model.spec),

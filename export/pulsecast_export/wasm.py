@@ -33,9 +33,9 @@ _FUNCTION = 0  # kind of an export
 def link_flags(source: str, header: str, interface: set[str]) -> tuple[str, ...]:
     """Return what to link the model with: its functions, and a stack that it cannot outgrow.
 
-    A stack that is too small is not noticed: it grows into the weights. Whatever the model, the stack holds 8-bit
-    weights widened to floats (each is three characters of the source at the least), the windows of a stream under way,
-    and a window's scaled values.
+    A stack that is too small is not noticed: it grows into the weights. Whatever the model, the stack holds widened
+    8-bit weights (floats at the most; each is three characters of the source at the least), the windows of a stream
+    under way, and a window's scaled values.
     """
     number = {name: int(value) for name, value in re.findall(r"^#define MODEL_(\w+) (\d+)\b", header, re.MULTILINE)}
     under_way = 8 * number["STATE_UNITS"] * number["PHASES"]

@@ -17,7 +17,15 @@ import numpy as np
 import pytest
 
 import plain
-from native_models import ODD_SPEC, build, directory, require_processor, with_small_weights, write_sources
+from native_models import (
+    INTEGER_PATHS,
+    ODD_SPEC,
+    build,
+    directory,
+    require_processor,
+    with_small_weights,
+    write_sources,
+)
 from pulsecast import reference
 from pulsecast.backends.native import BLOCK, NativeBackend
 from pulsecast.errors import EngineError, MissingExtraError
@@ -28,13 +36,14 @@ from pulsecast.spec import Feature
 from pulsecast.streaming import Stream
 from pulsecast.verification import check_backend
 from pulsecast_export.native_gate import LIMIT_BYTES, declared, limit_bytes, native_gate, symbol_problems
-from pulsecast_export.native_writer import PackedLayer, paired_bias, sources
+from pulsecast_export.native_writer import PackedLayer, paired_bias, sources, state_scale
 from pulsecast_export.targets import TARGETS, tolerance
 
 pytestmark = pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler")
 
 # of the range: float32 arithmetic through two layers, and log1p and its inverse around them
 FLOAT32_ROUNDING = 1e-5
+OUTPUT_ROUNDING = 1e-4  # of the range: outputs of layers as 16-bit integers
 PERTURBATION = 1.2  # of one layer's recurrent weights: the forecast stays plausible, the accuracy is worse
 
 
@@ -106,16 +115,64 @@ def test_a_window_gives_the_same_bits_alone_and_in_a_batch_of_any_size(backend, 
         assert np.array_equal(backend.predict(windows[:count]), alone[:count]), count
 
 
-def test_8_bit_weights_give_the_same_bits_widened_beforehand_and_in_the_sums(change_model, tmp_path):
-    model = directory(change_model)
+@pytest.mark.parametrize("sums", ["by integers", "of floats"])
+@pytest.mark.parametrize("name", ["odd", "change"])
+def test_8_bit_weights_give_the_same_bits_widened_beforehand_and_in_the_sums(name, sums, change_model, tmp_path):
+    model = directory(plain.make_model(ODD_SPEC) if name == "odd" else change_model)
     folder, spec, windows = write_sources(model, "native-w8", tmp_path), model.record.spec, model.heldout.windows
-    compiler = find_compiler()
+    flags = ("-DMODEL_FLOAT_SUMS",) if sums == "of floats" else ()
     beforehand, within = (
-        NativeBackend(str(build(folder, compiler, flag)), spec, 1)
+        NativeBackend(str(build(folder, find_compiler(), *flags, flag)), spec, 1)
         for flag in ("-DMODEL_WIDE_BYTES=524288", "-DMODEL_WIDE_BYTES=0")
     )
     for count in (1, 40):
         assert np.array_equal(beforehand.predict(windows[:count]), within.predict(windows[:count])), count
+
+
+@pytest.mark.parametrize("path", INTEGER_PATHS)
+def test_sums_by_integers_are_those_of_floats_but_for_16_bits_of_a_layers_output(path, change_model, tmp_path):
+    model = directory(change_model)
+    folder, spec, windows = write_sources(model, "native-w8", tmp_path), model.record.spec, model.heldout.windows[:70]
+    integers, floats = (
+        NativeBackend(str(build(folder, find_compiler(), *require_processor(path), *flags)), spec, 1)
+        for flags in ((), ("-DMODEL_FLOAT_SUMS",))
+    )
+    assert (integers.engine, floats.engine) == (f"native {path}-int16", f"native {path}")
+    apart = np.abs(integers.predict(windows) - floats.predict(windows)).max() / model.record.scaler.range
+    assert 0 < apart < OUTPUT_ROUNDING
+
+
+def test_an_output_is_scaled_so_that_no_column_of_weights_takes_a_sum_past_32_bits():
+    def layer(units: int, value: int, inputs: int = 1) -> PackedLayer:
+        matrices = [np.full((rows, 16), value, np.int8) for rows in (inputs, units)]
+        zeros = np.zeros(16, np.float32)
+        return PackedLayer(
+            inputs=inputs, units=units, columns=16, kernel=matrices[0], recurrent=matrices[1], bias=zeros
+        )
+
+    assert state_scale([layer(516, -127)]) == 32767  # 516 * 127 * 32767 is just below 2^31
+    assert state_scale([layer(517, -127)]) == (2**31 - 1) // (517 * 127) < 32767
+    assert state_scale([layer(4096, 1)]) == 32767
+    assert state_scale([layer(50, 127, inputs=4096)]) == 32767  # the first layer's inputs are not summed by integers
+    assert state_scale([layer(50, 1), layer(50, 127, inputs=4096)]) == (2**31 - 1) // (4096 * 127)
+    assert state_scale([layer(50, 0)]) == 32767
+
+
+@pytest.mark.slow
+def test_sums_of_the_largest_8_bit_weights_stay_within_32_bits(tmp_path):
+    units, spec = 600, replace(plain.LEVEL_SPEC, units=(600,))
+    made = plain.make_model(spec)
+    (first,) = made.weights.layers
+    # every weight of a column is the largest that 8 bits hold; the cells fill up, and the units put out 0.97
+    bias = np.repeat([20.0, 20.0, 20.0, 3.0], units)  # i, f, c, o
+    recurrent = np.full_like(first.recurrent, 1e-3)
+    layer = replace(first, kernel=np.zeros_like(first.kernel), recurrent=recurrent, bias=bias.astype(np.float32))
+    model = directory(replace(made, weights=replace(made.weights, layers=(layer,))))
+    folder = write_sources(model, "native-w8", tmp_path)
+    window = model.heldout.windows[:1]
+    found = NativeBackend(str(build(folder, find_compiler())), spec, 1).predict(window)
+    expected = reference.forecast(spec, model.record.scaler, model.weights, window.astype(np.float64))
+    assert np.abs(found - expected).max() / model.record.scaler.range < OUTPUT_ROUNDING
 
 
 # what the compiler is told to build for, what is left out, what of x86-64 then runs, and which flags a processor needs

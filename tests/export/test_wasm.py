@@ -32,6 +32,8 @@ from pulsecast_export.wasm import MODULE, TAG, TYPES, WRAPPER, node_backend, wri
 SELF_TEST = "Node failed on the module: the self-test failed: not this model, or not here"
 FLOAT32_ROUNDING = 1e-5  # of the range: float32 arithmetic through two layers, and log1p and its inverse around them
 
+DOT = b"\xfd\xba\x01"  # i32x4.dot_i16x8_s
+
 
 def build_wasm(folder: Path, work: Path) -> Path:
     """Compile the model in `folder` in the new folder `work`, put module and wrapper beside it, return the module."""
@@ -133,6 +135,9 @@ def test_a_model_that_outgrows_the_default_gets_a_larger_stack(tmp_path: Path) -
     model = directory(replace(fitted, spec=spec, weights=weights))
     folder = write_sources(model, "native-w8", tmp_path / "native")
     module = build_wasm(folder, tmp_path / "work")
+    assert (
+        module.read_bytes().count(DOT) > 10
+    )  # the sums are of integers; a loop of a sum holds at least a tile of them
     windows = model.heldout.windows
     with node_backend(node, module, spec.horizon) as backend:
         batch = backend.predict(windows)

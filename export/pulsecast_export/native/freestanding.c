@@ -26,7 +26,8 @@ HIDDEN void *memcpy(void *restrict to, const void *restrict from, size_t count) 
 HIDDEN struct {
     uint32_t vendor, type, subtype, features;
 } __cpu_model;
-enum { AMD = 2, AVX2 = 10, FMA = 14, AVX512F = 15 };
+HIDDEN uint32_t __cpu_features2[4]; /* features from 32 on */
+enum { AMD = 2, AVX2 = 10, FMA = 14, AVX512F = 15, AVX512VNNI = 34 };
 
 static void cpuid(uint32_t leaf, uint32_t *a, uint32_t *b, uint32_t *c) {
     uint32_t d;
@@ -47,7 +48,9 @@ static void look(void) {
     if (c >> 12 & 1) __cpu_model.features |= 1u << FMA;
     cpuid(7, &a, &b, &c);
     if (b >> 5 & 1) __cpu_model.features |= 1u << AVX2;
-    if ((b >> 16 & 1) && (low & 0xe0) == 0xe0) __cpu_model.features |= 1u << AVX512F;
+    if (!(b >> 16 & 1) || (low & 0xe0) != 0xe0) return;
+    __cpu_model.features |= 1u << AVX512F;
+    if (c >> 11 & 1) __cpu_features2[0] |= 1u << (AVX512VNNI - 32);
 }
 
 #if defined(_WIN32)
