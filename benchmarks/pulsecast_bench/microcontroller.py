@@ -25,9 +25,9 @@ from typing import Literal
 from pulsecast import records
 from pulsecast.bundle import Bundle
 from pulsecast.errors import EngineError, FormatError, MissingExtraError, PulsecastError, UsageError
-from pulsecast.manifest import MANIFEST_NAME
 from pulsecast.whole_file import check_file_free, write_whole
 
+from .native_bundle import bundle_of, write_sources
 from .records.document import read_document
 from .reporting.section import Section
 
@@ -150,9 +150,8 @@ def measure(path: Path) -> Footprints:
     found = []
     for artifact in artifacts:
         with tempfile.TemporaryDirectory() as folder:
-            for name in ("model.c", "model.h"):
-                (Path(folder) / name).write_bytes(bundle.read(f"{artifact.path}/{name}"))
-            found += [footprint(Path(folder), artifact.id, use) for use in USES]
+            sources = write_sources(bundle, artifact.id, Path(folder) / artifact.id)
+            found += [footprint(sources, artifact.id, use) for use in USES]
     version = _run(Path(), [COMPILER, "-dumpversion"]).strip()
     return Footprints(
         kind=KIND,
@@ -230,18 +229,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--out", type=Path, help="JSON file to write, for `pulsecast report --microcontroller`")
     parser.add_argument("--force", action="store_true", help="replace a file that is there")
     options = parser.parse_args(arguments)
-    path = options.path
     try:
         if options.out is not None:
             check_file_free(options.out, force=options.force)
         with tempfile.TemporaryDirectory() as folder:
-            if not (path / MANIFEST_NAME).exists() and path.is_dir():
-                from pulsecast_export.exporter import export_model
-
-                bundle = Path(folder) / "bundle"
-                export_model(path, bundle, targets=("native", "native-w8"), force=False, tell=lambda _: None)
-                path = bundle
-            found = measure(path)
+            found = measure(bundle_of(options.path, Path(folder), ("native", "native-w8")))
         if options.out is not None:
             write_whole(options.out, records.dumps(found), force=options.force)
     except PulsecastError as error:

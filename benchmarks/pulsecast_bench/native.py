@@ -7,32 +7,30 @@ other engines predict the whole window again. A push of `native` does first what
 back to back it costs its whole work; `answer` is a push after `settle`, which is not timed: what a caller waits for
 who settles while nothing comes. `answer in C` is the same without Python, `cold start` a process from before it starts
 until its first forecast; both run outside this process (`native_processes`). The limits compare with a whole window's
-call to ONNX Runtime in the same round, and a start without numpy with ONNX Runtime's without pulsecast.
+call to ONNX Runtime in the same round, and a start without numpy with ONNX Runtime's without pulsecast. They are about
+`native`; `native-w8` stands beside it where the bundle has it (`precisions` compares the two on every instruction set).
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 import pulsecast
 from pulsecast.bundle import Bundle
-from pulsecast.errors import PulsecastError, UsageError
+from pulsecast.errors import PulsecastError
 from pulsecast.forecaster import Forecaster
-from pulsecast.manifest import MANIFEST_NAME
 from pulsecast.native_library import find_library
 from pulsecast.verification import measure_parity
 
-from .analysis.statistics import Estimate, median_of_runs
+from .analysis.statistics import Estimate
+from .native_bundle import bundle_of, require_artifacts
 from .native_processes import (
     Start,
     build_stream_program,
@@ -40,37 +38,12 @@ from .native_processes import (
     first_forecast_us,
     stream_push_us,
 )
+from .native_rounds import INPUTS, Array, Row, Work, nothing, predicting, ratio, take_rounds, timer
 
 ARTIFACTS = ("native", "onnx", "tflite")
+BESIDE = ("native-w8",)  # shown where the bundle has it; no limit is about it
 BATCHES = (32, 64, 256)
 _STREAM_STEP_S = 3e-5  # about what a push and its settling take
-_INPUTS = 64  # different windows or batches, at most
-Array = NDArray[np.float32]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """A row of the table: `timers[name]()` measures for a round and returns microseconds, of `windows` forecasts."""
-
-    name: str
-    windows: int
-    timers: dict[str, Callable[[], float]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """Microseconds a window of each name in every round; the ratio to the first name is taken within a round."""
-
-    name: str
-    rounds_us: dict[str, list[float]]
-
-    def window_us(self, name: str) -> Estimate:
-        """Return the median of the rounds of `name`, with its interval."""
-        return median_of_runs(self.rounds_us[name], seed=7)
-
-    def ratio(self, name: str) -> Estimate:
-        """Return how many times as long as the first name `name` takes."""
-        return ratio(self.rounds_us[name], next(iter(self.rounds_us.values())))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,30 +56,24 @@ class Comparison:
     library_bytes: int
 
 
-def ratio(theirs: list[float], ours: list[float]) -> Estimate:
-    """Return the median over rounds of theirs / ours, with its interval."""
-    return median_of_runs([a / b for a, b in zip(theirs, ours, strict=True)], seed=7)
-
-
 def measure_native(path: Path, *, rounds: int, round_s: float) -> Comparison:
     """Measure batch 1, every batch of BATCHES, push, answer, the stream in C and cold starts, in rounds.
 
     Raises UsageError if the bundle at `path` lacks one of ARTIFACTS, and what `pulsecast.load` raises.
     """
     bundle = Bundle.open(path)
+    require_artifacts(bundle, path.name, ARTIFACTS)
     present = {artifact.id for artifact in bundle.manifest.artifacts}
-    if missing := [name for name in ARTIFACTS if name not in present]:
-        raise UsageError(
-            f"bundle {path.name} has no {', '.join(missing)}; export it with targets {', '.join(ARTIFACTS)}"
-        )
-    forecasters = {name: pulsecast.load(path, artifact=name, threads=1, trust_code=True) for name in ARTIFACTS}
+    shown = (*ARTIFACTS, *(name for name in BESIDE if name in present))
+    forecasters = {name: pulsecast.load(path, artifact=name, threads=1, trust_code=True) for name in shown}
     golden = bundle.golden()
     windows = golden.windows
-    works = [_predicting(forecasters, windows, batch, round_s) for batch in (1, *BATCHES)]
+    calls = {name: forecaster.predict for name, forecaster in forecasters.items()}
+    works = [predicting(calls, windows, batch, round_s) for batch in (1, *BATCHES)]
     works += [_pushing(forecasters, windows, round_s, settled=settled) for settled in (False, True)]
     with tempfile.TemporaryDirectory(prefix="pulsecast-") as folder:
         works += [_in_c(bundle, windows, Path(folder), round_s), *_starting(path, windows, Path(folder))]
-        rows = _rows(works, rounds)
+        rows = take_rounds(works, rounds)
     forecasts = forecasters["native"].predict(windows)
     return Comparison(
         engines={name: forecaster.backend.engine for name, forecaster in forecasters.items()},
@@ -116,29 +83,21 @@ def measure_native(path: Path, *, rounds: int, round_s: float) -> Comparison:
     )
 
 
-def _predicting(forecasters: dict[str, Forecaster], windows: Array, batch: int, round_s: float) -> Work:
-    count = min(_INPUTS, max(2, 4096 // batch))
-    rng = np.random.default_rng(batch)
-    inputs = [np.ascontiguousarray(windows[rng.integers(0, len(windows), batch)]) for _ in range(count)]
-    timers = {name: _timer(model.predict, inputs, _nothing, round_s) for name, model in forecasters.items()}
-    return Work(name=f"batch {batch}", windows=batch, timers=timers)
-
-
 def _pushing(forecasters: dict[str, Forecaster], windows: Array, round_s: float, *, settled: bool) -> Work:
-    steps = [np.ascontiguousarray(step[np.newaxis]) for window in windows[:_INPUTS] for step in window]
+    steps = [np.ascontiguousarray(step[np.newaxis]) for window in windows[:INPUTS] for step in window]
     streams = {name: forecaster.stream() for name, forecaster in forecasters.items()}
     for stream in streams.values():
         for step in steps[-windows.shape[1] :]:  # until there is a whole window
             stream.push(step)
     timers = {
-        name: _timer(stream.push, steps, stream.settle if settled else _nothing, round_s)
+        name: timer(stream.push, steps, stream.settle if settled else nothing, round_s)
         for name, stream in streams.items()
     }
     return Work(name="answer" if settled else "push", windows=1, timers=timers)
 
 
 def _in_c(bundle: Bundle, windows: Array, folder: Path, round_s: float) -> Work:
-    steps = windows[:_INPUTS].reshape(-1, windows.shape[2])
+    steps = windows[:INPUTS].reshape(-1, windows.shape[2])
     program = build_stream_program(bundle, bundle.manifest.artifact("native"), folder / "stream")
     pushes = max(100, min(20_000, round(round_s / _STREAM_STEP_S)))
     return Work(name="answer in C", windows=1, timers={"native": lambda: stream_push_us(program, steps, pushes)})
@@ -155,46 +114,6 @@ def _starting(path: Path, windows: Array, folder: Path) -> list[Work]:
         Work(name=row, windows=1, timers={name: timer(start) for name, start in starts.items()})
         for row, starts in cold_starts(path, ARTIFACTS, folder).items()
     ]
-
-
-def _nothing() -> None:
-    """Done between calls that leave nothing to be done."""
-
-
-def _timer(
-    call: Callable[[Array], object], inputs: list[Array], between: Callable[[], object], seconds: float
-) -> Callable[[], float]:
-    """Return a timer of one round: the median microseconds of `call` on `inputs` in turn, `between` done untimed."""
-    clock = time.perf_counter_ns
-    turn = itertools.cycle(inputs)
-
-    def measured() -> float:
-        latencies: list[int] = []
-        call(next(turn))  # brings back what another engine pushed out of the caches
-        until = clock() + round(seconds * 1e9)
-        ended = 0
-        while ended < until or len(latencies) < 3:
-            argument = next(turn)
-            between()
-            began = clock()
-            call(argument)
-            ended = clock()
-            latencies.append(ended - began)
-        return float(np.median(latencies)) / 1e3
-
-    return measured
-
-
-def _rows(works: list[Work], rounds: int) -> list[Row]:
-    rows = [Row(name=work.name, rounds_us={name: [] for name in work.timers}) for work in works]
-    for turn in range(-1, rounds):  # the first round warms up
-        for work, row in zip(works, rows, strict=True):
-            names = list(work.timers)
-            for name in names[turn % len(names) :] + names[: turn % len(names)]:
-                took_us = work.timers[name]() / work.windows
-                if turn >= 0:
-                    row.rounds_us[name].append(took_us)
-    return rows
 
 
 def lines(found: Comparison) -> list[str]:
@@ -283,28 +202,21 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m pulsecast_bench.native", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("path", type=Path, help="a bundle that holds native, onnx and tflite, or a model directory")
+    parser.add_argument(
+        "path", type=Path, help="a bundle that holds native, onnx, tflite and perhaps native-w8, or a model directory"
+    )
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--round-seconds", type=float, default=0.2, help="of each backend in each round")
     options = parser.parse_args(arguments)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            path = options.path
-            if not (path / MANIFEST_NAME).exists():
-                path = _exported(path, Path(folder) / "bundle")
+            path = bundle_of(options.path, Path(folder), (*ARTIFACTS, *BESIDE))
             found = measure_native(path, rounds=options.rounds, round_s=options.round_seconds)
     except PulsecastError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print("\n".join(lines(found)))
     return 0
-
-
-def _exported(model: Path, out: Path) -> Path:
-    from pulsecast_export.exporter import export_model
-
-    export_model(model, out, targets=ARTIFACTS, force=False, tell=lambda _: None)
-    return out
 
 
 if __name__ == "__main__":

@@ -29,12 +29,13 @@ from pulsecast.errors import EngineError
 from pulsecast.manifest import MANIFEST_NAME, SIGNATURE_NAME, Artifact, parse_manifest
 from pulsecast.native_library import (
     CACHE_VARIABLE,
-    SOURCE,
     compile_library,
     find_compiler,
     library_path,
     platform_tag,
 )
+
+from .native_bundle import write_sources
 
 TIMEOUT_S = 120
 _STREAM = r"""
@@ -121,9 +122,7 @@ class Start:
 
 def build_stream_program(bundle: Bundle, artifact: Artifact, folder: Path) -> list[str]:
     """Return the command that pushes steps from stdin through the compiled model; built in `folder`."""
-    folder.mkdir()
-    for name in (SOURCE, "model.h"):
-        (folder / name).write_bytes(bundle.read(f"{artifact.path}/{name}"))
+    write_sources(bundle, artifact.id, folder)
     (folder / "stream.c").write_text(_STREAM, encoding="ascii")
     compile_library([find_compiler()], folder, folder / "stream", ("-std=c99", "-O2", "stream.c"))
     return [str(folder / "stream")]

@@ -21,6 +21,10 @@ from pulsecast_bench.native_processes import (
     first_forecast_us,
     stream_push_us,
 )
+from pulsecast_bench.precisions import PATHS, measure_precisions
+from pulsecast_bench.precisions import lines as lines_of_precisions
+
+FLOAT32_ROUNDING = 1e-5  # of the range: float32 arithmetic through two layers, and log1p and its inverse around them
 
 
 def test_a_bundle_without_the_artifacts_is_refused_by_name(plain_bundle: Path, capsys: pytest.CaptureFixture) -> None:
@@ -67,6 +71,36 @@ def test_a_ratio_is_taken_within_a_round_and_the_best_batch_is_each_engines_own(
     rows = {line[:16].strip(): line[16:].split() for line in lines(comparison())}
     assert rows["batch 64"][:4] == ["20.00", "70.00", "50.00", "3.50"]
     assert rows["answer in C"] == ["1.00"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler")
+def test_every_precision_is_measured_with_its_own_error(level_model, tmp_path, monkeypatch) -> None:
+    bundle = tmp_path / "bundle"
+    plain.write_bundle(bundle, level_model)
+    add_native(bundle, level_model)
+    with pytest.raises(UsageError, match="has no native-w8; export it with targets native, native-w8"):
+        measure_precisions(bundle, rounds=1, round_s=0.0)
+    add_native(bundle, level_model, "native-w8")
+    monkeypatch.setattr("pulsecast_bench.precisions.PATHS", {name: PATHS[name] for name in ("vector", "scalar")})
+    precisions, rows = measure_precisions(bundle, rounds=2, round_s=0.0)
+    assert [precision.name for precision in precisions] == [
+        "vector, float32",
+        "vector, 8 bits, floats",
+        "scalar, float32",
+        "scalar, 8 bits, floats",
+        "scalar, 8 bits, integers",
+    ]
+    errors = {precision.name: precision.parity.max_abs for precision in precisions}
+    assert max(errors["vector, float32"], errors["scalar, float32"]) < FLOAT32_ROUNDING
+    assert min(error for name, error in errors.items() if "8 bits" in name) > 10 * FLOAT32_ROUNDING
+    assert errors["scalar, 8 bits, integers"] != errors["scalar, 8 bits, floats"]
+    table = lines_of_precisions(precisions, rows)
+    assert len(table) == 6
+    for precision, line in zip(precisions, table[1:], strict=True):
+        assert line.split()[-2] == f"{precision.parity.max_abs:.1e}"
+        times = [row.window_us(precision.name).value for row in rows if precision.name in row.rounds_us]
+        assert [f"{time:.1f}" in line.split() for time in times] == [True, True]
 
 
 def test_a_limit_that_is_missed_says_so() -> None:
