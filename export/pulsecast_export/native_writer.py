@@ -72,7 +72,10 @@ def write_native(model: ModelDirectory, folder: Path, path: str) -> None:
 
 
 def write_native_w8(model: ModelDirectory, folder: Path, path: str) -> None:
-    """Write `model.c` and `model.h` with 8-bit weights, one scale a column; arithmetic, biases and head are float32."""
+    """Write `model.c` and `model.h` with 8-bit weights, one scale a column.
+
+    Biases, head and gates are float32, and so are the sums, or they are of integers where that is faster.
+    """
     _write(model, folder / path, "native-w8")
 
 
