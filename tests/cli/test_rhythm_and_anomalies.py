@@ -99,7 +99,7 @@ def test_a_clock_of_no_zone_is_refused_before_the_log_is_read(
     log = tmp_path / "broken.csv"
     log.write_text("not a log\n")
     assert run("rhythm", log, "--clock", "Mars/Phobos") == 2
-    assert "clock is 'Mars/Phobos'; expected a zone" in capsys.readouterr().err
+    assert "clock is 'Mars/Phobos'; expected a name" in capsys.readouterr().err
 
 
 def test_rhythm_says_it_in_words_and_draws_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

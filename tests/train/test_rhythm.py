@@ -131,7 +131,7 @@ def test_hours_and_days_are_those_of_the_clock_that_was_asked_for_through_its_ch
     assert "Busiest at 20:00-21:00 Europe/Berlin" in words(berlin)[0]
     assert utc.day.peak in (18, 19)
     assert max(berlin.day.profile) > max(utc.day.profile)
-    with pytest.raises(UsageError, match="clock is 'Mars/Phobos'; expected a zone"):
+    with pytest.raises(UsageError, match="clock is 'Mars/Phobos'; expected a name"):
         find_rhythm(series(levels), zone="Mars/Phobos")
 
 

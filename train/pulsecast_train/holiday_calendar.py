@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import functools
-import zoneinfo
 from collections.abc import Sequence
 
 from pulsecast.errors import MissingExtraError, UsageError
@@ -12,7 +11,7 @@ from pulsecast.spec import DAY_S, Calendar, Feature, Holidays
 
 from .series import Series
 from .train_config import TrainConfig
-from .zones import zone_named
+from .zones import check_zone
 
 YEARS_AHEAD = 10  # after the log's last year; a model that forecasts later ones is trained again
 
@@ -28,7 +27,7 @@ def holiday_features(config: TrainConfig, series: Sequence[Series]) -> tuple[Fea
     step_s = series[0].step_s
     first = min(one.start_s for one in series)
     last = max(one.start_s + len(one.values) * step_s for one in series)
-    clock = _clock(config.holiday_zone)
+    clock = check_zone("holiday zone", config.holiday_zone)
     years = (_year(first, clock), _year(last, clock) + YEARS_AHEAD)
     aheads = sorted({*range(1, config.horizon + 1, max(1, DAY_S // step_s)), config.horizon})
     return tuple(
@@ -53,7 +52,7 @@ def look_up(region: str, zone: str, first_year: int, last_year: int) -> Holidays
     >>> [span[0] for span in look_up("US", "UTC", 2015, 2015).spans][:2]  # 1 and 19 January
     [1420070400, 1421625600]
     """
-    clock = _clock(zone)
+    clock = check_zone("holiday zone", zone)
 
     def midnight(day: datetime.date) -> int:
         return int(datetime.datetime.combine(day, datetime.time(), clock).timestamp())
@@ -90,11 +89,5 @@ def _days(region: str, years: range) -> list[datetime.date]:
     return days
 
 
-def _clock(zone: str) -> zoneinfo.ZoneInfo:
-    if (found := zone_named(zone)) is None:
-        raise UsageError(f"holiday zone is {zone!r}; expected a name such as UTC or Europe/Berlin")
-    return found
-
-
-def _year(seconds: int, clock: zoneinfo.ZoneInfo) -> int:
+def _year(seconds: int, clock: datetime.tzinfo) -> int:
     return datetime.datetime.fromtimestamp(seconds, clock).year

@@ -14,18 +14,17 @@ since engagement goes by factors. Three measures, each answering its own questio
 from __future__ import annotations
 
 import datetime
-import zoneinfo
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pulsecast.calendars import utc_text
-from pulsecast.errors import DataError, UsageError
+from pulsecast.errors import DataError
 from pulsecast.spec import DAY_S, WEEK_S
 
 from .series import Series
-from .zones import zone_named
+from .zones import check_zone
 
 HOUR_S = 3600
 SLOTS_S = tuple(hours * HOUR_S for hours in (1, 2, 3, 4, 6, 8, 24))  # they divide a day
@@ -125,13 +124,9 @@ class _Grid:
         return np.exp(levels) if self.factors else levels
 
 
-def check_clock(zone: str) -> zoneinfo.ZoneInfo | None:
+def check_clock(zone: str) -> datetime.tzinfo | None:
     """Return the rule of a clock in `zone`, None for UTC; raises UsageError if there is no such zone."""
-    if zone == "UTC":
-        return None
-    if (rule := zone_named(zone)) is None:
-        raise UsageError(f"clock is {zone!r}; expected a zone such as UTC or Europe/Berlin")
-    return rule
+    return None if zone == "UTC" else check_zone("clock", zone)
 
 
 def _clock_grid(series: Series, slot_s: int, zone: str) -> _Grid:

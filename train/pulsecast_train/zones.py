@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
 import zoneinfo
 
+from pulsecast.errors import UsageError
 
-def zone_named(name: str) -> zoneinfo.ZoneInfo | None:
-    """Return the zone, None if there is none of that name; one with a slash too many or a NUL in it is none either."""
+
+def check_zone(what: str, name: str) -> datetime.tzinfo:
+    """Return the zone; raises UsageError, saying `what` it is of, if none has that name or this system has no zones."""
+    if name == "UTC":
+        return datetime.UTC  # no system lacks it
     try:
         return zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        return None
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # one with a slash too many or a NUL in it, too
+        problem = f"{what} is {name!r}"
+    if not zoneinfo.available_timezones():
+        raise UsageError(f"{problem}, and this system has no time zones to look it up in: pip install tzdata")
+    raise UsageError(f"{problem}; expected a name such as UTC or Europe/Berlin")
