@@ -1,7 +1,7 @@
 """Writer of the native targets: the model as C, from the templates in `native/` and the model's numbers.
 
 model.c.in    the data, the instruction sets and the interface
-kernels.c.in  the network's arithmetic over a vector type; becomes the second part of model.c
+kernels/      the network's arithmetic over a vector type, in the order of KERNELS; becomes the second part of model.c
 model.h.in    the interface, documented
 example.c     a program that forecasts a CSV, and Makefile, which builds it; the same for all models
 
@@ -31,8 +31,9 @@ from .targets import TARGETS, tolerance
 
 SOURCE, HEADER = "model.c", "model.h"
 AS_THEY_ARE = ("example.c", "Makefile")
+KERNELS = ("arithmetic", "sums", "window", "block", "stream")
 GOLDEN_WINDOWS = 1  # more would take a library of the usual size past its limit
-TRIPLE = 3  # inputs that sums by pairs take at once, as in kernels.c.in
+TRIPLE = 3  # inputs that sums by pairs take at once, as in kernels/sums.c.in
 # Largest sum of |w0 w1| over a column's pairs that are summed as such. Trained models have 1.4 to 2.2; with 3 the error
 # of a forecast is 1.3 times that of single products, with 6 it is 1.7 times, with 50 2.4 times, with 190 7 times.
 MOST_PAIRED = 4.0
@@ -110,7 +111,7 @@ def sources(model: ModelDirectory, target_id: str) -> dict[str, str]:
         "SMALL_WEIGHTS": str(int(not eight_bits and are_small(layers))),
         "WEIGHTS": _weights(model, layers, dequantised(model.weights) if eight_bits else model.weights),
     }
-    values["KERNELS"] = filled("kernels.c.in", values)
+    values["KERNELS"] = "\n".join(filled(f"kernels/{part}.c.in", values) for part in KERNELS)
     return {SOURCE: filled("model.c.in", values), HEADER: filled("model.h.in", values)}
 
 
