@@ -29,7 +29,6 @@ from pulsecast.forecaster import Forecaster
 from pulsecast.native_library import find_library
 from pulsecast.verification import measure_parity
 
-from .analysis.statistics import Estimate
 from .native_bundle import bundle_of, require_artifacts
 from .native_processes import (
     Start,
@@ -38,7 +37,19 @@ from .native_processes import (
     first_forecast_us,
     stream_push_us,
 )
-from .native_rounds import INPUTS, Array, Row, Work, nothing, predicting, ratio, take_rounds, timer
+from .native_rounds import (
+    INPUTS,
+    Array,
+    Row,
+    Work,
+    add_round_options,
+    estimate_text,
+    nothing,
+    predicting,
+    ratio,
+    take_rounds,
+    timer,
+)
 
 ARTIFACTS = ("native", "onnx", "tflite")
 BESIDE = ("native-w8",)  # shown where the bundle has it; no limit is about it
@@ -124,18 +135,13 @@ def lines(found: Comparison) -> list[str]:
     text = [*(f"{name:8} {engine}" for name, engine in found.engines.items()), "", header]
     for row in found.rows:
         times = "".join(f"{_time(row, name):>10}" for name in found.engines)
-        ratios = (_text(row.ratio(name)) if name in row.rounds_us else "" for name in names)
+        ratios = (estimate_text(row.ratio(name)) if name in row.rounds_us else "" for name in names)
         text.append((f"{row.name:16}{times}" + "".join(f"{ratio:>26}" for ratio in ratios)).rstrip())
     return [*text, "", *limit_lines(limits(found))]
 
 
 def _time(row: Row, name: str) -> str:
     return f"{row.window_us(name).value or 0:.2f}" if name in row.rounds_us else ""
-
-
-def _text(estimate: Estimate) -> str:
-    interval = f" ({estimate.low:.2f} to {estimate.high:.2f})" if estimate.low and estimate.high else ""
-    return f"{estimate.value or 0:.2f}{interval}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,8 +211,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "path", type=Path, help="a bundle that holds native, onnx, tflite and perhaps native-w8, or a model directory"
     )
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--round-seconds", type=float, default=0.2, help="of each backend in each round")
+    add_round_options(parser, round_s=0.2)
     options = parser.parse_args(arguments)
     try:
         with tempfile.TemporaryDirectory() as folder:

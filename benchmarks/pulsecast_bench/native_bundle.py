@@ -8,18 +8,22 @@ from pulsecast.bundle import Bundle
 from pulsecast.errors import UsageError
 from pulsecast.manifest import MANIFEST_NAME
 from pulsecast.native_library import HEADER, SOURCE
+from pulsecast.packing import unpack
 
 
 def bundle_of(path: Path, folder: Path, targets: tuple[str, ...]) -> Path:
-    """Return `path` if it is a bundle, else the model directory there exported with `targets` into `folder`.
+    """Return the bundle at `path`; a file is unpacked, a model directory exported with `targets`, in `folder`.
 
-    Raises what exporting raises, for a path that is neither, too.
+    Raises what opening, unpacking and exporting raise.
     """
-    if (path / MANIFEST_NAME).exists() or not path.is_dir():
-        return path
+    if (path / MANIFEST_NAME).exists():
+        return path.resolve()
+    out = folder / path.resolve().stem
+    if not path.is_dir():
+        unpack(path, out)
+        return out
     from pulsecast_export.exporter import export_model
 
-    out = folder / "bundle"
     export_model(path, out, targets=targets, force=False, tell=lambda _: None)
     return out
 

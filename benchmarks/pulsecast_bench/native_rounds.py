@@ -6,7 +6,9 @@ the machine; a ratio is taken within a round, and what is shown is the median of
 
 from __future__ import annotations
 
+import argparse
 import itertools
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -85,6 +87,36 @@ def timer(
         return float(np.median(latencies)) / 1e3
 
     return measured
+
+
+def estimate_text(estimate: Estimate) -> str:
+    """Return a ratio as text, with its interval where a few rounds gave one."""
+    interval = f" ({estimate.low:.2f} to {estimate.high:.2f})" if estimate.low and estimate.high else ""
+    return f"{estimate.value or 0:.2f}{interval}"
+
+
+def add_round_options(parser: argparse.ArgumentParser, *, round_s: float) -> None:
+    """Add `--rounds` and `--round-seconds`, which must be numbers that can be measured."""
+    parser.add_argument("--rounds", type=_count, default=9, help="at least 1; 9")
+    parser.add_argument(
+        "--round-seconds", type=_seconds, default=round_s, help=f"of each row's each engine in a round; {round_s}"
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count; expected 1, 2, ...")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} are no seconds; expected 0 to 3600")
+    return seconds
 
 
 def take_rounds(works: list[Work], rounds: int) -> list[Row]:

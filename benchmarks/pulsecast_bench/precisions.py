@@ -27,9 +27,9 @@ from pulsecast.native_library import compile_library, find_compiler
 from pulsecast.verification import measure_parity
 
 from .native_bundle import bundle_of, require_artifacts, write_sources
-from .native_rounds import Array, Row, predicting, take_rounds
+from .native_rounds import Array, Row, add_round_options, estimate_text, predicting, take_rounds
 
-TARGETS = ("native", "native-w8")
+ARTIFACTS = ("native", "native-w8")
 BATCH = 64
 # instruction set -> what to define so that it, and no better one, is there
 _X86 = {
@@ -77,29 +77,27 @@ class Precision:
 def measure_precisions(path: Path, *, rounds: int, round_s: float) -> tuple[list[Precision], list[Row]]:
     """Compile, measure the errors, and time one window and batches of BATCH, in rounds.
 
-    Raises UsageError if the bundle at `path` lacks one of TARGETS, EngineError if one does not compile.
+    Raises UsageError if the bundle at `path` lacks one of ARTIFACTS, EngineError if one does not compile.
     """
     bundle = Bundle.open(path)
-    require_artifacts(bundle, path.name, TARGETS)
+    require_artifacts(bundle, path.name, ARTIFACTS)
     golden = bundle.golden()
     with tempfile.TemporaryDirectory(prefix="pulsecast-") as folder:
         backends = _backends(bundle, Path(folder))
-        precisions = [_precision(key, backend, golden, bundle) for key, backend in backends.items()]
+        measured = [(_precision(key, backend, golden, bundle), backend) for key, backend in backends.items()]
         works = []
-        for path_name in dict.fromkeys(path_name for path_name, _ in backends):
+        for instructions in dict.fromkeys(precision.path for precision, _ in measured):
             calls: dict[str, Callable[[Array], object]] = {
-                f"{at}, {arithmetic}": backend.predict
-                for (at, arithmetic), backend in backends.items()
-                if at == path_name
+                precision.name: backend.predict for precision, backend in measured if precision.path == instructions
             }
             works += [predicting(calls, golden.windows, batch, round_s) for batch in (1, BATCH)]
-        return precisions, take_rounds(works, rounds)
+        return [precision for precision, _ in measured], take_rounds(works, rounds)
 
 
 def _backends(bundle: Bundle, folder: Path) -> dict[tuple[str, str], NativeBackend]:
     """Return (path, arithmetic) -> backend of everything that this processor runs."""
     compiler, spec = find_compiler(), bundle.manifest.spec
-    sources = {target: write_sources(bundle, target, folder / target) for target in TARGETS}
+    sources = {target: write_sources(bundle, target, folder / target) for target in ARTIFACTS}
     found: dict[tuple[str, str], NativeBackend] = {}
     for path, without in PATHS.items():
         for name, arithmetic in ARITHMETICS.items():
@@ -123,9 +121,8 @@ def lines(precisions: list[Precision], rows: list[Row]) -> list[str]:
     for precision in precisions:
         cells = ""
         for row, width in zip((row for row in rows if precision.name in row.rounds_us), (9, 11), strict=True):
-            share = row.ratio(precision.name)
-            interval = f"{share.value or 0:.2f} ({share.low or 0:.2f} to {share.high or 0:.2f})"
-            cells += f"{row.window_us(precision.name).value or 0:>{width}.1f}{interval:>22}"
+            share = estimate_text(row.ratio(precision.name))
+            cells += f"{row.window_us(precision.name).value or 0:>{width}.1f}{share:>22}"
         parity = precision.parity
         errors = f"{parity.max_abs:>15.1e}{parity.mae_change:>+8.2%}"
         text.append(f"{precision.path:8}{precision.arithmetic:18}{cells}{errors}")
@@ -138,12 +135,11 @@ def main(arguments: list[str]) -> int:
         prog="python -m pulsecast_bench.precisions", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("path", type=Path, help="a bundle that holds native and native-w8, or a model directory")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--round-seconds", type=float, default=0.1, help="of each arithmetic in each round")
+    add_round_options(parser, round_s=0.1)
     options = parser.parse_args(arguments)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            path = bundle_of(options.path, Path(folder), TARGETS)
+            path = bundle_of(options.path, Path(folder), ARTIFACTS)
             found = measure_precisions(path, rounds=options.rounds, round_s=options.round_seconds)
     except PulsecastError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -171,9 +171,13 @@ def compile_library(command: list[str], folder: Path, out: Path, flags: tuple[st
         raise EngineError(f"the C compiler {Path(command[0]).name} cannot be run: {error}") from error
     if done.returncode:
         lines = (
-            [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or ["no reason"]
+            [line for line in done.stderr.splitlines() if "error" in line]
+            or done.stderr.splitlines()
+            or [f"it ended with {done.returncode} and gave no reason"]
         )
         raise EngineError(f"the C compiler {Path(command[0]).name} failed on {SOURCE}: {lines[0].strip()}")
+    if not out.is_file():
+        raise EngineError(f"the C compiler {Path(command[0]).name} says that it succeeded and wrote no library")
 
 
 def cache_folder() -> Path:

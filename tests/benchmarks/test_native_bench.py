@@ -12,9 +12,11 @@ import pytest
 import plain
 from native_models import add_native
 from pulsecast.bundle import Bundle
-from pulsecast.errors import EngineError, UsageError
+from pulsecast.errors import EngineError, PulsecastError, UsageError
 from pulsecast.native_library import library_path, platform_tag
+from pulsecast.packing import pack
 from pulsecast_bench.native import BATCHES, Comparison, Limit, Row, limits, lines, main, measure_native
+from pulsecast_bench.native_bundle import bundle_of
 from pulsecast_bench.native_processes import (
     build_stream_program,
     cold_starts,
@@ -23,6 +25,7 @@ from pulsecast_bench.native_processes import (
 )
 from pulsecast_bench.precisions import PATHS, measure_precisions
 from pulsecast_bench.precisions import lines as lines_of_precisions
+from pulsecast_bench.precisions import main as precisions_main
 
 FLOAT32_ROUNDING = 1e-5  # of the range: float32 arithmetic through two layers, and log1p and its inverse around them
 
@@ -32,6 +35,34 @@ def test_a_bundle_without_the_artifacts_is_refused_by_name(plain_bundle: Path, c
         measure_native(plain_bundle, rounds=1, round_s=0.0)
     assert main([str(plain_bundle)]) == 1
     assert "has no native, onnx, tflite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("program", [main, precisions_main], ids=["native", "precisions"])
+@pytest.mark.parametrize(
+    ("option", "value", "remark"),
+    [
+        ("--rounds", "0", "'0' is no count; expected 1, 2, ..."),
+        ("--rounds", "-1", "'-1' is no count; expected 1, 2, ..."),
+        ("--round-seconds", "nan", "'nan' are no seconds; expected 0 to 3600"),
+        ("--round-seconds", "soon", "'soon' are no seconds; expected 0 to 3600"),
+    ],
+)
+def test_rounds_that_cannot_be_measured_are_refused(program, option, value, remark, tmp_path, capsys) -> None:
+    with pytest.raises(SystemExit):
+        program([str(tmp_path), f"{option}={value}"])
+    assert remark in capsys.readouterr().err
+
+
+def test_a_bundle_in_one_file_is_unpacked_beside(level_model, tmp_path) -> None:
+    bundle = tmp_path / "bundle"
+    plain.write_bundle(bundle, level_model)
+    pack(bundle, tmp_path / "one.pulse")
+    (tmp_path / "work").mkdir()
+    found = bundle_of(tmp_path / "one.pulse", tmp_path / "work", ())
+    assert (found.name, found.is_dir()) == ("one", True)
+    assert Bundle.open(found).manifest == Bundle.open(bundle).manifest
+    with pytest.raises(PulsecastError, match="nothing"):
+        bundle_of(tmp_path / "nothing", tmp_path / "work", ())
 
 
 def comparison(**changes: object) -> Comparison:

@@ -98,9 +98,8 @@ def test_a_library_passes_its_artifacts_checks_in_an_emulator(name, source, mode
 @pytest.mark.skipif(platform_tag() != "x86_64-linux", reason="a library for x86_64-linux")
 @pytest.mark.parametrize("target_id", ["native", "native-w8"])
 def test_a_prebuilt_library_chooses_the_path_that_one_compiled_here_does(target_id, model, tmp_path):
-    folder = write_sources(
-        with_small_weights(model), target_id, tmp_path / "native"
-    )  # AMD's processors sum it by pairs
+    small = with_small_weights(model)  # AMD's processors sum it by pairs
+    folder = write_sources(small, target_id, tmp_path / "native")
     prebuilt = tmp_path / "model.so"
     prebuilt.write_bytes(_compiled(folder, "x86_64-linux", tmp_path / "work"))
     here, there = (ctypes.CDLL(str(path)) for path in (build_here(folder, find_compiler()), prebuilt))

@@ -31,7 +31,14 @@ from pulsecast.backends.native import BLOCK, NativeBackend
 from pulsecast.errors import EngineError, MissingExtraError
 from pulsecast.manifest import Artifact
 from pulsecast.model_directory import ModelDirectory, read_model_directory
-from pulsecast.native_library import CACHE_VARIABLE, cache_folder, compiled, find_compiler, open_library
+from pulsecast.native_library import (
+    CACHE_VARIABLE,
+    cache_folder,
+    compile_library,
+    compiled,
+    find_compiler,
+    open_library,
+)
 from pulsecast.spec import Feature
 from pulsecast.streaming import Stream
 from pulsecast.verification import check_backend
@@ -140,6 +147,32 @@ def test_sums_by_integers_are_those_of_floats_but_for_16_bits_of_a_layers_output
     assert (integers.engine, floats.engine) == (f"native {path}-int16", f"native {path}")
     apart = np.abs(integers.predict(windows) - floats.predict(windows)).max() / model.record.scaler.range
     assert 0 < apart < OUTPUT_ROUNDING
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+@pytest.mark.parametrize("flags", [(), ("-DMODEL_NO_AVX512",), ("-DMODEL_VECTOR",), ("-DMODEL_SCALAR",)], ids=str)
+@pytest.mark.parametrize("target_id", ["native", "native-w8"])
+def test_gcc_has_no_remark_on_layers_that_fill_their_room(target_id, flags, tmp_path):
+    spec = replace(plain.LEVEL_SPEC, units=(64, 47))
+    folder = write_sources(directory(plain.make_model(spec)), target_id, tmp_path)
+    build(folder, "gcc", "-Wall", "-Wextra", "-Werror", *flags)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="instruction sets of x86-64")
+def test_widened_weights_take_the_stack_that_they_are_allowed(tmp_path):
+    folder = write_sources(directory(plain.make_model(ODD_SPEC)), "native-w8", tmp_path)
+    first = 4 * 3 * 32 + 2 * 8 * 32  # floats of 3 inputs, pairs of 7 units, in 28 columns padded to 32
+    allowed = first + 2 * 8 * 80 + 2 * 20 * 80  # pairs of 7 inputs and of 20 units
+    frames = {}
+    for limit in (0, allowed - 1, allowed):
+        definitions = (f"-DMODEL_WIDE_BYTES={limit}", "-DMODEL_NO_AVX512", "-DMODEL_NO_AVX2")
+        command = ["gcc", "-std=c99", "-O2", "-fstack-usage", *definitions, "-c", "model.c"]
+        subprocess.run(command, cwd=folder, check=True)
+        usage = (folder / "model.su").read_text("ascii")
+        frames[limit] = int(re.search(r":stream_settle_sse2\t(\d+)", usage).group(1))
+    assert frames[allowed - 1] == frames[0]
+    assert allowed <= frames[allowed] - frames[0] < allowed + 1024
 
 
 def test_an_output_is_scaled_so_that_no_column_of_weights_takes_a_sum_past_32_bits():
@@ -427,6 +460,18 @@ def test_without_a_compiler_the_error_says_what_to_do(monkeypatch):
     monkeypatch.setenv("CC", "no-such-compiler")
     with pytest.raises(MissingExtraError, match="install a C compiler, or load another backend"):
         find_compiler()
+
+
+@pytest.mark.parametrize(
+    ("program", "remark"),
+    [
+        ("false", "the C compiler false failed on model.c: it ended with 1 and gave no reason"),
+        ("true", "the C compiler true says that it succeeded and wrote no library"),
+    ],
+)
+def test_a_compiler_that_makes_nothing_is_named(program, remark, tmp_path):
+    with pytest.raises(EngineError, match=remark):
+        compile_library([shutil.which(program)], tmp_path, tmp_path / "model.so")
 
 
 COMPILE = """

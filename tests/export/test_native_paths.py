@@ -11,7 +11,17 @@ import numpy as np
 import pytest
 
 import plain
-from native_models import COMPILERS, PATHS, build, isa, require_compiler, require_processor, write_sources
+from native_models import (
+    COMPILERS,
+    ODD_SPEC,
+    PATHS,
+    build,
+    directory,
+    isa,
+    require_compiler,
+    require_processor,
+    write_sources,
+)
 from pulsecast.backends.native import NativeBackend
 from pulsecast.manifest import Artifact
 from pulsecast.model_directory import ModelDirectory, read_model_directory
@@ -113,6 +123,15 @@ def test_sanitizers_find_no_fault_in_any_path(source, path: str) -> None:
         _run_main(source.folder, [require_compiler("gcc"), *flags, *definitions], [])
         == f"{isa(path, source.folder)} 0 0"
     )
+
+
+@pytest.mark.parametrize("widened", [(), ("-DMODEL_WIDE_BYTES=0",)], ids=["widened", "as stored"])
+@pytest.mark.parametrize("path", PATHS)
+def test_sanitizers_find_no_fault_where_units_are_odd(path: str, widened: tuple[str, ...], tmp_path: Path) -> None:
+    folder = write_sources(directory(plain.make_model(ODD_SPEC)), "native-w8", tmp_path)
+    flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", *widened)
+    compiler = [require_compiler("gcc"), *flags, *require_processor(path)]
+    assert _run_main(folder, compiler, []) == f"{isa(path, folder)} 0 0"
 
 
 def test_aarch64_passes_the_self_test_in_an_emulator(source) -> None:

@@ -135,9 +135,8 @@ def test_a_model_that_outgrows_the_default_gets_a_larger_stack(tmp_path: Path) -
     model = directory(replace(fitted, spec=spec, weights=weights))
     folder = write_sources(model, "native-w8", tmp_path / "native")
     module = build_wasm(folder, tmp_path / "work")
-    assert (
-        module.read_bytes().count(DOT) > 10
-    )  # the sums are of integers; a loop of a sum holds at least a tile of them
+    # the sums are of integers: a loop holds a tile of them at the least
+    assert module.read_bytes().count(DOT) > 10
     windows = model.heldout.windows
     with node_backend(node, module, spec.horizon) as backend:
         batch = backend.predict(windows)
