@@ -74,8 +74,7 @@ def measure_native(path: Path, *, rounds: int, round_s: float) -> Comparison:
     """
     bundle = Bundle.open(path)
     require_artifacts(bundle, path.name, ARTIFACTS)
-    present = {artifact.id for artifact in bundle.manifest.artifacts}
-    shown = (*ARTIFACTS, *(name for name in BESIDE if name in present))
+    shown = (*ARTIFACTS, *(artifact.id for artifact in bundle.manifest.artifacts if artifact.id in BESIDE))
     forecasters = {name: pulsecast.load(path, artifact=name, threads=1, trust_code=True) for name in shown}
     golden = bundle.golden()
     windows = golden.windows

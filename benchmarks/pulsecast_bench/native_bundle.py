@@ -7,7 +7,7 @@ from pathlib import Path
 from pulsecast.bundle import Bundle
 from pulsecast.errors import UsageError
 from pulsecast.manifest import MANIFEST_NAME
-from pulsecast.native_library import HEADER, SOURCE
+from pulsecast.native_library import read_sources
 from pulsecast.packing import unpack
 
 
@@ -38,6 +38,6 @@ def require_artifacts(bundle: Bundle, name: str, artifacts: tuple[str, ...]) -> 
 def write_sources(bundle: Bundle, artifact_id: str, folder: Path) -> Path:
     """Write model.c and model.h of a native artifact into the new folder `folder`, and return it."""
     folder.mkdir()
-    for name in (SOURCE, HEADER):
-        (folder / name).write_bytes(bundle.read(f"{bundle.manifest.artifact(artifact_id).path}/{name}"))
+    for name, data in read_sources(bundle, bundle.manifest.artifact(artifact_id).path).items():
+        (folder / name).write_bytes(data)
     return folder

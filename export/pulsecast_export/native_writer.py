@@ -134,8 +134,13 @@ def pack(layer: LstmWeights) -> PackedLayer:
 
 def are_small(layers: Sequence[PackedLayer]) -> bool:
     """Return whether sums by pairs lose nothing to speak of: no column's |w0 w1| add up to more than MOST_PAIRED."""
-    matrices = [layer.recurrent for layer in layers] + [layer.kernel for layer in layers[1:]]
-    return all(np.abs(_pair_products(matrix)).sum(axis=0).max(initial=0.0) <= MOST_PAIRED for matrix in matrices)
+    products = (np.abs(_pair_products(matrix)) for matrix in _between_units(layers))  # (triples, columns) each
+    return all(product.sum(axis=0).max(initial=0.0) <= MOST_PAIRED for product in products)
+
+
+def _between_units(layers: Sequence[PackedLayer]) -> list[NDArray[np.float32] | NDArray[np.int8]]:
+    """Return the matrices (inputs, columns) whose inputs are outputs of a layer: all but the first layer's kernel."""
+    return [layer.recurrent for layer in layers] + [layer.kernel for layer in layers[1:]]
 
 
 def _pair_products(matrix: NDArray[np.float32] | NDArray[np.int8]) -> NDArray[np.float64]:
@@ -176,8 +181,7 @@ def pack8(layer: LstmWeights) -> PackedLayer:
 
 def state_scale(layers: Sequence[PackedLayer]) -> float:
     """Return what an output of 1 is in sums by integers: 32767, less if a column could bring a sum past 32 bits."""
-    matrices = [layer.recurrent for layer in layers] + [layer.kernel for layer in layers[1:]]
-    largest = max(int(np.abs(matrix.astype(np.int64)).sum(axis=0).max()) for matrix in matrices)
+    largest = max(int(np.abs(matrix.astype(np.int64)).sum(axis=0).max()) for matrix in _between_units(layers))
     return float(min(2**15 - 1, (2**31 - 1) // max(largest, 1)))
 
 

@@ -64,8 +64,12 @@ def find_library(bundle: Bundle, artifact_path: str) -> Path:
     prebuilt = library_path(artifact_path, platform_tag())
     if any(entry.path == prebuilt for entry in bundle.manifest.files):
         return kept(bundle.read(prebuilt))
-    sources = {name: bundle.read(f"{artifact_path}/{name}") for name in (SOURCE, HEADER)}
-    return compiled(sources, find_compiler())
+    return compiled(read_sources(bundle, artifact_path), find_compiler())
+
+
+def read_sources(bundle: Bundle, artifact_path: str) -> dict[str, bytes]:
+    """Return name -> checked bytes of what a native artifact is compiled from."""
+    return {name: bundle.read(f"{artifact_path}/{name}") for name in (SOURCE, HEADER)}
 
 
 def kept(library: bytes) -> Path:
