@@ -41,11 +41,11 @@ bench: setup
 	test -d demo/bundle || $(MAKE) demo
 	$(BIN)/pulsecast bench demo/bundle --out demo/bench.json --profile standard --force
 	$(BIN)/pulsecast report demo/bench.json --out demo/bench.html --force
-	$(BIN)/python -m pulsecast_bench.imports
-	$(BIN)/python -m pulsecast_bench.training
-	$(BIN)/python -m pulsecast_bench.reading
-	$(BIN)/python -m pulsecast_bench.native demo/model
-	! command -v valgrind >/dev/null || $(BIN)/python -m pulsecast_bench.instructions
+	$(BIN)/python -m pulsecast_bench.claims.imports
+	$(BIN)/python -m pulsecast_bench.claims.training
+	$(BIN)/python -m pulsecast_bench.claims.reading
+	$(BIN)/python -m pulsecast_bench.native.limits demo/model
+	! command -v valgrind >/dev/null || $(BIN)/python -m pulsecast_bench.native.instructions
 
 clean:
 	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage

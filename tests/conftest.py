@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-import plain
-from engines import EXPORT, TRAIN, require
+from helpers import plain
+from helpers.engines import EXPORT, TRAIN, require
 
 TRAINING_DAYS = 60
 # few epochs at a high rate: enough to beat the last value and to have a state that matters, in a few seconds
@@ -34,8 +34,8 @@ def engagement_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _train(recipe: str, log: Path, out: Path) -> Path:
     require(*TRAIN)
     from pulsecast_train.logs.generator import GENERATED_LOG
-    from pulsecast_train.model_writer import Listener, train_model
-    from pulsecast_train.train_config import RunConfig, TrainConfig
+    from pulsecast_train.recipes.train_config import RunConfig, TrainConfig
+    from pulsecast_train.run import Listener, train_model
 
     epochs, rate = QUICK[recipe]
     config = RunConfig(log=GENERATED_LOG, train=TrainConfig(recipe=recipe, epochs=epochs, learning_rate=rate))

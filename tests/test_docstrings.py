@@ -8,12 +8,13 @@ import pytest
 
 import pulsecast
 import pulsecast_bench
+import pulsecast_cli
 import pulsecast_export
 import pulsecast_train
-from engines import require
+from helpers.engines import require
 
 require("typer", "polars")
-PACKAGES = (pulsecast, pulsecast_train, pulsecast_export, pulsecast_bench)
+PACKAGES = (pulsecast, pulsecast_cli, pulsecast_train, pulsecast_export, pulsecast_bench)
 
 
 def modules() -> list[str]:

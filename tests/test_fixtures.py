@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import plain
-from pulsecast.accuracy import accuracy
-from pulsecast.bundle import Bundle
-from pulsecast.model_directory import read_model_directory
+from helpers import plain
+from pulsecast.bundle.bundle import Bundle
+from pulsecast.model.accuracy import accuracy
+from pulsecast.stages.model_directory import read_model_directory
 
 
 @pytest.mark.parametrize("spec", [plain.LEVEL_SPEC, plain.CHANGE_SPEC], ids=["level", "change"])

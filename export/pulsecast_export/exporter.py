@@ -11,12 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pulsecast import records, reference
-from pulsecast.bundle import entry_for
-from pulsecast.environment import commands
-from pulsecast.errors import ConversionError, ToleranceError
-from pulsecast.golden import MINIMUM_WINDOWS, Golden, write_golden
-from pulsecast.manifest import (
+from pulsecast.bundle.bundle import entry_for
+from pulsecast.bundle.golden import MINIMUM_WINDOWS, Golden, write_golden
+from pulsecast.bundle.manifest import (
     MANIFEST_NAME,
     Artifact,
     FileEntry,
@@ -28,14 +25,18 @@ from pulsecast.manifest import (
     Tolerance,
     WeightsEntry,
 )
-from pulsecast.model_directory import IMPORTED, ModelDirectory, read_model_directory
-from pulsecast.weights import write_weights
-from pulsecast.whole_directory import check_free, whole_directory
+from pulsecast.errors import ConversionError, ToleranceError
+from pulsecast.foundation import strict_json
+from pulsecast.foundation.whole_directory import check_free, whole_directory
+from pulsecast.model.weights import write_weights
+from pulsecast.stages.environment import commands
+from pulsecast.stages.model_directory import IMPORTED, ModelDirectory, read_model_directory
 
-from .children import map_in_threads, run_child
-from .converters import TIMEOUT_S, child_environment, convert_all
-from .cross import build_libraries, check_platforms, with_native
-from .measure import TOLERANCE_FAILED, UNMEASURED, Measured
+from .converting.children import map_in_threads, run_child
+from .converting.conversion import TIMEOUT_S, child_environment, convert_all
+from .converting.measuring_child import TOLERANCE_FAILED, UNMEASURED, Measured
+from .golden_windows import reference_of, thinned
+from .libraries.libraries import build_libraries, check_platforms, with_native
 from .model_card import CARD_NAME, model_card
 from .targets import FLOAT32, TARGETS, find_targets, fitting, tolerance
 
@@ -60,7 +61,7 @@ def export_model(
 
     targets  ids of `pulsecast_export.targets.TARGETS`; () is all but those to be asked for. numpy is always in.
     force    replace a bundle that is there, after the new one is verified
-    native_for  platforms of `pulsecast_export.cross.PLATFORMS` that the native targets get prebuilt libraries for
+    native_for  platforms that the native targets get prebuilt libraries for: `pulsecast_export.libraries.libraries`
 
     Raises FormatError (not a model directory), UsageError (unknown target, `out` exists), ConversionError (a converter
     or a gate failed), ToleranceError (an artifact does not compute the reference forecast). After an error `out` is as
@@ -109,18 +110,6 @@ def _libraries(
     return libraries
 
 
-def reference_of(model: ModelDirectory) -> Golden:
-    """Return all held-out windows with their float64 reference forecasts."""
-    spec, scaler, windows = model.record.spec, model.record.scaler, model.heldout.windows
-    forecasts = reference.forecast(spec, scaler, model.weights, windows.astype(np.float64))
-    return Golden(
-        windows=windows,
-        truth=model.heldout.truth,
-        reference=forecasts.astype(np.float64),
-        trained=model.heldout.trained,
-    )
-
-
 def _check_trained(model: ModelDirectory, heldout: Golden) -> None:
     """The reference must be the trained model: this is what catches a mistaken gate order or layout."""
     if len(heldout.windows) < MINIMUM_WINDOWS:
@@ -131,18 +120,6 @@ def _check_trained(model: ModelDirectory, heldout: Golden) -> None:
             f"the float64 reference differs from the trained Keras model by {error:.1e} of the range, "
             f"limit {TRAINED_LIMIT}"
         )
-
-
-def thinned(golden: Golden, at_most: int) -> Golden:
-    """Return evenly spaced windows of `golden`, at most so many."""
-    count = len(golden.windows)
-    rows = np.unique(np.linspace(0, count - 1, min(count, at_most)).round().astype(int))
-    return Golden(
-        windows=golden.windows[rows],
-        truth=golden.truth[rows],
-        reference=golden.reference[rows],
-        trained=golden.trained[rows],
-    )
 
 
 def measure_in_children(staging: Path, manifest: Manifest) -> dict[str, Parity]:
@@ -160,7 +137,7 @@ def measure_in_children(staging: Path, manifest: Manifest) -> dict[str, Parity]:
 
 
 def _measure(staging: Path, artifact_ids: tuple[str, ...]) -> dict[str, Parity]:
-    command = [sys.executable, "-P", "-m", "pulsecast_export.measure", str(staging), *artifact_ids]
+    command = [sys.executable, "-P", "-m", "pulsecast_export.converting.measuring_child", str(staging), *artifact_ids]
     names = ", ".join(artifact_ids)
     try:
         done = run_child(command, child_environment(), TIMEOUT_S)
@@ -172,7 +149,7 @@ def _measure(staging: Path, artifact_ids: tuple[str, ...]) -> dict[str, Parity]:
     if done.returncode:
         raise ConversionError(f"target {names}: the engine failed on it (exit {done.returncode}): {reason}")
     found = done.stdout.strip().splitlines()[-1]
-    return dict(records.loads(Measured, found.encode(), where="measurement").parities)
+    return dict(strict_json.loads(Measured, found.encode(), where="measurement").parities)
 
 
 def _manifest(
@@ -245,4 +222,4 @@ def _remove_sources(staging: Path, chosen: tuple[str, ...]) -> None:
 
 
 def _write_manifest(staging: Path, manifest: Manifest) -> None:
-    (staging / MANIFEST_NAME).write_text(records.dumps(manifest), encoding="utf-8")
+    (staging / MANIFEST_NAME).write_text(strict_json.dumps(manifest), encoding="utf-8")

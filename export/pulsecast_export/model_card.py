@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pulsecast.bundle import size_bytes
-from pulsecast.calendars import utc_text
-from pulsecast.manifest import Manifest
-from pulsecast.model_directory import IMPORTED
-from pulsecast.network_words import network_words
+from pulsecast.bundle.bundle import size_bytes
+from pulsecast.bundle.manifest import Manifest
+from pulsecast.computing.calendars import utc_text
+from pulsecast.model.words import network_words
+from pulsecast.stages.model_directory import IMPORTED
 
 CARD_NAME = "MODEL_CARD.md"
 

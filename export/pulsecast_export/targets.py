@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from pulsecast.bundle.manifest import BackendId, Precision, Tolerance
 from pulsecast.errors import UsageError
-from pulsecast.manifest import BackendId, Precision, Tolerance
-from pulsecast.spec import ModelSpec
+from pulsecast.model.spec import ModelSpec
 
 Family = Literal["savedmodel", "onnx", "tflite", "tflite-int8", "native"]
 
@@ -56,7 +56,7 @@ TARGETS = {
         path="savedmodel/1",
         backend="savedmodel",
         family="savedmodel",
-        writer="savedmodel:write_savedmodel",
+        writer="graphs.savedmodel:write_savedmodel",
         source=None,
         precision="float32",
         level=FLOAT32,
@@ -66,7 +66,7 @@ TARGETS = {
         path="onnx/model.onnx",
         backend="onnx",
         family="onnx",
-        writer="onnx_writer:write_onnx",
+        writer="graphs.onnx_writer:write_onnx",
         source=None,
         precision="float32",
         level=FLOAT32,
@@ -76,7 +76,7 @@ TARGETS = {
         path="onnx/model.w8.onnx",
         backend="onnx",
         family="onnx",
-        writer="onnx_writer:write_onnx_w8",
+        writer="graphs.onnx_writer:write_onnx_w8",
         source="onnx",
         precision="int8 weights",
         level=WEIGHTS8,
@@ -86,7 +86,7 @@ TARGETS = {
         path="tflite/model.tflite",
         backend="tflite",
         family="tflite",
-        writer="tflite_writer:write_tflite",
+        writer="graphs.tflite_writer:write_tflite",
         source=None,
         precision="float32",
         level=FLOAT32,
@@ -96,7 +96,7 @@ TARGETS = {
         path="tflite/model.fp16.tflite",
         backend="tflite",
         family="tflite",
-        writer="tflite_writer:write_tflite_fp16",
+        writer="graphs.tflite_writer:write_tflite_fp16",
         source="tflite",
         precision="float16 weights",
         level=FLOAT16,
@@ -106,7 +106,7 @@ TARGETS = {
         path="tflite/model.w8.tflite",
         backend="tflite",
         family="tflite",
-        writer="tflite_writer:write_tflite_w8",
+        writer="graphs.tflite_writer:write_tflite_w8",
         source="tflite",
         precision="int8 weights",
         level=WEIGHTS8,
@@ -116,7 +116,7 @@ TARGETS = {
         path="tflite/model.int8.tflite",
         backend="tflite",
         family="tflite-int8",
-        writer="int8_writer:write_tflite_int8",
+        writer="graphs.int8_writer:write_tflite_int8",
         source=None,
         precision="int8",
         units="scaled",
@@ -129,7 +129,7 @@ TARGETS = {
         path="native",
         backend="native",
         family="native",
-        writer="native_writer:write_native",
+        writer="native.writer:write_native",
         source=None,
         plain_only=True,
         asked=True,
@@ -141,7 +141,7 @@ TARGETS = {
         path="native-w8",
         backend="native",
         family="native",
-        writer="native_writer:write_native_w8",
+        writer="native.writer:write_native_w8",
         source=None,
         plain_only=True,
         asked=True,

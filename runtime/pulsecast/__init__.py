@@ -3,6 +3,8 @@
 from pulsecast import load
 model = load("bundle")
 model.predict(windows)
+
+`pulsecast.errors` draws the tree of everything raised on purpose; `PulsecastError` is its root.
 """
 
 from __future__ import annotations
@@ -11,38 +13,142 @@ import importlib
 
 TYPE_CHECKING = False  # as `typing` has it for type checkers, without importing that before it is needed
 if TYPE_CHECKING:
-    from .bundle import Bundle
-    from .errors import PulsecastError
-    from .forecaster import Forecaster, load
-    from .intervals import Interval, RollingConformal
-    from .native_forecaster import load_native
-    from .verification import verify
+    from .backends import Backend
+    from .bundle.bundle import Bundle
+    from .bundle.manifest import Artifact, Manifest
+    from .bundle.packing import pack, sign, unpack
+    from .bundle.signing import Signature
+    from .computing.intervals import Interval, RollingConformal
+    from .errors import (
+        BundleError,
+        ConversionError,
+        DataError,
+        DtypeError,
+        EmptyInputError,
+        EngineError,
+        FeatureCountError,
+        FormatError,
+        InputError,
+        IntegrityError,
+        MissingExtraError,
+        NonFiniteError,
+        PulsecastError,
+        SignatureError,
+        ToleranceError,
+        UsageError,
+        WindowLengthError,
+    )
+    from .forecasting.anomalies import Anomaly, AnomalyDetector
+    from .forecasting.forecaster import Forecaster, load
+    from .forecasting.native_forecaster import NativeForecaster, load_native
+    from .forecasting.streaming import Snapshot, Stream
+    from .forecasting.verification import ArtifactReport, Check, verify
+    from .model.accuracy import Accuracy
+    from .model.network import Network
+    from .model.radii import SplitConformal
+    from .model.scaler import Scaler
+    from .model.spec import Feature, ModelSpec
+    from .model.weights import Weights
 
 __version__ = "0.1.0"
-__all__ = [
-    "Bundle",
-    "Forecaster",
-    "Interval",
-    "PulsecastError",
-    "RollingConformal",
-    "__version__",
-    "load",
-    "load_native",
-    "verify",
-]
 
 # name -> module. Each is imported when it is first asked for (PEP 562), so that an app's start-up pays for a forecaster
 # when it loads one, and not before.
 _HOME = {
-    "Bundle": "bundle",
-    "Forecaster": "forecaster",
-    "Interval": "intervals",
+    "Accuracy": "model.accuracy",
+    "Anomaly": "forecasting.anomalies",
+    "AnomalyDetector": "forecasting.anomalies",
+    "Artifact": "bundle.manifest",
+    "ArtifactReport": "forecasting.verification",
+    "Backend": "backends",
+    "Bundle": "bundle.bundle",
+    "BundleError": "errors",
+    "Check": "forecasting.verification",
+    "ConversionError": "errors",
+    "DataError": "errors",
+    "DtypeError": "errors",
+    "EmptyInputError": "errors",
+    "EngineError": "errors",
+    "Feature": "model.spec",
+    "FeatureCountError": "errors",
+    "Forecaster": "forecasting.forecaster",
+    "FormatError": "errors",
+    "InputError": "errors",
+    "IntegrityError": "errors",
+    "Interval": "computing.intervals",
+    "Manifest": "bundle.manifest",
+    "MissingExtraError": "errors",
+    "ModelSpec": "model.spec",
+    "NativeForecaster": "forecasting.native_forecaster",
+    "Network": "model.network",
+    "NonFiniteError": "errors",
     "PulsecastError": "errors",
-    "RollingConformal": "intervals",
-    "load": "forecaster",
-    "load_native": "native_forecaster",
-    "verify": "verification",
+    "RollingConformal": "computing.intervals",
+    "Scaler": "model.scaler",
+    "Signature": "bundle.signing",
+    "SignatureError": "errors",
+    "Snapshot": "forecasting.streaming",
+    "SplitConformal": "model.radii",
+    "Stream": "forecasting.streaming",
+    "ToleranceError": "errors",
+    "UsageError": "errors",
+    "Weights": "model.weights",
+    "WindowLengthError": "errors",
+    "load": "forecasting.forecaster",
+    "load_native": "forecasting.native_forecaster",
+    "pack": "bundle.packing",
+    "sign": "bundle.packing",
+    "unpack": "bundle.packing",
+    "verify": "forecasting.verification",
 }
+__all__ = [
+    "Accuracy",
+    "Anomaly",
+    "AnomalyDetector",
+    "Artifact",
+    "ArtifactReport",
+    "Backend",
+    "Bundle",
+    "BundleError",
+    "Check",
+    "ConversionError",
+    "DataError",
+    "DtypeError",
+    "EmptyInputError",
+    "EngineError",
+    "Feature",
+    "FeatureCountError",
+    "Forecaster",
+    "FormatError",
+    "InputError",
+    "IntegrityError",
+    "Interval",
+    "Manifest",
+    "MissingExtraError",
+    "ModelSpec",
+    "NativeForecaster",
+    "Network",
+    "NonFiniteError",
+    "PulsecastError",
+    "RollingConformal",
+    "Scaler",
+    "Signature",
+    "SignatureError",
+    "Snapshot",
+    "SplitConformal",
+    "Stream",
+    "ToleranceError",
+    "UsageError",
+    "Weights",
+    "WindowLengthError",
+    "__version__",
+    "load",
+    "load_native",
+    "pack",
+    "sign",
+    "unpack",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> object:
@@ -51,3 +157,7 @@ def __getattr__(name: str) -> object:
     value: object = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from engines import require
+from helpers.engines import require
 from pulsecast import __version__, errors
 
 require("typer")
 
-from pulsecast.cli import app as application  # noqa: E402
-from pulsecast.cli.exits import exit_code  # noqa: E402
-from pulsecast.cli.output import size_text, table  # noqa: E402
+from pulsecast.stages.exits import exit_code  # noqa: E402
+from pulsecast_cli import app as application  # noqa: E402
+from pulsecast_cli.terminal.output import size_text, table  # noqa: E402
 
 
 def run(*arguments: object) -> int:
@@ -136,7 +136,7 @@ def environment() -> dict[str, str]:
 
 SHOUT = (
     "import os, sys\n"
-    "from pulsecast.cli.engine_log import engine_log\n"
+    "from pulsecast_cli.terminal.engine_log import engine_log\n"
     "with engine_log(shown={shown}):\n"
     "    os.write(2, b'engine noise\\n')\n"
     "    print('ours', file=sys.stderr)\n"
@@ -170,7 +170,7 @@ def test_ctrl_c_in_a_command_is_said(monkeypatch: pytest.MonkeyPatch, capsys: py
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pulsecast.cli.doctor._backend", interrupted)
+    monkeypatch.setattr("pulsecast_cli.commands.doctor._backend", interrupted)
     assert run("doctor") == 130
     assert capsys.readouterr().err == "interrupted\n"
 
@@ -183,12 +183,12 @@ INTERRUPTED_AT = (
     "            signal.raise_signal(signal.SIGINT)\n"
     "sys.meta_path.insert(0, Interrupt())\n"
     "sys.argv = ['pulsecast', 'doctor']\n"
-    "from pulsecast.cli import main\n"
+    "from pulsecast_cli import main\n"
     "main()\n"
 )
 
 
-@pytest.mark.parametrize("module", ["pulsecast.cli.app", "typer", "rich.console", "pulsecast.cli.engine_log"])
+@pytest.mark.parametrize("module", ["pulsecast_cli.app", "typer", "rich.console", "pulsecast_cli.terminal.engine_log"])
 def test_ctrl_c_while_the_command_line_is_imported_is_no_traceback(module: str) -> None:
     code = INTERRUPTED_AT.format(module=module)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment())
@@ -203,6 +203,6 @@ def test_a_stderr_that_takes_nothing_changes_no_exit_code(stderr: str) -> None:
 
 def test_every_backend_has_a_probe() -> None:
     from pulsecast.backends import BACKENDS
-    from pulsecast.cli.probe import PROBES
+    from pulsecast_cli.probe import PROBES
 
     assert set(PROBES) == set(BACKENDS)

@@ -5,18 +5,17 @@ from pathlib import Path
 
 import pytest
 
-import measured
-import rounds
-from engines import require
+from helpers import measured, rounds
+from helpers.engines import require
 
 require("typer")
 
-from pulsecast import records  # noqa: E402
-from pulsecast.cli.app import run as run_arguments  # noqa: E402
-from pulsecast.cli.bench import verdict  # noqa: E402
+from pulsecast.foundation import strict_json  # noqa: E402
 from pulsecast_bench.analysis.summary import summarise  # noqa: E402
-from pulsecast_bench.microcontroller import KIND, SCHEMA_VERSION, Footprint, Footprints, read_footprints  # noqa: E402
-from pulsecast_bench.records.result import read_result, write_result  # noqa: E402
+from pulsecast_bench.native.microcontroller import KIND, SCHEMA_VERSION, Footprint, Footprints, read_footprints  # noqa: E402
+from pulsecast_bench.results.result import read_result, write_result  # noqa: E402
+from pulsecast_cli.app import run as run_arguments  # noqa: E402
+from pulsecast_cli.commands.benchmarks.bench import verdict  # noqa: E402
 
 
 def run(*arguments: object) -> int:
@@ -96,7 +95,7 @@ def test_a_result_that_cannot_be_written_is_still_printed(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pulsecast.cli.bench.run_with_progress", lambda *_: measured.eventful())
+    monkeypatch.setattr("pulsecast_cli.commands.benchmarks.bench.run_with_progress", lambda *_: measured.eventful())
     monkeypatch.setattr("os.fsync", full)
     assert run("bench", plain_bundle, "--out", tmp_path / "result.json") == 1
     captured = capsys.readouterr()
@@ -197,7 +196,7 @@ def footprints(path: Path, manifest_sha256: str) -> Path:
         compiler="gcc -O2",
         programs=(program,),
     )
-    path.write_text(records.dumps(found))
+    path.write_text(strict_json.dumps(found))
     return path
 
 

@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import plain
-from engines import require
-from pulsecast import load, verification
-from pulsecast.bundle import Bundle
+from helpers import plain
+from helpers.engines import require
+from pulsecast import load
+from pulsecast.bundle.bundle import Bundle
 from pulsecast.errors import EngineError
+from pulsecast.forecasting import verification
 
 require("typer")
 
-from pulsecast.cli.app import run as run_arguments  # noqa: E402
+from pulsecast_cli.app import run as run_arguments  # noqa: E402
 
 Copy = Callable[[Path], Path]
 
@@ -40,7 +41,7 @@ def test_inspect_says_what_goes_in_and_comes_out(calendar_bundle: Path, capsys: 
 
 def test_inspect_loads_no_engine(plain_bundle: Path) -> None:
     code = (
-        "import sys\nfrom pulsecast.cli.app import run\n"
+        "import sys\nfrom pulsecast_cli.app import run\n"
         f"run(['inspect', {str(plain_bundle)!r}])\n"
         "print(sorted({'tensorflow', 'keras', 'onnxruntime', 'ai_edge_litert', 'polars'} & set(sys.modules)))\n"
     )

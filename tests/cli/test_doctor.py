@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from engines import require
+from helpers.engines import require
 
 require("typer")
 
 from pulsecast.backends import is_installed  # noqa: E402
-from pulsecast.cli import doctor  # noqa: E402
-from pulsecast.cli.app import COMMANDS, run  # noqa: E402
+from pulsecast_cli.app import COMMANDS, run  # noqa: E402
+from pulsecast_cli.commands import doctor  # noqa: E402
 
 PROVIDED_AS = {"sklearn": "scikit-learn"}  # where the package is called otherwise than what installs it
 

@@ -5,14 +5,14 @@ from typing import Annotated, Any
 
 import pytest
 
-from engines import require
+from helpers.engines import require
 
 require("typer")
 
 import typer  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
-from pulsecast.cli.grouped import grouped  # noqa: E402
+from pulsecast_cli.terminal.grouped import grouped  # noqa: E402
 
 
 @dataclass(frozen=True, kw_only=True)

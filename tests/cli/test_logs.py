@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from engines import require
+from helpers.engines import require
 
 require("typer", "polars")
 
-from pulsecast.cli import app as application  # noqa: E402
-from pulsecast.cli import log_options, log_reading  # noqa: E402
 from pulsecast.errors import UsageError  # noqa: E402
+from pulsecast_cli import app as application  # noqa: E402
+from pulsecast_cli.logs import options, reading  # noqa: E402
 
 
 def run(*arguments: object) -> int:
@@ -97,24 +97,24 @@ def test_what_fetch_cannot_do_is_one_sentence(
 
 
 def test_a_column_map_is_typed_in_pairs() -> None:
-    assert log_options.columns(["likes=favorites", " a = b=c "]) == {"likes": "favorites", "a": "b=c"}
-    assert log_options.columns(None) is log_options.columns([]) is None
+    assert options.columns(["likes=favorites", " a = b=c "]) == {"likes": "favorites", "a": "b=c"}
+    assert options.columns(None) is options.columns([]) is None
     for pairs, sentence in (
         (["likes"], "column is 'likes'; expected a name, = and the column in the file"),
         (["=x"], "column is '=x'; expected"),
         (["a=x", "a=y"], "column a is given twice"),
     ):
         with pytest.raises(UsageError, match=sentence):
-            log_options.columns(pairs)
+            options.columns(pairs)
 
 
 def test_a_key_that_could_be_guessed_is_refused(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(b"0123456789abcdef\n")
-    assert log_options.secret(tmp_path / "key") == b"0123456789abcdef"
-    assert log_options.secret(None) is None
+    assert options.secret(tmp_path / "key") == b"0123456789abcdef"
+    assert options.secret(None) is None
     (tmp_path / "key").write_bytes(b"short\n")
     with pytest.raises(UsageError, match="key holds a key of 5 bytes; expected at least 16, or ids can be guessed"):
-        log_options.secret(tmp_path / "key")
+        options.secret(tmp_path / "key")
 
 
 @pytest.mark.parametrize(("total", "lines"), [(100 << 20, 10), (1 << 20, 0)], ids=["a long log", "a short log"])
@@ -122,7 +122,7 @@ def test_reading_a_long_log_is_shown_in_tenths(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, total: int, lines: int
 ) -> None:
     monkeypatch.setenv("CI", "1")
-    with log_reading.reading() as on_bytes:
+    with reading.reading() as on_bytes:
         for _ in range(64):
             on_bytes(total // 64, total)
     shown = capsys.readouterr().err.splitlines()
@@ -132,7 +132,7 @@ def test_reading_a_long_log_is_shown_in_tenths(
 def test_every_option_about_a_log_reaches_the_reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen: list[Any] = []
     monkeypatch.setattr(
-        "pulsecast_train.model_writer.train_logs",
+        "pulsecast_train.run.train_logs",
         lambda _logs, run_config, *_, **__: (_ for _ in ()).throw(UsageError(str(seen.append(run_config.log)))),
     )
     (tmp_path / "log.csv").write_text("x\n")

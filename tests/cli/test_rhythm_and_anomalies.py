@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import plain
-from engines import require
+from helpers import plain
+from helpers.engines import require
 
 require("typer", "polars")
 
-from pulsecast.cli import app as application  # noqa: E402
+from pulsecast_cli import app as application  # noqa: E402
 
 
 def run(*arguments: object) -> int:

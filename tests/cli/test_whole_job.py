@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from engines import EXPORT, TRAIN, require
+from helpers.engines import EXPORT, TRAIN, require
 from pulsecast import load
 
 require("typer")
 
-from pulsecast.cli.app import run as run_arguments  # noqa: E402
-from pulsecast.cli.demo import _make_folder  # noqa: E402
 from pulsecast.errors import UsageError  # noqa: E402
+from pulsecast_cli.app import run as run_arguments  # noqa: E402
+from pulsecast_cli.commands.models.demo import _make_folder  # noqa: E402
 
 pytestmark = pytest.mark.slow
 

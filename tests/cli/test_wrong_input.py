@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines import require
+from helpers.engines import require
 
 require("typer")
 
-from pulsecast.cli.app import run as run_arguments  # noqa: E402
+from pulsecast_cli.app import run as run_arguments  # noqa: E402
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden_v1"
 
@@ -40,7 +40,7 @@ def test_a_log_given_as_a_bundle_is_named_for_what_it_is_not(
 
 
 def test_a_renamed_pulse_file_is_still_read_and_a_damaged_one_called_so(tmp_path: Path) -> None:
-    from pulsecast.bundle import Bundle
+    from pulsecast.bundle.bundle import Bundle
     from pulsecast.errors import FormatError
 
     data = GOLDEN.with_suffix(".pulse").read_bytes()
@@ -135,7 +135,7 @@ def test_evaluate_writes_no_folder_into_a_file(log: Path, capsys: pytest.Capture
 def test_a_log_that_is_refused_is_refused_before_keras_is_imported(log: Path, tmp_path: Path) -> None:
     require("polars", "sklearn", "keras")
     code = (
-        "import sys; sys.path[:0] = sys.argv[3].split(':'); from pulsecast.cli.app import run; "
+        "import sys; sys.path[:0] = sys.argv[3].split(':'); from pulsecast_cli.app import run; "
         "print(run(['train', *sys.argv[1:2], '--out', sys.argv[2]]), {'keras', 'tensorflow'} & set(sys.modules))"
     )
     path = ":".join(entry for entry in sys.path if entry)

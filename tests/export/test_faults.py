@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from engines import EXPORT, require
-from pulsecast.bundle import Bundle
+from helpers.engines import EXPORT, require
+from pulsecast.bundle.bundle import Bundle
+from pulsecast.bundle.packing import pack, sign, unpack
 from pulsecast.errors import PulsecastError, UsageError
-from pulsecast.packing import pack, sign, unpack
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden_v1"
 KILLS = 20
 SCRIPTS = {
-    "pack": "from pulsecast.packing import pack; from pathlib import Path; import sys\n"
+    "pack": "from pulsecast.bundle.packing import pack; from pathlib import Path; import sys\n"
     "while True: pack(sys.argv[1], Path(sys.argv[2]), force=True, compress=True)",
-    "unpack": "from pulsecast.packing import unpack; from pathlib import Path; import sys\n"
+    "unpack": "from pulsecast.bundle.packing import unpack; from pathlib import Path; import sys\n"
     "while True: unpack(sys.argv[1], Path(sys.argv[2]), force=True)",
     "export": "from pulsecast_export.exporter import export_model; from pathlib import Path; import sys\n"
     "export_model(Path(sys.argv[1]), Path(sys.argv[2]), targets=('onnx',), force=True, tell=lambda _: None)",
@@ -56,9 +56,9 @@ def kill(process: subprocess.Popen[str]) -> None:
 ON_A_SMALL_DISK = """
 import errno, os, subprocess, sys
 from pathlib import Path
-from pulsecast.bundle import Bundle
+from pulsecast.bundle.bundle import Bundle
 from pulsecast.errors import PulsecastError
-from pulsecast.packing import pack, sign, unpack
+from pulsecast.bundle.packing import pack, sign, unpack
 
 what, folder, golden, other, kilobytes = sys.argv[1], *map(Path, sys.argv[2:5]), sys.argv[5]
 subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", folder], check=True)
@@ -213,7 +213,7 @@ def test_a_full_disk_while_packing_is_one_sentence_and_changes_nothing(old: bool
 @pytest.mark.slow
 def test_a_disk_that_is_full_to_the_last_page_keeps_what_was_there(tmp_path: Path) -> None:
     require("cryptography")
-    from pulsecast.signing import generate_key
+    from pulsecast.bundle.signing import generate_key
 
     generate_key(tmp_path / "key")
     said = on_a_small_disk("full", tmp_path / "disk", tmp_path / "key")
@@ -226,7 +226,7 @@ def test_a_disk_that_is_full_to_the_last_page_keeps_what_was_there(tmp_path: Pat
 @pytest.mark.slow
 def test_a_disk_that_is_read_only_is_named_and_keeps_what_was_there(tmp_path: Path) -> None:
     require("cryptography")
-    from pulsecast.signing import generate_key
+    from pulsecast.bundle.signing import generate_key
 
     generate_key(tmp_path / "key")
     said = on_a_small_disk("read-only", tmp_path / "disk", tmp_path / "key")
@@ -299,7 +299,7 @@ def test_two_that_export_into_the_same_place_leave_one_whole_bundle(textbook_mod
 
 def test_signing_a_file_whose_disk_is_full_keeps_it_unsigned(tmp_path: Path) -> None:
     require("cryptography")
-    from pulsecast.signing import generate_key
+    from pulsecast.bundle.signing import generate_key
 
     generate_key(tmp_path / "key")
     out = pack(GOLDEN, tmp_path / "b.pulse").path

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from engines import require
-from pulsecast.bundle import Bundle
-from pulsecast.environment import commands, installed_versions, reduced, set_command
-from pulsecast.intervals import SplitConformal
-from pulsecast.provenance import statement
-from pulsecast.spec import Feature
+from helpers.engines import require
+from pulsecast.bundle.bundle import Bundle
+from pulsecast.bundle.provenance import statement
+from pulsecast.computing.intervals import SplitConformal
+from pulsecast.model.spec import Feature
+from pulsecast.stages.environment import commands, installed_versions, reduced, set_command
 from pulsecast_export.model_card import model_card
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden_v1"
@@ -124,7 +124,7 @@ def test_a_path_on_the_command_line_is_reduced_to_its_name(argument: str, expect
 
 
 def test_a_command_line_is_remembered_for_provenance(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pulsecast.environment._command", [])
+    monkeypatch.setattr("pulsecast.stages.environment._command", [])
     assert commands() == ()
     set_command(["export", "/home/someone/model", "--out", "/srv/b"])
     assert commands() == (("pulsecast", "export", "model", "--out", "b"),)
@@ -132,7 +132,7 @@ def test_a_command_line_is_remembered_for_provenance(monkeypatch: pytest.MonkeyP
 
 def test_inspect_prints_the_statement(capsys: pytest.CaptureFixture[str]) -> None:
     require("typer")
-    from pulsecast.cli.app import run
+    from pulsecast_cli.app import run
 
     assert run(["inspect", str(GOLDEN), "--statement"]) == 0
     assert json.loads(capsys.readouterr().out)["subject"][0]["name"] == "manifest.json"

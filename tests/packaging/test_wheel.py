@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import plain
 import pulsecast
-from engines import require
-from environments import environment as environment_of
-from environments import required
-from pulsecast_bench.records.result import read_result
+from helpers import plain
+from helpers.engines import require
+from helpers.environments import environment as environment_of
+from helpers.environments import required
+from pulsecast_bench.results.result import read_result
 
 pytestmark = pytest.mark.slow
 

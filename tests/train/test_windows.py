@@ -5,17 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engines import require
+from helpers.engines import require
 
 require("sklearn")
 
-from pulsecast import reference  # noqa: E402  the package above is needed first
+from pulsecast.computing import reference  # noqa: E402  the package above is needed first
 from pulsecast.errors import DataError  # noqa: E402
-from pulsecast.spec import ModelSpec  # noqa: E402
+from pulsecast.model.spec import ModelSpec  # noqa: E402
 from pulsecast_train.naive import compare_with_naive, naive_forecasts  # noqa: E402
-from pulsecast_train.recipes import RECIPES, build_spec, fit_scaler  # noqa: E402
+from pulsecast_train.recipes.recipes import RECIPES, build_spec, fit_scaler  # noqa: E402
+from pulsecast_train.recipes.train_config import TrainConfig  # noqa: E402
 from pulsecast_train.series import Series  # noqa: E402
-from pulsecast_train.train_config import TrainConfig  # noqa: E402
 from pulsecast_train.windows import (  # noqa: E402
     Examples,
     Split,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pulsecast.accuracy import Accuracy, accuracy
-from pulsecast.spec import ModelSpec
+from pulsecast.model.accuracy import Accuracy, accuracy
+from pulsecast.model.spec import ModelSpec
 
-from .recipes import season_steps
+from .recipes.recipes import season_steps
 from .windows import Steps
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pulsecast.model.radii import IntervalScale
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,3 +60,18 @@ class Series:
     def timestamps_s(self) -> NDArray[np.int64]:
         """Return the unix seconds (UTC) of every step: int64 (steps,)."""
         return self.start_s + self.step_s * np.arange(len(self.values), dtype=np.int64)
+
+
+def interval_scale(series: Sequence[Series]) -> IntervalScale:
+    """Return `log1p` where values are never negative: engagement errs by factors."""
+    return "log1p" if all((_known(one) >= 0).all() for one in series) else "identity"
+
+
+def are_counts(series: Sequence[Series]) -> bool:
+    """Return whether all values are whole and not negative."""
+    return all(bool(((_known(one) >= 0) & (_known(one) == np.round(_known(one)))).all()) for one in series)
+
+
+def _known(series: Series) -> NDArray[np.float64]:
+    values = series.values[:, 0]
+    return values[np.isfinite(values)]

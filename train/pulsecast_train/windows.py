@@ -9,11 +9,11 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from pulsecast import reference
-from pulsecast.calendars import with_calendar
+from pulsecast.computing import reference
+from pulsecast.computing.calendars import with_calendar
 from pulsecast.errors import DataError
-from pulsecast.scaler import Scaler
-from pulsecast.spec import ModelSpec
+from pulsecast.model.scaler import Scaler
+from pulsecast.model.spec import ModelSpec
 
 from .series import Series
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pulsecast.accuracy import Accuracy, accuracy, relative_change
+from pulsecast.model.accuracy import Accuracy, accuracy, relative_change
 
 from .statistics import BOOTSTRAP_DRAWS, CONFIDENCE, Estimate
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..records.run import Run, unpack
+from ..results.run import Run, unpack
 from .statistics import paired_overhead
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..records.result import Result
-from ..records.run import ScenarioRun, unpack
+from ..results.result import Result
+from ..results.run import ScenarioRun, unpack
 from .statistics import Estimate, median_of_runs, percentiles
 
 RANKS = (50.0, 90.0, 99.0)

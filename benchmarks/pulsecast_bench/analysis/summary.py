@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..records.result import Result, Subject
-from ..records.run import Run, unpack
+from ..results.result import Result, Subject
+from ..results.run import Run, unpack
 from .forecast_errors import Fidelity, fidelity
 from .pareto import Point, front
 from .run_figures import cold_start_ns, overhead

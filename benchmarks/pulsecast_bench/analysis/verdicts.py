@@ -22,8 +22,8 @@ from typing import Literal
 
 import numpy as np
 
-from ..records.result import Result, Subject
-from ..records.run import Run, unpack
+from ..results.result import Result, Subject
+from ..results.run import Run, unpack
 from .forecast_errors import rmse_change
 from .statistics import Estimate, paired_ratio
 

@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pulsecast import records
 from pulsecast.errors import FormatError, UsageError
+from pulsecast.foundation import strict_json
 
 from ..analysis.run_figures import over_bare
 from ..analysis.statistics import Estimate, median_of_runs, ratio_of_runs
 from ..analysis.verdicts import leading_runs, medians
-from ..records.document import read_document
-from ..records.result import Result
 from ..reporting.protocol import command
+from ..results.document import read_document
+from ..results.result import Result
 from .compare import Allowed, State, state_of
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -197,4 +197,4 @@ def read_baseline(path: Path) -> Baseline:
         raise FormatError(
             f"{path.name}: schema_version is {version!r}; this version of pulsecast reads {SCHEMA_VERSION}"
         )
-    return records.parse(Baseline, document, where=path.name)
+    return strict_json.parse(Baseline, document, where=path.name)

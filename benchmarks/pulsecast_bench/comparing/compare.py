@@ -19,9 +19,9 @@ from ..analysis.forecast_errors import rmse_change
 from ..analysis.run_figures import cold_start_ns, over_bare
 from ..analysis.statistics import Estimate, median_of_runs, ratio_of_runs, stability
 from ..analysis.verdicts import forecasts_of, leading_runs
-from ..records.case import Case
-from ..records.result import Machine, Result
-from ..records.run import Run, unpack
+from ..results.case import Case
+from ..results.result import Machine, Result
+from ..results.run import Run, unpack
 
 MAX_SLOWDOWN = 1.10
 _SEED = 7

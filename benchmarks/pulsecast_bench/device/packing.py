@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
-from pulsecast.archive import MAX_TOTAL_BYTES, write_archive
-from pulsecast.bundle import Bundle
+from pulsecast.bundle.archive import MAX_TOTAL_BYTES, write_archive
+from pulsecast.bundle.bundle import Bundle
+from pulsecast.bundle.manifest import MANIFEST_NAME, SIGNATURE_NAME
 from pulsecast.errors import UsageError
-from pulsecast.manifest import MANIFEST_NAME, SIGNATURE_NAME
-from pulsecast.whole_file import check_file_free, whole_file
+from pulsecast.foundation.whole_file import check_file_free, whole_file
 
 from .unpacking import BUNDLE, CODE
 
@@ -30,8 +30,6 @@ from unpacking import run
 
 sys.exit(run(sys.argv))
 """
-# Of the command line, what needs neither typer nor rich.
-_PLAIN_COMMANDS = ("__init__.py", "device_bench.py", "exits.py", "verdict.py")
 
 
 def pack_bench(path: str | os.PathLike[str], out: Path, *, force: bool = False) -> Bundle:
@@ -72,17 +70,13 @@ def _code() -> Iterator[tuple[str, bytes]]:
         root = Path(str(files(package)))
         for path in root.rglob("*"):
             relative = path.relative_to(root)
-            if path.is_file() and _belongs(package, relative):
+            if path.is_file() and _belongs(relative):
                 yield f"{CODE}/{package}/{relative.as_posix()}", path.read_bytes()
 
 
-def _belongs(package: str, relative: Path) -> bool:
-    """Return whether a file of a package goes along: all but the command line, and what Python or an editor left."""
-    if any(part.startswith(".") or part == "__pycache__" for part in relative.parts):
-        return False
-    if package == "pulsecast" and relative.parts[0] == "cli":
-        return relative.name in _PLAIN_COMMANDS
-    return True
+def _belongs(relative: Path) -> bool:
+    """Return whether a file of a package goes along: all but what Python or an editor left."""
+    return not any(part.startswith(".") or part == "__pycache__" for part in relative.parts)
 
 
 def _bundle(bundle: Bundle) -> Iterator[tuple[str, bytes]]:

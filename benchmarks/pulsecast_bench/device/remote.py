@@ -22,14 +22,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pulsecast import records
-from pulsecast.bundle import Bundle
+from pulsecast.bundle.bundle import Bundle
 from pulsecast.errors import EngineError, FormatError, MissingExtraError, PulsecastError, UsageError
+from pulsecast.foundation import strict_json
 
 from ..measuring.runner import Listener
-from ..records.case import BenchConfig
-from ..records.result import Result
-from ..subjects.sut import UNVOUCHED, Trust
+from ..results.case import BenchConfig
+from ..results.result import Result
+from ..subjects.subject import UNVOUCHED, Trust
 from .packing import packed
 
 CONNECTION_FAILED = 255  # ssh's own exit code; the device's are kept apart from it
@@ -107,13 +107,13 @@ def bench_remotely(
     ssh = shutil.which("ssh")
     if ssh is None:
         raise PulsecastError("ssh is not installed here, and --host needs it: install the OpenSSH client")
-    arguments = ["--out", "-", "--config", json.dumps(records.to_json(config)), "--while-stdin-is-open"]
+    arguments = ["--out", "-", "--config", json.dumps(strict_json.to_json(config)), "--while-stdin-is-open"]
     if trust.code or bundle.signature.state == "verified":
         arguments.append("--trust-code")
     heard = _Heard(listener)
     code = _converse(_command(ssh, device, len(program), arguments), program, heard)
     try:
-        return records.loads(Result, heard.answer or b"", where="the device's result")
+        return strict_json.loads(Result, heard.answer or b"", where="the device's result")
     except FormatError:
         if code not in _WITH_RESULT or not heard.answer:  # what the device or ssh said comes first
             heard.pass_on(but=1)

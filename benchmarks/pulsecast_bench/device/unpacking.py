@@ -51,7 +51,7 @@ def run(argv: Sequence[str]) -> int:
 def _measure(folder: Path, argv: Sequence[str]) -> int:
     sys.path[:] = [str(folder / CODE), *(entry for entry in sys.path if entry != argv[0])]
     os.environ["PULSECAST_CACHE"] = str(folder / "cache")  # of compiled models: nothing stays on the device
-    from pulsecast.cli.device_bench import main
+    from pulsecast_bench.device.program import main
 
     with _temporary_files_in(folder / "tmp"):  # what a kill leaves lies in the folder that the next run removes
         return main(argv[1:], bundle=folder / BUNDLE, program=Path(argv[0]).name)

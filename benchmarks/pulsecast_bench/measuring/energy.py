@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..records.result import Energy
+from ..results.result import Energy
 
 ROOT = Path("/sys/class")
 _MICROJOULES_PER_MICROWATT_HOUR = 3600

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 
-from ..records.result import Package
+from ..results.result import Package
 
 # Of each backend, beside numpy, which every one needs; of several names the installed ones count.
 DISTRIBUTIONS = {

@@ -17,7 +17,7 @@ from typing import Any
 
 import mlperf_loadgen as lg
 
-from ..records.case import SCENARIOS
+from ..results.case import SCENARIOS
 from .scenarios import LEAST_QUERIES, Answer, Answered, Load
 
 _SCENARIOS = {

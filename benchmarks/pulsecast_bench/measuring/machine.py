@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pulsecast
-from pulsecast.environment import installed_versions, platform_name
+from pulsecast.stages.environment import installed_versions, platform_name
 
-from ..records.result import Machine
+from ..results.result import Machine
 from .energy import describe_energy
 
 _CPU = Path("/sys/devices/system/cpu")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from pulsecast import records
+from pulsecast.foundation import strict_json
 
-from ..records.result import Skipped
+from ..results.result import Skipped
 from ..subjects.peers import PeerFile, PeerRow, missing_package
 from .child import Ended, run_child
 
@@ -41,4 +41,4 @@ def _make(name: str, bundle: Path, folder: Path) -> PeerFile | Ended:
     said = run_child(
         "pulsecast_bench.subjects.peer_files", [name, str(bundle), str(folder)], threads=1, timeout_s=TIMEOUT_S
     )
-    return said if isinstance(said, Ended) else records.loads(PeerFile, said.encode(), where="the peer's file")
+    return said if isinstance(said, Ended) else strict_json.loads(PeerFile, said.encode(), where="the peer's file")

@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pulsecast import records
-from pulsecast.bundle import Bundle
-from pulsecast.forecaster import Forecaster
+from pulsecast.bundle.bundle import Bundle
+from pulsecast.forecasting.forecaster import Forecaster
+from pulsecast.foundation import strict_json
 
 from ..analysis.statistics import JUDGED_WINDOWS, stability
-from ..records.case import BenchConfig, Case
-from ..records.run import Memory, Paired, Phases, Run, ScenarioRun, Steady, pack
+from ..results.case import BenchConfig, Case
+from ..results.run import Memory, Paired, Phases, Run, ScenarioRun, Steady, pack
 from ..subjects.bare import BARE
 from ..subjects.peers import PeerFile
-from ..subjects.sut import UNVOUCHED, Sut, Trust, open_artifact, open_peer
+from ..subjects.subject import UNVOUCHED, Sut, Trust, open_artifact, open_peer
 from .machine import affinity, peak_resident_bytes, resident_bytes, threads_alive
 from .scenarios import Answer, Answered, Load, loop
 from .spending import Spending
@@ -51,13 +51,13 @@ def answer(bundle_path: str, request_json: str, *, start_ns: int, import_ns: int
 
     Raises PulsecastError if the artifact or peer cannot be loaded or run.
     """
-    request = records.loads(Request, request_json.encode(), where="the request")
+    request = strict_json.loads(Request, request_json.encode(), where="the request")
     path = Path(bundle_path)
     if request.case.scenario is not None:
         run: Run | ScenarioRun = measure_scenario(path, request)
     else:
         run = measure(path, request, start_ns=start_ns, import_ns=import_ns)
-    return json.dumps(records.to_json(run), allow_nan=False)
+    return json.dumps(strict_json.to_json(run), allow_nan=False)
 
 
 def measure(path: Path, request: Request, *, start_ns: int, import_ns: int) -> Run:

@@ -12,18 +12,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pulsecast import records
 from pulsecast.backends import BACKENDS, UNTRUSTED, is_installed, is_trusted
-from pulsecast.bundle import Bundle, size_bytes
+from pulsecast.bundle.bundle import Bundle, size_bytes
+from pulsecast.bundle.manifest import Artifact
 from pulsecast.errors import EngineError, FormatError, MissingExtraError
-from pulsecast.manifest import Artifact
+from pulsecast.foundation import strict_json
 
 from ..analysis.statistics import Latencies, is_known
-from ..records.case import BenchConfig, Case, Measurable, plan_cases, schedule
-from ..records.result import SCHEMA_VERSION, Failure, Model, Result, Skipped, Subject
-from ..records.run import Run, ScenarioRun, unpack
+from ..results.case import BenchConfig, Case, Measurable, plan_cases, schedule
+from ..results.result import SCHEMA_VERSION, Failure, Model, Result, Skipped, Subject
+from ..results.run import Run, ScenarioRun, unpack
 from ..subjects.peers import PeerFile, PeerRow, find_peers
-from ..subjects.sut import UNVOUCHED, Trust
+from ..subjects.subject import UNVOUCHED, Trust
 from .child import Ended, Listener, run_child
 from .footprint import DISTRIBUTIONS, closure, packages
 from .machine import affinity, describe_machine, load_average
@@ -199,14 +199,14 @@ def _run_worker(path: Path, module: str, request: Request) -> Run | ScenarioRun 
     phases_s = config.warmup_s + config.limit_s + config.paired_s + 10 * config.scenario_s
     said = run_child(
         "pulsecast_bench.measuring.worker",
-        [str(time.perf_counter_ns()), processor(case, config), module, str(path), records.dumps(request)],
+        [str(time.perf_counter_ns()), processor(case, config), module, str(path), strict_json.dumps(request)],
         threads=case.threads,
         timeout_s=TIMEOUT_S + phases_s,
     )
     if isinstance(said, Ended):
         return said.reason
     try:
-        return records.loads(kind, said.encode(), where="the measurement")
+        return strict_json.loads(kind, said.encode(), where="the measurement")
     except FormatError as error:
         return str(error)
 

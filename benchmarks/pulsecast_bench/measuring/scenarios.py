@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..records.case import SCENARIOS
+from ..results.case import SCENARIOS
 
 Array = NDArray[np.float32]
 Answer = Callable[[Sequence[int]], int]  # indices of held-out windows -> nanoseconds inside predict

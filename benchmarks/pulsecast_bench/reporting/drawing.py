@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pulsecast_train.backtesting.pictures import svg
+from pulsecast_train.pages.pictures import svg
 
 WIDTH = 4.8  # inches: as wide as a phone, so that text keeps its size there
 # Drawn in these colours, which nothing else has, and replaced by the page's variables.

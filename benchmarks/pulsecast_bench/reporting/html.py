@@ -11,7 +11,7 @@ import numpy as np
 from ..analysis.pareto import Budget
 from ..analysis.summary import points
 from ..analysis.verdicts import forecasts_of, leading_runs
-from ..records.result import Result
+from ..results.result import Result
 from .pictures import (
     batch_picture,
     latency_picture,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..analysis.pareto import Budget
-from ..records.result import Result
+from ..results.result import Result
 from .section import Measured, Section, measured
 from .sections import merged, sections
 from .table import grid

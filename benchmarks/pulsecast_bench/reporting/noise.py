@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..analysis.summary import Summary, foreign_cpu
-from ..records.result import Machine, Result
+from ..results.result import Machine, Result
 
 
 def machine_lines(result: Result, summary: Summary) -> list[str]:

@@ -12,8 +12,8 @@ from ..analysis.pareto import Point
 from ..analysis.scenario_summary import ScenarioRow
 from ..analysis.statistics import REQUIRED_CALLS
 from ..analysis.summary import Row, Summary
-from ..records.result import Result
-from ..records.run import unpack
+from ..results.result import Result
+from ..results.run import unpack
 from .drawing import FAINT, INK, SERIES, colour_of, label_right, name_rows, picture, plain_numbers
 
 SHOWN_WINDOWS = 60

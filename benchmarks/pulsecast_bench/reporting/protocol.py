@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..analysis.statistics import BOOTSTRAP_RUNS, STABLE_RATIO
-from ..records.case import BenchConfig, find_profile
-from ..records.result import Result
+from ..results.case import BenchConfig, find_profile
+from ..results.result import Result
 
 
 def protocol(result: Result) -> str:

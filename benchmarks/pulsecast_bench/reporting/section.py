@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..analysis.scenario_summary import ScenarioRow, scenario_rows
 from ..analysis.statistics import Estimate
 from ..analysis.summary import Summary, summarise
-from ..records.result import Result
+from ..results.result import Result
 from .table import number
 
 Grid = tuple[tuple[str, ...], list[list[str]]]

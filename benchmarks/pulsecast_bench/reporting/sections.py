@@ -9,7 +9,7 @@ from ..analysis.forecast_errors import QUANTILES
 from ..analysis.pareto import Budget
 from ..analysis.statistics import Estimate
 from ..analysis.summary import Row, Summary, cores_used
-from ..records.result import Result
+from ..results.result import Result
 from .choosing import choices_section, recommendation_section
 from .noise import machine_lines
 from .protocol import command, protocol

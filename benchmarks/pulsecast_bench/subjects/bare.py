@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulsecast import reference
-from pulsecast.forecaster import Forecaster
+from pulsecast.computing import reference
+from pulsecast.forecasting.forecaster import Forecaster
 
 Array = NDArray[np.float32]
 

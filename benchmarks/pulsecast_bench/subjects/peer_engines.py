@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulsecast import reference
-from pulsecast.bundle import Bundle
-from pulsecast.weights import read_weights
+from pulsecast.bundle.bundle import Bundle
+from pulsecast.computing import reference
+from pulsecast.model.weights import read_weights
 
 from .peers import PEERS, PeerFile
-from .sut import Sut
+from .subject import Sut
 
 Array = NDArray[np.float32]
 Network = Callable[[Array], Array]

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from pulsecast import records
-from pulsecast.bundle import Bundle
+from pulsecast.bundle.bundle import Bundle
 from pulsecast.errors import PulsecastError, UsageError
+from pulsecast.foundation import strict_json
 
 from .peers import PEERS, PeerFile
 
@@ -53,7 +53,7 @@ def raw_onnx(bundle: Bundle, folder: Path) -> PeerFile:
     import tensorflow as tf
     import tf2onnx
 
-    from pulsecast_export import graph
+    from pulsecast_export.graphs import graph
 
     _plain_spec(bundle)
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
@@ -122,7 +122,7 @@ def _plain_spec(bundle: Bundle) -> Any:
 
 def main(arguments: list[str]) -> int:
     """Make the file that PEER loads below FOLDER."""
-    from pulsecast.parent import die_with_parent
+    from pulsecast.stages.child_process import die_with_parent
 
     parent, name, bundle, folder = arguments
     die_with_parent(int(parent))
@@ -137,7 +137,7 @@ def main(arguments: list[str]) -> int:
     except Exception as error:  # a converter raises whatever it likes
         print(f"{type(error).__name__}: {error}".replace("\n", " ")[:500], file=sys.stderr)
         return 1
-    print(json.dumps(records.to_json(made)), file=answer, flush=True)
+    print(json.dumps(strict_json.to_json(made)), file=answer, flush=True)
     os._exit(0)
 
 

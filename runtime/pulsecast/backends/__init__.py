@@ -11,10 +11,10 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING, Protocol
 
-from ..bundle import Bundle
+from ..bundle.bundle import Bundle
+from ..bundle.manifest import Artifact
 from ..errors import EngineError, MissingExtraError, PulsecastError, SignatureError, ToleranceError, UsageError
-from ..manifest import Artifact
-from ..quick_dataclass import dataclass
+from ..foundation.quick_dataclass import dataclass
 
 if TYPE_CHECKING:  # a native library is run without numpy
     import numpy as np

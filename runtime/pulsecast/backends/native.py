@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle import Bundle
-from ..manifest import Artifact
-from ..native_library import find_library, open_library
-from ..spec import ModelSpec
+from ..bundle.bundle import Bundle
+from ..bundle.manifest import Artifact
+from ..model.spec import ModelSpec
+from .native_library import find_library, open_library
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import reference
-from ..bundle import Bundle
-from ..manifest import Artifact, Manifest
-from ..weights import Weights
+from ..bundle.bundle import Bundle
+from ..bundle.manifest import Artifact, Manifest
+from ..computing import reference
+from ..model.weights import Weights
 
 
 class NumpyBackend:
-    """Runs `pulsecast.reference` in float64 and rounds the forecast to float32. Thread-safe."""
+    """Runs `pulsecast.computing.reference` in float64 and rounds the forecast to float32. Thread-safe."""
 
     device = "CPU"
 

@@ -8,9 +8,9 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from ..bundle import Bundle
+from ..bundle.bundle import Bundle
+from ..bundle.manifest import Artifact
 from ..errors import FormatError
-from ..manifest import Artifact
 
 # A tensor whose numbers lie in another file names it under the key `location`, a protobuf string of 8 bytes; its length
 # may be written as 8 or, padded, with a last byte of 0. No manifest lists such a file and no hash covers it.

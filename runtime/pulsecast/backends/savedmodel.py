@@ -13,9 +13,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from ..bundle import Bundle
+from ..bundle.bundle import Bundle
+from ..bundle.manifest import Artifact
 from ..errors import EngineError
-from ..manifest import Artifact
 
 SIGNATURE = "serving_default"
 # Arithmetic, shapes and loops. A TensorFlow graph is a program, which may also read and write files; a forecast is made

@@ -9,9 +9,9 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from .. import reference
-from ..bundle import Bundle
-from ..manifest import Artifact, Manifest
+from ..bundle.bundle import Bundle
+from ..bundle.manifest import Artifact, Manifest
+from ..computing import reference
 
 
 class TfliteBackend:

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pulsecast import reference
 from pulsecast.backends import Backend, open_backend
-from pulsecast.bundle import Bundle
+from pulsecast.bundle.bundle import Bundle
+from pulsecast.bundle.manifest import Artifact
+from pulsecast.computing import reference
 from pulsecast.errors import DataError, MissingExtraError
-from pulsecast.manifest import Artifact
-from pulsecast.spec import ModelSpec
-from pulsecast.verification import why_not_run
+from pulsecast.forecasting.verification import why_not_run
+from pulsecast.model.spec import ModelSpec
 
 from ..naive import naive_forecasts
-from ..recipes import season_steps
+from ..recipes.recipes import season_steps
 from ..series import Series
 from ..windows import Steps, all_steps, boundary, raw_windows, truth
 from .backtest import FoldForecasts

@@ -19,21 +19,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulsecast import records, reference
+from pulsecast.computing import reference
 from pulsecast.errors import DataError
-from pulsecast.scaler import Scaler
-from pulsecast.spec import ModelSpec
-from pulsecast.whole_file import whole_file
+from pulsecast.foundation import strict_json
+from pulsecast.foundation.whole_file import whole_file
+from pulsecast.model.scaler import Scaler
+from pulsecast.model.spec import ModelSpec
 
-from ..recipes import find_recipe, spec_of
+from ..recipes.recipes import find_recipe, spec_of
+from ..recipes.train_config import TrainConfig
 from ..series import Series
-from ..train_config import TrainConfig
 from ..windows import Steps, raw_windows
 from .baselines import Past, find_baseline
 from .folds import MINIMUM_TRAINING_WINDOWS, Fold, first_targets, rolling_folds, until
 
 if TYPE_CHECKING:
-    from ..pooling import Member
+    from ..fitting.pooling import Member
 
 MODEL = "model"
 REVISION = 2  # of everything that decides a task's result; a new number makes cached results of an older one stale
@@ -65,9 +66,9 @@ class Task:
         digest = hashlib.sha256()
         chosen = {"train": self.train} if self.method == MODEL else {"context": self.spec.context}
         head = {"method": self.method, "fold": self.fold, "origins": self.origins, "horizon": self.horizon, **chosen}
-        digest.update(records.dumps({"revision": REVISION, **head}).encode())
+        digest.update(strict_json.dumps({"revision": REVISION, **head}).encode())
         for one in self.series:
-            digest.update(records.dumps([one.metrics, one.start_s, one.step_s, list(one.values.shape)]).encode())
+            digest.update(strict_json.dumps([one.metrics, one.start_s, one.step_s, list(one.values.shape)]).encode())
             digest.update(one.values.astype("<f8").tobytes())
         return digest.hexdigest()
 
@@ -128,9 +129,9 @@ def _run_baseline(task: Task, series: Series) -> FoldForecasts:
 def _run_model(task: Task) -> tuple[FoldForecasts, ...]:
     import keras
 
-    from ..checkpoint import Checkpoint
-    from ..pooling import pooled_examples, prepare_member
-    from ..training import fit_network
+    from ..fitting.checkpoint import Checkpoint
+    from ..fitting.pooling import pooled_examples, prepare_member
+    from ..fitting.training import fit_network
 
     spec, config, recipe = (
         task.spec,

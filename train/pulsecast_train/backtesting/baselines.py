@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulsecast.errors import MissingExtraError, UsageError
-from pulsecast.spec import DAY_S, WEEK_S
+from pulsecast.model.spec import DAY_S, WEEK_S
 
 LAGS = 50
 RIDGE_ALPHAS = tuple(10.0**power for power in range(-2, 5))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pulsecast.records import OMITTED
+from pulsecast.foundation.strict_json import OMITTED
 
-from ..train_config import TrainConfig
+from ..recipes.train_config import TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)

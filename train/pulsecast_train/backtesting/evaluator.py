@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pulsecast import records
 from pulsecast.errors import UsageError
-from pulsecast.whole_file import write_whole
+from pulsecast.foundation import strict_json
+from pulsecast.foundation.whole_file import write_whole
 
-from ..recipes import filled, find_recipe
+from ..recipes.recipes import filled, find_recipe
 from ..series import Series
 from .backtest import MODEL, FoldForecasts, Task, read_result, run_task, write_result
 from .baselines import find_baseline, installed_baselines
@@ -77,7 +77,7 @@ def evaluate(
         horizons=tuple(score_horizon(series, config, horizon, forecasts[horizon]) for horizon in config.horizons),
         seconds=round(time.monotonic() - began, 3),
     )
-    write_whole(folder / RESULT_NAME, records.dumps(result), force=True)
+    write_whole(folder / RESULT_NAME, strict_json.dumps(result), force=True)
     return result, forecasts
 
 

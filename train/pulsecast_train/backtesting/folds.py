@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulsecast.errors import DataError
-from pulsecast.spec import ModelSpec
+from pulsecast.model.spec import ModelSpec
 
 from ..series import Series
 

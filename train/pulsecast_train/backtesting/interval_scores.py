@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pulsecast.intervals import RollingConformal
-from pulsecast.spec import DAY_S, WEEK_S
-from pulsecast.split_conformal import IntervalScale
+from pulsecast.computing.intervals import RollingConformal
+from pulsecast.model.spec import DAY_S, WEEK_S
 
-from ..series import Series
+from ..series import Series, are_counts, interval_scale
 from .backtest import FoldForecasts
 from .config import EvaluateConfig
 from .folds import rolling_folds
@@ -34,21 +33,6 @@ class Judged:
     upper: NDArray[np.float64]
     truth: NDArray[np.float64]
     seconds: NDArray[np.int64]
-
-
-def interval_scale(series: Sequence[Series]) -> IntervalScale:
-    """Return `log1p` where values are never negative: engagement errs by factors."""
-    return "log1p" if all((_known(one) >= 0).all() for one in series) else "identity"
-
-
-def are_counts(series: Sequence[Series]) -> bool:
-    """Return whether all values are whole and not negative."""
-    return all(bool(((_known(one) >= 0) & (_known(one) == np.round(_known(one)))).all()) for one in series)
-
-
-def _known(series: Series) -> NDArray[np.float64]:
-    values = series.values[:, 0]
-    return values[np.isfinite(values)]
 
 
 def residual_window(step_s: int) -> int:

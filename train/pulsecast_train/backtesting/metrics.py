@@ -1,4 +1,4 @@
-"""Scaled and relative point errors, beside those of `pulsecast.accuracy`; one formula each, written where it is."""
+"""Scaled and relative point errors, beside those of `pulsecast.model.accuracy`; one formula each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pulsecast.accuracy import accuracy
+from pulsecast.model.accuracy import accuracy
 
 FORMULAS = {
     "MAE": "mean |y - f|",

@@ -9,23 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..recipes import season_steps
+from ..recipes.recipes import season_steps
 from ..series import Series
 from .backtest import MODEL, FoldForecasts
 from .config import EvaluateConfig
 from .folds import rolling_folds
 from .interval_scores import pooled_coverage, series_coverage
 from .metrics import PointErrors, geometric_mean, mean_ranks, naive_scale, point_errors
-from .result import (
-    ENSEMBLE_NAME,
-    MODEL_NAME,
-    NAIVE_NAME,
-    FoldRow,
-    HorizonResult,
-    MethodSummary,
-    SeriesRow,
-    verdict,
-)
+from .result import ENSEMBLE_NAME, MODEL_NAME, NAIVE_NAME, FoldRow, HorizonResult, MethodSummary, SeriesRow, verdict
 from .significance import LEVEL, diebold_mariano
 
 # method -> seed -> number of the series -> fold

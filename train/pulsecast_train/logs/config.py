@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pulsecast.records import OMITTED
+from pulsecast.foundation.strict_json import OMITTED
 
 UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 EPOCH_FORMATS = ("epoch-s", "epoch-ms")

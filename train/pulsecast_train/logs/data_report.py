@@ -82,7 +82,7 @@ class SeriesSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class DataReport:
-    """Everything that reading a log has to say; goes through `pulsecast.records` to JSON and back."""
+    """Everything that reading a log has to say; goes through `pulsecast.foundation.strict_json` to JSON and back."""
 
     files: tuple[FileRecord, ...]
     rows_read: int

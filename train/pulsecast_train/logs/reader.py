@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pulsecast.calendars import utc_text
+from pulsecast.computing.calendars import utc_text
 from pulsecast.errors import DataError, UsageError
 
 from ..series import Series

@@ -1,0 +1,1 @@
+"""Programs that measure the native engine: its limits, precisions, instructions, bytes on a microcontroller."""

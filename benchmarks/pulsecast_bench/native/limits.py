@@ -1,0 +1,219 @@
+"""`python -m pulsecast_bench.native BUNDLE_OR_MODEL`: compiled C against ONNX Runtime and LiteRT, in one process.
+
+One thread, the held-out windows, through the runtime. The backends take turns in rounds, in an order that rotates, so
+that all meet the same moments of the machine; a ratio is taken within a round, and what is printed is the median of
+the rounds with its interval. Latencies are medians of a round's calls. A push is Python's `Stream.push`, where the
+other engines predict the whole window again. A push of `native` does first what the one before it left to be done, so
+back to back it costs its whole work; `answer` is a push after `settle`, which is not timed: what a caller waits for
+who settles while nothing comes. `answer in C` is the same without Python, `cold start` a process from before it starts
+until its first forecast; both run outside this process (`native_processes`). The limits compare with a whole window's
+call to ONNX Runtime in the same round, and a start without numpy with ONNX Runtime's without pulsecast. They are about
+`native`; `native-w8` stands beside it where the bundle has it (`precisions` compares the two on every instruction set).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import pulsecast
+from pulsecast.backends.native_library import find_library
+from pulsecast.bundle.bundle import Bundle
+from pulsecast.errors import PulsecastError
+from pulsecast.forecasting.forecaster import Forecaster
+from pulsecast.forecasting.verification import measure_parity
+
+from .processes import Start, build_stream_program, cold_starts, first_forecast_us, stream_push_us
+from .rounds import (
+    INPUTS,
+    Array,
+    Row,
+    Work,
+    add_round_options,
+    estimate_text,
+    nothing,
+    predicting,
+    ratio,
+    take_rounds,
+    timer,
+)
+from .sources import bundle_of, require_artifacts
+
+ARTIFACTS = ("native", "onnx", "tflite")
+BESIDE = ("native-w8",)  # shown where the bundle has it; no limit is about it
+BATCHES = (32, 64, 256)
+_STREAM_STEP_S = 3e-5  # about what a push and its settling take
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Each artifact's engine, the rows, and what else the limits are about."""
+
+    engines: dict[str, str]
+    rows: list[Row]
+    parity: float  # largest |native - float64 reference| on the golden, in fractions of the training range
+    library_bytes: int
+
+
+def measure_native(path: Path, *, rounds: int, round_s: float) -> Comparison:
+    """Measure batch 1, every batch of BATCHES, push, answer, the stream in C and cold starts, in rounds.
+
+    Raises UsageError if the bundle at `path` lacks one of ARTIFACTS, and what `pulsecast.load` raises.
+    """
+    bundle = Bundle.open(path)
+    require_artifacts(bundle, path.name, ARTIFACTS)
+    shown = (*ARTIFACTS, *(artifact.id for artifact in bundle.manifest.artifacts if artifact.id in BESIDE))
+    forecasters = {name: pulsecast.load(path, artifact=name, threads=1, trust_code=True) for name in shown}
+    golden = bundle.golden()
+    windows = golden.windows
+    calls = {name: forecaster.predict for name, forecaster in forecasters.items()}
+    works = [predicting(calls, windows, batch, round_s) for batch in (1, *BATCHES)]
+    works += [_pushing(forecasters, windows, round_s, settled=settled) for settled in (False, True)]
+    with tempfile.TemporaryDirectory(prefix="pulsecast-") as folder:
+        works += [_in_c(bundle, windows, Path(folder), round_s), *_starting(path, windows, Path(folder))]
+        rows = take_rounds(works, rounds)
+    forecasts = forecasters["native"].predict(windows)
+    return Comparison(
+        engines={name: forecaster.backend.engine for name, forecaster in forecasters.items()},
+        rows=rows,
+        parity=measure_parity(forecasts, golden, bundle.manifest.scaler.range).max_abs,
+        library_bytes=find_library(bundle, bundle.manifest.artifact("native").path).stat().st_size,
+    )
+
+
+def _pushing(forecasters: dict[str, Forecaster], windows: Array, round_s: float, *, settled: bool) -> Work:
+    steps = [np.ascontiguousarray(step[np.newaxis]) for window in windows[:INPUTS] for step in window]
+    streams = {name: forecaster.stream() for name, forecaster in forecasters.items()}
+    for stream in streams.values():
+        for step in steps[-windows.shape[1] :]:  # until there is a whole window
+            stream.push(step)
+    timers = {
+        name: timer(stream.push, steps, stream.settle if settled else nothing, round_s)
+        for name, stream in streams.items()
+    }
+    return Work(name="answer" if settled else "push", windows=1, timers=timers)
+
+
+def _in_c(bundle: Bundle, windows: Array, folder: Path, round_s: float) -> Work:
+    steps = windows[:INPUTS].reshape(-1, windows.shape[2])
+    program = build_stream_program(bundle, bundle.manifest.artifact("native"), folder / "stream")
+    pushes = max(100, min(20_000, round(round_s / _STREAM_STEP_S)))
+    return Work(name="answer in C", windows=1, timers={"native": lambda: stream_push_us(program, steps, pushes)})
+
+
+def _starting(path: Path, windows: Array, folder: Path) -> list[Work]:
+    window = folder / "window"
+    windows[:1].tofile(window)
+
+    def timer(start: Start) -> Callable[[], float]:
+        return lambda: first_forecast_us(start, window)
+
+    return [
+        Work(name=row, windows=1, timers={name: timer(start) for name, start in starts.items()})
+        for row, starts in cold_starts(path, ARTIFACTS, folder).items()
+    ]
+
+
+def lines(found: Comparison) -> list[str]:
+    """Return the tables as text: microseconds a window with the ratios to `native`, and the limits."""
+    names = [name for name in found.engines if name != "native"]
+    header = f"{'us a window':16}" + "".join(f"{name:>10}" for name in found.engines)
+    header += "".join(f"{f'{name} / native':>26}" for name in names)
+    text = [*(f"{name:8} {engine}" for name, engine in found.engines.items()), "", header]
+    for row in found.rows:
+        times = "".join(f"{_time(row, name):>10}" for name in found.engines)
+        ratios = (estimate_text(row.ratio(name)) if name in row.rounds_us else "" for name in names)
+        text.append((f"{row.name:16}{times}" + "".join(f"{ratio:>26}" for ratio in ratios)).rstrip())
+    return [*text, "", *limit_lines(limits(found))]
+
+
+def _time(row: Row, name: str) -> str:
+    return f"{row.window_us(name).value or 0:.2f}" if name in row.rounds_us else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """What the native engine is held to: `value` at most, or at least, `bound`."""
+
+    name: str
+    value: float
+    bound: float
+    at_least: bool = False
+
+    @property
+    def met(self) -> bool:
+        """Whether it holds; NaN does not."""
+        return self.value >= self.bound if self.at_least else self.value <= self.bound
+
+
+def limits(found: Comparison) -> list[Limit]:
+    """Return every limit with what was measured; a window call is ONNX Runtime's `batch 1` of the same round."""
+    rows = {row.name: row for row in found.rows}
+    window = rows["batch 1"].rounds_us["onnx"]
+    start = rows["cold start, bare"].rounds_us
+
+    def share(ours: list[float], theirs: list[float]) -> float:
+        return ratio(ours, theirs).value or np.nan
+
+    def best(name: str) -> float:
+        return min(rows[f"batch {batch}"].window_us(name).value or np.inf for batch in BATCHES)
+
+    return [
+        Limit(name="batch 1 / onnx", value=share(rows["batch 1"].rounds_us["native"], window), bound=0.5),
+        Limit(
+            name="windows/s, best batch / best of onnx, tflite",
+            value=min(best("onnx"), best("tflite")) / best("native"),
+            bound=1.5,
+            at_least=True,
+        ),
+        Limit(
+            name="answer in C / onnx window", value=share(rows["answer in C"].rounds_us["native"], window), bound=0.02
+        ),
+        Limit(
+            name="answer in Python / onnx window", value=share(rows["answer"].rounds_us["native"], window), bound=0.05
+        ),
+        *(
+            Limit(name=f"cold start, {what} / onnx alone", value=share(start[name], start["onnx"]), bound=0.6)
+            for name, what in (("native", "library in the bundle"), ("native compiled", "compiled before"))
+        ),
+        Limit(name="largest error / range", value=found.parity, bound=2e-6),
+        Limit(name="library, kB", value=found.library_bytes / 1e3, bound=200),
+    ]
+
+
+def limit_lines(found: list[Limit]) -> list[str]:
+    """Return a line for each limit, which says whether it is met."""
+    return [
+        f"{limit.name:46}{limit.value:10.3g}   at {'least' if limit.at_least else 'most '} {limit.bound:<8g}"
+        f"{'met' if limit.met else 'MISSED'}"
+        for limit in found
+    ]
+
+
+def main(arguments: list[str]) -> int:
+    """Print the table; a model directory is exported to a temporary bundle first."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pulsecast_bench.native",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument(
+        "path", type=Path, help="a bundle that holds native, onnx, tflite and perhaps native-w8, or a model directory"
+    )
+    add_round_options(parser, round_s=0.2)
+    options = parser.parse_args(arguments)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = bundle_of(options.path, Path(folder), (*ARTIFACTS, *BESIDE))
+            found = measure_native(path, rounds=options.rounds, round_s=options.round_seconds)
+    except PulsecastError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print("\n".join(lines(found)))
+    return 0

@@ -1,0 +1,248 @@
+"""`python -m pulsecast_bench.native.microcontroller BUNDLE_OR_MODEL`: flash, RAM and stack on a Cortex-M4.
+
+Compiled and linked, not run: for each precision and each way to call it a program that calls it and nothing else, with
+arm-none-eabi-gcc for the hardware floating point of an M4F, functions that are not called left out, no C library but
+what the compiler calls by itself. Flash is code, weights and initial values; RAM is what lies still: the caller's
+window or state, and the forecast. Stack is the deepest chain of calls by the compiler's own account; functions of
+libgcc and newlib, which it does not know, count nothing in it (memset and division: some tens of bytes).
+`--out FILE` writes the figures as JSON, which `pulsecast report --microcontroller FILE` puts into a report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pulsecast.bundle.bundle import Bundle
+from pulsecast.errors import EngineError, FormatError, MissingExtraError, PulsecastError, UsageError
+from pulsecast.foundation import strict_json
+from pulsecast.foundation.whole_file import check_file_free, write_whole
+
+from ..reporting.section import Section
+from ..results.document import read_document
+from .sources import bundle_of, write_sources
+
+KIND: Literal["pulsecast microcontroller"] = "pulsecast microcontroller"
+SCHEMA_VERSION: Literal[1] = 1
+COMPILER, SIZE = "arm-none-eabi-gcc", "arm-none-eabi-size"
+PROCESSOR = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
+FLAGS = (
+    *("-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-ffunction-sections", "-fdata-sections"),
+    *("-fcallgraph-info=su", "-nostartfiles", "--specs=nosys.specs", "-Wl,--gc-sections,--entry=main"),
+)
+# how a firmware calls it -> what it keeps still, and the calls
+USES = {
+    "predict": (
+        "static float window[MODEL_CONTEXT * MODEL_FEATURES], forecast[MODEL_HORIZON];",
+        "return model_predict(window, forecast);",
+    ),
+    "step": (
+        "static model_state state; static float step[MODEL_FEATURES], forecast[MODEL_HORIZON];",
+        "model_reset(&state); return model_step(&state, step, forecast);",
+    ),
+    "stream": (
+        "static model_stream stream; static float step[MODEL_FEATURES], forecast[MODEL_HORIZON];",
+        "model_stream_reset(&stream); model_stream_push(&stream, 1, step, forecast); return 0;",
+    ),
+}
+_NODE = re.compile(r'node: \{ title: "([^"]+)" label: "[^"]*?(\d+) bytes \((\w+)')
+_EDGE = re.compile(r'edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footprint:
+    """Bytes of one program: `text` (code and constants), `data` (initial values), `bss` (zeros), deepest stack."""
+
+    artifact: str
+    use: str
+    text: int
+    data: int
+    bss: int
+    stack: int
+
+    def __post_init__(self) -> None:
+        if min(self.text, self.data, self.bss, self.stack) < 0:
+            raise ValueError(f"{self.artifact}, {self.use}: bytes are negative")
+
+    @property
+    def flash(self) -> int:
+        """Code, constants, and the values that are copied to RAM."""
+        return self.text + self.data
+
+    @property
+    def ram(self) -> int:
+        """What lies still, and the deepest stack."""
+        return self.data + self.bss + self.stack
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footprints:
+    """All programs of a bundle's native artifacts, as `--out` writes them; `kind` tells the file from other results.
+
+    model     the bundle's name, with the SHA-256 of its manifest: which model the figures are of
+    compiler  its name and version, with what it was told of the processor
+    """
+
+    kind: Literal["pulsecast microcontroller"]
+    schema_version: Literal[1]
+    model: str
+    manifest_sha256: str
+    compiler: str
+    programs: tuple[Footprint, ...]
+
+    def __post_init__(self) -> None:
+        if not self.programs:
+            raise ValueError("programs are empty")
+
+
+def read_footprints(path: Path) -> Footprints:
+    """Return what `--out` wrote to `path`.
+
+    Raises UsageError if the file is of another kind, FormatError that lists every problem or names the unknown version.
+    """
+    kind = f"{KIND} result; `python -m pulsecast_bench.native.microcontroller BUNDLE --out FILE` writes one"
+    document = read_document(path, "kind", kind)
+    if document["kind"] != KIND:
+        raise UsageError(f"{path.name} is no {kind}")
+    if (version := document.get("schema_version")) != SCHEMA_VERSION:
+        raise FormatError(
+            f"{path.name}: schema_version is {version!r}; this version of pulsecast reads {SCHEMA_VERSION}"
+        )
+    return strict_json.parse(Footprints, document, where=path.name)
+
+
+def microcontroller_section(found: Footprints) -> Section:
+    """Return the report's section."""
+    head = ("artifact", "call", "flash kB", "still in RAM kB", "stack kB")
+    rows = []
+    for x in found.programs:
+        sizes = (x.flash, x.data + x.bss, x.stack)
+        rows.append([x.artifact, x.use, *(f"{size / 1e3:.1f}" for size in sizes)])
+    text = (
+        f"Built for the device and not run: one program for each way to call the model, {found.compiler}. Flash is "
+        "code, weights and initial values; stack is the deepest chain of calls. `step` takes a window from a reset on, "
+        "one step a call; `stream` forecasts after every step and keeps every window that is under way."
+    )
+    return Section(title="On a microcontroller (Cortex-M4)", text=(text,), grids=((head, rows),))
+
+
+def measure(path: Path) -> Footprints:
+    """Return the footprints of every native artifact of the bundle at `path`, in every use.
+
+    Raises UsageError if it has none, MissingExtraError without the compiler, EngineError if it fails.
+    """
+    for tool in (COMPILER, SIZE):
+        if shutil.which(tool) is None:
+            raise MissingExtraError(f"{tool} is not installed: install gcc-arm-none-eabi and libnewlib-arm-none-eabi")
+    bundle = Bundle.open(path)
+    artifacts = [artifact for artifact in bundle.manifest.artifacts if artifact.backend == "native"]
+    if not artifacts:
+        raise UsageError(f"bundle {path.name} has no native artifact; export it with target native or native-w8")
+    found = []
+    for artifact in artifacts:
+        with tempfile.TemporaryDirectory() as folder:
+            sources = write_sources(bundle, artifact.id, Path(folder) / artifact.id)
+            found += [footprint(sources, artifact.id, use) for use in USES]
+    version = _run(Path(), [COMPILER, "-dumpversion"]).strip()
+    return Footprints(
+        kind=KIND,
+        schema_version=SCHEMA_VERSION,
+        model=bundle.manifest.name,
+        manifest_sha256=hashlib.sha256(bundle.manifest_bytes()).hexdigest(),
+        compiler=f"{COMPILER} {version} {' '.join(PROCESSOR)} -O2",
+        programs=tuple(found),
+    )
+
+
+def footprint(folder: Path, artifact: str, use: str) -> Footprint:
+    """Return the footprint of a program for `use` (one of USES) with the model in `folder`."""
+    declared, body = USES[use]
+    program = f'#include "model.h"\n{declared}\nint main(void) {{ {body} }}\n'
+    (folder / "main.c").write_text(program, encoding="ascii")
+    for old in folder.glob("*.ci"):
+        old.unlink()
+    _run(folder, [COMPILER, *PROCESSOR, *FLAGS, "main.c", "model.c", "-o", "main.elf"])
+    text, data, bss = map(int, _run(folder, [SIZE, "main.elf"]).splitlines()[1].split()[:3])
+    graph = "".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.ci")))
+    return Footprint(artifact=artifact, use=use, text=text, data=data, bss=bss, stack=deepest(graph, "main"))
+
+
+def deepest(graph: str, start: str) -> int:
+    """Return the bytes of stack of the deepest chain of calls from `start`, from GCC's call graph.
+
+    Raises EngineError for recursion and for frames whose size is not known when compiling.
+    """
+    frames, calls = {}, dict[str, list[str]]()
+    for name, size, kind in _NODE.findall(graph):
+        if kind != "static":
+            raise EngineError(f"the stack of {name} is {kind}: its size is not known when compiling")
+        frames[name] = int(size)
+    for caller, callee in _EDGE.findall(graph):
+        calls.setdefault(caller, []).append(callee)
+
+    def depth(name: str, above: tuple[str, ...]) -> int:
+        if name in above:
+            raise EngineError(f"{name} calls itself: its stack has no bound")
+        below = (depth(callee, (*above, name)) for callee in dict.fromkeys(calls.get(name, ())))
+        return frames.get(name, 0) + max(below, default=0)
+
+    return depth(start, ())
+
+
+def _run(folder: Path, command: list[str]) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[0]
+        raise EngineError(f"{command[0]} failed: {reason}")
+    return done.stdout
+
+
+def lines(found: Sequence[Footprint]) -> list[str]:
+    """Return the table as Markdown."""
+    rows = [
+        "| artifact | call | text | data | bss | stack | flash, kB | RAM with stack, kB |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for x in found:
+        numbers = " | ".join(f"{n:,}" for n in (x.text, x.data, x.bss, x.stack))
+        rows.append(f"| {x.artifact} | {x.use} | {numbers} | {x.flash / 1e3:.1f} | {x.ram / 1e3:.1f} |")
+    return rows
+
+
+def main(arguments: list[str]) -> int:
+    """Print the table; a model directory is exported to a temporary bundle first."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pulsecast_bench.native.microcontroller",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument("path", type=Path, help="a bundle with native artifacts, or a model directory")
+    parser.add_argument("--out", type=Path, help="JSON file to write, for `pulsecast report --microcontroller`")
+    parser.add_argument("--force", action="store_true", help="replace a file that is there")
+    options = parser.parse_args(arguments)
+    try:
+        if options.out is not None:
+            check_file_free(options.out, force=options.force)
+        with tempfile.TemporaryDirectory() as folder:
+            found = measure(bundle_of(options.path, Path(folder), ("native", "native-w8")))
+        if options.out is not None:
+            write_whole(options.out, strict_json.dumps(found), force=options.force)
+    except PulsecastError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{found.compiler}\n")
+    print("\n".join(lines(found.programs)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,154 @@
+"""`python -m pulsecast_bench.native.precisions BUNDLE_OR_MODEL`: what each precision takes and loses.
+
+`native` and `native-w8` are compiled for every instruction set that this processor has, with every arithmetic that
+model.c knows for them: float32, single products and by pairs; 8-bit weights, with sums of floats and of integers. All
+take turns in rounds on one thread (`native_rounds`), with one window and with a batch of 64; a ratio is to float32 with
+single products, on the same instruction set in the same round. The error is the largest one from the float64 forecasts
+of the golden, in fractions of the training range, beside the change of MAE that it makes. What model.c would not choose
+by itself (pairs on another processor than AMD's) is measured all the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pulsecast.backends.native import NativeBackend
+from pulsecast.backends.native_library import compile_library, find_compiler
+from pulsecast.bundle.bundle import Bundle
+from pulsecast.bundle.golden import Golden
+from pulsecast.bundle.manifest import Parity
+from pulsecast.errors import PulsecastError
+from pulsecast.forecasting.verification import measure_parity
+
+from .rounds import Array, Row, add_round_options, estimate_text, predicting, take_rounds
+from .sources import bundle_of, require_artifacts, write_sources
+
+ARTIFACTS = ("native", "native-w8")
+BATCH = 64
+# instruction set -> what to define so that it, and no better one, is there
+_X86 = {
+    "avx512": (),
+    "avx2": ("-DMODEL_NO_AVX512",),
+    "sse2": ("-DMODEL_NO_AVX512", "-DMODEL_NO_AVX2"),
+}
+PATHS = (_X86 if platform.machine() in ("x86_64", "AMD64") else {"neon": ()}) | {
+    "vector": ("-DMODEL_VECTOR",),
+    "scalar": ("-DMODEL_SCALAR",),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arithmetic:
+    """How sums are made: of which target, what to define for it, and how a library that makes them so ends its name."""
+
+    target: str
+    flags: tuple[str, ...]
+    ending: str
+
+
+ARITHMETICS = {
+    "float32": Arithmetic(target="native", flags=("-DMODEL_PAIRS=0",), ending=""),
+    "float32 by pairs": Arithmetic(target="native", flags=("-DMODEL_PAIRS=1",), ending="-pairs"),
+    "8 bits, floats": Arithmetic(target="native-w8", flags=("-DMODEL_FLOAT_SUMS",), ending=""),
+    "8 bits, integers": Arithmetic(target="native-w8", flags=(), ending="-int16"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Precision:
+    """An arithmetic on an instruction set: its rows' name is `path, arithmetic`, its error that of the golden."""
+
+    path: str
+    arithmetic: str
+    parity: Parity
+
+    @property
+    def name(self) -> str:
+        """How the rows call it."""
+        return f"{self.path}, {self.arithmetic}"
+
+
+def measure_precisions(path: Path, *, rounds: int, round_s: float) -> tuple[list[Precision], list[Row]]:
+    """Compile, measure the errors, and time one window and batches of BATCH, in rounds.
+
+    Raises UsageError if the bundle at `path` lacks one of ARTIFACTS, EngineError if one does not compile.
+    """
+    bundle = Bundle.open(path)
+    require_artifacts(bundle, path.name, ARTIFACTS)
+    golden = bundle.golden()
+    with tempfile.TemporaryDirectory(prefix="pulsecast-") as folder:
+        backends = _backends(bundle, Path(folder))
+        measured = [(_precision(key, backend, golden, bundle), backend) for key, backend in backends.items()]
+        works = []
+        for instructions in dict.fromkeys(precision.path for precision, _ in measured):
+            calls: dict[str, Callable[[Array], object]] = {
+                precision.name: backend.predict for precision, backend in measured if precision.path == instructions
+            }
+            works += [predicting(calls, golden.windows, batch, round_s) for batch in (1, BATCH)]
+        return [precision for precision, _ in measured], take_rounds(works, rounds)
+
+
+def _backends(bundle: Bundle, folder: Path) -> dict[tuple[str, str], NativeBackend]:
+    """Return (path, arithmetic) -> backend of everything that this processor runs."""
+    compiler, spec = find_compiler(), bundle.manifest.spec
+    sources = {target: write_sources(bundle, target, folder / target) for target in ARTIFACTS}
+    found: dict[tuple[str, str], NativeBackend] = {}
+    for path, without in PATHS.items():
+        for name, arithmetic in ARITHMETICS.items():
+            out = folder / f"{path}{arithmetic.ending}-{arithmetic.target}.so"  # a name is loaded once
+            compile_library([compiler, *without, *arithmetic.flags], sources[arithmetic.target], out)
+            backend = NativeBackend(str(out), spec, 1)
+            if backend.engine == f"native {path}{arithmetic.ending}":  # else the processor or the model has it not
+                found[path, name] = backend
+    return found
+
+
+def _precision(key: tuple[str, str], backend: NativeBackend, golden: Golden, bundle: Bundle) -> Precision:
+    parity = measure_parity(backend.predict(golden.windows), golden, bundle.manifest.scaler.range)
+    return Precision(path=key[0], arithmetic=key[1], parity=parity)
+
+
+def lines(precisions: list[Precision], rows: list[Row]) -> list[str]:
+    """Return the table as text: microseconds a window, ratios to float32 of the same path, the errors."""
+    header = f"{'us a window':26}{'batch 1':>9}{'of float32':>22}{f'batch {BATCH}':>11}{'of float32':>22}"
+    text = [f"{header}{'error / range':>15}{'MAE':>8}"]
+    for precision in precisions:
+        cells = ""
+        for row, width in zip((row for row in rows if precision.name in row.rounds_us), (9, 11), strict=True):
+            share = estimate_text(row.ratio(precision.name))
+            cells += f"{row.window_us(precision.name).value or 0:>{width}.1f}{share:>22}"
+        parity = precision.parity
+        errors = f"{parity.max_abs:>15.1e}{parity.mae_change:>+8.2%}"
+        text.append(f"{precision.path:8}{precision.arithmetic:18}{cells}{errors}")
+    return text
+
+
+def main(arguments: list[str]) -> int:
+    """Print the table; a model directory is exported to a temporary bundle first."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pulsecast_bench.native.precisions",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument("path", type=Path, help="a bundle that holds native and native-w8, or a model directory")
+    add_round_options(parser, round_s=0.1)
+    options = parser.parse_args(arguments)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = bundle_of(options.path, Path(folder), ARTIFACTS)
+            found = measure_precisions(path, rounds=options.rounds, round_s=options.round_seconds)
+    except PulsecastError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print("\n".join(lines(*found)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,132 @@
+"""Engines that take turns: what the programs that compare compiled C with others measure in rounds.
+
+In every round each engine is timed once for each row, in an order that rotates, so that all meet the same moments of
+the machine; a ratio is taken within a round, and what is shown is the median of the rounds with its interval.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..analysis.statistics import Estimate, median_of_runs
+
+INPUTS = 64  # different windows or batches, at most
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A row of the table: `timers[name]()` measures for a round and returns microseconds, of `windows` forecasts."""
+
+    name: str
+    windows: int
+    timers: dict[str, Callable[[], float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Microseconds a window of each name in every round; the ratio to the first name is taken within a round."""
+
+    name: str
+    rounds_us: dict[str, list[float]]
+
+    def window_us(self, name: str) -> Estimate:
+        """Return the median of the rounds of `name`, with its interval."""
+        return median_of_runs(self.rounds_us[name], seed=7)
+
+    def ratio(self, name: str) -> Estimate:
+        """Return how many times as long as the first name `name` takes."""
+        return ratio(self.rounds_us[name], next(iter(self.rounds_us.values())))
+
+
+def ratio(theirs: list[float], ours: list[float]) -> Estimate:
+    """Return the median over rounds of theirs / ours, with its interval."""
+    return median_of_runs([a / b for a, b in zip(theirs, ours, strict=True)], seed=7)
+
+
+def predicting(calls: Mapping[str, Callable[[Array], object]], windows: Array, batch: int, round_s: float) -> Work:
+    """Return the row of `batch` windows a call, drawn from `windows` (n, context, features); `calls` by name."""
+    count = min(INPUTS, max(2, 4096 // batch))
+    rng = np.random.default_rng(batch)
+    inputs = [np.ascontiguousarray(windows[rng.integers(0, len(windows), batch)]) for _ in range(count)]
+    timers = {name: timer(call, inputs, nothing, round_s) for name, call in calls.items()}
+    return Work(name=f"batch {batch}", windows=batch, timers=timers)
+
+
+def nothing() -> None:
+    """Done between calls that leave nothing to be done."""
+
+
+def timer(
+    call: Callable[[Array], object], inputs: list[Array], between: Callable[[], object], seconds: float
+) -> Callable[[], float]:
+    """Return a timer of one round: the median microseconds of `call` on `inputs` in turn, `between` done untimed."""
+    clock = time.perf_counter_ns
+    turn = itertools.cycle(inputs)
+
+    def measured() -> float:
+        latencies: list[int] = []
+        call(next(turn))  # brings back what another engine pushed out of the caches
+        until = clock() + round(seconds * 1e9)
+        ended = 0
+        while ended < until or len(latencies) < 3:
+            argument = next(turn)
+            between()
+            began = clock()
+            call(argument)
+            ended = clock()
+            latencies.append(ended - began)
+        return float(np.median(latencies)) / 1e3
+
+    return measured
+
+
+def estimate_text(estimate: Estimate) -> str:
+    """Return a ratio as text, with its interval where a few rounds gave one."""
+    interval = f" ({estimate.low:.2f} to {estimate.high:.2f})" if estimate.low and estimate.high else ""
+    return f"{estimate.value or 0:.2f}{interval}"
+
+
+def add_round_options(parser: argparse.ArgumentParser, *, round_s: float) -> None:
+    """Add `--rounds` and `--round-seconds`, which must be numbers that can be measured."""
+    parser.add_argument("--rounds", type=_count, default=9, help="at least 1; 9")
+    parser.add_argument(
+        "--round-seconds", type=_seconds, default=round_s, help=f"of each row's each engine in a round; {round_s}"
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count; expected 1, 2, ...")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} are no seconds; expected 0 to 3600")
+    return seconds
+
+
+def take_rounds(works: list[Work], rounds: int) -> list[Row]:
+    """Measure every work in `rounds` rounds, after one that warms up."""
+    rows = [Row(name=work.name, rounds_us={name: [] for name in work.timers}) for work in works]
+    for turn in range(-1, rounds):  # the first round warms up
+        for work, row in zip(works, rows, strict=True):
+            names = list(work.timers)
+            for name in names[turn % len(names) :] + names[: turn % len(names)]:
+                took_us = work.timers[name]() / work.windows
+                if turn >= 0:
+                    row.rounds_us[name].append(took_us)
+    return rows

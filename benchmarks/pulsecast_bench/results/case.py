@@ -1,0 +1,238 @@
+"""What is measured: cases, how long each is watched, and in which order their processes run."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pulsecast.bundle.manifest import Artifact
+from pulsecast.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One artifact or peer, called with `batch` windows at a time; each repeat is a fresh process.
+
+    leading   the smallest batch: latency, accuracy, and the runtime's overhead over the bare engine come from here;
+              the other batches tell throughput
+    scenario  a key of SCENARIOS whose queries it answers, `batch` windows each; None is the closed loop
+    """
+
+    artifact: str
+    batch: int
+    threads: int
+    leading: bool
+    scenario: str | None = None
+
+    def __str__(self) -> str:
+        what = f"batch {self.batch}" if self.scenario is None else self.scenario
+        return f"{self.artifact}, {what}, threads {self.threads}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """How queries come; the names and rules are MLPerf's, the durations are not.
+
+    batch  windows a query
+    text   for people
+    """
+
+    batch: int
+    text: str
+
+
+# Literal on purpose: an unknown name is answered with these.
+SCENARIOS = {
+    "single-stream": Scenario(batch=1, text="one window a query, the next when the last is answered"),
+    "multi-stream": Scenario(batch=8, text="eight windows a query, the next when the last is answered"),
+    "server": Scenario(batch=1, text="one window a query, in a Poisson process; latency from when it was due"),
+    "offline": Scenario(batch=64, text="all windows at once, answered 64 at a time"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchConfig:
+    """What to measure and for how long; every duration is of one process.
+
+    artifacts        ids; () is all of the bundle
+    batches          windows per call; the smallest is the leading one
+    threads          that one call may use
+    repeats          processes per leading case
+    most_repeats     of them at most, where it takes more to know their median (`statistics.is_known`); 0 is no more
+    sweep_repeats    processes per other case
+    warmup_calls, warmup_s  at least; thrown away
+    calls            at least, in the steady phase of a leading case (others: what three windows of requests take)
+    steady_s         at least
+    limit_s          at most; what is not reached by then is reported as missing
+    window_calls, window_s  both at least: a window of requests, whose last three decide on stability
+    paired_s         runtime and bare engine in alternation, after the steady phase of a leading case
+    seed             of the order of processes, the rotation of inputs and the bootstrap
+    peers            rows of PEERS that are measured beside the artifacts
+    pin              each process with one thread is bound to one processor
+    scenarios        keys of SCENARIOS
+    issuer           who issues the queries of a scenario: LoadGen, the loop here, or LoadGen where it is installed
+    scenario_s       of a scenario, at least
+    target_qps       queries a second in `server`; None is `server_load` of what a process can do, found in its warm-up
+    scenario_repeats processes per scenario and subject
+    """
+
+    profile: str = "standard"
+    artifacts: tuple[str, ...] = ()
+    batches: tuple[int, ...] = (1, 8, 64, 256, 1024)
+    threads: int = 1
+    repeats: int = 5
+    sweep_repeats: int = 5
+    warmup_calls: int = 10
+    warmup_s: float = 0.5
+    calls: int = 150
+    steady_s: float = 3.0
+    limit_s: float = 120.0
+    window_calls: int = 50
+    window_s: float = 1.0
+    paired_s: float = 1.0
+    seed: int = 7
+    peers: tuple[str, ...] = ()
+    pin: bool = True
+    scenarios: tuple[str, ...] = ()
+    issuer: Literal["auto", "loadgen", "loop"] = "auto"
+    scenario_s: float = 10.0
+    target_qps: float | None = None
+    server_load: float = 0.5
+    scenario_repeats: int = 5
+    most_repeats: int = 0
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name} is {value}; expected at least {least}"
+            for name, least in _LEAST.items()
+            if (value := getattr(self, name)) < least
+        ]
+        if not self.batches or min(self.batches) < 1 or len(set(self.batches)) < len(self.batches):
+            problems.append(f"batches are {self.batches}; expected different numbers from 1")
+        if unknown := [name for name in self.scenarios if name not in SCENARIOS]:
+            problems.append(f"no scenario {', '.join(unknown)}; known: {', '.join(SCENARIOS)}")
+        if self.target_qps is not None and self.target_qps <= 0:
+            problems.append(f"target_qps is {self.target_qps}; expected more than 0")
+        if self.server_load <= 0:
+            problems.append(f"server_load is {self.server_load}; expected more than 0")
+        if self.steady_s > self.limit_s:
+            problems.append(f"steady_s is {self.steady_s}, more than limit_s {self.limit_s}")
+        if problems:
+            raise ValueError("; ".join(problems))
+
+
+_LEAST = {
+    "threads": 1,
+    "repeats": 1,
+    "sweep_repeats": 1,
+    "warmup_calls": 10,
+    "warmup_s": 0.5,
+    "window_calls": 50,
+    "window_s": 0.0,
+    "steady_s": 0.0,
+    "paired_s": 0.0,
+    "calls": 1,
+    "seed": 0,
+    "scenario_s": 0.0,
+    "scenario_repeats": 1,
+    "most_repeats": 0,
+}
+
+PROFILES = {
+    "standard": BenchConfig(most_repeats=15),
+    # For a look, not for a decision: 332 calls in each of two processes are enough for p99 and too few for intervals.
+    "quick": BenchConfig(
+        profile="quick",
+        batches=(1, 64),
+        repeats=2,
+        sweep_repeats=1,
+        calls=332,
+        steady_s=0.3,
+        limit_s=0.75,
+        window_s=0.1,
+        paired_s=0.1,
+        scenario_s=1.0,
+        scenario_repeats=2,
+    ),
+}
+
+
+def find_profile(name: str) -> BenchConfig:
+    """Return a row of PROFILES; raises UsageError that lists them."""
+    if name not in PROFILES:
+        raise UsageError(f"no profile {name!r}; known: {', '.join(PROFILES)}")
+    return PROFILES[name]
+
+
+def change(config: BenchConfig, **given: object) -> BenchConfig:
+    """Return `config` with what was given (None is not given); `repeats` is then exact, for every case.
+
+    Raises UsageError with every value that cannot be.
+    """
+    values = {name: value for name, value in given.items() if value is not None}
+    if "repeats" in values:
+        values.setdefault("sweep_repeats", values["repeats"])
+        values.setdefault("scenario_repeats", values["repeats"])
+        values.setdefault("most_repeats", values["repeats"])
+    try:
+        return dataclasses.replace(config, **values)  # type: ignore[arg-type]  # names and types are the caller's
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurable:
+    """What a case is of, as far as planning goes: a peer, or an artifact."""
+
+    id: str
+    max_batch: int | None
+
+
+def plan_cases(subjects: Sequence[Measurable | Artifact], config: BenchConfig) -> tuple[Case, ...]:
+    """Return the cases of `subjects`, every batch and every scenario; batches above a `max_batch` have none."""
+    cases = []
+    for subject in subjects:
+        batches = sorted(b for b in config.batches if subject.max_batch is None or b <= subject.max_batch)
+        cases += [
+            Case(artifact=subject.id, batch=batch, threads=config.threads, leading=batch == batches[0])
+            for batch in batches
+        ]
+        cases += [
+            Case(
+                artifact=subject.id,
+                batch=SCENARIOS[scenario].batch,
+                threads=config.threads,
+                leading=False,
+                scenario=scenario,
+            )
+            for scenario in config.scenarios
+        ]
+    return tuple(cases)
+
+
+def _repeats(config: BenchConfig) -> Callable[[Case], int]:
+    """Return the function that says how many processes a case has."""
+
+    def of(case: Case) -> int:
+        if case.scenario is not None:
+            return config.scenario_repeats
+        return config.repeats if case.leading else config.sweep_repeats
+
+    return of
+
+
+def schedule(cases: Sequence[Case], config: BenchConfig) -> tuple[tuple[Case, int], ...]:
+    """Return (case, repeat) in the order of their processes: in every repeat all cases, each time shuffled anew.
+
+    A slow minute of the machine then meets every case alike, and none has always the same one before it.
+    """
+    rng = random.Random(config.seed)  # noqa: S311  # an order, not a secret
+    order = []
+    for repeat in range(max(map(_repeats(config), cases), default=0)):
+        due = [case for case in cases if repeat < _repeats(config)(case)]
+        rng.shuffle(due)
+        order += [(case, repeat) for case in due]
+    return tuple(order)

@@ -1,0 +1,27 @@
+"""Reads the JSON files that this package writes, and tells one that is damaged from one of another kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pulsecast.errors import FormatError, UsageError
+from pulsecast.foundation import strict_json
+
+
+def read_document(path: Path, key: str, kind: str) -> Mapping[str, object]:
+    """Return the JSON object at `path`, which has `key`.
+
+    Raises UsageError, saying that the file is no `kind`, if it holds anything else; FormatError if it cannot be read or
+    is not whole.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise FormatError(f"{path} is not readable: {error.strerror}") from error
+    if data.lstrip()[:1] != b"{":
+        raise UsageError(f"{path.name} is no {kind}")
+    document = strict_json.loads(Mapping[str, object], data, where=path.name)  # type: ignore[type-abstract]
+    if key not in document:
+        raise UsageError(f"{path.name} is no {kind}")
+    return document

@@ -1,0 +1,212 @@
+"""What was measured, as frozen records: raw nanoseconds and the machine. Statistics are computed on reading.
+
+The file is JSON, one `Result`, read strictly; what one process measured is in `run.py`. `schema_version` rises when a
+reader of the old version would misread the new one; a new optional field with a default does not raise it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from pulsecast.bundle.manifest import Precision
+from pulsecast.errors import FormatError, UsageError
+from pulsecast.foundation import strict_json
+from pulsecast.foundation.whole_file import write_whole
+
+from .case import BenchConfig, Case
+from .document import read_document
+from .run import Run, ScenarioRun
+
+SCHEMA_VERSION: Literal[2] = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A process that ended without a measurement."""
+
+    case: Case
+    repeat: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skipped:
+    """An artifact or peer that was not measured, or not in one scenario."""
+
+    artifact: str
+    reason: str
+    scenario: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What was asked for: an artifact of the bundle, or a peer, which is what one would use without pulsecast.
+
+    artifact    its name; a peer's is none of the bundle's ids
+    backend     of an artifact; a peer's engine, e.g. `keras`
+    size_bytes  of the files that it loads; None where a peer's could not be made
+    needs       distributions that must be installed to run it beside numpy, e.g. onnxruntime and what that needs;
+                their sizes are in `Result.packages`. None where the installation does not say
+    about       a peer: what is called, in a few words
+    """
+
+    artifact: str
+    backend: str
+    precision: Precision
+    size_bytes: int | None
+    max_batch: int | None
+    kind: Literal["artifact", "peer"] = "artifact"
+    needs: tuple[str, ...] | None = None
+    about: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """An installed distribution and the bytes of its files; None where its record of files is missing."""
+
+    name: str
+    version: str
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Energy:
+    """Where joules come from: `source` names the counter, or is None and `reason` says why none can be read.
+
+    A counter is of the whole machine (or its processor): what else ran meanwhile is in it.
+    """
+
+    source: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """The bundle, without its path; `truth` and `reference` are the golden's, (windows, horizon), raw units.
+
+    scaler_range  raw range of the training part, the unit of `error / range`
+    timestamps    of each golden window's last step, Unix seconds, where the bundle has them
+    last          each golden window's last target value: what "no change" would forecast
+    step_s        seconds of a step
+    """
+
+    name: str
+    recipe: str
+    manifest_sha256: str
+    context: int
+    features: int
+    horizon: int
+    scaler_range: float
+    truth: tuple[tuple[float, ...], ...]
+    reference: tuple[tuple[float, ...], ...]
+    timestamps: tuple[int, ...] | None = None
+    last: tuple[float, ...] | None = None
+    step_s: int | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.truth) != len(self.reference):
+            raise ValueError(f"{len(self.truth)} windows of truth and {len(self.reference)} of reference")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What it ran on, without names of host or user; None is what this system does not tell.
+
+    affinity             processors that the processes might use
+    cpu_limit            of the container, in processors
+    timer_overhead_ns    median of what two clock readings with nothing between them show; nothing is subtracted
+    energy               None in results that were written before energy was measured
+    """
+
+    cpu_model: str | None
+    cores: int
+    affinity: tuple[int, ...] | None
+    governor: str | None
+    cpu_limit: float | None
+    memory_bytes: int | None
+    platform: str
+    kernel: str
+    versions: Mapping[str, str]
+    timer_overhead_ns: float
+    timer_resolution_ns: float
+    energy: Energy | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """All of one benchmark; load averages are over 1, 5 and 15 minutes before the first and after the last process.
+
+    runs       closed loop of one caller: what latency, throughput, memory, cold start and accuracy come from
+    scenarios  further processes, one for each scenario that was asked for
+    packages   every distribution that a subject needs, and numpy
+    label      what the user calls this machine, e.g. `pi4`
+    """
+
+    schema_version: Literal[2]
+    began: str
+    duration_s: float
+    config: BenchConfig
+    model: Model
+    machine: Machine
+    load_before: tuple[float, ...]
+    load_after: tuple[float, ...]
+    subjects: tuple[Subject, ...]
+    runs: tuple[Run, ...]
+    failures: tuple[Failure, ...]
+    skipped: tuple[Skipped, ...]
+    scenarios: tuple[ScenarioRun, ...] = ()
+    packages: tuple[Package, ...] = ()
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        known = {subject.artifact for subject in self.subjects}
+        cases = [run.case for run in self.runs] + [run.case for run in self.scenarios]
+        named = {case.artifact for case in cases} | {one.artifact for one in self.skipped}
+        if named - known:
+            raise ValueError(f"runs of artifacts that are not among the subjects: {', '.join(sorted(named - known))}")
+        shape = (len(self.model.truth), self.model.horizon)
+        for run in self.runs:
+            if run.forecasts is not None and np.shape(run.forecasts) != shape:
+                raise ValueError(f"forecasts of {run.case} have shape {np.shape(run.forecasts)}; expected {shape}")
+
+
+def check_label(label: str | None) -> str | None:
+    """Return a label as it is; raises UsageError unless reports can show it in a column."""
+    if label is not None and not re.fullmatch(r"[\w.+()-]([\w.+() -]{0,38}[\w.+()-])?", label):
+        raise UsageError(f"label is {label!r}; expected 1 to 40 letters, digits, spaces or any of . + ( ) - _")
+    return label
+
+
+def write_result(result: Result, path: Path, *, force: bool) -> None:
+    """Write `result` to `path` whole or not at all; raises as pulsecast.foundation.whole_file does."""
+    write_whole(path, strict_json.dumps(result), force=force)
+
+
+def read_result(path: Path) -> Result:
+    """Return the result at `path`.
+
+    Raises UsageError if the file is of another kind, FormatError that lists every problem or names the unknown version.
+    """
+    document = read_document(path, "schema_version", "result of `pulsecast bench`")
+    version = document["schema_version"]
+    if version == 1 and type(version) is int:
+        document = _from_version_1(document)
+    elif version != SCHEMA_VERSION:
+        raise FormatError(
+            f"{path.name}: schema_version is {version!r}; this version of pulsecast reads 1 and {SCHEMA_VERSION}; "
+            "results are written by `pulsecast bench`"
+        )
+    return strict_json.parse(Result, document, where=path.name)
+
+
+def _from_version_1(document: Mapping[str, object]) -> Mapping[str, object]:
+    """Return a result of version 1 as one of version 2: what is new has defaults, and no process was pinned then."""
+    config = document.get("config")
+    pinned = {**config, "pin": False} if isinstance(config, Mapping) else config
+    return {**document, "schema_version": SCHEMA_VERSION, "config": pinned}

@@ -1,0 +1,1 @@
+"""How targets are written, gated and measured, each in a child process."""

@@ -1,0 +1,46 @@
+"""The converter child process: `python -m pulsecast_export.converting.conversion_child MODEL FOLDER TARGET...`.
+
+Converters can segfault, leak and log; in a process of their own none of that reaches the user's. Before each target
+its id is written to stdout, so that whoever waits knows which one a crash belongs to; the last line of stderr is the
+reason of a failure.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+from pulsecast.stages.child_process import die_with_parent
+
+
+def main(arguments: list[str]) -> int:
+    """Write the targets in order and check each one's gate; return 1 after a failure."""
+    from pulsecast.errors import PulsecastError
+    from pulsecast.stages.model_directory import read_model_directory
+
+    from ..targets import TARGETS
+    from .gates import check_target
+
+    model, folder = read_model_directory(Path(arguments[0])), Path(arguments[1])
+    for target_id in arguments[2:]:
+        print(target_id, flush=True)
+        target = TARGETS[target_id]
+        module, function = target.writer.split(":")
+        (folder / target.path).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            getattr(importlib.import_module(f"pulsecast_export.{module}"), function)(model, folder, target.path)
+            census = check_target(target_id, target, model.record.spec, folder)
+        except PulsecastError as error:
+            print(error, file=sys.stderr)
+            return 1
+        except Exception as error:  # a converter raises whatever it likes
+            print(f"{type(error).__name__}: {error}".replace("\n", " ")[:500], file=sys.stderr)
+            return 1
+        print(f"{target_id}: {census}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    die_with_parent()
+    sys.exit(main(sys.argv[1:]))

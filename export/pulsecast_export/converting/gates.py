@@ -1,0 +1,151 @@
+"""Gates on a converted graph: what it must be made of. A gate that fails names the target and what was found.
+
+Run in the converter child process, right after the writer, so that a graph that no engine should see never leaves it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from pulsecast.errors import ConversionError
+from pulsecast.model.spec import ModelSpec
+
+from ..native.gate import native_gate
+from ..targets import Target
+
+# What is left of the forecast once it is cleaned; Cast is there for int8 weights only.
+ONNX_OPERATORS = {
+    "Add", "Cast", "Concat", "Div", "Exp", "Gather", "Log", "LSTM", "MatMul", "Max", "Mul", "Reciprocal", "ReduceSum",
+    "Slice", "Sqrt", "Squeeze", "Sub", "Transpose", "Unsqueeze",
+}  # fmt: skip
+# beside them, in networks beyond the plain stack
+ONNX_NETWORK_OPERATORS = {"GRU", "HardSigmoid", "Relu", "Sigmoid", "Tanh"}
+_ABSOLUTE_PATH = re.compile(rb"(?:/(?:home|root|tmp|usr|opt|var|work|Users|mnt|private)/|[A-Z]:\\\\Users\\\\)[\w.@-]+")
+
+
+def check_target(target_id: str, target: Target, spec: ModelSpec, folder: Path) -> str:
+    """Return the census of `target`'s operators; raises ConversionError if a gate fails."""
+    gate = _GATES[target.family]
+    problems, census = gate(folder / target.path, spec)
+    problems += _paths_inside(folder / target.path)
+    if problems:
+        raise ConversionError(f"target {target_id} failed its gate: {'; '.join(problems)} (operators: {census})")
+    return census
+
+
+def onnx_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
+    """One fused LSTM operator a layer, nothing but known operators of the default domain, opset and IR as promised.
+
+    In a network beyond the plain stack a fused GRU counts as well, and a few more activations are known.
+    """
+    import onnx
+
+    from ..graphs.onnx_cleaning import IR_VERSION, OPSET
+
+    model = onnx.load(path, load_external_data=False)
+    counts = Counter(node.op_type for node in model.graph.node)
+    problems = []
+    fused = counts["LSTM"] + (counts["GRU"] if spec.network else 0)
+    if fused != len(spec.units):
+        problems.append(f"{fused} LSTM operators for {len(spec.units)} layers")
+    if unknown := sorted(set(counts) - ONNX_OPERATORS - (ONNX_NETWORK_OPERATORS if spec.network else set())):
+        problems.append(f"operators beyond the necessary ones: {', '.join(unknown)}")
+    domains = {node.domain for node in model.graph.node} | {o.domain for o in model.opset_import}
+    if domains != {""}:
+        problems.append(f"domains {sorted(domains)}; expected the default one only")
+    if [o.version for o in model.opset_import] != [OPSET] or model.ir_version > IR_VERSION:
+        problems.append(f"opset {[o.version for o in model.opset_import]}, IR {model.ir_version}")
+    if any(i.data_location == onnx.TensorProto.EXTERNAL for i in model.graph.initializer):
+        problems.append("weights outside the file")
+    return problems, _text(counts)
+
+
+def tflite_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
+    """Builtin operators only, no state tensors: a file that a stateless engine may run.
+
+    The plain stack runs in one loop over time; a network beyond it in one loop for each cell.
+    """
+    counts, variables, foreign, _ = _tflite_facts(path)
+    problems = [f"Flex or custom operators: {', '.join(foreign)}"] if foreign else []
+    if variables:
+        problems.append(f"{variables} variable tensors: state would leak from window to window")
+    loops = sum(layer.cells for layer in spec.network.recurrent) if spec.network else 1
+    if counts["WHILE"] != loops or counts["UNIDIRECTIONAL_SEQUENCE_LSTM"]:
+        problems.append("not one loop over time" if loops == 1 else f"not {loops} loops over time")
+    return problems, _text(counts)
+
+
+def int8_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
+    """One fused LSTM a layer without cell clip, builtin operators only."""
+    counts, _, foreign, clips = _tflite_facts(path)
+    problems = [f"Flex or custom operators: {', '.join(foreign)}"] if foreign else []
+    if counts["UNIDIRECTIONAL_SEQUENCE_LSTM"] != len(spec.units):
+        problems.append(f"{counts['UNIDIRECTIONAL_SEQUENCE_LSTM']} fused LSTMs for {len(spec.units)} layers")
+    if any(clips):
+        problems.append(f"cell clip {max(clips)}; expected off")
+    return problems, _text(counts)
+
+
+def savedmodel_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
+    """A graph with one signature, without variables, Python objects, file access or GPU-only operators."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((path / "saved_model.pb").read_bytes())
+    meta = saved.meta_graphs[0]
+    nodes = [*meta.graph_def.node, *(n for f in meta.graph_def.library.function for n in f.node_def)]
+    counts = Counter(node.op for node in nodes)
+    bad = [op for op in counts if re.search("Cudnn|PyFunc|VarHandle|ReadFile|Matching", op)]
+    problems = [f"operators {', '.join(bad)}"] if bad else []
+    names = sorted(set(meta.signature_def) - {"__saved_model_init_op"})
+    if names != ["serving_default"]:
+        problems.append(f"signatures {names}; expected serving_default")
+    if any(o.HasField("variable") for o in meta.object_graph_def.nodes):
+        problems.append("variables")
+    if not (path / "assets.extra" / "tf_serving_warmup_requests").is_file():
+        problems.append("no warm-up records")
+    del spec
+    return problems, _text(Counter({op: n for op, n in counts.items() if op in ("While", "StatelessWhile", "MatMul")}))
+
+
+def _tflite_facts(path: Path) -> tuple[Counter[str], int, list[str], list[float]]:
+    """Return operator counts, number of variable tensors, foreign operators and the cell clips of fused LSTMs."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    names = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
+    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    counts: Counter[str] = Counter()
+    variables, foreign, clips = 0, [], []
+    for subgraph in model.subgraphs:
+        variables += sum(bool(tensor.isVariable) for tensor in subgraph.tensors)
+        for operator in subgraph.operators:
+            code = model.operatorCodes[operator.opcodeIndex]
+            counts[names[code.builtinCode]] += 1
+            if code.customCode or names[code.builtinCode] == "CUSTOM":
+                foreign.append(str(code.customCode))
+            if names[code.builtinCode] == "UNIDIRECTIONAL_SEQUENCE_LSTM":
+                clips.append(float(operator.builtinOptions.cellClip))
+    return counts, variables, foreign, clips
+
+
+def _paths_inside(path: Path) -> list[str]:
+    """Return a problem for every file that holds an absolute path: it would tell where and by whom it was made."""
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    found = [(file, _ABSOLUTE_PATH.search(file.read_bytes())) for file in files]
+    return [f"{file.name} holds the path {match.group().decode(errors='replace')}" for file, match in found if match]
+
+
+def _text(counts: Counter[str]) -> str:
+    return ", ".join(f"{n} {op}" for op, n in sorted(counts.items()))
+
+
+_GATES: dict[str, Callable[[Path, ModelSpec], tuple[list[str], str]]] = {
+    "savedmodel": savedmodel_gate,
+    "onnx": onnx_gate,
+    "tflite": tflite_gate,
+    "tflite-int8": int8_gate,
+    "native": native_gate,
+}

@@ -1,0 +1,65 @@
+"""The measuring child process: `python -m pulsecast_export.converting.measuring_child BUNDLE ARTIFACT...`.
+
+An engine that crashes on an artifact takes this process with it and not the user's. Prints parities as JSON; a failed
+check is the last line of stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pulsecast.backends import open_backend
+from pulsecast.bundle.bundle import Bundle
+from pulsecast.bundle.manifest import Parity
+from pulsecast.errors import PulsecastError, ToleranceError
+from pulsecast.forecasting.verification import ArtifactReport, check_backend, measure_parity, require_passed
+from pulsecast.foundation import strict_json
+from pulsecast.stages.child_process import die_with_parent
+
+TOLERANCE_FAILED = 3
+UNMEASURED = Parity(max_abs=0.0, rms=0.0, mae_change=0.0, rmse_change=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What the child found, by artifact id."""
+
+    parities: Mapping[str, Parity]
+
+
+def main(arguments: list[str]) -> int:
+    """Check and measure the artifacts on the bundle's golden."""
+    try:
+        print(json.dumps(strict_json.to_json(measure(arguments[0], tuple(arguments[1:])))))
+    except ToleranceError as error:
+        print(error, file=sys.stderr)
+        return TOLERANCE_FAILED
+    except PulsecastError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def measure(path: str, artifact_ids: tuple[str, ...]) -> Measured:
+    """Return the parities of the artifacts; raises ToleranceError if any check of any of them fails."""
+    bundle = Bundle.open(path)
+    golden = bundle.golden()
+    parities, reports = {}, []
+    for artifact_id in artifact_ids:
+        artifact = bundle.manifest.artifact(artifact_id)
+        backend = open_backend(bundle, artifact, threads=1, trust_code=True)  # this export wrote it
+        parities[artifact_id] = measure_parity(backend.predict(golden.windows), golden, bundle.manifest.scaler.range)
+        checks = check_backend(backend, bundle.manifest, artifact, golden)
+        reports.append(
+            ArtifactReport(artifact=artifact_id, engine=backend.engine, device=backend.device, checks=checks)
+        )
+    require_passed(tuple(reports))
+    return Measured(parities=parities)
+
+
+if __name__ == "__main__":
+    die_with_parent()
+    sys.exit(main(sys.argv[1:]))

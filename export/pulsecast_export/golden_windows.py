@@ -1,0 +1,33 @@
+"""The held-out windows that artifacts are held against, with the float64 reference forecasts of a model's weights."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pulsecast.bundle.golden import Golden
+from pulsecast.computing import reference
+from pulsecast.stages.model_directory import ModelDirectory
+
+
+def reference_of(model: ModelDirectory) -> Golden:
+    """Return all held-out windows with their float64 reference forecasts."""
+    spec, scaler, windows = model.record.spec, model.record.scaler, model.heldout.windows
+    forecasts = reference.forecast(spec, scaler, model.weights, windows.astype(np.float64))
+    return Golden(
+        windows=windows,
+        truth=model.heldout.truth,
+        reference=forecasts.astype(np.float64),
+        trained=model.heldout.trained,
+    )
+
+
+def thinned(golden: Golden, at_most: int) -> Golden:
+    """Return evenly spaced windows of `golden`, at most so many."""
+    count = len(golden.windows)
+    rows = np.unique(np.linspace(0, count - 1, min(count, at_most)).round().astype(int))
+    return Golden(
+        windows=golden.windows[rows],
+        truth=golden.truth[rows],
+        reference=golden.reference[rows],
+        trained=golden.trained[rows],
+    )

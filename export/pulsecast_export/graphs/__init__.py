@@ -1,0 +1,1 @@
+"""The forecast as a graph from weights, and its writers: SavedModel, ONNX, TFLite."""

@@ -1,0 +1,91 @@
+"""Writers of the ONNX targets. Run in a converter child process."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import onnx
+from onnx import numpy_helper
+
+from pulsecast.stages.model_directory import ModelDirectory
+
+from ..quantisation import quantise_rows
+from .onnx_cleaning import OPSET, clean
+
+INPUT, OUTPUT = "window", "forecast"
+
+
+def write_onnx(model: ModelDirectory, folder: Path, path: str) -> None:
+    """Convert the forecast with tf2onnx and write it cleaned: float32, raw units, dynamic batch."""
+    import tensorflow as tf
+    import tf2onnx
+
+    from . import graph
+
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    spec, scaler = model.record.spec, model.record.scaler
+    if spec.network is not None:
+        from .network_onnx import convert_network
+
+        (folder / path).write_bytes(convert_network(model, spec.network).SerializeToString(deterministic=True))
+        return
+    signature = [tf.TensorSpec([None, spec.context, len(spec.features)], tf.float32, name=INPUT)]
+    function = tf.function(
+        lambda window: graph.forecast(spec, scaler, model.weights, window, graph.tensor_list_stack),
+        input_signature=signature,
+    )
+    converted, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+    (folder / path).write_bytes(
+        clean(converted, input_name=INPUT, output_name=OUTPUT).SerializeToString(deterministic=True)
+    )
+
+
+def write_onnx_w8(model: ModelDirectory, folder: Path, path: str) -> None:
+    """Store the weight matrices of `onnx` as int8 with one scale per output row; biases and scaler stay float32.
+
+    At session load an engine folds Cast and Mul into float32 weights: the arithmetic is that of float32, and a window's
+    forecast does not depend on its neighbours, as it would with dynamic quantisation of activations.
+    """
+    source = onnx.load(folder / "onnx" / "model.onnx")
+    matrices = {name for node in source.graph.node for name in _matrices(node)}
+    kept, added, head = [], [], []
+    for initializer in source.graph.initializer:
+        if initializer.name not in matrices:
+            kept.append(initializer)
+            continue
+        quantised, scale = quantise_rows(numpy_helper.to_array(initializer), _row_axis(source.graph, initializer.name))
+        name = initializer.name
+        added += [
+            numpy_helper.from_array(quantised, f"{name}_int8"),
+            numpy_helper.from_array(scale, f"{name}_scale"),
+        ]
+        head += [
+            onnx.helper.make_node(
+                "Cast", [f"{name}_int8"], [f"{name}_cast"], name=f"{name}_cast", to=onnx.TensorProto.FLOAT
+            ),
+            onnx.helper.make_node("Mul", [f"{name}_cast", f"{name}_scale"], [name], name=f"{name}_dequantise"),
+        ]
+    nodes = [*head, *source.graph.node]
+    del source.graph.node[:]
+    del source.graph.initializer[:]
+    source.graph.node.extend(nodes)
+    source.graph.initializer.extend([*kept, *added])
+    onnx.checker.check_model(source, full_check=True)
+    (folder / path).write_bytes(source.SerializeToString(deterministic=True))
+
+
+def _matrices(node: onnx.NodeProto) -> list[str]:
+    """Return the names of a node's weight matrices: W and R of an LSTM or GRU, B of a MatMul."""
+    return (
+        list(node.input[1:3])
+        if node.op_type in ("LSTM", "GRU")
+        else [node.input[1]]
+        if node.op_type == "MatMul"
+        else []
+    )
+
+
+def _row_axis(graph: onnx.GraphProto, name: str) -> int:
+    # LSTM: (directions, 4*units, inputs), summed over inputs; MatMul: (units, horizon), summed over units
+    return 2 if any(name in node.input for node in graph.node if node.op_type in ("LSTM", "GRU")) else 0

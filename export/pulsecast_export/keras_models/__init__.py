@@ -1,0 +1,1 @@
+"""A user's own Keras file, read as data, as a model directory."""

@@ -1,0 +1,326 @@
+"""A user's own Keras model to a model directory: from there on it is exported, gated and verified like any other.
+
+The user brings held-out windows with what really happened: without them nothing could be verified, and random windows
+hide almost every fault. Values are in the model's own units unless a scaler says otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulsecast.bundle.golden import MINIMUM_WINDOWS
+from pulsecast.bundle.manifest import HeldOut, Provenance
+from pulsecast.computing import reference
+from pulsecast.errors import ConversionError, DataError, FormatError
+from pulsecast.foundation import strict_json
+from pulsecast.foundation.whole_directory import whole_directory
+from pulsecast.model.accuracy import accuracy
+from pulsecast.model.network import GATES, Network, Recurrent
+from pulsecast.model.scaler import FeatureScale, Scaler
+from pulsecast.model.spec import Channel, Feature, ModelSpec
+from pulsecast.model.weights import LstmWeights, Weights, read_npz, write_npz, write_weights
+from pulsecast.stages.environment import commands, installed_versions, platform_name
+from pulsecast.stages.model_directory import (
+    CALIBRATION_NAME,
+    CALIBRATION_WINDOWS,
+    HELDOUT_NAME,
+    HELDOUT_WINDOWS,
+    IMPORTED,
+    MODEL_NAME,
+    WEIGHTS_NAME,
+    ModelRecord,
+)
+
+from .h5_weights import read_h5_weights
+from .keras_file import KerasFile, read_bytes, read_keras_file
+from .keras_layers import Found, find_network
+
+BATCH = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """What a model file does not say.
+
+    name      of the model
+    step_s    seconds between two steps
+    features  names of the input columns, the forecast one first; () names them value, feature_1, ...
+    scaler    how raw values become the model's inputs and its outputs raw values; None is not at all
+    """
+
+    name: str
+    step_s: int
+    features: tuple[str, ...] = ()
+    scaler: Scaler | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Windows:
+    """Raw held-out windows (n, window, features) float32, truth (n, horizon) float64; windows for quantisation."""
+
+    windows: NDArray[np.float32]
+    truth: NDArray[np.float64]
+    calibration: NDArray[np.float32]
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Imported:
+    """A model file that was read: its spec but for scaling, weights, the Keras model, and what its provenance says."""
+
+    spec: ModelSpec
+    weights: Weights
+    keras_model: Any
+    origin: dict[str, object]
+
+
+def import_keras(path: Path, heldout: Path, options: ImportOptions, out: Path, *, force: bool) -> ModelRecord:
+    """Write the model directory `out` for the model file at `path` and return its record.
+
+    path     `.keras` (Keras 3; safe mode) or `.h5` (weights of LSTM layers and a dense head only)
+    heldout  an .npz with `windows` (n, window, features), `truth` (n, horizon), and, for full-integer quantisation,
+             `calibration` (m, window, features); at least 64 windows that the model was not trained on
+
+    Raises ConversionError (the model cannot be converted, or is refused), DataError (the windows), UsageError (`out`).
+    """
+    data = read_windows(heldout)
+    with whole_directory(out, force=force, marker=MODEL_NAME) as folder:
+        model = _read_h5(path, data, options) if path.suffix.lower() == ".h5" else _read_keras(path, data, options)
+        return _write(folder, model, data, options)
+
+
+_EXPECTED = "Save held-out windows in raw units: numpy.savez(file, windows=(n, window, features), truth=(n, horizon))"
+
+
+def read_windows(path: Path) -> Windows:
+    """Return the held-out windows at `path`; raises DataError that says what they must be."""
+    content = read_bytes(path)
+    try:
+        arrays = read_npz(content, where=path.name)
+    except FormatError as error:
+        raise DataError(f"{error}. {_EXPECTED}") from error
+    problems = [f"it has no {name}" for name in ("windows", "truth") if name not in arrays]
+    for name, axes in (("windows", 3), ("truth", 2), ("calibration", 3)):
+        array = arrays.get(name)
+        if array is None:
+            continue
+        if array.ndim != axes or array.dtype.kind not in "fiu":
+            problems.append(f"{name} is {array.dtype}{array.shape}; expected numbers with {axes} axes")
+        elif not np.isfinite(array.astype(np.float64)).all():
+            problems.append(f"{name} holds NaN or infinity")
+    if not problems and len(arrays["windows"]) != len(arrays["truth"]):
+        problems.append(f"{len(arrays['windows'])} windows and {len(arrays['truth'])} rows of truth")
+    if not problems and len(arrays["windows"]) < MINIMUM_WINDOWS:
+        problems.append(f"{len(arrays['windows'])} windows; at least {MINIMUM_WINDOWS} are needed")
+    if problems:
+        raise DataError(f"{path.name}: {'; '.join(problems)}. {_EXPECTED}")
+    windows = arrays["windows"].astype(np.float32)
+    return Windows(
+        windows=windows,
+        truth=arrays["truth"].astype(np.float64),
+        calibration=arrays.get("calibration", windows).astype(np.float32)[:CALIBRATION_WINDOWS],
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+
+
+def _read_keras(path: Path, data: Windows, options: ImportOptions) -> _Imported:
+    file = read_keras_file(path)
+    found = find_network(file.config)
+    if found.window not in (None, data.windows.shape[1]):
+        raise DataError(f"windows have {data.windows.shape[1]} steps; this model takes {found.window}")
+    spec = _spec(found, data, options)
+    keras_model = _load(file)
+    origin: dict[str, object] = {
+        "file": path.name,
+        "sha256": hashlib.sha256(file.data).hexdigest(),
+        "keras_version": file.version,
+        "layers": [_words(layer) for layer in found.network.recurrent],
+    }
+    return _Imported(spec=spec, weights=_weights(keras_model, found), keras_model=keras_model, origin=origin)
+
+
+def _words(layer: Recurrent) -> str:
+    return f"{layer.kind} {layer.units} {layer.direction}, {layer.activation} and {layer.gates}"
+
+
+def _load(file: KerasFile) -> Any:
+    """Return the Keras model, read in safe mode from a private copy of the bytes that were vetted."""
+    import keras
+
+    with tempfile.TemporaryDirectory(prefix="pulsecast-") as folder:
+        copy = Path(folder) / "model.keras"
+        copy.write_bytes(file.data)
+        try:
+            return keras.saving.load_model(copy, compile=False, safe_mode=True)
+        except Exception as error:  # Keras raises whatever it likes
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+            raise ConversionError(f"Keras cannot load the model in safe mode: {reason}") from error
+
+
+def _read_h5(path: Path, data: Windows, options: ImportOptions) -> _Imported:
+    weights = read_h5_weights(path)
+    units = tuple(layer.units for layer in weights.layers)
+    network = Network(recurrent=tuple(Recurrent(kind="lstm", units=u) for u in units))
+    found = Found(
+        network=network,
+        window=None,
+        features=weights.layers[0].kernel.shape[0],
+        horizon=len(weights.head_bias),
+        recurrent=(),
+        dense=(),
+        head=True,
+    )
+    spec = _spec(found, data, options)
+    origin: dict[str, object] = {
+        "file": path.name,
+        "sha256": hashlib.sha256(read_bytes(path)).hexdigest(),
+        # a file of weights alone says nothing of activations
+        "taken_as": "LSTM layers with tanh and sigmoid, linear dense head",
+    }
+    return _Imported(spec=spec, weights=weights, keras_model=_own_network(spec, weights), origin=origin)
+
+
+def _own_network(spec: ModelSpec, weights: Weights) -> Any:
+    """Return our architecture in Keras with these weights: what the file's model was, if it is what it claims to be."""
+    import keras
+
+    last = len(spec.units) - 1
+    layers = [keras.layers.LSTM(units, return_sequences=i < last) for i, units in enumerate(spec.units)]
+    head = keras.layers.Dense(spec.horizon)
+    model = keras.Sequential([keras.Input((spec.window, len(spec.features))), *layers, head])
+    for layer, one in zip(layers, weights.layers, strict=True):
+        layer.set_weights([one.kernel, one.recurrent, one.bias])
+    head.set_weights([weights.head_kernel, weights.head_bias])
+    return model
+
+
+def _spec(found: Found, data: Windows, options: ImportOptions) -> ModelSpec:
+    count = found.features
+    names = options.features or ("value", *(f"feature_{i}" for i in range(1, count)))
+    problems = []
+    if data.windows.shape[2] != count:
+        problems.append(f"windows have {data.windows.shape[2]} features; this model takes {count}")
+    if data.calibration.shape[1:] != data.windows.shape[1:]:
+        problems.append(f"calibration windows are {data.calibration.shape[1:]}, windows {data.windows.shape[1:]}")
+    if data.truth.shape[1] != found.horizon:
+        problems.append(f"truth has {data.truth.shape[1]} steps; this model forecasts {found.horizon}")
+    if len(names) != count:
+        problems.append(f"{len(names)} feature names; this model takes {count}")
+    if options.scaler is not None and len(options.scaler.features) != count:
+        problems.append(f"the scaler has {len(options.scaler.features)} features; this model takes {count}")
+    if problems:
+        raise DataError("; ".join(problems))
+    return ModelSpec(
+        window=data.windows.shape[1],
+        features=tuple(Feature(name=name) for name in names),
+        channels=tuple(Channel(feature=i) for i in range(count)),
+        units=tuple(layer.units for layer in found.network.recurrent),
+        horizon=found.horizon,
+        step_s=options.step_s,
+        target="level",
+        floor=None,
+        network=None if found.is_plain else found.network,
+    )
+
+
+def _weights(model: Any, found: Found) -> Weights:
+    """Return the Keras model's weights in the runtime's form; a layer without bias gets one of zeros."""
+    cells: list[LstmWeights] = []
+    for name, layer in zip(found.recurrent, found.network.recurrent, strict=True):
+        keras_layer = model.get_layer(name)
+        both = layer.direction == "both"
+        parts = (keras_layer.forward_layer, keras_layer.backward_layer) if both else (keras_layer,)
+        cells += [_cell(layer, part.get_weights()) for part in parts]
+    dense = [_dense(model.get_layer(name).get_weights()) for name in found.dense]
+    width = found.network.recurrent[-1].width
+    head = dense[-1] if dense else (np.eye(width, dtype=np.float32), np.zeros(width, np.float32))
+    return Weights(
+        layers=tuple(cells), head_kernel=head[0], head_bias=head[1], dense=tuple(dense[:-1]), plain=found.is_plain
+    )
+
+
+def _cell(layer: Recurrent, arrays: list[NDArray[np.float32]]) -> LstmWeights:
+    columns = GATES[layer.kind] * layer.units
+    shape = (2, columns) if layer.kind == "gru" and layer.reset_after else (columns,)
+    bias = arrays[2] if len(arrays) > 2 else np.zeros(shape)
+    return LstmWeights(
+        kernel=np.asarray(arrays[0], np.float32),
+        recurrent=np.asarray(arrays[1], np.float32),
+        bias=np.asarray(bias, np.float32).reshape(shape),
+    )
+
+
+def _dense(arrays: list[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    kernel = np.asarray(arrays[0], np.float32)
+    return kernel, np.asarray(arrays[1], np.float32) if len(arrays) > 1 else np.zeros(kernel.shape[1], np.float32)
+
+
+def _write(folder: Path, model: _Imported, data: Windows, options: ImportOptions) -> ModelRecord:
+    spec = model.spec
+    scaler = options.scaler or _identity(data.windows)
+    forecasts = _forecasts(model, scaler, data.windows)  # (n, horizon)
+    count = len(data.windows)
+    rows = np.unique(np.linspace(0, count - 1, min(count, HELDOUT_WINDOWS)).round().astype(int))
+    files = {
+        WEIGHTS_NAME: write_weights(model.weights),
+        HELDOUT_NAME: write_npz(windows=data.windows[rows], truth=data.truth[rows], trained=forecasts[rows]),
+        CALIBRATION_NAME: write_npz(windows=data.calibration),
+    }
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    last = np.repeat(data.windows[:, -1, :1], spec.horizon, axis=1)
+    record = ModelRecord(
+        format=1,
+        name=options.name,
+        recipe=IMPORTED,
+        spec=spec,
+        scaler=scaler,
+        heldout=HeldOut(
+            windows=count,
+            forecasts={"model": accuracy(forecasts, data.truth), "last_value": accuracy(last, data.truth)},
+        ),
+        provenance=Provenance(
+            versions=installed_versions(),
+            platform=platform_name(),
+            seed=0,
+            training={"imported": model.origin},
+            data={"heldout": {"sha256": data.sha256, "windows": count}},
+            commands=commands(),
+        ),
+        files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+    )
+    (folder / MODEL_NAME).write_text(strict_json.dumps(record), encoding="utf-8")
+    return record
+
+
+def _identity(windows: NDArray[np.float32]) -> Scaler:
+    """Return the scaler that changes nothing; its range, the unit of every parity error, is that of the windows."""
+    lows, highs = windows.min(axis=(0, 1)), windows.max(axis=(0, 1))
+    return Scaler(
+        features=tuple(FeatureScale(low=float(low), high=float(high)) for low, high in zip(lows, highs, strict=True))
+    )
+
+
+def _forecasts(model: _Imported, scaler: Scaler, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the Keras model's own raw forecasts (n, horizon); raises ConversionError if it gives anything else."""
+    found = []
+    for first in range(0, len(windows), BATCH):
+        scaled = scaler.transform(windows[first : first + BATCH])  # (batch, window, features)
+        inputs = reference.channels(model.spec, scaled)
+        outputs = np.asarray(model.keras_model(inputs, training=False))
+        if outputs.shape != (len(inputs), model.spec.horizon):
+            raise ConversionError(
+                f"the Keras model gives {outputs.shape}; expected {(len(inputs), model.spec.horizon)}"
+            )
+        found.append(reference.to_raw(model.spec, scaler, outputs, scaled, inputs))
+    forecasts = np.concatenate(found).astype(np.float32)
+    if not np.isfinite(forecasts).all():
+        raise DataError("the Keras model gives no finite forecast for some held-out windows; are they in its units?")
+    return forecasts

@@ -1,0 +1,1 @@
+"""Prebuilt libraries of the C source for other platforms, and running them here."""

@@ -1,0 +1,152 @@
+"""The native model for browsers: `lib/wasm32/model.wasm`, its wrapper beside it, and Node to prove them with.
+
+The module imports nothing and exports model.h's functions, its memory, and `__heap_base`, above which memory is the
+caller's. It needs WebAssembly SIMD, which browsers have had since 2023 and Node since 16.4. What is checked is what is
+shipped: the module through the wrapper.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import struct
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulsecast.errors import EngineError
+
+TAG = "wasm32"
+MODULE, WRAPPER = f"lib/{TAG}/model.wasm", f"lib/{TAG}/pulsecast.js"  # in the target's folder
+TYPES = WRAPPER.replace(".js", ".d.ts")  # what the wrapper takes and gives, for editors and for whoever reads
+_PAGE_BYTES = 65536
+_PLAIN_STACK_BYTES = 256 * 1024  # model_predict_batch takes up to 128 kB for the default architecture
+_IMPORTS, _EXPORTS = 2, 7  # sections of a module
+_FUNCTION = 0  # kind of an export
+
+
+def link_flags(source: str, header: str, interface: set[str]) -> tuple[str, ...]:
+    """Return what to link the model with: its functions, and a stack that it cannot outgrow.
+
+    A stack that is too small is not noticed: it grows into the weights. Whatever the model, the stack holds widened
+    8-bit weights (floats at the most; each is three characters of the source at the least), the windows of a stream
+    under way, and a window's scaled values.
+    """
+    number = {name: int(value) for name, value in re.findall(r"^#define MODEL_(\w+) (\d+)\b", header, re.MULTILINE)}
+    under_way = 8 * number["STATE_UNITS"] * number["PHASES"]
+    stack = _PLAIN_STACK_BYTES + 2 * len(source) + under_way + 128 * number["CONTEXT"] * number["FEATURES"]
+    stack = -(-stack // _PAGE_BYTES) * _PAGE_BYTES
+    exports = (f"-Wl,--export={name}" for name in sorted({*interface, "__heap_base"}))
+    return ("-nostdlib", "-fvisibility=hidden", "-Wl,--no-entry", f"-Wl,-z,stack-size={stack}", *exports)
+
+
+def write_wrapper(folder: Path) -> None:
+    """Put WRAPPER and TYPES into the target's folder."""
+    (folder / WRAPPER).parent.mkdir(parents=True, exist_ok=True)
+    for path in (WRAPPER, TYPES):
+        (folder / path).write_bytes(files(__package__).joinpath("hosts", Path(path).name).read_bytes())
+
+
+def read_module(data: bytes) -> tuple[set[str], set[str]]:
+    """Return the functions that a module exports and what it imports; raises ValueError unless it is one."""
+    if data[:8] != b"\0asm\1\0\0\0":
+        raise ValueError("no WebAssembly module")
+    exported: set[str] = set()
+    needed: set[str] = set()
+    at = 8
+    try:
+        while at < len(data):
+            section, (size, begin) = data[at], _number(data, at + 1)
+            at = begin + size
+            if section == _EXPORTS:
+                exported = _exported(data, begin)
+            if section == _IMPORTS and _number(data, begin)[0]:
+                needed = {_name(data, _number(data, begin)[1])[0]}  # the first says enough
+    except IndexError:
+        at = len(data) + 1
+    if at != len(data):
+        raise ValueError("a WebAssembly module that is cut off")
+    return exported, needed
+
+
+def _exported(data: bytes, at: int) -> set[str]:
+    count, at = _number(data, at)
+    found = set()
+    for _ in range(count):
+        name, at = _name(data, at)
+        if data[at] == _FUNCTION:
+            found.add(name)
+        _, at = _number(data, at + 1)
+    return found
+
+
+def _number(data: bytes, at: int) -> tuple[int, int]:
+    """Return the LEB128 number at `at`, and where it ends."""
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
+
+
+def _name(data: bytes, at: int) -> tuple[str, int]:
+    size, begin = _number(data, at)
+    return data[begin : begin + size].decode(), begin + size
+
+
+class NodeBackend:
+    """A module in a Node process, asked through pipes."""
+
+    device = "CPU"
+
+    def __init__(self, process: subprocess.Popen[bytes], engine: str, horizon: int) -> None:
+        self.engine = engine
+        self._process = process
+        self._horizon = horizon
+
+    def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See `Backend.predict`."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        if stdin is None or stdout is None:
+            raise EngineError(f"{TAG}: Node was started without pipes")
+        wanted = 4 * len(windows) * self._horizon
+        try:
+            stdin.write(struct.pack("<I", len(windows)) + windows.astype("<f4").tobytes())
+            stdin.flush()
+        except BrokenPipeError:
+            answer = b""  # it ended; its last words say why
+        else:
+            answer = stdout.read(wanted)
+        if len(answer) != wanted:
+            _, said = self._process.communicate()
+            reason = (said.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
+            raise EngineError(f"{TAG}: Node failed on the module: {reason}")
+        return np.frombuffer(answer, "<f4").reshape(len(windows), self._horizon).astype(np.float32)
+
+
+def find_node() -> str | None:
+    """Return the path of Node, or None."""
+    return shutil.which("node")
+
+
+@contextmanager
+def node_backend(node: str, module: Path, horizon: int) -> Iterator[NodeBackend]:
+    """Yield the module as a backend, through the wrapper beside it."""
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    wrapper = module.with_name(Path(WRAPPER).name)
+    with as_file(files(__package__).joinpath("hosts", "serve_windows.mjs")) as script:
+        command = [node, str(script), str(wrapper.absolute()), str(module.absolute())]
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+        try:
+            yield NodeBackend(process, f"node {version}", horizon)
+        finally:
+            process.kill()
+            process.communicate()

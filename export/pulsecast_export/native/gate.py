@@ -1,0 +1,81 @@
+"""The gate on a native model: it compiles here, exports its interface and nothing else, needs nothing, and is small."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from pulsecast.backends.native_library import FLAGS, compile_library, find_compiler
+from pulsecast.errors import MissingExtraError
+from pulsecast.model.spec import ModelSpec
+
+from .writer import GOLDEN_WINDOWS
+
+# A library of the default architecture (two layers of 50 units) fits into this, whatever the recipe. A model whose
+# numbers alone are more than DEFAULT_NUMBER_BYTES may have those, code for three instruction sets with the file's own
+# tables, and for layers of each further shape, whose kernels are compiled once more, SHAPE_BYTES.
+LIMIT_BYTES, DEFAULT_NUMBER_BYTES = 200_000, 150_000
+CODE_BYTES, SHAPE_BYTES = 72_000, 26_000
+# What a compiler may call for assignments, whatever the program; with what the C runtime adds to a library, weakly.
+_COMPILER_SYMBOLS = {"memset", "memcpy", "memmove", "__stack_chk_fail"}
+
+
+def native_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
+    """Return problems and a census; the census says so where there is no compiler and nothing was compiled."""
+    interface = declared(path / "model.h")
+    try:
+        compiler = find_compiler()
+    except MissingExtraError:
+        return [], f"{len(interface)} functions, not compiled: no C compiler here"
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "model.so"
+        warnings = ("-Wall", "-Wextra", "-Werror")
+        compile_library([compiler], path, library, (*FLAGS, *warnings))
+        size = library.stat().st_size
+        problems = symbol_problems(library, interface)
+    limit = limit_bytes(spec)
+    if size > limit:
+        problems.append(f"the library has {size} bytes; at most {limit} for this model")
+    return problems, f"{len(interface)} functions, {size} bytes compiled"
+
+
+def declared(header: Path) -> set[str]:
+    """Return the names of the functions that model.h declares."""
+    return set(re.findall(r"^MODEL_API .*?\b(model_\w+)\(", header.read_text(encoding="ascii"), re.MULTILINE))
+
+
+def symbol_problems(library: Path, interface: set[str]) -> list[str]:
+    """Return what is wrong with a library's dynamic symbols; nothing where there is no `nm` to look with."""
+    if shutil.which("nm") is None:
+        return []
+    text = subprocess.run(["nm", "-D", str(library)], capture_output=True, text=True, check=True).stdout
+    rows = [(line.split()[-2], line.split()[-1].partition("@")[0]) for line in text.splitlines()]
+    exported = {name for kind, name in rows if kind in "TDBR"}
+    needed = {name for kind, name in rows if kind == "U"} - _COMPILER_SYMBOLS
+    problems = []
+    if exported != interface:
+        problems.append(f"symbols that differ from model.h: {', '.join(sorted(exported ^ interface))}")
+    if needed:
+        problems.append(f"functions needed from elsewhere: {', '.join(sorted(needed))}")
+    return problems
+
+
+def limit_bytes(spec: ModelSpec) -> int:
+    """Return what a compiled library may have: LIMIT_BYTES, or for a larger model its numbers and its code."""
+    numbers = number_bytes(spec)
+    if numbers <= DEFAULT_NUMBER_BYTES:
+        return LIMIT_BYTES
+    return numbers + CODE_BYTES + SHAPE_BYTES * (len(set(spec.units)) - 1)
+
+
+def number_bytes(spec: ModelSpec) -> int:
+    """Return the bytes of the weights as float32, columns padded to 16, and of the window for the self-test."""
+    total, inputs = 0, len(spec.channels)
+    for units in spec.units:
+        total += (inputs + units + 2) * (-(-4 * units // 16) * 16) * 4  # two: the bias, and that for sums by pairs
+        inputs = units
+    golden = GOLDEN_WINDOWS * (spec.context * len(spec.features) + spec.horizon)
+    return total + (inputs + 1) * spec.horizon * 4 + golden * 4

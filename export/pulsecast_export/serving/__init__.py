@@ -1,0 +1,1 @@
+"""What serves a bundle elsewhere: TensorFlow Serving's files, a page for a browser."""

@@ -1,0 +1,108 @@
+"""A static page that forecasts in the browser: the bundle's wasm module, and a series of its held-out steps to scrub.
+
+    DIR/index.html  page.css  page.js   from `page/`
+    DIR/model.wasm  pulsecast.js        the bundle's own
+    DIR/series.json                     steps, and reference forecasts that the page holds its own against
+
+Any static server will do; the page asks for its own files and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulsecast.bundle.bundle import Bundle
+from pulsecast.bundle.golden import Golden
+from pulsecast.bundle.manifest import Artifact, Manifest
+from pulsecast.errors import UsageError
+from pulsecast.foundation.whole_directory import whole_directory
+
+from ..libraries.wasm import MODULE, TAG, WRAPPER
+
+MARKER = "series.json"
+PAGE_FILES = ("index.html", "page.css", "page.js")
+MOST_STEPS = 2000  # what a page loads at once and a slider can still be set to
+
+
+def write_page(path: str | os.PathLike[str], out: Path, *, force: bool = False) -> Artifact:
+    """Write the page for the bundle at `path` (a folder or a `.pulse` file) into `out`; return the artifact it runs.
+
+    Raises what `Bundle.open` raises, UsageError if the bundle has no wasm module, or `out` exists and not `force`.
+    """
+    bundle = Bundle.open(path)
+    manifest = bundle.manifest
+    present = {entry.path for entry in manifest.files}
+    artifact = next((a for a in manifest.artifacts if f"{a.path}/{MODULE}" in present), None)
+    if artifact is None:
+        raise UsageError(f"{bundle.path.name} has no model for browsers; export it with --native-for {TAG}")
+    with whole_directory(out, force=force, marker=MARKER) as staging:
+        for name in (MODULE, WRAPPER):
+            (staging / Path(name).name).write_bytes(bundle.read(f"{artifact.path}/{name}"))
+        for name in PAGE_FILES:
+            (staging / name).write_bytes(files(__package__).joinpath("page_files", name).read_bytes())
+        document = series_document(manifest, artifact, bundle.golden())
+        (staging / MARKER).write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
+    return artifact
+
+
+def series_document(manifest: Manifest, artifact: Artifact, golden: Golden) -> dict[str, object]:
+    """Return what the page shows: rows of a series, and the golden windows that lie in it, by the step after them."""
+    rows, ends = longest_run(golden.windows)
+    return {
+        "name": manifest.name,
+        "feature": manifest.spec.features[0].name,
+        "step": _duration(manifest.spec.step_s),
+        "log": manifest.scaler.features[0].transform == "log1p",
+        "features": len(manifest.spec.features),
+        "rows": [_number(value) for value in rows.ravel()],
+        "golden": [{"end": end, "forecast": golden.reference[i].tolist()} for i, end in ends.items()],
+        "limit": artifact.tolerance.max_abs,
+        "range": manifest.scaler.range,
+    }
+
+
+def longest_run(windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], dict[int, int]]:
+    """Return the longest series that `windows` (n, context, features) put together, at most MOST_STEPS of it.
+
+    A window goes on where its beginning is the end of the one before. Returns the steps (steps, features), and for
+    every window in it, by its index, the step after its last one.
+    """
+    runs: list[tuple[list[NDArray[np.float32]], dict[int, int]]] = []
+    length = 0
+    for i, window in enumerate(windows):
+        shift = _shift(windows[i - 1], window) if runs else None
+        if shift is None or length + shift > MOST_STEPS:
+            runs.append(([window], {i: len(window)}))
+            length = len(window)
+        else:
+            length += shift
+            runs[-1][0].append(window[len(window) - shift :])
+            runs[-1][1][i] = length
+    parts, ends = max(runs, key=lambda run: len(run[1]))
+    return np.concatenate(parts), ends
+
+
+def _shift(before: NDArray[np.float32], window: NDArray[np.float32]) -> int | None:
+    """Return how many steps after `before` the window `window` ends, if both share at least half of their steps."""
+    steps = len(window)
+    shifts = (k for k in range(1, steps // 2 + 1) if np.array_equal(before[k:], window[:-k]))
+    return next(shifts, None)
+
+
+def _number(value: np.float32) -> float | None:
+    """Return a float32 as JSON has numbers: the shortest decimal that gives it back; null is a gap."""
+    return float(str(value)) if math.isfinite(value) else None
+
+
+def _duration(seconds: int) -> str:
+    for unit, of in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds % of == 0:
+            return unit if seconds == of else f"{seconds // of} {unit}s"
+    return f"{seconds} s"

@@ -1,0 +1,184 @@
+"""A bundle: opening checks every byte against the manifest, or raises; nothing is ever half-loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ..errors import FormatError, IntegrityError, UsageError
+from ..foundation.quick_dataclass import dataclass
+from ..foundation.strict_json import MAX_JSON_BYTES
+from .archive import MAX_FILE_BYTES
+from .manifest import MANIFEST_NAME, SIGNATURE_NAME, FileEntry, Manifest, check_format, parse_manifest
+from .signing import MAX_SIGNATURE_BYTES, Key, Signature, examine
+from .source import Source, open_source
+
+if TYPE_CHECKING:  # an app that imports the runtime has not opened a bundle yet: what only opening needs comes with it
+    from pathlib import Path
+
+    from ..model.weights import Weights
+    from .golden import Golden
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """An opened bundle, a folder or a `.pulse` file, whose manifest has been held against every file.
+
+    signature  what is known of who made it: see `pulsecast.bundle.signing`
+    """
+
+    path: Path
+    manifest: Manifest
+    source: Source
+    signature: Signature
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, key: Key | None = None) -> Bundle:
+        """Return the bundle at `path` after checking the size and SHA-256 of every file.
+
+        key  Ed25519 public key (a PEM file's path, PEM bytes or 32 raw bytes) that must have signed the manifest
+
+        Raises FormatError if there is no readable manifest, SignatureError if it is not signed by `key`, IntegrityError
+        that lists every file that is missing, changed, unlisted or a link.
+        """
+        if not isinstance(path, str | os.PathLike):
+            raise UsageError(f"{str(path)[:60]} is no path; expected the path of a bundle, a folder or a .pulse file")
+        from pathlib import Path
+
+        root = Path(path)
+        source = open_source(root)
+        listing = source.listing()
+        content = _read_manifest(source, listing, root)
+        signature = examine(content, _read_signature(source, listing), key)
+        check_format(content)
+        manifest = parse_manifest(content)
+        problems = list(_problems(source, listing, manifest))
+        if problems:
+            raise IntegrityError(f"bundle {root.name} was changed after export: " + "; ".join(problems))
+        return cls(path=root, manifest=manifest, source=source, signature=signature)
+
+    def read(self, relative: str) -> bytes:
+        """Return the bytes of one listed file, checked once more, so that what was checked is what is used."""
+        entry = next((entry for entry in self.manifest.files if entry.path == relative), None)
+        if entry is None:
+            raise FormatError(f"{relative} is not among the files of this bundle")
+        try:
+            return _checked(self.source, entry)
+        except IntegrityError as error:
+            raise IntegrityError(f"{relative} was changed while the bundle was open: {error}") from error
+
+    @contextmanager
+    def unpacked(self, relative: str) -> Iterator[Path]:
+        """Yield a private copy of a file or folder of the bundle, for an engine that only takes paths.
+
+        The copy is written from checked bytes into a new folder that only this user may enter, and is removed when the
+        block ends: what the engine reads cannot have been swapped after the check.
+        """
+        paths = [f.path for f in self.manifest.files if f.path == relative or f.path.startswith(f"{relative}/")]
+        if not paths:
+            raise FormatError(f"{relative} is not in this bundle")
+        import shutil
+        import tempfile
+        from pathlib import Path
+
+        private = Path(tempfile.mkdtemp(prefix="pulsecast-"))
+        try:
+            for path in paths:
+                (private / path).parent.mkdir(parents=True, exist_ok=True)
+                (private / path).write_bytes(self.read(path))
+            yield private / relative
+        finally:
+            shutil.rmtree(private, ignore_errors=True)
+
+    def golden(self) -> Golden:
+        """Return the held-out windows and their reference forecasts."""
+        from .golden import read_golden
+
+        return read_golden(self.read(self.manifest.golden.path), self.manifest.spec)
+
+    def weights(self) -> Weights:
+        """Return the network's weights."""
+        from ..model.weights import read_weights
+
+        return read_weights(self.read(self.manifest.weights.path), self.manifest.spec)
+
+    def manifest_bytes(self) -> bytes:
+        """Return `manifest.json` as it is; raises IntegrityError if it is no longer the one that was opened."""
+        content = self.source.read(MANIFEST_NAME, MAX_JSON_BYTES)
+        if parse_manifest(content) != self.manifest:
+            raise IntegrityError(f"{MANIFEST_NAME} was changed while the bundle was open")
+        return content
+
+    def signature_bytes(self) -> bytes | None:
+        """Return `manifest.sig` as it is, or None."""
+        return _read_signature(self.source, self.source.listing())
+
+
+def size_bytes(manifest: Manifest, artifact_path: str) -> int:
+    """Return the bytes of an artifact: of its file, or of all files in its folder."""
+    return sum(
+        f.size_bytes for f in manifest.files if f.path == artifact_path or f.path.startswith(f"{artifact_path}/")
+    )
+
+
+def entry_for(root: Path, relative: str) -> FileEntry:
+    """Return the manifest's entry for the file at `root`/`relative` as it is now."""
+    data = (root / relative).read_bytes()
+    return FileEntry(path=relative, size_bytes=len(data), sha256=_sha256(data))
+
+
+def _read_manifest(source: Source, listing: Mapping[str, int | str], root: Path) -> bytes:
+    found = listing.get(MANIFEST_NAME)
+    if found is None:
+        raise FormatError(f"{root} is not a bundle: it has no {MANIFEST_NAME}")
+    if isinstance(found, str):
+        raise FormatError(f"{MANIFEST_NAME} in {root.name} {found}; a bundle holds plain files")
+    if found > MAX_JSON_BYTES:
+        raise FormatError(f"{MANIFEST_NAME} in {root.name} is larger than {MAX_JSON_BYTES} bytes")
+    try:
+        return source.read(MANIFEST_NAME, MAX_JSON_BYTES)
+    except IntegrityError as error:
+        raise FormatError(f"{root} is not a readable bundle: {error}") from error
+
+
+def _read_signature(source: Source, listing: Mapping[str, int | str]) -> bytes | None:
+    found = listing.get(SIGNATURE_NAME)
+    if found is None:
+        return None
+    if isinstance(found, str):
+        raise FormatError(f"{SIGNATURE_NAME} {found}; a bundle holds plain files")
+    return source.read(SIGNATURE_NAME, MAX_SIGNATURE_BYTES)
+
+
+def _problems(source: Source, listing: Mapping[str, int | str], manifest: Manifest) -> Iterator[str]:
+    """Yield what differs between manifest and files; a file is read only if its size is the right one."""
+    listed = {entry.path for entry in manifest.files} | {MANIFEST_NAME, SIGNATURE_NAME}
+    yield from (f"{name} is not in the manifest" for name in listing if name not in listed)
+    for entry in manifest.files:
+        found = listing.get(entry.path, "is missing")
+        if isinstance(found, str):
+            yield f"{entry.path} {found}"
+        elif found != entry.size_bytes:
+            yield f"{entry.path} has {found} bytes, the manifest says {entry.size_bytes}"
+        elif found > MAX_FILE_BYTES:
+            yield f"{entry.path} has {found} bytes; at most {MAX_FILE_BYTES} are read"
+        else:
+            try:
+                _checked(source, entry)
+            except IntegrityError as error:
+                yield str(error)
+
+
+def _checked(source: Source, entry: FileEntry) -> bytes:
+    data = source.read(entry.path, entry.size_bytes)
+    if _sha256(data) != entry.sha256:
+        raise IntegrityError(f"{entry.path} has another SHA-256 than the manifest says")
+    return data
+
+
+def _sha256(data: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(data).hexdigest()

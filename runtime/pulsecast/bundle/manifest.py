@@ -1,0 +1,256 @@
+"""The manifest: everything a bundle says about itself, as frozen records that check themselves (format 1)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from ..errors import FormatError, UsageError
+from ..foundation import strict_json
+from ..foundation.quick_dataclass import dataclass
+from ..model.accuracy import Accuracy
+from ..model.network import GATE_ORDER
+from ..model.radii import SplitConformal
+from ..model.scaler import Scaler
+from ..model.spec import ModelSpec
+
+FORMAT = 1
+MANIFEST_NAME = "manifest.json"
+SIGNATURE_NAME = "manifest.sig"
+
+BackendId = Literal["numpy", "onnx", "tflite", "savedmodel", "native"]
+Precision = Literal["float32", "float16 weights", "int8 weights", "int8"]
+
+FOLDER_BACKENDS = ("savedmodel", "native")  # their artifacts are folders; all others are one file
+
+_SAFE_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def check_relative(path: str) -> None:
+    """Raise ValueError unless `path` is a relative POSIX path of plain names that stays inside its folder."""
+    if not all(_SAFE_PART.fullmatch(part) for part in path.split("/")):
+        raise ValueError(f"path {path!r} is not a relative path of plain names")
+
+
+def check_distinct(paths: Sequence[str]) -> list[str]:
+    """Return what keeps `paths` from standing side by side in a folder of any system, where `A` and `a` may be one."""
+    seen: dict[str, str] = {}
+    problems = []
+    for path in paths:
+        other = seen.get(path.lower())
+        if other is not None:
+            problems.append(f"{path} appears twice" if other == path else f"{path} and {other} differ by case only")
+        seen[path.lower()] = path
+    for path in paths:
+        parents = path.lower().split("/")[:-1]
+        above = ("/".join(parents[: i + 1]) for i in range(len(parents)))
+        problems += [f"{seen[parent]} is a file and the folder of {path}" for parent in above if parent in seen]
+    return problems
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileEntry:
+    """One file of the bundle, by relative path; every file but the manifest has one."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        check_relative(self.path)
+        if self.size_bytes < 0 or not _SHA256.fullmatch(self.sha256):
+            raise ValueError(f"{self.path}: size_bytes or sha256 is malformed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """What an artifact may deviate from the float64 reference.
+
+    max_abs          largest |forecast - reference|, as a fraction of the scaler's range
+    accuracy_change  largest relative change of MAE and of RMSE on held-out data
+    """
+
+    max_abs: float
+    accuracy_change: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """What was measured when the bundle was made; same units as `Tolerance`, over all held-out windows."""
+
+    max_abs: float
+    rms: float
+    mae_change: float
+    rmse_change: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """One deployable form of the model.
+
+    path       a file, or for the SavedModel and the native model a folder, inside the bundle
+    units      `raw`: values as the app has them; `scaled`: network channels in, network outputs out, and the runtime
+               scales around it
+    max_batch  windows per call; None is any number
+    """
+
+    id: str
+    backend: BackendId
+    path: str
+    precision: Precision
+    units: Literal["raw", "scaled"]
+    max_batch: int | None
+    tolerance: Tolerance
+    parity: Parity
+
+    def __post_init__(self) -> None:
+        check_relative(self.path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Library:
+    """One prebuilt shared library of a native artifact, and what is known of it.
+
+    proof    `run`: it passed the artifact's checks on such a platform; `emulated`: the same, in an emulator of its
+             processor; `built`: only its file was looked at
+    engine   what ran, with the instruction set, unless it was only built
+    max_abs  largest |forecast - reference| found, as a fraction of the scaler's range
+    """
+
+    artifact: str
+    platform: str
+    path: str
+    proof: Literal["run", "emulated", "built"]
+    compiler: str
+    engine: str | None = None
+    max_abs: float | None = None
+
+    def __post_init__(self) -> None:
+        check_relative(self.path)
+        if (self.proof == "built") != (self.engine is None):
+            raise ValueError(f"{self.path}: engine is given if and only if the library has run")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsEntry:
+    """Where the weights are and how to read them."""
+
+    path: str
+    gate_order: str = GATE_ORDER
+    dtype: str = "<f4"
+
+    def __post_init__(self) -> None:
+        check_relative(self.path)
+        if self.gate_order != GATE_ORDER or self.dtype != "<f4":
+            raise ValueError(f"gate_order and dtype must be {GATE_ORDER!r} and '<f4'")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldenEntry:
+    """Where the golden is and how many windows it holds."""
+
+    path: str
+    windows: int
+
+    def __post_init__(self) -> None:
+        check_relative(self.path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """Accuracy on the chronologically last part of every series, in raw units, for the model and naive forecasts."""
+
+    windows: int
+    forecasts: Mapping[str, Accuracy]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """What the bundle was made from and with; no paths, no names of users or hosts.
+
+    commands  command lines that trained and exported it, paths reduced to names; empty if it was made from Python
+    """
+
+    versions: Mapping[str, str]
+    platform: str
+    seed: int
+    training: Mapping[str, object]
+    data: Mapping[str, object]
+    commands: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """All of `manifest.json`; see README, "The bundle".
+
+    Bundles that were made before there were any have no `intervals` and no `libraries`.
+    """
+
+    format: Literal[1]
+    name: str
+    recipe: str
+    spec: ModelSpec
+    scaler: Scaler
+    weights: WeightsEntry
+    golden: GoldenEntry
+    artifacts: tuple[Artifact, ...]
+    files: tuple[FileEntry, ...]
+    heldout: HeldOut
+    provenance: Provenance
+    intervals: SplitConformal | None = None
+    libraries: tuple[Library, ...] = ()
+
+    def __post_init__(self) -> None:
+        problems = []
+        if len(self.scaler.features) != len(self.spec.features):
+            problems.append(f"scaler has {len(self.scaler.features)} features; spec has {len(self.spec.features)}")
+        ids = [artifact.id for artifact in self.artifacts]
+        paths = [entry.path for entry in self.files]
+        problems += [f"artifact {i} appears twice" for i in sorted({i for i in ids if ids.count(i) > 1})]
+        problems += [f"file {problem}" for problem in check_distinct(paths)]
+        unlisted = ((MANIFEST_NAME, "itself"), (SIGNATURE_NAME, "its signature"))
+        problems += [f"{MANIFEST_NAME} cannot list {what}" for name, what in unlisted if name in paths]
+        # these are shown on terminals, where a control character could rewrite the screen
+        libraries = [text for x in self.libraries for text in (x.platform, x.compiler, x.engine or "")]
+        holidays = [h for feature in self.spec.features if feature.calendar and (h := feature.calendar.holidays)]
+        regions = [text for h in holidays for text in (h.region, h.zone)]
+        shown = [self.name, self.recipe, *ids, *libraries, *regions, *(feature.name for feature in self.spec.features)]
+        problems += [f"{text!a} holds characters that cannot be printed" for text in shown if not text.isprintable()]
+        folders = [a.path for a in self.artifacts if a.backend in FOLDER_BACKENDS]
+        wanted = [self.weights.path, self.golden.path, *(a.path for a in self.artifacts)]
+        problems += [
+            f"{path} is not among the files"
+            for path in dict.fromkeys(wanted)
+            if not any(p.startswith(f"{path}/") if path in folders else p == path for p in paths)
+        ]
+        problems += [f"library {x.path} is not among the files" for x in self.libraries if x.path not in paths]
+        problems += [
+            f"library {x.path} is of no artifact {x.artifact!a}" for x in self.libraries if x.artifact not in ids
+        ]
+        if self.intervals and len(self.intervals.radii[0]) != self.spec.horizon:
+            problems.append(f"intervals have {len(self.intervals.radii[0])} steps; horizon is {self.spec.horizon}")
+        if problems:
+            raise ValueError("; ".join(problems))
+
+    def artifact(self, artifact_id: str) -> Artifact:
+        """Return the artifact of that id; raises UsageError that lists the known ones."""
+        for artifact in self.artifacts:
+            if artifact.id == artifact_id:
+                return artifact
+        known = ", ".join(artifact.id for artifact in self.artifacts)
+        raise UsageError(f"no artifact {artifact_id!r} in this bundle; it has {known}")
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """Return the manifest in `data`; raises FormatError with every problem found."""
+    return strict_json.loads(Manifest, data, where=MANIFEST_NAME)
+
+
+def check_format(data: bytes) -> None:
+    """Raise FormatError if `data` is JSON of another format number: said apart, since the mend is another version."""
+    found = strict_json.loads(Mapping[str, object], data, where=MANIFEST_NAME)  # type: ignore[type-abstract]
+    number = found.get("format")
+    if number != FORMAT:
+        raise FormatError(f"{MANIFEST_NAME}: format is {number!r}; this version of pulsecast reads format {FORMAT}")

@@ -1,0 +1,81 @@
+"""A bundle into another form: a folder into one `.pulse` file and back, and signed. Only checked bytes are written."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import UsageError
+from ..foundation.whole_directory import whole_directory
+from ..foundation.whole_file import check_file_free, whole_file
+from .archive import MAX_MEMBERS, MAX_TOTAL_BYTES, SUFFIX, check_archive, read_archive, write_archive
+from .bundle import Bundle
+from .manifest import MANIFEST_NAME, SIGNATURE_NAME
+from .signing import read_private_key, sign_manifest
+
+
+def pack(path: str | os.PathLike[str], out: Path, *, force: bool = False, compress: bool = False) -> Bundle:
+    """Write the bundle at `path` as one `.pulse` file at `out`, which exists whole or not at all; return it opened.
+
+    Stored (the default), the same bundle gives the same bytes everywhere, and its files can be mapped from it; with
+    `compress` it is smaller, and the same for the same zlib. A signature goes along.
+
+    Raises what `Bundle.open` raises, UsageError if `out` exists and not `force`, or is not called `.pulse`.
+    """
+    if out.suffix != SUFFIX:
+        raise UsageError(f"{out.name} does not end in {SUFFIX}")
+    check_file_free(out, force=force)
+    bundle = Bundle.open(path)
+    total = sum(entry.size_bytes for entry in bundle.manifest.files)
+    if len(bundle.manifest.files) > MAX_MEMBERS - 2 or total > MAX_TOTAL_BYTES:
+        raise UsageError(
+            f"{bundle.path.name} has {len(bundle.manifest.files)} files of {total} bytes together; "
+            f"a {SUFFIX} file takes {MAX_MEMBERS - 2} of {MAX_TOTAL_BYTES}"
+        )
+    with whole_file(out, force=force) as file:
+        write_archive(file, _all_files(bundle, bundle.signature_bytes()), compress=compress)
+        check_archive(file, out.name)
+    return Bundle.open(out)
+
+
+def unpack(path: str | os.PathLike[str], out: Path, *, force: bool = False) -> Bundle:
+    """Write the bundle at `path` as a folder at `out`, which exists whole or not at all; return it opened."""
+    bundle = Bundle.open(path)
+    with whole_directory(out, force=force, marker=MANIFEST_NAME) as staging:
+        for relative, data in _all_files(bundle, bundle.signature_bytes()):
+            (staging / relative).parent.mkdir(parents=True, exist_ok=True)
+            (staging / relative).write_bytes(data)
+    return Bundle.open(out)
+
+
+def sign(path: str | os.PathLike[str], private_key: Path, *, force: bool = False) -> Bundle:
+    """Sign the bundle at `path`, a folder or a `.pulse` file, in place; return it opened with the signature verified.
+
+    Every file is checked first: a damaged bundle is not signed. Raises UsageError if it is signed already and not
+    `force`, MissingExtraError without `cryptography`.
+    """
+    private = read_private_key(private_key)
+    bundle = Bundle.open(path)
+    if bundle.signature.state != "unsigned" and not force:
+        raise UsageError(f"{bundle.path.name} is already signed by key {bundle.signature.key_id}; pass --force")
+    signature = sign_manifest(bundle.manifest_bytes(), private)
+    if bundle.path.is_dir():
+        # staged beside the folder: inside it the unlisted file would make the bundle invalid for a moment
+        with whole_file(bundle.path / SIGNATURE_NAME, force=True, staging=bundle.path.resolve().parent) as file:
+            file.write(signature)
+    else:
+        compress = any(member.method for member in read_archive(bundle.path).members.values())
+        mode = stat.S_IMODE(bundle.path.stat().st_mode)
+        with whole_file(bundle.path, force=True, mode=mode) as file:
+            write_archive(file, _all_files(bundle, signature), compress=compress)
+    return Bundle.open(path, key=private.public_key().public_bytes_raw())
+
+
+def _all_files(bundle: Bundle, signature: bytes | None) -> Iterator[tuple[str, bytes]]:
+    yield MANIFEST_NAME, bundle.manifest_bytes()
+    if signature is not None:
+        yield SIGNATURE_NAME, signature
+    for entry in bundle.manifest.files:
+        yield entry.path, bundle.read(entry.path)

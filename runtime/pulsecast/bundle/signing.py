@@ -1,0 +1,220 @@
+"""Who made a bundle: an Ed25519 signature over the bytes of `manifest.json`, which holds the hash of every other file.
+
+The signature stands beside the manifest, in `manifest.sig`, and is never listed in it. A key's id is the SHA-256 of the
+32 bytes of the public key. Checking needs the package `cryptography` (extra `sign`); without it a bundle's hashes are
+checked all the same, and whoever opens it is told that its signature was not.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import importlib.util
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from ..errors import FormatError, MissingExtraError, SignatureError, UsageError
+from ..foundation import strict_json
+from ..foundation.quick_dataclass import dataclass
+from .manifest import SIGNATURE_NAME
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+MAX_SIGNATURE_BYTES = 4096
+MAX_KEY_BYTES = 4096
+PUBLIC_SUFFIX = ".pub"
+Key = str | os.PathLike[str] | bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignatureRecord:
+    """All of `manifest.sig`; `signature` is base64 of the 64 bytes."""
+
+    format: Literal[1]
+    algorithm: Literal["ed25519"]
+    key_id: str
+    signature: str
+
+    @property
+    def signature_bytes(self) -> bytes:
+        """The 64 bytes; raises FormatError if the text is no base64."""
+        try:
+            return base64.b64decode(self.signature, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise FormatError(f"{SIGNATURE_NAME}: signature is not base64") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """What is known of a bundle's signature; `key_id` is what the file claims unless `state` is `verified`."""
+
+    state: Literal["unsigned", "not checked", "verified"]
+    key_id: str | None = None
+
+    def __str__(self) -> str:
+        if self.state == "unsigned":
+            return "unsigned"
+        if self.state == "verified":
+            return f"verified, key {self.key_id}"
+        return f"present but not checked (claims key {self.key_id}); pass the public key to check it"
+
+
+UNSIGNED = Signature(state="unsigned")
+
+
+def examine(manifest: bytes, signature: bytes | None, key: Key | None) -> Signature:
+    """Return the state of a manifest's signature, where None is no `manifest.sig`; without `key` nothing is checked.
+
+    Raises SignatureError if there is a `key` and the manifest is not signed by it, MissingExtraError if there is one
+    and `cryptography` is not installed: what was asked for is never skipped.
+    """
+    if key is None:
+        if signature is None:
+            return UNSIGNED
+        return Signature(state="not checked", key_id=_record(signature).key_id)
+    public = read_public_key(key)
+    if signature is None:
+        raise SignatureError(f"the bundle is not signed (it has no {SIGNATURE_NAME}); a key was given, so it must be")
+    record = _record(signature)
+    expected = key_id(public)
+    if record.key_id != expected:
+        raise SignatureError(f"the bundle is signed by key {record.key_id[:64]}, not by the given key {expected}")
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        public.verify(record.signature_bytes, manifest)
+    except InvalidSignature as error:
+        raise SignatureError(f"the signature is not that of key {expected} over this manifest") from error
+    return Signature(state="verified", key_id=expected)
+
+
+def sign_manifest(manifest: bytes, private: Ed25519PrivateKey) -> bytes:
+    """Return the bytes of `manifest.sig`; the same manifest and key give the same bytes."""
+    record = SignatureRecord(
+        format=1,
+        algorithm="ed25519",
+        key_id=key_id(private.public_key()),
+        signature=base64.b64encode(private.sign(manifest)).decode(),
+    )
+    return strict_json.dumps(record).encode()
+
+
+def generate_key(path: Path) -> str:
+    """Write a new private key to `path` (PEM, mode 0600) and its public key to `path`.pub; return the key's id.
+
+    Raises UsageError if either exists: a lost key cannot be had back. The private key is not encrypted; keep it where
+    only the release job reads it.
+    """
+    _require_cryptography()
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    public_path = path.with_name(path.name + PUBLIC_SUFFIX)
+    for target in (path, public_path):
+        _refuse_replacing(target)
+    private = Ed25519PrivateKey.generate()
+    secret = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    from ..foundation.whole_file import whole_file
+
+    with whole_file(path, force=False, mode=0o600) as file:
+        file.write(secret)
+    with whole_file(public_path, force=False) as file:
+        file.write(public_pem(private.public_key()))
+    return key_id(private.public_key())
+
+
+def _refuse_replacing(target: Path) -> None:
+    from ..foundation.whole_file import check_file_free
+
+    if target.exists() or target.is_symlink():
+        raise UsageError(f"{target} exists; a key is never replaced: choose another name")
+    check_file_free(target, force=False)
+
+
+def read_private_key(path: Path) -> Ed25519PrivateKey:
+    """Return the Ed25519 key in the PEM file at `path`; raises UsageError if there is none that others cannot read."""
+    _require_cryptography()
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    data = _key_bytes(path)
+    if b"PUBLIC KEY" in data:
+        raise UsageError(f"{path.name} is a public key; signing needs the private one, which `pulsecast keygen` made")
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        raise UsageError(f"{path} can be read by others; a private key must have mode 0600: chmod 600 {path.name}")
+    key = _parse(lambda: serialization.load_pem_private_key(data, password=None), path.name, "private")
+    if not isinstance(key, Ed25519PrivateKey):
+        raise UsageError(f"{path.name} is not an Ed25519 key; make one with `pulsecast keygen`")
+    return key
+
+
+def read_public_key(key: Key) -> Ed25519PublicKey:
+    """Return the Ed25519 public key of a PEM file, of PEM bytes, or of its 32 raw bytes; raises UsageError."""
+    if not isinstance(key, bytes | str | os.PathLike):
+        raise UsageError(f"key is {repr(key)[:60]}; expected the path of a public key, or its bytes")
+    _require_cryptography()
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    data = key if isinstance(key, bytes) else _key_bytes(Path(key))
+    name = "the key" if isinstance(key, bytes) else Path(key).name
+    if len(data) == 32:
+        return Ed25519PublicKey.from_public_bytes(data)
+    if b"PRIVATE KEY" in data:
+        raise UsageError(f"{name} is a private key; whoever checks needs only the public one (`{PUBLIC_SUFFIX}`)")
+    found = _parse(lambda: serialization.load_pem_public_key(data), name, "public")
+    if not isinstance(found, Ed25519PublicKey):
+        raise UsageError(f"{name} is not an Ed25519 public key")
+    return found
+
+
+def key_id(public: Ed25519PublicKey) -> str:
+    """Return the SHA-256 of the key's 32 raw bytes, in hexadecimal."""
+    import hashlib
+
+    return hashlib.sha256(public.public_bytes_raw()).hexdigest()
+
+
+def public_pem(public: Ed25519PublicKey) -> bytes:
+    """Return the key as PEM (SubjectPublicKeyInfo)."""
+    from cryptography.hazmat.primitives import serialization
+
+    return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def _record(data: bytes) -> SignatureRecord:
+    return strict_json.loads(SignatureRecord, data, where=SIGNATURE_NAME)
+
+
+def _key_bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_KEY_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"key {path} cannot be read: {error.strerror}") from error
+    if len(data) > MAX_KEY_BYTES:
+        raise UsageError(f"{path} is not a key: it has more than {MAX_KEY_BYTES} bytes")
+    return data
+
+
+def _parse(load: Callable[[], object], name: str, kind: str) -> object:
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    try:
+        return load()
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        # the parser's own words may quote the file, which may be a secret
+        raise UsageError(f"{name} is not an unencrypted {kind} key in PEM form") from error
+
+
+def _require_cryptography() -> None:
+    if importlib.util.find_spec("cryptography") is None:
+        raise MissingExtraError("signatures need cryptography, which is not installed: pip install 'pulsecast[sign]'")

@@ -1,0 +1,178 @@
+"""Prediction intervals by conformal prediction, around any point forecast, with numpy alone.
+
+A radius is a quantile of past |residual|, on the log scale where the data allow it: engagement errs by factors.
+
+* `SplitConformal` is stateless: radii found once on the held-out part and stored in the manifest. They cover on
+  average, for as long as the series goes on as it did there.
+* `RollingConformal` is the default where truth keeps arriving: radii follow the last days, so that coverage holds when
+  the series changes its ways.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, UsageError
+from ..foundation.arguments import fraction, whole_number
+from ..model.radii import IntervalScale, SplitConformal
+
+FLOAT32_SLACK = 1e-6  # of a value: forecasts of one model by two artifacts differ by about as much
+LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
+
+
+class Interval(NamedTuple):
+    """A point forecast and its bounds, all of one shape, in raw units; `lower` and `upper` may be infinite."""
+
+    forecast: NDArray[np.floating]
+    lower: NDArray[np.floating]
+    upper: NDArray[np.floating]
+
+
+def conformal_radius(residuals: NDArray[np.floating], level: float) -> float:
+    """Return the smallest radius that covers a new residual with probability `level`, given past |residuals| (n,).
+
+    It is the k-th smallest, k = ceil((n + 1) * level); infinite if n is too small for that: n + 1 < k.
+
+    >>> conformal_radius(np.array([0.3, 0.1, 0.2]), 0.5)
+    0.2
+    >>> conformal_radius(np.array([0.3, 0.1, 0.2]), 0.9)
+    inf
+    """
+    rank = math.ceil((len(residuals) + 1) * level - 1e-9)  # 0.9 * 10 is 9.000000000000002 or so
+    if rank > len(residuals):
+        return math.inf
+    return float(np.partition(residuals, rank - 1)[rank - 1])
+
+
+def bounds(
+    forecast: NDArray[np.floating], radius: NDArray[np.floating], scale: IntervalScale, *, counts: bool
+) -> Interval:
+    """Return the interval of `radius`, on `scale`, around raw `forecast`; the two broadcast.
+
+    Counts are whole: their bounds are the first and last whole number in between, so that rounding covers nothing more,
+    or the two around it where there is none; never below 0.
+    """
+    if scale == "log1p":
+        level = np.log1p(np.maximum(forecast, 0.0))
+        lower, upper = np.maximum(np.expm1(level - radius), 0.0), np.expm1(level + radius)
+    else:
+        lower, upper = forecast - radius, forecast + radius
+    if counts:
+        lower, upper = _whole(np.maximum(lower, 0.0), upper)
+    return Interval(forecast=forecast, lower=lower, upper=upper)
+
+
+def _whole(
+    lower: NDArray[np.floating], upper: NDArray[np.floating]
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    # what is a whole number but for the rounding of float32 is one
+    first = np.ceil(lower - FLOAT32_SLACK * np.maximum(lower, 1.0))
+    last = np.floor(upper + FLOAT32_SLACK * np.maximum(upper, 1.0))
+    between = first <= last
+    return np.where(between, first, np.floor(lower)), np.where(between, last, np.ceil(upper))
+
+
+def residuals(
+    forecast: NDArray[np.floating], truth: NDArray[np.floating], scale: IntervalScale
+) -> NDArray[np.floating]:
+    """Return |truth - forecast| on `scale`; raw values in, of any shape."""
+    if scale == "log1p":
+        distance = np.log1p(np.maximum(truth, 0.0)) - np.log1p(np.maximum(forecast, 0.0))
+    else:
+        distance = truth - forecast
+    magnitude: NDArray[np.floating] = np.abs(distance)
+    return magnitude
+
+
+def fit_split(
+    forecasts: NDArray[np.floating], truth: NDArray[np.floating], scale: IntervalScale, *, counts: bool
+) -> SplitConformal | None:
+    """Return radii from held-out `forecasts` and `truth`, both (n, horizon), for the LEVELS that n is enough for.
+
+    None if it is enough for none.
+    """
+    found = residuals(np.asarray(forecasts, np.float64), truth, scale)
+    rows = [tuple(conformal_radius(column, level) for column in found.T) for level in LEVELS]
+    usable = [i for i, row in enumerate(rows) if all(math.isfinite(radius) for radius in row)]
+    if not usable:
+        return None
+    return SplitConformal(
+        scale=scale,
+        counts=counts,
+        levels=tuple(LEVELS[i] for i in usable),
+        radii=tuple(rows[i] for i in usable),
+        windows=len(found),
+    )
+
+
+def split_interval(split: SplitConformal, forecast: NDArray[np.floating], level: float) -> Interval:
+    """Return the interval that covers with probability `level` around raw `forecast` (..., horizon).
+
+    Raises UsageError, with the known levels, if `split` has no radii for `level`.
+    """
+    radius = np.asarray(split.at(level), np.float64)  # (horizon,)
+    return bounds(forecast.astype(np.float64), radius, split.scale, counts=split.counts)
+
+
+class RollingConformal:
+    """Intervals whose radii follow the last `window` residuals, step by step: forecast, interval, observe, again.
+
+    It holds state and is not thread-safe: one object per series. For every step of the series call `interval` with the
+    forecast that was made, then `observe` with what happened:
+
+    >>> rolling = RollingConformal(horizon=1, window=3, scale="identity")
+    >>> for value in (10.0, 12.0, 11.0):
+    ...     found = rolling.interval(np.array([10.0]), 0.5)
+    ...     rolling.observe(value)
+    >>> found = rolling.interval(np.array([10.0]), 0.5)
+    >>> float(found.lower[0]), float(found.upper[0])
+    (9.0, 11.0)
+    """
+
+    def __init__(
+        self, *, horizon: int, window: int = 168, scale: IntervalScale = "log1p", counts: bool = False,
+        start: Sequence[NDArray[np.floating]] = (),
+    ) -> None:  # fmt: skip
+        """Start empty, or from residuals of the past.
+
+        horizon  steps of every forecast
+        window   residuals kept per horizon step; seven days is what measured best on hourly engagement
+        start    |residuals| known beforehand, one array per horizon step, oldest first, on `scale`
+        """
+        horizon, window = whole_number("horizon", horizon), whole_number("window", window)
+        if start and len(start) != horizon:
+            raise UsageError(f"start holds residuals of {len(start)} horizon steps; expected {horizon}")
+        self._scale: IntervalScale = scale
+        self._counts = counts
+        self._kept = [deque(start[h] if start else (), maxlen=window) for h in range(horizon)]
+        self._pending: list[tuple[int, NDArray[np.float64]]] = []  # (steps observed since it was made, forecast)
+
+    def interval(self, forecast: NDArray[np.floating], level: float) -> Interval:
+        """Return the interval around `forecast` (horizon,), raw, and remember the forecast until truth arrives.
+
+        A bound is infinite where too few residuals are known for `level`.
+        """
+        level = fraction("interval", level, such_as=0.9)
+        point = np.asarray(forecast, np.float64)
+        if point.shape != (len(self._kept),):
+            raise InputError(f"forecast has shape {point.shape}; expected ({len(self._kept)},)")
+        self._pending.append((0, point))
+        return bounds(point, self.radii(level), self._scale, counts=self._counts)
+
+    def radii(self, level: float) -> NDArray[np.float64]:
+        """Return the radius of each horizon step at `level`: (horizon,), on the scale."""
+        return np.array([conformal_radius(np.asarray(kept, np.float64), level) for kept in self._kept])
+
+    def observe(self, value: float) -> None:
+        """Take the value of the step after the last forecast; a NaN (a missing step) teaches nothing."""
+        for age, forecast in self._pending:
+            found = float(residuals(forecast[age : age + 1], np.array([value]), self._scale)[0])
+            if math.isfinite(found):
+                self._kept[age].append(found)
+        self._pending = [(age + 1, forecast) for age, forecast in self._pending if age + 1 < len(self._kept)]

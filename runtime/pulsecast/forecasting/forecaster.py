@@ -1,0 +1,242 @@
+"""What an app holds: a `Forecaster` checks raw input, adds calendar features and calls one backend."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING, cast, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..backends import Backend, choose, open_backend
+from ..bundle.bundle import Bundle
+from ..bundle.manifest import Artifact, Manifest
+from ..bundle.signing import UNSIGNED, Key, Signature
+from ..computing.calendars import unix_seconds, with_calendar
+from ..errors import (
+    DtypeError,
+    EmptyInputError,
+    FeatureCountError,
+    InputError,
+    NonFiniteError,
+    UsageError,
+    WindowLengthError,
+)
+from ..foundation.arguments import flag, whole_number
+
+if TYPE_CHECKING:
+    from ..computing.intervals import Interval
+    from .anomalies import AnomalyDetector
+    from .streaming import Stream
+
+_FLOAT32 = np.dtype(np.float32)
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    backend: str = "auto",
+    artifact: str | None = None,
+    threads: int = 1,
+    key: Key | None = None,
+    trust_code: bool = False,
+) -> Forecaster:
+    """Return a Forecaster for the bundle at `path`, after every file was checked against the manifest's hashes.
+
+    path      a bundle's folder, or a `.pulse` file
+    backend   `auto`, `numpy`, `onnx`, `tflite`, `savedmodel` or `native`. `auto` takes the first of onnx, tflite,
+              numpy whose engine is installed; it never takes another one because loading failed.
+    artifact  an id from the manifest, e.g. `tflite-w8`; None is the backend's float32 artifact.
+    threads   threads that one call may use; 1 is fastest for single windows.
+    key       Ed25519 public key that must have signed the bundle: a PEM file's path, its bytes, or 32 raw bytes. None
+              checks hashes only.
+    trust_code  a `native` artifact is C that this process compiles and runs, so it is refused unless `key` verified the
+              bundle, or you say here that you trust where the bundle comes from
+
+    Raises FormatError or IntegrityError (the bundle), SignatureError (not signed by `key`, or code that nobody vouched
+    for), UsageError (unknown names, a file of another kind), MissingExtraError (engine, or cryptography for `key`, not
+    installed), EngineError (engine broken), ToleranceError (a few golden windows, forecast at every load, come out
+    otherwise than when the bundle was made).
+
+        model = load("bundle")
+        model.predict(windows)            # (batch, context, features) -> (batch, horizon)
+    """
+    threads, trust_code = whole_number("threads", threads), flag("trust_code", trust_code)
+    bundle = Bundle.open(path, key=key)
+    chosen = choose(bundle, backend, artifact)
+    opened = open_backend(bundle, chosen, threads, trust_code=trust_code)
+    from .verification import check_loaded
+
+    check_loaded(bundle, chosen, opened)
+    return Forecaster(bundle.manifest, chosen, opened, bundle.signature)
+
+
+class Forecaster:
+    """A loaded model. `predict` may be called from several threads at once.
+
+    manifest   what the bundle says about itself, `manifest.spec` above all
+    artifact   which artifact was loaded
+    backend    the engine that runs it: `backend.engine`, `backend.device`
+    signature  whether the bundle was signed, and whether that was checked
+    """
+
+    def __init__(
+        self, manifest: Manifest, artifact: Artifact, backend: Backend, signature: Signature = UNSIGNED
+    ) -> None:
+        self.manifest = manifest
+        self.artifact = artifact
+        self.backend = backend
+        self.signature = signature
+        spec = manifest.spec
+        self._step_shape = (spec.context, len(spec.features))
+        self._backend_predict = backend.predict
+
+    def __repr__(self) -> str:
+        return f"Forecaster({self.manifest.name!r}, artifact={self.artifact.id!r}, engine={self.backend.engine!r})"
+
+    @overload
+    def predict(self, values: ArrayLike, *, timestamps: object = None) -> NDArray[np.float32]: ...
+    @overload
+    def predict(self, values: ArrayLike, *, timestamps: object = None, interval: float) -> Interval: ...
+    def predict(
+        self, values: ArrayLike, *, timestamps: object = None, interval: float | None = None
+    ) -> NDArray[np.float32] | Interval:
+        """Return forecasts (batch, horizon) in raw units for raw `values`; never a non-finite number.
+
+        values      (batch, context, features), or one window (context, features) for a batch of one. A model with one
+                    feature also takes (batch, context) and (context,).
+        timestamps  of every step, shape (batch, context) or (context,), datetime64 or unix seconds, UTC. With them
+                    `values` holds the measured features only and the calendar ones are computed.
+        interval    coverage, such as 0.9: the result is then an `Interval` of forecast, lower and upper, each (batch,
+                    horizon), by the radii in the manifest. Where truth keeps arriving, `pulsecast.RollingConformal`
+                    follows the series and is the better choice.
+
+        Raises WindowLengthError, FeatureCountError, DtypeError, NonFiniteError, EmptyInputError (all InputError), and
+        UsageError for an interval that the bundle has no radii for.
+        """
+        if (
+            timestamps is None
+            and type(values) is np.ndarray
+            and values.dtype == _FLOAT32
+            and values.ndim == 3
+            and values.shape[1:] == self._step_shape
+            and len(values)
+        ):
+            windows = cast("NDArray[np.float32]", np.ascontiguousarray(values))
+        else:
+            windows = self._windows(values, timestamps)
+        # x.x is finite unless an element is not finite or the sum overflows: one pass in BLAS decides the usual case
+        flat = windows.reshape(-1)
+        if not math.isfinite(np.vdot(flat, flat)):
+            _refuse_non_finite(windows)
+        forecasts = self._backend_predict(windows)
+        flat = forecasts.reshape(-1)
+        if not math.isfinite(np.vdot(flat, flat)):
+            _refuse_outside_domain(forecasts)
+        return forecasts if interval is None else self._interval(forecasts, interval)
+
+    def _interval(self, forecasts: NDArray[np.float32], level: float) -> Interval:
+        split = self.manifest.intervals
+        if split is None:
+            raise UsageError("this bundle has no intervals; train and export its model again, or use RollingConformal")
+        from ..computing.intervals import split_interval
+
+        return split_interval(split, forecasts, level)
+
+    def stream(self, streams: int = 1) -> Stream:
+        """Return a Stream of so many sliding windows, which have seen nothing yet; raises UsageError below 1."""
+        from .streaming import Stream
+
+        return Stream(self.manifest.spec, self.artifact.id, self.backend, streams)
+
+    def detector(self, *, false_alarm_rate: float | None = None, window: int | None = None) -> AnomalyDetector:
+        """Return an AnomalyDetector for one series, which flags about `false_alarm_rate` of its ordinary steps.
+
+        None is about one step a week. `window` is how many residuals are kept. Raises UsageError.
+        """
+        from .anomalies import AnomalyDetector
+
+        manifest = self.manifest
+        return AnomalyDetector(
+            self.stream(), manifest.spec, manifest.intervals, false_alarm_rate=false_alarm_rate, window=window
+        )
+
+    def _windows(self, values: ArrayLike, timestamps: object) -> NDArray[np.float32]:
+        array = _real_numbers(values)
+        spec = self.manifest.spec
+        if timestamps is None:
+            return _batch(array, spec.context, len(spec.features), hint=self._calendar_hint())
+        measured = _batch(array, spec.context, spec.measured, hint="")
+        seconds = unix_seconds(timestamps)
+        if seconds.ndim == 1:
+            seconds = seconds[np.newaxis]
+        if seconds.shape != measured.shape[:2]:
+            raise WindowLengthError(
+                f"timestamps have shape {seconds.shape}; the values have {measured.shape[:2]} steps"
+            )
+        steps = np.diff(seconds, axis=1)
+        if (steps != spec.step_s).any():
+            row, step = np.argwhere(steps != spec.step_s)[0]
+            raise InputError(
+                f"window {row}: step {step + 1} comes {steps[row, step]} s after step {step}; "
+                f"this model takes one step every {spec.step_s} s"
+            )
+        return cast("NDArray[np.float32]", np.ascontiguousarray(with_calendar(spec, measured, seconds)))
+
+    def _calendar_hint(self) -> str:
+        spec = self.manifest.spec
+        if spec.measured == len(spec.features):
+            return ""
+        return f"; pass timestamps to have {len(spec.features) - spec.measured} calendar features computed"
+
+
+def _real_numbers(values: ArrayLike) -> NDArray[np.float32]:
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise DtypeError("values are ragged; every window needs the same number of steps and features") from error
+    if array.size == 0:
+        raise EmptyInputError(f"values are empty (shape {array.shape}); pass at least one window")
+    if array.dtype.kind not in "iuf":
+        raise DtypeError(f"values are {array.dtype}; expected real numbers (float32 is used without a copy)")
+    with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which is refused
+        return array.astype(np.float32, copy=False)
+
+
+def _batch(array: NDArray[np.float32], context: int, features: int, *, hint: str) -> NDArray[np.float32]:
+    """Return `array` as (batch, context, features), reading the shorter shapes that `predict` documents."""
+    shape = array.shape
+    if array.ndim == 1 and features == 1:
+        array = array.reshape(1, -1, 1)
+    elif array.ndim == 2:
+        as_window = features > 1 or (shape[1] == 1 and context > 1)
+        array = array[np.newaxis] if as_window else array[:, :, np.newaxis]
+    if array.ndim != 3:
+        raise FeatureCountError(f"values have shape {shape}; this model takes (batch, {context}, {features}){hint}")
+    if array.shape[2] != features:
+        raise FeatureCountError(
+            f"steps have {array.shape[2]} features; this model takes {features} (manifest: features){hint}"
+        )
+    if array.shape[1] != context:
+        raise WindowLengthError(f"windows have {array.shape[1]} steps; this model takes {context} (manifest: context)")
+    return np.ascontiguousarray(array)
+
+
+def _refuse_non_finite(windows: NDArray[np.float32]) -> None:
+    bad = np.argwhere(~np.isfinite(windows))
+    if len(bad):
+        row, step, feature = bad[0]
+        raise NonFiniteError(
+            f"{len(bad)} values are NaN or infinite in float32, first in window {row}, step {step}, feature {feature}; "
+            "fill or drop these windows"
+        )
+
+
+def _refuse_outside_domain(forecasts: NDArray[np.float32]) -> None:
+    rows = np.flatnonzero(~np.isfinite(forecasts).all(axis=1))
+    if len(rows):
+        raise NonFiniteError(
+            f"{len(rows)} windows have no finite forecast, first window {rows[0]}: "
+            "its values lie outside what the model's scaler can take"
+        )

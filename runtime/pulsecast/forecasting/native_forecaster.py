@@ -1,0 +1,195 @@
+"""The native model with nothing but the standard library: for a process that must answer at once, or has no numpy.
+
+Importing numpy is most of what stands between a Python process and its first forecast from compiled C. Here nothing
+imports it: values come as lists or as float32 buffers, forecasts go as lists. For everything else (calendar features
+from timestamps, intervals, streams, other backends) there is `pulsecast.load`.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+import os
+import sys
+from array import array
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from ..backends import require_tolerance, require_trust
+from ..backends.native_library import find_library, open_library
+from ..bundle.bundle import Bundle
+from ..errors import (
+    DtypeError,
+    EmptyInputError,
+    FeatureCountError,
+    FormatError,
+    NonFiniteError,
+    UsageError,
+    WindowLengthError,
+)
+from ..foundation.arguments import flag
+
+if TYPE_CHECKING:
+    import ctypes
+
+    from ..bundle.manifest import Artifact, Manifest
+    from ..bundle.signing import Key
+
+CHECKED_WINDOWS = 3  # of the golden, when a library is loaded
+_DTYPES = {"f": b"'<f4'", "d": b"'<f8'"}  # array's type codes as .npy headers name them
+
+
+def load_native(
+    path: str | os.PathLike[str],
+    *,
+    artifact: str = "native",
+    key: Key | None = None,
+    trust_code: bool = False,
+) -> NativeForecaster:
+    """Return a NativeForecaster for the bundle at `path`, after every file was checked against the manifest's hashes.
+
+    artifact         `native` or `native-w8`
+    key, trust_code  those of `pulsecast.load`: the artifact is code, and somebody must vouch for it
+
+    The library then forecasts golden windows that were compiled into it, and the first of the bundle's own. Raises what
+    `pulsecast.load` raises.
+
+        model = load_native("bundle", trust_code=True)
+        model.predict(window)             # lists in, lists out
+    """
+    trust_code = flag("trust_code", trust_code)
+    bundle = Bundle.open(path, key=key)
+    chosen = bundle.manifest.artifact(artifact)
+    if chosen.backend != "native":
+        raise UsageError(f"artifact {artifact!r} is for backend {chosen.backend!r}, not 'native'; use pulsecast.load")
+    require_trust(bundle, chosen, trust_code=trust_code)
+    library = open_library(str(find_library(bundle, chosen.path)), bundle.manifest.spec)
+    forecaster = NativeForecaster(bundle.manifest, library)
+    _check_golden(bundle, chosen, forecaster)
+    return forecaster
+
+
+def _check_golden(bundle: Bundle, artifact: Artifact, forecaster: NativeForecaster) -> None:
+    """Raise ToleranceError unless the first golden windows are forecast within the artifact's tolerance."""
+    manifest = bundle.manifest
+    spec = manifest.spec
+    data = bundle.read(manifest.golden.path)
+    windows = _first_rows(data, "windows", "f", CHECKED_WINDOWS * spec.context * len(spec.features))
+    expected = _first_rows(data, "reference", "d", CHECKED_WINDOWS * spec.horizon)
+    found = itertools.chain.from_iterable(forecaster.predict(windows))
+    error = max(abs(a - b) for a, b in zip(found, expected, strict=True)) / manifest.scaler.range
+    require_tolerance(artifact, error)
+
+
+def _first_rows(npz: bytes, name: str, code: str, count: int) -> array[float]:
+    """Return the first `count` numbers of an array of an .npz, of which no more is unpacked; `code` is array's."""
+    import zipfile
+    import zlib
+
+    numbers: array[float] = array(code)
+    try:
+        with zipfile.ZipFile(io.BytesIO(npz)) as file, file.open(f"{name}.npy") as stored:
+            start = stored.read(10)  # magic, version, and the length of the header that follows
+            header = stored.read(int.from_bytes(start[8:10], "little"))
+            if start[:8] != b"\x93NUMPY\x01\x00" or _DTYPES[code] not in header:
+                raise ValueError(f"{name} is no little-endian array of its kind")
+            numbers.frombytes(stored.read(count * numbers.itemsize))
+    except (KeyError, OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        raise FormatError(f"the golden cannot be read: {error}") from error
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    if len(numbers) < count:
+        raise FormatError(f"the golden: {name} holds {len(numbers)} numbers; at least {count} are expected")
+    return numbers
+
+
+class NativeForecaster:
+    """A loaded native model. `predict` may be called from several threads at once.
+
+    manifest  what the bundle says about itself
+    engine    which instruction set runs
+    """
+
+    def __init__(self, manifest: Manifest, library: ctypes.CDLL) -> None:
+        self.manifest = manifest
+        self.engine = f"native {library.model_isa().decode()}"
+        self._predict_batch = library.model_predict_batch
+
+    def __repr__(self) -> str:
+        return f"NativeForecaster({self.manifest.name!r}, engine={self.engine!r})"
+
+    def predict(self, values: object) -> list[list[float]]:
+        """Return forecasts (batch, horizon) in raw units for raw `values`; never a non-finite number.
+
+        values  lists (batch, context, features), or one window (context, features); a model with one feature also takes
+                (batch, context) and (context,). Or a float32 buffer in C order (`array`, `memoryview`, a numpy array)
+                of any shape, which is read as so many whole windows.
+
+        Raises WindowLengthError, FeatureCountError, DtypeError, NonFiniteError, EmptyInputError (all InputError).
+        """
+        spec = self.manifest.spec
+        windows = _floats(values, spec.context, len(spec.features))
+        count = len(windows) // (spec.context * len(spec.features))
+        forecasts = array("f", bytes(4 * count * spec.horizon))
+        self._predict_batch(windows.buffer_info()[0], count, forecasts.buffer_info()[0])
+        rows = [forecasts[i : i + spec.horizon].tolist() for i in range(0, len(forecasts), spec.horizon)]
+        for number, row in enumerate(rows):
+            if not all(map(math.isfinite, row)):
+                raise NonFiniteError(
+                    f"window {number} has no finite forecast: it holds NaN or infinity, or values outside what the "
+                    "model's scaler can take"
+                )
+        return rows
+
+
+def _floats(values: object, context: int, features: int) -> array[float]:
+    """Return `values` as whole windows, one after the other."""
+    if not isinstance(values, list | tuple):
+        return _from_buffer(values, context, features)
+    found = array("f")
+    try:
+        for window in _windows(values, context, features):
+            if len(window) != context:
+                raise WindowLengthError(f"windows have {len(window)} steps; this model takes {context}")
+            for step in window:
+                if len(step) != features:
+                    raise FeatureCountError(f"steps have {len(step)} features; this model takes {features}")
+                found.extend(step)
+    except (TypeError, OverflowError) as error:
+        raise DtypeError(f"values are no lists of real numbers of one shape: {error}") from error
+    return found
+
+
+def _windows(values: list[Any] | tuple[Any, ...], context: int, features: int) -> Iterable[Any]:
+    """Return `values` as (batch, context, features), from any of the shapes that `predict` documents."""
+    lengths: list[int] = []
+    inner: object = values
+    while isinstance(inner, list | tuple) and len(lengths) <= 3:  # a list may hold itself
+        if not inner:
+            raise EmptyInputError("values are empty; pass at least one window")
+        lengths.append(len(inner))
+        inner = inner[0]
+    if len(lengths) == 3:
+        return values
+    if len(lengths) == 2 and (features > 1 or (lengths[1] == 1 and context > 1)):
+        return [values]
+    if features == 1 and len(lengths) < 3:
+        return [[[value] for value in window] for window in (values if len(lengths) == 2 else [values])]
+    raise FeatureCountError(f"values are nested {len(lengths)} deep; this model takes (batch, {context}, {features})")
+
+
+def _from_buffer(values: object, context: int, features: int) -> array[float]:
+    try:
+        view = memoryview(values)  # type: ignore[arg-type]  # whether it is one is what this asks
+    except TypeError as error:
+        raise DtypeError(f"values are {type(values).__name__}; expected lists, or a buffer of float32") from error
+    if view.format not in ("f", "<f") or not view.c_contiguous:
+        raise DtypeError(f"the buffer's format is {view.format!r}; expected float32 ('f') in C order")
+    if not view.nbytes:
+        raise EmptyInputError("values are empty; pass at least one window")
+    if view.nbytes % (4 * context * features):
+        raise WindowLengthError(
+            f"the buffer holds {view.nbytes // 4} numbers; expected whole windows of {context} steps, {features} each"
+        )
+    return array("f", view.tobytes())

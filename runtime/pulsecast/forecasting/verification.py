@@ -1,0 +1,269 @@
+"""Does an artifact still compute the trained forecast, here? Checks that run through the runtime, on the golden.
+
+Parity alone is not enough: a leaked state, a batch-dependent scale or a swallowed NaN shows only when it is looked for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..backends import UNTRUSTED, Backend, is_installed, is_trusted, open_backend, require_tolerance
+from ..bundle.bundle import Bundle
+from ..bundle.golden import Golden
+from ..bundle.manifest import Artifact, Parity
+from ..bundle.signing import Key
+from ..computing import reference
+from ..errors import MissingExtraError, ToleranceError
+from ..foundation.arguments import flag
+from ..foundation.quick_dataclass import dataclass
+from ..model.accuracy import accuracy, relative_change
+from ..model.scaler import Scaler
+from ..model.spec import ModelSpec
+
+# Batch 1 against a larger batch may differ by the rounding of float32 sums in another order (TensorFlow: 1.1e-7 of the
+# range measured): as much as a float32 artifact may differ from the reference. Everything else must be the same number.
+BATCH_ROUNDING = {"level": 2e-6, "change": 1e-5}
+SPREAD_LIMITS = (0.9, 1.1)  # of mean |y - median|: a constant output has none, and one burst does not decide it
+LOADED_WINDOWS = 8  # golden windows that every load forecasts
+REFERENCE_LIMIT = 1e-9  # of the scaler's range: float64 sums in another order
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One measured property; `measured` and `limit` are in the unit that `name` implies, ready to print."""
+
+    name: str
+    passed: bool
+    measured: str
+    limit: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactReport:
+    """All checks of one artifact; `skipped` says why there are none."""
+
+    artifact: str
+    engine: str
+    device: str
+    checks: tuple[Check, ...]
+    skipped: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """True if nothing failed; a skipped artifact has not failed."""
+        return all(check.passed for check in self.checks)
+
+
+def verify(
+    path: str | os.PathLike[str], *, artifact: str | None = None, key: Key | None = None, trust_code: bool = False
+) -> tuple[ArtifactReport, ...]:
+    """Open the bundle at `path` and check every artifact (or one) whose engine is installed on this machine.
+
+    `key` and `trust_code` are those of `pulsecast.load`; without either, artifacts that are code are skipped. Raises
+    what `Bundle.open` raises, SignatureError if `artifact` is code that is not trusted, and EngineError if an installed
+    engine refuses its artifact. It does not raise for a failed check: look at `passed`.
+    """
+    trust_code = flag("trust_code", trust_code)
+    return verify_opened(Bundle.open(path, key=key), artifact=artifact, trust_code=trust_code)
+
+
+def check_loaded(bundle: Bundle, artifact: Artifact, backend: Backend) -> None:
+    """Raise ToleranceError unless a loaded backend forecasts a few of the golden windows within its tolerance.
+
+    Cheap enough for every load. Hashes say that files are what the manifest says; this says that manifest, files and
+    the engine on this machine together still are the trained forecast.
+    """
+    golden = bundle.golden()
+    last, parts = len(golden.windows) - 1, LOADED_WINDOWS - 1
+    rows = sorted({round(i * last / parts) for i in range(LOADED_WINDOWS)})  # np.unique would import numpy.ma
+    forecasts = backend.predict(np.ascontiguousarray(golden.windows[rows]))
+    expected = golden.reference[rows]
+    if forecasts.shape != expected.shape:
+        raise ToleranceError(f"{artifact.id} gives forecasts {forecasts.shape}; its golden has {expected.shape}")
+    error = float(np.max(np.abs(forecasts - expected))) / bundle.manifest.scaler.range
+    require_tolerance(artifact, error)
+
+
+def verify_opened(
+    bundle: Bundle, *, artifact: str | None = None, trust_code: bool = False
+) -> tuple[ArtifactReport, ...]:
+    """Check the artifacts of an opened bundle as `verify` does."""
+    golden = bundle.golden()
+    if artifact is not None:
+        return (verify_one(bundle, golden, bundle.manifest.artifact(artifact), trust_code=trust_code),)
+    reasons = [(item, why_not_run(bundle, item, trust_code=trust_code)) for item in bundle.manifest.artifacts]
+    return tuple(
+        _skipped(item, reason) if reason else verify_one(bundle, golden, item, trust_code=trust_code)
+        for item, reason in reasons
+    )
+
+
+def why_not_run(bundle: Bundle, artifact: Artifact, *, trust_code: bool = False) -> str | None:
+    """Return why `artifact` cannot or may not run here; None if it may."""
+    if not trust_code and not is_trusted(bundle, artifact):
+        return UNTRUSTED
+    return None if is_installed(artifact.backend) else _not_installed(artifact)
+
+
+def _not_installed(artifact: Artifact) -> str:
+    return f"the engine of backend {artifact.backend} is not installed"
+
+
+def verify_one(bundle: Bundle, golden: Golden, artifact: Artifact, *, trust_code: bool = False) -> ArtifactReport:
+    """Return the report for one artifact of an opened bundle; skipped if its engine is not installed."""
+    if not is_installed(artifact.backend):
+        return _skipped(artifact, _not_installed(artifact))
+    try:
+        backend = open_backend(bundle, artifact, threads=1, trust_code=trust_code)
+    except MissingExtraError as error:  # native: neither a library for this platform nor a compiler
+        return _skipped(artifact, str(error))
+    checks = check_backend(backend, bundle.manifest, artifact, golden)
+    if artifact.backend == "numpy":
+        checks = (*checks, check_reference(bundle, golden))
+    return ArtifactReport(artifact=artifact.id, engine=backend.engine, device=backend.device, checks=checks)
+
+
+def _skipped(artifact: Artifact, reason: str) -> ArtifactReport:
+    return ArtifactReport(artifact=artifact.id, engine="", device="", checks=(), skipped=reason)
+
+
+class Described(Protocol):
+    """What the checks know of a model: a bundle's manifest says it, and a model's record before there is a manifest."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model takes and gives."""
+
+    @property
+    def scaler(self) -> Scaler:
+        """Its range is the unit of every error."""
+
+
+def check_backend(backend: Backend, manifest: Described, artifact: Artifact, golden: Golden) -> tuple[Check, ...]:
+    """Return every check of a loaded backend against the golden; a bundle that is being made has no manifest yet."""
+    forecasts = backend.predict(golden.windows)
+    return (
+        *parity_checks(measure_parity(forecasts, golden, manifest.scaler.range), artifact),
+        _spread_check(forecasts, golden),
+        *_state_checks(backend, golden, manifest),
+        *_neighbour_checks(backend, golden),
+    )
+
+
+def measure_parity(forecasts: NDArray[np.float32], golden: Golden, scaler_range: float) -> Parity:
+    """Return how far `forecasts` (n, horizon) are from the golden's reference, in fractions."""
+    error = (forecasts.astype(np.float64) - golden.reference) / scaler_range
+    measured, ideal = accuracy(forecasts, golden.truth), accuracy(golden.reference, golden.truth)
+    return Parity(
+        max_abs=float(np.max(np.abs(error))),
+        rms=float(np.sqrt(np.mean(error**2))),
+        mae_change=relative_change(measured.mae, ideal.mae),
+        rmse_change=relative_change(measured.rmse, ideal.rmse),
+    )
+
+
+def parity_checks(parity: Parity, artifact: Artifact) -> Iterator[Check]:
+    """Yield the checks of `parity` against the artifact's tolerance; NaN fails."""
+    tolerance = artifact.tolerance
+    yield Check(
+        name="largest error / range",
+        passed=parity.max_abs <= tolerance.max_abs,
+        measured=f"{parity.max_abs:.1e}",
+        limit=f"{tolerance.max_abs:.1e}",
+    )
+    for name, change in (("MAE change", parity.mae_change), ("RMSE change", parity.rmse_change)):
+        yield Check(
+            name=name,
+            passed=abs(change) <= tolerance.accuracy_change,
+            measured=f"{change:+.2%}",
+            limit=f"{tolerance.accuracy_change:.0%}",
+        )
+
+
+def _spread_check(forecasts: NDArray[np.float32], golden: Golden) -> Check:
+    """A quantised network that saturates answers a constant, and a loose parity limit may let that through."""
+    spread = _spread(golden.reference)
+    ratio = _spread(forecasts.astype(np.float64)) / spread if spread > 0 else 1.0
+    low, high = SPREAD_LIMITS
+    return Check(
+        name="spread / reference", passed=low <= ratio <= high, measured=f"{ratio:.3f}", limit=f"{low} to {high}"
+    )
+
+
+def _spread(values: NDArray[np.float64]) -> float:
+    return float(np.mean(np.abs(values - np.median(values))))
+
+
+def _state_checks(backend: Backend, golden: Golden, manifest: Described) -> Iterator[Check]:
+    windows = golden.windows
+    a, b = windows[:1], windows[len(windows) // 2 :][:1]
+    first = backend.predict(a)
+    backend.predict(b)
+    yield _same("A, B, A repeats A", backend.predict(a), first)
+    rows = windows[:: max(1, len(windows) // 16)][:16]
+    single = np.concatenate([backend.predict(row[np.newaxis]) for row in rows])
+    batched = backend.predict(windows[:64])
+    backend.predict(windows[:1])
+    yield _same("a batch repeats itself", backend.predict(windows[:64]), batched)
+    together = np.concatenate([rows, windows])[: max(64, len(rows))]
+    error = np.max(np.abs(single.astype(np.float64) - backend.predict(together)[: len(rows)])) / manifest.scaler.range
+    limit = BATCH_ROUNDING[manifest.spec.target]
+    yield Check(name="batch 1 = batch 64", passed=bool(error <= limit), measured=f"{error:.1e}", limit=f"{limit:.1e}")
+
+
+def _neighbour_checks(backend: Backend, golden: Golden) -> Iterator[Check]:
+    """Whatever stands beside a window in a batch, its forecast is the same; and NaN in gives no number out."""
+    windows = golden.windows[:8].copy()
+    clean = backend.predict(windows)
+    wild = windows.copy()
+    wild[3] *= 1000
+    kept = np.arange(len(windows)) != 3
+    yield _same("a wild neighbour changes nothing", backend.predict(wild)[kept], clean[kept])
+    for step in (0, windows.shape[1] - 1):
+        broken = windows.copy()
+        broken[3, step, 0] = np.nan
+        answer = backend.predict(broken)
+        yield _same(f"a NaN neighbour (step {step}) changes nothing", answer[kept], clean[kept])
+        silent = not np.isfinite(answer[3]).any()
+        yield Check(
+            name=f"NaN in (step {step}), no number out", passed=silent, measured=str(answer[3][0]), limit="not finite"
+        )
+    yield _same("clean again after NaN", backend.predict(windows), clean)
+
+
+def _same(name: str, found: NDArray[np.float32], expected: NDArray[np.float32]) -> Check:
+    same = np.array_equal(found, expected)
+    error = 0.0 if same else float(np.max(np.abs(found.astype(np.float64) - expected)))
+    return Check(name=name, passed=same, measured="same" if same else f"differs by {error:.1e}", limit="same")
+
+
+def check_reference(bundle: Bundle, golden: Golden) -> Check:
+    """The golden's reference must be what the bundle's weights give in float64 on this machine."""
+    manifest = bundle.manifest
+    recomputed = reference.forecast(
+        manifest.spec, manifest.scaler, bundle.weights(), golden.windows.astype(np.float64)
+    )  # (n, horizon)
+    error = float(np.max(np.abs(recomputed - golden.reference))) / manifest.scaler.range
+    return Check(
+        name="golden = float64 reference here",
+        passed=error <= REFERENCE_LIMIT,
+        measured=f"{error:.1e}",
+        limit=f"{REFERENCE_LIMIT:.0e}",
+    )
+
+
+def require_passed(reports: tuple[ArtifactReport, ...]) -> None:
+    """Raise ToleranceError that names every artifact that failed, with what was measured and the limit."""
+    failures = [
+        f"{report.artifact}: {check.name} is {check.measured}, limit {check.limit}"
+        for report in reports
+        for check in report.checks
+        if not check.passed
+    ]
+    if failures:
+        raise ToleranceError("; ".join(failures))

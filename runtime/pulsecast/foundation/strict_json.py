@@ -1,0 +1,214 @@
+"""Frozen dataclasses to and from JSON, strictly: unknown keys, wrong types and bad numbers are refused, all at once.
+
+What belongs here: nothing that knows what a record means. The same reader serves the manifest, the model directory,
+benchmark results and TOML configuration.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from ..errors import FormatError
+
+T = TypeVar("T")
+# `metadata` of a field that is not written where it holds its default: records without it read as they did before
+OMITTED = types.MappingProxyType({"omitted": True})
+MAX_DEPTH = 64
+MAX_JSON_BYTES = 64 * 1024 * 1024  # read whole into memory; a manifest has about 20 kB
+
+
+def to_json(value: Any) -> Any:
+    """Return `value` (dataclasses, tuples, mappings, scalars) as what `json.dumps` takes."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        pairs = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
+        return {f.name: to_json(item) for f, item in pairs if f.metadata != OMITTED or item != f.default}
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(item) for item in value]
+    return value
+
+
+def dumps(value: Any) -> str:
+    """Return `value` as JSON text with a final newline; NaN and infinity are refused by raising ValueError."""
+    return json.dumps(to_json(value), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def loads(cls: type[T], data: bytes, *, where: str) -> T:
+    """Return the `cls` that JSON `data` describes.
+
+    Raises FormatError, naming `where`, if the text is not UTF-8 JSON, repeats a key, holds NaN, is nested too deeply,
+    or does not describe a `cls`; every problem found is in the message.
+    """
+    if len(data) > MAX_JSON_BYTES:
+        raise FormatError(f"{where} has {len(data)} bytes; at most {MAX_JSON_BYTES} are read")
+    try:
+        value = json.loads(
+            data.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_no_constant, parse_float=_finite
+        )
+        _check_text_and_depth(value)
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{where} is not UTF-8 text: byte {error.start}") from error
+    except RecursionError as error:
+        raise FormatError(f"{where} is nested too deeply") from error
+    except ValueError as error:
+        raise FormatError(f"{where} is not valid JSON: {error}") from error
+    return parse(cls, value, where=where)
+
+
+def parse(cls: type[T], value: Any, *, where: str) -> T:
+    """Return the `cls` that `value` (decoded JSON or TOML) describes; raises FormatError that lists all problems."""
+    problems: list[str] = []
+    try:
+        record = _parse(cls, value, "", problems)
+    except RecursionError as error:
+        raise FormatError(f"{where} is nested too deeply") from error
+    if problems:
+        raise FormatError(f"{where}: " + "; ".join(problems))
+    return typing.cast(T, record)
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [key for key, _ in pairs]
+        raise ValueError(f"key {next(key for key in names if names.count(key) > 1)!r} appears twice")
+    return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is too large for a 64-bit float")
+    return number
+
+
+def _check_text_and_depth(value: Any) -> None:
+    """Raise ValueError for half a surrogate pair (which no output can encode) and for deep nesting, at any place."""
+    pending = [(value, 0)]
+    while pending:
+        item, depth = pending.pop()
+        if depth > MAX_DEPTH:
+            raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
+        if isinstance(item, str):
+            item.encode("utf-8")
+        elif isinstance(item, dict):
+            pending += [(part, depth + 1) for pair in item.items() for part in pair]
+        elif isinstance(item, list):
+            pending += [(part, depth + 1) for part in item]
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _parse(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
+    origin = typing.get_origin(kind)
+    if dataclasses.is_dataclass(kind):
+        return _parse_record(typing.cast(type, kind), value, path, problems)
+    if origin in (typing.Union, types.UnionType):
+        return _parse_optional(kind, value, path, problems)
+    if origin is typing.Literal:
+        return _parse_literal(typing.get_args(kind), value, path, problems)
+    if origin is tuple:
+        return _parse_tuple(typing.get_args(kind)[0], value, path, problems)
+    if origin is not None and issubclass(origin, Mapping):
+        return _parse_mapping(typing.get_args(kind)[1], value, path, problems)
+    return _parse_scalar(kind, value, path, problems)
+
+
+def _parse_record(cls: type, value: Any, path: str, problems: list[str]) -> Any:
+    if not isinstance(value, Mapping):
+        problems.append(f"{path or 'the document'} is {_kind_of(value)}; expected an object")
+        return None
+    hints = _type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    prefix = f"{path}." if path else ""
+    before = len(problems)
+    problems += [f"unknown key {prefix}{key}; known: {', '.join(fields)}" for key in value if key not in fields]
+    found = {}
+    for name, field in fields.items():
+        if name in value:
+            found[name] = _parse(hints[name], value[name], f"{prefix}{name}", problems)
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            problems.append(f"missing key {prefix}{name}")
+    if len(problems) > before:
+        return None
+    try:
+        return cls(**found)
+    except ValueError as error:  # a record checks itself
+        problems.append(f"{path}: {error}" if path else str(error))
+        return None
+
+
+@functools.cache
+def _type_hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def _parse_optional(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
+    options = [option for option in typing.get_args(kind) if option is not type(None)]
+    if value is None and len(options) < len(typing.get_args(kind)):
+        return None
+    for option in options[:-1]:
+        attempt: list[str] = []
+        found = _parse(option, value, path, attempt)
+        if not attempt:
+            return found
+    return _parse(options[-1], value, path, problems)
+
+
+def _parse_literal(allowed: tuple[Any, ...], value: Any, path: str, problems: list[str]) -> Any:
+    if not any(value == item and type(value) is type(item) for item in allowed):
+        problems.append(f"{path} is {repr(value)[:60]}; expected one of {', '.join(map(repr, allowed))}")
+    return value
+
+
+def _parse_tuple(item_kind: Any, value: Any, path: str, problems: list[str]) -> Any:
+    if not isinstance(value, list | tuple):
+        problems.append(f"{path} is {_kind_of(value)}; expected a list")
+        return ()
+    return tuple(_parse(item_kind, item, f"{path}[{i}]", problems) for i, item in enumerate(value))
+
+
+def _parse_mapping(item_kind: Any, value: Any, path: str, problems: list[str]) -> Any:
+    if not isinstance(value, Mapping):
+        problems.append(f"{path} is {_kind_of(value)}; expected an object")
+        return {}
+    return {key: _parse(item_kind, item, f"{path}.{key}", problems) for key, item in value.items()}
+
+
+def _parse_scalar(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
+    if kind is Any or kind is object:
+        return value
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        try:
+            value = float(value)
+        except OverflowError:
+            problems.append(f"{path} is too large for a 64-bit float")
+            return 0.0
+    if type(value) is not kind:
+        problems.append(f"{path} is {_kind_of(value)}; expected {_EXPECTED[kind]}")
+    elif kind is float and not math.isfinite(value):
+        problems.append(f"{path} is not finite")
+    return value
+
+
+_EXPECTED = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
+
+
+def _kind_of(value: Any) -> str:
+    if isinstance(value, bool):
+        return f"the boolean {str(value).lower()}"
+    if isinstance(value, int | float):
+        return f"the number {value!r}"[:60]
+    if isinstance(value, str):
+        return f"the string {value[:40]!r}"
+    return "null" if value is None else "a list" if isinstance(value, list) else "an object"

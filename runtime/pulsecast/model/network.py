@@ -1,0 +1,97 @@
+"""Networks beyond the plain LSTM stack: what an imported Keras model is made of.
+
+A plain stack (LSTM layers with tanh and sigmoid, one linear head) has no `Network`; `ModelSpec.units` says it all.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ..foundation.quick_dataclass import dataclass
+
+Activation = Literal["linear", "tanh", "sigmoid", "relu", "hard_sigmoid"]
+Kind = Literal["lstm", "gru"]
+GATES = {"lstm": 4, "gru": 3}
+GATE_ORDER = "i,f,c,o"  # input, forget, cell, output: the column blocks of an LSTM's kernel, recurrent and bias
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recurrent:
+    """One recurrent layer. Gates stand in Keras' order: i, f, c, o for an LSTM; z, r, h for a GRU.
+
+    units        of one direction
+    activation   of the candidate, and of an LSTM's output
+    gates        activation of the gates
+    direction    `both` runs a second cell from the last step to the first; its weights follow the first one's
+    merge        how the two are joined
+    reset_after  GRU: the reset gate multiplies the product with the recurrent kernel (and there are two biases)
+    """
+
+    kind: Kind
+    units: int
+    activation: Activation = "tanh"
+    gates: Activation = "sigmoid"
+    direction: Literal["forward", "backward", "both"] = "forward"
+    merge: Literal["concat", "sum", "mul", "ave"] = "concat"
+    reset_after: bool = True
+
+    def __post_init__(self) -> None:
+        if self.units < 1:
+            raise ValueError(f"units is {self.units}; expected at least 1")
+
+    @property
+    def cells(self) -> int:
+        """How many cells, each with weights of its own, the layer has."""
+        return 2 if self.direction == "both" else 1
+
+    @property
+    def two_biases(self) -> bool:
+        """Whether each cell adds a bias to its inputs and another one to its state."""
+        return self.kind == "gru" and self.reset_after
+
+    @property
+    def width(self) -> int:
+        """Outputs per step."""
+        return 2 * self.units if self.direction == "both" and self.merge == "concat" else self.units
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dense:
+    """A dense layer between the recurrent ones and the head."""
+
+    units: int
+    activation: Activation = "linear"
+
+    def __post_init__(self) -> None:
+        if self.units < 1:
+            raise ValueError(f"units is {self.units}; expected at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """Recurrent layers, the last one's last step, dense layers, and a head of `horizon` outputs with `activation`."""
+
+    recurrent: tuple[Recurrent, ...]
+    dense: tuple[Dense, ...] = ()
+    activation: Activation = "linear"
+
+    def __post_init__(self) -> None:
+        if not self.recurrent:
+            raise ValueError("a network needs at least one recurrent layer")
+
+    def shapes(self, inputs: int, horizon: int) -> dict[str, tuple[int, ...]]:
+        """Return the shape of every array of the weights' file, by name."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        number = 0
+        for layer in self.recurrent:
+            columns = GATES[layer.kind] * layer.units
+            for _ in range(layer.cells):
+                shapes[f"cell_{number}.kernel"] = (inputs, columns)
+                shapes[f"cell_{number}.recurrent"] = (layer.units, columns)
+                shapes[f"cell_{number}.bias"] = (2, columns) if layer.two_biases else (columns,)
+                number += 1
+            inputs = layer.width
+        for i, dense in enumerate(self.dense):
+            shapes |= {f"dense_{i}.kernel": (inputs, dense.units), f"dense_{i}.bias": (dense.units,)}
+            inputs = dense.units
+        return shapes | {"head.kernel": (inputs, horizon), "head.bias": (horizon,)}

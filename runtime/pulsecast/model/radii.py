@@ -1,0 +1,50 @@
+"""Radii of prediction intervals as the manifest holds them; `pulsecast.computing.intervals` uses them."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Literal
+
+from ..errors import UsageError
+from ..foundation.quick_dataclass import dataclass
+
+IntervalScale = Literal["log1p", "identity"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitConformal:
+    """Radii for stateless intervals, as the manifest stores them.
+
+    scale    where radii are distances: log1p(value), or the value itself
+    counts   values are whole numbers, and so are the bounds: see `pulsecast.computing.intervals.bounds`
+    levels   coverages that radii exist for, ascending
+    radii    for each level, one radius per horizon step
+    windows  how many held-out windows they come from
+    """
+
+    scale: IntervalScale
+    counts: bool
+    levels: tuple[float, ...]
+    radii: tuple[tuple[float, ...], ...]
+    windows: int
+
+    def __post_init__(self) -> None:
+        problems, edges = [], (0.0, *self.levels, 1.0)
+        if not self.levels or any(low >= high for low, high in itertools.pairwise(edges)):
+            problems.append(f"levels are {self.levels}; expected ascending numbers between 0 and 1")
+        if len(self.radii) != len(self.levels) or len({len(row) for row in self.radii}) != 1:
+            problems.append("radii need one row per level, each with one number per horizon step")
+        elif any(radius < 0 for row in self.radii for radius in row):
+            problems.append("a radius is negative")
+        if problems:
+            raise ValueError("; ".join(problems))
+
+    def at(self, level: float) -> tuple[float, ...]:
+        """Return the radii that cover with probability `level`, one per horizon step, on the scale.
+
+        Raises UsageError, with the known levels, if there are none for `level`.
+        """
+        if level not in self.levels:
+            known = ", ".join(f"{known:g}" for known in self.levels)
+            raise UsageError(f"interval is {level!r}; this model has intervals for {known}")
+        return self.radii[self.levels.index(level)]

@@ -1,0 +1,159 @@
+"""What a model takes and gives: `ModelSpec`, its input `Feature`s and the network `Channel`s computed from them."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import field
+from typing import Literal
+
+from ..foundation import strict_json
+from ..foundation.quick_dataclass import dataclass
+from .network import Network
+
+DAY_S = 86_400
+WEEK_S = 7 * DAY_S
+_MOST_STEPS = 2**31 - 1  # and seconds of a step or period: products of two fit the integers of every reader
+_YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800  # unix seconds of 1 January
+
+CalendarFunction = Literal["sin", "cos", "weekend", "holiday"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holidays:
+    """The holidays of one region as unix seconds (UTC), so that who reads them needs no library of holidays.
+
+    region  as it was asked for: a country, such as US, or a part of it, such as DE-BY
+    zone    time zone whose midnights bound the days
+    known   (first, stop) of the years that were looked up: outside nobody knows whether a day is a holiday
+    spans   (first, stop) of every stretch of holidays, ascending
+    """
+
+    region: str
+    zone: str
+    known: tuple[int, ...]
+    spans: tuple[tuple[int, ...], ...]
+
+    def __post_init__(self) -> None:
+        pairs = (self.known, *self.spans)
+        if any(len(pair) != 2 for pair in pairs):
+            raise ValueError("known and every span must hold two times: the first second, and the one after the last")
+        edges = [self.known[0], *itertools.chain.from_iterable(self.spans), self.known[1]]
+        if not (edges == sorted(edges) and all(first < stop for first, stop in pairs)):
+            raise ValueError("spans must be ascending and lie within what is known")
+        if not (self.known[0] >= _YEAR_1 and self.known[1] < _YEAR_10000):
+            raise ValueError("known reaches beyond the years 1 to 9999")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calendar:
+    """How a calendar feature follows from a step's timestamp; any language can compute it.
+
+    With t = unix seconds of the step (UTC) + ahead_steps * step_s:
+
+        sin, cos:  sin or cos of 2*pi * (t mod period_s) / period_s
+        weekend:   1 if floor(t / 86400 + 3) mod 7 is 5 or 6 (Saturday, Sunday), else 0; period_s is a week
+        holiday:   the part of [t, t + step_s) that lies in the spans of `holidays`, 0 to 1; period_s is a day
+    """
+
+    function: CalendarFunction
+    period_s: int
+    ahead_steps: int = 1
+    holidays: Holidays | None = field(default=None, metadata=strict_json.OMITTED)
+
+    def __post_init__(self) -> None:
+        if problem := _beyond("period_s", self.period_s):
+            raise ValueError(problem)
+        if not 0 <= self.ahead_steps <= _MOST_STEPS:
+            raise ValueError(f"ahead_steps is {self.ahead_steps}; expected 0 to {_MOST_STEPS}")
+        if (self.function == "holiday") != (self.holidays is not None):
+            raise ValueError("holidays are given if and only if the function is holiday")
+
+
+def _beyond(name: str, value: int) -> str | None:
+    """Return what is wrong with a number of steps or seconds, which is 1 at least."""
+    if 1 <= value <= _MOST_STEPS:
+        return None
+    return f"{name} is {value}; expected at {f'most {_MOST_STEPS}' if value > 1 else 'least 1'}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feature:
+    """One column of a window, in raw units; `calendar` is None for measured columns."""
+
+    name: str
+    calendar: Calendar | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel:
+    """One network input per step t, from the scaled feature s: s[t] if lag is 0, else s[t] - s[t - lag].
+
+    A channel looks back only, and never at the window's last step, so a sliding window can be advanced step by step.
+    """
+
+    feature: int
+    lag: int = 0
+
+    def __post_init__(self) -> None:
+        if self.lag < 0:
+            raise ValueError(f"lag is {self.lag}; a channel may only look back")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """The contract of a model: `(batch, context, features)` raw values in, `(batch, horizon)` raw values out.
+
+    window    steps that the network runs over
+    features  columns of the input in order: measured first (the first one is forecast), then calendar
+    channels  network inputs per step; those of lag 0 first
+    units     LSTM units per layer
+    horizon   steps forecast ahead
+    step_s    seconds between two steps
+    target    the network's output is a scaled `level`, or a `change` from the window's last scaled value
+    floor     forecasts below it are raised to it (counts do not go under 0); None leaves them
+    network   None is the plain stack: LSTM layers of `units`, then a linear dense head
+    """
+
+    window: int
+    features: tuple[Feature, ...]
+    channels: tuple[Channel, ...]
+    units: tuple[int, ...]
+    horizon: int
+    step_s: int
+    target: Literal["level", "change"]
+    floor: float | None = None
+    network: Network | None = None
+
+    def __post_init__(self) -> None:
+        problems = [
+            problem
+            for name, value in (("window", self.window), ("horizon", self.horizon), ("step_s", self.step_s))
+            if (problem := _beyond(name, value))
+        ]
+        if not self.features or self.features[0].calendar is not None:
+            problems.append("features must start with the measured column that is forecast")
+        if len({f.name for f in self.features}) != len(self.features):
+            problems.append("feature names repeat")
+        calendars = [f.calendar is not None for f in self.features]
+        if calendars != sorted(calendars):
+            problems.append("measured features must stand before calendar features")
+        if not self.channels or any(not 0 <= c.feature < len(self.features) for c in self.channels):
+            problems.append(f"every channel must name a feature from 0 to {len(self.features) - 1}")
+        if [c.lag > 0 for c in self.channels] != sorted(c.lag > 0 for c in self.channels):
+            problems.append("channels of lag 0 must stand first")
+        if not self.units or min(self.units) < 1:
+            problems.append("units must hold at least one layer of at least one unit")
+        if self.network is not None and tuple(layer.units for layer in self.network.recurrent) != self.units:
+            problems.append("units must be those of the network's recurrent layers")
+        if problems:
+            raise ValueError("; ".join(problems))
+
+    @property
+    def context(self) -> int:
+        """Steps of an input window: the network's window plus the longest lag it looks back."""
+        return self.window + max(channel.lag for channel in self.channels)
+
+    @property
+    def measured(self) -> int:
+        """How many leading features are measured; the rest follow from timestamps."""
+        return sum(feature.calendar is None for feature in self.features)

@@ -1,0 +1,148 @@
+"""The network's weights, in Keras' layout, and their file format: little-endian float32 in an .npz without pickles."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FormatError
+from ..foundation.quick_dataclass import dataclass
+from .spec import ModelSpec
+
+LITTLE_FLOAT32 = np.dtype("<f4")
+MAX_INFLATION, SMALL_BYTES = 20, 64 << 20  # of an .npz file: numbers that were measured or trained hardly shrink
+
+
+@dataclass(frozen=True, kw_only=True)
+class LstmWeights:
+    """One LSTM layer: kernel (inputs, 4*units), recurrent (units, 4*units), bias (4*units,); gates in GATE_ORDER.
+
+    In a `Network` also one cell of a GRU or of one direction, in the shapes that `Network.shapes` says.
+    """
+
+    kernel: NDArray[np.float32]
+    recurrent: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    @property
+    def units(self) -> int:
+        """Number of units of the layer."""
+        return int(self.recurrent.shape[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """LSTM layers from input to output, and the dense head: kernel (units, horizon), bias (horizon,).
+
+    Of a `Network`, `layers` holds every cell in order, and `dense` the (kernel, bias) of the layers before the head.
+    """
+
+    layers: tuple[LstmWeights, ...]
+    head_kernel: NDArray[np.float32]
+    head_bias: NDArray[np.float32]
+    dense: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...] = ()
+    plain: bool = True
+
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """Return every array under its name in the file."""
+        named: dict[str, NDArray[np.float32]] = {}
+        prefix = "lstm" if self.plain else "cell"
+        for i, layer in enumerate(self.layers):
+            named |= {
+                f"{prefix}_{i}.kernel": layer.kernel,
+                f"{prefix}_{i}.recurrent": layer.recurrent,
+                f"{prefix}_{i}.bias": layer.bias,
+            }
+        for i, (kernel, bias) in enumerate(self.dense):
+            named |= {f"dense_{i}.kernel": kernel, f"dense_{i}.bias": bias}
+        return named | {"head.kernel": self.head_kernel, "head.bias": self.head_bias}
+
+
+def expected_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every array that a model of this spec holds, by name."""
+    if spec.network is not None:
+        return spec.network.shapes(len(spec.channels), spec.horizon)
+    shapes: dict[str, tuple[int, ...]] = {}
+    inputs = len(spec.channels)
+    for i, units in enumerate(spec.units):
+        shapes[f"lstm_{i}.kernel"] = (inputs, 4 * units)
+        shapes[f"lstm_{i}.recurrent"] = (units, 4 * units)
+        shapes[f"lstm_{i}.bias"] = (4 * units,)
+        inputs = units
+    return shapes | {"head.kernel": (inputs, spec.horizon), "head.bias": (spec.horizon,)}
+
+
+def write_weights(weights: Weights) -> bytes:
+    """Return the file's bytes; the same weights give the same bytes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **{name: array.astype(LITTLE_FLOAT32) for name, array in weights.arrays().items()})  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def read_weights(data: bytes, spec: ModelSpec) -> Weights:
+    """Return the weights in `data`; raises FormatError unless they are finite and of the shapes of `spec`."""
+    arrays = read_npz(data, where="weights.npz")
+    shapes = expected_shapes(spec)
+    problems = [f"{name} is missing" for name in shapes if name not in arrays]
+    problems += [f"{name} is unexpected" for name in arrays if name not in shapes]
+    for name, shape in shapes.items():
+        array = arrays.get(name)
+        if array is None:
+            continue
+        if array.dtype != LITTLE_FLOAT32:
+            problems.append(f"{name} is {array.dtype}; expected little-endian float32")
+        elif array.shape != shape:
+            problems.append(f"{name} has shape {array.shape}; this model takes {shape}")
+        elif not np.isfinite(array.astype(np.float32)).all():
+            problems.append(f"{name} holds NaN or infinity")
+    if problems:
+        raise FormatError("weights.npz: " + "; ".join(problems))
+    floats = {name: arrays[name].astype(np.float32) for name in shapes}
+    prefix = "lstm" if spec.network is None else "cell"
+    layers = tuple(
+        LstmWeights(
+            kernel=floats[f"{prefix}_{i}.kernel"],
+            recurrent=floats[f"{prefix}_{i}.recurrent"],
+            bias=floats[f"{prefix}_{i}.bias"],
+        )
+        for i in range(sum(name.endswith(".recurrent") for name in shapes))
+    )
+    dense = tuple(
+        (floats[f"dense_{i}.kernel"], floats[f"dense_{i}.bias"])
+        for i in range(len(spec.network.dense) if spec.network else 0)
+    )
+    return Weights(
+        layers=layers,
+        head_kernel=floats["head.kernel"],
+        head_bias=floats["head.bias"],
+        dense=dense,
+        plain=spec.network is None,
+    )
+
+
+def write_npz(**arrays: NDArray[np.generic]) -> bytes:
+    """Return the bytes of a compressed .npz file; the same arrays give the same bytes."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def read_npz(data: bytes, *, where: str) -> dict[str, NDArray[np.generic]]:
+    """Return the arrays of an .npz file by name; object arrays (pickles) and damaged files raise FormatError."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as members:  # reads no member beyond the size that it states
+            inflated = sum(member.file_size for member in members.infolist())
+        if inflated > max(SMALL_BYTES, MAX_INFLATION * len(data)):
+            raise ValueError(f"its {len(data)} bytes hold {inflated}; at most {MAX_INFLATION} times as many are read")
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    # damage comes out as zlib.error, MemoryError, RuntimeError, tokenize's error and others: no list of them is whole
+    except Exception as error:
+        reason = str(error).partition("If you trust")[0].strip()  # numpy's advice to load what may run code stays here
+        raise FormatError(f"{where} is not a readable .npz file of plain arrays: {reason}") from error
+    if strange := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+        raise FormatError(f"{where} is not a readable .npz file of plain arrays: {strange[0]} is no array")
+    return arrays

@@ -1,0 +1,34 @@
+"""Exit codes: what a script can tell from a command that ended.
+
+1 is what went wrong with what was named rightly, such as a log whose rows are refused or a full disk; 2 what was named
+wrongly: an option, or a file of another kind; 5 a bundle, model or result that is damaged, changed, or not all there.
+"""
+
+from __future__ import annotations
+
+from ..errors import BundleError, MissingExtraError, PulsecastError, ToleranceError, UsageError
+
+OK = 0
+FAILED = 1
+USAGE = 2
+OUT_OF_TOLERANCE = 3
+UNSTABLE = 4
+INTEGRITY = 5
+MISSING_EXTRA = 6
+INTERRUPTED = 130  # as a shell reports it: 128 + SIGINT
+
+_CODES: tuple[tuple[type[PulsecastError], int], ...] = (
+    (UsageError, USAGE),
+    (ToleranceError, OUT_OF_TOLERANCE),
+    (BundleError, INTEGRITY),
+    (MissingExtraError, MISSING_EXTRA),
+)
+
+
+def exit_code(error: PulsecastError) -> int:
+    """Return the exit code for `error`.
+
+    >>> exit_code(UsageError("no backend 'tpu'"))
+    2
+    """
+    return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)

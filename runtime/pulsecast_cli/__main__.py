@@ -1,0 +1,5 @@
+"""`python -m pulsecast_cli` is the command line, too."""
+
+from . import main
+
+main()

@@ -1,0 +1,112 @@
+"""The typer application: its commands, and what becomes of an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from pulsecast import __version__
+from pulsecast.errors import PulsecastError
+from pulsecast.stages.environment import set_command
+from pulsecast.stages.exits import FAILED, INTERRUPTED, MISSING_EXTRA, OK, USAGE, exit_code
+
+from .commands import doctor
+from .commands.benchmarks import bench, bench_pack, compare, report
+from .commands.bundles import anomalies, inspect_bundle, keys, pack, page, predict, serve_config, verify
+from .commands.logs import fetch, rhythm
+from .commands.models import demo, evaluate, export, train
+from .terminal.output import tell
+
+app = typer.Typer(
+    name="pulsecast",
+    help="Train a forecaster on an engagement log, export it, prove every artifact, measure it where it will run.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+# command -> (function, extra that brings what it imports)
+COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
+    "demo": (demo.demo, "all"),
+    "fetch": (fetch.fetch, "cli"),
+    "train": (train.train, "train"),
+    "evaluate": (evaluate.evaluate, "evaluate"),
+    "export": (export.export, "export"),
+    "verify": (verify.verify, "cli"),
+    "inspect": (inspect_bundle.inspect, "cli"),
+    "bench": (bench.bench, "bench"),
+    "bench-pack": (bench_pack.bench_pack, "bench"),
+    "compare": (compare.compare, "bench"),
+    "report": (report.report, "report"),
+    "predict": (predict.predict, "logs"),
+    "rhythm": (rhythm.rhythm, "evaluate"),
+    "anomalies": (anomalies.anomalies, "logs"),
+    "pack": (pack.pack, "cli"),
+    "unpack": (pack.unpack, "cli"),
+    "serve-config": (serve_config.serve_config, "export"),
+    "page": (page.page, "cli"),
+    "keygen": (keys.keygen, "sign"),
+    "sign": (keys.sign, "sign"),
+    "doctor": (doctor.doctor, "cli"),
+}
+for _name, (_function, _) in COMMANDS.items():
+    app.command(_name)(_function)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"pulsecast {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show the engines' own log; first on the line.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options of the whole program, which have done their work before a command runs."""
+    del verbose, version
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code; an error is one sentence on stderr."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: its start-up log is not ours
+    try:
+        set_command(arguments)
+        code = app(arguments or ["--help"], standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except BrokenPipeError:  # whoever read the result has heard enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (PulsecastError, TyperException, ModuleNotFoundError, OSError) as error:
+        sentence, code = _explained(error, arguments)
+        tell(f"error: {sentence}")
+    finally:
+        set_command(None)
+    if code == INTERRUPTED:  # typer turns Ctrl-C into this code
+        tell("interrupted")
+    return code if isinstance(code, int) else OK
+
+
+def _explained(error: Exception, arguments: list[str]) -> tuple[str, int]:
+    """Return what to say about an error, and the exit code."""
+    if isinstance(error, PulsecastError):
+        return str(error), exit_code(error)
+    if isinstance(error, TyperException):  # an unknown command or option, a file that is not there
+        return error.format_message().replace("Value error, ", ""), USAGE  # what pydantic puts before
+    if isinstance(error, ModuleNotFoundError):
+        command = next((argument for argument in arguments if argument in COMMANDS), "")
+        extra = COMMANDS[command][1] if command else "all"
+        return f"this needs {error.name}, which is not installed: pip install 'pulsecast[{extra}]'", MISSING_EXTRA
+    reason = error.strerror if isinstance(error, OSError) else None
+    where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
+    return f"{reason or error}{where}", FAILED

@@ -1,0 +1,1 @@
+"""Commands that measure a bundle, here or on a device, and read what was measured."""

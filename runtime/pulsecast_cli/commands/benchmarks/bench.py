@@ -1,0 +1,173 @@
+"""`pulsecast bench`: latency, memory, size and accuracy of every artifact, here or where ssh reaches."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pulsecast.errors import PulsecastError
+from pulsecast.foundation.whole_file import check_file_free
+from pulsecast.stages.exits import FAILED
+from pulsecast_bench.analysis.outcome import judge
+
+from ...terminal.options import Key, TrustCode
+from ...terminal.output import Format, progress, show, tell
+
+if TYPE_CHECKING:
+    from pulsecast_bench.analysis.summary import Summary
+    from pulsecast_bench.device.remote import Device
+    from pulsecast_bench.results.case import BenchConfig
+    from pulsecast_bench.results.result import Result
+    from pulsecast_bench.subjects.subject import Trust
+
+
+class Profile(enum.StrEnum):
+    """How long to measure."""
+
+    quick = "quick"
+    standard = "standard"
+
+
+class Issuer(enum.StrEnum):
+    """Who issues queries."""
+
+    auto = "auto"
+    loadgen = "loadgen"
+    loop = "loop"
+
+
+def bench(
+    bundle: Annotated[Path, typer.Argument(exists=True, help="Bundle to measure.")],
+    out: Annotated[Path, typer.Option("--out", help="Result file to write (JSON, raw nanoseconds).")],
+    artifact: Annotated[
+        list[str] | None, typer.Option("--artifact", help="Artifact id, repeatable; all by default.")
+    ] = None,
+    batch: Annotated[
+        list[int] | None, typer.Option("--batch", help="Windows per call, repeatable; 1, 8, 64, 256, 1024 by default.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option("--threads", help="Threads per call; 1 by default.")] = None,
+    repeats: Annotated[int | None, typer.Option("--repeats", help="Processes per case; by default 5 to 15.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of the order and the inputs.")] = None,
+    profile: Annotated[
+        Profile, typer.Option("--profile", help="standard: to decide by; quick: a look in under a minute.")
+    ] = Profile.standard,
+    peers: Annotated[
+        list[str] | None,
+        typer.Option("--peers", help="What one would use without pulsecast, in the same run: names, or all."),
+    ] = None,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option("--scenario", help="single-stream, multi-stream, server, offline, or all; repeatable."),
+    ] = None,
+    issuer: Annotated[
+        Issuer, typer.Option("--issuer", help="Who issues a scenario's queries; auto: LoadGen where installed.")
+    ] = Issuer.auto,
+    target_qps: Annotated[
+        float | None,
+        typer.Option("--target-qps", help="Of server; by default half of what each process can do."),
+    ] = None,
+    pin: Annotated[bool, typer.Option(help="Bind each process to one processor while one thread is used.")] = True,
+    key: Key = None,
+    trust_code: TrustCode = False,
+    label: Annotated[str | None, typer.Option("--label", help="What reports call this machine, e.g. pi4.")] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", help="Measure there, over ssh: user@device with Python, numpy, an engine.")
+    ] = None,
+    ssh_option: Annotated[
+        list[str] | None, typer.Option("--ssh-option", help="Of ssh, repeatable: Port=2222, or -Fconfig as it is.")
+    ] = None,
+    python: Annotated[str, typer.Option("--python", help="Python on the device.")] = "python3",
+    force: Annotated[bool, typer.Option("--force", help="Replace a result that is there.")] = False,
+    format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
+) -> None:
+    """Measure every artifact on this machine, each case in processes of its own; exit 4 if any is unstable."""
+    from pulsecast_bench.analysis.summary import summarise
+    from pulsecast_bench.reporting.table import text_table
+    from pulsecast_bench.results.case import SCENARIOS, change, find_profile
+    from pulsecast_bench.results.result import check_label, write_result
+    from pulsecast_bench.subjects.peers import PEERS
+    from pulsecast_bench.subjects.subject import Trust
+
+    config = change(
+        find_profile(profile.value),
+        artifacts=tuple(artifact) if artifact else None,
+        batches=tuple(batch) if batch else None,
+        threads=threads,
+        repeats=repeats,
+        seed=seed,
+        peers=_names(peers, PEERS) or None,
+        scenarios=_names(scenario, SCENARIOS) or None,
+        issuer=issuer.value,
+        target_qps=target_qps,
+        pin=pin,
+    )
+    check_file_free(out, force=force)
+    check_label(label)
+    trust = Trust(key=str(key) if key else None, code=trust_code)
+    if host is None:
+        result = run_with_progress(bundle, config, trust)
+    else:
+        from pulsecast_bench.device.remote import Device
+
+        device = Device(host=host, python=python, options=tuple(ssh_option or ()))
+        result = run_on_device(bundle, config, trust, device)
+    result = dataclasses.replace(result, label=label)
+    summary = summarise(result)
+    try:
+        write_result(result, out, force=force)
+    except PulsecastError as error:  # minutes of measuring are not lost with the file
+        tell(f"error: {error}")
+        show(format_, text=text_table(summary), document=bench_document(summary))
+        raise typer.Exit(FAILED) from error
+    next_step = f"raw nanoseconds in {out}; next: pulsecast report {out} --out REPORT.md"
+    show(format_, text=f"{text_table(summary)}\n\n{next_step}", document=bench_document(summary))
+    code = verdict(summary)
+    if code:
+        raise typer.Exit(code)
+
+
+def _names(given: list[str] | None, known: Iterable[str]) -> tuple[str, ...]:
+    """Return the names in repeated options, which may hold commas; `all` is every known one.
+
+    >>> _names(["b,a", "a"], "ab"), _names(["all"], "ab")
+    (('b', 'a'), ('a', 'b'))
+    """
+    names = [name.strip() for text in given or () for name in text.split(",") if name.strip()]
+    return tuple(known) if "all" in names else tuple(dict.fromkeys(names))
+
+
+def run_with_progress(bundle: Path, config: BenchConfig, trust: Trust | None = None) -> Result:
+    """Return the result of a benchmark that shows its progress on stderr."""
+    from pulsecast_bench.measuring.runner import Listener, run_benchmark
+    from pulsecast_bench.subjects.subject import UNVOUCHED
+
+    with progress("measuring") as steps:
+        listener = Listener(on_process=lambda _done, total, what: steps.advance(what, total))
+        return run_benchmark(bundle, config, listener, trust or UNVOUCHED)
+
+
+def run_on_device(bundle: Path, config: BenchConfig, trust: Trust, device: Device) -> Result:
+    """Return the result of a benchmark that ran on another machine; its progress and words are shown on stderr."""
+    from pulsecast_bench.device.remote import RemoteListener, bench_remotely
+
+    with progress("measuring there") as steps:
+        listener = RemoteListener(on_process=lambda _done, total, what: steps.advance(what, total), on_line=tell)
+        return bench_remotely(bundle, config, device, listener, trust)
+
+
+def verdict(summary: Summary) -> int:
+    """Return the exit code, having said why it is not 0."""
+    code, sentence = judge(summary)
+    if sentence:
+        tell(sentence)
+    return code
+
+
+def bench_document(summary: Summary) -> dict[str, Any]:
+    """Return the JSON document of a benchmark: statistics; the raw nanoseconds are in the result file."""
+    return {"command": "bench", "stable": not summary.unstable, "summary": summary}

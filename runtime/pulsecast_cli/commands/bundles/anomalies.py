@@ -1,0 +1,144 @@
+"""`pulsecast anomalies`: the steps of a log that a model did not expect."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pulsecast.computing.calendars import utc_text
+from pulsecast.errors import DataError, UsageError
+from pulsecast.forecasting.anomalies import Anomaly, default_rate, residuals_needed
+from pulsecast.forecasting.forecaster import Forecaster
+from pulsecast.foundation import strict_json
+from pulsecast.foundation.arguments import fraction
+from pulsecast.foundation.whole_file import check_file_free, write_whole
+
+from ...logs.options import UNSAID, LogOptions
+from ...logs.reading import read_as_trained, tell_findings
+from ...terminal.grouped import grouped
+from ...terminal.options import USUAL, ModelOptions
+from ...terminal.output import SCHEMA_VERSION, Format, show, table, tell
+
+if TYPE_CHECKING:
+    from pulsecast_train.series import Series
+
+COLUMNS = ("series", "time", "value", "forecast", "lower", "upper", "score", "anomalous", "alarm")
+
+
+@grouped
+def anomalies(
+    bundle: Annotated[Path, typer.Argument(exists=True, help="Bundle whose forecasts say what is to be expected.")],
+    input_: Annotated[
+        list[Path], typer.Option("--input", exists=True, dir_okay=False, help="Log to look at, repeatable.")
+    ],
+    rate: Annotated[
+        float | None, typer.Option("--rate", help="Share of ordinary steps that may be flagged; about one a week.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", dir_okay=False, help="Every judged step, as .csv or .json.")
+    ] = None,
+    model: ModelOptions = USUAL,
+    log: LogOptions = UNSAID,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    format_: Annotated[Format, typer.Option("--format", help="How the flagged steps are printed.")] = Format.text,
+) -> None:
+    """Flag the steps that lie outside the interval of what was to be expected, each judged by what came before it."""
+    if out is not None and out.suffix not in {".csv", ".json"}:
+        raise UsageError(f"out is {out.name}; expected a name that ends in .csv or .json")
+    if out is not None:
+        check_file_free(out, force=force)
+    if rate is not None:
+        fraction("false-alarm rate", rate, such_as=0.001)
+    forecaster = model.load(bundle)
+    series, report = read_as_trained(input_, forecaster.manifest, log)
+    tell_findings(report)
+    tell(f"judging with {forecaster.artifact.id} on {forecaster.backend.engine}, {forecaster.backend.device}")
+    chosen = default_rate(forecaster.manifest.spec.step_s) if rate is None else rate
+    rows = [row for one in series for row in judged_rows(forecaster, one, chosen)]
+    if out is not None:
+        write_whole(out, _written(rows, out.suffix), force=force)
+        tell(f"{len(rows):,} judged steps: {out}")
+    flagged = [row for row in rows if row["anomalous"]]
+    summary = _summary(len(rows), flagged, chosen)
+    document = {
+        "command": "anomalies", "artifact": forecaster.artifact.id, "false_alarm_rate": chosen, "judged": len(rows),
+        "flagged": len(flagged), "anomalies": flagged,
+    }  # fmt: skip
+    show(format_, text=f"{_table(flagged)}{summary}", document=document)
+
+
+def judged_rows(model: Forecaster, series: Series, rate: float) -> list[dict[str, Any]]:
+    """Return a row per step that could be judged; raises DataError if that is none."""
+    detector = model.detector(false_alarm_rate=rate)
+    rows = []
+    for seconds, values in zip(series.timestamps_s(), series.values, strict=True):
+        found = detector.push(values, timestamp=int(seconds))
+        if math.isfinite(found.upper):
+            rows.append(_row(series.name, int(seconds), found))
+    if not rows:
+        context, needed = model.manifest.spec.context, residuals_needed(rate)
+        raise DataError(
+            f"series {series.name} has {len(series.values)} steps; the model takes {context} and a false-alarm rate of "
+            f"{rate:.3g} takes {needed} forecasts before a step can be judged: bring a longer log, or raise --rate"
+        )
+    return rows
+
+
+def _row(name: str, seconds: int, found: Anomaly) -> dict[str, Any]:
+    return {
+        "series": name,
+        "time": utc_text(seconds),
+        "value": found.value,
+        "forecast": found.forecast,
+        "lower": found.lower,
+        "upper": found.upper,
+        "score": found.score,
+        "anomalous": found.anomalous,
+        "alarm": found.alarm,
+    }
+
+
+def _summary(judged: int, flagged: list[dict[str, Any]], rate: float) -> str:
+    alarms = sum(row["alarm"] for row in flagged)
+    return (
+        f"{len(flagged):,} of {judged:,} judged steps lie outside ({len(flagged) / judged:.2%}), "
+        f"{alarms:,} alarm{'' if alarms == 1 else 's'}; of ordinary ones up to {rate:.2%} do, about "
+        f"{judged * rate:,.0f} here"
+    )
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return ""
+    cells = [
+        (
+            *(row["series"], row["time"], *(f"{row[name]:.6g}" for name in COLUMNS[2:6])),
+            *(f"{row['score']:.2f}", "yes" if row["alarm"] else "-"),
+        )
+        for row in rows
+    ]
+    return f"{table((*COLUMNS[:7], 'alarm'), cells)}\n\n"
+
+
+def _written(rows: list[dict[str, Any]], suffix: str) -> str:
+    if suffix == ".json":
+        return strict_json.dumps({"schema_version": SCHEMA_VERSION, "command": "anomalies", "steps": rows})
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fieldnames=COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    numbers = COLUMNS[2:7]
+    writer.writerows(
+        {
+            **row,
+            **{name: f"{row[name]:.6g}" for name in numbers},
+            "anomalous": int(row["anomalous"]),
+            "alarm": int(row["alarm"]),
+        }
+        for row in rows
+    )
+    return buffer.getvalue()

@@ -1,0 +1,49 @@
+"""`pulsecast pack` and `unpack`: a bundle as one `.pulse` file, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pulsecast.bundle.bundle import Bundle
+
+from ...terminal.output import Format, show, size_text
+
+
+def pack(
+    bundle: Annotated[Path, typer.Argument(exists=True, help="Bundle, a folder or a .pulse file.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write; its name ends in .pulse.")],
+    compress: Annotated[
+        bool, typer.Option("--compress", help="Deflate the members: smaller; same bytes for the same zlib only.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
+) -> None:
+    """Write a bundle as one file that every command and `load` take; the same bundle gives the same bytes."""
+    from pulsecast.bundle import packing
+
+    _tell(packing.pack(bundle, out, force=force, compress=compress), out.stat().st_size, "pack", format_)
+
+
+def unpack(
+    bundle: Annotated[Path, typer.Argument(exists=True, help="Bundle, a .pulse file or a folder.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is there.")] = False,
+    format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
+) -> None:
+    """Write a bundle as a folder, for what needs files: TensorFlow Serving, an app's build."""
+    from pulsecast.bundle import packing
+
+    written = packing.unpack(bundle, out, force=force)
+    _tell(written, sum(entry.size_bytes for entry in written.manifest.files), "unpack", format_)
+
+
+def _tell(bundle: Bundle, size_bytes: int, command: str, format_: Format) -> None:
+    files = len(bundle.manifest.files)
+    show(
+        format_,
+        text=f"{bundle.path}: {files} files, {size_text(size_bytes)}, all hashes match; signature: {bundle.signature}",
+        document={"command": command, "files": files, "size_bytes": size_bytes, "signature": bundle.signature},
+    )

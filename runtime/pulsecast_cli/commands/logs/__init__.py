@@ -1,0 +1,1 @@
+"""Commands on engagement logs: getting them and looking at them."""

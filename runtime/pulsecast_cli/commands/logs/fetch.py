@@ -1,0 +1,82 @@
+"""`pulsecast fetch`: records of an HTTP API to a log that `train` and `predict` read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pulsecast.errors import UsageError
+
+from ...terminal.output import Format, show, tell
+
+
+def fetch(
+    url: Annotated[str, typer.Argument(help="Address that answers in pages of JSON.")],
+    out: Annotated[Path, typer.Option("--out", help="NDJSON log to write.")],
+    records: Annotated[
+        str, typer.Option("--records", help="Where a page has its list of objects: a dotted path, or . for all of it.")
+    ] = "data",
+    following: Annotated[
+        str | None,
+        typer.Option("--next", help="Where a page has the cursor or address of the next: meta.next_token."),
+    ] = None,
+    parameter: Annotated[
+        str, typer.Option("--next-parameter", help="Query parameter that takes the cursor.")
+    ] = "cursor",
+    field: Annotated[
+        list[str] | None, typer.Option("--field", help="Keep only this field (dotted path), repeatable.")
+    ] = None,
+    token_env: Annotated[
+        str | None, typer.Option("--token-env", help="Environment variable with the token to send.")
+    ] = None,
+    attempts: Annotated[int, typer.Option("--attempts", help="Tries per page.")] = 8,
+    timeout: Annotated[float, typer.Option("--timeout", help="Seconds of silence that are borne.")] = 30.0,
+    force: Annotated[bool, typer.Option("--force", help="Replace a log that is there.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Discard the progress of a broken run.")] = False,
+    format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
+) -> None:
+    """Fetch a log from an HTTP API; what fails is tried again, and a broken run goes on where it stopped.
+
+    A page is an object with a list of objects and, unless it is the last, the cursor of the next:
+    {"data": [{"created_at": "...", "id": "17", "likes": 3}], "meta": {"next_token": "b26v"}}
+    """
+    from pulsecast_train.fetching.fetch import fetch as fetch_log
+    from pulsecast_train.fetching.fetch import forget_progress
+    from pulsecast_train.fetching.http_source import HttpQuery, HttpSource
+    from pulsecast_train.fetching.retrying import RetryPolicy
+
+    if out.suffix not in (".ndjson", ".jsonl"):
+        raise UsageError(f"--out is {out.name}; expected a name that ends in .ndjson or .jsonl")
+    query = HttpQuery(
+        url=url, records=records, following=following, parameter=parameter, token=_token(token_env), timeout_s=timeout
+    )
+    try:
+        policy = RetryPolicy(attempts=attempts)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    source = HttpSource(
+        query=query, policy=policy, on_wait=lambda why, wait: tell(f"server {why}; again in {wait:.1f} s")
+    )
+    if restart:
+        forget_progress(out)
+    state = fetch_log(
+        source,
+        out,
+        fields=tuple(field or ()),
+        force=force,
+        on_page=lambda pages, count: tell(f"page {pages}: {count:,} records"),
+    )
+    document = {"command": "fetch", "records": state.records, "pages": state.pages, "bytes": state.size_bytes}
+    show(format_, text=f"{state.records:,} records in {state.pages} pages: {out}", document=document)
+
+
+def _token(variable: str | None) -> str | None:
+    if variable is None:
+        return None
+    token = os.environ.get(variable, "").strip()
+    if not token:
+        raise UsageError(f"--token-env names {variable}, which is not set or empty; export the token under that name")
+    return token

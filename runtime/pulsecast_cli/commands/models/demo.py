@@ -1,0 +1,88 @@
+"""`pulsecast demo`: the whole way, from a generated log to the table, in a minute or two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pulsecast.bundle.manifest import MANIFEST_NAME
+from pulsecast.errors import UsageError
+from pulsecast.forecasting.verification import require_passed
+from pulsecast.forecasting.verification import verify as verify_bundle
+from pulsecast.foundation.whole_directory import check_free
+from pulsecast.foundation.whole_file import write_whole
+from pulsecast.stages.exits import UNSTABLE
+from pulsecast.stages.model_directory import MODEL_NAME
+
+from ...terminal.output import Format, show, tell
+from ..benchmarks.bench import bench_document, run_with_progress, verdict
+from .train import run_training
+
+LOG, MODEL, BUNDLE, RESULT, REPORT = "engagement.csv", "model", "bundle", "result.json", "report.md"
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for log, model, bundle, result, report.")] = Path("demo"),
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the generated log and of training.")] = 7,
+    days: Annotated[int, typer.Option("--days", min=28, help="Length of the generated log.")] = 60,
+    recipe: Annotated[str, typer.Option("--recipe", help="recommended or textbook.")] = "recommended",
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier demo.")] = False,
+    format_: Annotated[Format, typer.Option("--format", help="How the table is printed.")] = Format.text,
+) -> None:
+    """Generate a messy engagement log, train, export every target, verify, and measure each backend here."""
+    from pulsecast_bench.analysis.summary import summarise
+    from pulsecast_bench.reporting.markdown import markdown
+    from pulsecast_bench.reporting.table import text_table
+    from pulsecast_bench.results.case import find_profile
+    from pulsecast_bench.results.result import write_result
+
+    _make_folder(out, force=force)
+    bundle = _make_bundle(out, recipe=recipe, seed=seed, days=days, force=force)
+    tell("4/4 measuring, each case in a process of its own")
+    result = run_with_progress(bundle, find_profile("quick"))
+    write_result(result, out / RESULT, force=force)
+    write_whole(out / REPORT, markdown([result]), force=force)
+    summary = summarise(result)
+    show(format_, text=f"{text_table(summary)}\n\n{_next(out)}", document=bench_document(summary))
+    code = verdict(summary)
+    if code not in (0, UNSTABLE):  # a noisy machine is said aloud, and no reason for a demo to fail
+        raise typer.Exit(code)
+
+
+def _make_bundle(out: Path, *, recipe: str, seed: int, days: int, force: bool) -> Path:
+    """Generate, train, export and verify; return the bundle's path."""
+    from pulsecast_export.exporter import export_model
+    from pulsecast_train.logs.generator import GENERATED_LOG, generate_log
+    from pulsecast_train.recipes.train_config import RunConfig, TrainConfig, with_changes
+
+    tell(f"1/4 generating {days} days of engagement events, with the faults of real logs")
+    generate_log(out / LOG, seed=seed, days=days)
+    tell("2/4 training")
+    train = with_changes(TrainConfig(), {"recipe": recipe, "seed": seed})
+    run_training([out / LOG], RunConfig(log=GENERATED_LOG, train=train), out / MODEL, force=force, restart=force)
+    tell("3/4 exporting every target, and verifying each")
+    export_model(out / MODEL, out / BUNDLE, targets=(), force=force, tell=tell)
+    reports = verify_bundle(out / BUNDLE)
+    require_passed(reports)
+    tell(f"verified {sum(not r.skipped for r in reports)} artifacts, {sum(len(r.checks) for r in reports)} checks")
+    return out / BUNDLE
+
+
+def _make_folder(out: Path, *, force: bool) -> None:
+    """Make the demo's folder, or refuse at once what would be refused only after minutes of work."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; choose another folder with --out")
+    if out.exists() and any(out.iterdir()) and not force:
+        raise UsageError(f"{out} is not empty; pass --force to replace an earlier demo, or choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    check_free(out / MODEL, force=force, marker=MODEL_NAME)
+    check_free(out / BUNDLE, force=force, marker=MANIFEST_NAME)
+
+
+def _next(out: Path) -> str:
+    return (
+        f"in {out}: {LOG}, {MODEL}/, {BUNDLE}/, {RESULT} (raw nanoseconds), {REPORT}\n"
+        f"next: pulsecast inspect {out / BUNDLE}, or pulsecast train LOG --out MODEL with a log of your own"
+    )

@@ -1,0 +1,128 @@
+"""The options that say how a log is read, shared by every command that reads one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pulsecast.errors import UsageError
+
+from ..terminal.options import under
+
+_option = under("Reading the log")
+
+Logs = Annotated[
+    list[Path],
+    typer.Argument(
+        exists=True, dir_okay=False, help="CSV, TSV, NDJSON (each also .gz or .zip) or Parquet; each file is a series."
+    ),
+]
+UserKey = Annotated[
+    Path | None,
+    typer.Option(
+        "--user-key",
+        exists=True,
+        dir_okay=False,
+        help="File with a secret; the report names the busiest user by HMAC under it.",
+        rich_help_panel="Reading the log",
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogOptions:
+    """What was said about a log, under the names of `LogConfig`; None leaves it to the defaults."""
+
+    columns: Annotated[
+        list[str] | None, _option("--column", "Column under another name, repeatable: likes=favorites.")
+    ] = None
+    time: Annotated[str | None, _option("--time", "Timestamp column; found by usual names.")] = None
+    metrics: Annotated[
+        list[str] | None, _option("--metric", "Value column, repeatable; the first one is forecast.")
+    ] = None
+    parts: Annotated[list[str] | None, _option("--part", "Column that is part of the metric; they should add up.")] = (
+        None
+    )
+    series: Annotated[str | None, _option("--series-column", "Column that names several series in one file.")] = None
+    id: Annotated[str | None, _option("--id", "Column that identifies an event, to count it once.")] = None
+    category: Annotated[
+        str | None, _option("--category", "Column of what kind an event is, and kinds counted apart: type=video,text.")
+    ] = None
+    user: Annotated[str | None, _option("--user", "Column of who caused an event; only a share is kept of it.")] = None
+    user_cap: Annotated[int | None, _option("--user-cap", "Count at most so many events of a user in a step.")] = None
+    events: Annotated[bool | None, _option("--events/--samples", "Rows are single events, or samples of a series.")] = (
+        None
+    )
+    kind: Annotated[
+        str | None, _option("--kind", "count adds up in a step, gauge is averaged, counter differenced.")
+    ] = None
+    allow_reset: Annotated[
+        bool | None, _option("--allow-reset/--refuse-reset", "A counter may begin again from 0.")
+    ] = None
+    maturity: Annotated[
+        str | None, _option("--maturity", "How long an event's total grows, such as 2d; 0: not at all.")
+    ] = None
+    step: Annotated[str | None, _option("--step", "Step, such as 5m, 1h or 1d.")] = None
+    timezone: Annotated[str | None, _option("--timezone", "Zone of timestamps that carry none, such as UTC.")] = None
+    repeated_hour: Annotated[
+        str | None,
+        _option("--repeated-hour", "Local time when the clock is put back: refuse, first or second."),
+    ] = None
+    time_format: Annotated[str | None, _option("--time-format", "strptime format, epoch-s or epoch-ms.")] = None
+    missing: Annotated[list[str] | None, _option("--missing", 'Cell that means "missing", repeatable, such as -1.')] = (
+        None
+    )
+    on_conflict: Annotated[str | None, _option("--on-conflict", "Copies that disagree: refuse, first or last.")] = None
+    max_gap: Annotated[int | None, _option("--max-gap", "Fill up to this many missing steps in a row.")] = None
+
+    def changes(self) -> dict[str, Any]:
+        """Return what was said as values of `LogConfig`; raises UsageError for a column that is no pair."""
+        return given(**{**vars(self), "columns": columns(self.columns), **categories(self.category)})
+
+
+UNSAID = LogOptions()
+
+
+def columns(pairs: list[str] | None) -> dict[str, str] | None:
+    """Return the column map that "likes=favorites" and the like spell; raises UsageError for anything else."""
+    if not pairs:
+        return None
+    found = {}
+    for pair in pairs:
+        name, equals, source = pair.partition("=")
+        if not (equals and name.strip() and source.strip()):
+            raise UsageError(f"column is {pair!r}; expected a name, = and the column in the file, as likes=favorites")
+        if name.strip() in found:
+            raise UsageError(f"column {name.strip()} is given twice; one column of the file can have the name")
+        found[name.strip()] = source.strip()
+    return found
+
+
+def categories(text: str | None) -> dict[str, Any]:
+    """Return what "type=video,text" says of a log's `category` and `categories`; nothing for None."""
+    if text is None:
+        return {}
+    name, _, values = text.partition("=")
+    return {"category": name.strip(), "categories": [value.strip() for value in values.split(",") if value.strip()]}
+
+
+def secret(path: Path | None) -> bytes | None:
+    """Return the key in the file at `path`, without a final newline; raises UsageError if it is under 16 bytes."""
+    if path is None:
+        return None
+    key = path.read_bytes().rstrip(b"\r\n")
+    if len(key) < 16:
+        raise UsageError(f"{path.name} holds a key of {len(key)} bytes; expected at least 16, or ids can be guessed")
+    return key
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Return the options that were given, lists as tuples, under the names of `LogConfig` or `TrainConfig`."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in options.items()
+        if value is not None and value != []
+    }

@@ -1,0 +1,1 @@
+"""What a command shows and asks: results, progress, options that several commands share."""

@@ -1,0 +1,107 @@
+"""Peers do the work of the artifacts: the same windows, the same forecasts."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers import plain
+from helpers.engines import require
+from pulsecast.bundle.bundle import Bundle
+from pulsecast.errors import UsageError
+from pulsecast_bench.analysis.summary import summarise
+from pulsecast_bench.measuring import peer_making
+from pulsecast_bench.measuring.child import Listener
+from pulsecast_bench.measuring.runner import run_benchmark
+from pulsecast_bench.results.case import PROFILES
+from pulsecast_bench.results.result import Result
+from pulsecast_bench.subjects.peer_engines import open_numpy_loop
+from pulsecast_bench.subjects.peers import PEERS, PeerFile, find_peers
+
+SHORT = dataclasses.replace(
+    PROFILES["quick"],
+    batches=(1,),
+    repeats=1,
+    sweep_repeats=1,
+    calls=10,
+    steady_s=0.02,
+    limit_s=0.2,
+    window_s=0.0,
+    paired_s=0.0,
+)
+# float32 in other orders of summation, as a fraction of the training part's range; largest seen 1.1e-7
+FLOAT32 = 2e-6
+
+
+def listener() -> Listener:
+    return Listener(on_process=lambda _done, _total, _what: None)
+
+
+def test_an_unknown_peer_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match=r"no peer torch; known: all, keras.predict, .*numpy.loop"):
+        find_peers(("numpy.loop", "torch"))
+
+
+def test_the_numpy_loop_forecasts_what_the_reference_does(plain_bundle: Path) -> None:
+    bundle = Bundle.open(plain_bundle)
+    golden = bundle.golden()
+    loop = open_numpy_loop(bundle, PeerFile(path=str(plain_bundle / bundle.manifest.weights.path)), 1)
+    error = np.abs(loop.predict(golden.windows) - golden.reference).max() / bundle.manifest.scaler.range
+    assert 0 < error < FLOAT32
+
+
+def test_a_peer_whose_engine_is_missing_is_a_skipped_row_with_the_fix(
+    plain_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peer_making, "missing_package", lambda row: "openvino" if row.engine == "openvino" else None)
+    config = dataclasses.replace(SHORT, artifacts=("numpy",), peers=("openvino",))
+    result = run_benchmark(plain_bundle, config, listener())
+    assert [one.artifact for one in result.skipped] == ["openvino"]
+    assert result.skipped[0].reason == "openvino is not installed: pip install 'pulsecast[peers]'"
+    assert [(one.artifact, one.kind) for one in result.subjects] == [("numpy", "artifact"), ("openvino", "peer")]
+
+
+def _measured_with(bundle: Path, peers: tuple[str, ...]) -> Result:
+    """Return a result in which every subject ran and forecast what the reference does."""
+    config = dataclasses.replace(SHORT, artifacts=("onnx",), peers=peers)
+    result = run_benchmark(bundle, config, listener())
+    assert (result.failures, result.skipped) == ((), ())
+    assert {run.case.artifact for run in result.runs} == {"onnx", *peers}
+    for row in summarise(result).rows:
+        assert row.fidelity is not None
+        assert row.fidelity.max_error < FLOAT32, row.artifact
+        assert row.size_bytes
+    return result
+
+
+@pytest.mark.slow
+def test_peers_run_in_the_same_run_and_forecast_the_same(textbook_bundle: Path) -> None:
+    require("onnxruntime", "keras", "tensorflow", "openvino")
+    peers = ("keras.call", "openvino", "numpy.loop")
+    result = _measured_with(textbook_bundle, peers)
+    kinds = {subject.artifact: subject.kind for subject in result.subjects}
+    assert kinds == {"onnx": "artifact"} | dict.fromkeys(peers, "peer")
+    sizes = {package.name: package.size_bytes or 0 for package in result.packages}
+    assert sizes["tensorflow"] > sizes["onnxruntime"] > 1_000_000
+
+
+@pytest.mark.soak
+def test_every_peer_forecasts_the_same(textbook_bundle: Path) -> None:
+    require("onnxruntime", "ai_edge_litert", "tensorflow", "tf2onnx", "openvino")
+    result = _measured_with(textbook_bundle, tuple(PEERS))
+    # a looped LSTM needs operators that LiteRT's wheel lacks: that stands beside the row
+    litert = next(subject for subject in result.subjects if subject.artifact == "keras.litert")
+    assert "LSTM unrolled (looped: " in (litert.about or "")
+
+
+def test_a_peer_that_lacks_a_file_of_the_bundle_is_skipped_with_its_reason(
+    level_model: plain.PlainModel, tmp_path: Path
+) -> None:
+    require("openvino")
+    plain.write_bundle(tmp_path / "bundle", level_model)
+    skipped, files = peer_making.make_peers(find_peers(("openvino",)), tmp_path / "bundle", tmp_path, lambda _: None)
+    assert files == {}
+    assert [(one.artifact, one.reason) for one in skipped] == [
+        ("openvino", "this bundle has no artifact onnx for it to read")
+    ]

@@ -1,0 +1,71 @@
+"""Children of an export end with it: on the first failure, on Ctrl-C, and when it is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pulsecast_export.converting.children import map_in_threads, run_child
+
+FOREVER = [sys.executable, "-c", "import time; time.sleep(600)"]
+
+
+def test_the_first_failure_ends_all_children_and_starts_no_more() -> None:
+    started: list[str] = []
+
+    def work(item: str) -> None:
+        started.append(item)
+        if item == "fails":
+            raise KeyboardInterrupt
+        run_child(FOREVER, dict(os.environ), 600)
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        map_in_threads(work, ["fails", "runs", "waits", "waits too"])
+    assert time.monotonic() - began < 300  # the children would have slept for ten minutes
+
+
+def test_what_a_child_says_and_how_it_ends_is_returned() -> None:
+    code = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"
+    done = run_child([sys.executable, "-c", code], dict(os.environ), 60)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "out\n", "err\n")
+
+
+def test_a_child_that_takes_too_long_is_ended() -> None:
+    with pytest.raises(subprocess.TimeoutExpired):
+        run_child(FOREVER, dict(os.environ), 0.2)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the parent-death signal is Linux's")
+def test_a_child_of_a_killed_parent_ends() -> None:
+    child = "from pulsecast.stages.child_process import die_with_parent as d; d(); print('up', flush=True); input()"
+    parent = (
+        "import os, subprocess, sys\n"
+        f"p = subprocess.Popen([sys.executable, '-c', {child!r}], stdin=subprocess.PIPE)\n"
+        "print(p.pid, flush=True)\np.wait()\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline().strip(), process.stdout.readline().strip()]
+        pid = int(next(line for line in said if line != "up"))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        for _ in range(200):
+            if not _is_running(pid):
+                break
+            time.sleep(0.05)
+        assert not _is_running(pid)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:  # noqa: PTH123
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,305 @@
+"""The native model as WebAssembly: its bytes, its wrapper under Node, and the page in a real browser."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers import plain
+from helpers.browser import document_of, require_program, served
+from helpers.engines import require
+from helpers.native_models import add_native, directory, write_sources
+from pulsecast.bundle.bundle import Bundle
+from pulsecast.computing import reference
+from pulsecast.errors import EngineError, ToleranceError, UsageError
+from pulsecast.forecasting.verification import measure_parity
+from pulsecast.model.weights import LstmWeights
+from pulsecast_export.libraries.libraries import compile_library
+from pulsecast_export.libraries.library_child import file_problems, prove
+from pulsecast_export.libraries.wasm import MODULE, TAG, TYPES, WRAPPER, node_backend, write_wrapper
+from pulsecast_export.native.gate import declared, limit_bytes
+from pulsecast_export.serving.page import longest_run, write_page
+from pulsecast_export.targets import TARGETS, tolerance
+
+SELF_TEST = "Node failed on the module: the self-test failed: not this model, or not here"
+FLOAT32_ROUNDING = 1e-5  # of the range: float32 arithmetic through two layers, and log1p and its inverse around them
+
+DOT = b"\xfd\xba\x01"  # i32x4.dot_i16x8_s
+
+
+def build_wasm(folder: Path, work: Path) -> Path:
+    """Compile the model in `folder` in the new folder `work`, put module and wrapper beside it, return the module."""
+    work.mkdir()
+    data = compile_library(folder, TAG, work)
+    write_wrapper(folder)
+    (folder / MODULE).write_bytes(data)
+    return folder / MODULE
+
+
+@pytest.fixture(scope="module", params=["level", "change"])
+def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of a fitted model: numpy, and native with its module and wrapper."""
+    require("ziglang")
+    model = request.getfixturevalue(f"{request.param}_model")
+    folder = tmp_path_factory.mktemp("wasm") / "bundle"
+    plain.write_bundle(folder, model)
+    write_sources(directory(model), "native", folder / "native")
+    build_wasm(folder / "native", folder.with_name("work"))
+    add_native(folder, model)
+    return folder
+
+
+def test_the_same_source_gives_the_same_module_and_it_needs_nothing(bundle: Path, tmp_path: Path) -> None:
+    for name in ("model.c", "model.h"):
+        shutil.copy(bundle / "native" / name, tmp_path)
+    module = build_wasm(tmp_path, tmp_path / "work").read_bytes()
+    assert module == (bundle / "native" / MODULE).read_bytes()
+    assert not re.search(rb"/tmp|/home|\.zig|model\.c", module)
+    interface, limit = declared(tmp_path / "model.h"), limit_bytes(Bundle.open(bundle).manifest.spec)
+    assert file_problems(module, TAG, interface, limit) == []
+    module_of = "new WebAssembly.Module(require('fs').readFileSync(process.argv[1]))"
+    imports = f"console.log(WebAssembly.Module.imports({module_of}).length)"
+    node = [require_program("node"), "-e", imports, str(tmp_path / MODULE)]
+    assert subprocess.run(node, capture_output=True, text=True, check=True).stdout == "0\n"
+
+
+@pytest.mark.parametrize(
+    ("module", "problem"),
+    [
+        (b"MZ", "the library is no WebAssembly module"),
+        (b"\0asm\1\0\0\0\7\x05\1", "the library is a WebAssembly module that is cut off"),
+        (b"\0asm\1\0\0\0\7\x07\1\3abc\0\0", "symbols that differ from model.h: abc, model_step"),
+        (b"\0asm\1\0\0\0\7\x0e\1\x0amodel_step\0\0\2\x09\1\3env\1x\0\0", "needed from elsewhere: env"),
+    ],
+    ids=["other", "cut", "exports", "imports"],
+)
+def test_a_module_that_is_not_what_it_must_be_is_refused(module: bytes, problem: str) -> None:
+    assert file_problems(module, TAG, {"model_step"}, 100) == [problem]
+
+
+def test_the_module_passes_every_check_of_the_native_artifact_under_node(bundle: Path, request, monkeypatch) -> None:
+    node = require_program("node")
+    opened = Bundle.open(bundle)
+    name = "level" if len(opened.manifest.spec.features) == 1 else "change"
+    model = directory(request.getfixturevalue(f"{name}_model"))
+    found = prove(model, "native", TAG, bundle / "native" / MODULE)
+    assert (found.proof, found.path) == ("run", "native/lib/wasm32/model.wasm")
+    assert found.engine.startswith("node v")
+    assert found.max_abs < FLOAT32_ROUNDING
+    golden, spec = opened.golden(), opened.manifest.spec
+    with node_backend(node, bundle / "native" / MODULE, spec.horizon) as backend:
+        parity = measure_parity(backend.predict(golden.windows), golden, opened.manifest.scaler.range)
+    assert parity.max_abs < FLOAT32_ROUNDING
+    weights = replace(model.weights, head_bias=(model.weights.head_bias + 0.05).astype(np.float32))
+    with pytest.raises(ToleranceError, match=r"largest error / range is"):
+        prove(replace(model, weights=weights), "native", TAG, bundle / "native" / MODULE)
+    monkeypatch.setenv("PATH", "")
+    assert prove(model, "native", TAG, bundle / "native" / MODULE).proof == "built"
+
+
+def test_a_module_of_other_weights_is_refused_by_its_self_test(bundle: Path, tmp_path: Path) -> None:
+    node = require_program("node")
+    folder = shutil.copytree(bundle / "native", tmp_path / "native")
+    text = (folder / "model.c").read_text("ascii")
+    head = re.search(r"HEAD_KERNEL\[\w+\]\[\w+\] = \{\n\{(\S+?)f", text)
+    (folder / "model.c").write_text(f"{text[: head.start(1)]}{float(head[1]) + 1}{text[head.end(1) :]}", "ascii")
+    module = build_wasm(folder, tmp_path / "work")
+    spec = Bundle.open(bundle).manifest.spec
+    with node_backend(node, module, spec.horizon) as backend, pytest.raises(EngineError, match=SELF_TEST):
+        backend.predict(np.zeros((1, spec.context, len(spec.features)), np.float32))
+
+
+@pytest.mark.slow
+def test_a_model_that_outgrows_the_default_gets_a_larger_stack(tmp_path: Path) -> None:
+    node = require_program("node")
+    require("ziglang")
+    spec = replace(plain.LEVEL_SPEC, units=(150, 90))
+    rng = np.random.default_rng(3)
+    layers, inputs = [], 1
+    for units in spec.units:
+        shapes = {"kernel": (inputs, 4 * units), "recurrent": (units, 4 * units), "bias": (4 * units,)}
+        numbers = {name: (0.1 * rng.standard_normal(shape)).astype(np.float32) for name, shape in shapes.items()}
+        layers.append(LstmWeights(**numbers))
+        inputs = units
+    head = (0.1 * rng.standard_normal((inputs, 1))).astype(np.float32)
+    fitted = plain.make_model(plain.LEVEL_SPEC)
+    weights = replace(fitted.weights, layers=tuple(layers), head_kernel=head)
+    model = directory(replace(fitted, spec=spec, weights=weights))
+    folder = write_sources(model, "native-w8", tmp_path / "native")
+    module = build_wasm(folder, tmp_path / "work")
+    # the sums are of integers: a loop holds a tile of them at the least
+    assert module.read_bytes().count(DOT) > 10
+    windows = model.heldout.windows
+    with node_backend(node, module, spec.horizon) as backend:
+        batch = backend.predict(windows)
+        assert np.array_equal(backend.predict(windows[:1]), batch[:1])  # the batch's widened weights hurt nothing
+    expected = reference.forecast(spec, model.record.scaler, weights, windows.astype(np.float64))
+    assert np.abs(batch - expected).max() / model.record.scaler.range < tolerance(TARGETS["native-w8"], spec).max_abs
+
+
+# What a caller of the wrapper does; prints everything as JSON, NaN as null.
+CALLER = """
+import { readFile } from 'node:fs/promises';
+const { load, PulsecastError } = await import(process.argv[2]);
+const model = await load(await readFile(process.argv[3]));
+const windows = JSON.parse(await readFile(process.argv[4], 'utf8'));
+const flat = windows.flat(2), size = model.context * model.features;
+const said = async (call) => {
+  try { await call(); } catch (error) { return [error instanceof PulsecastError, error.message]; }
+};
+const streams = model.stream(2), pushed = [];
+for (const pass of [windows[0], windows[1]]) {
+  for (const step of pass) pushed.push(streams.push([...step, ...step]));
+  streams.settle();
+}
+const broken = windows[0].flat(); broken[broken.length - model.features] = NaN;
+const holed = windows[0].flat(); holed[0] = null;
+const everywhere = [];
+for (const step of [0, 1, model.context - 1]) for (let i = 0; i < model.features; i++) {
+  const one = windows[0].flat(); one[step * model.features + i] = NaN;
+  everywhere.push(...model.predict(one));
+}
+const last = pushed.at(-1);
+streams.reset();
+let refused = 0;
+for (const count of [2 ** 31, 1e9]) try { model.stream(count); } catch { refused++; }
+const later = model.stream(1), after = windows[0].map((step) => Array.from(later.push(step))).at(-1);
+console.log(JSON.stringify({
+  refused, after, shape: [model.context, model.features, model.horizon],
+  one: Array.from(model.predict(windows[0].flat())),
+  typed: Array.from(model.predict(new Float32Array(windows[0].flat()))),
+  batch: Array.from(model.predictBatch(flat)),
+  none: Array.from(model.predictBatch([])),
+  nan: Array.from(model.predict(broken)).concat(Array.from(model.predict(holed))),
+  everywhere,
+  again: Array.from(model.predict(windows[0].flat())),
+  early: Array.from(pushed[model.context - 2]), whole: Array.from(pushed[model.context - 1]), last: Array.from(last),
+  reset: Array.from(streams.push(flat.slice(0, 2 * model.features))),
+  short: await said(() => model.predict(flat.slice(1, size))),
+  uneven: await said(() => model.predictBatch(flat.slice(1))),
+  text: await said(() => model.predict(windows[0].flat().map(String))),
+  nothing: await said(() => model.predict(undefined)),
+  push: await said(() => streams.push([1])),
+  streams: await Promise.all([0, -1, 1.5, NaN, Infinity, '2', null].map((count) => said(() => model.stream(count)))),
+  other: await said(() => load(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]))),
+  garbage: await said(() => load(new Uint8Array(8))),
+}));
+"""
+
+
+def test_the_wrapper_gives_the_reference_one_by_one_in_batches_and_as_streams(bundle: Path, tmp_path: Path) -> None:
+    opened = Bundle.open(bundle)
+    spec, golden, scaler = opened.manifest.spec, opened.golden(), opened.manifest.scaler
+    found = _called(bundle, golden.windows[:70], tmp_path)  # more than the wrapper copies at once
+    assert found["shape"] == [spec.context, len(spec.features), spec.horizon]
+    expected = golden.reference[:70]
+    batch = np.reshape(found["batch"], expected.shape)
+    assert np.abs(batch - expected).max() / scaler.range < FLOAT32_ROUNDING
+    assert found["one"] == found["typed"] == found["again"] == batch[0].tolist()
+    assert found["none"] == []
+    assert found["nan"] == [None] * 2 * spec.horizon
+    assert found["everywhere"] == [None] * 3 * len(spec.features) * spec.horizon
+    assert found["early"] == found["reset"] == [None] * 2 * spec.horizon
+    assert found["whole"] == batch[0].tolist() * 2
+    assert found["last"] == batch[1].tolist() * 2
+    assert found["refused"] == 2  # more streams than there is memory for hurt no later one
+    assert found["after"] == batch[0].tolist()
+
+
+def test_the_wrapper_refuses_bad_input_with_a_sentence(bundle: Path, tmp_path: Path) -> None:
+    opened = Bundle.open(bundle)
+    spec = opened.manifest.spec
+    size, features = spec.context * len(spec.features), len(spec.features)
+    found = _called(bundle, opened.golden().windows[:2], tmp_path)
+    assert found["short"] == [True, f"a window has {size} numbers; got {size - 1}"]
+    assert found["uneven"] == [True, f"{2 * size - 1} numbers are no whole windows; one has {size}"]
+    assert found["text"] == [True, "string is no number"]
+    assert found["nothing"] == [True, f"a window has {size} numbers; got undefined"]
+    assert found["push"] == [True, f"a push has {2 * features} numbers; got 1"]
+    counts = ("0", "-1", "1.5", "NaN", "Infinity", "2", "null")
+    assert found["streams"] == [[True, f"{count} streams; expected 1, 2, ..."] for count in counts]
+    assert found["other"] == [True, "the self-test failed: not this model, or not here"]
+    assert found["garbage"][0]
+    assert found["garbage"][1].startswith("no model that runs here (it needs WebAssembly SIMD): ")
+
+
+def _called(bundle: Path, windows: np.ndarray, folder: Path) -> dict[str, list]:
+    (folder / "windows.json").write_text(json.dumps(windows.astype(np.float64).tolist()), "ascii")
+    (folder / "caller.mjs").write_text(CALLER, "utf-8")
+    shutil.copy(bundle / "native" / WRAPPER, folder / "pulsecast.mjs")  # `.js` is no module to Node without a package
+    command = [
+        require_program("node"),
+        "caller.mjs",
+        "./pulsecast.mjs",
+        str(bundle / "native" / MODULE),
+        "windows.json",
+    ]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_wrapper_has_three_kilobytes_and_its_types_name_what_it_gives(bundle: Path) -> None:
+    assert (bundle / "native" / WRAPPER).stat().st_size <= 3000
+    types = (bundle / "native" / TYPES).read_text("utf-8")
+    assert set(re.findall(r"^  (?:readonly )?(\w+)[(:]", types, re.MULTILINE)) == {
+        *("context", "features", "horizon", "predict", "predictBatch", "stream"),
+        *("push", "settle", "reset"),
+    }
+
+
+def test_a_run_of_windows_is_put_together_where_they_overlap() -> None:
+    series = np.arange(40, dtype=np.float32)[:, np.newaxis]
+    starts = [0, 1, 3, 20, 21, 23, 24, 30]  # 30 shares 4 of 10 steps with 24: too few to be sure
+    rows, ends = longest_run(np.stack([series[s : s + 10] for s in starts]))
+    assert rows[:, 0].tolist() == list(range(20, 34))
+    assert ends == {3: 10, 4: 11, 5: 13, 6: 14}
+
+
+def test_a_page_of_a_bundle_without_a_module_is_refused(plain_bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has no model for browsers; export it with --native-for wasm32"):
+        write_page(plain_bundle, tmp_path / "page")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_page_forecasts_the_golden_in_a_browser_from_its_own_files_alone(bundle: Path, tmp_path: Path) -> None:
+    write_page(bundle, tmp_path / "page")
+    opened = Bundle.open(bundle)
+    golden, scaler = opened.golden(), opened.manifest.scaler
+    rows, ends = longest_run(golden.windows)
+    at = list(ends.values())[len(ends) // 2]
+    with served(tmp_path / "page") as (address, asked):
+        document = document_of(f"{address}/#{at}", tmp_path / "profile")
+    assert 'id="error" role="alert" hidden' in document
+    here = {int(end): json.loads(html.unescape(text)) for end, text in _rows(document)}
+    assert sorted(here) == sorted(ends.values())
+    assert len(here) > 10
+    for i, end in ends.items():
+        assert np.abs(np.subtract(here[end], golden.reference[i])).max() / scaler.range < FLOAT32_ROUNDING, end
+    assert f"{len(here)} held-out windows forecast as the reference" in document
+    (shown,) = re.findall(r'id="forecast" data-values="([^"]*)"', document)
+    assert json.loads(shown) == here[at]
+    assert f">{at} of {len(rows)}<" in document
+    assert set(asked) == {"/", "/page.css", "/page.js", "/pulsecast.js", "/model.wasm", "/series.json"}
+
+
+def _rows(document: str) -> list[tuple[str, str]]:
+    return re.findall(r'<tr data-end="(\d+)" data-here="([^"]*)"', document)
+
+
+@pytest.mark.slow
+def test_the_page_says_what_is_wrong_where_it_cannot_forecast(bundle: Path, tmp_path: Path) -> None:
+    write_page(bundle, tmp_path / "page")
+    (tmp_path / "page" / "model.wasm").unlink()
+    with served(tmp_path / "page") as (address, _):
+        document = document_of(address, tmp_path / "profile")
+    assert re.search(r'id="error" role="alert">No forecasts: model\.wasm: the server answers 404<', document)

@@ -1,0 +1,172 @@
+"""What stands beside the C model: the example and its Makefile; threads under a sanitizer; damaged inputs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers import plain
+from helpers.native_models import COMPILERS, ODD_SPEC, directory, require_compiler, write_sources
+from pulsecast.backends.native import NativeBackend
+from pulsecast.stages.model_directory import ModelDirectory
+from pulsecast_export.native.writer import write_native, write_native_w8
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")]
+STRICT = "CFLAGS=-std=c99 -O1 -Wall -Wextra -pedantic -Werror"
+
+# Threads that share nothing but the model: whatever it kept between calls would be a race.
+THREADS = """
+#include "model.h"
+#include <pthread.h>
+#include <stdio.h>
+static float windows[40][MODEL_CONTEXT * MODEL_FEATURES], expected[40][MODEL_HORIZON];
+static void *run(void *differ) {
+    static _Thread_local model_stream stream;
+    float found[40][MODEL_HORIZON], one[MODEL_HORIZON];
+    int i, j, turn;
+    for (turn = 0; turn < 5; turn++) {
+        model_predict_batch(windows[0], 40, found[0]);
+        for (i = 0; i < 40; i++)
+            for (j = 0; j < MODEL_HORIZON; j++) *(int *)differ += found[i][j] != expected[i][j];
+        model_stream_reset(&stream);
+        for (i = 0; i < MODEL_CONTEXT; i++) model_stream_push(&stream, 1, windows[turn] + i * MODEL_FEATURES, one);
+        for (j = 0; j < MODEL_HORIZON; j++) *(int *)differ += one[j] != expected[turn][j];
+        *(int *)differ += model_selftest();
+    }
+    return 0;
+}
+int main(void) {
+    pthread_t threads[4];
+    int differ[4] = {0}, i, j;
+    for (i = 0; i < 40; i++)
+        for (j = 0; j < MODEL_CONTEXT * MODEL_FEATURES; j++) windows[i][j] = (float)((i * 7 + j * 3) % 11);
+    model_predict_batch(windows[0], 40, expected[0]);
+    for (i = 0; i < 4; i++) pthread_create(threads + i, 0, run, differ + i);
+    for (i = 0; i < 4; i++) pthread_join(threads[i], 0);
+    printf("%d\\n", differ[0] + differ[1] + differ[2] + differ[3]);
+    return 0;
+}
+"""
+# Any bytes as windows and steps: no fault, and the same bits alone, in a batch and, from finite steps on, as a stream.
+FUZZ = """
+#include "model.h"
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+enum { MOST = 20, SIZE = MODEL_CONTEXT * MODEL_FEATURES };
+static int same(const float *a, const float *b) {
+    int j, as = 1;
+    for (j = 0; j < MODEL_HORIZON; j++) as &= a[j] == b[j] || (a[j] != a[j] && b[j] != b[j]);
+    return as;
+}
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static model_stream stream;
+    model_state state;
+    float one[MODEL_HORIZON], stepped[MODEL_HORIZON];
+    size_t count = size ? data[0] % MOST + 1 : 1, i, t;
+    float *windows = malloc(count * SIZE * sizeof(float)), *batch = malloc(count * MODEL_HORIZON * sizeof(float));
+    for (i = 0; i < count * SIZE * sizeof(float); i++) ((uint8_t *)windows)[i] = size ? data[i % size] : 0;
+    if (size % 2) /* plausible values, of which a few are as the bytes have them */
+        for (i = 0; i < count * SIZE; i++)
+            if (data[i % size] > 3) windows[i] = (float)data[i % size];
+    size_t broken = model_predict_batch(windows, count, batch), alone = 0;
+    for (i = 0; i < count; i++) {
+        alone += (size_t)model_predict(windows + i * SIZE, one);
+        if (!same(one, batch + i * MODEL_HORIZON)) abort();
+    }
+    if (alone != broken) abort();
+    model_reset(&state);
+    model_stream_reset(&stream);
+    for (i = 0; i < 2 && i < count; i++)
+        for (t = 0; t < MODEL_CONTEXT; t++) {
+            const float *step = windows + i * SIZE + t * MODEL_FEATURES;
+            if (!i) model_step(&state, step, stepped);
+            model_stream_push(&stream, 1, step, one);
+            if (data && t % 3 == 0) model_stream_settle(&stream, 1);
+        }
+    if (!same(one, batch + (i - 1) * MODEL_HORIZON) || !same(stepped, batch)) abort();
+    free(windows);
+    free(batch);
+    return 0;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def model() -> ModelDirectory:
+    return directory(plain.make_model(ODD_SPEC))
+
+
+@pytest.fixture(scope="module", params=[("native", write_native), ("native-w8", write_native_w8)], ids=lambda p: p[0])
+def folder(request: pytest.FixtureRequest, model: ModelDirectory, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = tmp_path_factory.mktemp("bundle")
+    name, write = request.param
+    write(model, base, name)
+    return base / name
+
+
+def _run(command: list[str], folder: Path, given: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=folder, input=given, capture_output=True, text=True, check=False, env=os.environ | environment
+    )
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_the_example_prints_the_forecasts_of_a_csv(folder: Path, model: ModelDirectory, compiler: str) -> None:
+    made = _run(["make", f"CC={require_compiler(compiler)}", STRICT, "all", "check"], folder)
+    assert made.returncode == 0, made.stderr
+    windows = model.heldout.windows[:2]  # (2, context, features)
+    context = windows.shape[1]
+    steps = windows.reshape(-1, windows.shape[2])
+    csv = "value,day\n" + "".join(f"{a:.9g}, {b:.9g}\r\n" for a, b in steps)
+    said = _run(["./example"], folder, csv)
+    assert said.returncode == 0, said.stderr
+    rows = [line.split(",") for line in said.stdout.splitlines()]
+    assert [int(row[0]) for row in rows] == list(range(context + 1, len(steps) + 2))  # lines from 1, after a heading
+    sliding = np.stack([steps[i : i + context] for i in range(len(steps) - context + 1)])
+    backend = NativeBackend(str(folder / "model.so"), model.record.spec, 1)
+    found = np.array([row[1:] for row in rows], np.float32)
+    np.testing.assert_array_equal(found, backend.predict(np.ascontiguousarray(sliding)))
+    _run(["make", "clean"], folder)
+
+
+def test_the_example_refuses_a_line_that_is_no_step(folder: Path) -> None:
+    assert _run(["make", STRICT, f"CC={require_compiler('gcc')}", "example"], folder).returncode == 0
+    for line in ("1", "1,2,3", "1,x", "", "1,2,"):
+        said = _run(["./example"], folder, f"1,2\n{line}\n")
+        assert (said.returncode, said.stdout) == (1, ""), line
+        assert said.stderr == "line 2 is not 2 numbers separated by commas\n"
+    _run(["make", "clean"], folder)
+
+
+def test_threads_share_nothing(model: ModelDirectory, tmp_path: Path) -> None:
+    folder = write_sources(model, "native", tmp_path)
+    (folder / "threads.c").write_text(THREADS, encoding="ascii")
+    flags = ["-std=c11", "-O1", "-g", "-fsanitize=thread", "-pthread", "threads.c", "model.c", "-o", "threads"]
+    built = _run([require_compiler("gcc"), *flags], folder)
+    if built.returncode and "tsan" in built.stderr:
+        pytest.skip("this compiler has no thread sanitizer")
+    assert built.returncode == 0, built.stderr
+    said = _run(["./threads"], folder)
+    assert (said.returncode, said.stdout) == (0, "0\n"), said.stderr
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("target", ["native", "native-w8"])
+@pytest.mark.parametrize("path", ["", "-DMODEL_SCALAR", "-DMODEL_VECTOR"])
+def test_no_bytes_make_it_fail(model: ModelDirectory, target: str, path: str, tmp_path: Path) -> None:
+    folder = write_sources(model, target, tmp_path)
+    (folder / "fuzz.c").write_text(FUZZ, encoding="ascii")
+    sanitizers = ["-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
+    flags = ["-std=c99", "-O2", "-g", *sanitizers, *([path] if path else [])]
+    built = _run([require_compiler("clang"), *flags, "fuzz.c", "model.c", "-o", "fuzz"], folder)
+    if built.returncode and "fuzzer" in built.stderr:
+        pytest.skip("this clang has no libFuzzer")
+    assert built.returncode == 0, built.stderr
+    said = _run(["./fuzz", "-runs=500", "-max_len=8192", "-seed=7", "-len_control=0"], folder)
+    assert said.returncode == 0, said.stderr[-2000:]

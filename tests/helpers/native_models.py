@@ -1,0 +1,145 @@
+"""Native models for tests: a fitted or trained model as C, compiled as a test wants it."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pytest
+
+from helpers import plain
+from pulsecast.backends.native_library import compile_library
+from pulsecast.bundle.bundle import entry_for
+from pulsecast.bundle.manifest import MANIFEST_NAME, Artifact, HeldOut, parse_manifest
+from pulsecast.foundation import strict_json
+from pulsecast.model.spec import DAY_S, Calendar, Channel, Feature, ModelSpec
+from pulsecast.stages.model_directory import HeldOutWindows, ModelDirectory, ModelRecord
+from pulsecast_export.native.writer import sources
+from pulsecast_export.targets import TARGETS, tolerance
+
+AnyModel = TypeVar("AnyModel", plain.PlainModel, ModelDirectory)
+COMPILERS = ("gcc", "clang")
+INTEGER_PATHS = ("avx512", "avx2", "sse2", "scalar")  # those that sum 8-bit weights by integers
+# what to define so that an instruction set, and no better one, is there; and what x86-64 processors call it
+PATHS = {
+    "avx512": (("-DMODEL_PAIRS=0",), "avx512f"),
+    "avx512-pairs": (("-DMODEL_PAIRS=1",), "avx512f"),
+    "avx2": (("-DMODEL_NO_AVX512",), "avx2"),
+    "sse2": (("-DMODEL_NO_AVX512", "-DMODEL_NO_AVX2"), "sse2"),
+    "vector": (("-DMODEL_VECTOR",), None),
+    "scalar": (("-DMODEL_SCALAR",), None),
+}
+# sizes that fill no vector: the last one of a layer and of a window is partly padding
+ODD_SPEC = ModelSpec(
+    window=13,
+    features=(
+        Feature(name="value"),
+        Feature(name="day_sin", calendar=Calendar(function="sin", period_s=DAY_S)),
+    ),
+    channels=(Channel(feature=0), Channel(feature=1), Channel(feature=0, lag=3)),
+    units=(7, 20),
+    horizon=2,
+    step_s=plain.STEP_S,
+    target="change",
+    floor=0.0,
+)
+
+
+def require_compiler(name: str) -> str:
+    """Return `name`, or skip the test where it is not installed."""
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed")
+    return name
+
+
+def require_processor(path: str) -> tuple[str, ...]:
+    """Return the definitions for a path of PATHS, or skip the test where the processor has not got it."""
+    definitions, flag = PATHS[path]
+    if flag is not None:
+        flags = Path("/proc/cpuinfo").read_text("ascii", "replace").split() if platform.machine() == "x86_64" else []
+        if missing := {flag, *(("avx512_vnni",) if flag == "avx512f" else ())} - set(flags):
+            pytest.skip(f"this processor has no {', '.join(sorted(missing))}")
+    return definitions
+
+
+def isa(path: str, folder: Path) -> str:
+    """Return what a library of the sources in `folder` says of itself.
+
+    Large weights are not summed by pairs, and 8-bit weights by integers wherever that is there.
+    """
+    source = (folder / "model.c").read_text("ascii")
+    plain_path = path.removesuffix("-pairs")
+    if "#define WEIGHTS8 1" in source:
+        return f"{plain_path}-int16" if plain_path in INTEGER_PATHS else plain_path
+    return path if "#define SMALL_WEIGHTS 1" in source else plain_path
+
+
+def directory(model: plain.PlainModel) -> ModelDirectory:
+    """Return a fitted model as training would have left it."""
+    golden = model.golden()
+    record = ModelRecord(
+        format=1,
+        name='odd "name" */',
+        recipe="plain",
+        spec=model.spec,
+        scaler=model.scaler,
+        heldout=HeldOut(windows=len(model.windows), forecasts={}),
+        provenance=plain.PROVENANCE,
+        files={},
+    )
+    return ModelDirectory(
+        record=record,
+        weights=model.weights,
+        heldout=HeldOutWindows(windows=golden.windows, truth=golden.truth, trained=golden.trained),
+        calibration=model.calibration,
+    )
+
+
+def with_small_weights(model: AnyModel) -> AnyModel:
+    """Return `model` with half its weights: small enough for sums by pairs, as training makes them."""
+    half = np.float32(0.5)
+    layers = tuple(
+        replace(one, kernel=one.kernel * half, recurrent=one.recurrent * half) for one in model.weights.layers
+    )
+    return replace(model, weights=replace(model.weights, layers=layers))
+
+
+def write_sources(model: ModelDirectory, target: str, folder: Path) -> Path:
+    """Write model.c and model.h into `folder` and return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in sources(model, target).items():
+        (folder / name).write_text(text, encoding="ascii")
+    return folder
+
+
+def build(folder: Path, compiler: str, *flags: str) -> Path:
+    """Return the library that `compiler` makes of the sources in `folder`, under a name of its own."""
+    out = folder / f"{Path(compiler).name}{''.join(flags)}.so"
+    compile_library([compiler, *flags], folder, out)
+    return out
+
+
+def add_native(bundle: Path, model: plain.PlainModel, target_id: str = "native") -> None:
+    """Give a bundle of `model`, made by `plain.write_bundle`, the artifact `target_id`."""
+    target = TARGETS[target_id]
+    if not (bundle / target.path).exists():
+        write_sources(directory(model), target_id, bundle / target.path)
+    manifest = parse_manifest((bundle / MANIFEST_NAME).read_bytes())
+    artifact = Artifact(
+        id=target_id,
+        backend="native",
+        path=target.path,
+        precision=target.precision,
+        units="raw",
+        max_batch=None,
+        tolerance=tolerance(target, model.spec),
+        parity=plain.NO_PARITY,
+    )
+    paths = sorted(p.relative_to(bundle).as_posix() for p in bundle.rglob("*") if p.is_file())
+    entries = tuple(entry_for(bundle, path) for path in paths if path != MANIFEST_NAME)
+    manifest = replace(manifest, artifacts=(*manifest.artifacts, artifact), files=entries)
+    (bundle / MANIFEST_NAME).write_text(strict_json.dumps(manifest), encoding="utf-8")

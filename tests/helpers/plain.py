@@ -1,0 +1,281 @@
+"""Small forecasters made with numpy alone, for the many tests that need a bundle but no engine.
+
+The recurrent weights are fixed and slow to forget, the head is fitted by ridge regression: the forecast beats the last
+value (a test holds it to that), and the network's state matters, so that a leak of it shows. Large enough to be real,
+small enough to be made in a tenth of a second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulsecast.bundle.bundle import entry_for
+from pulsecast.bundle.golden import Golden, write_golden
+from pulsecast.bundle.manifest import (
+    MANIFEST_NAME,
+    Artifact,
+    GoldenEntry,
+    HeldOut,
+    Manifest,
+    Parity,
+    Provenance,
+    Tolerance,
+    WeightsEntry,
+)
+from pulsecast.computing import reference
+from pulsecast.computing.calendars import with_calendar
+from pulsecast.computing.intervals import fit_split
+from pulsecast.foundation import strict_json
+from pulsecast.model.accuracy import accuracy
+from pulsecast.model.scaler import FeatureScale, Scaler
+from pulsecast.model.spec import DAY_S, WEEK_S, Calendar, Channel, Feature, ModelSpec
+from pulsecast.model.weights import LstmWeights, Weights, write_weights
+from pulsecast.stages.model_directory import ModelDirectory, ModelRecord
+
+START_S, STEP_S, STEPS, TRAINING_STEPS = 1_736_121_600, 3600, 900, 700
+RIDGE = 1e-3
+
+LEVEL_SPEC = ModelSpec(
+    window=50,
+    features=(Feature(name="value"),),
+    channels=(Channel(feature=0),),
+    units=(12, 10),
+    horizon=1,
+    step_s=STEP_S,
+    target="level",
+)
+CHANGE_SPEC = ModelSpec(
+    window=50,
+    features=(
+        Feature(name="value"),
+        Feature(name="day_sin", calendar=Calendar(function="sin", period_s=DAY_S)),
+        Feature(name="day_cos", calendar=Calendar(function="cos", period_s=DAY_S)),
+        Feature(name="weekend", calendar=Calendar(function="weekend", period_s=WEEK_S)),
+    ),
+    channels=(*(Channel(feature=i) for i in range(4)), Channel(feature=0, lag=1), Channel(feature=0, lag=23)),
+    units=(12, 10),
+    horizon=2,
+    step_s=STEP_S,
+    target="change",
+    floor=0.0,
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PlainModel:
+    """A forecaster with held-out windows (n, context, features), their truth, and training windows."""
+
+    spec: ModelSpec
+    scaler: Scaler
+    weights: Weights
+    windows: NDArray[np.float32]
+    truth: NDArray[np.float64]
+    calibration: NDArray[np.float32]
+
+    def golden(self) -> Golden:
+        """Return the golden of the held-out windows."""
+        forecasts = reference.forecast(self.spec, self.scaler, self.weights, self.windows.astype(np.float64))
+        return Golden(
+            windows=self.windows,
+            truth=self.truth,
+            reference=forecasts.astype(np.float64),
+            trained=forecasts.astype(np.float32),
+        )
+
+
+def series() -> NDArray[np.float64]:
+    """Return an hourly series (STEPS,) with a daily and a weekly rhythm and correlated noise, in counts."""
+    hours = np.arange(STEPS)
+    noise = np.zeros(STEPS)
+    shocks = np.random.default_rng(11).normal(0, 6, STEPS)
+    for t in range(1, STEPS):
+        noise[t] = 0.7 * noise[t - 1] + shocks[t]
+    rhythm = 300 + 110 * np.sin(2 * np.pi * hours / 24) + 40 * np.sin(2 * np.pi * hours / 12 + 1)
+    return np.round(rhythm * np.where(hours // 24 % 7 >= 5, 0.8, 1.0) + noise)
+
+
+def make_model(spec: ModelSpec) -> PlainModel:
+    """Return a fitted forecaster of this spec; the same spec gives the same forecaster."""
+    column = series()[:, np.newaxis]  # (steps, 1)
+    seconds = START_S + STEP_S * np.arange(STEPS, dtype=np.int64)
+    values = with_calendar(spec, column, seconds)  # (steps, features)
+    scaler = _scaler(spec, column[:TRAINING_STEPS, 0])
+    rng = np.random.default_rng(5)
+    layers, inputs = [], len(spec.channels)
+    for units in spec.units:
+        layers.append(_layer(rng, inputs, units))
+        inputs = units
+    starts = np.arange(STEPS - spec.context - spec.horizon + 1)
+    windows = np.stack([values[s : s + spec.context] for s in starts]).astype(np.float32)
+    ahead = starts[:, np.newaxis] + spec.context + np.arange(spec.horizon)
+    truth = column[ahead, 0]  # (n, horizon)
+    fitted = ahead[:, -1] < TRAINING_STEPS
+    headless = Weights(
+        layers=tuple(layers),
+        head_kernel=np.eye(inputs, dtype=np.float32),
+        head_bias=np.zeros(inputs, np.float32),
+    )
+    scaled = scaler.transform(windows.astype(np.float64))
+    hidden = reference.network(headless, reference.channels(spec, scaled))  # (n, units)
+    target = (np.log1p(truth) if spec.target == "change" else truth) - scaler.features[0].offset
+    target = target / scaler.features[0].scale
+    if spec.target == "change":
+        target = target - scaled[:, -1, :1]
+    design = np.c_[hidden, np.ones(len(hidden))][fitted]
+    head = np.linalg.solve(design.T @ design + RIDGE * np.eye(inputs + 1), design.T @ target[fitted])
+    weights = replace(headless, head_kernel=head[:-1].astype(np.float32), head_bias=head[-1].astype(np.float32))
+    return PlainModel(
+        spec=spec,
+        scaler=scaler,
+        weights=weights,
+        windows=windows[~fitted][:96],
+        truth=truth[~fitted][:96],
+        calibration=windows[fitted][::8],
+    )
+
+
+def from_directory(directory: ModelDirectory) -> PlainModel:
+    """Return a trained model in this module's form."""
+    return PlainModel(
+        spec=directory.record.spec,
+        scaler=directory.record.scaler,
+        weights=directory.weights,
+        windows=directory.heldout.windows,
+        truth=directory.heldout.truth,
+        calibration=directory.calibration,
+    )
+
+
+def rescaled(model: PlainModel, low: float, high: float) -> PlainModel:
+    """Return a level model whose raw values run from `low` to `high`; the network sees the same scaled ones."""
+    old = model.scaler.features[0]
+    factor = (high - low) / old.scale
+    new = FeatureScale(offset=low, scale=high - low, low=low, high=high)
+
+    def moved(raw: NDArray[np.floating]) -> NDArray[np.float64]:
+        return (raw.astype(np.float64) - old.offset) * factor + low
+
+    return replace(
+        model,
+        scaler=Scaler(features=(new,)),
+        windows=moved(model.windows).astype(np.float32),
+        truth=moved(model.truth),
+        calibration=moved(model.calibration).astype(np.float32),
+    )
+
+
+def _scaler(spec: ModelSpec, training: NDArray[np.float64]) -> Scaler:
+    low, high = float(training.min()), float(training.max())
+    if spec.target == "level":
+        first = FeatureScale(offset=float(np.float32(low)), scale=float(np.float32(high - low)), low=low, high=high)
+    else:
+        logs = np.log1p(training)
+        offset, scale = float(np.float32(logs.mean())), float(np.float32(logs.std()))
+        first = FeatureScale(transform="log1p", offset=offset, scale=scale, low=low, high=high)
+    return Scaler(features=(first, *(FeatureScale() for _ in spec.features[1:])))
+
+
+def _layer(rng: np.random.Generator, inputs: int, units: int) -> LstmWeights:
+    """Return a layer whose forget gates are mostly open: what stood at the window's start is still felt at its end."""
+    bias = np.zeros(4 * units, np.float32)
+    bias[units : 2 * units] = rng.uniform(1, 4, units)
+    return LstmWeights(
+        kernel=(rng.normal(0, 1, (inputs, 4 * units)) / np.sqrt(inputs)).astype(np.float32),
+        recurrent=(rng.normal(0, 0.6, (units, 4 * units)) / np.sqrt(units)).astype(np.float32),
+        bias=bias,
+    )
+
+
+NO_PARITY = Parity(max_abs=0.0, rms=0.0, mae_change=0.0, rmse_change=0.0)
+PROVENANCE = Provenance(versions={"python": "3"}, platform="test", seed=0, training={}, data={})
+
+
+def numpy_artifact() -> Artifact:
+    """Return the manifest's row of the reference."""
+    return Artifact(
+        id="numpy",
+        backend="numpy",
+        path="weights.npz",
+        precision="float32",
+        units="raw",
+        max_batch=None,
+        tolerance=Tolerance(max_abs=2e-6, accuracy_change=0.01),
+        parity=NO_PARITY,
+    )
+
+
+def write_bundle(folder: Path, model: PlainModel, *extra: Artifact) -> Manifest:
+    """Write a bundle of weights, golden and manifest into `folder`, and a file of its id for every `extra` artifact."""
+    folder.mkdir(parents=True)
+    (folder / "weights.npz").write_bytes(write_weights(model.weights))
+    (folder / "golden.npz").write_bytes(write_golden(model.golden()))
+    for artifact in extra:
+        path = folder / artifact.path / ("saved_model.pb" if artifact.backend == "savedmodel" else "")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(artifact.id.encode())
+    return write_manifest(folder, model, (numpy_artifact(), *extra))
+
+
+def write_manifest(folder: Path, model: PlainModel, artifacts: tuple[Artifact, ...]) -> Manifest:
+    """Write the manifest of what lies in `folder` now."""
+    paths = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    manifest = Manifest(
+        format=1,
+        name="plain",
+        recipe="plain",
+        spec=model.spec,
+        scaler=model.scaler,
+        weights=WeightsEntry(path="weights.npz"),
+        golden=GoldenEntry(path="golden.npz", windows=len(model.windows)),
+        artifacts=artifacts,
+        files=tuple(entry_for(folder, path) for path in paths if path != MANIFEST_NAME),
+        heldout=HeldOut(windows=len(model.windows), forecasts={}),
+        provenance=PROVENANCE,
+        intervals=fit_split(model.golden().reference, model.truth, "log1p", counts=True),
+    )
+    (folder / MANIFEST_NAME).write_text(strict_json.dumps(manifest), encoding="utf-8")
+    return manifest
+
+
+def write_model_directory(folder: Path, model: PlainModel) -> ModelRecord:
+    """Write what training would have left of `model`, but for the Keras file."""
+    folder.mkdir(parents=True)
+    golden = model.golden()
+    files = {
+        "weights.npz": write_weights(model.weights),
+        "history.json": b"{}\n",
+        "heldout.npz": _npz(windows=golden.windows, truth=golden.truth, trained=golden.trained),
+        "calibration.npz": _npz(windows=model.calibration),
+    }
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    record = ModelRecord(
+        format=1,
+        name="plain",
+        recipe="plain",
+        spec=model.spec,
+        scaler=model.scaler,
+        heldout=HeldOut(windows=len(golden.windows), forecasts={"model": accuracy(golden.reference, golden.truth)}),
+        provenance=PROVENANCE,
+        files={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+    )
+    (folder / "model.json").write_text(strict_json.dumps(record), encoding="utf-8")
+    return record
+
+
+def rehash(folder: Path, record: ModelRecord) -> None:
+    """Make the record of a model directory fit files that were changed."""
+    files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in record.files}
+    (folder / "model.json").write_text(strict_json.dumps(replace(record, files=files)), encoding="utf-8")
+
+
+def _npz(**arrays: NDArray[np.generic]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()

@@ -1,0 +1,271 @@
+"""What `Forecaster.predict` takes, what it refuses, and that each form of a window gives the same forecast."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from helpers import plain
+from pulsecast import Forecaster, load
+from pulsecast.errors import (
+    DtypeError,
+    EmptyInputError,
+    FeatureCountError,
+    InputError,
+    NonFiniteError,
+    PulsecastError,
+    UsageError,
+    WindowLengthError,
+)
+
+# ----------------------------------------------------------------------------------------------- one error per defect
+
+
+@pytest.fixture(scope="module")
+def level(plain_bundle: Path) -> Forecaster:
+    return load(plain_bundle, backend="numpy")
+
+
+@pytest.fixture(scope="module")
+def calendar(calendar_bundle: Path) -> Forecaster:
+    return load(calendar_bundle, backend="numpy")
+
+
+def ones(*shape: int) -> np.ndarray:
+    return np.full(shape, 300.0, np.float32)
+
+
+def broken(value: float) -> np.ndarray:
+    values = ones(3, 50, 1)
+    values[1, 49, 0] = value
+    return values
+
+
+BAD_VALUES: dict[str, tuple[Callable[[], Any], type[PulsecastError], str]] = {
+    "a step too few": (lambda: ones(2, 49, 1), WindowLengthError, "windows have 49 steps; this model takes 50"),
+    "a step too many": (lambda: ones(2, 51, 1), WindowLengthError, "windows have 51 steps; this model takes 50"),
+    "a flat window of 49": (lambda: ones(49), WindowLengthError, "windows have 49 steps"),
+    "flat windows of 51": (lambda: ones(4, 51), WindowLengthError, "windows have 51 steps"),
+    "a feature too many": (lambda: ones(2, 50, 2), FeatureCountError, "steps have 2 features; this model takes 1"),
+    "four axes": (lambda: ones(1, 2, 50, 1), FeatureCountError, r"shape \(1, 2, 50, 1\); this model takes"),
+    "a lone number": (lambda: 3.0, FeatureCountError, r"shape \(\)"),
+    "objects": (lambda: ones(2, 50, 1).astype(object), DtypeError, "values are object; expected real numbers"),
+    "a missing value as None": (lambda: [[None] * 50], DtypeError, "values are object"),
+    "complex numbers": (lambda: ones(2, 50, 1).astype(complex), DtypeError, "values are complex128"),
+    "booleans": (lambda: ones(2, 50, 1) > 0, DtypeError, "values are bool"),
+    "strings": (lambda: np.full((2, 50, 1), "7"), DtypeError, "values are <U1"),
+    "bytes": (lambda: np.full((2, 50, 1), b"7"), DtypeError, r"values are \|S1"),
+    "times": (lambda: np.full((2, 50, 1), np.datetime64("2026-01-01")), DtypeError, "values are datetime64"),
+    "ragged windows": (lambda: [[1.0] * 50, [1.0] * 49], DtypeError, "values are ragged"),
+    "no windows": (lambda: ones(0, 50, 1), EmptyInputError, r"values are empty \(shape \(0, 50, 1\)\)"),
+    "windows without steps": (lambda: ones(2, 0, 1), EmptyInputError, "values are empty"),
+    "an empty list": (list, EmptyInputError, "values are empty"),
+    "NaN": (lambda: broken(np.nan), NonFiniteError, "1 values are NaN or infinite .* window 1, step 49, feature 0"),
+    "infinity": (lambda: broken(np.inf), NonFiniteError, "1 values are NaN or infinite"),
+    "minus infinity": (lambda: broken(-np.inf), NonFiniteError, "1 values are NaN or infinite"),
+    "more than float32 holds": (
+        lambda: broken(0.0).astype(np.float64) + 1e39,
+        NonFiniteError,
+        "150 values are NaN or infinite in float32",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "error", "sentence"), BAD_VALUES.values(), ids=BAD_VALUES.keys())
+def test_each_defect_of_the_values_has_its_own_error(
+    level: Forecaster, make: Callable[[], Any], error: type[PulsecastError], sentence: str
+) -> None:
+    with pytest.raises(error, match=sentence) as raised:
+        level.predict(make())
+    assert type(raised.value) is error
+    assert isinstance(raised.value, InputError)
+    assert isinstance(raised.value, ValueError)
+
+
+def test_a_refused_dtype_is_a_type_error_too(level: Forecaster) -> None:
+    with pytest.raises(TypeError):
+        level.predict(["a"] * 50)
+
+
+def test_a_window_that_lacks_its_calendar_features_is_told_of_timestamps(calendar: Forecaster) -> None:
+    with pytest.raises(FeatureCountError, match="pass timestamps to have 3 calendar features computed"):
+        calendar.predict(ones(2, 73, 1))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [-1.0, -5.0])
+def test_a_value_without_a_logarithm_is_refused_not_forecast(calendar: Forecaster, value: float) -> None:
+    values = ones(3, 73)
+    values[2, 40] = value
+    with pytest.raises(NonFiniteError, match="1 windows have no finite forecast, first window 2: its values lie out"):
+        calendar.predict(values, timestamps=stamps(3, 73))
+
+
+def test_values_so_large_that_their_square_overflows_are_not_taken_for_infinite(level: Forecaster) -> None:
+    assert np.isfinite(level.predict(np.full((1, 50, 1), 1e25, np.float32))).all()
+
+
+def test_threads_below_one_are_refused(plain_bundle: Path) -> None:
+    with pytest.raises(UsageError, match="threads is 0; expected at least 1"):
+        load(plain_bundle, threads=0)
+
+
+# ---------------------------------------------------------------------------------------------- every documented form
+
+
+def windows_of(model: plain.PlainModel, count: int = 5) -> np.ndarray:
+    return model.windows[:count].copy()
+
+
+def read_only(values: np.ndarray) -> np.ndarray:
+    values.setflags(write=False)
+    return values
+
+
+ACCEPTED: dict[str, Callable[[np.ndarray], Any]] = {
+    "float64": lambda w: w.astype(np.float64),
+    "int64": lambda w: w.astype(np.int64),  # the series is in counts, so nothing is rounded
+    "uint16": lambda w: w.astype(np.uint16),
+    "big-endian float32": lambda w: w.astype(">f4"),
+    "nested lists": lambda w: w.tolist(),
+    "without the feature axis": lambda w: w[:, :, 0],
+    "every second row of a larger array": lambda w: np.repeat(w, 2, axis=0)[::2],
+    "Fortran order": np.asfortranarray,
+    "read-only": read_only,
+}
+
+
+@pytest.mark.parametrize("convert", ACCEPTED.values(), ids=ACCEPTED.keys())
+def test_the_same_windows_in_another_form_give_the_same_forecasts(
+    level: Forecaster, level_model: plain.PlainModel, convert: Callable[[np.ndarray], Any]
+) -> None:
+    windows = windows_of(level_model)
+    forecasts = level.predict(windows)
+    assert forecasts.shape == (5, 1)
+    assert forecasts.dtype == np.float32
+    np.testing.assert_array_equal(level.predict(convert(windows)), forecasts)
+
+
+@pytest.mark.parametrize("shape", [(1, 50, 1), (50, 1), (1, 50), (50,)])
+def test_one_window_may_drop_its_batch_and_feature_axes(
+    level: Forecaster, level_model: plain.PlainModel, shape: tuple[int, ...]
+) -> None:
+    window = windows_of(level_model, 1)
+    np.testing.assert_array_equal(level.predict(window.reshape(shape)), level.predict(window))
+
+
+def test_one_window_of_several_features_may_drop_its_batch_axis(
+    calendar: Forecaster, change_model: plain.PlainModel
+) -> None:
+    window = windows_of(change_model, 1)
+    forecasts = calendar.predict(window)
+    assert forecasts.shape == (1, 2)
+    np.testing.assert_array_equal(calendar.predict(window[0]), forecasts)
+
+
+def test_the_values_passed_are_left_as_they_were(level: Forecaster, level_model: plain.PlainModel) -> None:
+    windows = windows_of(level_model)
+    before = windows.copy()
+    level.predict(windows)
+    level.predict(windows.astype(np.float64))
+    np.testing.assert_array_equal(windows, before)
+
+
+# ----------------------------------------------------------------------------------------------------- timestamps
+
+
+def stamps(batch: int, steps: int, *, start: int = plain.START_S) -> np.ndarray:
+    """Unix seconds (batch, steps): window i starts i steps after `start`."""
+    return start + plain.STEP_S * (np.arange(batch)[:, np.newaxis] + np.arange(steps))
+
+
+def by_hand(measured: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    """The calendar features of CHANGE_SPEC by the formula that `Calendar` states, with datetime's weekday."""
+    ahead = seconds + plain.STEP_S
+    phase = 2 * np.pi * (ahead % 86_400) / 86_400
+    days = ahead.astype("datetime64[s]").astype("datetime64[D]")
+    weekend = ~np.is_busday(days)
+    return np.stack([measured, np.sin(phase), np.cos(phase), weekend], axis=-1).astype(np.float32)
+
+
+def test_timestamps_give_the_calendar_features_of_the_written_formula(
+    calendar: Forecaster, change_model: plain.PlainModel
+) -> None:
+    measured = change_model.windows[:96, :, 0]  # consecutive windows: four days, a weekend among them
+    seconds = stamps(96, 73)
+    expected = calendar.predict(by_hand(measured, seconds))
+    np.testing.assert_array_equal(calendar.predict(measured, timestamps=seconds), expected)
+
+
+FORMS = {
+    "datetime64 in nanoseconds": lambda s: s.astype("datetime64[s]").astype("datetime64[ns]"),
+    "float seconds": lambda s: s.astype(np.float64),
+    "a list": lambda s: s.tolist(),
+}
+
+
+@pytest.mark.parametrize("convert", FORMS.values(), ids=FORMS.keys())
+def test_timestamps_may_be_datetimes_or_numbers(
+    calendar: Forecaster, change_model: plain.PlainModel, convert: Callable[[np.ndarray], Any]
+) -> None:
+    measured, seconds = change_model.windows[:2, :, :1], stamps(2, 73)
+    expected = calendar.predict(measured, timestamps=seconds)
+    np.testing.assert_array_equal(calendar.predict(measured, timestamps=convert(seconds)), expected)
+
+
+def test_one_window_takes_flat_timestamps(calendar: Forecaster, change_model: plain.PlainModel) -> None:
+    measured, seconds = change_model.windows[0, :, 0], stamps(1, 73)
+    expected = calendar.predict(measured[np.newaxis], timestamps=seconds)
+    np.testing.assert_array_equal(calendar.predict(measured, timestamps=seconds[0]), expected)
+
+
+def test_timestamps_of_a_model_without_calendar_change_nothing(
+    level: Forecaster, level_model: plain.PlainModel
+) -> None:
+    windows = windows_of(level_model, 2)
+    np.testing.assert_array_equal(level.predict(windows, timestamps=stamps(2, 50)), level.predict(windows))
+
+
+def with_gap() -> np.ndarray:
+    seconds = stamps(2, 73)
+    seconds[1, 10:] += plain.STEP_S
+    return seconds
+
+
+BAD_TIMESTAMPS: dict[str, tuple[Callable[[], Any], type[PulsecastError], str]] = {
+    "a missing step": (with_gap, InputError, "window 1: step 10 comes 7200 s after step 9; .* every 3600 s"),
+    "milliseconds": (lambda: stamps(2, 73) * 1000, InputError, "step 1 comes 3600000 s after step 0"),
+    "backwards": (lambda: stamps(2, 73)[:, ::-1], InputError, "comes -3600 s after"),
+    "too few": (lambda: stamps(2, 72), WindowLengthError, r"shape \(2, 72\); the values have \(2, 73\) steps"),
+    "one row for two windows": (lambda: stamps(1, 73), WindowLengthError, r"shape \(1, 73\)"),
+    "text": (lambda: np.full((2, 73), "2026-01-01"), DtypeError, "timestamps are <U10; expected datetime64"),
+    "NaT": (lambda: np.full((2, 73), np.datetime64("NaT", "s")), DtypeError, "timestamps hold NaT"),
+    "NaN": (lambda: np.full((2, 73), np.nan), DtypeError, "timestamps are float64"),
+    "booleans": (lambda: np.ones((2, 73), bool), DtypeError, "timestamps are bool"),
+}
+
+
+@pytest.mark.parametrize(("make", "error", "sentence"), BAD_TIMESTAMPS.values(), ids=BAD_TIMESTAMPS.keys())
+def test_each_defect_of_the_timestamps_is_named(
+    calendar: Forecaster, make: Callable[[], Any], error: type[PulsecastError], sentence: str
+) -> None:
+    with pytest.raises(error, match=sentence):
+        calendar.predict(ones(2, 73), timestamps=make())
+
+
+def test_ragged_timestamps_are_a_typed_error(calendar: Forecaster) -> None:
+    ragged = [stamps(1, 73)[0].tolist(), stamps(1, 72)[0].tolist()]
+    with pytest.raises(DtypeError, match="timestamps are ragged"):
+        calendar.predict(ones(2, 73), timestamps=ragged)
+
+
+def test_values_with_calendar_features_and_timestamps_are_refused(calendar: Forecaster) -> None:
+    with pytest.raises(FeatureCountError, match="steps have 4 features; this model takes 1"):
+        calendar.predict(ones(2, 73, 4), timestamps=stamps(2, 73))
+
+
+def test_a_forecaster_says_what_it_runs(level: Forecaster) -> None:
+    assert repr(level) == f"Forecaster('plain', artifact='numpy', engine='numpy {np.__version__}')"
+    assert level.backend.device == "CPU"

@@ -1,0 +1,181 @@
+"""The back-test: no leak from the future, results kept, and figures that say what they should."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers.engines import TRAIN, require
+
+require(*TRAIN, "scipy")
+
+from pulsecast.errors import DataError, UsageError  # noqa: E402
+from pulsecast.foundation import strict_json  # noqa: E402
+from pulsecast_train.backtesting.backtest import MODEL, Task, read_result, run_task  # noqa: E402
+from pulsecast_train.backtesting.baselines import BASELINES  # noqa: E402
+from pulsecast_train.backtesting.config import EvaluateConfig  # noqa: E402
+from pulsecast_train.backtesting.evaluator import Where, evaluate  # noqa: E402
+from pulsecast_train.backtesting.folds import rolling_folds  # noqa: E402
+from pulsecast_train.backtesting.result import Evaluation  # noqa: E402
+from pulsecast_train.backtesting.scoring import is_copycat  # noqa: E402
+from pulsecast_train.fitting.pooling import prepare_member  # noqa: E402
+from pulsecast_train.recipes.recipes import RECIPES, filled  # noqa: E402
+from pulsecast_train.recipes.train_config import TrainConfig  # noqa: E402
+from pulsecast_train.series import Series  # noqa: E402
+
+STEPS = 600
+QUICK = filled(TrainConfig(units=(4, 4), window=12, epochs=1, seed=1))
+
+
+def rhythm(name: str, seed: int, steps: int = STEPS) -> Series:
+    hours = np.arange(steps)
+    noise = np.random.default_rng(seed).normal(0, 8, steps)
+    values = np.round(np.maximum(100 + 60 * np.sin(2 * np.pi * hours / 24) + noise, 0))
+    return Series(name=name, metrics=("value",), start_s=1_736_121_600, step_s=3600, values=values[:, np.newaxis])
+
+
+def task(method: str, series: tuple[Series, ...], fold: int = 1) -> Task:
+    return Task(
+        method=method, series=series, fold=fold, origins=5, horizon=2, train=dataclasses.replace(QUICK, horizon=2)
+    )
+
+
+def changed_from(series: Series, step: int) -> Series:
+    """Return `series` with its values from `step` on shuffled and raised."""
+    values = series.values.copy()
+    values[step:] = np.random.default_rng(9).permutation(values[step:]) + 500
+    return dataclasses.replace(series, values=values)
+
+
+@pytest.mark.parametrize("method", list(BASELINES))
+def test_no_baseline_knows_what_comes_after_its_forecast(method: str) -> None:
+    if package := BASELINES[method][1]:
+        require(package)
+    series = rhythm("a", 1)
+    fold = rolling_folds(STEPS, 5)[1]
+    moment = fold.cut + 20
+    whole = run_task(task(method, (series,)))[0]
+    other = run_task(task(method, (changed_from(series, moment),)))[0]
+    known = whole.targets <= moment  # a forecast whose first step is `moment` looks at the steps before it
+    np.testing.assert_array_equal(whole.forecasts[known], other.forecasts[known])
+    if method != "seasonal_naive_week":  # what changed lies less than a week back
+        assert not np.array_equal(whole.forecasts[~known], other.forecasts[~known])
+
+
+@pytest.mark.slow
+def test_no_network_knows_what_comes_after_its_forecast_not_even_through_another_series() -> None:
+    first, second = rhythm("a", 1), rhythm("b", 2)
+    fold = rolling_folds(STEPS, 5)[1]
+    whole = run_task(task(MODEL, (first, second)))[0]
+    other = run_task(task(MODEL, (changed_from(first, fold.cut + 20), changed_from(second, fold.cut))))[0]
+    known = whole.targets <= fold.cut + 20
+    # the same weights in the same process: the same sums, whatever else is in the batch
+    np.testing.assert_allclose(whole.forecasts[known], other.forecasts[known], rtol=1e-6)
+    assert not np.allclose(whole.forecasts[~known], other.forecasts[~known])
+
+
+def test_the_scaler_of_a_fold_is_that_of_its_training_part_alone() -> None:
+    series, cut = rhythm("a", 1), 300
+    spec = task(MODEL, (series,)).spec
+    recipe = RECIPES["recommended"]
+    member = prepare_member(changed_from(series, cut), recipe, spec, cut, 0.1)
+    logs = np.log1p(series.values[:cut, 0])
+    assert member.scaler.features[0].offset == pytest.approx(logs.mean(), rel=1e-6)
+    assert member.scaler.features[0].scale == pytest.approx(logs.std(), rel=1e-6)
+
+
+def test_folds_expand_and_test_the_whole_second_half_once() -> None:
+    folds = rolling_folds(1003, 7)
+    assert [fold.stop for fold in folds[:-1]] == [fold.cut for fold in folds[1:]]
+    assert (folds[0].cut, folds[-1].stop) == (502, 1003)
+
+
+def test_a_copycat_is_told_from_a_forecast_that_knows_something() -> None:
+    rng = np.random.default_rng(0)
+    values = np.cumsum(rng.normal(0, 1, 401))
+    last, truth = values[:-1], values[1:, np.newaxis]
+    late = last + np.concatenate(([0.0], 0.5 * np.diff(last)))  # follows the change before, which says nothing here
+    assert is_copycat(late[np.newaxis, :, np.newaxis], truth, last)
+    assert is_copycat(last[np.newaxis, :, np.newaxis], truth, last)
+    knowing = last + 0.3 * (truth[:, 0] - last) + rng.normal(0, 0.5, 400)
+    assert not is_copycat(knowing[np.newaxis, :, np.newaxis], truth, last)
+
+
+@pytest.mark.slow
+def test_an_evaluation_goes_on_from_the_folds_it_has_and_ends_in_the_same_figures(tmp_path: Path) -> None:
+    series = [rhythm("a", 1), rhythm("b", 2)]
+    config = EvaluateConfig(train=QUICK, origins=2, seeds=1, baselines=("seasonal_naive_day",))
+    notes: list[str] = []
+    first, _ = evaluate(series, config, tmp_path, Where(jobs=1), lambda note, _total: notes.append(note))
+    assert "kept from before" not in notes
+    kept = sorted((tmp_path / "folds").glob("*.npz"))
+    kept[0].write_bytes(b"damaged")
+    kept[1].unlink()
+    notes.clear()
+    second, _ = evaluate(series, config, tmp_path, Where(jobs=1), lambda note, _total: notes.append(note))
+    assert notes.count("kept from before") == len(kept) - 2
+    assert second.horizons[0].series[0].errors["last_value"] == first.horizons[0].series[0].errors["last_value"]
+    assert second.horizons[0].methods[0] == first.horizons[0].methods[0]
+    read = strict_json.loads(Evaluation, (tmp_path / "evaluation.json").read_bytes(), where="evaluation.json")
+    assert read == second
+    naive = next(method for method in read.horizons[0].methods if method.name == "last_value")
+    assert (naive.mae_ratio, naive.beaten, naive.dm_better) == (1.0, 0, 0)
+    # one epoch of four units knows nothing of the rhythm: whichever it is, the words follow the figure
+    model = next(method for method in read.horizons[0].methods if method.name == "model")
+    assert ("DO NOT DEPLOY" in read.horizons[0].verdict) == (model.mae_ratio >= 1)
+
+
+def test_a_series_too_short_for_its_folds_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"series a has 100 steps: fold 1 of 5 has .* windows to train on"):
+        evaluate([rhythm("a", 1, 100)], EvaluateConfig(train=QUICK), tmp_path, Where(jobs=1), lambda _n, _t: None)
+
+
+def test_series_of_different_steps_are_refused(tmp_path: Path) -> None:
+    other = dataclasses.replace(rhythm("b", 2), step_s=60)
+    with pytest.raises(UsageError, match="the series have steps of 60, 3600 s"):
+        evaluate([rhythm("a", 1), other], EvaluateConfig(train=QUICK), tmp_path, Where(jobs=1), lambda _n, _t: None)
+
+
+def test_a_damaged_result_counts_as_none(tmp_path: Path) -> None:
+    (tmp_path / "x.npz").write_bytes(b"PK\x03\x04 not a zip")
+    assert read_result(tmp_path / "x.npz", 1) is None
+    assert read_result(tmp_path / "absent.npz", 1) is None
+
+
+def test_smeared_forecasts_have_the_mean_that_was_before_the_cut_and_know_nothing_after_it() -> None:
+    from pulsecast_train.backtesting.backtest import FoldForecasts
+    from pulsecast_train.backtesting.smearing import smear
+
+    series = Series(
+        name="a", metrics=("value",), start_s=0, step_s=3600,
+        values=np.array([[0.0], [3.0], [9.0], [4.0], [1000.0], [1000.0]]),
+    )  # fmt: skip
+    found = FoldForecasts(
+        targets=np.array([4]),
+        forecasts=np.array([[9.0, 1.0]]),
+        earlier_targets=np.array([1, 2]),
+        earlier=np.array([[1.0, 4.0], [4.0, 0.0]]),
+        epochs=1,
+    )
+    # one step ahead (1 + 3) / (1 + 1) and (1 + 9) / (1 + 4); two ahead (1 + 9) / (1 + 4) and (1 + 4) / (1 + 0)
+    assert smear(found, series).forecasts.tolist() == [[10 * 2.0 - 1, 2 * 3.5 - 1]]
+    assert smear(found, changed_from(series, 4)).forecasts.tolist() == [[19.0, 6.0]]
+
+
+@pytest.mark.slow
+def test_an_evaluation_scores_forecasts_of_means_if_asked_for(tmp_path: Path) -> None:
+    series = [rhythm("a", 1)]
+    config = EvaluateConfig(train=QUICK, origins=2, seeds=1, baselines=())
+    bare, _ = evaluate(series, config, tmp_path, Where(jobs=1), lambda _note, _total: None)
+    asked = dataclasses.replace(config, smearing=True)
+    notes: list[str] = []
+    found, _ = evaluate(series, asked, tmp_path, Where(jobs=1), lambda note, _total: notes.append(note))
+    assert set(notes) == {"kept from before"}  # it takes no training
+    errors = found.horizons[0].series[0].errors
+    assert set(errors) == {"last_value", "model", "model_for_means"}
+    assert errors["model"] == bare.horizons[0].series[0].errors["model"]
+    assert errors["model_for_means"].bias != errors["model"].bias
+    textbook = dataclasses.replace(asked, train=TrainConfig(recipe="textbook"))
+    with pytest.raises(UsageError, match="smearing undoes a logarithm, and recipe textbook takes none"):
+        evaluate(series, textbook, tmp_path, Where(jobs=1), lambda _note, _total: None)

@@ -1,0 +1,68 @@
+"""Pieces of work on processes: a dead worker loses nothing, an interrupt leaves no children."""
+
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+from helpers import work
+from helpers.engines import require
+from pulsecast.errors import PulsecastError, UsageError
+from pulsecast_train.backtesting.workers import THREAD_VARIABLES, run_dask, run_local
+
+pytestmark = pytest.mark.slow
+
+
+def test_every_result_arrives_once_with_its_number() -> None:
+    found: dict[int, int] = {}
+    run_local(work.square, [3, 1, 2], 2, found.__setitem__)
+    assert found == {0: 9, 1: 1, 2: 4}
+
+
+def test_a_worker_that_is_killed_loses_nothing(tmp_path: Path) -> None:
+    tasks = [(number, str(tmp_path / "died") if number == 3 else "") for number in range(6)]
+    found: dict[int, int] = {}
+    run_local(work.die_once, tasks, 2, found.__setitem__)
+    assert (tmp_path / "died").exists()
+    assert found == {number: number * number for number in range(6)}
+
+
+def test_work_that_always_kills_its_worker_ends_in_one_sentence() -> None:
+    with pytest.raises(PulsecastError, match="worker processes died 3 times in a row"):
+        run_local(work.always_die, [1], 1, lambda _i, _r: None)
+
+
+def test_an_interrupt_leaves_no_children_and_no_changed_environment(tmp_path: Path) -> None:
+    kept = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+
+    def interrupt(_number: int, _result: int) -> None:
+        raise KeyboardInterrupt
+
+    before = set(psutil.Process().children(recursive=True))
+    with pytest.raises(KeyboardInterrupt):
+        run_local(work.square, [1, 2, 3, 4], 2, interrupt)
+    left = [p for p in psutil.Process().children(recursive=True) if p not in before and p.status() != "zombie"]
+    assert [p for p in left if "resource_tracker" not in " ".join(p.cmdline())] == []
+    assert {name: os.environ.get(name) for name in THREAD_VARIABLES} == kept
+
+
+def test_an_address_where_no_scheduler_is_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    require("distributed")
+    monkeypatch.setattr("pulsecast_train.backtesting.workers.CONNECT_S", 0.5)
+    with pytest.raises(UsageError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        run_dask(work.square, [1], "tcp://127.0.0.1:9", lambda _i, _r: None)
+
+
+def test_a_dask_worker_that_is_killed_loses_nothing(tmp_path: Path) -> None:
+    require("distributed")
+    from distributed import LocalCluster
+
+    tasks = [(number, str(tmp_path / "died") if number == 3 else "") for number in range(6)]
+    found: dict[int, int] = {}
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50
+    ) as cluster:
+        run_dask(work.die_once, tasks, cluster.scheduler_address, found.__setitem__)
+    assert (tmp_path / "died").exists()
+    assert found == {number: number * number for number in range(6)}

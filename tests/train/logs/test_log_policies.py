@@ -1,0 +1,444 @@
+"""The stated policies one by one: what is handled is counted with its first lines, the rest refused in a sentence."""
+
+import gzip
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pulsecast.errors import DataError, UsageError
+from pulsecast.foundation.strict_json import dumps
+from pulsecast_train.logs import files as log_files
+from pulsecast_train.logs import tables as log_tables
+from pulsecast_train.logs.config import METRIC_ALIASES, TIME_ALIASES, LogConfig
+from pulsecast_train.logs.data_report import DataReport
+from pulsecast_train.logs.generator import GENERATED_LOG, generate_log
+from pulsecast_train.logs.reader import read_log
+from pulsecast_train.series import Series
+
+NOW_S = 1_770_000_000  # 2026-02-02
+DAY_S = 1_736_121_600  # 2025-01-06T00:00:00Z
+
+
+def read(*paths: Path, **options: Any) -> tuple[Series, DataReport]:
+    (series,), report = read_log(paths, LogConfig(**options), now_s=NOW_S)
+    return series, report
+
+
+def log(folder: Path, text: str | bytes, name: str = "log.csv") -> Path:
+    path = folder / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def hours(values: list[object], *, header: str = "timestamp,value") -> str:
+    rows = [f"2025-01-{6 + hour // 24:02}T{hour % 24:02}:00:00Z,{value}" for hour, value in enumerate(values)]
+    return "\n".join([header, *rows]) + "\n"
+
+
+def refusal(*paths: Path, **options: Any) -> str:
+    with pytest.raises((DataError, UsageError)) as caught:
+        read(*paths, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def values(series: Series) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in series.values[:, 0]]
+
+
+def found(report: DataReport) -> dict[str, tuple[int, tuple[int, ...]]]:
+    return {finding.policy: (finding.rows, finding.lines) for finding in report.findings}
+
+
+# --- batches --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [5000, 20_000, 10**7])
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".ndjson"])
+def test_a_log_says_the_same_in_blocks_of_any_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, ending: str
+) -> None:
+    truth = generate_log(tmp_path / "log.csv", days=2)  # about 200 kB
+    text = (tmp_path / "log.csv").read_bytes()
+    if ending == ".ndjson":
+        names = text.split(b"\n", 1)[0].decode().split(",")
+        rows = [dict(zip(names, line.split(","), strict=True)) for line in text.decode().splitlines()[1:]]
+        text = "".join(json.dumps({k: v or None for k, v in row.items()}) + "\n" for row in rows).encode()
+    path = log(tmp_path, gzip.compress(text, mtime=0) if ending.endswith(".gz") else text, f"log{ending}")
+    (whole,), report = read_log([path], GENERATED_LOG)
+    monkeypatch.setattr(log_files, "BLOCK_BYTES", size)
+    (series,), again = read_log([path], GENERATED_LOG)
+    assert series.values[:, 0].tolist() == whole.values[:, 0].tolist() == truth.counts.tolist()
+    assert again == report
+    assert len(report.findings) == 3
+
+
+def test_parquet_says_the_same_in_batches_of_any_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generate_log(tmp_path / "log.csv", days=2)
+    pl.read_csv(tmp_path / "log.csv", infer_schema=False).write_parquet(tmp_path / "log.parquet")
+    (whole,), report = read_log([tmp_path / "log.parquet"], GENERATED_LOG)
+    monkeypatch.setattr(log_tables, "PARQUET_ROWS", 777)
+    (series,), again = read_log([tmp_path / "log.parquet"], GENERATED_LOG)
+    assert series.values.tolist() == whole.values.tolist()
+    assert again == report
+
+
+@pytest.mark.parametrize("size", [16, 40, 10**6])
+def test_a_quoted_newline_ends_no_row_and_lines_are_those_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    text = (
+        'timestamp,text,value\n2025-01-06T00:00:00Z,"two\nlines, ""quoted""\n",1\n2025-01-06T01:00:00Z,plain,2\n'
+        '2025-01-06T02:00:00Z,"one more\r\n",3\n2025-01-06T03:00:00Z,x,\n2025-01-06T04:00:00Z,x,5\n'
+    )
+    monkeypatch.setattr(log_files, "BLOCK_BYTES", size)
+    series, report = read(log(tmp_path, text))
+    assert values(series) == [1, 2, 3, 4, 5]
+    assert found(report)["missing-cell"] == (1, (8,))
+    assert refusal(log(tmp_path, text.replace("x,5", "x,many"))).startswith("log.csv line 9: value is 'many', not a")
+
+
+def test_blank_lines_in_json_are_no_rows_but_are_lines(tmp_path: Path) -> None:
+    rows = [json.dumps({"ds": DAY_S + 3600 * i, "y": i if i != 3 else "?"}) for i in range(4)]
+    path = log(tmp_path, "\n".join([rows[0], "", rows[1], " ", rows[2], rows[3]]) + "\n", "log.ndjson")
+    assert refusal(path).startswith("log.ndjson line 6: y is '?', not a finite number")
+
+
+def test_a_row_that_never_ends_is_refused_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_files, "BLOCK_BYTES", 1 << 17)
+    monkeypatch.setattr(log_files, "MAX_ROW_BYTES", 1 << 20)
+    text = hours([1, 2]) + '2025-01-06T02:00:00Z,"3\n' + "x\n" * (1 << 20)
+    assert refusal(log(tmp_path, text)) == "log.csv line 4 does not end within 1 MB; close its quote"
+
+
+def test_whoever_waits_hears_of_every_byte(tmp_path: Path) -> None:
+    heard: list[tuple[int, int]] = []
+    paths = [log(tmp_path, hours([1, 2, 3]), name) for name in ("a.csv", "b.csv")]
+    read_log(paths, LogConfig(), on_bytes=lambda count, total: heard.append((count, total)))
+    size = sum(path.stat().st_size for path in paths)
+    assert sum(count for count, _ in heard) == size
+    assert {total for _, total in heard} == {size}
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+def zipped(**members: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in members.items():
+            archive.writestr(name.replace("__", "."), text)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", ["log.csv.zip", "log.zip"])
+def test_a_zip_file_of_one_log_is_read(tmp_path: Path, name: str) -> None:
+    series, report = read(log(tmp_path, zipped(whatever__csv=hours([1, 2, 3])), name))
+    assert (series.name, values(series)) == ("log", [1, 2, 3])
+    assert len(report.files[0].sha256) == 64
+
+
+KNOWN = ".csv, .tsv, .ndjson, .jsonl, .parquet, and .gz or .zip behind any but .parquet"
+ZIPS = {
+    "of two": (
+        zipped(a__csv=hours([1]), b__csv=hours([2])),
+        "log.zip holds 2 files (a.csv, b.csv); one is read, so unpack it first",
+    ),
+    "cut": (zipped(a__csv=hours([1]))[:-30], "log.zip is not a whole zip file; copy it again"),
+    "of nothing": (zipped(), "log.zip holds 0 files (nothing); one is read, so unpack it first"),
+    "of pictures": (zipped(a__png="x"), "log.zip has an ending that is not read; known: " + KNOWN),
+}
+
+
+@pytest.mark.parametrize(("content", "sentence"), ZIPS.values(), ids=ZIPS.keys())
+def test_any_other_zip_file_is_refused(tmp_path: Path, content: bytes, sentence: str) -> None:
+    assert refusal(log(tmp_path, content, "log.zip")) == sentence
+
+
+def test_a_header_with_hashes_names_its_columns_without_them(tmp_path: Path) -> None:
+    text = hours([1, 2, 3], header="#timestamp,#value")
+    assert values(read(log(tmp_path, text))[0]) == [1, 2, 3]
+    for time in ("timestamp", "#timestamp"):
+        assert read(log(tmp_path, text), time=time)[1].files[0].time_column == "timestamp"
+
+
+def test_trailing_empty_columns_are_left_out(tmp_path: Path) -> None:
+    text = hours([1, 2, 3]).replace("\n", ",,\n")
+    series, report = read(log(tmp_path, text))
+    assert (values(series), found(report)) == ([1, 2, 3], {})
+
+
+def test_empty_fields_beyond_the_header_are_left_out_and_counted(tmp_path: Path) -> None:
+    lines = hours([1, 2, 3, 4, 5, 6]).splitlines()
+    text = "\n".join([lines[0], *(line + "," for line in lines[1:5]), *lines[5:]])
+    series, report = read(log(tmp_path, text))
+    assert values(series) == [1, 2, 3, 4, 5, 6]
+    assert found(report) == {"extra-empty-fields": (4, (2, 3, 4))}
+    assert refusal(log(tmp_path, text.replace("Z,4,", "Z,4,5"))) == (
+        "log.csv line 5 has 3 fields; the header has 2; quote the extra one"
+    )
+
+
+def test_two_columns_of_one_name_are_refused_if_they_are_read(tmp_path: Path) -> None:
+    text = hours(["1,7,8", "2,7,8"], header="timestamp,value,x,x")
+    assert values(read(log(tmp_path, text))[0]) == [1, 2]
+    assert refusal(log(tmp_path, text), metrics=("x",)) == "log.csv has 2 columns called x; give each its own name"
+
+
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("size", [16, 10**6])
+def test_latin_1_is_refused_with_line_and_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bom: bytes, size: int
+) -> None:
+    monkeypatch.setattr(log_files, "BLOCK_BYTES", size)
+    data = bom + hours([1, 2, 3]).encode() + "2025-01-06T03:00:00Z,4,café\n".encode("latin-1")
+    assert refusal(log(tmp_path, data)) == (
+        f"log.csv line 5 is not UTF-8 text (0xe9 at byte {data.index(0xE9)}); save the file as UTF-8"
+    )
+
+
+def test_thousands_separators_are_read_and_counted(tmp_path: Path) -> None:
+    text = hours([1, '"1,234"', '"12,345,678"', 4, '"1,000.5"'])
+    series, report = read(log(tmp_path, text))
+    assert values(series) == [1, 1234, 12_345_678, 4, 1000.5]
+    assert found(report) == {"thousands-separator": (3, (3, 4, 6))}
+    for cell in ("12,34", "1,2345", "1,234,56", ",123"):
+        assert "not a finite number" in refusal(log(tmp_path, hours([1, f'"{cell}"'])))
+
+
+def test_ids_of_any_size_are_told_apart(tmp_path: Path) -> None:
+    ids = [2**64 + 1, 2**64 + 2, 2**63 - 1, 2**63 - 2, -(2**63), 9007199254740993, 9007199254740992]
+    rows = [{"ds": DAY_S + i, "id": number, "v": 1} for i, number in enumerate([*ids, ids[0]])]
+    rows[-1]["ds"] = DAY_S
+    rows.append({"ds": DAY_S + 59.9, "id": 1, "v": 1})
+    path = log(tmp_path, "".join(json.dumps(row) + "\n" for row in rows), "log.ndjson")
+    series, report = read(path, id="id", events=True, step="1m")
+    assert values(series) == [8]
+    assert found(report)["exact-duplicate"] == (1, (8,))
+
+
+# --- columns --------------------------------------------------------------------------------------------------------
+
+
+def test_a_column_map_gives_one_name_to_columns_of_many(tmp_path: Path) -> None:
+    old, new = hours([1, 2, 3], header="created_at,favorites"), hours([4, 5], header="when,ups")
+    series, report = read_log([log(tmp_path, old, "a.csv")], LogConfig(columns={"likes": "favorites"}))
+    assert series[0].metrics == ("likes",)
+    assert report.files[0].columns == (
+        "time created_at (usual name)",
+        "metric likes (usual name)",
+        "likes from favorites",
+    )
+    assert "; time created_at (usual name), metric likes (usual name), likes from favorites" in report.text()
+    mapped = LogConfig(columns={"likes": "ups", "time": "when"}, metrics=("likes",))
+    (other,), report = read_log([log(tmp_path, new, "b.csv")], mapped)
+    assert (other.metrics, values(other)) == (("likes",), [4, 5])
+    assert report.files[0].columns == (
+        "time time (usual name)",
+        "metric likes",
+        "likes from ups",
+        "time from when",
+    )
+
+
+def test_a_mapped_column_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    assert refusal(log(tmp_path, hours([1])), columns={"likes": "faves"}) == (
+        "log.csv has no column faves; its columns are timestamp, value"
+    )
+
+
+@pytest.mark.parametrize("name", TIME_ALIASES)
+def test_every_usual_name_of_a_time_is_found(tmp_path: Path, name: str) -> None:
+    _, report = read(log(tmp_path, hours([1, 2], header=f"{name.upper()},value")))
+    assert report.files[0].time_column == name.upper()
+
+
+@pytest.mark.parametrize("name", METRIC_ALIASES)
+def test_every_usual_name_of_a_value_is_found(tmp_path: Path, name: str) -> None:
+    assert read(log(tmp_path, hours([1, 2], header=f"ds,{name}")))[0].metrics == (name,)
+
+
+# --- time -----------------------------------------------------------------------------------------------------------
+
+
+def test_day_and_month_are_settled_by_rows_far_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_files, "BLOCK_BYTES", 32)
+    days = [f"{day}/2/2025 00:00,{day}" for day in range(1, 29)]
+    series, report = read(log(tmp_path, "ds,y\n" + "\n".join(days) + "\n"), timezone="UTC", kind="gauge")
+    assert values(series) == list(range(1, 29))
+    assert (report.files[0].earliest, report.files[0].latest) == ("2025-02-01T00:00:00Z", "2025-02-28T00:00:00Z")
+    assert found(report) == {"day-month-order": (16, (14, 15, 16))}
+
+
+def test_a_day_with_a_clock_change_has_its_23_or_25_hours(tmp_path: Path) -> None:
+    spring = [f"2025-03-30 {hour:02}:00:00,1" for hour in range(24) if hour != 2]
+    series, _ = read(log(tmp_path, "ds,y\n" + "\n".join(spring) + "\n"), timezone="Europe/Berlin")
+    assert values(series) == [1] * 23
+    autumn = [f"2025-10-26 {hour:02}:30:00+0{offset}:00,1" for hour, offset in [(1, 2), (2, 2), (2, 1), (3, 1)]]
+    series, report = read(log(tmp_path, "ds,y\n" + "\n".join(autumn) + "\n"))
+    assert (values(series), found(report)) == ([1] * 4, {})
+    local = "ds,y\n2025-10-26 01:30:00,1\n2025-10-26 02:30:00,1\n2025-10-26 04:30:00,1\n2025-10-26 05:30:00,1\n"
+    series, report = read(
+        log(tmp_path, local), timezone="Europe/Berlin", repeated_hour="second", step="1h", kind="gauge"
+    )
+    assert found(report)["repeated-hour"] == (1, (3,))
+    assert "repeats and were taken as the second one" in report.text()
+
+
+def test_a_leap_day_is_a_day(tmp_path: Path) -> None:
+    series, _ = read(log(tmp_path, "ds,y\n2024-02-28,1\n2024-02-29,2\n2024-03-01,3\n"), timezone="UTC")
+    assert values(series) == [1, 2, 3]
+
+
+def test_seconds_and_milliseconds_in_one_column_are_refused(tmp_path: Path) -> None:
+    text = "ds,y\n" + "".join(f"{DAY_S + 60 * i},1\n" for i in range(5)) + f"{(DAY_S + 300) * 1000},1\n"
+    assert refusal(log(tmp_path, text)) == (
+        f"log.csv line 7: timestamp '{(DAY_S + 300) * 1000}', read as epoch-s, lies in the future; seconds and "
+        "milliseconds are mixed or mistaken: choose --time-format"
+    )
+
+
+# --- counters -------------------------------------------------------------------------------------------------------
+
+
+def test_a_counter_is_differenced_and_a_rise_belongs_to_the_step_it_happened_in(tmp_path: Path) -> None:
+    series, report = read(log(tmp_path, hours([100, 103, 103, 110, 150])), kind="counter")
+    assert (values(series), series.start_s) == ([3, 0, 7, 40], DAY_S)
+    assert found(report) == {}
+
+
+def test_a_counter_that_falls_is_refused_with_its_line(tmp_path: Path) -> None:
+    assert refusal(log(tmp_path, hours([100, 103, 5, 9])), kind="counter") == (
+        "log.csv line 4: value falls from 103 to 5, and a counter never falls; use --kind gauge for a number that may, "
+        "or --allow-reset if it began again from 0"
+    )
+
+
+def test_a_counter_that_may_begin_again_counts_from_zero(tmp_path: Path) -> None:
+    series, report = read(log(tmp_path, hours([100, 103, 5, 9, 2, 2])), kind="counter", allow_reset=True)
+    assert values(series) == [3, 5, 4, 2, 0]
+    assert found(report) == {"counter-reset": (2, (4, 6))}
+
+
+def test_the_rise_over_a_short_gap_is_spread_and_over_a_long_one_missing(tmp_path: Path) -> None:
+    readings = [0, 10, "", "", 40, 50, "", "", "", 90, 91]
+    series, report = read(log(tmp_path, hours(readings)), kind="counter", max_gap=2)
+    assert values(series) == [10, 10, 10, 10, 10, None, None, None, None, 1]
+    assert found(report) == {"missing-cell": (5, (4, 5, 8)), "spread-increment": (2, ()), "gap": (4, ())}
+
+
+def test_a_counter_read_often_adds_up_to_its_whole_rise(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    totals = np.cumsum(rng.poisson(5, 100))
+    text = "ds,y\n" + "".join(f"{DAY_S + 600 * i},{total}\n" for i, total in enumerate(totals))
+    series, _ = read(log(tmp_path, text), kind="counter", step="1h")
+    assert values(series) == [float(totals[6 * (h + 1)] - totals[6 * h]) for h in range(16)]
+
+
+def test_a_counter_read_now_and_then_is_read_off_at_the_full_hours(tmp_path: Path) -> None:
+    text = "ds,y\n" + "".join(f"{DAY_S + s},{s // 60}\n" for s in (0, 100, 5000, 5060, 9000, 14_400))
+    series, _ = read(log(tmp_path, text), kind="counter", step="1h")
+    np.testing.assert_allclose(series.values[:, 0], 60, atol=0.5)  # readings were rounded down to whole minutes
+    assert len(series.values) == 4
+
+
+def test_counters_of_several_series_do_not_mix(tmp_path: Path) -> None:
+    rows = [f"{DAY_S + 3600 * i},{base + i},{name}" for i in range(4) for name, base in (("a", 100), ("b", 0))]
+    path = log(tmp_path, "ds,y,s\n" + "\n".join(rows) + "\n")
+    made, _ = read_log([path], LogConfig(kind="counter", series="s"), now_s=NOW_S)
+    assert [values(one) for one in made] == [[1, 1, 1], [1, 1, 1]]
+
+
+# --- totals of posts ------------------------------------------------------------------------------------------------
+
+POSTS = "created_at,id,likes\n" + "".join(f"2025-01-06T{hour:02}:00:00Z,p{hour},{hour}\n" for hour in range(10))
+
+
+def test_totals_summed_by_the_time_of_their_post_are_refused(tmp_path: Path) -> None:
+    sentence = (
+        "log.csv: likes are totals that a post gathers after the time in its row (8 % within 6 hours, 76 % within a "
+        "day), so a sum by that time tells the future; choose --maturity, such as 2d, or --maturity 0 if each value is "
+        "final when its row is written"
+    )
+    assert refusal(log(tmp_path, POSTS), metrics=("likes",), events=True, step="1h") == sentence
+    renamed = refusal(log(tmp_path, POSTS), columns={"y": "likes"}, metrics=("y",), events=True, step="1h")
+    assert renamed == sentence.replace("likes are", "y are")
+
+
+def test_values_that_do_not_grow_are_summed_where_they_stand(tmp_path: Path) -> None:
+    series, report = read(log(tmp_path, POSTS), metrics=("likes",), events=True, step="1h", maturity="0")
+    assert (series.start_s, values(series)) == (DAY_S, list(range(9)))
+    assert report.warnings == ()
+
+
+def test_a_total_counts_when_it_is_complete_and_the_young_ones_are_dropped(tmp_path: Path) -> None:
+    series, report = read(log(tmp_path, POSTS), metrics=("likes",), events=True, step="1h", maturity="4h")
+    assert (series.start_s, values(series)) == (DAY_S + 4 * 3600, [0, 1, 2, 3, 4])
+    assert found(report)["immature"] == (4, (8, 9, 10))
+    assert refusal(log(tmp_path, POSTS), metrics=("likes",), events=True, step="1h", maturity="2d") == (
+        "log.csv line 2 and all other rows are younger than the maturity; shorten --maturity"
+    )
+
+
+def test_parts_that_do_not_add_up_are_counted_and_the_total_kept(tmp_path: Path) -> None:
+    text = hours(["10,4,6", "11,4,6", "3,1,2", "5,,5", "7,7,1"], header="timestamp,reactions,loves,hahas")
+    series, report = read(log(tmp_path, text), metrics=("reactions",), parts=("loves", "hahas"))
+    assert values(series) == [10, 11, 3, 5, 7]
+    assert found(report) == {"inconsistent-total": (2, (3, 6))}
+
+
+# --- users ----------------------------------------------------------------------------------------------------------
+
+USERS = "ts,who\n" + "".join(
+    f"2025-01-06T{minute // 60:02}:{minute % 60:02}:{second:02}Z,{who}\n"
+    for minute in range(121)
+    for second, who in ((0, f"person-{minute}"), (30, "person-bot"))
+)
+
+
+def test_the_share_of_the_busiest_user_is_told_and_nobody_is_dropped(tmp_path: Path) -> None:
+    series, report = read(log(tmp_path, USERS), time="ts", events=True, step="1h", user="who")
+    assert values(series) == [120, 120]
+    assert [finding.sentence for finding in report.findings if finding.policy == "top-user"] == [
+        "rows are of the busiest of 122 users, 50.0% of all"
+    ]
+    assert "person" not in dumps(report) + report.text()
+
+
+def test_a_cap_counts_the_first_events_of_a_user_in_each_step(tmp_path: Path) -> None:
+    series, report = read(log(tmp_path, USERS), time="ts", events=True, step="1h", user="who", user_cap=5)
+    assert values(series) == [65, 65]
+    assert found(report)["user-cap"] == (110, (13, 15, 17))
+    assert "person" not in dumps(report) + report.text()
+
+
+def test_with_a_key_the_busiest_user_is_named_by_a_keyed_hash(tmp_path: Path) -> None:
+    path = log(tmp_path, USERS)
+    config = LogConfig(time="ts", events=True, step="1h", user="who")
+    sentences = [
+        read_log([path], config, now_s=NOW_S, user_key=key)[1].findings[0].sentence for key in (b"k" * 16, b"q" * 16)
+    ]
+    assert sentences[0].endswith("50.0% of all, hmac-sha256 " + sentences[0][-16:])
+    assert sentences[0][-16:] == "d81b24c7e8ff1184"
+    assert sentences[0][-16:] != sentences[1][-16:]
+    assert "person" not in "".join(sentences)
+
+
+# --- warnings -------------------------------------------------------------------------------------------------------
+
+
+def test_a_log_that_was_cut_while_it_was_written_is_warned_of(tmp_path: Path) -> None:
+    rhythm = [10 + 8 * (hour % 24 > 8) for hour in range(20 * 24)]
+    assert read(log(tmp_path, hours(list(rhythm))))[1].warnings == ()
+    rhythm[-24:] = [2] * 24
+    (warning,) = read(log(tmp_path, hours(list(rhythm))))[1].warnings
+    assert warning == (
+        "series log: value ends with 24 steps that add up to less than half of any such stretch before; if the log was "
+        "cut while it was written, leave its end out"
+    )

@@ -1,0 +1,516 @@
+"""A log becomes exact series and a report that counts every repair, or one sentence that says what to do."""
+
+import datetime
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pulsecast.errors import DataError, PulsecastError, UsageError
+from pulsecast.foundation.strict_json import dumps, loads
+from pulsecast_train.logs.config import LogConfig
+from pulsecast_train.logs.data_report import DataReport
+from pulsecast_train.logs.reader import read_log
+from pulsecast_train.series import Series
+
+DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data"
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the public sample logs are not beside this repository")
+NOW_S = 1_770_000_000  # 2026-02-02
+DAY_S = 1_736_121_600  # 2025-01-06T00:00:00Z
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def _write(content: str | bytes, name: str = "log.csv") -> Path:
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return _write
+
+
+def read(*paths: Path, **options: Any) -> tuple[tuple[Series, ...], DataReport]:
+    series, report = read_log(paths, LogConfig(**options), now_s=NOW_S)
+    assert loads(DataReport, dumps(report).encode(), where="report") == report
+    return series, report
+
+
+def hours(values: list[object], *, header: str = "timestamp,value") -> str:
+    """Return a CSV of one sample an hour from DAY_S on."""
+    rows = [f"2025-01-06T{hour:02}:00:00Z,{value}" for hour, value in enumerate(values)]
+    return "\n".join([header, *rows]) + "\n"
+
+
+def first_metric(series: Series) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in series.values[:, 0]]
+
+
+def found(report: DataReport) -> dict[str, tuple[int, tuple[int, ...]]]:
+    return {finding.policy: (finding.rows, finding.lines) for finding in report.findings}
+
+
+# --- kinds of files -------------------------------------------------------------------------------------------------
+
+
+def packed(text: str) -> bytes:
+    return gzip.compress(text.encode(), mtime=0)
+
+
+PLAIN = hours([1, 2, 3])
+FILES: dict[str, tuple[str, str | bytes]] = {
+    "csv": ("log.csv", PLAIN),
+    "upper-case ending": ("log.CSV", PLAIN),
+    "byte order mark": ("log.csv", "\ufeff" + PLAIN),
+    "carriage returns": ("log.csv", PLAIN.replace("\n", "\r\n")),
+    "no final newline": ("log.csv", PLAIN.rstrip("\n")),
+    "blank lines at the end": ("log.csv", PLAIN + "\n\n"),
+    "quoted": (
+        "log.csv",
+        PLAIN.replace("Z,", 'Z","').replace("2025", '"2025').replace("\n", '"\n').replace('value"', "value"),
+    ),
+    "tsv": ("log.tsv", PLAIN.replace(",", "\t")),
+    "gzip": ("log.csv.gz", packed(PLAIN)),
+    "tsv gzip": ("log.tsv.gz", packed(PLAIN.replace(",", "\t"))),
+    "ndjson": (
+        "log.ndjson",
+        "".join(f'{{"timestamp": "2025-01-06T0{i}:00:00Z", "value": {i + 1}}}\n' for i in range(3)),
+    ),
+    "jsonl gzip": (
+        "log.jsonl.gz",
+        packed("".join(f'{{"value":{i + 1}.0,"ds":{DAY_S + 3600 * i}}}\n' for i in range(3))),
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "content"), FILES.values(), ids=FILES.keys())
+def test_every_kind_of_file_gives_the_same_series(write: Write, name: str, content: str | bytes) -> None:
+    (series,), report = read(write(content, name))
+    assert (series.name, series.metrics, series.start_s, series.step_s) == ("log", ("value",), DAY_S, 3600)
+    assert first_metric(series) == [1, 2, 3]
+    assert report.rows_read == 3
+    assert report.findings == ()
+    assert report.files[0].name == name
+
+
+def test_parquet_is_read_with_its_own_types(tmp_path: Path) -> None:
+    stamps = pl.from_epoch(pl.Series([DAY_S, DAY_S + 3600, DAY_S + 7200]), time_unit="s").dt.replace_time_zone("UTC")
+    pl.DataFrame({"ds": stamps, "y": [1, None, 3], "note": ["a", "b", "c"]}).write_parquet(tmp_path / "log.parquet")
+    (series,), report = read(tmp_path / "log.parquet")
+    assert first_metric(series) == [1, 2, 3]
+    assert found(report) == {"missing-cell": (1, (2,)), "filled-gap": (1, ())}
+
+
+def test_the_report_has_the_hash_of_the_file_and_no_path(write: Write, tmp_path: Path) -> None:
+    _, report = read(write(PLAIN))
+    assert report.files[0].bytes == len(PLAIN)
+    assert len(report.files[0].sha256) == 64
+    assert str(tmp_path) not in dumps(report) + report.text()
+
+
+def test_the_same_bytes_give_the_same_series_and_report(write: Write) -> None:
+    path = write(hours([5, 1, "", 7, 2]))
+    (first,), report = read(path)
+    (again,), report_again = read(path)
+    assert first.values.tobytes() == again.values.tobytes()
+    assert report == report_again
+
+
+# --- rows that are repaired and counted -----------------------------------------------------------------------------
+
+
+def test_rows_out_of_order_are_sorted_and_counted(write: Write) -> None:
+    lines = hours([1, 2, 3, 4]).splitlines()
+    (series,), report = read(write("\n".join([lines[0], lines[2], lines[1], lines[4], lines[3]]) + "\n"))
+    assert first_metric(series) == [1, 2, 3, 4]
+    assert found(report) == {"out-of-order": (2, (3, 5))}
+
+
+def test_exact_duplicates_of_samples_are_dropped(write: Write) -> None:
+    text = hours([1, 2, 3])
+    (series,), report = read(write(text + text.splitlines()[2] + "\n"))
+    assert first_metric(series) == [1, 2, 3]
+    assert found(report)["exact-duplicate"] == (1, (5,))
+
+
+@pytest.mark.parametrize(("choice", "expected"), [("first", [1, 2, 3]), ("last", [1, 9, 3])])
+def test_samples_that_disagree_are_kept_as_chosen(write: Write, choice: str, expected: list[float]) -> None:
+    (series,), report = read(write(hours([1, 2, 3]) + "2025-01-06T01:00:00Z,9\n"), on_conflict=choice)
+    assert first_metric(series) == expected
+    assert found(report)["conflicting-duplicate"] == (1, (5,) if choice == "first" else (3,))
+
+
+EVENTS = """at,who,n
+2025-01-06T00:00:00Z,a1,1
+2025-01-06T00:00:00Z,a2,1
+2025-01-06T00:00:00Z,a1,1
+2025-01-06T00:01:10Z,a3,2
+2025-01-06T00:01:10Z,,2
+2025-01-06T00:01:10Z,,2
+2025-01-06T00:03:59.9Z,a4,7
+"""
+
+
+def test_an_event_with_an_id_is_counted_once_and_one_without_always(write: Write) -> None:
+    (series,), report = read(write(EVENTS), time="at", id="who", events=True, step="1m")
+    assert first_metric(series) == [2, 3, 0, 1]
+    assert series.metrics == ("events",)
+    assert found(report) == {"no-identity": (2, (6, 7)), "exact-duplicate": (1, (4,))}
+
+
+def test_events_without_ids_that_share_their_second_are_all_kept_and_said_to_be(write: Write) -> None:
+    (series,), report = read(write(EVENTS), time="at", events=True, step="1m")
+    assert first_metric(series) == [3, 3, 0, 1]
+    assert found(report) == {"same-instant-events": (4, (3, 4, 6))}
+
+
+@pytest.mark.parametrize(("choice", "expected"), [("first", [1, 0, 1, 1]), ("last", [0, 1, 1, 1])])
+def test_events_of_one_id_at_two_times_are_kept_as_chosen(write: Write, choice: str, expected: list[float]) -> None:
+    rows = ["00:00:00Z,x", "00:01:05Z,x", "00:02:00Z,y", "00:03:59.9Z,z", "00:00:00Z,w", "00:00:00Z,w"]
+    text = "at,who\n" + "".join(f"2025-01-06T{row}\n" for row in rows)
+    (series,), report = read(write(text), time="at", id="who", events=True, step="1m", on_conflict=choice)
+    assert first_metric(series) == [expected[0] + 1, *expected[1:]]
+    assert found(report)["conflicting-duplicate"] == (1, (3,) if choice == "first" else (2,))
+
+
+def test_metrics_of_events_are_summed_per_step(write: Write) -> None:
+    (series,), report = read(write(EVENTS), time="at", id="who", metrics=("n",), events=True, step="1m")
+    assert first_metric(series) == [2, 6, 0, 7]
+    assert report.warnings == ()
+
+
+def test_missing_cells_are_counted_and_short_gaps_filled(write: Write) -> None:
+    values = [1, "", 3, -1, "{}", 6, " 7 ", "NaN", 9]
+    (series,), report = read(write(hours(list(values))), missing=("-1", "{}", "NaN"))
+    assert first_metric(series) == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert found(report) == {"missing-cell": (4, (3, 5, 6)), "filled-gap": (4, ())}
+
+
+def test_long_gaps_split_the_series(write: Write) -> None:
+    (series,), report = read(write(hours([1, 2, "", "", 5, 6])), max_gap=1)
+    assert series.segments == ((0, 2), (4, 6))
+    assert found(report)["gap"] == (2, ())
+    assert (report.series[0].gaps, report.series[0].gap_steps) == (1, 2)
+
+
+def test_a_few_rows_without_a_timestamp_are_dropped_and_counted(write: Write) -> None:
+    rows = [f"{DAY_S + 60 * i},1" for i in range(2000)]
+    rows[7], rows[1000] = ",1", "?,1"
+    (series,), report = read(write("timestamp,value\n" + "\n".join(rows) + "\n"))
+    assert len(series.values) == 2000
+    assert found(report) == {"unparsable-timestamp": (2, (9, 1002)), "filled-gap": (2, ())}
+
+
+# --- several series -------------------------------------------------------------------------------------------------
+
+
+def test_several_files_are_series_named_by_their_stems_in_the_order_given(write: Write) -> None:
+    series, report = read(write(hours([1, 2, 3]), "b.v2.csv"), write(hours([4, 5]), "a.csv"))
+    assert [(one.name, first_metric(one)) for one in series] == [("b.v2", [1, 2, 3]), ("a", [4, 5])]
+    assert [summary.name for summary in report.series] == ["b.v2", "a"]
+    assert report.rows_read == 5
+
+
+def test_a_column_of_names_makes_series_across_files(write: Write) -> None:
+    head = "timestamp,value,tag\n"
+    one = write(head + "".join(f"2025-01-06T0{h}:00:00Z,{h},{tag}\n" for h in range(3) for tag in "xy"), "1.csv")
+    two = write(head + "".join(f"2025-01-06T0{h}:00:00Z,{h},x\n" for h in range(3, 6)), "2.csv")
+    series, report = read(one, two, series="tag")
+    assert [(each.name, first_metric(each)) for each in series] == [("x", [0, 1, 2, 3, 4, 5]), ("y", [0, 1, 2])]
+    assert report.findings == ()
+
+
+def test_several_metrics_are_columns_in_the_order_named(write: Write) -> None:
+    text = "ds,a,b\n" + "".join(f"2025-01-06T0{h}:00:00Z,{h},{10 * h}\n" for h in range(3))
+    (series,), _ = read(write(text), metrics=("b", "a"))
+    assert series.metrics == ("b", "a")
+    assert series.values.tolist() == [[0, 0], [10, 1], [20, 2]]
+
+
+# --- what is refused ------------------------------------------------------------------------------------------------
+
+JSON = '{"timestamp": "2025-01-06T00:00:00Z", "value": 1}\n'
+REFUSED: dict[str, tuple[str, str | bytes, dict[str, Any], str]] = {
+    "empty file": ("log.csv", "", {}, r"^log\.csv is empty$"),
+    "blank file": ("log.csv", "\n\r\n", {}, r"^log\.csv is empty$"),
+    "header only": ("log.csv", "timestamp,value\n", {}, r"^log\.csv has a header and no rows$"),
+    "no time column": ("log.csv", "a,b\n1,2\n", {}, r"no column with a usual time name; choose --time from a, b$"),
+    "two time columns": (
+        "log.csv",
+        "date,time,y\n1,2,3\n",
+        {},
+        r"several time columns \(date, time\); choose --time from",
+    ),
+    "no value column": ("log.csv", "ds,b\n1,2\n", {}, r"no column with a usual value name; choose --metric from b$"),
+    "two value columns": ("log.csv", "ds,y,likes\n1,2,3\n", {}, r"several value columns \(y, likes\); choose --metric"),
+    "no such column": (
+        "log.csv",
+        PLAIN,
+        {"metrics": ("x",)},
+        r"no column x; its columns are timestamp, value; where x has another name, pass --column x=NAME$",
+    ),
+    "no such time": ("log.csv", PLAIN, {"time": "when"}, r"no column when; its columns are timestamp, value$"),
+    "naive": ("log.csv", PLAIN.replace("Z", ""), {}, r"^log\.csv line 2: .* carries no time zone; .*--timezone"),
+    "text in numbers": ("log.csv", hours([1, "many"]), {}, r"^log\.csv line 3: value is 'many', not a finite number"),
+    "a decimal comma": ("log.csv", hours([1, '"12,5"']), {}, r"line 3: value is '12,5', not a finite number"),
+    "both orders fit": (
+        "log.csv",
+        "ds,y\n1/1/2014,1\n4/5/2014,2\n",
+        {"timezone": "UTC"},
+        r"^log\.csv line 3: '4/5/2014' can be month/day or day/month and no row settles it; choose --time-format",
+    ),
+    "NaN": (
+        "log.csv",
+        hours([1, "NaN"]),
+        {},
+        r"line 3: value is 'NaN', not a finite number; mend the cell, or use --missing",
+    ),
+    "infinity": ("log.csv", hours([1, "inf"]), {}, r"line 3: value is 'inf', not a finite number"),
+    "negative": (
+        "log.csv",
+        hours([1, 2, -1]),
+        {},
+        r"line 4: value is -1, and a count is 0 or more; use --kind gauge, or",
+    ),
+    "conflict": (
+        "log.csv",
+        hours([1, 2]) + "2025-01-06T00:00:00Z,9\n",
+        {},
+        r"^log\.csv line 2 and log\.csv line 4 have the same timestamp and other values; choose --on-conflict",
+    ),
+    "irregular": (
+        "log.csv",
+        "ds,y\n" + "".join(f"{DAY_S + s},1\n" for s in (0, 10, 700, 755, 5000)),
+        {},
+        r"^series log: the step cannot be inferred: .*; choose --step, such as 1h$",
+    ),
+    "no whole step": ("log.csv", hours([1, 2, 3]), {"step": "1d"}, r"^series log: no step of 1d is complete"),
+    "no value": ("log.csv", hours(["", "", ""]), {}, r"^series log: no step of 1h is complete and has a value"),
+    "no name": (
+        "log.csv",
+        "ds,y,s\n1736121600,1,\n",
+        {"series": "s"},
+        r"line 2: s is empty; every row names its series",
+    ),
+    "ragged": ("log.csv", PLAIN + "2025-01-06T03:00:00Z,4,5\n", {}, r"^log\.csv line 5 has 3 fields; the header has 2"),
+    "open quote": (
+        "log.csv",
+        'timestamp,value\n"2025-01-06T00:00:00Z,1\n2,3\n',
+        {},
+        r"^log\.csv is not a well-formed table",
+    ),
+    "latin-1": (
+        "log.csv",
+        "timestamp,value\n1,caf\xe9\n".encode("latin-1"),
+        {},
+        r"^log\.csv line 2 is not UTF-8 text \(0xe9 at byte 21\); save",
+    ),
+    "utf-16": ("log.csv", PLAIN.encode("utf-16"), {}, r"^log\.csv is UTF-16 text; save it as UTF-8$"),
+    "binary": ("log.csv", b"PK\x03\x04\0\0\0\0", {}, r"^log\.csv is binary, not text; check its ending$"),
+    "cut gzip": ("log.csv.gz", packed(PLAIN)[:-9], {}, r"^log\.csv\.gz is not a whole gzip file; copy it again$"),
+    "no gzip": ("log.csv.gz", PLAIN, {}, r"^log\.csv\.gz is not a whole gzip file"),
+    "no parquet": ("log.parquet", "PAR1 not", {}, r"^log\.parquet is not a whole Parquet file; write it again$"),
+    "cut json": ("log.ndjson", JSON + JSON[:20], {}, r"^log\.ndjson line 2 is not a JSON object; write one per line$"),
+    "json list": ("log.ndjson", "[1, 2]\n", {}, r"^log\.ndjson line 1 is not a JSON object"),
+    "json object as value": ("log.ndjson", JSON + JSON.replace("1}", "{}}"), {}, r"^log\.ndjson mixes kinds of values"),
+    "json text as value": (
+        "log.ndjson",
+        JSON + JSON.replace("1}", '"x"}'),
+        {},
+        r"line 2: value is 'x', not a finite number",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "options", "sentence"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_cannot_be_used_is_refused_in_one_sentence(
+    write: Write, name: str, content: str | bytes, options: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(DataError, match=sentence) as caught:
+        read(write(content, name), **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_directory_and_an_absent_file_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "logs.csv").mkdir()
+    with pytest.raises(UsageError, match=r"^log\.xlsx has an ending that is not read; known: \.csv, .* \.parquet$"):
+        read_log([tmp_path / "log.xlsx"], LogConfig())
+    with pytest.raises(DataError, match=r"^logs\.csv is a directory; name the log files in it$"):
+        read(tmp_path / "logs.csv")
+    with pytest.raises(DataError, match=r"^gone\.csv cannot be read: No such file or directory$"):
+        read(tmp_path / "gone.csv")
+
+
+def test_files_that_do_not_belong_together_are_refused(write: Write, tmp_path: Path) -> None:
+    hourly, daily = write(hours([1, 2, 3]), "h.csv"), write("ds,value\n1736121600,1\n1736208000,2\n", "d.csv")
+    with pytest.raises(DataError, match=r"^series h has steps of 1h and series d of 1d; choose one --step$"):
+        read(hourly, daily)
+    other = write(hours([1, 2, 3], header="ds,likes"), "o.csv")
+    with pytest.raises(DataError, match=r"^h\.csv has metrics value and o\.csv has likes; name them with --metric$"):
+        read(hourly, other)
+    (tmp_path / "sub").mkdir()
+    with pytest.raises(UsageError, match="several files are called h"):
+        read(hourly, write(PLAIN, "sub/h.csv"))
+    with pytest.raises(UsageError, match="no log is named"):
+        read()
+
+
+def test_no_id_of_a_user_or_event_is_in_an_error_or_report(write: Write) -> None:
+    person = "user-4711"
+    clash = f"at,who\n2025-01-06T00:00:00Z,{person}\n2025-01-06T00:09:00Z,{person}\n2025-01-06T00:09:59.9Z,z\n"
+    with pytest.raises(PulsecastError, match=r"line 2 and .* line 3 have the same id and another time") as caught:
+        read(write(clash), time="at", id="who", events=True, step="1m")
+    assert person not in str(caught.value)
+    _, report = read(write(clash), time="at", id="who", events=True, step="1m", on_conflict="first")
+    assert person not in dumps(report) + report.text()
+
+
+# --- warnings -------------------------------------------------------------------------------------------------------
+
+WARNED = {
+    "zeros": ([0, 0, 0, 0, 0, 5, 6], "is 0 at 71% of the steps"),
+    "constant": ([3, 3, 3], "is 3 at every step"),
+    "heavy tail": ([1, 2, 1, 2, 1, 201], "has a top value of 201, 134 times its median"),
+}
+
+
+@pytest.mark.parametrize(("values", "sentence"), WARNED.values(), ids=WARNED.keys())
+def test_an_unusual_series_is_warned_of(write: Write, values: list[object], sentence: str) -> None:
+    _, report = read(write(hours(values)))
+    assert [warning for warning in report.warnings if sentence in warning] == list(report.warnings) != []
+
+
+def test_a_running_total_declared_a_count_is_warned_of(write: Write) -> None:
+    text = "ds,y\n" + "".join(f"{DAY_S + 3600 * i},{i // 2}\n" for i in range(60))
+    _, report = read(write(text))
+    assert report.warnings == (
+        "series log: y never falls, as a running total does; if it is one, choose --kind counter",
+    )
+
+
+# --- public logs ----------------------------------------------------------------------------------------------------
+
+AAPL = DATA / "nab_tweets" / "Twitter_volume_AAPL.csv"
+
+
+@needs_data
+def test_nab_five_minute_counts_keep_their_stamps_and_values() -> None:
+    (series,), report = read(AAPL, timezone="UTC")
+    assert (series.start_s, series.step_s, series.values.shape) == (1_424_986_973, 300, (15_902, 1))
+    assert series.segments == ((0, 15_902),)
+    raw = [float(line.split(",")[1]) for line in AAPL.read_text().splitlines()[1:]]
+    assert first_metric(series) == raw
+    assert report.findings == ()
+
+
+@needs_data
+def test_nab_counts_become_hours_without_their_partial_edges() -> None:
+    (series,), report = read(AAPL, timezone="UTC", step="1h")
+    # 21:42:53 to 02:47:53 fifty-five days later: whole hours from 22:00 to 01:00, both included
+    assert (report.series[0].first, report.series[0].last) == ("2015-02-26T22:00:00Z", "2015-04-23T01:00:00Z")
+    assert len(series.values) == 55 * 24 + 4
+    rows = [line.split(",") for line in AAPL.read_text().splitlines()[1:]]
+    noon = [float(value) for stamp, value in rows if stamp.startswith("2015-03-09 17:")]
+    assert len(noon) == 12
+    index = (1_425_920_400 - series.start_s) // 3600
+    assert series.values[index, 0] == sum(noon)
+    inside = sum(float(value) for stamp, value in rows if "2015-02-26 22" <= stamp < "2015-04-23 02")
+    assert series.values.sum() == inside
+    assert report.series[0].edges_dropped == 2
+
+
+@needs_data
+def test_reddit_gauge_becomes_hourly_means() -> None:
+    path = DATA / "reddit_traffic" / "askreddit_traffic.csv"
+    (series,), report = read(path, timezone="UTC", kind="gauge", step="1h")
+    assert series.metrics == ("users_here",)
+    assert (report.series[0].first, report.series[0].last) == ("2018-04-10T01:00:00Z", "2018-05-08T13:00:00Z")
+    assert len(series.values) == 28 * 24 + 13
+    rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
+    second = [float(row[3]) for row in rows if row[0].startswith("2018-04-10 02:")]
+    assert series.values[1, 0] == sum(second) / len(second)
+    assert found(report)["filled-gap"] == (1, ())  # the two-hour gap covers one whole hour
+
+
+@needs_data
+def test_mayweather_tweets_are_counted_per_minute() -> None:
+    path = DATA / "event_tweets_mayweather" / "tweets_pseudonymous.csv"
+    (series,), report = read(path, timezone="UTC", id="event_id", events=True, step="1m")
+    assert (report.series[0].first, report.series[0].last) == ("2017-08-27T00:06:00Z", "2017-08-27T01:13:00Z")
+    minutes = [line[:16] for line in path.read_text().splitlines()[1:]]
+    assert series.values[0, 0] == minutes.count("2017-08-27 00:06") == 235
+    assert series.values.sum() == sum("2017-08-27 00:06" <= minute <= "2017-08-27 01:13" for minute in minutes)
+
+
+@needs_data
+def test_posts_that_stand_newest_first_are_sorted() -> None:
+    path = DATA / "twitter_ratio" / "realDonaldTrump.csv"
+    options = {"timezone": "UTC", "time_format": "%m/%d/%y %H:%M", "events": True, "step": "1d", "id": "post_id"}
+    (series,), report = read(path, **options)
+    assert (report.series[0].first, report.series[0].last) == ("2016-08-25T00:00:00Z", "2017-10-22T00:00:00Z")
+    assert found(report)["out-of-order"] == (3157, (3, 4, 5))
+    days = [line.split(" ")[0] for line in path.read_text().splitlines()[1:]]
+    assert series.values[-1, 0] == days.count("10/22/17")
+    assert series.values.sum() == len(days) - days.count("8/24/16") - days.count("10/23/17")
+
+
+@needs_data
+def test_daily_page_views_have_their_59_missing_days_filled_or_left() -> None:
+    path = DATA / "wiki_daily" / "example_wp_log_peyton_manning.csv"
+    (series,), report = read(path, timezone="UTC", kind="gauge")
+    assert (series.step_s, len(series.values), report.rows_read) == (86_400, 2964, 2905)
+    assert found(report) == {"filled-gap": (36, ()), "gap": (23, ())}
+    (bare,), _ = read(path, timezone="UTC", kind="gauge", max_gap=0)
+    assert int(np.isnan(bare.values).sum()) == 59
+    assert series.values[0, 0] == 9.59076113897809
+
+
+@needs_data
+def test_klout_events_have_hashes_in_their_header_and_two_times_to_choose_from() -> None:
+    path = DATA / "klout_when_to_post" / "user_timestamp_open_set_tw.sample.tsv"
+    with pytest.raises(DataError, match=r"several time columns \(post_timestamp, action_timestamp\); choose --time"):
+        read(path, events=True, step="1h")
+    (series,), report = read(path, time="action_timestamp", events=True, step="1h", user="user_id_fingerprint")
+    assert report.files[0].time_format == "epoch-ms"
+    stamps = sorted(int(line.split("\t")[4]) for line in path.read_text().splitlines()[1:])
+    hour = 3_600_000
+    inside = [t for t in stamps if series.start_s * 1000 <= t < series.start_s * 1000 + len(series.values) * hour]
+    assert series.values.sum() == len(inside)
+    # the first event is 26 s after a full hour, so that hour counts as whole; the last one is cut
+    assert {t // hour for t in stamps} - {t // hour for t in inside} == {stamps[-1] // hour}
+
+
+@needs_data
+def test_final_likes_by_the_hour_of_their_post_are_refused_in_a_real_log_too() -> None:
+    path = DATA / "twitter_ratio" / "realDonaldTrump.csv"
+    options = {"timezone": "UTC", "events": True, "step": "1d", "id": "post_id", "metrics": ("favorites",)}
+    with pytest.raises(DataError, match="favorites are totals that a post gathers after the time in its row"):
+        read(path, **options)
+    (series,), report = read(path, **options, maturity="2d")
+    stamps = [line.split(",")[0] for line in path.read_text().splitlines()[1:]]
+    times = sorted(datetime.datetime.strptime(stamp, "%m/%d/%y %H:%M").replace(tzinfo=datetime.UTC) for stamp in stamps)
+    young = sum(time > times[-1] - datetime.timedelta(days=2) for time in times)
+    assert found(report)["immature"][0] == young > 0
+    assert series.values.min() >= 0
+
+
+@needs_data
+def test_subscribers_that_fall_are_no_counter_in_a_real_log_either() -> None:
+    falling = 0
+    for path in sorted((DATA / "reddit_traffic").glob("*.csv")):
+        rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
+        counts = [float(row[2]) for row in rows]
+        fall = next((i for i in range(1, len(counts)) if counts[i] < counts[i - 1]), None)
+        options = {"timezone": "UTC", "kind": "counter", "metrics": ("subscribers",), "step": "1h"}
+        if fall is None:
+            (series,), _ = read(path, **options)
+            assert 0 <= np.nansum(series.values) <= counts[-1] - counts[0] + 1e-6
+        else:
+            falling += 1
+            with pytest.raises(DataError, match=rf" line {fall + 2}: subscribers falls from "):
+                read(path, **options)
+    assert falling > 0

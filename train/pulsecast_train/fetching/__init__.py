@@ -1,0 +1,1 @@
+"""A log from a paged HTTP API, with retries."""

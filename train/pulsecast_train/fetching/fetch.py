@@ -1,0 +1,124 @@
+"""Records from a source to an NDJSON log; a run that broke off goes on from its last whole page.
+
+While it runs there are `LOG.part`, the records so far, and `LOG.state.json`, the cursor and how much of the part
+belongs to it. The state is written whole after each page, so a record is neither lost nor written twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pulsecast.errors import DataError, FormatError, UsageError
+from pulsecast.foundation import strict_json
+from pulsecast.foundation.whole_file import write_whole
+
+from .http_source import RecordSource
+
+OnPage = Callable[[int, int], None]  # pages and records so far
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchState:
+    """How far a fetch came: `size_bytes` of the part belong to `pages` whole pages, after which comes `cursor`."""
+
+    format: int
+    request: str  # sha256 of the source's identity and the fields: no address, no token
+    cursor: str | None
+    pages: int
+    records: int
+    size_bytes: int
+    complete: bool
+
+    def __post_init__(self) -> None:
+        if self.format != 1:
+            raise ValueError(f"format is {self.format}; this version knows 1")
+        if min(self.pages, self.records, self.size_bytes) < 0:
+            raise ValueError("pages, records and size_bytes are 0 or more")
+
+
+def fetch(
+    source: RecordSource, out: Path, *, fields: Sequence[str] = (), force: bool = False, on_page: OnPage | None = None
+) -> FetchState:
+    """Write all records of `source` to `out`, one JSON object per line, and return how many there were.
+
+    With `fields` (dotted paths) only those are kept, under their paths: what is not written cannot leak.
+    Raises UsageError if `out` is there (without `force`) or belongs to another request, DataError from the source or
+    if its cursor comes back; progress is kept either way.
+    """
+    request = hashlib.sha256(json.dumps([source.identity, list(fields)]).encode()).hexdigest()
+    part, kept = out.with_name(f"{out.name}.part"), out.with_name(f"{out.name}.state.json")
+    if out.exists() and not force and not kept.exists():
+        raise UsageError(f"{out.name} is there already; use another --out, or --force to replace it")
+    state = _state_so_far(kept, part, request)
+    with part.open("r+b" if part.exists() else "w+b") as log:
+        log.truncate(state.size_bytes)  # what a killed run wrote after its last state
+        log.seek(state.size_bytes)
+        while not state.complete:
+            page = source.page(state.cursor)
+            if page.cursor is not None and page.cursor == state.cursor:
+                raise DataError(f"page {state.pages + 1} names itself as the next one; choose --next-parameter")
+            lines = "".join(f"{_line(record, fields)}\n" for record in page.records)
+            log.write(lines.encode("utf-8"))
+            log.flush()
+            os.fsync(log.fileno())
+            state = FetchState(
+                format=1,
+                request=request,
+                cursor=page.cursor,
+                pages=state.pages + 1,
+                records=state.records + len(page.records),
+                size_bytes=log.tell(),
+                complete=page.cursor is None,
+            )
+            write_whole(kept, strict_json.dumps(state), force=True)
+            if on_page:
+                on_page(state.pages, state.records)
+    if state.records == 0:
+        _forget(part, kept)
+        raise DataError("the source has no records; check its address and --records")
+    part.replace(out)
+    kept.unlink()
+    return state
+
+
+def forget_progress(out: Path) -> None:
+    """Delete what an unfinished fetch to `out` left."""
+    _forget(out.with_name(f"{out.name}.part"), out.with_name(f"{out.name}.state.json"))
+
+
+def _forget(*paths: Path) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def _state_so_far(kept: Path, part: Path, request: str) -> FetchState:
+    fresh = FetchState(format=1, request=request, cursor=None, pages=0, records=0, size_bytes=0, complete=False)
+    if not kept.exists():
+        return fresh
+    try:
+        state = strict_json.loads(FetchState, kept.read_bytes(), where=kept.name)
+    except FormatError as error:
+        raise UsageError(f"{error}; use --restart to begin anew") from error
+    if state.request != request:
+        raise UsageError(f"{kept.name} belongs to another request; use --restart to begin anew, or another --out")
+    size = part.stat().st_size if part.exists() else 0
+    if size < state.size_bytes:
+        raise UsageError(f"{part.name} has {size} of the {state.size_bytes} bytes fetched; use --restart to begin anew")
+    return state
+
+
+def _line(record: Mapping[str, Any], fields: Sequence[str]) -> str:
+    chosen = {path: _at(record, path) for path in fields} if fields else record
+    return json.dumps(chosen, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _at(value: Any, path: str) -> Any:
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value

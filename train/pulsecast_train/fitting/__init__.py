@@ -1,0 +1,1 @@
+"""Fitting a network: epochs, checkpoints, devices, pools of series."""

@@ -1,0 +1,102 @@
+"""Where a training run stands, on disk: written whole after every epoch, so that a killed run goes on from there."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulsecast.errors import FormatError, UsageError
+from pulsecast.foundation import strict_json
+from pulsecast.foundation.whole_file import whole_file
+from pulsecast.model.weights import read_npz
+
+PROGRESS_NAME = "progress.npz"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """One finished epoch: mean training loss, and validation loss where there is a validation part."""
+
+    number: int
+    loss: float
+    validation_loss: float | None
+
+
+EpochCallback = Callable[[Epoch, int], None]  # a finished epoch, and how many there are at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """Where the progress of one run is kept; `run` is the fingerprint of its data and configuration."""
+
+    folder: Path
+    run: str
+
+    @property
+    def path(self) -> Path:
+        """The one file, replaced whole after every epoch."""
+        return self.folder / PROGRESS_NAME
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Everything the next epoch depends on.
+
+    history    finished epochs
+    variables  of the network, its dropout seeds and the optimizer, in Keras' order
+    best       variables of the network to be kept: at the lowest validation loss, or without validation the last
+    """
+
+    history: tuple[Epoch, ...]
+    variables: tuple[NDArray[np.generic], ...] = field(repr=False)
+    best: tuple[NDArray[np.generic], ...] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Header:
+    run: str
+    history: tuple[Epoch, ...]
+
+
+def save_progress(checkpoint: Checkpoint, progress: Progress) -> None:
+    """Replace the saved progress in one step; a kill leaves the old one or the new one, whole.
+
+    Raises PulsecastError, with the path, if the disk is full or refuses.
+    """
+    header = strict_json.dumps(_Header(run=checkpoint.run, history=progress.history))
+    arrays: dict[str, Any] = {f"variable_{i}": array for i, array in enumerate(progress.variables)}
+    arrays |= {f"best_{i}": array for i, array in enumerate(progress.best)}
+    buffer = io.BytesIO()
+    np.savez(buffer, header=np.frombuffer(header.encode(), np.uint8), **arrays)
+    with whole_file(checkpoint.path, force=True) as file:
+        file.write(buffer.getvalue())
+
+
+def load_progress(checkpoint: Checkpoint) -> Progress | None:
+    """Return what was saved of this run, or None if nothing was.
+
+    Raises UsageError if the folder holds the progress of a run on other data or with another configuration.
+    """
+    if not checkpoint.path.exists():
+        return None
+    try:
+        arrays = read_npz(checkpoint.path.read_bytes(), where=PROGRESS_NAME)
+        header = strict_json.loads(_Header, arrays["header"].tobytes(), where=PROGRESS_NAME)
+    except (FormatError, KeyError) as error:
+        raise UsageError(f"{checkpoint.folder} holds a damaged training run; --restart discards it") from error
+    if header.run != checkpoint.run:
+        raise UsageError(
+            f"{checkpoint.folder} holds an unfinished run on other data or with another configuration; "
+            "repeat that command to go on with it, or pass --restart to discard it"
+        )
+    return Progress(history=header.history, variables=_numbered(arrays, "variable_"), best=_numbered(arrays, "best_"))
+
+
+def _numbered(arrays: dict[str, NDArray[np.generic]], prefix: str) -> tuple[NDArray[np.generic], ...]:
+    return tuple(arrays[f"{prefix}{i}"] for i in range(sum(name.startswith(prefix) for name in arrays)))

@@ -1,0 +1,143 @@
+"""The rhythm as pictures: one self-contained HTML page, or one PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pulsecast.foundation.whole_file import whole_file
+
+from ..rhythm.cycles import CLEAR, HOUR_S, STRONG, SURE, Cycle, Rhythm
+from ..rhythm.words import words
+from .backtest_report import STYLE
+from .pictures import DAYS, FORECAST, OTHERS, axes, png, svg
+
+WIDTH, WEEK_HEIGHT, LINES_HEIGHT = 9.0, 2.6, 2.4
+
+
+def write_page(path: Path, found: Sequence[Rhythm]) -> None:
+    """Write all of `found` to `path`, as a page or, if its name ends in .png, as a picture, in one step."""
+    with whole_file(path, force=True) as file:
+        file.write(page_png(found) if path.suffix == ".png" else page_html(found).encode())
+
+
+def page_html(found: Sequence[Rhythm]) -> str:
+    """Return the page as one HTML document."""
+    notes = (
+        "Levels are means of an hour (or step), as logarithms where nothing is negative.",
+        f"strength = max(0, 1 - var(rest) / var(cycle + rest)) by MSTL: strong from {STRONG:g}, clear from {CLEAR:g}.",
+        "p compares the mean day (week) with that of logs whose days (weeks) are turned at random.",
+        f"A rhythm is sure at {SURE:g}: of a hundred logs without one, one is said to have it, for each cycle.",
+    )
+    listed = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>Rhythm</title><style>{STYLE}</style></head><body><h1>Rhythm</h1>{''.join(_part(one) for one in found)}"
+        f'<h2>How to read it</h2><ul class="note">{listed}</ul></body></html>\n'
+    )
+
+
+def _part(one: Rhythm) -> str:
+    said = "".join(f"<p>{escape(sentence)}</p>" for sentence in words(one))
+    week = svg(
+        partial(draw_week, one=one),
+        width=WIDTH,
+        height=WEEK_HEIGHT,
+        label=f"{one.series}: level by hour of the week, {one.zone}",
+    )
+    profiles = svg(
+        partial(draw_profiles, one=one),
+        width=WIDTH,
+        height=LINES_HEIGHT,
+        label=f"{one.series}: mean day and mean week, {one.zone}",
+    )
+    return (
+        f"<h2>{escape(one.series)}</h2><div class='verdict'>{said}</div><p class='note'>{one.first} to {one.last}.</p>"
+        f"<figure>{week}</figure><figure>{profiles}</figure>"
+    )
+
+
+def page_png(found: Sequence[Rhythm]) -> bytes:
+    """Return the pictures of all of `found`, one below the other."""
+
+    def draw(figure: Any) -> None:
+        heights = [WEEK_HEIGHT, LINES_HEIGHT] * len(found)
+        rows = figure.subfigures(len(heights), 1, height_ratios=heights)
+        for i, one in enumerate(found):
+            draw_week(rows[2 * i], one)
+            draw_profiles(rows[2 * i + 1], one)
+
+    return png(draw, width=WIDTH, height=(WEEK_HEIGHT + LINES_HEIGHT) * len(found))
+
+
+def draw_week(figure: Any, one: Rhythm) -> None:
+    """Draw the level of every slot of the week; where it is a factor, twice and half as much are equally far."""
+    from matplotlib.ticker import FuncFormatter
+
+    ax = figure.add_subplot()
+    ax.set_title(f"{one.series}: an average week")
+    table = np.array([[np.nan if v is None else v for v in row] for row in one.week_profile], np.float64)
+    shown = np.log2(table) if one.factors else table
+    reach = max(float(np.nanmax(np.abs(shown))), 1e-9)
+    slots = shown.shape[1]
+    image = ax.imshow(
+        shown, aspect="auto", cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest", extent=(0, 24, 6.5, -0.5)
+    )
+    ax.set_yticks(range(7), DAYS)
+    hours = range(0, 25, max(3, 24 // slots))
+    ax.set_xticks(list(hours), [f"{hour:02d}" for hour in hours])
+    ax.set_xlabel(f"hour, {one.zone}")
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    bar = figure.colorbar(image, ax=ax, label="times typical" if one.factors else "above typical")
+    if one.factors:
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{2.0**value:.3g}"))
+
+
+def draw_profiles(figure: Any, one: Rhythm) -> None:
+    """Draw the mean day and the mean week side by side; what could be chance is grey and says so."""
+    left, right = figure.subfigures(1, 2, width_ratios=[3, 2])
+    unit = "times typical" if one.factors else "above typical"
+    with axes(left, _title("Mean day", one.day), unit) as ax:
+        profile = one.day.profile
+        if profile:
+            hours = np.arange(len(profile) + 1) * one.slot_s / HOUR_S
+            ax.stairs(profile, hours, color=_colour(one.day), linewidth=2.0, baseline=None)
+            _level_line(ax, one)
+            ax.set_xticks(range(0, 25, 3))
+            ax.set_xlabel(f"hour, {one.zone}")
+        else:
+            _nothing(ax, "too short to say" if len(one.week_profile[0]) > 2 else "steps are too long to say")
+    with axes(right, _title("Mean week", one.week), unit) as ax:
+        if one.week.profile:
+            base = 1.0 if one.factors else 0.0
+            heights = np.array(one.week.profile) - base
+            ax.bar(range(7), heights, bottom=base, color=_colour(one.week), width=0.7)
+            _level_line(ax, one)
+            ax.set_xticks(range(7), DAYS)
+        else:
+            _nothing(ax, "too short to say")
+
+
+def _title(text: str, cycle: Cycle) -> str:
+    return text if cycle.sure or cycle.p is None else f"{text} (could be chance)"
+
+
+def _colour(cycle: Cycle) -> str:
+    return FORECAST if cycle.sure else OTHERS[5]
+
+
+def _level_line(ax: Any, one: Rhythm) -> None:
+    ax.axhline(1.0 if one.factors else 0.0, color="#666666", linewidth=0.9, linestyle="--")
+
+
+def _nothing(ax: Any, why: str) -> None:
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.text(0.5, 0.5, why, ha="center", va="center", transform=ax.transAxes, color="#666666")

@@ -1,0 +1,1 @@
+"""How values become network inputs and outputs, and what a run can be told."""
