@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,11 +27,11 @@ from pulsecast.errors import ConversionError, ToleranceError
 from pulsecast.foundation import strict_json
 from pulsecast.foundation.whole_directory import check_free, whole_directory
 from pulsecast.model.weights import write_weights
+from pulsecast.stages.child_process import map_in_threads
 from pulsecast.stages.environment import commands
 from pulsecast.stages.model_directory import IMPORTED, ModelDirectory, read_model_directory
 
-from .converting.children import map_in_threads, run_child
-from .converting.conversion import TIMEOUT_S, child_environment, convert_all
+from .converting.conversion import convert_all, run_converter
 from .converting.measuring_child import TOLERANCE_FAILED, UNMEASURED, Measured
 from .golden_windows import reference_of, thinned
 from .libraries.libraries import build_libraries, check_platforms, with_native
@@ -84,7 +82,7 @@ def export_model(
         _remove_sources(staging, chosen)
         libraries = _libraries(model_path, staging, chosen, native_for, tell)
         golden = thinned(heldout, GOLDEN_WINDOWS)
-        (staging / WEIGHTS_NAME).write_bytes(write_weights(model.weights))
+        (staging / WEIGHTS_NAME).write_bytes(write_weights(model.weights, model.record.spec.network))
         (staging / GOLDEN_NAME).write_bytes(write_golden(heldout))
         tell(f"verifying on {len(heldout.windows)} held-out windows through the runtime")
         unmeasured = _manifest(model, staging, chosen, {}, len(heldout.windows))
@@ -137,19 +135,13 @@ def measure_in_children(staging: Path, manifest: Manifest) -> dict[str, Parity]:
 
 
 def _measure(staging: Path, artifact_ids: tuple[str, ...]) -> dict[str, Parity]:
-    command = [sys.executable, "-P", "-m", "pulsecast_export.converting.measuring_child", str(staging), *artifact_ids]
+    done = run_converter("pulsecast_export.converting.measuring_child", str(staging), *artifact_ids)
     names = ", ".join(artifact_ids)
-    try:
-        done = run_child(command, child_environment(), TIMEOUT_S)
-    except subprocess.TimeoutExpired as error:
-        raise ConversionError(f"target {names}: its engine took longer than {TIMEOUT_S} s") from error
-    reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
     if done.returncode == TOLERANCE_FAILED:
-        raise ToleranceError(f"{reason}; name the targets to be exported with --target to leave one out")
-    if done.returncode:
-        raise ConversionError(f"target {names}: the engine failed on it (exit {done.returncode}): {reason}")
-    found = done.stdout.strip().splitlines()[-1]
-    return dict(strict_json.loads(Measured, found.encode(), where="measurement").parities)
+        raise ToleranceError(f"{done.reason}; name the targets to be exported with --target to leave one out")
+    if done.failed:
+        raise ConversionError(f"target {names}: the engine failed on it: {done.reason}")
+    return dict(strict_json.loads(Measured, done.answer.encode(), where="measurement").parities)
 
 
 def _manifest(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pulsecast.bundle.golden import Golden
+from pulsecast.bundle.golden import Golden, evenly
 from pulsecast.computing import reference
 from pulsecast.stages.model_directory import ModelDirectory
 
@@ -23,8 +23,7 @@ def reference_of(model: ModelDirectory) -> Golden:
 
 def thinned(golden: Golden, at_most: int) -> Golden:
     """Return evenly spaced windows of `golden`, at most so many."""
-    count = len(golden.windows)
-    rows = np.unique(np.linspace(0, count - 1, min(count, at_most)).round().astype(int))
+    rows = evenly(len(golden.windows), at_most)
     return Golden(
         windows=golden.windows[rows],
         truth=golden.truth[rows],

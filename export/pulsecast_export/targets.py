@@ -18,9 +18,9 @@ class Target:
 
     path      in the bundle: a file, or a folder (SavedModel, native)
     family    targets of one family are written by one child process, in the table's order
-    writer    `module:function` of this package, called with (model directory, folder of this family's files, path)
+    writer    `module:function` of this package, called with (model directory, path to write, path of its source)
     source    the target that it is made from, or None if it is made from the weights
-    plain_only  whether it exists for the plain LSTM stack alone, and not for a `Network`
+    plain_only  whether it exists for the plain LSTM stack alone, and for no other network
     level     what it may deviate when the network forecasts a scaled level (`textbook`), in fractions of the range
     asked     only exported when it is named: its speed is measured on x86-64, not yet on other processors
     change    the same when it forecasts a change on a log scale (`recommended`): an error there is multiplied by the
@@ -167,7 +167,7 @@ def find_targets(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def fitting(names: tuple[str, ...], chosen: tuple[str, ...], spec: ModelSpec) -> tuple[str, ...]:
     """Return those of `chosen` that a model of this spec can have; raises UsageError for one that `names` asked for."""
-    missing = [name for name in chosen if TARGETS[name].plain_only and spec.network is not None]
+    missing = [name for name in chosen if TARGETS[name].plain_only and not spec.network.is_plain]
     if asked := [name for name in missing if name in names]:
         raise UsageError(
             f"target {', '.join(asked)} exists for a plain stack of LSTM layers with a linear dense head only; "
@@ -182,5 +182,5 @@ def tolerance(target: Target, spec: ModelSpec, *, imported: bool = False) -> Tol
     Imported models and networks beyond the plain stack have the wider set: relu passes rounding on that tanh would take
     in, and small ones lose more to 8-bit weights (9.5e-3 of the range measured on one of three layers).
     """
-    wide = imported or spec.target != "level" or spec.network is not None
+    wide = imported or spec.target != "level" or not spec.network.is_plain
     return target.change if wide else target.level

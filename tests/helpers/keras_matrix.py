@@ -117,7 +117,7 @@ def promised(keras: Any, name: str) -> tuple[str, ...]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "own.keras"
         build(keras, name).save(path)
-        plain = find_network(read_keras_file(path).config).is_plain
+        plain = find_network(read_keras_file(path).config).network.is_plain
     return tuple(target_id for target_id, target in TARGETS.items() if plain or not target.plain_only)
 
 

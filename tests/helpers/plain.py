@@ -8,7 +8,6 @@ small enough to be made in a tenth of a second.
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,12 +30,15 @@ from pulsecast.bundle.manifest import (
 from pulsecast.computing import reference
 from pulsecast.computing.calendars import with_calendar
 from pulsecast.computing.intervals import fit_split
+from pulsecast.computing.network_forward import run
 from pulsecast.foundation import strict_json
 from pulsecast.model.accuracy import accuracy
+from pulsecast.model.network import Network, Recurrent
 from pulsecast.model.scaler import FeatureScale, Scaler
 from pulsecast.model.spec import DAY_S, WEEK_S, Calendar, Channel, Feature, ModelSpec
-from pulsecast.model.weights import LstmWeights, Weights, write_weights
-from pulsecast.stages.model_directory import ModelDirectory, ModelRecord
+from pulsecast.model.weights import CellWeights, Weights, write_weights
+from pulsecast.stages.model_directory import HeldOutWindows, ModelDirectory, ModelRecord
+from pulsecast.stages.model_directory import write_model_directory as write_directory
 
 START_S, STEP_S, STEPS, TRAINING_STEPS = 1_736_121_600, 3600, 900, 700
 RIDGE = 1e-3
@@ -64,6 +66,14 @@ CHANGE_SPEC = ModelSpec(
     step_s=STEP_S,
     target="change",
     floor=0.0,
+)
+
+
+# what no importer writes and every reader accepts: a network beyond the plain stack whose outputs are changes
+CHANGE_NETWORK_SPEC = replace(
+    CHANGE_SPEC,
+    units=(8, 6),
+    network=Network(recurrent=(Recurrent(kind="gru", units=8), Recurrent(kind="lstm", units=6, direction="both"))),
 )
 
 
@@ -107,22 +117,20 @@ def make_model(spec: ModelSpec) -> PlainModel:
     values = with_calendar(spec, column, seconds)  # (steps, features)
     scaler = _scaler(spec, column[:TRAINING_STEPS, 0])
     rng = np.random.default_rng(5)
-    layers, inputs = [], len(spec.channels)
-    for units in spec.units:
-        layers.append(_layer(rng, inputs, units))
-        inputs = units
+    weights = _recurrent_weights(rng, spec)
+    inputs = spec.network.recurrent[-1].width
     starts = np.arange(STEPS - spec.context - spec.horizon + 1)
     windows = np.stack([values[s : s + spec.context] for s in starts]).astype(np.float32)
     ahead = starts[:, np.newaxis] + spec.context + np.arange(spec.horizon)
     truth = column[ahead, 0]  # (n, horizon)
     fitted = ahead[:, -1] < TRAINING_STEPS
-    headless = Weights(
-        layers=tuple(layers),
+    headless = replace(
+        weights,
         head_kernel=np.eye(inputs, dtype=np.float32),
         head_bias=np.zeros(inputs, np.float32),
     )
     scaled = scaler.transform(windows.astype(np.float64))
-    hidden = reference.network(headless, reference.channels(spec, scaled))  # (n, units)
+    hidden = run(spec.network, headless, reference.channels(spec, scaled))  # (n, units)
     target = (np.log1p(truth) if spec.target == "change" else truth) - scaler.features[0].offset
     target = target / scaler.features[0].scale
     if spec.target == "change":
@@ -181,15 +189,24 @@ def _scaler(spec: ModelSpec, training: NDArray[np.float64]) -> Scaler:
     return Scaler(features=(first, *(FeatureScale() for _ in spec.features[1:])))
 
 
-def _layer(rng: np.random.Generator, inputs: int, units: int) -> LstmWeights:
-    """Return a layer whose forget gates are mostly open: what stood at the window's start is still felt at its end."""
-    bias = np.zeros(4 * units, np.float32)
-    bias[units : 2 * units] = rng.uniform(1, 4, units)
-    return LstmWeights(
-        kernel=(rng.normal(0, 1, (inputs, 4 * units)) / np.sqrt(inputs)).astype(np.float32),
-        recurrent=(rng.normal(0, 0.6, (units, 4 * units)) / np.sqrt(units)).astype(np.float32),
-        bias=bias,
-    )
+def _recurrent_weights(rng: np.random.Generator, spec: ModelSpec) -> Weights:
+    """Return cells whose states last: what stood at the window's start is still felt at its end. The head is empty."""
+    shapes, prefix = spec.network.shapes(len(spec.channels), spec.horizon), spec.network.cell_prefix
+    cells = []
+    kinds = [layer.kind for layer in spec.network.recurrent for _ in range(layer.cells)]
+    for i, kind in enumerate(kinds):
+        (inputs, columns), (units, _) = shapes[f"{prefix}_{i}.kernel"], shapes[f"{prefix}_{i}.recurrent"]
+        bias = np.zeros(shapes[f"{prefix}_{i}.bias"], np.float32)
+        lasting = slice(units, 2 * units) if kind == "lstm" else slice(0, units)  # an LSTM's forget gate, a GRU's z
+        bias[..., lasting] = rng.uniform(1, 4, units)
+        cells.append(
+            CellWeights(
+                kernel=(rng.normal(0, 1, (inputs, columns)) / np.sqrt(inputs)).astype(np.float32),
+                recurrent=(rng.normal(0, 0.6, (units, columns)) / np.sqrt(units)).astype(np.float32),
+                bias=bias,
+            )
+        )
+    return Weights(layers=tuple(cells), head_kernel=np.empty((0, 0)), head_bias=np.empty(0))
 
 
 NO_PARITY = Parity(max_abs=0.0, rms=0.0, mae_change=0.0, rmse_change=0.0)
@@ -213,7 +230,7 @@ def numpy_artifact() -> Artifact:
 def write_bundle(folder: Path, model: PlainModel, *extra: Artifact) -> Manifest:
     """Write a bundle of weights, golden and manifest into `folder`, and a file of its id for every `extra` artifact."""
     folder.mkdir(parents=True)
-    (folder / "weights.npz").write_bytes(write_weights(model.weights))
+    (folder / "weights.npz").write_bytes(write_weights(model.weights, model.spec.network))
     (folder / "golden.npz").write_bytes(write_golden(model.golden()))
     for artifact in extra:
         path = folder / artifact.path / ("saved_model.pb" if artifact.backend == "savedmodel" else "")
@@ -247,14 +264,6 @@ def write_model_directory(folder: Path, model: PlainModel) -> ModelRecord:
     """Write what training would have left of `model`, but for the Keras file."""
     folder.mkdir(parents=True)
     golden = model.golden()
-    files = {
-        "weights.npz": write_weights(model.weights),
-        "history.json": b"{}\n",
-        "heldout.npz": _npz(windows=golden.windows, truth=golden.truth, trained=golden.trained),
-        "calibration.npz": _npz(windows=model.calibration),
-    }
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
     record = ModelRecord(
         format=1,
         name="plain",
@@ -263,19 +272,13 @@ def write_model_directory(folder: Path, model: PlainModel) -> ModelRecord:
         scaler=model.scaler,
         heldout=HeldOut(windows=len(golden.windows), forecasts={"model": accuracy(golden.reference, golden.truth)}),
         provenance=PROVENANCE,
-        files={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
     )
-    (folder / "model.json").write_text(strict_json.dumps(record), encoding="utf-8")
-    return record
+    heldout = HeldOutWindows(windows=golden.windows, truth=golden.truth, trained=golden.trained)
+    directory = ModelDirectory(record=record, weights=model.weights, heldout=heldout, calibration=model.calibration)
+    return write_directory(folder, directory, {"history.json": b"{}\n"})
 
 
 def rehash(folder: Path, record: ModelRecord) -> None:
     """Make the record of a model directory fit files that were changed."""
     files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in record.files}
     (folder / "model.json").write_text(strict_json.dumps(replace(record, files=files)), encoding="utf-8")
-
-
-def _npz(**arrays: NDArray[np.generic]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()

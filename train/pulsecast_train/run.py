@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pulsecast.bundle.golden import evenly
 from pulsecast.bundle.manifest import HeldOut, Provenance
 from pulsecast.computing import reference
 from pulsecast.computing.intervals import fit_split
@@ -21,18 +22,17 @@ from pulsecast.foundation import strict_json
 from pulsecast.foundation.whole_directory import check_free, whole_directory
 from pulsecast.model.scaler import Scaler
 from pulsecast.model.spec import ModelSpec
-from pulsecast.model.weights import write_npz, write_weights
 from pulsecast.stages.environment import commands, installed_versions, platform_name
 from pulsecast.stages.model_directory import (
-    CALIBRATION_NAME,
     CALIBRATION_WINDOWS,
-    HELDOUT_NAME,
     HELDOUT_WINDOWS,
     HISTORY_NAME,
     KERAS_NAME,
     MODEL_NAME,
-    WEIGHTS_NAME,
+    HeldOutWindows,
+    ModelDirectory,
     ModelRecord,
+    write_model_directory,
 )
 
 from .fitting.checkpoint import Checkpoint, Epoch, EpochCallback
@@ -271,19 +271,7 @@ def write_model(folder: Path, name: str, prepared: Prepared, network: Any, histo
     forecasts = keras_forecasts(network, prepared, split.heldout)  # (n, horizon)
     happened = truth(steps, spec, split.heldout)
     naive = naive_forecasts(steps, spec, split.heldout)
-    chosen = _evenly(len(split.heldout), HELDOUT_WINDOWS)
-    files = {
-        WEIGHTS_NAME: write_weights(extract_weights(network, spec)),
-        HISTORY_NAME: strict_json.dumps({"epochs": history}).encode(),
-        HELDOUT_NAME: write_npz(
-            windows=raw_windows(steps, spec, split.heldout[chosen]), truth=happened[chosen], trained=forecasts[chosen]
-        ),
-        CALIBRATION_NAME: write_npz(windows=raw_windows(steps, spec, calibration_starts(prepared))),
-    }
-    for file, data in files.items():
-        (folder / file).write_bytes(data)
-    network.save(folder / KERAS_NAME)
-    files[KERAS_NAME] = (folder / KERAS_NAME).read_bytes()
+    chosen = evenly(len(split.heldout), HELDOUT_WINDOWS)
     record = ModelRecord(
         format=1,
         name=name,
@@ -292,7 +280,6 @@ def write_model(folder: Path, name: str, prepared: Prepared, network: Any, histo
         scaler=prepared.scaler,
         heldout=HeldOut(windows=len(happened), forecasts=compare_with_naive(forecasts, happened, naive)),
         provenance=_provenance(prepared, history),
-        files={file: hashlib.sha256(data).hexdigest() for file, data in files.items()},
         intervals=fit_split(
             forecasts,
             happened,
@@ -300,8 +287,20 @@ def write_model(folder: Path, name: str, prepared: Prepared, network: Any, histo
             counts=prepared.log.kind == "count" and are_counts(prepared.series),
         ),
     )
-    (folder / MODEL_NAME).write_text(strict_json.dumps(record), encoding="utf-8")
-    return record
+    model = ModelDirectory(
+        record=record,
+        weights=extract_weights(network, spec),
+        heldout=HeldOutWindows(
+            windows=raw_windows(steps, spec, split.heldout[chosen]), truth=happened[chosen], trained=forecasts[chosen]
+        ),
+        calibration=raw_windows(steps, spec, calibration_starts(prepared)),
+    )
+    network.save(folder / KERAS_NAME)
+    more = {
+        HISTORY_NAME: strict_json.dumps({"epochs": history}).encode(),
+        KERAS_NAME: (folder / KERAS_NAME).read_bytes(),
+    }
+    return write_model_directory(folder, model, more)
 
 
 def keras_forecasts(network: Any, prepared: Prepared, starts: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -309,10 +308,7 @@ def keras_forecasts(network: Any, prepared: Prepared, starts: NDArray[np.int64])
     spec, scaler, found = prepared.spec, prepared.scaler, []
     for first in range(0, len(starts), PREDICT_BATCH):
         windows = raw_windows(prepared.steps, spec, starts[first : first + PREDICT_BATCH])
-        scaled = scaler.transform(windows)
-        inputs = reference.channels(spec, scaled)  # (batch, window, channels)
-        outputs = np.asarray(network(inputs, training=False))  # (batch, horizon)
-        found.append(reference.to_raw(spec, scaler, outputs, scaled, inputs))
+        found.append(reference.through(spec, scaler, lambda x: np.asarray(network(x, training=False)), windows))
     return np.concatenate(found).astype(np.float32)
 
 
@@ -323,12 +319,8 @@ def calibration_starts(prepared: Prepared) -> NDArray[np.int64]:
     """
     training, values = prepared.split.training, prepared.steps.values[:, 0]
     last = values[training + prepared.spec.context - 1]  # (n,)
-    even = training[_evenly(len(training), CALIBRATION_WINDOWS - 2)]
+    even = training[evenly(len(training), CALIBRATION_WINDOWS - 2)]
     return np.unique(np.concatenate([even, training[[int(np.argmin(last)), int(np.argmax(last))]]]))
-
-
-def _evenly(count: int, at_most: int) -> NDArray[np.int64]:
-    return np.unique(np.linspace(0, count - 1, min(count, at_most)).round().astype(np.int64))
 
 
 def _provenance(prepared: Prepared, history: tuple[Epoch, ...]) -> Provenance:

@@ -9,7 +9,7 @@ from pulsecast.foundation import strict_json
 
 from ..results.result import Skipped
 from ..subjects.peers import PeerFile, PeerRow, missing_package
-from .child import Ended, run_child
+from .child import run_worker
 
 TIMEOUT_S = 300.0  # a converter on a small board
 
@@ -20,7 +20,7 @@ def make_peers(
     """Return the peers that cannot run here, each with its reason, and what the others load; `tell` hears of a file."""
     skipped: list[Skipped] = []
     files: dict[str, PeerFile] = {}
-    made: dict[str, PeerFile | Ended] = {}
+    made: dict[str, PeerFile | str] = {}
     for name, row in peers.items():
         if missing := missing_package(row):
             reason = f"{missing} is not installed: pip install 'pulsecast[peers]'"
@@ -30,15 +30,18 @@ def make_peers(
             made[row.made_by] = _make(name, bundle, folder)
             tell(f"made what {name} loads")
         file = made[row.made_by]
-        if isinstance(file, Ended):
-            skipped.append(Skipped(artifact=name, reason=file.reason))
+        if isinstance(file, str):
+            skipped.append(Skipped(artifact=name, reason=file))
         else:
             files[name] = file
     return tuple(skipped), files
 
 
-def _make(name: str, bundle: Path, folder: Path) -> PeerFile | Ended:
-    said = run_child(
+def _make(name: str, bundle: Path, folder: Path) -> PeerFile | str:
+    """Return the file, or why there is none."""
+    done = run_worker(
         "pulsecast_bench.subjects.peer_files", [name, str(bundle), str(folder)], threads=1, timeout_s=TIMEOUT_S
     )
-    return said if isinstance(said, Ended) else strict_json.loads(PeerFile, said.encode(), where="the peer's file")
+    if done.failed or not done.answer:
+        return done.reason
+    return strict_json.loads(PeerFile, done.answer.encode(), where="the peer's file")

@@ -24,7 +24,7 @@ from ..results.result import SCHEMA_VERSION, Failure, Model, Result, Skipped, Su
 from ..results.run import Run, ScenarioRun, unpack
 from ..subjects.peers import PeerFile, PeerRow, find_peers
 from ..subjects.subject import UNVOUCHED, Trust
-from .child import Ended, Listener, run_child
+from .child import Listener, run_worker
 from .footprint import DISTRIBUTIONS, closure, packages
 from .machine import affinity, describe_machine, load_average
 from .peer_making import make_peers
@@ -197,16 +197,16 @@ def _run_worker(path: Path, module: str, request: Request) -> Run | ScenarioRun 
     config, case = request.config, request.case
     kind: type[Run] | type[ScenarioRun] = Run if case.scenario is None else ScenarioRun
     phases_s = config.warmup_s + config.limit_s + config.paired_s + 10 * config.scenario_s
-    said = run_child(
+    done = run_worker(
         "pulsecast_bench.measuring.worker",
         [str(time.perf_counter_ns()), processor(case, config), module, str(path), strict_json.dumps(request)],
         threads=case.threads,
         timeout_s=TIMEOUT_S + phases_s,
     )
-    if isinstance(said, Ended):
-        return said.reason
+    if done.failed or not done.answer:
+        return done.reason
     try:
-        return strict_json.loads(kind, said.encode(), where="the measurement")
+        return strict_json.loads(kind, done.answer.encode(), where="the measurement")
     except FormatError as error:
         return str(error)
 

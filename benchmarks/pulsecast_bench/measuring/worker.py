@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> int:
     """
     begun_ns = time.perf_counter_ns()  # the clock is the system's: the parent's reading compares
     parent, spawned_ns, processor, module, bundle, request = arguments
-    from pulsecast.stages.child_process import die_with_parent
+    from pulsecast.stages.parent import die_with_parent
 
     die_with_parent(int(parent))
     if processor != "any":

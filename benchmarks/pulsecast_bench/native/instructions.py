@@ -37,7 +37,7 @@ from pulsecast.errors import EngineError, MissingExtraError, PulsecastError
 from pulsecast.foundation import strict_json
 from pulsecast.foundation.whole_file import write_whole
 from pulsecast.model.scaler import FeatureScale, Scaler
-from pulsecast.model.weights import LstmWeights, Weights
+from pulsecast.model.weights import CellWeights, Weights
 from pulsecast.stages.model_directory import HeldOutWindows, ModelDirectory, ModelRecord
 
 BASELINE = Path(__file__).resolve().parents[2] / "instructions.json"
@@ -158,7 +158,7 @@ def model_of(recipe: str) -> ModelDirectory:
     layers, inputs = [], len(spec.channels)
     for units in spec.units:
         layers.append(
-            LstmWeights(kernel=numbers(inputs, 4 * units), recurrent=numbers(units, 4 * units), bias=numbers(4 * units))
+            CellWeights(kernel=numbers(inputs, 4 * units), recurrent=numbers(units, 4 * units), bias=numbers(4 * units))
         )
         inputs = units
     windows = rng.uniform(1, 9, (4, spec.context, len(spec.features))).astype(np.float32)

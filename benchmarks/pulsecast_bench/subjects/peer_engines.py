@@ -141,12 +141,11 @@ def around(bundle: Bundle, network: Network) -> Callable[[Array], Array]:
     """Return raw windows -> raw forecasts in float32 around a `network` of channels (batch, window, channels)."""
     spec, scaler = bundle.manifest.spec, bundle.manifest.scaler
 
+    def taken(inputs: NDArray[np.floating]) -> NDArray[np.floating]:
+        return network(np.ascontiguousarray(inputs, np.float32))
+
     def predict(windows: Array) -> Array:
-        scaled = scaler.transform(windows)
-        inputs = reference.channels(spec, scaled)
-        outputs = network(np.ascontiguousarray(inputs, np.float32))
-        forecasts: Array = reference.to_raw(spec, scaler, outputs, scaled, inputs).astype(np.float32)
-        return forecasts
+        return reference.through(spec, scaler, taken, windows).astype(np.float32)
 
     return predict
 

@@ -19,6 +19,7 @@ import numpy as np
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.errors import PulsecastError, UsageError
 from pulsecast.foundation import strict_json
+from pulsecast.model.spec import INPUT
 
 from .peers import PEERS, PeerFile
 
@@ -53,14 +54,14 @@ def raw_onnx(bundle: Bundle, folder: Path) -> PeerFile:
     import tensorflow as tf
     import tf2onnx
 
-    from pulsecast_export.graphs import graph
+    from pulsecast_export.graphs import graph, stacks
 
     _plain_spec(bundle)
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     spec, scaler, weights = bundle.manifest.spec, bundle.manifest.scaler, bundle.weights()
-    signature = [tf.TensorSpec([None, spec.context, len(spec.features)], tf.float32, name="window")]
+    signature = [tf.TensorSpec([None, spec.context, len(spec.features)], tf.float32, name=INPUT)]
     function = tf.function(
-        lambda window: graph.forecast(spec, scaler, weights, window, graph.tensor_list_stack),
+        lambda window: graph.forecast(spec, scaler, weights, window, stacks.tensor_list_stack),
         input_signature=signature,
     )
     converted, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=17)
@@ -115,14 +116,14 @@ def keras_network(bundle: Bundle, *, unroll: bool = False, batch: int | None = N
 
 def _plain_spec(bundle: Bundle) -> Any:
     spec = bundle.manifest.spec
-    if spec.network is not None:
+    if not spec.network.is_plain:
         raise UsageError("the model was imported from Keras; this peer is made for plain stacks of LSTMs only")
     return spec
 
 
 def main(arguments: list[str]) -> int:
     """Make the file that PEER loads below FOLDER."""
-    from pulsecast.stages.child_process import die_with_parent
+    from pulsecast.stages.parent import die_with_parent
 
     parent, name, bundle, folder = arguments
     die_with_parent(int(parent))

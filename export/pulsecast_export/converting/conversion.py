@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 from pulsecast.errors import ConversionError, MissingExtraError
-from pulsecast.stages.child_process import PARENT
+from pulsecast.stages.child_process import Ended, map_in_threads, run_module
 
 from ..targets import TARGETS
-from .children import map_in_threads, run_child
 
 TIMEOUT_S = 600
+ON_THE_CPU = {"CUDA_VISIBLE_DEVICES": "-1", "PYTHONHASHSEED": "0"}
 _NEEDED = {
     "tensorflow": "savedmodel",
     "tf2onnx": "onnx",
@@ -39,47 +35,25 @@ def convert_all(model: Path, folder: Path, target_ids: tuple[str, ...]) -> None:
 
 
 def _convert_family(model: Path, folder: Path, target_ids: tuple[str, ...]) -> None:
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "pulsecast_export.converting.conversion_child",
-        str(model),
-        str(folder),
-        *target_ids,
-    ]
-    try:
-        done = run_child(command, child_environment(), TIMEOUT_S)
-    except subprocess.TimeoutExpired as error:
-        raise ConversionError(f"target {target_ids[0]}: its converter took longer than {TIMEOUT_S} s") from error
-    if done.returncode:
+    done = run_converter("pulsecast_export.converting.conversion_child", str(model), str(folder), *target_ids)
+    if done.failed:
         raise _failure(done, target_ids)
 
 
-def child_environment() -> dict[str, str]:
-    """Return the child's environment: it imports from where this process does, without a GPU.
+def run_converter(module: str, *arguments: str) -> Ended:
+    """Run a child of an export and return how it ended.
 
     Converters and engines are checked on the CPU: a visible GPU puts operators into graphs that run nowhere else.
     """
-    path = os.pathsep.join(p for p in sys.path if p)
-    return os.environ | {
-        "PYTHONPATH": path,
-        "PYTHONHASHSEED": "0",
-        "CUDA_VISIBLE_DEVICES": "-1",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        PARENT: str(os.getpid()),
-    }
+    return run_module(module, arguments, timeout_s=TIMEOUT_S, environment=ON_THE_CPU)
 
 
-def _failure(done: subprocess.CompletedProcess[str], target_ids: tuple[str, ...]) -> Exception:
+def _failure(done: Ended, target_ids: tuple[str, ...]) -> Exception:
     """Return the error for a child that did not end well."""
     begun = [line for line in done.stdout.splitlines() if line in target_ids]
-    target = begun[-1] if begun else target_ids[0]
-    if done.returncode < 0:
-        number = -done.returncode
-        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-        return ConversionError(f"target {target}: its converter crashed with {name}; no bundle was written")
-    reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    target, reason = begun[-1] if begun else target_ids[0], done.reason
+    if done.returncode is None or done.returncode < 0:
+        return ConversionError(f"target {target}: its converter {reason}; no bundle was written")
     for package, extra in _NEEDED.items():
         if f"No module named '{package}" in reason:
             return MissingExtraError(f"target {target} needs {package} ({extra}): pip install 'pulsecast[export]'")

@@ -11,7 +11,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from pulsecast.stages.child_process import die_with_parent
+from pulsecast.stages.parent import die_with_parent
 
 
 def main(arguments: list[str]) -> int:
@@ -27,9 +27,11 @@ def main(arguments: list[str]) -> int:
         print(target_id, flush=True)
         target = TARGETS[target_id]
         module, function = target.writer.split(":")
+        source = folder / TARGETS[target.source].path if target.source else None
         (folder / target.path).parent.mkdir(parents=True, exist_ok=True)
         try:
-            getattr(importlib.import_module(f"pulsecast_export.{module}"), function)(model, folder, target.path)
+            write = getattr(importlib.import_module(f"pulsecast_export.{module}"), function)
+            write(model, folder / target.path, source)
             census = check_target(target_id, target, model.record.spec, folder)
         except PulsecastError as error:
             print(error, file=sys.stderr)

@@ -48,10 +48,10 @@ def onnx_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
     model = onnx.load(path, load_external_data=False)
     counts = Counter(node.op_type for node in model.graph.node)
     problems = []
-    fused = counts["LSTM"] + (counts["GRU"] if spec.network else 0)
+    fused = counts["LSTM"] + (0 if spec.network.is_plain else counts["GRU"])
     if fused != len(spec.units):
         problems.append(f"{fused} LSTM operators for {len(spec.units)} layers")
-    if unknown := sorted(set(counts) - ONNX_OPERATORS - (ONNX_NETWORK_OPERATORS if spec.network else set())):
+    if unknown := sorted(set(counts) - ONNX_OPERATORS - (set() if spec.network.is_plain else ONNX_NETWORK_OPERATORS)):
         problems.append(f"operators beyond the necessary ones: {', '.join(unknown)}")
     domains = {node.domain for node in model.graph.node} | {o.domain for o in model.opset_import}
     if domains != {""}:
@@ -72,7 +72,7 @@ def tflite_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
     problems = [f"Flex or custom operators: {', '.join(foreign)}"] if foreign else []
     if variables:
         problems.append(f"{variables} variable tensors: state would leak from window to window")
-    loops = sum(layer.cells for layer in spec.network.recurrent) if spec.network else 1
+    loops = 1 if spec.network.is_plain else spec.network.cells
     if counts["WHILE"] != loops or counts["UNIDIRECTIONAL_SEQUENCE_LSTM"]:
         problems.append("not one loop over time" if loops == 1 else f"not {loops} loops over time")
     return problems, _text(counts)

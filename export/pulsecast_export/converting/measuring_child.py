@@ -17,7 +17,7 @@ from pulsecast.bundle.manifest import Parity
 from pulsecast.errors import PulsecastError, ToleranceError
 from pulsecast.forecasting.verification import ArtifactReport, check_backend, measure_parity, require_passed
 from pulsecast.foundation import strict_json
-from pulsecast.stages.child_process import die_with_parent
+from pulsecast.stages.parent import die_with_parent
 
 TOLERANCE_FAILED = 3
 UNMEASURED = Parity(max_abs=0.0, rms=0.0, mae_change=0.0, rmse_change=0.0)

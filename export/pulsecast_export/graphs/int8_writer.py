@@ -18,12 +18,13 @@ from pulsecast.model.weights import Weights
 from pulsecast.stages.model_directory import ModelDirectory
 
 
-def write_tflite_int8(model: ModelDirectory, folder: Path, path: str) -> None:
+def write_tflite_int8(model: ModelDirectory, path: Path, source: Path | None) -> None:
     """Convert the network: fused LSTMs of int8 weights and activations (cell state int16), borders and head float32."""
     import tensorflow as tf
 
-    from . import graph
+    from . import stacks
 
+    del source
     spec, scaler = model.record.spec, model.record.scaler
     inputs = reference.channels(spec, scaler.transform(model.calibration)).astype(np.float32)  # (n, window, channels)
 
@@ -32,7 +33,7 @@ def write_tflite_int8(model: ModelDirectory, folder: Path, path: str) -> None:
             yield [row[np.newaxis]]
 
     function = tf.function(
-        lambda channels: {"output": graph.fused_network(spec, model.weights, channels)},
+        lambda channels: {"output": stacks.fused_network(spec, model.weights, channels)},
         input_signature=[tf.TensorSpec([1, spec.window, len(spec.channels)], tf.float32, name="channels")],
     )
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], tf.Module())
@@ -41,7 +42,7 @@ def write_tflite_int8(model: ModelDirectory, folder: Path, path: str) -> None:
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     # the default quantiser saturates a fused LSTM and gives a constant, without a word
     converter.experimental_new_quantizer = False
-    (folder / path).write_bytes(mended(converter.convert(), model.weights))
+    path.write_bytes(mended(converter.convert(), model.weights))
 
 
 def mended(data: bytes, weights: Weights) -> bytes:

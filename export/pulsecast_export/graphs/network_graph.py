@@ -1,12 +1,13 @@
-"""Networks beyond the plain stack as TensorFlow operations over weights: `pulsecast.model.network` line by line.
+"""A network as TensorFlow operations over weights: `pulsecast.computing.network_forward` line by line.
 
-One loop over time per layer. A loop hands its outputs on in one tensor that it shifts by a step each time, not in a
-tensor list: TFLite has no builtin for a list with a dynamic batch. Imported in converter child processes only.
+A plain stack runs in the form that a writer asks for (`stacks`), any other network in one loop over time per cell. A
+loop hands its outputs on in one tensor that it shifts by a step each time, not in a tensor list: TFLite has no builtin
+for a list with a dynamic batch. Imported in converter child processes only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,26 +15,41 @@ import tensorflow as tf
 
 from pulsecast.model.network import Activation, Network, Recurrent
 from pulsecast.model.spec import ModelSpec
-from pulsecast.model.weights import LstmWeights, Weights
+from pulsecast.model.weights import CellWeights, Weights
 
 Tensor = Any
+Stack = Callable[[ModelSpec, Weights, Tensor], Tensor]  # the recurrent part: channels in, (batch, width) out
 
 
-def outputs(spec: ModelSpec, network: Network, weights: Weights, inputs: Tensor) -> Tensor:
-    """Return the network's outputs (batch, horizon) for channels (batch, window, channels)."""
-    cells = iter(weights.layers)
-    sequence = tf.transpose(inputs, [1, 0, 2])  # (window, batch, channels)
-    final: Tensor = None
-    for layer in network.recurrent:
-        sequence, final = _layer(spec.window, layer, cells, sequence, last=layer is network.recurrent[-1])
+def network(spec: ModelSpec, weights: Weights, inputs: Tensor, stack: Stack) -> Tensor:
+    """Return the network's outputs (batch, horizon) for channels (batch, window, channels).
+
+    A plain stack runs in the form `stack`, which engines fuse; any other network in a loop for each cell.
+    """
+    recurrent = stack if spec.network.is_plain else _loops
+    return behind(spec.network, weights, recurrent(spec, weights, inputs))
+
+
+def behind(network: Network, weights: Weights, final: Tensor) -> Tensor:
+    """Return the outputs (batch, horizon) of dense layers and head for the last recurrent output (batch, width)."""
     for dense, (kernel, bias) in zip(network.dense, weights.dense, strict=True):
         final = activate(dense.activation, tf.matmul(final, tf.constant(kernel)) + tf.constant(bias))
     found = tf.matmul(final, tf.constant(weights.head_kernel)) + tf.constant(weights.head_bias)
     return activate(network.activation, found)
 
 
+def _loops(spec: ModelSpec, weights: Weights, inputs: Tensor) -> Tensor:
+    """Return the last recurrent output (batch, width)."""
+    cells = iter(weights.layers)
+    sequence = tf.transpose(inputs, [1, 0, 2])  # (window, batch, channels)
+    final: Tensor = None
+    for layer in spec.network.recurrent:
+        sequence, final = _layer(spec.window, layer, cells, sequence, last=layer is spec.network.recurrent[-1])
+    return final
+
+
 def _layer(
-    window: int, layer: Recurrent, cells: Iterator[LstmWeights], sequence: Tensor, *, last: bool
+    window: int, layer: Recurrent, cells: Iterator[CellWeights], sequence: Tensor, *, last: bool
 ) -> tuple[Tensor, Tensor]:
     """Return the outputs (window, batch, width), None of the `last` layer, and its final output (batch, width)."""
     hidden, finals = [], []
@@ -87,7 +103,7 @@ def _loop(window: int, step: Step, sequence: Tensor, *, backwards: bool, keep: b
 class Step:
     """One step of a cell; its weights are graph constants, made outside of the loop."""
 
-    def __init__(self, layer: Recurrent, weights: LstmWeights) -> None:
+    def __init__(self, layer: Recurrent, weights: CellWeights) -> None:
         self.layer = layer
         self._kernel = tf.constant(weights.kernel)
         self._two = weights.bias.ndim == 2
@@ -104,9 +120,7 @@ class Step:
         if self.layer.kind == "gru":
             return self._gru(projected, h), c
         gates, activation = self.layer.gates, self.layer.activation
-        i, f, g, o = tf.split(projected + tf.matmul(h, self._recurrent), 4, axis=1)
-        c = activate(gates, f) * c + activate(gates, i) * activate(activation, g)
-        return activate(gates, o) * activate(activation, c), c
+        return gated(projected + tf.matmul(h, self._recurrent), c, gates, activation)
 
     def _gru(self, projected: Tensor, h: Tensor) -> Tensor:
         gates, activation = self.layer.gates, self.layer.activation
@@ -122,8 +136,17 @@ class Step:
         return z * h + (1.0 - z) * candidate
 
 
+def gated(
+    z: Tensor, c: Tensor, gates: Activation = "sigmoid", activation: Activation = "tanh"
+) -> tuple[Tensor, Tensor]:
+    """Return an LSTM's next (h, c), each (batch, units), for sums `z` (batch, 4*units) in Keras' order i, f, c, o."""
+    i, f, g, o = tf.split(z, 4, axis=1)
+    c = activate(gates, f) * c + activate(gates, i) * activate(activation, g)
+    return activate(gates, o) * activate(activation, c), c
+
+
 def activate(activation: Activation, x: Tensor) -> Tensor:
-    """Return the activation of `x`, as `pulsecast.model.network.activate` does."""
+    """Return the activation of `x`, as `pulsecast.computing.network_forward.activate` does."""
     if activation == "linear":
         return x
     if activation == "hard_sigmoid":

@@ -1,7 +1,7 @@
 """Networks beyond the plain stack as ONNX operators: one fused LSTM or GRU a layer, both directions in one.
 
 tf2onnx recognises the plain LSTM loop only, so the operators are emitted from the weights; what stands before and
-behind them is tf2onnx's, as for the plain stack. Run in a converter child process.
+behind them is tf2onnx's, of the same functions as for the plain stack. Run in a converter child process.
 """
 
 from __future__ import annotations
@@ -13,25 +13,27 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from pulsecast.model.network import Activation, Network, Recurrent
-from pulsecast.model.weights import LstmWeights
+from pulsecast.model.network import Activation, Recurrent
+from pulsecast.model.spec import INPUT, OUTPUT
+from pulsecast.model.weights import CellWeights
 from pulsecast.stages.model_directory import ModelDirectory
 
 from .onnx_cleaning import IR_VERSION, OPSET, clean
 
-INPUT, OUTPUT = "window", "forecast"
 _ACTIVATIONS = {"linear": "Affine", "tanh": "Tanh", "sigmoid": "Sigmoid", "relu": "Relu", "hard_sigmoid": "HardSigmoid"}
 _ALPHA_BETA = {"linear": (1.0, 0.0), "hard_sigmoid": (1 / 6, 0.5)}
 # Keras' gate blocks in ONNX' order: LSTM i,f,c,o -> i,o,f,c; GRU z,r,h is the same
 _ORDER = {"lstm": (0, 3, 1, 2), "gru": (0, 1, 2)}
 
 
-def convert_network(model: ModelDirectory, network: Network) -> onnx.ModelProto:
+def convert_network(model: ModelDirectory) -> onnx.ModelProto:
     """Return the whole forecast, cleaned: raw windows in, raw forecasts out."""
     before, behind = _around(model)
-    core = _core(network, model)
+    core = _core(model)
     joined = onnx.compose.merge_models(before, core, io_map=[("inputs", "core_inputs")])
-    joined = onnx.compose.merge_models(joined, behind, io_map=[("core_outputs", "outputs"), ("guard", "guard_in")])
+    taken = {"core_outputs": "outputs", "guard": "guard_in", "last": "last_in"}
+    needed = {given.name for given in behind.graph.input}
+    joined = onnx.compose.merge_models(joined, behind, io_map=[pair for pair in taken.items() if pair[1] in needed])
     return clean(joined, input_name=INPUT, output_name=OUTPUT)
 
 
@@ -48,13 +50,17 @@ def _around(model: ModelDirectory) -> tuple[onnx.ModelProto, onnx.ModelProto]:
         tf.TensorSpec([None, spec.horizon], tf.float32, name="outputs"),
         tf.TensorSpec([None, 1], tf.float32, name="guard_in"),
     ]
+    change = spec.target == "change"
+    if change:
+        results.append(tf.TensorSpec([None, 1], tf.float32, name="last_in"))
 
     def before(window: Any) -> dict[str, Any]:
-        inputs = graph.channels(spec, graph.scale(scaler, window))
-        return {"inputs": tf.identity(inputs), "guard": graph.tripwire(scaler, window)}
+        scaled = graph.scale(scaler, window)
+        found = {"inputs": tf.identity(graph.channels(spec, scaled)), "guard": graph.tripwire(scaler, window)}
+        return found | ({"last": tf.identity(graph.last_value(scaled))} if change else {})
 
-    def behind(outputs: Any, guard_in: Any) -> dict[str, Any]:
-        return {OUTPUT: graph.unscale(scaler, outputs + guard_in)}
+    def behind(outputs: Any, guard_in: Any, *last_in: Any) -> dict[str, Any]:
+        return {OUTPUT: graph.to_raw(spec, scaler, outputs + last_in[0] if change else outputs, guard_in)}
 
     def converted(function: Any, signature: list[Any], prefix: str) -> onnx.ModelProto:
         traced = tf.function(function, input_signature=signature)
@@ -90,8 +96,9 @@ class _Builder:
         return names
 
 
-def _core(network: Network, model: ModelDirectory) -> onnx.ModelProto:
+def _core(model: ModelDirectory) -> onnx.ModelProto:
     spec, weights = model.record.spec, model.weights
+    network = spec.network
     build = _Builder()
     cells = list(weights.layers)
     sequence = build.add("Transpose", ["core_inputs"], perm=[1, 0, 2])[0]  # (window, batch, channels)
@@ -114,7 +121,7 @@ def _core(network: Network, model: ModelDirectory) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
 
 
-def _layer(build: _Builder, layer: Recurrent, cells: list[LstmWeights], sequence: str, window: int) -> tuple[str, str]:
+def _layer(build: _Builder, layer: Recurrent, cells: list[CellWeights], sequence: str, window: int) -> tuple[str, str]:
     """Add one fused operator; return names of the outputs (window, batch, width) and the final one (batch, width)."""
     activations = [layer.gates, layer.activation, *([layer.activation] if layer.kind == "lstm" else [])] * layer.cells
     attributes: dict[str, Any] = {

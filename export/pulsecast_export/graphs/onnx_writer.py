@@ -8,53 +8,54 @@ from pathlib import Path
 import onnx
 from onnx import numpy_helper
 
+from pulsecast.model.spec import INPUT, OUTPUT
 from pulsecast.stages.model_directory import ModelDirectory
 
 from ..quantisation import quantise_rows
 from .onnx_cleaning import OPSET, clean
 
-INPUT, OUTPUT = "window", "forecast"
 
-
-def write_onnx(model: ModelDirectory, folder: Path, path: str) -> None:
+def write_onnx(model: ModelDirectory, path: Path, source: Path | None) -> None:
     """Convert the forecast with tf2onnx and write it cleaned: float32, raw units, dynamic batch."""
+    from .network_onnx import convert_network
+
+    del source
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    converted = _convert_plain(model) if model.record.spec.network.is_plain else convert_network(model)
+    path.write_bytes(converted.SerializeToString(deterministic=True))
+
+
+def _convert_plain(model: ModelDirectory) -> onnx.ModelProto:
     import tensorflow as tf
     import tf2onnx
 
-    from . import graph
+    from . import graph, stacks
 
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     spec, scaler = model.record.spec, model.record.scaler
-    if spec.network is not None:
-        from .network_onnx import convert_network
-
-        (folder / path).write_bytes(convert_network(model, spec.network).SerializeToString(deterministic=True))
-        return
     signature = [tf.TensorSpec([None, spec.context, len(spec.features)], tf.float32, name=INPUT)]
     function = tf.function(
-        lambda window: graph.forecast(spec, scaler, model.weights, window, graph.tensor_list_stack),
+        lambda window: graph.forecast(spec, scaler, model.weights, window, stacks.tensor_list_stack),
         input_signature=signature,
     )
     converted, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
-    (folder / path).write_bytes(
-        clean(converted, input_name=INPUT, output_name=OUTPUT).SerializeToString(deterministic=True)
-    )
+    return clean(converted, input_name=INPUT, output_name=OUTPUT)
 
 
-def write_onnx_w8(model: ModelDirectory, folder: Path, path: str) -> None:
+def write_onnx_w8(model: ModelDirectory, path: Path, source: Path | None) -> None:
     """Store the weight matrices of `onnx` as int8 with one scale per output row; biases and scaler stay float32.
 
     At session load an engine folds Cast and Mul into float32 weights: the arithmetic is that of float32, and a window's
     forecast does not depend on its neighbours, as it would with dynamic quantisation of activations.
     """
-    source = onnx.load(folder / "onnx" / "model.onnx")
-    matrices = {name for node in source.graph.node for name in _matrices(node)}
+    del model
+    found = onnx.load(source)
+    matrices = {name for node in found.graph.node for name in _matrices(node)}
     kept, added, head = [], [], []
-    for initializer in source.graph.initializer:
+    for initializer in found.graph.initializer:
         if initializer.name not in matrices:
             kept.append(initializer)
             continue
-        quantised, scale = quantise_rows(numpy_helper.to_array(initializer), _row_axis(source.graph, initializer.name))
+        quantised, scale = quantise_rows(numpy_helper.to_array(initializer), _row_axis(found.graph, initializer.name))
         name = initializer.name
         added += [
             numpy_helper.from_array(quantised, f"{name}_int8"),
@@ -66,13 +67,13 @@ def write_onnx_w8(model: ModelDirectory, folder: Path, path: str) -> None:
             ),
             onnx.helper.make_node("Mul", [f"{name}_cast", f"{name}_scale"], [name], name=f"{name}_dequantise"),
         ]
-    nodes = [*head, *source.graph.node]
-    del source.graph.node[:]
-    del source.graph.initializer[:]
-    source.graph.node.extend(nodes)
-    source.graph.initializer.extend([*kept, *added])
-    onnx.checker.check_model(source, full_check=True)
-    (folder / path).write_bytes(source.SerializeToString(deterministic=True))
+    nodes = [*head, *found.graph.node]
+    del found.graph.node[:]
+    del found.graph.initializer[:]
+    found.graph.node.extend(nodes)
+    found.graph.initializer.extend([*kept, *added])
+    onnx.checker.check_model(found, full_check=True)
+    path.write_bytes(found.SerializeToString(deterministic=True))
 
 
 def _matrices(node: onnx.NodeProto) -> list[str]:

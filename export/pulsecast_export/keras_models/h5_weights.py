@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulsecast.errors import ConversionError
-from pulsecast.model.weights import LstmWeights, Weights
+from pulsecast.model.weights import CellWeights, Weights
 
 from .keras_file import check_h5, read_bytes
 
@@ -44,7 +44,7 @@ def read_h5_weights(path: Path) -> Weights:
                 f"layer {number} in {path.name} has arrays {shapes}; an LSTM of {inputs} inputs has "
                 f"({inputs}, 4 units), (units, 4 units), (4 units,); save the whole model as .keras instead"
             )
-        layers.append(LstmWeights(kernel=arrays[0], recurrent=arrays[1], bias=arrays[2]))
+        layers.append(CellWeights(kernel=arrays[0], recurrent=arrays[1], bias=arrays[2]))
         inputs = units
     shapes = [array.shape for array in groups[-1]]
     if len(shapes) != 2 or shapes[0] != (inputs, *shapes[1]):

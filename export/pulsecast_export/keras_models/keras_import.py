@@ -6,7 +6,6 @@ hide almost every fault. Values are in the model's own units unless a scaler say
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,27 +14,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulsecast.bundle.golden import MINIMUM_WINDOWS
+from pulsecast.bundle.golden import MINIMUM_WINDOWS, evenly
 from pulsecast.bundle.manifest import HeldOut, Provenance
 from pulsecast.computing import reference
 from pulsecast.errors import ConversionError, DataError, FormatError
-from pulsecast.foundation import strict_json
 from pulsecast.foundation.whole_directory import whole_directory
 from pulsecast.model.accuracy import accuracy
-from pulsecast.model.network import GATES, Network, Recurrent
+from pulsecast.model.network import GATES, Recurrent, plain_stack
 from pulsecast.model.scaler import FeatureScale, Scaler
 from pulsecast.model.spec import Channel, Feature, ModelSpec
-from pulsecast.model.weights import LstmWeights, Weights, read_npz, write_npz, write_weights
+from pulsecast.model.weights import CellWeights, Weights, read_npz
 from pulsecast.stages.environment import commands, installed_versions, platform_name
 from pulsecast.stages.model_directory import (
-    CALIBRATION_NAME,
     CALIBRATION_WINDOWS,
-    HELDOUT_NAME,
     HELDOUT_WINDOWS,
     IMPORTED,
     MODEL_NAME,
-    WEIGHTS_NAME,
+    HeldOutWindows,
+    ModelDirectory,
     ModelRecord,
+    sha256,
+    write_model_directory,
 )
 
 from .h5_weights import read_h5_weights
@@ -126,7 +125,7 @@ def read_windows(path: Path) -> Windows:
         windows=windows,
         truth=arrays["truth"].astype(np.float64),
         calibration=arrays.get("calibration", windows).astype(np.float32)[:CALIBRATION_WINDOWS],
-        sha256=hashlib.sha256(content).hexdigest(),
+        sha256=sha256(content),
     )
 
 
@@ -139,7 +138,7 @@ def _read_keras(path: Path, data: Windows, options: ImportOptions) -> _Imported:
     keras_model = _load(file)
     origin: dict[str, object] = {
         "file": path.name,
-        "sha256": hashlib.sha256(file.data).hexdigest(),
+        "sha256": sha256(file.data),
         "keras_version": file.version,
         "layers": [_words(layer) for layer in found.network.recurrent],
     }
@@ -167,9 +166,8 @@ def _load(file: KerasFile) -> Any:
 def _read_h5(path: Path, data: Windows, options: ImportOptions) -> _Imported:
     weights = read_h5_weights(path)
     units = tuple(layer.units for layer in weights.layers)
-    network = Network(recurrent=tuple(Recurrent(kind="lstm", units=u) for u in units))
     found = Found(
-        network=network,
+        network=plain_stack(units),
         window=None,
         features=weights.layers[0].kernel.shape[0],
         horizon=len(weights.head_bias),
@@ -180,7 +178,7 @@ def _read_h5(path: Path, data: Windows, options: ImportOptions) -> _Imported:
     spec = _spec(found, data, options)
     origin: dict[str, object] = {
         "file": path.name,
-        "sha256": hashlib.sha256(read_bytes(path)).hexdigest(),
+        "sha256": sha256(read_bytes(path)),
         # a file of weights alone says nothing of activations
         "taken_as": "LSTM layers with tanh and sigmoid, linear dense head",
     }
@@ -226,13 +224,13 @@ def _spec(found: Found, data: Windows, options: ImportOptions) -> ModelSpec:
         step_s=options.step_s,
         target="level",
         floor=None,
-        network=None if found.is_plain else found.network,
+        network=found.network,
     )
 
 
 def _weights(model: Any, found: Found) -> Weights:
     """Return the Keras model's weights in the runtime's form; a layer without bias gets one of zeros."""
-    cells: list[LstmWeights] = []
+    cells: list[CellWeights] = []
     for name, layer in zip(found.recurrent, found.network.recurrent, strict=True):
         keras_layer = model.get_layer(name)
         both = layer.direction == "both"
@@ -241,16 +239,14 @@ def _weights(model: Any, found: Found) -> Weights:
     dense = [_dense(model.get_layer(name).get_weights()) for name in found.dense]
     width = found.network.recurrent[-1].width
     head = dense[-1] if dense else (np.eye(width, dtype=np.float32), np.zeros(width, np.float32))
-    return Weights(
-        layers=tuple(cells), head_kernel=head[0], head_bias=head[1], dense=tuple(dense[:-1]), plain=found.is_plain
-    )
+    return Weights(layers=tuple(cells), head_kernel=head[0], head_bias=head[1], dense=tuple(dense[:-1]))
 
 
-def _cell(layer: Recurrent, arrays: list[NDArray[np.float32]]) -> LstmWeights:
+def _cell(layer: Recurrent, arrays: list[NDArray[np.float32]]) -> CellWeights:
     columns = GATES[layer.kind] * layer.units
     shape = (2, columns) if layer.kind == "gru" and layer.reset_after else (columns,)
     bias = arrays[2] if len(arrays) > 2 else np.zeros(shape)
-    return LstmWeights(
+    return CellWeights(
         kernel=np.asarray(arrays[0], np.float32),
         recurrent=np.asarray(arrays[1], np.float32),
         bias=np.asarray(bias, np.float32).reshape(shape),
@@ -266,15 +262,7 @@ def _write(folder: Path, model: _Imported, data: Windows, options: ImportOptions
     spec = model.spec
     scaler = options.scaler or _identity(data.windows)
     forecasts = _forecasts(model, scaler, data.windows)  # (n, horizon)
-    count = len(data.windows)
-    rows = np.unique(np.linspace(0, count - 1, min(count, HELDOUT_WINDOWS)).round().astype(int))
-    files = {
-        WEIGHTS_NAME: write_weights(model.weights),
-        HELDOUT_NAME: write_npz(windows=data.windows[rows], truth=data.truth[rows], trained=forecasts[rows]),
-        CALIBRATION_NAME: write_npz(windows=data.calibration),
-    }
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
+    rows = evenly(len(data.windows), HELDOUT_WINDOWS)
     last = np.repeat(data.windows[:, -1, :1], spec.horizon, axis=1)
     record = ModelRecord(
         format=1,
@@ -283,7 +271,7 @@ def _write(folder: Path, model: _Imported, data: Windows, options: ImportOptions
         spec=spec,
         scaler=scaler,
         heldout=HeldOut(
-            windows=count,
+            windows=len(data.windows),
             forecasts={"model": accuracy(forecasts, data.truth), "last_value": accuracy(last, data.truth)},
         ),
         provenance=Provenance(
@@ -291,13 +279,13 @@ def _write(folder: Path, model: _Imported, data: Windows, options: ImportOptions
             platform=platform_name(),
             seed=0,
             training={"imported": model.origin},
-            data={"heldout": {"sha256": data.sha256, "windows": count}},
+            data={"heldout": {"sha256": data.sha256, "windows": len(data.windows)}},
             commands=commands(),
         ),
-        files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     )
-    (folder / MODEL_NAME).write_text(strict_json.dumps(record), encoding="utf-8")
-    return record
+    heldout = HeldOutWindows(windows=data.windows[rows], truth=data.truth[rows], trained=forecasts[rows])
+    directory = ModelDirectory(record=record, weights=model.weights, heldout=heldout, calibration=data.calibration)
+    return write_model_directory(folder, directory)
 
 
 def _identity(windows: NDArray[np.float32]) -> Scaler:
@@ -310,16 +298,15 @@ def _identity(windows: NDArray[np.float32]) -> Scaler:
 
 def _forecasts(model: _Imported, scaler: Scaler, windows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the Keras model's own raw forecasts (n, horizon); raises ConversionError if it gives anything else."""
-    found = []
-    for first in range(0, len(windows), BATCH):
-        scaled = scaler.transform(windows[first : first + BATCH])  # (batch, window, features)
-        inputs = reference.channels(model.spec, scaled)
+
+    def network(inputs: NDArray[np.floating]) -> NDArray[np.floating]:
         outputs = np.asarray(model.keras_model(inputs, training=False))
-        if outputs.shape != (len(inputs), model.spec.horizon):
-            raise ConversionError(
-                f"the Keras model gives {outputs.shape}; expected {(len(inputs), model.spec.horizon)}"
-            )
-        found.append(reference.to_raw(model.spec, scaler, outputs, scaled, inputs))
+        if outputs.shape != (expected := (len(inputs), model.spec.horizon)):
+            raise ConversionError(f"the Keras model gives {outputs.shape}; expected {expected}")
+        return outputs
+
+    batches = (windows[first : first + BATCH] for first in range(0, len(windows), BATCH))
+    found = [reference.through(model.spec, scaler, network, batch) for batch in batches]
     forecasts = np.concatenate(found).astype(np.float32)
     if not np.isfinite(forecasts).all():
         raise DataError("the Keras model gives no finite forecast for some held-out windows; are they in its units?")

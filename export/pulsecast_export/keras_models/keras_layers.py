@@ -45,12 +45,6 @@ class Found:
     dense: tuple[str, ...]
     head: bool
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether it is the plain stack of `ModelSpec.units`, which every target is made for."""
-        plain = all(layer == Recurrent(kind="lstm", units=layer.units) for layer in self.network.recurrent)
-        return plain and self.head and not self.network.dense and self.network.activation == "linear"
-
 
 def find_network(config: Mapping[str, Any]) -> Found:
     """Return what the configuration describes; raises ConversionError that names all layers that cannot be converted.

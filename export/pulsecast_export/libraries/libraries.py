@@ -21,9 +21,9 @@ from pulsecast.backends.native_library import EXPORTED, HEADER, SOURCE, platform
 from pulsecast.bundle.manifest import Library
 from pulsecast.errors import ConversionError, MissingExtraError, UsageError
 from pulsecast.foundation import strict_json
+from pulsecast.stages.child_process import map_in_threads
 
-from ..converting.children import map_in_threads, run_child
-from ..converting.conversion import TIMEOUT_S, child_environment
+from ..converting.conversion import run_converter
 from ..native.gate import declared
 from ..targets import TARGETS
 from . import wasm
@@ -102,25 +102,10 @@ def build_libraries(model: Path, folder: Path, target_ids: Iterable[str], names:
 
 
 def _build(model: Path, folder: Path, target_id: str, name: str) -> Library:
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "pulsecast_export.libraries.library_child",
-        str(model),
-        str(folder),
-        target_id,
-        name,
-    ]
-    where = f"target {target_id} for {name}"
-    try:
-        done = run_child(command, child_environment(), TIMEOUT_S)
-    except subprocess.TimeoutExpired as error:
-        raise ConversionError(f"{where}: compiling and checking took longer than {TIMEOUT_S} s") from error
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise ConversionError(f"{where}: {reason}")
-    return strict_json.loads(Library, done.stdout.strip().splitlines()[-1].encode(), where="cross_build")
+    done = run_converter("pulsecast_export.libraries.library_child", str(model), str(folder), target_id, name)
+    if done.failed:
+        raise ConversionError(f"target {target_id} for {name}: {done.reason}")
+    return strict_json.loads(Library, done.answer.encode(), where="the library's record")
 
 
 def compile_library(source: Path, name: str, work: Path) -> bytes:

@@ -24,8 +24,8 @@ from pulsecast.bundle.manifest import Artifact, Library
 from pulsecast.errors import ConversionError, PulsecastError
 from pulsecast.forecasting.verification import ArtifactReport, check_backend, measure_parity, require_passed
 from pulsecast.foundation import strict_json
-from pulsecast.stages.child_process import die_with_parent
 from pulsecast.stages.model_directory import IMPORTED, ModelDirectory, read_model_directory
+from pulsecast.stages.parent import die_with_parent
 
 from ..converting.measuring_child import UNMEASURED
 from ..golden_windows import reference_of, thinned

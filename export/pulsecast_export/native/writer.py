@@ -21,9 +21,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pulsecast.bundle.golden import evenly
 from pulsecast.computing import reference
 from pulsecast.model.spec import Feature, Holidays, ModelSpec
-from pulsecast.model.weights import LstmWeights, Weights
+from pulsecast.model.weights import CellWeights, Weights
 from pulsecast.stages.model_directory import ModelDirectory
 
 from ..quantisation import quantise_rows
@@ -67,17 +68,19 @@ class PackedLayer:
     scale: NDArray[np.float32] | None = None
 
 
-def write_native(model: ModelDirectory, folder: Path, path: str) -> None:
+def write_native(model: ModelDirectory, path: Path, source: Path | None) -> None:
     """Write `model.c` and `model.h`, float32, with example and Makefile, into the target's folder."""
-    _write(model, folder / path, "native")
+    del source
+    _write(model, path, "native")
 
 
-def write_native_w8(model: ModelDirectory, folder: Path, path: str) -> None:
+def write_native_w8(model: ModelDirectory, path: Path, source: Path | None) -> None:
     """Write `model.c` and `model.h` with 8-bit weights, one scale a column.
 
     Biases, head and gates are float32, and so are the sums, or they are of integers where that is faster.
     """
-    _write(model, folder / path, "native-w8")
+    del source
+    _write(model, path, "native-w8")
 
 
 def _write(model: ModelDirectory, folder: Path, target_id: str) -> None:
@@ -115,7 +118,7 @@ def sources(model: ModelDirectory, target_id: str) -> dict[str, str]:
     return {SOURCE: filled("model.c.in", values), HEADER: filled("model.h.in", values)}
 
 
-def pack(layer: LstmWeights) -> PackedLayer:
+def pack(layer: CellWeights) -> PackedLayer:
     """Return `layer` with its gates' factors multiplied in (in float64)."""
     factors = np.repeat(_GATE_FACTORS, layer.units)  # (4*units,)
     kernel, recurrent, bias = (
@@ -162,7 +165,7 @@ def paired_bias(layer: PackedLayer, *, kernel_too: bool) -> NDArray[np.float32]:
     return np.asarray(total.astype(np.float32))
 
 
-def pack8(layer: LstmWeights) -> PackedLayer:
+def pack8(layer: CellWeights) -> PackedLayer:
     """Return `layer` with int8 weights, quantised as in the other 8-bit targets: one scale for each column."""
     factors = np.repeat(_GATE_FACTORS, layer.units)  # (4*units,)
     kernel, kernel_scale = quantise_rows(layer.kernel, axis=0)
@@ -325,8 +328,7 @@ def dequantised(weights: Weights) -> Weights:
 def _golden(model: ModelDirectory, weights: Weights) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return evenly spaced held-out windows (n, context * features) and their reference forecasts (n, horizon)."""
     heldout = model.heldout.windows
-    rows = np.unique(np.linspace(0, len(heldout) - 1, GOLDEN_WINDOWS).round().astype(int))
-    windows = heldout[rows]
+    windows = heldout[evenly(len(heldout), GOLDEN_WINDOWS)]
     spec, scaler = model.record.spec, model.record.scaler
     forecasts = reference.forecast(spec, scaler, weights, windows.astype(np.float64))
     return windows.reshape(len(windows), -1), forecasts.astype(np.float32)

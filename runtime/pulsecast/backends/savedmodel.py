@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..bundle.bundle import Bundle
 from ..bundle.manifest import Artifact
 from ..errors import EngineError
+from ..model.spec import INPUT, OUTPUT
 
 SIGNATURE = "serving_default"
 # Arithmetic, shapes and loops. A TensorFlow graph is a program, which may also read and write files; a forecast is made
@@ -55,7 +56,7 @@ class SavedModelBackend:
 
     def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Backend.predict`."""
-        forecasts: NDArray[np.float32] = self._signature(window=tf.constant(windows))["forecast"].numpy()
+        forecasts: NDArray[np.float32] = self._signature(**{INPUT: tf.constant(windows)})[OUTPUT].numpy()
         return forecasts
 
 

@@ -57,13 +57,11 @@ class ScaledTfliteBackend:
     def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Backend.predict`; the runtime scales around the network and sees to non-finite rows."""
         spec, scaler = self._manifest.spec, self._manifest.scaler
-        scaled = scaler.transform(windows)  # (batch, context, features)
-        inputs = reference.channels(spec, scaled).astype(np.float32)  # (batch, window, channels)
-        outputs = np.concatenate([self._one(np.nan_to_num(row[np.newaxis])) for row in inputs])  # (batch, horizon)
-        return reference.to_raw(spec, scaler, outputs, scaled, inputs).astype(np.float32)
+        return reference.through(spec, scaler, self._network, windows).astype(np.float32)
 
-    def _one(self, row: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self._inner.predict(np.ascontiguousarray(row), reset=True)
+    def _network(self, inputs: NDArray[np.floating]) -> NDArray[np.floating]:
+        rows = np.nan_to_num(inputs).astype(np.float32)[:, np.newaxis]  # (batch, 1, window, channels)
+        return np.concatenate([self._inner.predict(row, reset=True) for row in rows])  # (batch, horizon)
 
 
 def open_artifact(bundle: Bundle, artifact: Artifact, threads: int) -> TfliteBackend | ScaledTfliteBackend:

@@ -68,3 +68,12 @@ def read_golden(data: bytes, spec: ModelSpec) -> Golden:
         reference=arrays["reference"].astype(np.float64),
         trained=arrays["trained"].astype(np.float32),
     )
+
+
+def evenly(count: int, at_most: int) -> NDArray[np.int64]:
+    """Return evenly spaced rows of `count`, ascending, at most so many; the first and the last one are among them.
+
+    >>> evenly(10, 4)
+    array([0, 3, 6, 9])
+    """
+    return np.unique(np.linspace(0, count - 1, min(count, at_most)).round().astype(np.int64))

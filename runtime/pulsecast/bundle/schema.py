@@ -64,11 +64,16 @@ def _record(cls: type, definitions: dict[str, Any]) -> dict[str, Any]:
         definitions[cls.__name__] = {
             "description": (cls.__doc__ or "").strip().splitlines()[0],
             "type": "object",
-            "properties": {f.name: _schema(hints[f.name], definitions) for f in fields},
+            "properties": {f.name: _property(f, hints[f.name], definitions) for f in fields},
             "required": [f.name for f in fields if _is_required(f)],
             "additionalProperties": False,
         }
     return {"$ref": f"#/$defs/{cls.__name__}"}
+
+
+def _property(field: dataclasses.Field[Any], kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    found = _schema(kind, definitions)
+    return {"anyOf": [found, {"type": "null"}]} if "null_if" in field.metadata else found
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:

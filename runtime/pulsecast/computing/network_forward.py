@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model.network import Activation, Network, Recurrent
-from ..model.weights import LstmWeights, Weights
+from ..model.weights import CellWeights, Weights
 
 Array = NDArray[np.floating]
 
@@ -27,7 +27,7 @@ def run(network: Network, weights: Weights, inputs: Array) -> Array:
     return activate(network.activation, outputs)
 
 
-def _layer(layer: Recurrent, cells: Iterator[LstmWeights], sequence: Array) -> tuple[Array, Array]:
+def _layer(layer: Recurrent, cells: Iterator[CellWeights], sequence: Array) -> tuple[Array, Array]:
     """Return the outputs at every step, in the order of the steps, and what a layer gives that returns one step only.
 
     That one is each cell's own last: of a cell that runs backwards, the output at the first step.
@@ -55,7 +55,7 @@ def _merge(layer: Recurrent, parts: list[Array]) -> Array:
     return total / 2 if layer.merge == "ave" else total
 
 
-def _cell(layer: Recurrent, weights: LstmWeights, sequence: Array) -> Array:
+def _cell(layer: Recurrent, weights: CellWeights, sequence: Array) -> Array:
     """Return the hidden states (window, batch, units) over `sequence` (window, batch, inputs), in its order."""
     dtype = sequence.dtype
     recurrent = weights.recurrent.astype(dtype)
@@ -75,7 +75,8 @@ def _cell(layer: Recurrent, weights: LstmWeights, sequence: Array) -> Array:
 
 
 def _lstm_step(layer: Recurrent, z: Array, c: Array) -> tuple[Array, Array]:
-    i, f, g, o = np.split(z, 4, axis=1)  # (batch, units) each
+    n = layer.units
+    i, f, g, o = z[:, :n], z[:, n : 2 * n], z[:, 2 * n : 3 * n], z[:, 3 * n :]  # (batch, units) each
     c = activate(layer.gates, f) * c + activate(layer.gates, i) * activate(layer.activation, g)
     return activate(layer.gates, o) * activate(layer.activation, c), c
 

@@ -12,7 +12,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from ..errors import FormatError
@@ -24,16 +24,29 @@ MAX_DEPTH = 64
 MAX_JSON_BYTES = 64 * 1024 * 1024  # read whole into memory; a manifest has about 20 kB
 
 
+def null_if(is_implied: Callable[[Any], bool]) -> Mapping[str, Any]:
+    """Return the `metadata` of a field that is null in JSON where `is_implied(value)`: other fields say what it is.
+
+    The record itself puts the value in the place of a null that was read.
+    """
+    return types.MappingProxyType({"null_if": is_implied})
+
+
 def to_json(value: Any) -> Any:
     """Return `value` (dataclasses, tuples, mappings, scalars) as what `json.dumps` takes."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         pairs = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
-        return {f.name: to_json(item) for f, item in pairs if f.metadata != OMITTED or item != f.default}
+        return {f.name: _field_json(f, item) for f, item in pairs if f.metadata != OMITTED or item != f.default}
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [to_json(item) for item in value]
     return value
+
+
+def _field_json(field: dataclasses.Field[Any], value: Any) -> Any:
+    is_implied = field.metadata.get("null_if")
+    return None if is_implied is not None and is_implied(value) else to_json(value)
 
 
 def dumps(value: Any) -> str:
@@ -133,9 +146,11 @@ def _parse_record(cls: type, value: Any, path: str, problems: list[str]) -> Any:
     prefix = f"{path}." if path else ""
     before = len(problems)
     problems += [f"unknown key {prefix}{key}; known: {', '.join(fields)}" for key in value if key not in fields]
-    found = {}
+    found: dict[str, Any] = {}
     for name, field in fields.items():
-        if name in value:
+        if name in value and value[name] is None and "null_if" in field.metadata:
+            found[name] = None
+        elif name in value:
             found[name] = _parse(hints[name], value[name], f"{prefix}{name}", problems)
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             problems.append(f"missing key {prefix}{name}")

@@ -1,7 +1,4 @@
-"""Networks beyond the plain LSTM stack: what an imported Keras model is made of.
-
-A plain stack (LSTM layers with tanh and sigmoid, one linear head) has no `Network`; `ModelSpec.units` says it all.
-"""
+"""What a network is made of: recurrent layers, dense ones, a head. Ours is a plain stack."""
 
 from __future__ import annotations
 
@@ -79,19 +76,47 @@ class Network:
         if not self.recurrent:
             raise ValueError("a network needs at least one recurrent layer")
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a plain stack: LSTM layers that run forward with tanh and sigmoid, and a linear head.
+
+        That is what is trained here. Every target is made for it, and engines have operators for it.
+        """
+        plain = all(layer == Recurrent(kind="lstm", units=layer.units) for layer in self.recurrent)
+        return plain and not self.dense and self.activation == "linear"
+
+    @property
+    def cells(self) -> int:
+        """How many cells, each with weights of its own, the recurrent layers have together."""
+        return sum(layer.cells for layer in self.recurrent)
+
+    @property
+    def cell_prefix(self) -> str:
+        """What the names of a cell's arrays begin with in the weights' file."""
+        return "lstm" if self.is_plain else "cell"
+
     def shapes(self, inputs: int, horizon: int) -> dict[str, tuple[int, ...]]:
         """Return the shape of every array of the weights' file, by name."""
         shapes: dict[str, tuple[int, ...]] = {}
-        number = 0
+        number, prefix = 0, self.cell_prefix
         for layer in self.recurrent:
             columns = GATES[layer.kind] * layer.units
             for _ in range(layer.cells):
-                shapes[f"cell_{number}.kernel"] = (inputs, columns)
-                shapes[f"cell_{number}.recurrent"] = (layer.units, columns)
-                shapes[f"cell_{number}.bias"] = (2, columns) if layer.two_biases else (columns,)
+                shapes[f"{prefix}_{number}.kernel"] = (inputs, columns)
+                shapes[f"{prefix}_{number}.recurrent"] = (layer.units, columns)
+                shapes[f"{prefix}_{number}.bias"] = (2, columns) if layer.two_biases else (columns,)
                 number += 1
             inputs = layer.width
         for i, dense in enumerate(self.dense):
             shapes |= {f"dense_{i}.kernel": (inputs, dense.units), f"dense_{i}.bias": (dense.units,)}
             inputs = dense.units
         return shapes | {"head.kernel": (inputs, horizon), "head.bias": (horizon,)}
+
+
+def plain_stack(units: tuple[int, ...]) -> Network:
+    """Return the plain stack of LSTM layers with so many units each, from input to output.
+
+    >>> plain_stack((50, 50)).is_plain
+    True
+    """
+    return Network(recurrent=tuple(Recurrent(kind="lstm", units=count) for count in units))

@@ -8,12 +8,14 @@ from typing import Literal
 
 from ..foundation import strict_json
 from ..foundation.quick_dataclass import dataclass
-from .network import Network
+from .network import Network, plain_stack
 
 DAY_S = 86_400
 WEEK_S = 7 * DAY_S
 _MOST_STEPS = 2**31 - 1  # and seconds of a step or period: products of two fit the integers of every reader
 _YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800  # unix seconds of 1 January
+
+INPUT, OUTPUT = "window", "forecast"  # what every artifact calls its input and its output
 
 CalendarFunction = Literal["sin", "cos", "weekend", "holiday"]
 
@@ -99,6 +101,9 @@ class Channel:
             raise ValueError(f"lag is {self.lag}; a channel may only look back")
 
 
+_IMPLIED = strict_json.null_if(lambda network: network.is_plain)  # `units` says it all
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """The contract of a model: `(batch, context, features)` raw values in, `(batch, horizon)` raw values out.
@@ -111,7 +116,7 @@ class ModelSpec:
     step_s    seconds between two steps
     target    the network's output is a scaled `level`, or a `change` from the window's last scaled value
     floor     forecasts below it are raised to it (counts do not go under 0); None leaves them
-    network   None is the plain stack: LSTM layers of `units`, then a linear dense head
+    network   its layers; left out, the plain stack of `units`. JSON holds null for a plain stack
     """
 
     window: int
@@ -122,7 +127,7 @@ class ModelSpec:
     step_s: int
     target: Literal["level", "change"]
     floor: float | None = None
-    network: Network | None = None
+    network: Network = field(default=None, metadata=_IMPLIED)  # type: ignore[assignment]  # never None once it is made
 
     def __post_init__(self) -> None:
         problems = [
@@ -143,7 +148,9 @@ class ModelSpec:
             problems.append("channels of lag 0 must stand first")
         if not self.units or min(self.units) < 1:
             problems.append("units must hold at least one layer of at least one unit")
-        if self.network is not None and tuple(layer.units for layer in self.network.recurrent) != self.units:
+        elif self.network is None:  # that is how it is left out
+            object.__setattr__(self, "network", plain_stack(self.units))  # type: ignore[unreachable]
+        elif tuple(layer.units for layer in self.network.recurrent) != self.units:
             problems.append("units must be those of the network's recurrent layers")
         if problems:
             raise ValueError("; ".join(problems))

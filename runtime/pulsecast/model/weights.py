@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import FormatError
 from ..foundation.quick_dataclass import dataclass
+from .network import Network
 from .spec import ModelSpec
 
 LITTLE_FLOAT32 = np.dtype("<f4")
@@ -17,10 +19,10 @@ MAX_INFLATION, SMALL_BYTES = 20, 64 << 20  # of an .npz file: numbers that were 
 
 
 @dataclass(frozen=True, kw_only=True)
-class LstmWeights:
-    """One LSTM layer: kernel (inputs, 4*units), recurrent (units, 4*units), bias (4*units,); gates in GATE_ORDER.
+class CellWeights:
+    """One cell. Of an LSTM: kernel (inputs, 4*units), recurrent (units, 4*units), bias (4*units,); gates i, f, c, o.
 
-    In a `Network` also one cell of a GRU or of one direction, in the shapes that `Network.shapes` says.
+    Of a GRU: three blocks of columns, z, r, h, and bias (2, 3*units) with `reset_after`; see `Network.shapes`.
     """
 
     kernel: NDArray[np.float32]
@@ -29,63 +31,49 @@ class LstmWeights:
 
     @property
     def units(self) -> int:
-        """Number of units of the layer."""
+        """Number of units of the cell."""
         return int(self.recurrent.shape[0])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """LSTM layers from input to output, and the dense head: kernel (units, horizon), bias (horizon,).
+    """The arrays of a `Network`.
 
-    Of a `Network`, `layers` holds every cell in order, and `dense` the (kernel, bias) of the layers before the head.
+    layers  every cell in order, from input to output; both cells of a bidirectional layer, the forward one first
+    dense   (kernel, bias) of the dense layers before the head
+    head    kernel (width, horizon) and bias (horizon,)
     """
 
-    layers: tuple[LstmWeights, ...]
+    layers: tuple[CellWeights, ...]
     head_kernel: NDArray[np.float32]
     head_bias: NDArray[np.float32]
     dense: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...] = ()
-    plain: bool = True
 
-    def arrays(self) -> dict[str, NDArray[np.float32]]:
+    def arrays(self, network: Network) -> dict[str, NDArray[np.float32]]:
         """Return every array under its name in the file."""
         named: dict[str, NDArray[np.float32]] = {}
-        prefix = "lstm" if self.plain else "cell"
-        for i, layer in enumerate(self.layers):
-            named |= {
-                f"{prefix}_{i}.kernel": layer.kernel,
-                f"{prefix}_{i}.recurrent": layer.recurrent,
-                f"{prefix}_{i}.bias": layer.bias,
-            }
+        for i, cell in enumerate(self.layers):
+            arrays = {"kernel": cell.kernel, "recurrent": cell.recurrent, "bias": cell.bias}
+            named |= {f"{network.cell_prefix}_{i}.{part}": array for part, array in arrays.items()}
         for i, (kernel, bias) in enumerate(self.dense):
             named |= {f"dense_{i}.kernel": kernel, f"dense_{i}.bias": bias}
         return named | {"head.kernel": self.head_kernel, "head.bias": self.head_bias}
 
 
-def expected_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every array that a model of this spec holds, by name."""
-    if spec.network is not None:
-        return spec.network.shapes(len(spec.channels), spec.horizon)
-    shapes: dict[str, tuple[int, ...]] = {}
-    inputs = len(spec.channels)
-    for i, units in enumerate(spec.units):
-        shapes[f"lstm_{i}.kernel"] = (inputs, 4 * units)
-        shapes[f"lstm_{i}.recurrent"] = (units, 4 * units)
-        shapes[f"lstm_{i}.bias"] = (4 * units,)
-        inputs = units
-    return shapes | {"head.kernel": (inputs, spec.horizon), "head.bias": (spec.horizon,)}
-
-
-def write_weights(weights: Weights) -> bytes:
+def write_weights(weights: Weights, network: Network) -> bytes:
     """Return the file's bytes; the same weights give the same bytes."""
     buffer = io.BytesIO()
-    np.savez(buffer, **{name: array.astype(LITTLE_FLOAT32) for name, array in weights.arrays().items()})  # type: ignore[arg-type]
+    arrays = weights.arrays(network)
+    np.savez(buffer, **{name: array.astype(LITTLE_FLOAT32) for name, array in arrays.items()})  # type: ignore[arg-type]
     return buffer.getvalue()
 
 
 def read_weights(data: bytes, spec: ModelSpec) -> Weights:
     """Return the weights in `data`; raises FormatError unless they are finite and of the shapes of `spec`."""
     arrays = read_npz(data, where="weights.npz")
-    shapes = expected_shapes(spec)
+    prefix, shapes = spec.network.cell_prefix, spec.network.shapes(len(spec.channels), spec.horizon)
+    if prefix == "lstm" and "cell_0.kernel" in arrays:  # an LSTM stack without a head, as it was exported until 0.1
+        arrays = {re.sub(r"^cell_(?=\d)", "lstm_", name): array for name, array in arrays.items()}
     problems = [f"{name} is missing" for name in shapes if name not in arrays]
     problems += [f"{name} is unexpected" for name in arrays if name not in shapes]
     for name, shape in shapes.items():
@@ -101,25 +89,14 @@ def read_weights(data: bytes, spec: ModelSpec) -> Weights:
     if problems:
         raise FormatError("weights.npz: " + "; ".join(problems))
     floats = {name: arrays[name].astype(np.float32) for name in shapes}
-    prefix = "lstm" if spec.network is None else "cell"
-    layers = tuple(
-        LstmWeights(
-            kernel=floats[f"{prefix}_{i}.kernel"],
-            recurrent=floats[f"{prefix}_{i}.recurrent"],
-            bias=floats[f"{prefix}_{i}.bias"],
-        )
-        for i in range(sum(name.endswith(".recurrent") for name in shapes))
-    )
-    dense = tuple(
-        (floats[f"dense_{i}.kernel"], floats[f"dense_{i}.bias"])
-        for i in range(len(spec.network.dense) if spec.network else 0)
-    )
     return Weights(
-        layers=layers,
+        layers=tuple(
+            CellWeights(**{part: floats[f"{prefix}_{i}.{part}"] for part in ("kernel", "recurrent", "bias")})
+            for i in range(spec.network.cells)
+        ),
         head_kernel=floats["head.kernel"],
         head_bias=floats["head.bias"],
-        dense=dense,
-        plain=spec.network is None,
+        dense=tuple((floats[f"dense_{i}.kernel"], floats[f"dense_{i}.bias"]) for i in range(len(spec.network.dense))),
     )
 
 

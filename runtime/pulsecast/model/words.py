@@ -14,8 +14,6 @@ def network_words(spec: ModelSpec) -> str:
 
     Said is what differs from the usual: an activation that is not the layer's own, how two directions are merged.
     """
-    if spec.network is None:
-        return " + ".join(f"LSTM {units}" for units in spec.units)
     return " + ".join([*(_recurrent(layer) for layer in spec.network.recurrent), *_dense(spec.network)])
 
 

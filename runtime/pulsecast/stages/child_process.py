@@ -1,26 +1,110 @@
-"""The tie of a child process to the one that started it."""
+"""Child processes of pulsecast's own modules: how one is started, what it said, and why it said nothing.
+
+Converters and engines can crash, hang and print; in a process of their own none of that reaches the user's. No child
+outlives the process that started it, however that ends.
+"""
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import TypeVar
 
-PARENT = "PULSECAST_PARENT"  # environment variable: process id of the one that starts children
-_SET_PARENT_DEATH_SIGNAL = 1  # Linux prctl
+from .parent import PARENT
+
+T = TypeVar("T")
+R = TypeVar("R")
+POLL_S = 0.1
+_running: set[subprocess.Popen[str]] = set()
 
 
-def die_with_parent(parent: int | None = None) -> None:
-    """Ask Linux to end this process when the one that started it ends; elsewhere a killed parent leaves it running.
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a child ended. `returncode` is None if it took longer than `timeout_s` and was killed."""
 
-    `parent` is that one's process id, by default the environment's PULSECAST_PARENT; without either, a parent that
-    ended before this call goes unnoticed.
+    returncode: int | None
+    stdout: str
+    stderr: str
+    timeout_s: float
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended in any other way than with exit code 0."""
+        return self.returncode != 0
+
+    @property
+    def answer(self) -> str:
+        """The last line that it printed; empty if there is none."""
+        return (self.stdout.strip().splitlines() or [""])[-1]
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, as the end of a sentence that begins with "it": a limit, a signal, or its last line on stderr.
+
+        >>> Ended(returncode=-11, stdout="", stderr="", timeout_s=60).reason
+        'crashed with SIGSEGV'
+        """
+        if self.returncode is None:
+            return f"took longer than {self.timeout_s:g} s"
+        if self.returncode < 0:
+            return f"crashed with {_signal_name(-self.returncode)}"
+        return (self.stderr.strip().splitlines() or [f"ended with exit code {self.returncode}"])[-1]
+
+
+def run_module(
+    module: str, arguments: Sequence[str], *, timeout_s: float, environment: Mapping[str, str] | None = None
+) -> Ended:
+    """Run `python -m module arguments` and return how it ended and what it said.
+
+    It imports from where this process does, not from the working directory. `environment` is added to this process's
+    own. It asks to end with this process by `pulsecast.stages.parent.die_with_parent`.
     """
-    if parent is None and PARENT in os.environ:
-        parent = int(os.environ[PARENT])
-    try:
-        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    except (AttributeError, OSError):
-        return
-    if parent is not None and os.getppid() != parent:  # it ended before this could be asked
-        os._exit(1)
+    own = {
+        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        PARENT: str(os.getpid()),
+    }
+    command = [sys.executable, "-P", "-m", module, *arguments]
+    return run_child(command, os.environ | own | dict(environment or {}), timeout_s=timeout_s)
+
+
+def run_child(command: Sequence[str], environment: Mapping[str, str], *, timeout_s: float) -> Ended:
+    """Run `command` with `environment` and return how it ended and what it said."""
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", env=environment
+    ) as process:
+        _running.add(process)
+        try:
+            out, err = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            return Ended(returncode=None, stdout="", stderr="", timeout_s=timeout_s)
+        finally:
+            process.kill()  # nothing to one that has ended
+            _running.discard(process)
+    return Ended(returncode=process.returncode, stdout=out, stderr=err, timeout_s=timeout_s)
+
+
+def map_in_threads(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Return `function` of each item, a thread per core; the first exception ends all children and is raised."""
+    found = list(items)
+    with ThreadPoolExecutor(max_workers=max(1, min(len(found), os.cpu_count() or 1))) as pool:
+        futures = [pool.submit(function, item) for item in found]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            while not all(future.done() for future in futures):  # one may be about to start a child
+                for process in tuple(_running):
+                    process.kill()
+                wait(futures, timeout=POLL_S)
+            raise
+
+
+def _signal_name(number: int) -> str:
+    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"

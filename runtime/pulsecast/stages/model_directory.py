@@ -11,8 +11,10 @@ MODEL/
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping
+from dataclasses import field
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +28,7 @@ from ..foundation.quick_dataclass import dataclass
 from ..model.radii import SplitConformal
 from ..model.scaler import Scaler
 from ..model.spec import ModelSpec
-from ..model.weights import Weights, read_npz, read_weights
+from ..model.weights import Weights, read_npz, read_weights, write_npz, write_weights
 
 MODEL_NAME = "model.json"
 KERAS_NAME = "model.keras"
@@ -41,7 +43,7 @@ CALIBRATION_WINDOWS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRecord:
-    """All of `model.json`; `files` maps the directory's other files to their SHA-256."""
+    """All of `model.json`; `files` maps the directory's other files to their SHA-256, once they are written."""
 
     format: Literal[1]
     name: str
@@ -50,7 +52,7 @@ class ModelRecord:
     scaler: Scaler
     heldout: HeldOut
     provenance: Provenance
-    files: Mapping[str, str]
+    files: Mapping[str, str] = field(default_factory=dict)
     intervals: SplitConformal | None = None
 
 
@@ -73,6 +75,22 @@ class ModelDirectory:
     calibration: NDArray[np.float32]
 
 
+def write_model_directory(folder: Path, model: ModelDirectory, more: Mapping[str, bytes] | None = None) -> ModelRecord:
+    """Write every file of `model` into the empty `folder`, and `more` by name; return the record with their hashes."""
+    heldout = model.heldout
+    files = {
+        WEIGHTS_NAME: write_weights(model.weights, model.record.spec.network),
+        HELDOUT_NAME: write_npz(windows=heldout.windows, truth=heldout.truth, trained=heldout.trained),
+        CALIBRATION_NAME: write_npz(windows=model.calibration),
+        **(more or {}),
+    }
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    record = dataclasses.replace(model.record, files={name: sha256(data) for name, data in files.items()})
+    (folder / MODEL_NAME).write_text(strict_json.dumps(record), encoding="utf-8")
+    return record
+
+
 def read_model_directory(path: Path) -> ModelDirectory:
     """Return the model at `path`; raises FormatError if a file is missing, changed or not what `model.json` says."""
     try:
@@ -85,7 +103,7 @@ def read_model_directory(path: Path) -> ModelDirectory:
         ) from error
     except OSError as error:
         raise FormatError(f"{path} is not a readable model directory: {error.strerror}") from error
-    changed = [name for name, content in data.items() if record.files.get(name) != hashlib.sha256(content).hexdigest()]
+    changed = [name for name, content in data.items() if record.files.get(name) != sha256(content)]
     if changed:
         raise FormatError(f"model directory {path.name} was changed after training: {', '.join(changed)}")
     heldout = _arrays(data[HELDOUT_NAME], HELDOUT_NAME, ("windows", "truth", "trained"))
@@ -100,6 +118,11 @@ def read_model_directory(path: Path) -> ModelDirectory:
         ),
         calibration=calibration["windows"].astype(np.float32),
     )
+
+
+def sha256(data: bytes) -> str:
+    """Return the hash as a model directory records it, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def _arrays(data: bytes, where: str, names: tuple[str, ...]) -> dict[str, NDArray[np.generic]]:

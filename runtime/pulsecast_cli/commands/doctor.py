@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import signal
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -17,6 +14,7 @@ import typer
 
 from pulsecast import __version__
 from pulsecast.backends import BACKENDS, is_installed
+from pulsecast.stages.child_process import run_module
 from pulsecast.stages.environment import installed_versions, platform_name
 
 from ..terminal.output import Format, show
@@ -85,24 +83,11 @@ def _backend(name: str) -> Finding:
     row = BACKENDS[name]
     if not is_installed(name):
         return Finding(name=name, state="missing", found=f"{row.package} is not installed", fix=_install(row.extra))
-    command = [sys.executable, "-P", "-m", "pulsecast_cli.probe", name]
-    path = os.pathsep.join(p for p in sys.path if p)
-    environment = os.environ | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", env=environment, timeout=TIMEOUT_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return Finding(
-            name=name, state="broken", found=f"{row.package} did not start in {TIMEOUT_S} s", fix=_install(row.extra)
-        )
-    if done.returncode == 0:
+    done = run_module("pulsecast_cli.probe", [name], timeout_s=TIMEOUT_S)
+    if not done.failed:
         engine, device = done.stdout.strip().splitlines()[-2:]
         return Finding(name=name, state="ok", found=f"{engine} on {device}")
-    if done.returncode < 0:
-        reason = f"crashed with {signal.Signals(-done.returncode).name}"
-    else:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1][:200]
+    reason = done.reason[:200]
     fix = _install(None) if name == "native" else f"pip install --force-reinstall 'pulsecast[{row.extra or 'cli'}]'"
     return Finding(name=name, state="broken", found=f"{row.package or name} does not start: {reason}", fix=fix)
 

@@ -12,6 +12,7 @@ import pulsecast_export
 from helpers import plain
 from pulsecast import load
 from pulsecast.errors import ConversionError, FormatError, MissingExtraError, ToleranceError, UsageError
+from pulsecast.stages import child_process
 from pulsecast_export import exporter
 from pulsecast_export.converting import conversion
 from pulsecast_export.exporter import export_model
@@ -79,12 +80,12 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], No
         script.write_text(CHILD.format(deed=deed.replace("tf2onnx_", "tf2onnx")))
         if "tf2onnx" in deed:
             (tmp_path / "tf2onnx.py").write_text("raise ModuleNotFoundError(\"No module named 'tf2onnx'\")")
-        real = conversion.run_child
+        real = child_process.run_child
 
         def run(command: list[str], environment: dict[str, str], timeout_s: float) -> object:
-            return real([sys.executable, str(script), *command[4:]], environment, timeout_s)
+            return real([sys.executable, str(script), *command[4:]], environment, timeout_s=timeout_s)
 
-        monkeypatch.setattr(conversion, "run_child", run)
+        monkeypatch.setattr(child_process, "run_child", run)
         monkeypatch.setattr(conversion, "TIMEOUT_S", 1 if "sleep" in deed else 60)
 
     return replace_child
@@ -111,8 +112,10 @@ def test_a_failed_export_over_an_old_bundle_leaves_the_old_one_whole(
     assert load(tmp_path / "bundle", backend="numpy").manifest.name == "plain"
 
 
-def test_the_child_sees_no_gpu_and_imports_from_where_we_do() -> None:
-    environment = conversion.child_environment()
+def test_the_child_sees_no_gpu_and_imports_from_where_we_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment: dict[str, str] = {}
+    monkeypatch.setattr(child_process, "run_child", lambda _command, given, **_: environment.update(given))
+    conversion.run_converter("module")
     assert environment["CUDA_VISIBLE_DEVICES"] == "-1"
     assert str(Path(pulsecast_export.__file__).parents[1]) in environment["PYTHONPATH"].split(":")
 
@@ -162,7 +165,7 @@ def test_weights_in_another_gate_order_are_noticed_before_conversion(
     layer = replace(first, kernel=reorder(first.kernel), recurrent=reorder(first.recurrent), bias=reorder(first.bias))
     wrong = replace(level_model, weights=replace(level_model.weights, layers=(layer, *level_model.weights.layers[1:])))
     record = plain.write_model_directory(tmp_path / "model", level_model)
-    data = plain.write_weights(wrong.weights)
+    data = plain.write_weights(wrong.weights, wrong.spec.network)
     (tmp_path / "model" / "weights.npz").write_bytes(data)
     plain.rehash(tmp_path / "model", record)
     with pytest.raises(
@@ -196,7 +199,7 @@ def test_every_target_has_a_writer_a_source_above_it_and_its_own_file() -> None:
             .with_suffix(".py")
             .read_text()
         )
-        assert f"\ndef {function}(model: ModelDirectory, folder: Path, path: str) -> None:" in source
+        assert f"\ndef {function}(model: ModelDirectory, path: Path, source: Path | None) -> None:" in source
         if target.source is not None:
             assert ids.index(target.source) < ids.index(name)
             assert TARGETS[target.source].family == target.family

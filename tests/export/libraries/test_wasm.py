@@ -21,7 +21,7 @@ from pulsecast.bundle.bundle import Bundle
 from pulsecast.computing import reference
 from pulsecast.errors import EngineError, ToleranceError, UsageError
 from pulsecast.forecasting.verification import measure_parity
-from pulsecast.model.weights import LstmWeights
+from pulsecast.model.weights import CellWeights
 from pulsecast_export.libraries.libraries import compile_library
 from pulsecast_export.libraries.library_child import file_problems, prove
 from pulsecast_export.libraries.wasm import MODULE, TAG, TYPES, WRAPPER, node_backend, write_wrapper
@@ -127,7 +127,7 @@ def test_a_model_that_outgrows_the_default_gets_a_larger_stack(tmp_path: Path) -
     for units in spec.units:
         shapes = {"kernel": (inputs, 4 * units), "recurrent": (units, 4 * units), "bias": (4 * units,)}
         numbers = {name: (0.1 * rng.standard_normal(shape)).astype(np.float32) for name, shape in shapes.items()}
-        layers.append(LstmWeights(**numbers))
+        layers.append(CellWeights(**numbers))
         inputs = units
     head = (0.1 * rng.standard_normal((inputs, 1))).astype(np.float32)
     fitted = plain.make_model(plain.LEVEL_SPEC)

@@ -10,6 +10,7 @@ from helpers import plain
 from helpers.engines import TRAIN, require
 from pulsecast.computing import reference
 from pulsecast.computing.calendars import with_calendar
+from pulsecast.computing.network_forward import run
 from pulsecast.model.weights import Weights
 from pulsecast.stages.model_directory import read_model_directory
 
@@ -123,7 +124,7 @@ def test_channels_of_a_whole_series_are_those_of_its_windows(change_model: plain
 
 def test_large_inputs_overflow_nowhere(level_model: plain.PlainModel) -> None:
     with np.errstate(all="raise", under="ignore"):
-        found = reference.network(level_model.weights, np.full((1, 50, 1), 1e30))
+        found = run(level_model.spec.network, level_model.weights, np.full((1, 50, 1), 1e30))
     assert np.isfinite(found).all()
 
 
@@ -140,5 +141,5 @@ def test_the_reference_is_the_trained_keras_network(model: str, request: pytest.
     scaled = scaler.transform(directory.heldout.windows.astype(np.float64))
     inputs = reference.channels(spec, scaled)
     outputs = np.asarray(network(inputs.astype(np.float32)))
-    ours = reference.network(directory.weights, inputs)
+    ours = run(spec.network, directory.weights, inputs)
     np.testing.assert_allclose(outputs, ours, rtol=0, atol=KERAS_ROUNDING * max(1.0, float(np.abs(ours).max())))

@@ -326,7 +326,7 @@ KILLED = f"""
 import os, shutil, signal, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from pulsecast import whole_directory as module
+from pulsecast.foundation import whole_directory as module
 left = int(sys.argv[3])
 def tick(*_):
     global left

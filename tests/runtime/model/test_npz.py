@@ -24,18 +24,26 @@ def npz(arrays: Arrays, *, compressed: bool = False) -> bytes:
 
 
 def test_weights_come_back_as_written_and_twice_the_same_bytes(level_model: plain.PlainModel) -> None:
-    data = write_weights(level_model.weights)
+    data = write_weights(level_model.weights, level_model.spec.network)
     found = read_weights(data, level_model.spec)
-    for name, array in level_model.weights.arrays().items():
-        np.testing.assert_array_equal(found.arrays()[name], array)
-    assert write_weights(found) == data
+    for name, array in level_model.weights.arrays(level_model.spec.network).items():
+        np.testing.assert_array_equal(found.arrays(level_model.spec.network)[name], array)
+    assert write_weights(found, level_model.spec.network) == data
     assert [layer.units for layer in found.layers] == [12, 10]
 
 
 def test_weights_are_little_endian_float32_on_any_machine(level_model: plain.PlainModel) -> None:
     swapped = replace(level_model.weights, head_bias=level_model.weights.head_bias.astype(">f4"))
-    assert write_weights(swapped) == write_weights(level_model.weights)
-    assert {array.dtype.str for array in read_npz(write_weights(swapped), where="w").values()} == {"<f4"}
+    data = write_weights(swapped, level_model.spec.network)
+    assert data == write_weights(level_model.weights, level_model.spec.network)
+    assert {array.dtype.str for array in read_npz(data, where="w").values()} == {"<f4"}
+
+
+def test_an_lstm_stack_written_as_a_network_of_cells_is_read(level_model: plain.PlainModel) -> None:
+    """Until 0.1 a stack without a Dense head was no plain stack, and its cells had other names."""
+    arrays = level_model.weights.arrays(level_model.spec.network)
+    found = read_weights(npz({name.replace("lstm_", "cell_"): a for name, a in arrays.items()}), level_model.spec)
+    np.testing.assert_array_equal(found.layers[1].recurrent, level_model.weights.layers[1].recurrent)
 
 
 def test_a_golden_comes_back_as_written_and_twice_the_same_bytes(change_model: plain.PlainModel) -> None:
@@ -68,7 +76,7 @@ BAD_WEIGHTS: dict[str, tuple[Callable[[Arrays], object], str]] = {
 def test_weights_that_are_not_those_of_the_spec_are_refused(
     level_model: plain.PlainModel, damage: Callable[[Arrays], object], sentence: str
 ) -> None:
-    arrays = {name: array.copy() for name, array in level_model.weights.arrays().items()}
+    arrays = {name: array.copy() for name, array in level_model.weights.arrays(level_model.spec.network).items()}
     damage(arrays)
     with pytest.raises(FormatError, match=f"weights.npz: .*{sentence}"):
         read_weights(npz(arrays), level_model.spec)

@@ -191,10 +191,7 @@ def network_forecasts(
     found = [np.empty((0, spec.horizon))]
     for first in range(0, len(starts), PREDICT_BATCH):
         windows = raw_windows(steps, spec, starts[first : first + PREDICT_BATCH])
-        scaled = scaler.transform(windows)
-        inputs = reference.channels(spec, scaled)  # (batch, window, channels)
-        outputs = np.asarray(network.predict_on_batch(inputs))  # (batch, horizon)
-        found.append(reference.to_raw(spec, scaler, outputs, scaled, inputs).astype(np.float64))
+        found.append(reference.through(spec, scaler, network.predict_on_batch, windows).astype(np.float64))
     return np.concatenate(found)
 
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from pulsecast.model.spec import ModelSpec
-from pulsecast.model.weights import LstmWeights, Weights
+from pulsecast.model.weights import CellWeights, Weights
 
 
 def build_network(spec: ModelSpec, dropout: float) -> keras.Model:
@@ -31,6 +31,6 @@ def extract_weights(model: keras.Model, spec: ModelSpec) -> Weights:
     layers = []
     for i in range(len(spec.units)):
         kernel, recurrent, bias = (np.asarray(w, np.float32) for w in model.get_layer(f"lstm_{i}").get_weights())
-        layers.append(LstmWeights(kernel=kernel, recurrent=recurrent, bias=bias))
+        layers.append(CellWeights(kernel=kernel, recurrent=recurrent, bias=bias))
     head_kernel, head_bias = (np.asarray(w, np.float32) for w in model.get_layer("head").get_weights())
     return Weights(layers=tuple(layers), head_kernel=head_kernel, head_bias=head_bias)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from pulsecast_export.converting.children import map_in_threads, run_child
+from pulsecast.stages.child_process import map_in_threads, run_child, run_module
 
 FOREVER = [sys.executable, "-c", "import time; time.sleep(600)"]
 
@@ -20,7 +20,7 @@ def test_the_first_failure_ends_all_children_and_starts_no_more() -> None:
         started.append(item)
         if item == "fails":
             raise KeyboardInterrupt
-        run_child(FOREVER, dict(os.environ), 600)
+        run_child(FOREVER, os.environ, timeout_s=600)
 
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
@@ -30,18 +30,30 @@ def test_the_first_failure_ends_all_children_and_starts_no_more() -> None:
 
 def test_what_a_child_says_and_how_it_ends_is_returned() -> None:
     code = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"
-    done = run_child([sys.executable, "-c", code], dict(os.environ), 60)
+    done = run_child([sys.executable, "-c", code], os.environ, timeout_s=60)
     assert (done.returncode, done.stdout, done.stderr) == (3, "out\n", "err\n")
 
 
 def test_a_child_that_takes_too_long_is_ended() -> None:
-    with pytest.raises(subprocess.TimeoutExpired):
-        run_child(FOREVER, dict(os.environ), 0.2)
+    done = run_child(FOREVER, os.environ, timeout_s=0.2)
+    assert (done.failed, done.reason) == (True, "took longer than 0.2 s")
+
+
+def test_a_child_that_crashes_says_with_which_signal() -> None:
+    code = "import os; os.kill(os.getpid(), 11)"
+    assert run_child([sys.executable, "-c", code], os.environ, timeout_s=60).reason == "crashed with SIGSEGV"
+
+
+def test_a_module_is_run_with_what_this_process_imports() -> None:
+    done = run_module("json.tool", ["--help"], timeout_s=60)
+    assert done.stdout.startswith("usage: ")
+    assert run_module("pulsecast", ["--version"], timeout_s=60).answer.startswith("pulsecast ")
+    assert run_module("no_such_module", [], timeout_s=60).reason.endswith("No module named no_such_module")
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the parent-death signal is Linux's")
 def test_a_child_of_a_killed_parent_ends() -> None:
-    child = "from pulsecast.stages.child_process import die_with_parent as d; d(); print('up', flush=True); input()"
+    child = "from pulsecast.stages.parent import die_with_parent as d; d(); print('up', flush=True); input()"
     parent = (
         "import os, subprocess, sys\n"
         f"p = subprocess.Popen([sys.executable, '-c', {child!r}], stdin=subprocess.PIPE)\n"

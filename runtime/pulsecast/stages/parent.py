@@ -1,0 +1,26 @@
+"""The tie of a child process to the one that started it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+
+PARENT = "PULSECAST_PARENT"  # environment variable: process id of the one that starts children
+_SET_PARENT_DEATH_SIGNAL = 1  # Linux prctl
+
+
+def die_with_parent(parent: int | None = None) -> None:
+    """Ask Linux to end this process when the one that started it ends; elsewhere a killed parent leaves it running.
+
+    `parent` is that one's process id, by default the environment's PULSECAST_PARENT; without either, a parent that
+    ended before this call goes unnoticed.
+    """
+    if parent is None and PARENT in os.environ:
+        parent = int(os.environ[PARENT])
+    try:
+        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    except (AttributeError, OSError):
+        return
+    if parent is not None and os.getppid() != parent:  # it ended before this could be asked
+        os._exit(1)

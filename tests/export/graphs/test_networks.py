@@ -1,0 +1,62 @@
+"""Networks beyond the plain stack go the same way from raw windows to raw forecasts as the plain stack does."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers import plain
+from helpers.engines import EXPORT, require
+from pulsecast import load
+from pulsecast.bundle.bundle import Bundle
+
+pytestmark = pytest.mark.slow
+TARGETS = ("savedmodel", "onnx", "tflite")
+ROUNDING = 1e-5  # of the range: float32 arithmetic of a change on a log scale, as FLOAT32_CHANGE allows
+
+
+@pytest.fixture(scope="module")
+def model() -> plain.PlainModel:
+    return plain.make_model(plain.CHANGE_NETWORK_SPEC)
+
+
+@pytest.fixture(scope="module")
+def bundle(model: plain.PlainModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    require(*EXPORT)
+    from pulsecast_export.exporter import export_model
+
+    folder = tmp_path_factory.mktemp("change-network")
+    plain.write_model_directory(folder / "model", model)
+    export_model(folder / "model", folder / "bundle", targets=TARGETS, force=False, tell=lambda _: None)
+    return folder / "bundle"
+
+
+@pytest.mark.parametrize("artifact", TARGETS)
+def test_a_change_is_added_to_the_last_value_in_every_artifact(
+    bundle: Path, model: plain.PlainModel, artifact: str
+) -> None:
+    """With `network` set, graphs once gave the bare output where the reference adds the last value to it."""
+    found = load(bundle, artifact=artifact).predict(model.windows)
+    expected = model.golden().reference
+    assert float(np.max(np.abs(found - expected))) <= ROUNDING * model.scaler.range
+
+
+@pytest.mark.parametrize("artifact", TARGETS)
+def test_no_artifact_forecasts_below_the_floor(model: plain.PlainModel, artifact: str, tmp_path: Path) -> None:
+    """With `network` set, graphs once knew no floor."""
+    require(*EXPORT)
+    from pulsecast_export.exporter import export_model
+
+    middle = float(np.median(model.golden().reference))
+    raised = replace(model, spec=replace(model.spec, floor=float(np.float32(middle))))
+    plain.write_model_directory(tmp_path / "model", raised)
+    export_model(tmp_path / "model", tmp_path / "bundle", targets=(artifact,), force=False, tell=lambda _: None)
+    found = load(tmp_path / "bundle", artifact=artifact).predict(model.windows)
+    at_floor = found == np.float32(middle)
+    assert found.min() == np.float32(middle)
+    assert 0.2 < at_floor.mean() < 0.8
+
+
+def test_a_network_of_changes_is_written_and_read_back(bundle: Path, model: plain.PlainModel) -> None:
+    assert Bundle.open(bundle).manifest.spec == model.spec
