@@ -33,15 +33,12 @@ def engagement_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _train(recipe: str, log: Path, out: Path) -> Path:
     require(*TRAIN)
+    from pulsecast_train import TrainConfig, train
     from pulsecast_train.logs.generator import GENERATED_LOG
-    from pulsecast_train.recipes.train_config import RunConfig, TrainConfig
-    from pulsecast_train.run import Listener, train_model
 
     epochs, rate = QUICK[recipe]
-    config = RunConfig(log=GENERATED_LOG, train=TrainConfig(recipe=recipe, epochs=epochs, learning_rate=rate))
-    listener = Listener(tell=lambda _: None, on_epoch=lambda _epoch, _of: None)
-    train_model([log], config, out, force=False, restart=False, listener=listener)
-    return out
+    training = TrainConfig(recipe=recipe, epochs=epochs, learning_rate=rate)
+    return train(log, out=out, log=GENERATED_LOG, training=training).path
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +57,7 @@ def _export(model: Path, out: Path) -> Path:
     require(*EXPORT)
     from pulsecast_export.exporter import export_model
 
-    export_model(model, out, targets=(), force=False, tell=lambda _: None)
+    export_model(model, out)
     return out
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +24,16 @@ from pulsecast.bundle.manifest import (
     Tolerance,
     WeightsEntry,
 )
+from pulsecast.bundle.tables import ARTIFACTS, LIBRARIES, artifact_rows, library_rows
 from pulsecast.errors import ConversionError, ToleranceError
 from pulsecast.foundation import strict_json
+from pulsecast.foundation.tables import html_table, text_table
 from pulsecast.foundation.whole_directory import check_free, whole_directory
 from pulsecast.model.weights import write_weights
 from pulsecast.stages.child_process import map_in_threads
 from pulsecast.stages.environment import commands
 from pulsecast.stages.model_directory import IMPORTED, ModelDirectory, read_model_directory
+from pulsecast.stages.progress import SILENT, Progress
 
 from .converting.conversion import convert_all, run_converter
 from .converting.measuring_child import TOLERANCE_FAILED, UNMEASURED, Measured
@@ -43,17 +47,37 @@ GOLDEN_NAME = "golden.npz"
 WEIGHTS_NAME = "weights.npz"
 # Keras computes in float32 through other kernels; a wrong gate order or a stale weight is off by 1e-2 and more.
 TRAINED_LIMIT = 1e-4
-Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Exported:
+    """The bundle that `export` made; a path for every function that takes one. Shows what was measured of it."""
+
+    path: Path
+    manifest: Manifest
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
+
+    def __repr__(self) -> str:
+        tables = [text_table(ARTIFACTS, artifact_rows(self.manifest))]
+        if self.manifest.libraries:
+            tables.append(text_table(LIBRARIES, library_rows(self.manifest)))
+        return "\n\n".join(tables)
+
+    def _repr_html_(self) -> str:
+        caption = f"{self.path}: every artifact computes the trained forecast within its limit"
+        return html_table(ARTIFACTS, artifact_rows(self.manifest), caption=caption)
 
 
 def export_model(
     model_path: Path,
     out: Path,
     *,
-    targets: tuple[str, ...],
-    force: bool,
-    tell: Tell,
+    targets: tuple[str, ...] = (),
     native_for: tuple[str, ...] = (),
+    force: bool = False,
+    progress: Progress = SILENT,
 ) -> Manifest:
     """Export the model directory at `model_path` to a bundle at `out` and return its manifest.
 
@@ -73,38 +97,50 @@ def export_model(
     model = read_model_directory(model_path)
     every, chosen = chosen, fitting(targets, chosen, model.record.spec)
     if left := [name for name in every if name not in chosen]:
-        tell(f"left out, for they exist for a plain LSTM stack only: {', '.join(left)}")
+        progress.tell(f"skipped (only for plain LSTM stacks): {', '.join(left)}")
     heldout = reference_of(model)
     _check_trained(model, heldout)
     with whole_directory(out, force=force, marker=MANIFEST_NAME) as staging:
-        tell(f"converting {len(chosen)} targets from weights, each family in its own process")
+        progress.tell(f"converting {len(chosen)} targets from weights, each family in its own process")
         convert_all(model_path, staging, chosen)
         _remove_sources(staging, chosen)
-        libraries = _libraries(model_path, staging, chosen, native_for, tell)
-        golden = thinned(heldout, GOLDEN_WINDOWS)
-        (staging / WEIGHTS_NAME).write_bytes(write_weights(model.weights, model.record.spec.network))
-        (staging / GOLDEN_NAME).write_bytes(write_golden(heldout))
-        tell(f"verifying on {len(heldout.windows)} held-out windows through the runtime")
-        unmeasured = _manifest(model, staging, chosen, {}, len(heldout.windows))
-        parities = measure_in_children(staging, unmeasured)
-        (staging / GOLDEN_NAME).write_bytes(write_golden(golden))
-        final = _manifest(model, staging, chosen, parities, len(golden.windows))
-        final = dataclasses.replace(final, libraries=libraries)
-        (staging / CARD_NAME).write_text(model_card(final), encoding="utf-8")
-        manifest = dataclasses.replace(final, files=_files(staging))
+        libraries = _libraries(model_path, staging, chosen, native_for, progress)
+        manifest = _verified(model, staging, chosen, libraries, heldout, progress)
         _write_manifest(staging, manifest)
     return manifest
 
 
+def _verified(
+    model: ModelDirectory,
+    staging: Path,
+    chosen: tuple[str, ...],
+    libraries: tuple[Library, ...],
+    heldout: Golden,
+    progress: Progress,
+) -> Manifest:
+    """Measure every artifact in `staging`, write what stands beside them, and return the final manifest."""
+    golden = thinned(heldout, GOLDEN_WINDOWS)
+    (staging / WEIGHTS_NAME).write_bytes(write_weights(model.weights, model.record.spec.network))
+    (staging / GOLDEN_NAME).write_bytes(write_golden(heldout))
+    progress.tell(f"verifying on {len(heldout.windows)} held-out windows through the runtime")
+    unmeasured = _manifest(model, staging, chosen, {}, len(heldout.windows))
+    parities = measure_in_children(staging, unmeasured)
+    (staging / GOLDEN_NAME).write_bytes(write_golden(golden))
+    final = _manifest(model, staging, chosen, parities, len(golden.windows))
+    final = dataclasses.replace(final, libraries=libraries)
+    (staging / CARD_NAME).write_text(model_card(final), encoding="utf-8")
+    return dataclasses.replace(final, files=_files(staging))
+
+
 def _libraries(
-    model_path: Path, staging: Path, chosen: tuple[str, ...], native_for: tuple[str, ...], tell: Tell
+    model_path: Path, staging: Path, chosen: tuple[str, ...], native_for: tuple[str, ...], progress: Progress
 ) -> tuple[Library, ...]:
     if not native_for:
         return ()
-    tell(f"compiling and checking libraries for {', '.join(native_for)}")
+    progress.tell(f"compiling and checking libraries for {', '.join(native_for)}")
     libraries = tuple(build_libraries(model_path, staging, chosen, native_for))
     if unproven := sorted({library.platform for library in libraries if library.proof == "built"}):
-        tell(f"built, not run, for nothing here runs them: {', '.join(unproven)}")
+        progress.tell(f"built but not tested (no emulator for it on this machine): {', '.join(unproven)}")
     return libraries
 
 

@@ -9,7 +9,7 @@ model.predict(windows)
 
 from __future__ import annotations
 
-import importlib
+from .foundation.lazy import lazily
 
 TYPE_CHECKING = False  # as `typing` has it for type checkers, without importing that before it is needed
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         IntegrityError,
         MissingExtraError,
         NonFiniteError,
+        NotWrittenError,
         PulsecastError,
         SignatureError,
         ToleranceError,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from .model.scaler import Scaler
     from .model.spec import Feature, ModelSpec
     from .model.weights import Weights
+    from .stages.progress import SILENT, LineProgress, Progress, RichProgress, TqdmProgress
 
 __version__ = "0.1.0"
 
@@ -76,14 +78,19 @@ _HOME = {
     "InputError": "errors",
     "IntegrityError": "errors",
     "Interval": "computing.intervals",
+    "LineProgress": "stages.progress",
     "Manifest": "bundle.manifest",
     "MissingExtraError": "errors",
     "ModelSpec": "model.spec",
     "NativeForecaster": "forecasting.native_forecaster",
     "Network": "model.network",
     "NonFiniteError": "errors",
+    "NotWrittenError": "errors",
+    "Progress": "stages.progress",
     "PulsecastError": "errors",
+    "RichProgress": "stages.progress",
     "RollingConformal": "computing.intervals",
+    "SILENT": "stages.progress",
     "Scaler": "model.scaler",
     "Signature": "bundle.signing",
     "SignatureError": "errors",
@@ -91,6 +98,7 @@ _HOME = {
     "SplitConformal": "model.radii",
     "Stream": "forecasting.streaming",
     "ToleranceError": "errors",
+    "TqdmProgress": "stages.progress",
     "UsageError": "errors",
     "Weights": "model.weights",
     "WindowLengthError": "errors",
@@ -102,6 +110,7 @@ _HOME = {
     "verify": "forecasting.verification",
 }
 __all__ = [
+    "SILENT",
     "Accuracy",
     "Anomaly",
     "AnomalyDetector",
@@ -123,13 +132,17 @@ __all__ = [
     "InputError",
     "IntegrityError",
     "Interval",
+    "LineProgress",
     "Manifest",
     "MissingExtraError",
     "ModelSpec",
     "NativeForecaster",
     "Network",
     "NonFiniteError",
+    "NotWrittenError",
+    "Progress",
     "PulsecastError",
+    "RichProgress",
     "RollingConformal",
     "Scaler",
     "Signature",
@@ -138,6 +151,7 @@ __all__ = [
     "SplitConformal",
     "Stream",
     "ToleranceError",
+    "TqdmProgress",
     "UsageError",
     "Weights",
     "WindowLengthError",
@@ -150,14 +164,4 @@ __all__ = [
     "verify",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazily(globals(), _HOME)

@@ -16,7 +16,8 @@ PulsecastError
 ├── MissingExtraError         an optional package is not installed
 ├── EngineError               an engine refused or failed to run an artifact
 ├── ConversionError           an artifact could not be made; names the target
-└── ToleranceError            an artifact does not compute the reference forecast
+├── ToleranceError            an artifact does not compute the reference forecast
+└── NotWrittenError           minutes of work ended well, but its file could not be written; `result` holds it
 """
 
 from __future__ import annotations
@@ -84,6 +85,14 @@ class EngineError(PulsecastError):
 
 class ConversionError(PulsecastError):
     """An artifact could not be written, or its graph failed a gate; the text names the target."""
+
+
+class NotWrittenError(PulsecastError):
+    """What was made could not be written; `result` holds it, so that it is not lost."""
+
+    def __init__(self, message: str, *, result: object) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 class ToleranceError(PulsecastError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -15,11 +14,7 @@ from pulsecast.errors import PulsecastError
 from pulsecast.stages.environment import set_command
 from pulsecast.stages.exits import FAILED, INTERRUPTED, MISSING_EXTRA, OK, USAGE, exit_code
 
-from .commands import doctor
-from .commands.benchmarks import bench, bench_pack, compare, report
-from .commands.bundles import anomalies, inspect_bundle, keys, pack, page, predict, serve_config, verify
-from .commands.logs import fetch, rhythm
-from .commands.models import demo, evaluate, export, train
+from .commands.table import COMMANDS
 from .terminal.output import tell
 
 app = typer.Typer(
@@ -31,32 +26,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-# command -> (function, extra that brings what it imports)
-COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
-    "demo": (demo.demo, "all"),
-    "fetch": (fetch.fetch, "cli"),
-    "train": (train.train, "train"),
-    "evaluate": (evaluate.evaluate, "evaluate"),
-    "export": (export.export, "export"),
-    "verify": (verify.verify, "cli"),
-    "inspect": (inspect_bundle.inspect, "cli"),
-    "bench": (bench.bench, "bench"),
-    "bench-pack": (bench_pack.bench_pack, "bench"),
-    "compare": (compare.compare, "bench"),
-    "report": (report.report, "report"),
-    "predict": (predict.predict, "logs"),
-    "rhythm": (rhythm.rhythm, "evaluate"),
-    "anomalies": (anomalies.anomalies, "logs"),
-    "pack": (pack.pack, "cli"),
-    "unpack": (pack.unpack, "cli"),
-    "serve-config": (serve_config.serve_config, "export"),
-    "page": (page.page, "cli"),
-    "keygen": (keys.keygen, "sign"),
-    "sign": (keys.sign, "sign"),
-    "doctor": (doctor.doctor, "cli"),
-}
-for _name, (_function, _) in COMMANDS.items():
-    app.command(_name)(_function)
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command.function())
 
 
 def _print_version(wanted: bool) -> None:
@@ -105,7 +76,7 @@ def _explained(error: Exception, arguments: list[str]) -> tuple[str, int]:
         return error.format_message().replace("Value error, ", ""), USAGE  # what pydantic puts before
     if isinstance(error, ModuleNotFoundError):
         command = next((argument for argument in arguments if argument in COMMANDS), "")
-        extra = COMMANDS[command][1] if command else "all"
+        extra = COMMANDS[command].extra if command else "all"
         return f"this needs {error.name}, which is not installed: pip install 'pulsecast[{extra}]'", MISSING_EXTRA
     reason = error.strerror if isinstance(error, OSError) else None
     where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""

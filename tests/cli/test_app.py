@@ -12,9 +12,9 @@ from pulsecast import __version__, errors
 
 require("typer")
 
+from pulsecast.foundation.tables import size_text, text_table  # noqa: E402
 from pulsecast.stages.exits import exit_code  # noqa: E402
 from pulsecast_cli import app as application  # noqa: E402
-from pulsecast_cli.terminal.output import size_text, table  # noqa: E402
 
 
 def run(*arguments: object) -> int:
@@ -112,7 +112,7 @@ def test_json_is_one_document_that_names_its_schema(plain_bundle: Path, capsys: 
 
 
 def test_columns_are_aligned_on_their_own_side() -> None:
-    assert table(("artifact", "size"), [("onnx", "1"), ("tflite-int8", "22")]).splitlines() == [
+    assert text_table(("artifact", "size"), [("onnx", "1"), ("tflite-int8", "22")]).splitlines() == [
         "artifact     size",
         "onnx            1",
         "tflite-int8    22",
@@ -188,7 +188,7 @@ INTERRUPTED_AT = (
 )
 
 
-@pytest.mark.parametrize("module", ["pulsecast_cli.app", "typer", "rich.console", "pulsecast_cli.terminal.engine_log"])
+@pytest.mark.parametrize("module", ["pulsecast_cli.app", "typer", "rich", "pulsecast_cli.terminal.engine_log"])
 def test_ctrl_c_while_the_command_line_is_imported_is_no_traceback(module: str) -> None:
     code = INTERRUPTED_AT.format(module=module)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment())

@@ -11,8 +11,14 @@ from helpers.engines import require
 require("typer")
 
 from pulsecast.foundation import strict_json  # noqa: E402
-from pulsecast_bench.analysis.summary import summarise  # noqa: E402
-from pulsecast_bench.native.microcontroller import KIND, SCHEMA_VERSION, Footprint, Footprints, read_footprints  # noqa: E402
+from pulsecast_bench import Benchmark  # noqa: E402
+from pulsecast_bench.results.footprints import (  # noqa: E402
+    KIND,
+    SCHEMA_VERSION,
+    Footprint,
+    Footprints,
+    read_footprints,
+)
 from pulsecast_bench.results.result import read_result, write_result  # noqa: E402
 from pulsecast_cli.app import run as run_arguments  # noqa: E402
 from pulsecast_cli.commands.benchmarks.bench import verdict  # noqa: E402
@@ -30,7 +36,7 @@ def test_bench_writes_a_result_and_prints_its_table(
     code = run("bench", plain_bundle, "--out", out, "--profile", "quick", "--batch", 2, "--repeats", 1)
     captured = capsys.readouterr()
     result = read_result(out)
-    assert code == (4 if summarise(result).unstable else 0)
+    assert code == (4 if Benchmark(result=result).summary.unstable else 0)
     assert [(one.case.batch, one.repeat) for one in result.runs] == [(2, 0)]
     assert captured.out.splitlines()[2].startswith("numpy")
     assert f"next: pulsecast report {out}" in captured.out
@@ -57,10 +63,10 @@ def test_bench_refuses_a_batch_of_nothing(
 def test_an_unstable_row_is_exit_code_4_and_a_failed_process_1(capsys: pytest.CaptureFixture[str]) -> None:
     eventful = measured.eventful()
     drifting = measured.run("tflite", microseconds=(100,) * 100 + (130,) * 50)
-    assert verdict(summarise(eventful)) == 1
-    assert verdict(summarise(measured.result(drifting))) == 4
+    assert verdict(Benchmark(result=eventful)) == 1
+    assert verdict(Benchmark(result=measured.result(drifting))) == 4
     assert "unstable: tflite" in capsys.readouterr().err
-    assert verdict(summarise(measured.result(measured.run("onnx")))) == 0
+    assert verdict(Benchmark(result=measured.result(measured.run("onnx")))) == 0
 
 
 def test_report_prints_markdown_or_writes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -220,7 +226,7 @@ def test_a_report_refuses_microcontroller_figures_that_are_none_or_of_another_bu
     source = tmp_path / "result.json"
     write_result(measured.eventful(), source, force=False)
     assert run("report", source, "--microcontroller", source) == 2
-    assert "result.json is no pulsecast microcontroller result; `python -m" in capsys.readouterr().err
+    assert "result.json is not a pulsecast microcontroller result; `python -m" in capsys.readouterr().err
     assert run("report", source, "--microcontroller", footprints(tmp_path / "m4.json", "00" * 32)) == 2
     assert "m4.json is of another bundle (model shop) than the results" in capsys.readouterr().err
     changed = tmp_path / "changed.json"

@@ -12,8 +12,10 @@ from helpers.engines import require
 require("typer")
 
 from pulsecast.backends import is_installed  # noqa: E402
-from pulsecast_cli.app import COMMANDS, run  # noqa: E402
+from pulsecast.stages import child_process  # noqa: E402
+from pulsecast_cli.app import run  # noqa: E402
 from pulsecast_cli.commands import doctor  # noqa: E402
+from pulsecast_cli.commands.table import COMMANDS  # noqa: E402
 
 PROVIDED_AS = {"sklearn": "scikit-learn"}  # where the package is called otherwise than what installs it
 
@@ -44,12 +46,12 @@ def test_a_missing_engine_comes_with_the_extra_that_installs_it(monkeypatch: pyt
 def test_an_engine_that_cannot_start_is_reported_and_not_a_crash(
     code: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = doctor.subprocess.run
+    real = child_process.run_child
 
-    def crash(command: list[str], **options: object) -> object:
-        return real([command[0], "-c", code], **options)  # type: ignore[call-overload]
+    def crash(command: list[str], environment: dict[str, str], timeout_s: float) -> object:
+        return real([command[0], "-c", code], environment, timeout_s=timeout_s)
 
-    monkeypatch.setattr(doctor.subprocess, "run", crash)
+    monkeypatch.setattr(child_process, "run_child", crash)
     found = doctor._backend("numpy")
     assert found.state == "broken"
     assert message in found.found
@@ -69,15 +71,12 @@ def test_a_gpu_counts_only_if_an_engine_runs_on_it() -> None:
 
 
 def test_doctor_knows_what_every_command_needs_and_which_extra_brings_it() -> None:
-    assert {name: extra for name, (_, extra) in doctor.NEEDS.items()} == {
-        name: extra for name, (_, extra) in COMMANDS.items()
-    }
     with Path(doctor.__file__).parents[3].joinpath("pyproject.toml").open("rb") as file:
         extras = tomllib.load(file)["project"]["optional-dependencies"]
-    for packages, extra in doctor.NEEDS.values():
-        brought = _brought(extra, extras)
-        names = {PROVIDED_AS.get(package, package).replace("_", "-") for package in packages}
-        assert names <= brought, f"{extra} brings {brought}"
+    for command in COMMANDS.values():
+        brought = _brought(command.extra, extras)
+        names = {PROVIDED_AS.get(package, package).replace("_", "-") for package in command.needs}
+        assert names <= brought, f"{command.extra} brings {brought}"
 
 
 def _brought(extra: str, extras: dict[str, list[str]]) -> set[str]:

@@ -15,7 +15,7 @@ require("typer", "polars")
 
 from pulsecast.errors import UsageError  # noqa: E402
 from pulsecast_cli import app as application  # noqa: E402
-from pulsecast_cli.logs import options, reading  # noqa: E402
+from pulsecast_cli.logs import options  # noqa: E402
 
 
 def run(*arguments: object) -> int:
@@ -118,23 +118,14 @@ def test_a_key_that_could_be_guessed_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("total", "lines"), [(100 << 20, 10), (1 << 20, 0)], ids=["a long log", "a short log"])
-def test_reading_a_long_log_is_shown_in_tenths(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, total: int, lines: int
-) -> None:
-    monkeypatch.setenv("CI", "1")
-    with reading.reading() as on_bytes:
-        for _ in range(64):
-            on_bytes(total // 64, total)
-    shown = capsys.readouterr().err.splitlines()
-    assert shown == [f"reading {10 * (i + 1)}/100 %" for i in range(lines)]
-
-
 def test_every_option_about_a_log_reaches_the_reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(
-        "pulsecast_train.run.train_logs",
-        lambda _logs, run_config, *_, **__: (_ for _ in ()).throw(UsageError(str(seen.append(run_config.log)))),
-    )
+
+    def train(_logs: object, *, log: object, **_: object) -> None:
+        seen.append(log)
+        raise UsageError("seen")
+
+    monkeypatch.setattr("pulsecast_train.train", train)
     (tmp_path / "log.csv").write_text("x\n")
     options = {
         "--column": "likes=favorites",

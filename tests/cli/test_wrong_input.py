@@ -98,7 +98,7 @@ def test_a_log_without_a_value_column_is_told_so(tmp_path: Path, capsys: pytest.
     ("option", "code", "sentence"),
     [
         ("--heldout", 1, "log.csv is not a readable .npz file of plain arrays: File is not a zip file. Save held-out"),
-        ("--scaler", 2, "error: --scaler: log.csv is not valid JSON"),
+        ("--scaler", 2, "error: scaler: log.csv is not valid JSON"),
     ],
 )
 def test_a_file_of_another_kind_beside_a_model_is_said_to_be_that(

@@ -24,7 +24,7 @@ SCRIPTS = {
     "unpack": "from pulsecast.bundle.packing import unpack; from pathlib import Path; import sys\n"
     "while True: unpack(sys.argv[1], Path(sys.argv[2]), force=True)",
     "export": "from pulsecast_export.exporter import export_model; from pathlib import Path; import sys\n"
-    "export_model(Path(sys.argv[1]), Path(sys.argv[2]), targets=('onnx',), force=True, tell=lambda _: None)",
+    "export_model(Path(sys.argv[1]), Path(sys.argv[2]), targets=('onnx',), force=True)",
 }
 
 
@@ -77,7 +77,7 @@ held = sorted(path.name for path in folder.iterdir())
 
 def export():
     from pulsecast_export.exporter import export_model
-    export_model(other, unpacked, targets=("onnx",), force=True, tell=lambda _: None)
+    export_model(other, unpacked, targets=("onnx",), force=True)
 
 works = {
     "pack": lambda: pack(golden, packed, force=True, compress=True),

@@ -71,6 +71,7 @@ NETWORKS: dict[str, Callable[[Any], list[Any]]] = {
     "all of these mixed, `ave`, several Dense": mixed,
 }
 PLAIN = "LSTM layers with Dropout, linear Dense head"
+HEADLESS = "no Dense head"
 GRU = "GRU"
 MIXED = "all of these mixed, `ave`, several Dense"
 
@@ -129,9 +130,7 @@ def export(keras: Any, name: str, folder: Path) -> tuple[str, ...]:
     path = train(keras, name, folder / "own.keras")
     options = ImportOptions(name="own", step_s=3600)
     import_keras(path, write_heldout(folder / "heldout.npz"), options, folder / "model", force=False)
-    manifest = export_model(
-        folder / "model", folder / "bundle", targets=promised(keras, name), force=False, tell=lambda _: None
-    )
+    manifest = export_model(folder / "model", folder / "bundle", targets=promised(keras, name))
     return tuple(artifact.id for artifact in manifest.artifacts if artifact.id != "numpy")
 
 

@@ -132,7 +132,7 @@ def eventful() -> Result:
             Failure(
                 case=Case(artifact="tflite", batch=8, threads=1, leading=False),
                 repeat=0,
-                reason="it crashed with SIGSEGV",
+                reason="crashed with SIGSEGV",
             ),
         ),
         skipped=(Skipped(artifact="savedmodel", reason="backend savedmodel is not installed"),),

@@ -21,7 +21,13 @@ from pulsecast_bench.results.result import read_result
 pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).parents[2]
-PACKAGES = ("pulsecast", "pulsecast_train", "pulsecast_export", "pulsecast_bench")
+FOLDERS = {
+    "pulsecast": "runtime",
+    "pulsecast_cli": "runtime",
+    "pulsecast_train": "train",
+    "pulsecast_export": "export",
+    "pulsecast_bench": "benchmarks",
+}
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +68,14 @@ def run(environment: Path, program: str, *arguments: str) -> "subprocess.Complet
     )
 
 
-def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_the_five_packages_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
     information = {top for top in tops if top.endswith(".dist-info")}
     assert len(information) == 1
-    assert tops - information == set(PACKAGES)
-    assert "pulsecast/py.typed" in names
-    for folder, package in zip(("runtime", "train", "export", "benchmarks"), PACKAGES, strict=True):
+    assert tops - information == set(FOLDERS)
+    for package, folder in FOLDERS.items():
+        assert f"{package}/py.typed" in names
         source = REPOSITORY / folder / package
         modules = {f"{package}/{p.relative_to(source).as_posix()}" for p in source.rglob("*.py")}
         assert modules <= set(names)
@@ -147,7 +153,7 @@ def test_the_command_without_its_extra_is_one_sentence_and_exit_code_6(
     assert done.stderr == sentence
 
 
-@pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.parametrize("package", FOLDERS)
 def test_every_package_can_be_imported_with_numpy_alone(environment: Path, package: str) -> None:
     done = run(environment, "python", "-c", f"import {package}; print({package}.__doc__.splitlines()[0])")
     assert done.stderr == ""

@@ -1,1 +1,71 @@
-"""From an engagement log to a trained model: reading, recipes, fitting."""
+"""From engagement logs to a trained model, and to what its forecasts are worth.
+
+from pulsecast_train import evaluate, train
+train("mentions.csv", out="model")
+"""
+
+from __future__ import annotations
+
+from pulsecast.foundation.lazy import lazily
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .backtesting.bundle_scores import BundleScores
+    from .backtesting.config import EvaluateConfig
+    from .backtesting.result import Evaluation
+    from .evaluation import evaluate, evaluate_bundle
+    from .fetching.fetch import fetch
+    from .logs.as_trained import read_as_trained
+    from .logs.config import LogConfig
+    from .logs.generator import generate_log
+    from .logs.reader import ReadLog, read_log
+    from .recipes.train_config import RunConfig, TrainConfig, read_config
+    from .rhythm.cycles import Rhythm, find_rhythm
+    from .run import Trained, train
+    from .series import Series
+
+# name -> module. Each is imported when it is first asked for (PEP 562): Keras takes seconds.
+_HOME = {
+    "BundleScores": "backtesting.bundle_scores",
+    "EvaluateConfig": "backtesting.config",
+    "Evaluation": "backtesting.result",
+    "LogConfig": "logs.config",
+    "ReadLog": "logs.reader",
+    "Rhythm": "rhythm.cycles",
+    "RunConfig": "recipes.train_config",
+    "Series": "series",
+    "TrainConfig": "recipes.train_config",
+    "Trained": "run",
+    "evaluate": "evaluation",
+    "evaluate_bundle": "evaluation",
+    "fetch": "fetching.fetch",
+    "find_rhythm": "rhythm.cycles",
+    "generate_log": "logs.generator",
+    "read_as_trained": "logs.as_trained",
+    "read_config": "recipes.train_config",
+    "read_log": "logs.reader",
+    "train": "run",
+}
+__all__ = [
+    "BundleScores",
+    "EvaluateConfig",
+    "Evaluation",
+    "LogConfig",
+    "ReadLog",
+    "Rhythm",
+    "RunConfig",
+    "Series",
+    "TrainConfig",
+    "Trained",
+    "evaluate",
+    "evaluate_bundle",
+    "fetch",
+    "find_rhythm",
+    "generate_log",
+    "read_as_trained",
+    "read_config",
+    "read_log",
+    "train",
+]
+
+__getattr__, __dir__ = lazily(globals(), _HOME)

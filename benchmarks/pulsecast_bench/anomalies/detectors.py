@@ -34,6 +34,7 @@ from pulsecast.errors import DataError, PulsecastError
 from pulsecast.forecasting.anomalies import Departures, Incidents, default_window
 from pulsecast.foundation import strict_json
 from pulsecast.model.spec import DAY_S
+from pulsecast.stages.progress import SILENT, LineProgress, Progress
 from pulsecast_train.series import Series
 
 from .nab import PROFILES, Labelled, probation, score_curve
@@ -161,13 +162,13 @@ BASELINES: dict[str, Callable[[Case], NDArray[np.float64]]] = {
 
 
 def network_scores(
-    cases: Sequence[Case], refits: Sequence[int], tell: Callable[[str], None], *, epochs: int | None = None
+    cases: Sequence[Case], refits: Sequence[int], progress: Progress = SILENT, *, epochs: int | None = None
 ) -> list[NDArray[np.float64]]:
     """Return the scores of one network over all series, trained anew at each of `refits` on the steps before it."""
     steps = max(len(case.values) for case in cases)
     forecasts = [np.full(len(case.values), np.nan) for case in cases]
     for cut, stop in zip(refits, [*refits[1:], steps], strict=True):
-        tell(f"training on the first {cut:,} steps of {len(cases)} series")
+        progress.tell(f"training on the first {cut:,} steps of {len(cases)} series")
         for found, (targets, values) in zip(forecasts, _forecast(cases, cut, stop, epochs), strict=True):
             found[targets] = values
     return [conformal(found, case) for found, case in zip(forecasts, cases, strict=True)]
@@ -194,7 +195,7 @@ def _forecast(
     training, validation = pooled_examples([(member.steps, member.split) for member in members], spec)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Checkpoint(folder=Path(folder), run="")
-        network, _ = fit_network(spec, config, training, validation, checkpoint, lambda _epoch, _of: None)
+        network, _ = fit_network(spec, config, training, validation, checkpoint, SILENT)
     found = []
     for member in members:
         starts = member.split.heldout
@@ -309,9 +310,7 @@ def main(arguments: list[str]) -> int:
         found = [judge(name, cases, [detect(case) for case in cases]) for name, detect in BASELINES.items()]
         if not options.no_network:
             refits = sorted(options.refit or [min(probation(len(case.values)) for case in cases)])
-            scores = network_scores(
-                cases, refits, lambda line: print(line, file=sys.stderr, flush=True), epochs=options.epochs
-            )
+            scores = network_scores(cases, refits, LineProgress(), epochs=options.epochs)
             either = [np.maximum(one, rolling_median(case)) for one, case in zip(scores, cases, strict=True)]
             found = [judge("pulsecast", cases, scores), *found, judge("pulsecast or median", cases, either)]
     except PulsecastError as error:

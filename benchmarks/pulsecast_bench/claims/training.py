@@ -22,13 +22,15 @@ import keras
 import numpy as np
 
 from pulsecast.foundation import strict_json
+from pulsecast.stages.progress import SILENT
 from pulsecast_train.fitting.checkpoint import Checkpoint
 from pulsecast_train.fitting.network import build_network
+from pulsecast_train.fitting.preparing import Prepared, prepare
 from pulsecast_train.fitting.training import fit_network
 from pulsecast_train.logs.generator import GENERATED_LOG, generate_log
+from pulsecast_train.logs.reader import read_log
 from pulsecast_train.recipes.recipes import find_recipe
 from pulsecast_train.recipes.train_config import RunConfig, TrainConfig
-from pulsecast_train.run import Prepared, prepare
 from pulsecast_train.windows import Examples
 
 from ..analysis.statistics import Estimate, median_of_runs
@@ -55,7 +57,7 @@ def measure_training(*, days: int, epochs: int, pairs: int) -> TrainingCost:
         log = Path(folder) / "log.csv"
         generate_log(log, days=days)
         config = TrainConfig(recipe="textbook", epochs=epochs)
-        prepared = prepare([log], RunConfig(log=GENERATED_LOG, train=config))
+        prepared = prepare(read_log(log, GENERATED_LOG), RunConfig(log=GENERATED_LOG, train=config))
         fits: list[tuple[float, float]] = []
         ours: list[tuple[float, float]] = []
         for pair in range(pairs):
@@ -99,9 +101,7 @@ def _pulsecast(prepared: Prepared, folder: Path) -> tuple[float, float]:
     nothing = Examples(prepared.steps, prepared.spec, prepared.split.validation)
     checkpoint = Checkpoint(folder=folder, run=prepared.fingerprint)
     began = time.perf_counter()
-    _, history = fit_network(
-        prepared.spec, prepared.config, _examples(prepared), nothing, checkpoint, lambda _epoch, _of: None
-    )
+    _, history = fit_network(prepared.spec, prepared.config, _examples(prepared), nothing, checkpoint, SILENT)
     return time.perf_counter() - began, history[-1].loss
 
 

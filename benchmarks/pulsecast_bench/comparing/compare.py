@@ -98,7 +98,7 @@ class Allowed:
             raise UsageError(f"--max-slowdown is {self.max_slowdown:g}; expected a factor from 1, such as 1.10")
 
 
-def compare(first: Result, second: Result, names: tuple[str, str], allowed: Allowed) -> Comparison:
+def compare_results(first: Result, second: Result, names: tuple[str, str], allowed: Allowed) -> Comparison:
     """Return `second` over `first`; `names` are what the two are called.
 
     Raises UsageError if the models or the machines differ and that is not allowed, or if no case is in both.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pulsecast.foundation.tables import html_table
+
 from ..analysis.statistics import Estimate
 from ..reporting.table import MISSING, aligned, grid, number, span
-from .baseline import BaselineCheck
+from .baseline import BaselineCheck, Checked
 from .compare import CaseRatio, Comparison
 
 Table = tuple[tuple[str, ...], list[list[str]]]
@@ -23,12 +25,16 @@ def comparison_text(found: Comparison, *, markdown: bool) -> str:
 
 def baseline_text(found: BaselineCheck, *, markdown: bool) -> str:
     """Return the check against a baseline with its outcome."""
-    rows = [
-        [one.artifact, one.over, span(one.then, "x"), span(one.now, "x"), span(one.change, "x"), one.state]
-        for one in found.ratios
-    ]
+    rows = [_checked(one) for one in found.ratios]
     notes = [f"not in the result: {', '.join(found.missing)}"] if found.missing else []
     return _laid_out("ratios over the baseline's", [(_RATIOS, rows)], [outcome(found), *notes], markdown=markdown)
+
+
+def ratio_table(found: Comparison | BaselineCheck) -> str:
+    """Return the ratios for a notebook."""
+    if isinstance(found, Comparison):
+        return html_table(_CASES, [_case(one) for one in found.cases], caption=outcome(found))
+    return html_table(_RATIOS, [_checked(one) for one in found.ratios], caption=outcome(found))
 
 
 def outcome(found: Comparison | BaselineCheck) -> str:
@@ -48,6 +54,10 @@ def _case(one: CaseRatio) -> list[str]:
     state = f"{one.state}, {one.unstable} unstable" if one.unstable else one.state
     times = [number(one.first_ns.value, 1e-3), number(one.second_ns.value, 1e-3)]
     return [case.artifact, str(case.batch), str(case.threads), *times, span(one.ratio, "x"), state]
+
+
+def _checked(one: Checked) -> list[str]:
+    return [one.artifact, one.over, span(one.then, "x"), span(one.now, "x"), span(one.change, "x"), one.state]
 
 
 def _artifacts(found: Comparison) -> list[list[str]]:

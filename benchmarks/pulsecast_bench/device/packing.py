@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import zipapp
 from collections.abc import Iterator
 from importlib.resources import files
@@ -13,6 +12,7 @@ from pulsecast.bundle.archive import MAX_TOTAL_BYTES, write_archive
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.manifest import MANIFEST_NAME, SIGNATURE_NAME
 from pulsecast.errors import UsageError
+from pulsecast.foundation.arguments import StrPath, one_path
 from pulsecast.foundation.whole_file import check_file_free, whole_file
 
 from .unpacking import BUNDLE, CODE
@@ -32,11 +32,12 @@ sys.exit(run(sys.argv))
 """
 
 
-def pack_bench(path: str | os.PathLike[str], out: Path, *, force: bool = False) -> Bundle:
+def pack_bench(path: StrPath, out: StrPath, *, force: bool = False) -> Bundle:
     """Write the benchmark of the bundle at `path` as one program at `out`, whole or not at all; return the bundle.
 
     Raises what `Bundle.open` raises, UsageError if `out` exists and not `force`, or is not called `.pyz`.
     """
+    out = one_path("out", out)
     if out.suffix != SUFFIX:
         raise UsageError(f"{out.name} does not end in {SUFFIX}")
     check_file_free(out, force=force)

@@ -18,12 +18,13 @@ from pulsecast.errors import MissingExtraError, PulsecastError, UsageError
 from pulsecast.foundation import strict_json
 from pulsecast.foundation.whole_file import check_file_free
 from pulsecast.stages.exits import FAILED, exit_code
+from pulsecast.stages.progress import LineProgress
 
 from ..analysis.outcome import judge
 
 if TYPE_CHECKING:
-    from pulsecast_bench.results.case import BenchConfig
-    from pulsecast_bench.results.result import Result
+    from ..results.case import BenchConfig
+    from ..results.result import Result
 
 STDOUT = Path("-")
 
@@ -42,11 +43,11 @@ def main(arguments: Sequence[str], *, bundle: Path, program: str) -> int:
 
 
 def _bench(path: Path, options: argparse.Namespace) -> int:
-    from pulsecast_bench.analysis.summary import summarise
-    from pulsecast_bench.measuring.runner import Listener, run_benchmark
-    from pulsecast_bench.reporting.table import text_table
-    from pulsecast_bench.results.result import check_label
-    from pulsecast_bench.subjects.subject import Trust
+    from ..analysis.summary import summarise
+    from ..measuring.runner import run_benchmark
+    from ..reporting.table import text_table
+    from ..results.result import check_label
+    from ..subjects.subject import Trust
 
     out: Path = options.out
     if out != STDOUT:
@@ -56,8 +57,7 @@ def _bench(path: Path, options: argparse.Namespace) -> int:
     bundle = Bundle.open(path)
     config = replace(config, artifacts=_artifacts(bundle, config.artifacts, options.backend))
     _name_engines(bundle, config.artifacts)
-    listener = Listener(on_process=lambda done, total, what: _tell(f"measuring {done}/{total} {what}"))
-    result = replace(run_benchmark(path, config, listener, Trust(code=options.trust_code)), label=label)
+    result = replace(run_benchmark(path, config, EveryStep(), Trust(code=options.trust_code)), label=label)
     summary = summarise(result)
     written = _write(result, out, force=options.force)
     if out != STDOUT:
@@ -70,8 +70,15 @@ def _bench(path: Path, options: argparse.Namespace) -> int:
     return code if written else FAILED
 
 
+class EveryStep(LineProgress):
+    """Prints a line for every process, which who started this over ssh counts."""
+
+    def advance(self, what: str, done: int, total: int, note: str = "") -> None:
+        self.tell(f"{what} {done}/{total} {note}")
+
+
 def _parser(program: str) -> argparse.ArgumentParser:
-    from pulsecast_bench.results.case import PROFILES
+    from ..results.case import PROFILES
 
     parser = argparse.ArgumentParser(
         prog=program,
@@ -96,7 +103,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
 
 
 def _config(options: argparse.Namespace) -> BenchConfig:
-    from pulsecast_bench.results.case import BenchConfig, change, find_profile
+    from ..results.case import BenchConfig, change, find_profile
 
     if options.config is not None and options.profile is not None:
         raise UsageError("--config has the profile in it; pass one of the two")
@@ -151,7 +158,7 @@ def _install(backends: Sequence[str]) -> str:
 
 def _write(result: Result, out: Path, *, force: bool) -> bool:
     """Write the result; where that fails say so and return False: the table is still worth printing."""
-    from pulsecast_bench.results.result import write_result
+    from ..results.result import write_result
 
     if out == STDOUT:
         print(strict_json.dumps(result), end="", flush=True)

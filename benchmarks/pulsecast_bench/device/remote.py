@@ -18,15 +18,15 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.errors import EngineError, FormatError, MissingExtraError, PulsecastError, UsageError
 from pulsecast.foundation import strict_json
+from pulsecast.stages.progress import SILENT, Progress
 
-from ..measuring.runner import Listener
 from ..results.case import BenchConfig
 from ..results.result import Result
 from ..subjects.subject import UNVOUCHED, Trust
@@ -83,15 +83,8 @@ class Device:
             raise UsageError(f"host is {self.host!r}; expected user@device")
 
 
-@dataclass(frozen=True, kw_only=True)
-class RemoteListener(Listener):
-    """A Listener that also hears every other line that the device or ssh say."""
-
-    on_line: Callable[[str], None]
-
-
 def bench_remotely(
-    path: Path, config: BenchConfig, device: Device, listener: RemoteListener, trust: Trust = UNVOUCHED
+    path: Path, config: BenchConfig, device: Device, progress: Progress = SILENT, trust: Trust = UNVOUCHED
 ) -> Result:
     """Measure the bundle at `path` on `device` and return the result, as `run_benchmark` does here.
 
@@ -110,7 +103,7 @@ def bench_remotely(
     arguments = ["--out", "-", "--config", json.dumps(strict_json.to_json(config)), "--while-stdin-is-open"]
     if trust.code or bundle.signature.state == "verified":
         arguments.append("--trust-code")
-    heard = _Heard(listener)
+    heard = _Heard(progress)
     code = _converse(_command(ssh, device, len(program), arguments), program, heard)
     try:
         return strict_json.loads(Result, heard.answer or b"", where="the device's result")
@@ -135,15 +128,15 @@ def _command(ssh: str, device: Device, size_bytes: int, arguments: Sequence[str]
 class _Heard:
     """What came back: `answer` is what followed STARTED on stdout, None if that never came.
 
-    lines  of stderr that were no progress and that the listener has not been told yet
+    lines  of stderr that were no progress and that `progress` has not been told yet
     done   processes of the benchmark that have ended, of `total`
     """
 
-    def __init__(self, listener: RemoteListener) -> None:
+    def __init__(self, progress: Progress) -> None:
         self.answer: bytes | None = None
         self.lines: list[str] = []
         self.done = self.total = 0
-        self._listener = listener
+        self._progress = progress
 
     def error(self, line: str) -> None:
         """Take a line of stderr: progress, or something that is held back until it is clear whether it is the end."""
@@ -151,14 +144,14 @@ class _Heard:
         if match:
             self.pass_on()
             self.done, self.total = int(match[1]), int(match[2])
-            self._listener.on_process(self.done, self.total, match[3])
+            self._progress.advance("measuring there", self.done, self.total, match[3])
         elif line:
             self.lines.append(line)
 
     def pass_on(self, *, but: int = 0) -> None:
-        """Tell the listener the lines that were held back, all but the last `but`."""
+        """Tell `progress` the lines that were held back, all but the last `but`."""
         for line in self.lines[: len(self.lines) - but]:
-            self._listener.on_line(line)
+            self._progress.tell(line)
         del self.lines[: len(self.lines) - but]
 
     def output(self, data: bytes) -> None:

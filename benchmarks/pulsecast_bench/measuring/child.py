@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from pulsecast.stages.child_process import Ended, run_module
-
-
-@dataclass(frozen=True, kw_only=True)
-class Listener:
-    """Who hears of a benchmark: `on_process(done, total, what)` after each process."""
-
-    on_process: Callable[[int, int, str], None]
 
 
 def run_worker(module: str, arguments: Sequence[str], *, threads: int, timeout_s: float) -> Ended:

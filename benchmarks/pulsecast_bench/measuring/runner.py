@@ -17,6 +17,7 @@ from pulsecast.bundle.bundle import Bundle, size_bytes
 from pulsecast.bundle.manifest import Artifact
 from pulsecast.errors import EngineError, FormatError, MissingExtraError
 from pulsecast.foundation import strict_json
+from pulsecast.stages.progress import SILENT, Progress
 
 from ..analysis.statistics import Latencies, is_known
 from ..results.case import BenchConfig, Case, Measurable, plan_cases, schedule
@@ -24,18 +25,16 @@ from ..results.result import SCHEMA_VERSION, Failure, Model, Result, Skipped, Su
 from ..results.run import Run, ScenarioRun, unpack
 from ..subjects.peers import PeerFile, PeerRow, find_peers
 from ..subjects.subject import UNVOUCHED, Trust
-from .child import Listener, run_worker
+from .child import run_worker
 from .footprint import DISTRIBUTIONS, closure, packages
 from .machine import affinity, describe_machine, load_average
 from .peer_making import make_peers
 from .phases import Request
 
-__all__ = ["Listener", "run_benchmark"]
-
 TIMEOUT_S = 300.0  # of one process beyond its measuring time: TensorFlow on a small board takes a minute to import
 
 
-def run_benchmark(path: Path, config: BenchConfig, listener: Listener, trust: Trust = UNVOUCHED) -> Result:
+def run_benchmark(path: Path, config: BenchConfig, progress: Progress = SILENT, trust: Trust = UNVOUCHED) -> Result:
     """Measure the artifacts of the bundle at `path`, and peers, and return the raw result.
 
     What cannot run here is `skipped`; a process that crashes is a `failure` and the others go on. KeyboardInterrupt
@@ -51,7 +50,7 @@ def run_benchmark(path: Path, config: BenchConfig, listener: Listener, trust: Tr
     machine, load_before, clock = describe_machine(), load_average(), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         skipped, measured = _sort_out(bundle, chosen, config, trust)
-        steps = _Steps(listener, len(schedule(plan_cases([*measured, *_as_planned(peers, {})], config), config)))
+        steps = _Steps(progress, len(schedule(plan_cases([*measured, *_as_planned(peers, {})], config), config)))
         unmade, files = make_peers(peers, path, Path(folder), steps.one_more)
         order = schedule(plan_cases([*measured, *_as_planned(files, files)], config), config)
         steps.set_left(len(order))
@@ -146,10 +145,10 @@ def _as_planned(names: Iterable[str], files: Mapping[str, PeerFile]) -> list[Mea
 
 
 class _Steps:
-    """Counts processes for a listener: the files of peers first, then `left` measurements, as far as is known."""
+    """Counts processes for `progress`: the files of peers first, then `left` measurements, as far as is known."""
 
-    def __init__(self, listener: Listener, left: int) -> None:
-        self._listener = listener
+    def __init__(self, progress: Progress, left: int) -> None:
+        self._progress = progress
         self._done = 0
         self._total = left
 
@@ -163,7 +162,7 @@ class _Steps:
 
     def done(self, what: str) -> None:
         self._done += 1
-        self._listener.on_process(self._done, self._total, what)
+        self._progress.advance("measuring", self._done, self._total, what)
 
 
 def _chosen(bundle: Bundle, config: BenchConfig) -> tuple[Artifact, ...]:

@@ -18,21 +18,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from pulsecast.bundle.bundle import Bundle
-from pulsecast.errors import EngineError, FormatError, MissingExtraError, PulsecastError, UsageError
+from pulsecast.errors import EngineError, MissingExtraError, PulsecastError, UsageError
 from pulsecast.foundation import strict_json
 from pulsecast.foundation.whole_file import check_file_free, write_whole
 
-from ..reporting.section import Section
-from ..results.document import read_document
+from ..results.footprints import KIND, SCHEMA_VERSION, Footprint, Footprints
 from .sources import bundle_of, write_sources
 
-KIND: Literal["pulsecast microcontroller"] = "pulsecast microcontroller"
-SCHEMA_VERSION: Literal[1] = 1
 COMPILER, SIZE = "arm-none-eabi-gcc", "arm-none-eabi-size"
 PROCESSOR = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
 FLAGS = (
@@ -56,83 +51,6 @@ USES = {
 }
 _NODE = re.compile(r'node: \{ title: "([^"]+)" label: "[^"]*?(\d+) bytes \((\w+)')
 _EDGE = re.compile(r'edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"')
-
-
-@dataclass(frozen=True, kw_only=True)
-class Footprint:
-    """Bytes of one program: `text` (code and constants), `data` (initial values), `bss` (zeros), deepest stack."""
-
-    artifact: str
-    use: str
-    text: int
-    data: int
-    bss: int
-    stack: int
-
-    def __post_init__(self) -> None:
-        if min(self.text, self.data, self.bss, self.stack) < 0:
-            raise ValueError(f"{self.artifact}, {self.use}: bytes are negative")
-
-    @property
-    def flash(self) -> int:
-        """Code, constants, and the values that are copied to RAM."""
-        return self.text + self.data
-
-    @property
-    def ram(self) -> int:
-        """What lies still, and the deepest stack."""
-        return self.data + self.bss + self.stack
-
-
-@dataclass(frozen=True, kw_only=True)
-class Footprints:
-    """All programs of a bundle's native artifacts, as `--out` writes them; `kind` tells the file from other results.
-
-    model     the bundle's name, with the SHA-256 of its manifest: which model the figures are of
-    compiler  its name and version, with what it was told of the processor
-    """
-
-    kind: Literal["pulsecast microcontroller"]
-    schema_version: Literal[1]
-    model: str
-    manifest_sha256: str
-    compiler: str
-    programs: tuple[Footprint, ...]
-
-    def __post_init__(self) -> None:
-        if not self.programs:
-            raise ValueError("programs are empty")
-
-
-def read_footprints(path: Path) -> Footprints:
-    """Return what `--out` wrote to `path`.
-
-    Raises UsageError if the file is of another kind, FormatError that lists every problem or names the unknown version.
-    """
-    kind = f"{KIND} result; `python -m pulsecast_bench.native.microcontroller BUNDLE --out FILE` writes one"
-    document = read_document(path, "kind", kind)
-    if document["kind"] != KIND:
-        raise UsageError(f"{path.name} is no {kind}")
-    if (version := document.get("schema_version")) != SCHEMA_VERSION:
-        raise FormatError(
-            f"{path.name}: schema_version is {version!r}; this version of pulsecast reads {SCHEMA_VERSION}"
-        )
-    return strict_json.parse(Footprints, document, where=path.name)
-
-
-def microcontroller_section(found: Footprints) -> Section:
-    """Return the report's section."""
-    head = ("artifact", "call", "flash kB", "still in RAM kB", "stack kB")
-    rows = []
-    for x in found.programs:
-        sizes = (x.flash, x.data + x.bss, x.stack)
-        rows.append([x.artifact, x.use, *(f"{size / 1e3:.1f}" for size in sizes)])
-    text = (
-        f"Built for the device and not run: one program for each way to call the model, {found.compiler}. Flash is "
-        "code, weights and initial values; stack is the deepest chain of calls. `step` takes a window from a reset on, "
-        "one step a call; `stream` forecasts after every step and keeps every window that is under way."
-    )
-    return Section(title="On a microcontroller (Cortex-M4)", text=(text,), grids=((head, rows),))
 
 
 def measure(path: Path) -> Footprints:

@@ -24,7 +24,7 @@ def bundle_of(path: Path, folder: Path, targets: tuple[str, ...]) -> Path:
         return out
     from pulsecast_export.exporter import export_model
 
-    export_model(path, out, targets=targets, force=False, tell=lambda _: None)
+    export_model(path, out, targets=targets)
     return out
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pulsecast.foundation.tables import html_table
+
 from ..analysis.forecast_errors import Fidelity
 from ..analysis.statistics import Estimate
 from ..analysis.summary import Cell, Row, Summary
@@ -81,6 +83,12 @@ def text_table(summary: Summary) -> str:
     """Return the table for a terminal, with a line for everything that is missing from it; at most 120 columns."""
     lines = [[column.name for column in COLUMNS], [column.unit for column in COLUMNS], *cells(summary.rows)]
     return "\n".join([*aligned(lines), "", *choices(summary), *notes(summary)])
+
+
+def html_summary(summary: Summary) -> str:
+    """Return the table for a notebook."""
+    head = [f"{column.name} ({column.unit})" if column.unit else column.name for column in COLUMNS]
+    return html_table(head, cells(summary.rows), caption="; ".join([*choices(summary)[:1], *notes(summary)]))
 
 
 def choices(summary: Summary) -> list[str]:

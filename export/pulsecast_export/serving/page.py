@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.golden import Golden
 from pulsecast.bundle.manifest import Artifact, Manifest
 from pulsecast.errors import UsageError
+from pulsecast.foundation.arguments import StrPath, one_path
 from pulsecast.foundation.whole_directory import whole_directory
 
 from ..libraries.wasm import MODULE, TAG, WRAPPER
@@ -31,12 +31,12 @@ PAGE_FILES = ("index.html", "page.css", "page.js")
 MOST_STEPS = 2000  # what a page loads at once and a slider can still be set to
 
 
-def write_page(path: str | os.PathLike[str], out: Path, *, force: bool = False) -> Artifact:
+def write_page(path: StrPath, out: StrPath, *, force: bool = False) -> Artifact:
     """Write the page for the bundle at `path` (a folder or a `.pulse` file) into `out`; return the artifact it runs.
 
     Raises what `Bundle.open` raises, UsageError if the bundle has no wasm module, or `out` exists and not `force`.
     """
-    bundle = Bundle.open(path)
+    bundle, out = Bundle.open(path), one_path("out", out)
     manifest = bundle.manifest
     present = {entry.path for entry in manifest.files}
     artifact = next((a for a in manifest.artifacts if f"{a.path}/{MODULE}" in present), None)

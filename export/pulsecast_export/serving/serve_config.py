@@ -11,14 +11,13 @@ it. Batches may be of the sizes that the warm-up records have prepared it for, a
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from pulsecast.backends import is_installed
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.manifest import Artifact
 from pulsecast.errors import MissingExtraError, UsageError
+from pulsecast.foundation.arguments import StrPath, one_path
 from pulsecast.foundation.whole_directory import whole_directory
 
 from ..graphs.savedmodel import SERVING_NAME, WARMUP_BATCHES
@@ -50,13 +49,20 @@ class ServeOptions:
             raise ValueError(f"image {self.image!r} is not the name of an image")
 
 
-def serve_config(path: str | os.PathLike[str], out: Path, options: ServeOptions, *, force: bool = False) -> Artifact:
+def serve_config(
+    path: StrPath,
+    out: StrPath,
+    options: ServeOptions | None = None,
+    *,
+    force: bool = False,
+) -> Artifact:
     """Write everything for the bundle at `path` (a folder or a `.pulse` file) into `out`; return the artifact served.
 
     Raises what `Bundle.open` raises, UsageError if the bundle has no SavedModel, or `out` exists and not `force`, and
     EngineError if the SavedModel is more than a forecast: a server runs whatever it is given.
     """
-    bundle = Bundle.open(path)
+    options = ServeOptions() if options is None else options
+    bundle, out = Bundle.open(path), one_path("out", out)
     artifact = next((a for a in bundle.manifest.artifacts if a.backend == "savedmodel"), None)
     if artifact is None:
         raise UsageError(f"{bundle.path.name} has no SavedModel; export it with --target savedmodel")

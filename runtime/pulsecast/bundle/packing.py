@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Iterator
-from pathlib import Path
 
 from ..errors import UsageError
+from ..foundation.arguments import StrPath, one_path
 from ..foundation.whole_directory import whole_directory
 from ..foundation.whole_file import check_file_free, whole_file
 from .archive import MAX_MEMBERS, MAX_TOTAL_BYTES, SUFFIX, check_archive, read_archive, write_archive
@@ -16,7 +15,7 @@ from .manifest import MANIFEST_NAME, SIGNATURE_NAME
 from .signing import read_private_key, sign_manifest
 
 
-def pack(path: str | os.PathLike[str], out: Path, *, force: bool = False, compress: bool = False) -> Bundle:
+def pack(path: StrPath, out: StrPath, *, force: bool = False, compress: bool = False) -> Bundle:
     """Write the bundle at `path` as one `.pulse` file at `out`, which exists whole or not at all; return it opened.
 
     Stored (the default), the same bundle gives the same bytes everywhere, and its files can be mapped from it; with
@@ -24,6 +23,7 @@ def pack(path: str | os.PathLike[str], out: Path, *, force: bool = False, compre
 
     Raises what `Bundle.open` raises, UsageError if `out` exists and not `force`, or is not called `.pulse`.
     """
+    out = one_path("out", out)
     if out.suffix != SUFFIX:
         raise UsageError(f"{out.name} does not end in {SUFFIX}")
     check_file_free(out, force=force)
@@ -40,9 +40,9 @@ def pack(path: str | os.PathLike[str], out: Path, *, force: bool = False, compre
     return Bundle.open(out)
 
 
-def unpack(path: str | os.PathLike[str], out: Path, *, force: bool = False) -> Bundle:
+def unpack(path: StrPath, out: StrPath, *, force: bool = False) -> Bundle:
     """Write the bundle at `path` as a folder at `out`, which exists whole or not at all; return it opened."""
-    bundle = Bundle.open(path)
+    bundle, out = Bundle.open(path), one_path("out", out)
     with whole_directory(out, force=force, marker=MANIFEST_NAME) as staging:
         for relative, data in _all_files(bundle, bundle.signature_bytes()):
             (staging / relative).parent.mkdir(parents=True, exist_ok=True)
@@ -50,13 +50,13 @@ def unpack(path: str | os.PathLike[str], out: Path, *, force: bool = False) -> B
     return Bundle.open(out)
 
 
-def sign(path: str | os.PathLike[str], private_key: Path, *, force: bool = False) -> Bundle:
+def sign(path: StrPath, private_key: StrPath, *, force: bool = False) -> Bundle:
     """Sign the bundle at `path`, a folder or a `.pulse` file, in place; return it opened with the signature verified.
 
     Every file is checked first: a damaged bundle is not signed. Raises UsageError if it is signed already and not
     `force`, MissingExtraError without `cryptography`.
     """
-    private = read_private_key(private_key)
+    private = read_private_key(one_path("private_key", private_key))
     bundle = Bundle.open(path)
     if bundle.signature.state != "unsigned" and not force:
         raise UsageError(f"{bundle.path.name} is already signed by key {bundle.signature.key_id}; pass --force")

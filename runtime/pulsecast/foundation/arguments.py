@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import operator
-from typing import SupportsIndex, cast
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import SupportsIndex, TypeVar, cast
 
 from ..errors import UsageError
+
+T = TypeVar("T")
+StrPath = str | os.PathLike[str]  # what every public function takes for a path
 
 
 def whole_number(name: str, value: object, *, least: int = 1) -> int:
@@ -49,6 +56,42 @@ def flag(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise UsageError(f"{name} is {_shown(value)}; expected True or False")
     return value
+
+
+def one_path(name: str, value: object) -> Path:
+    """Return `value`, a path as text or as an `os.PathLike`.
+
+    >>> one_path("out", "model")
+    PosixPath('model')
+    """
+    try:
+        path = os.fspath(cast("str", value))
+    except TypeError:
+        path = None
+    if not isinstance(path, str) or "\0" in path:
+        raise UsageError(f"{name} is {_shown(value)}; expected a path")
+    return Path(path)
+
+
+def paths(name: str, value: object) -> list[Path]:
+    """Return the paths in `value`, which is one path or a sequence of them.
+
+    >>> paths("logs", "mentions.csv"), paths("logs", ["a.csv", Path("b.csv")])
+    ([PosixPath('mentions.csv')], [PosixPath('a.csv'), PosixPath('b.csv')])
+    """
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        if not value:
+            raise UsageError(f"{name} is empty; expected a path, or a list of paths")
+        return [one_path(f"{name}[{i}]", item) for i, item in enumerate(value)]
+    return [one_path(name, value)]
+
+
+def with_changes(record: T, changes: Mapping[str, object]) -> T:
+    """Return the dataclass `record` with every change that is not None; UsageError if the result cannot be."""
+    try:
+        return dataclasses.replace(record, **{k: v for k, v in changes.items() if v is not None})  # type: ignore[type-var]
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _shown(value: object) -> str:

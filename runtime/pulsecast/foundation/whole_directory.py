@@ -58,7 +58,7 @@ def whole_directory(target: Path, *, force: bool, marker: str) -> Iterator[Path]
         yield staging
         _flush(staging)
         check_free(target, force=force, marker=marker)
-        _put_in_place(staging, target)
+        _put_in_place(staging, target, force=force)
     except OSError as error:
         raise PulsecastError(f"{target} could not be written and is as it was: {error.strerror or error}") from error
     finally:
@@ -66,11 +66,14 @@ def whole_directory(target: Path, *, force: bool, marker: str) -> Iterator[Path]
         _being_filled.discard(staging)
 
 
-def _put_in_place(staging: Path, target: Path) -> None:
-    if target.exists():
+def _put_in_place(staging: Path, target: Path, *, force: bool) -> None:
+    try:
+        staging.rename(target)  # onto nothing, or an empty folder
+    except OSError as error:
+        # also what another process put there since it was looked for
+        if not force or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
         _exchange(staging, target)  # staging now holds the old directory and is removed by the caller
-    else:
-        staging.rename(target)
     flush_folder(target.parent)
 
 

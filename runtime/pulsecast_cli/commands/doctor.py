@@ -18,36 +18,10 @@ from pulsecast.stages.child_process import run_module
 from pulsecast.stages.environment import installed_versions, platform_name
 
 from ..terminal.output import Format, show
+from .table import COMMANDS
 
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 TIMEOUT_S = 120
-_LOGS = ("polars",)
-_TRAIN = ("tensorflow", "keras", "sklearn", *_LOGS)
-_EXPORT = ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "ai_edge_quantizer", "flatbuffers")
-# command -> packages that it imports beyond numpy, and the extra that brings them
-NEEDS: dict[str, tuple[tuple[str, ...], str]] = {
-    "demo": (tuple(dict.fromkeys((*_TRAIN, *_EXPORT))), "all"),
-    "fetch": ((), "cli"),
-    "train": (_TRAIN, "train"),
-    "evaluate": ((*_TRAIN, "lightgbm", "statsmodels", "matplotlib"), "evaluate"),
-    "export": (_EXPORT, "export"),
-    "verify": ((), "cli"),
-    "inspect": ((), "cli"),
-    "bench": ((), "bench"),
-    "bench-pack": ((), "bench"),
-    "compare": ((), "bench"),
-    "report": (("matplotlib",), "report"),
-    "predict": (_LOGS, "logs"),
-    "rhythm": ((*_LOGS, "matplotlib"), "evaluate"),
-    "anomalies": (_LOGS, "logs"),
-    "pack": ((), "cli"),
-    "unpack": ((), "cli"),
-    "serve-config": (("tensorflow",), "export"),
-    "page": ((), "cli"),
-    "keygen": (("cryptography",), "sign"),
-    "sign": (("cryptography",), "sign"),
-    "doctor": ((), "cli"),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +40,7 @@ def doctor(
     """Say which engines and commands work here, whether a GPU is really used, and how to mend what does not."""
     with ThreadPoolExecutor(max_workers=2) as pool:
         backends = tuple(pool.map(_backend, BACKENDS))
-    gpu, commands = _gpu(backends), tuple(_command(name) for name in NEEDS)
+    gpu, commands = _gpu(backends), tuple(_command(name) for name in COMMANDS)
     document = {
         "command": "doctor",
         "platform": platform_name(),
@@ -126,10 +100,10 @@ def _is_there(distribution: str) -> bool:
 
 
 def _command(name: str) -> Finding:
-    packages, extra = NEEDS[name]
-    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    command = COMMANDS[name]
+    missing = [package for package in command.needs if importlib.util.find_spec(package) is None]
     if missing:
-        return Finding(name=name, state="missing", found=f"needs {', '.join(missing)}", fix=_install(extra))
+        return Finding(name=name, state="missing", found=f"needs {', '.join(missing)}", fix=_install(command.extra))
     return Finding(name=name, state="ok", found="ready")
 
 

@@ -9,7 +9,7 @@ from helpers import measured, rounds
 from pulsecast.errors import FormatError, UsageError
 from pulsecast.foundation import strict_json
 from pulsecast_bench.comparing.baseline import check_baseline, make_baseline, read_baseline
-from pulsecast_bench.comparing.compare import Allowed, Comparison, compare
+from pulsecast_bench.comparing.compare import Allowed, Comparison, compare_results
 from pulsecast_bench.comparing.text import baseline_text, comparison_text
 from pulsecast_bench.results.result import Failure, Result
 
@@ -22,7 +22,7 @@ def times(factor: float) -> tuple[int, ...]:
 
 
 def compared(first: Result, second: Result, **allowed: object) -> Comparison:
-    return compare(first, second, NAMES, Allowed(**allowed))  # type: ignore[arg-type]
+    return compare_results(first, second, NAMES, Allowed(**allowed))  # type: ignore[arg-type]
 
 
 def test_a_case_is_slower_when_its_whole_interval_lies_past_the_threshold() -> None:

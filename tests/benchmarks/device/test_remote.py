@@ -16,7 +16,7 @@ from helpers.environments import environment
 from helpers.processes import children, wait_for
 from helpers.ssh_server import SshServer, ssh_server
 from pulsecast.errors import PulsecastError, UsageError
-from pulsecast_bench.device.remote import Device, RemoteListener, bench_remotely
+from pulsecast_bench.device.remote import Device, bench_remotely
 from pulsecast_bench.results.case import PROFILES, change
 from pulsecast_bench.results.result import read_result
 
@@ -197,8 +197,7 @@ def pretended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def measure(bundle: Path, device: Device) -> None:
-    listener = RemoteListener(on_process=lambda *_: None, on_line=lambda _: None)
-    bench_remotely(bundle, PROFILES["quick"], device, listener)
+    bench_remotely(bundle, PROFILES["quick"], device)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from pulsecast.bundle.bundle import Bundle
 from pulsecast.errors import UsageError
 from pulsecast_bench.analysis.summary import summarise
 from pulsecast_bench.measuring import peer_making
-from pulsecast_bench.measuring.child import Listener
 from pulsecast_bench.measuring.runner import run_benchmark
 from pulsecast_bench.results.case import PROFILES
 from pulsecast_bench.results.result import Result
@@ -34,10 +33,6 @@ SHORT = dataclasses.replace(
 FLOAT32 = 2e-6
 
 
-def listener() -> Listener:
-    return Listener(on_process=lambda _done, _total, _what: None)
-
-
 def test_an_unknown_peer_is_answered_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"no peer torch; known: all, keras.predict, .*numpy.loop"):
         find_peers(("numpy.loop", "torch"))
@@ -56,7 +51,7 @@ def test_a_peer_whose_engine_is_missing_is_a_skipped_row_with_the_fix(
 ) -> None:
     monkeypatch.setattr(peer_making, "missing_package", lambda row: "openvino" if row.engine == "openvino" else None)
     config = dataclasses.replace(SHORT, artifacts=("numpy",), peers=("openvino",))
-    result = run_benchmark(plain_bundle, config, listener())
+    result = run_benchmark(plain_bundle, config)
     assert [one.artifact for one in result.skipped] == ["openvino"]
     assert result.skipped[0].reason == "openvino is not installed: pip install 'pulsecast[peers]'"
     assert [(one.artifact, one.kind) for one in result.subjects] == [("numpy", "artifact"), ("openvino", "peer")]
@@ -65,7 +60,7 @@ def test_a_peer_whose_engine_is_missing_is_a_skipped_row_with_the_fix(
 def _measured_with(bundle: Path, peers: tuple[str, ...]) -> Result:
     """Return a result in which every subject ran and forecast what the reference does."""
     config = dataclasses.replace(SHORT, artifacts=("onnx",), peers=peers)
-    result = run_benchmark(bundle, config, listener())
+    result = run_benchmark(bundle, config)
     assert (result.failures, result.skipped) == ((), ())
     assert {run.case.artifact for run in result.runs} == {"onnx", *peers}
     for row in summarise(result).rows:

@@ -12,13 +12,14 @@ import pytest
 
 from helpers import measured, plain
 from helpers.engines import require
+from helpers.heard import Heard
 from helpers.processes import children, is_running, wait_for
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.errors import EngineError, MissingExtraError, UsageError
 from pulsecast_bench.analysis.summary import summarise
 from pulsecast_bench.measuring import runner
 from pulsecast_bench.measuring.phases import Request, rotation
-from pulsecast_bench.measuring.runner import Listener, run_benchmark
+from pulsecast_bench.measuring.runner import run_benchmark
 from pulsecast_bench.results.case import PROFILES, BenchConfig, change
 from pulsecast_bench.results.result import Result
 from pulsecast_bench.results.run import Run, unpack
@@ -29,9 +30,8 @@ SHORT = dataclasses.replace(
 
 
 def run(bundle: Path, config: BenchConfig = SHORT) -> tuple[Result, list[tuple[int, int, str]]]:
-    heard: list[tuple[int, int, str]] = []
-    listener = Listener(on_process=lambda done, total, what: heard.append((done, total, what)))
-    return run_benchmark(bundle, config, listener), heard
+    heard = Heard()
+    return run_benchmark(bundle, config, heard), [(done, total, note) for _, done, total, note in heard.steps]
 
 
 def test_inputs_are_the_held_out_windows_each_as_often_as_any_other() -> None:
@@ -214,7 +214,7 @@ def test_a_crash_is_named_with_its_signal_and_nothing_measured_is_an_error(
     crashing.write_text("#!/bin/sh\nkill -SEGV $$\n")
     crashing.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(crashing))
-    with pytest.raises(EngineError, match="first failure, numpy, batch 1, threads 1: it crashed with SIGSEGV"):
+    with pytest.raises(EngineError, match="first failure, numpy, batch 1, threads 1: crashed with SIGSEGV"):
         run(plain_bundle, dataclasses.replace(SHORT, batches=(1,), repeats=1))
 
 

@@ -50,7 +50,7 @@ def test_an_unstable_row_says_no_and_a_skipped_one_nothing_but_its_size() -> Non
 
 def test_every_gap_is_explained_below_the_table() -> None:
     notes = TABLE.partition("\n\n")[2].splitlines()
-    assert "tflite: failed: tflite, batch 8, threads 1, process 1: it crashed with SIGSEGV" in notes
+    assert "tflite: failed: tflite, batch 8, threads 1, process 1: crashed with SIGSEGV" in notes
     assert (
         "tflite: batch 1 is unstable: 1 of 1 processes; the last 3 windows differ by 1.30x in latency, 1.30x in rate"
         in notes

@@ -19,9 +19,10 @@ from pulsecast.bundle.manifest import MANIFEST_NAME
 pytestmark = pytest.mark.slow
 
 EXPORT_ONE = (
-    "import sys\nfrom pathlib import Path\nfrom pulsecast_export.exporter import export_model\n"
+    "import sys\nfrom pathlib import Path\nfrom pulsecast.stages.progress import LineProgress\n"
+    "from pulsecast_export.exporter import export_model\n"
     "print('ready', flush=True)\n"
-    "export_model(Path(sys.argv[1]), Path(sys.argv[2]), targets=('onnx',), force=True, tell=print)\n"
+    "export_model(Path(sys.argv[1]), Path(sys.argv[2]), targets=('onnx',), force=True, progress=LineProgress())\n"
 )
 KILLS = 6  # evenly spread over the time that one export takes, and so in every stage of it
 

@@ -47,7 +47,7 @@ def model_of(recipe: str, request: pytest.FixtureRequest) -> ModelDirectory:
 def again(textbook_model: Path, textbook_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A second export of the model that `textbook_bundle` was made from."""
     out = tmp_path_factory.mktemp("again") / "bundle"
-    export_model(textbook_model, out, targets=(), force=False, tell=lambda _: None)
+    export_model(textbook_model, out)
     return out
 
 
@@ -371,7 +371,7 @@ def test_the_warm_up_records_replay_through_the_savedmodel(recipe: str, request:
 
 def test_a_target_made_from_another_is_exported_without_it(textbook_model: Path, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
-    manifest = export_model(textbook_model, out, targets=("onnx-w8",), force=False, tell=lambda _: None)
+    manifest = export_model(textbook_model, out, targets=("onnx-w8",))
     assert [artifact.id for artifact in manifest.artifacts] == ["numpy", "onnx-w8"]
     expected = ["MODEL_CARD.md", "golden.npz", "manifest.json", "onnx/model.w8.onnx", "weights.npz"]
     assert sorted(hashes(out)) == expected
@@ -385,7 +385,7 @@ def test_raw_values_in_the_millions_pass_every_precision(textbook_model: Path, t
 
     trained = plain.from_directory(read_model_directory(textbook_model))
     plain.write_model_directory(tmp_path / "model", plain.rescaled(trained, 1e6, 3e6))
-    export_model(tmp_path / "model", tmp_path / "bundle", targets=(), force=False, tell=lambda _: None)
+    export_model(tmp_path / "model", tmp_path / "bundle")
     require_passed(verify(tmp_path / "bundle"))
     manifest = Bundle.open(tmp_path / "bundle").manifest
     assert manifest.scaler.range == 2e6
@@ -396,10 +396,11 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from pulsecast_export.exporter import export_model
-def tell(line):
-    if line.startswith(sys.argv[3]):
-        os.kill(os.getpid(), signal.SIGKILL)
-export_model(Path(sys.argv[1]), Path(sys.argv[2]), targets=("onnx",), force=True, tell=tell)
+class Killing:
+    def tell(self, line):
+        if line.startswith(sys.argv[3]):
+            os.kill(os.getpid(), signal.SIGKILL)
+export_model(Path(sys.argv[1]), Path(sys.argv[2]), targets=("onnx",), force=True, progress=Killing())
 """
 
 
@@ -418,6 +419,6 @@ def test_an_export_that_is_killed_leaves_the_old_bundle_and_the_next_one_clears_
         assert hashes(out) == old
         assert Bundle.open(out).manifest.name == "plain"
         assert len(list(tmp_path.iterdir())) == 2  # and what the killed process had begun
-    manifest = export_model(textbook_model, out, targets=("onnx",), force=True, tell=lambda _: None)
+    manifest = export_model(textbook_model, out, targets=("onnx",), force=True)
     assert Bundle.open(out).manifest == manifest
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]

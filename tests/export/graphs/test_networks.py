@@ -28,7 +28,7 @@ def bundle(model: plain.PlainModel, tmp_path_factory: pytest.TempPathFactory) ->
 
     folder = tmp_path_factory.mktemp("change-network")
     plain.write_model_directory(folder / "model", model)
-    export_model(folder / "model", folder / "bundle", targets=TARGETS, force=False, tell=lambda _: None)
+    export_model(folder / "model", folder / "bundle", targets=TARGETS)
     return folder / "bundle"
 
 
@@ -51,7 +51,7 @@ def test_no_artifact_forecasts_below_the_floor(model: plain.PlainModel, artifact
     middle = float(np.median(model.golden().reference))
     raised = replace(model, spec=replace(model.spec, floor=float(np.float32(middle))))
     plain.write_model_directory(tmp_path / "model", raised)
-    export_model(tmp_path / "model", tmp_path / "bundle", targets=(artifact,), force=False, tell=lambda _: None)
+    export_model(tmp_path / "model", tmp_path / "bundle", targets=(artifact,))
     found = load(tmp_path / "bundle", artifact=artifact).predict(model.windows)
     at_floor = found == np.float32(middle)
     assert found.min() == np.float32(middle)

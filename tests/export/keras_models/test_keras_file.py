@@ -88,7 +88,7 @@ def test_an_ordinary_model_is_read_and_what_compiled_it_is_left_alone(tmp_path: 
     file = read_keras_file(keras_file(tmp_path / "m.keras", sequential(start(), lstm(), dense())))
     found = find_network(file.config)
     assert (file.version, found.window, found.features, found.horizon) == ("3.15.1", 8, 2, 1)
-    assert found.is_plain
+    assert found.network.is_plain
 
 
 FOREIGN: dict[str, tuple[Config, str]] = {

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from helpers import keras_matrix
 from helpers.engines import EXPORT, load, require
-from helpers.keras_matrix import GRU, HORIZON, MIXED, NETWORKS, PLAIN, WINDOW
+from helpers.keras_matrix import GRU, HEADLESS, HORIZON, MIXED, NETWORKS, PLAIN, WINDOW
 from pulsecast import load as load_bundle
 from pulsecast.computing import reference
 from pulsecast.errors import ConversionError, DataError, UsageError
@@ -72,7 +72,7 @@ def test_the_reference_forecasts_what_the_keras_model_does(
     name: str, trained: Trained, heldout: Path, tmp_path: Path
 ) -> None:
     model = imported(trained(name), heldout, tmp_path / "model")
-    assert (model.record.spec.network is None) == (name == PLAIN)
+    assert model.record.spec.network.is_plain == (name in (PLAIN, HEADLESS))
     assert np.std(model.heldout.trained) > 0.01, "a constant forecast would compare equal whatever it is made of"
     assert difference(model) < ROUNDING
 
@@ -90,7 +90,7 @@ def test_a_functional_model_is_taken_as_a_sequential_one(keras: Any, heldout: Pa
     outputs = keras.layers.Dense(HORIZON)(keras.layers.LSTM(4)(start))
     keras.Model(start, outputs).save(tmp_path / "own.keras")
     model = imported(tmp_path / "own.keras", heldout, tmp_path / "model")
-    assert model.record.spec.network is None
+    assert model.record.spec.network.is_plain
     assert difference(model) < ROUNDING
 
 
@@ -115,7 +115,7 @@ def bundle(trained: Trained, heldout: Path, tmp_path_factory: pytest.TempPathFac
 
     folder = tmp_path_factory.mktemp("own")
     imported(trained(MIXED), heldout, folder / "model")
-    export_model(folder / "model", folder / "bundle", targets=(), force=False, tell=lambda _: None)
+    export_model(folder / "model", folder / "bundle")
     return folder / "bundle"
 
 
@@ -137,9 +137,7 @@ def test_a_target_for_the_plain_stack_alone_is_refused_by_name(bundle: Path, tmp
     from pulsecast_export.exporter import export_model
 
     with pytest.raises(UsageError, match="target tflite-int8 exists for a plain stack"):
-        export_model(
-            bundle.parent / "model", tmp_path / "b", targets=("tflite-int8",), force=False, tell=lambda _: None
-        )
+        export_model(bundle.parent / "model", tmp_path / "b", targets=("tflite-int8",))
 
 
 def test_the_command_exports_a_model_file(keras: Any, trained: Trained, heldout: Path, tmp_path: Path) -> None:

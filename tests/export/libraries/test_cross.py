@@ -227,8 +227,6 @@ def test_an_export_lists_its_libraries_in_manifest_and_card(change_model, tmp_pa
         tmp_path / "model",
         tmp_path / "bundle",
         targets=("native-w8",),
-        force=False,
-        tell=lambda _: None,
         native_for=("x86_64-windows", "aarch64-macos"),
     )
     bundle = Bundle.open(tmp_path / "bundle")
@@ -250,8 +248,6 @@ def test_one_export_holds_both_artifacts_for_every_platform_each_proven_where_so
         tmp_path / "model",
         tmp_path / "bundle",
         targets=("native", "native-w8"),
-        force=False,
-        tell=lambda _: None,
         native_for=tuple(PLATFORMS),
     )
     assert [(x.artifact, x.platform) for x in manifest.libraries] == [

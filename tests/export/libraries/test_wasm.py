@@ -121,7 +121,7 @@ def test_a_module_of_other_weights_is_refused_by_its_self_test(bundle: Path, tmp
 def test_a_model_that_outgrows_the_default_gets_a_larger_stack(tmp_path: Path) -> None:
     node = require_program("node")
     require("ziglang")
-    spec = replace(plain.LEVEL_SPEC, units=(150, 90))
+    spec = replace(plain.LEVEL_SPEC, units=(150, 90), network=None)
     rng = np.random.default_rng(3)
     layers, inputs = [], 1
     for units in spec.units:

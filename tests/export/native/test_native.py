@@ -153,7 +153,7 @@ def test_sums_by_integers_are_those_of_floats_but_for_16_bits_of_a_layers_output
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 def test_gcc_has_no_remark_on_layers_that_fill_their_room(tmp_path):
-    spec = replace(plain.LEVEL_SPEC, units=(64, 47))
+    spec = replace(plain.LEVEL_SPEC, units=(64, 47), network=None)
     folder = write_sources(directory(plain.make_model(spec)), "native-w8", tmp_path)
     build(folder, "gcc", "-Wall", "-Wextra", "-Werror")  # all instruction sets
 
@@ -194,7 +194,7 @@ def test_an_output_is_scaled_so_that_no_column_of_weights_takes_a_sum_past_32_bi
 @pytest.mark.slow
 @pytest.mark.soak
 def test_sums_of_the_largest_8_bit_weights_stay_within_32_bits(tmp_path):
-    units, spec = 600, replace(plain.LEVEL_SPEC, units=(600,))
+    units, spec = 600, replace(plain.LEVEL_SPEC, units=(600,), network=None)
     made = plain.make_model(spec)
     (first,) = made.weights.layers
     # every weight of a column is the largest that 8 bits hold; the cells fill up, and the units put out 0.97
@@ -422,7 +422,7 @@ def test_a_trained_model_passes_the_gate_below_200_kilobytes(recipe, target_id, 
 
 
 def test_a_larger_model_may_have_its_numbers_and_its_code():
-    larger = replace(plain.LEVEL_SPEC, units=(128, 64))
+    larger = replace(plain.LEVEL_SPEC, units=(128, 64), network=None)
     numbers = 4 * ((1 + 128 + 2) * 512 + (128 + 64 + 2) * 256 + 65 + (50 + 1))
     assert limit_bytes(larger) == numbers + 72_000 + 26_000
 

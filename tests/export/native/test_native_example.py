@@ -106,7 +106,7 @@ def model() -> ModelDirectory:
 def folder(request: pytest.FixtureRequest, model: ModelDirectory, tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("bundle")
     name, write = request.param
-    write(model, base, name)
+    write(model, base / name, None)
     return base / name
 
 

@@ -195,7 +195,7 @@ def test_one_percent_of_noise_in_one_matrix_fails(plain_bundle: Path, name: str)
 def perturbed(weights: Weights, name: str, share: float) -> Weights:
     """Return `weights` with noise of `share` of the standard deviation on one array."""
     rng = np.random.default_rng(3)
-    array = weights.arrays()[name]
+    array = weights.arrays(plain.LEVEL_SPEC.network)[name]
     noisy = (array + share * array.std() * rng.standard_normal(array.shape)).astype(np.float32)
     if name == "head.kernel":
         return replace(weights, head_kernel=noisy)

@@ -13,14 +13,15 @@ from helpers.native_models import add_native
 
 require("typer", "polars", "sklearn", "scipy")
 
+
 from pulsecast.bundle.bundle import Bundle  # noqa: E402
 from pulsecast.computing import reference  # noqa: E402  the packages above are needed first
 from pulsecast.computing.calendars import with_calendar  # noqa: E402
 from pulsecast.errors import DataError  # noqa: E402
 from pulsecast_cli.app import run as run_arguments  # noqa: E402
-from pulsecast_cli.commands.models.evaluate_bundle import scores_text  # noqa: E402
 from pulsecast_train.backtesting import artifacts  # noqa: E402
-from pulsecast_train.backtesting.artifacts import REPRODUCED, ArtifactScore, BundleScores, score_bundle  # noqa: E402
+from pulsecast_train.backtesting.artifacts import score_bundle  # noqa: E402
+from pulsecast_train.backtesting.bundle_scores import REPRODUCED, ArtifactScore, BundleScores  # noqa: E402
 from pulsecast_train.backtesting.interval_scores import Judged, covered_by_one  # noqa: E402
 from pulsecast_train.backtesting.metrics import PointErrors  # noqa: E402
 from pulsecast_train.series import Series  # noqa: E402
@@ -132,7 +133,7 @@ def test_a_coverage_that_differs_by_chance_is_said_to() -> None:
     scores = BundleScores(
         bundle="b", series=("a",), tested=0.2, forecasts=255, interval=0.9, scores=(plainly, found), skipped={}
     )
-    remark, verdict = scores_text(scores).splitlines()[-2:]
+    remark, verdict = repr(scores).splitlines()[-2:]
     assert remark.startswith("int8: its coverage differs by -1.2%, which may be chance (sign test over the values that")
     assert remark.endswith("p = 0.25)")
     assert verdict == "every artifact that ran reproduces every metric within 1% or chance"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from helpers.engines import TRAIN, require
+from helpers.heard import Heard
 
 require(*TRAIN, "scipy")
 
@@ -15,7 +16,7 @@ from pulsecast.foundation import strict_json  # noqa: E402
 from pulsecast_train.backtesting.backtest import MODEL, Task, read_result, run_task  # noqa: E402
 from pulsecast_train.backtesting.baselines import BASELINES  # noqa: E402
 from pulsecast_train.backtesting.config import EvaluateConfig  # noqa: E402
-from pulsecast_train.backtesting.evaluator import Where, evaluate  # noqa: E402
+from pulsecast_train.backtesting.evaluator import Where, evaluate_series  # noqa: E402
 from pulsecast_train.backtesting.folds import rolling_folds  # noqa: E402
 from pulsecast_train.backtesting.result import Evaluation  # noqa: E402
 from pulsecast_train.backtesting.scoring import is_copycat  # noqa: E402
@@ -106,15 +107,15 @@ def test_a_copycat_is_told_from_a_forecast_that_knows_something() -> None:
 def test_an_evaluation_goes_on_from_the_folds_it_has_and_ends_in_the_same_figures(tmp_path: Path) -> None:
     series = [rhythm("a", 1), rhythm("b", 2)]
     config = EvaluateConfig(train=QUICK, origins=2, seeds=1, baselines=("seasonal_naive_day",))
-    notes: list[str] = []
-    first, _ = evaluate(series, config, tmp_path, Where(jobs=1), lambda note, _total: notes.append(note))
-    assert "kept from before" not in notes
+    heard = Heard()
+    first, _ = evaluate_series(series, config, tmp_path, Where(jobs=1), heard)
+    assert "kept from before" not in heard.notes
     kept = sorted((tmp_path / "folds").glob("*.npz"))
     kept[0].write_bytes(b"damaged")
     kept[1].unlink()
-    notes.clear()
-    second, _ = evaluate(series, config, tmp_path, Where(jobs=1), lambda note, _total: notes.append(note))
-    assert notes.count("kept from before") == len(kept) - 2
+    heard.steps.clear()
+    second, _ = evaluate_series(series, config, tmp_path, Where(jobs=1), heard)
+    assert heard.steps[0] == ("piece", len(kept) - 2, len(kept), "kept from before")
     assert second.horizons[0].series[0].errors["last_value"] == first.horizons[0].series[0].errors["last_value"]
     assert second.horizons[0].methods[0] == first.horizons[0].methods[0]
     read = strict_json.loads(Evaluation, (tmp_path / "evaluation.json").read_bytes(), where="evaluation.json")
@@ -128,13 +129,13 @@ def test_an_evaluation_goes_on_from_the_folds_it_has_and_ends_in_the_same_figure
 
 def test_a_series_too_short_for_its_folds_is_refused_before_anything_runs(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"series a has 100 steps: fold 1 of 5 has .* windows to train on"):
-        evaluate([rhythm("a", 1, 100)], EvaluateConfig(train=QUICK), tmp_path, Where(jobs=1), lambda _n, _t: None)
+        evaluate_series([rhythm("a", 1, 100)], EvaluateConfig(train=QUICK), tmp_path, Where(jobs=1))
 
 
 def test_series_of_different_steps_are_refused(tmp_path: Path) -> None:
     other = dataclasses.replace(rhythm("b", 2), step_s=60)
     with pytest.raises(UsageError, match="the series have steps of 60, 3600 s"):
-        evaluate([rhythm("a", 1), other], EvaluateConfig(train=QUICK), tmp_path, Where(jobs=1), lambda _n, _t: None)
+        evaluate_series([rhythm("a", 1), other], EvaluateConfig(train=QUICK), tmp_path, Where(jobs=1))
 
 
 def test_a_damaged_result_counts_as_none(tmp_path: Path) -> None:
@@ -167,15 +168,15 @@ def test_smeared_forecasts_have_the_mean_that_was_before_the_cut_and_know_nothin
 def test_an_evaluation_scores_forecasts_of_means_if_asked_for(tmp_path: Path) -> None:
     series = [rhythm("a", 1)]
     config = EvaluateConfig(train=QUICK, origins=2, seeds=1, baselines=())
-    bare, _ = evaluate(series, config, tmp_path, Where(jobs=1), lambda _note, _total: None)
+    bare, _ = evaluate_series(series, config, tmp_path, Where(jobs=1))
     asked = dataclasses.replace(config, smearing=True)
-    notes: list[str] = []
-    found, _ = evaluate(series, asked, tmp_path, Where(jobs=1), lambda note, _total: notes.append(note))
-    assert set(notes) == {"kept from before"}  # it takes no training
+    heard = Heard()
+    found, _ = evaluate_series(series, asked, tmp_path, Where(jobs=1), heard)
+    assert set(heard.notes) == {"kept from before"}  # it takes no training
     errors = found.horizons[0].series[0].errors
     assert set(errors) == {"last_value", "model", "model_for_means"}
     assert errors["model"] == bare.horizons[0].series[0].errors["model"]
     assert errors["model_for_means"].bias != errors["model"].bias
     textbook = dataclasses.replace(asked, train=TrainConfig(recipe="textbook"))
     with pytest.raises(UsageError, match="smearing undoes a logarithm, and recipe textbook takes none"):
-        evaluate(series, textbook, tmp_path, Where(jobs=1), lambda _note, _total: None)
+        evaluate_series(series, textbook, tmp_path, Where(jobs=1))

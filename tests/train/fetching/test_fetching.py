@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from helpers.heard import Heard
 from pulsecast.errors import DataError, UsageError
 from pulsecast_train.fetching.fetch import fetch
 from pulsecast_train.fetching.http_source import HttpQuery, HttpSource
@@ -184,14 +185,14 @@ def test_what_may_go_away_is_tried_again_and_no_record_is_lost_or_doubled(
 
 def test_a_silent_server_is_left_after_the_timeout(server: Server, tmp_path: Path) -> None:
     server.faults = iter([lambda _: server.over.wait(30)])
-    heard: list[str] = []
+    heard = Heard()
     slow = HttpSource(
         query=HttpQuery(url=server.url, following="meta.next", timeout_s=0.2),
         clock=Clock(),
-        on_wait=lambda reason, _: heard.append(reason),
+        progress=heard,
     )
     fetch(slow, tmp_path / "log.ndjson")
-    assert heard == ["was silent for 0.2 s"]
+    assert [line.partition(";")[0] for line in heard.lines] == ["server was silent for 0.2 s"]
     assert written(tmp_path / "log.ndjson") == RECORDS
 
 
@@ -244,12 +245,13 @@ def test_a_run_killed_after_any_page_loses_nothing(server: Server, tmp_path: Pat
     class Killed(BaseException):
         pass
 
-    def kill(done: int, _records: int) -> None:
-        if done == pages:
-            raise Killed
+    class Killing(Heard):
+        def tell(self, line: str) -> None:
+            if line.startswith(f"page {pages}:"):
+                raise Killed
 
     with pytest.raises(Killed):
-        fetch(source(server), tmp_path / "log.ndjson", on_page=kill)
+        fetch(source(server), tmp_path / "log.ndjson", progress=Killing())
     fetch(source(server), tmp_path / "log.ndjson")
     assert written(tmp_path / "log.ndjson") == RECORDS
     assert len(server.asked) == 4

@@ -17,17 +17,13 @@ from pulsecast.computing import reference  # noqa: E402  the packages above are 
 from pulsecast.stages.model_directory import HELDOUT_NAME, read_model_directory  # noqa: E402
 
 TRAINED = """
-import sys
-from pathlib import Path
+import json, sys
 from pulsecast_train.logs.config import LogConfig
-from pulsecast_train.run import Listener, train_model
-from pulsecast_train.recipes.train_config import RunConfig, TrainConfig
+from pulsecast_train import TrainConfig, train
 
-losses = []
-listener = Listener(tell=lambda _: None, on_epoch=lambda epoch, _: losses.append(epoch.loss))
-train = TrainConfig(window=12, units=(6, 5), epochs=4, learning_rate=5e-3)
-run = RunConfig(log=LogConfig(step="1h"), train=train)
-train_model([Path(sys.argv[1])], run, Path(sys.argv[2]), force=False, restart=False, listener=listener)
+training = TrainConfig(window=12, units=(6, 5), epochs=4, learning_rate=5e-3)
+model = train(sys.argv[1], out=sys.argv[2], log=LogConfig(step="1h"), training=training)
+losses = [epoch["loss"] for epoch in json.loads((model.path / "history.json").read_text())["epochs"]]
 assert losses[-1] < losses[0], losses
 """
 

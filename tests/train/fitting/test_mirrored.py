@@ -27,8 +27,8 @@ tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceCo
 
 from pulsecast.errors import UsageError
 from pulsecast_train.logs.config import LogConfig
-from pulsecast_train.run import Listener, train_model
-from pulsecast_train.recipes.train_config import RunConfig, TrainConfig
+from pulsecast_train import TrainConfig
+from pulsecast_train import train as run
 
 
 class StoppedError(Exception):
@@ -36,22 +36,22 @@ class StoppedError(Exception):
 
 
 def train(name, stop=0, **changes):
-    losses = []
+    class Stopping:
+        def tell(self, line):
+            pass
 
-    def on_epoch(epoch, _):
-        losses.append([epoch.loss, epoch.validation_loss])
-        if epoch.number == stop:
-            raise StoppedError
+        def advance(self, what, done, total, note=""):
+            if (what, done) == ("epoch", stop):
+                raise StoppedError
 
     config = TrainConfig(**{"window": 12, "units": (6, 5), "epochs": 2, "batch_size": 41,
                             "learning_rate": 5e-3, **changes})
-    run = RunConfig(log=LogConfig(step="1h"), train=config)
-    listener = Listener(tell=lambda _: None, on_epoch=on_epoch)
     try:
-        train_model([folder / "log.csv"], run, folder / name, force=False, restart=False, listener=listener)
+        run(folder / "log.csv", out=folder / name, log=LogConfig(step="1h"), training=config, progress=Stopping())
     except (StoppedError, UsageError) as error:
-        losses.append(str(error))
-    return losses
+        return [str(error)]
+    epochs = json.loads((folder / name / "history.json").read_text())["epochs"]
+    return [[epoch["loss"], epoch["validation_loss"]] for epoch in epochs]
 
 
 folder = Path(sys.argv[1])
@@ -85,7 +85,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, l
 
 
 def weights(path: Path) -> np.ndarray:
-    return np.concatenate([array.ravel() for array in read_model_directory(path).weights.arrays().values()])
+    model = read_model_directory(path)
+    arrays = model.weights.arrays(model.record.spec.network)
+    return np.concatenate([array.ravel() for array in arrays.values()])
 
 
 # Sums over two halves of a batch are rounded in another order than sums over the whole: 1e-7 of a loss at first, and

@@ -1,5 +1,6 @@
 """Fitting: a run that was killed ends in the same weights, the best ones are kept, and what cannot go on says why."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,13 +14,15 @@ import numpy as np
 import pytest
 
 from helpers.engines import TRAIN, require
+from helpers.heard import Heard, StopAfter, StoppedError
 
 require(*TRAIN)
 
 from pulsecast.errors import DataError, UsageError  # noqa: E402
 from pulsecast.foundation import strict_json  # noqa: E402  the packages above are needed first
 from pulsecast.stages.model_directory import ModelRecord, read_model_directory  # noqa: E402
-from pulsecast_train.fitting.checkpoint import Checkpoint, Epoch, Progress, load_progress, save_progress  # noqa: E402
+from pulsecast.stages.progress import SILENT, Progress  # noqa: E402
+from pulsecast_train.fitting.checkpoint import Checkpoint, Epoch, SavedRun, load_run, save_run  # noqa: E402
 from pulsecast_train.logs.config import LogConfig  # noqa: E402
 from pulsecast_train.recipes.train_config import RunConfig, TrainConfig  # noqa: E402
 
@@ -42,14 +45,12 @@ def train(
     out: Path,
     config: TrainConfig = SMALL,
     *,
-    on_epoch: Callable[[Epoch, int], object] = lambda *_: None,
     restart: bool = False,
+    progress: Progress = SILENT,
 ) -> ModelRecord:
-    from pulsecast_train.run import Listener, train_model
+    from pulsecast_train import train
 
-    listener = Listener(tell=lambda _: None, on_epoch=lambda epoch, of: (on_epoch(epoch, of), None)[1])
-    run = RunConfig(log=LOG, train=config)
-    return train_model(paths, run, out, force=False, restart=restart, listener=listener)
+    return train(paths, out=out, log=LOG, training=config, restart=restart, progress=progress).records[0]
 
 
 @pytest.fixture(scope="module")
@@ -66,33 +67,28 @@ def whole(series: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def weights_of(path: Path) -> dict[str, np.ndarray]:
-    return dict(read_model_directory(path).weights.arrays())
+    found = read_model_directory(path)
+    return dict(found.weights.arrays(found.record.spec.network))
 
 
-class StoppedError(Exception):
-    """Raised by a listener in the middle of a run."""
-
-
-def stop_after(epochs: int) -> Callable[[Epoch, int], object]:
-    def on_epoch(epoch: Epoch, _of: int) -> None:
-        if epoch.number == epochs:
-            raise StoppedError
-
-    return on_epoch
+def validation_losses(model: Path) -> list[float]:
+    epochs = json.loads((model / "history.json").read_text())["epochs"]
+    return [epoch["validation_loss"] for epoch in epochs]
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 from pulsecast.foundation import strict_json
-from pulsecast_train.run import Listener, train_model
-from pulsecast_train.recipes.train_config import RunConfig
-def on_epoch(epoch, of):
-    if epoch.number == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
+from pulsecast_train import RunConfig, train
+class Killing:
+    def tell(self, line):
+        pass
+    def advance(self, what, done, total, note=""):
+        if (what, done) == ("epoch", 2):
+            os.kill(os.getpid(), signal.SIGKILL)
 run = strict_json.loads(RunConfig, sys.argv[3].encode(), where="run")
-listener = Listener(tell=lambda _: None, on_epoch=on_epoch)
-train_model([Path(sys.argv[1])], run, Path(sys.argv[2]), force=False, restart=False, listener=listener)
+train(sys.argv[1], out=sys.argv[2], log=run.log, training=run.train, progress=Killing())
 """
 
 
@@ -107,9 +103,9 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_weights_bit_for_bit(
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.training"]
-    resumed: list[int] = []
-    train([series], out, on_epoch=lambda epoch, _: resumed.append(epoch.number))
-    assert resumed == [3, 4]
+    heard = Heard()
+    train([series], out, progress=heard)
+    assert heard.done("epoch") == [3, 4]
     for name, array in weights_of(whole).items():
         np.testing.assert_array_equal(weights_of(out)[name], array)
     assert (out / "history.json").read_bytes() == (whole / "history.json").read_bytes()
@@ -120,14 +116,14 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_weights_bit_for_bit(
 def test_an_unfinished_run_is_not_mixed_with_another_one(series: Path, whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
     with pytest.raises(StoppedError):
-        train([series], out, on_epoch=stop_after(1))
+        train([series], out, progress=StopAfter())
     sentence = r"model\.training holds an unfinished run on other data or with another configuration"
     with pytest.raises(UsageError, match=sentence):
         train([series], out, replace(SMALL, seed=8))
     with pytest.raises(UsageError, match=sentence):
         train([write_series(tmp_path / "posts.csv", seed=4)], out)
     with pytest.raises(StoppedError):
-        train([series], out, replace(SMALL, seed=8), restart=True, on_epoch=stop_after(1))
+        train([series], out, replace(SMALL, seed=8), restart=True, progress=StopAfter())
     progress = tmp_path / "model.training" / "progress.npz"
     progress.write_bytes(progress.read_bytes()[:-200])
     with pytest.raises(UsageError, match=r"model\.training holds a damaged training run; --restart discards it"):
@@ -142,9 +138,8 @@ def test_an_unfinished_run_is_not_mixed_with_another_one(series: Path, whole: Pa
 def test_the_weights_of_the_lowest_validation_loss_are_kept(series: Path, tmp_path: Path) -> None:
     """A rate that is far too high makes later epochs worse; stopping at the best one must give the same weights."""
     config = replace(SMALL, learning_rate=0.3, epochs=6, dropout=0.0, averaging=0.0, loss="huber")
-    losses: list[float] = []
-    train([series], tmp_path / "long", config, on_epoch=lambda e, _: losses.append(e.validation_loss or np.inf))
-    best = int(np.argmin(losses)) + 1
+    train([series], tmp_path / "long", config)
+    best = int(np.argmin(validation_losses(tmp_path / "long"))) + 1
     assert best < 6
     train([series], tmp_path / "short", replace(config, epochs=best))
     for name, array in weights_of(tmp_path / "long").items():
@@ -154,8 +149,8 @@ def test_the_weights_of_the_lowest_validation_loss_are_kept(series: Path, tmp_pa
 @pytest.mark.slow
 def test_training_stops_when_the_validation_loss_no_longer_falls(series: Path, tmp_path: Path) -> None:
     config = replace(SMALL, learning_rate=0.3, epochs=40, patience=2, dropout=0.0, averaging=0.0)
-    losses: list[float] = []
-    record = train([series], tmp_path / "model", config, on_epoch=lambda e, _: losses.append(e.validation_loss or 0))
+    record = train([series], tmp_path / "model", config)
+    losses = validation_losses(tmp_path / "model")
     assert len(losses) == record.provenance.training["epochs_run"] < 40
     assert int(np.argmin(losses)) == len(losses) - 1 - 2
 
@@ -249,6 +244,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_advice(tmp_path: Path) -> N
 
 def test_an_existing_model_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.json").touch()
     with pytest.raises(UsageError, match="model exists; pass --force to replace it"):
         train([tmp_path / "nowhere.csv"], tmp_path / "model")
 
@@ -298,12 +294,12 @@ def test_early_stopping_counts_epochs_since_the_best_one(
 
 def test_progress_comes_back_as_saved_and_replaces_the_last(tmp_path: Path) -> None:
     checkpoint = Checkpoint(folder=tmp_path, run="abc")
-    assert load_progress(checkpoint) is None
+    assert load_run(checkpoint) is None
     for count in (1, 12):
         variables = (*(np.full((2, 3), i, np.float32) for i in range(count)), np.int64(7))
-        saved = Progress(history=(epoch(1, 0.5), epoch(2, None)), variables=variables, best=variables[:1])
-        save_progress(checkpoint, saved)
-        found = load_progress(checkpoint)
+        saved = SavedRun(history=(epoch(1, 0.5), epoch(2, None)), variables=variables, best=variables[:1])
+        save_run(checkpoint, saved)
+        found = load_run(checkpoint)
         assert found is not None
         assert found.history == saved.history
         assert [path.name for path in tmp_path.iterdir()] == ["progress.npz"]
@@ -324,10 +320,10 @@ DAMAGED: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED.keys())
 def test_damaged_progress_says_how_to_discard_it(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     checkpoint = Checkpoint(folder=tmp_path, run="abc")
-    save_progress(checkpoint, Progress(history=(), variables=(np.ones(4),), best=()))
+    save_run(checkpoint, SavedRun(history=(), variables=(np.ones(4),), best=()))
     checkpoint.path.write_bytes(damage(checkpoint.path.read_bytes()))
     with pytest.raises(UsageError, match="holds a damaged training run; --restart discards it"):
-        load_progress(checkpoint)
+        load_run(checkpoint)
 
 
 def test_the_network_is_two_lstms_and_a_dense_head() -> None:

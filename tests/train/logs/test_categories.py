@@ -163,14 +163,14 @@ def test_categories_that_cannot_be_counted_are_refused(change: dict[str, Any], s
 
 
 def test_a_model_has_a_column_per_category_and_reads_the_next_log_alike(tmp_path: Path) -> None:
+    from pulsecast_train.fitting.preparing import prepare
     from pulsecast_train.recipes.train_config import RunConfig, TrainConfig
-    from pulsecast_train.run import prepare
 
     days = [f"2025-01-{1 + day:02}T{hour:02}" for day in range(28) for hour in range(24)]
     rows = [f"{hour}:{10 * i:02}:00Z,{kind}" for hour in days for i, kind in enumerate(("video", "text", "photo"))]
     path = log(tmp_path, "\n".join(["timestamp,type", *rows, "2025-01-28T23:59:59Z,text"]) + "\n")
     reading = LogConfig(**KINDS_OF_POSTS)
-    prepared = prepare([path], RunConfig(log=reading, train=TrainConfig(window=12, units=(4,))))
+    prepared = prepare(read_log(path, reading), RunConfig(log=reading, train=TrainConfig(window=12, units=(4,))))
     spec = prepared.spec
     assert [feature.name for feature in spec.features[: spec.measured]] == ["events", "type=video", "type=photo"]
     assert sum(channel.feature < spec.measured for channel in spec.channels) == 9  # level, change, season of each

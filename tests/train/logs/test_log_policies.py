@@ -11,9 +11,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from helpers.heard import Heard
 from pulsecast.errors import DataError, UsageError
 from pulsecast.foundation.strict_json import dumps
 from pulsecast_train.logs import files as log_files
+from pulsecast_train.logs import reader
 from pulsecast_train.logs import tables as log_tables
 from pulsecast_train.logs.config import METRIC_ALIASES, TIME_ALIASES, LogConfig
 from pulsecast_train.logs.data_report import DataReport
@@ -117,13 +119,14 @@ def test_a_row_that_never_ends_is_refused_with_its_line(tmp_path: Path, monkeypa
     assert refusal(log(tmp_path, text)) == "log.csv line 4 does not end within 1 MB; close its quote"
 
 
-def test_whoever_waits_hears_of_every_byte(tmp_path: Path) -> None:
-    heard: list[tuple[int, int]] = []
+def test_reading_a_long_log_is_heard_of_in_percent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [log(tmp_path, hours([1, 2, 3]), name) for name in ("a.csv", "b.csv")]
-    read_log(paths, LogConfig(), on_bytes=lambda count, total: heard.append((count, total)))
-    size = sum(path.stat().st_size for path in paths)
-    assert sum(count for count, _ in heard) == size
-    assert {total for _, total in heard} == {size}
+    heard = Heard()
+    read_log(paths, LogConfig(), progress=heard)
+    assert heard.steps == []  # over before a bar is seen
+    monkeypatch.setattr(reader, "SHOWN_FROM_BYTES", 1)
+    read_log(paths, LogConfig(), progress=heard)
+    assert heard.done("reading") == list(range(1, 101))
 
 
 # --- files ----------------------------------------------------------------------------------------------------------

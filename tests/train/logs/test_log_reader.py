@@ -355,7 +355,7 @@ def test_files_that_do_not_belong_together_are_refused(write: Write, tmp_path: P
     (tmp_path / "sub").mkdir()
     with pytest.raises(UsageError, match="several files are called h"):
         read(hourly, write(PLAIN, "sub/h.csv"))
-    with pytest.raises(UsageError, match="no log is named"):
+    with pytest.raises(UsageError, match="logs is empty; expected a path, or a list of paths"):
         read()
 
 

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from helpers.engines import EXPORT, TRAIN, require
+from helpers.heard import Heard
 
 pytestmark = pytest.mark.slow
 NEEDLES = (b"person-", b"event-", b"4711-fingerprint")
@@ -34,10 +35,10 @@ def test_the_search_finds_what_is_packed(tmp_path: Path) -> None:
 
 def test_model_directories_and_bundles_hold_no_user_and_no_event(tmp_path: Path) -> None:
     require(*TRAIN, *EXPORT)
+    from pulsecast.foundation.arguments import with_changes
     from pulsecast_export.exporter import export_model
+    from pulsecast_train import TrainConfig, train
     from pulsecast_train.logs.generator import GENERATED_LOG, generate_log
-    from pulsecast_train.recipes.train_config import RunConfig, TrainConfig, with_changes
-    from pulsecast_train.run import Listener, train_model
 
     generate_log(tmp_path / "log.csv", days=20)
     log = pl.read_csv(tmp_path / "log.csv", infer_schema=False).with_columns(
@@ -45,16 +46,17 @@ def test_model_directories_and_bundles_hold_no_user_and_no_event(tmp_path: Path)
     )
     log.write_csv(tmp_path / "log.csv")
     reading = with_changes(GENERATED_LOG, {"user": "user_id", "user_cap": 50})
-    told: list[str] = []
-    train_model(
-        [tmp_path / "log.csv"],
-        RunConfig(log=reading, train=TrainConfig(epochs=1, units=(4,), window=24)),
-        tmp_path / "model",
-        force=False,
-        restart=False,
-        listener=Listener(tell=told.append, on_epoch=lambda _epoch, _of: None, user_key=b"a key of sixteen"),
+    heard = Heard()
+    train(
+        tmp_path / "log.csv",
+        out=tmp_path / "model",
+        log=reading,
+        training=TrainConfig(epochs=1, units=(4,), window=24),
+        user_key=b"a key of sixteen",
+        progress=heard,
     )
-    export_model(tmp_path / "model", tmp_path / "bundle", targets=("onnx",), force=False, tell=told.append)
+    export_model(tmp_path / "model", tmp_path / "bundle", targets=("onnx",), progress=heard)
+    told = heard.lines
     for folder in ("model", "bundle"):
         names = [name for name, _ in all_bytes(tmp_path / folder)]
         assert len(names) > 5

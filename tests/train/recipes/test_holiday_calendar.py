@@ -19,7 +19,7 @@ from pulsecast.foundation import strict_json  # noqa: E402
 from pulsecast.model.spec import Holidays, ModelSpec  # noqa: E402
 from pulsecast_train.recipes.holiday_calendar import holiday_features, look_up  # noqa: E402
 from pulsecast_train.recipes.recipes import filled, spec_of  # noqa: E402
-from pulsecast_train.recipes.train_config import RunConfig, TrainConfig  # noqa: E402
+from pulsecast_train.recipes.train_config import TrainConfig  # noqa: E402
 from pulsecast_train.series import Series  # noqa: E402
 
 HOUR, DAY = 3600, 86_400
@@ -139,20 +139,16 @@ def test_holidays_go_from_training_to_predictions_streams_and_c(tmp_path: Path) 
     require("onnx", "tf2onnx", "onnxruntime")
     from pulsecast_export.exporter import export_model
     from pulsecast_export.native.writer import sources
+    from pulsecast_train import train
     from pulsecast_train.logs.config import LogConfig
-    from pulsecast_train.run import Listener, train_model
 
     hours = np.arange(500)
     values = np.round(100 + 40 * np.sin(2 * np.pi * hours / 24))
     lines = [f"{at(2015, 6, 20) + HOUR * int(h)},{int(v)}" for h, v in zip(hours, values, strict=True)]
     (tmp_path / "log.csv").write_text("\n".join(["timestamp,value", *lines]) + "\n")
-    run = RunConfig(
-        log=LogConfig(step="1h"),
-        train=TrainConfig(units=(4,), window=12, epochs=1, holidays=("US",), holiday_zone="America/New_York"),
-    )
-    listener = Listener(tell=lambda _: None, on_epoch=lambda _epoch, _of: None)
-    train_model([tmp_path / "log.csv"], run, tmp_path / "model", force=False, restart=False, listener=listener)
-    export_model(tmp_path / "model", tmp_path / "bundle", targets=("onnx",), force=False, tell=lambda _: None)
+    training = TrainConfig(units=(4,), window=12, epochs=1, holidays=("US",), holiday_zone="America/New_York")
+    train(tmp_path / "log.csv", out=tmp_path / "model", log=LogConfig(step="1h"), training=training)
+    export_model(tmp_path / "model", tmp_path / "bundle", targets=("onnx",))
     model = load(tmp_path / "bundle")
     spec = model.manifest.spec
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from pulsecast.errors import UsageError
-from pulsecast_train.recipes.train_config import RunConfig, TrainConfig, read_config, with_changes
+from pulsecast.foundation.arguments import with_changes
+from pulsecast_train.recipes.train_config import RunConfig, TrainConfig, read_config
 
 
 def written(folder: Path, text: str) -> Path:

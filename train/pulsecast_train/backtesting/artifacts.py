@@ -26,61 +26,13 @@ from ..recipes.recipes import season_steps
 from ..series import Series
 from ..windows import Steps, all_steps, boundary, raw_windows, truth
 from .backtest import FoldForecasts
+from .bundle_scores import NAIVE_NAME, REFERENCE_NAME, ArtifactScore, BundleScores
 from .interval_scores import Judged, covered_by_one, joined, judge_fold, summarise
 from .metrics import PointErrors, naive_scale, point_errors
 
-REPRODUCED = 0.01  # largest change of any metric against the reference's
-CHANCE = 0.05  # least probability at which a coverage that differs by more is still the same one
-REFERENCE_NAME, NAIVE_NAME = "reference", "last_value"
 BATCH = 256
 
 Predict = Callable[[NDArray[np.float32]], NDArray[np.floating]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArtifactScore:
-    """One artifact, the float64 reference or the last value, over all series.
-
-    coverage  of rolling intervals; None for the last value, or where there are too few residuals for any
-    changes   of each metric against the reference's: relative, that of the bias to the reference's MAE, that of the
-              coverage as it is; empty for what is no artifact
-    chance    probability of a coverage that differs so, were the two the same: the exact sign test over the values that
-              only one of the two covers (McNemar's), since a share of some hundred values moves by 1 % when three do
-    """
-
-    name: str
-    engine: str
-    errors: PointErrors
-    coverage: float | None = None
-    changes: dict[str, float] = dataclasses.field(default_factory=dict)
-    chance: float | None = None
-
-    @property
-    def reproduced(self) -> bool:
-        """True if no metric changed by more than REPRODUCED, a coverage beyond chance as well; NaN has."""
-        changed = {name for name, change in self.changes.items() if not abs(change) <= REPRODUCED}
-        return not changed or (changed == {"coverage"} and self.chance is not None and self.chance >= CHANCE)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BundleScores:
-    """How a bundle's artifacts forecast the last `tested` part of series; reference and last value come first.
-
-    skipped  artifacts that were not run, with the reason
-    """
-
-    bundle: str
-    series: tuple[str, ...]
-    tested: float
-    forecasts: int
-    interval: float
-    scores: tuple[ArtifactScore, ...]
-    skipped: dict[str, str]
-
-    @property
-    def reproduced(self) -> bool:
-        """Whether every artifact that ran reproduces every metric."""
-        return all(score.reproduced for score in self.scores)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

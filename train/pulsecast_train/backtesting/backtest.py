@@ -25,6 +25,7 @@ from pulsecast.foundation import strict_json
 from pulsecast.foundation.whole_file import whole_file
 from pulsecast.model.scaler import Scaler
 from pulsecast.model.spec import ModelSpec
+from pulsecast.stages.progress import SILENT
 
 from ..recipes.recipes import find_recipe, spec_of
 from ..recipes.train_config import TrainConfig
@@ -146,7 +147,7 @@ def _run_model(task: Task) -> tuple[FoldForecasts, ...]:
     training, validation = pooled_examples([(member.steps, member.split) for member in members], spec)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Checkpoint(folder=Path(folder), run="")
-        network, history = fit_network(spec, config, training, validation, checkpoint, lambda _epoch, _of: None)
+        network, history = fit_network(spec, config, training, validation, checkpoint, SILENT)
     found = tuple(_forecast_member(network, member, spec, fold) for member, fold in zip(members, folds, strict=True))
     keras.backend.clear_session()  # or a process that runs many folds grows
     return tuple(dataclasses.replace(one, epochs=len(history)) for one in found)

@@ -11,6 +11,7 @@ from pathlib import Path
 from pulsecast.errors import UsageError
 from pulsecast.foundation import strict_json
 from pulsecast.foundation.whole_file import write_whole
+from pulsecast.stages.progress import SILENT, Progress
 
 from ..recipes.recipes import filled, find_recipe
 from ..series import Series
@@ -48,25 +49,25 @@ class Piece:
     horizon: int
 
 
-def evaluate(
+def evaluate_series(
     series: Sequence[Series],
     config: EvaluateConfig,
     folder: Path,
     where: Where,
-    on_piece: Callable[[str, int], None],
+    progress: Progress = SILENT,
     run: Run = run_task,
 ) -> tuple[Evaluation, dict[int, Forecasts]]:
     """Evaluate and write `folder`/evaluation.json; also return every forecast, by horizon.
 
     Each fold's result is kept in `folder`/folds: an interrupted evaluation goes on where it stopped, and one with more
-    seeds or baselines does only what is new. `on_piece(note, total)` is called once per piece. Raises DataError (a
+    seeds or baselines does only what is new. `progress` hears of every piece. Raises DataError (a
     series too short), UsageError, MissingExtraError.
     """
     began = time.monotonic()
     config = resolved(config)
     pieces = plan(series, config)
     (folder / FOLDS_NAME).mkdir(parents=True, exist_ok=True)
-    found = _run_pieces(pieces, folder / FOLDS_NAME, where, on_piece, run)
+    found = _run_pieces(pieces, folder / FOLDS_NAME, where, progress, run)
     forecasts = {horizon: _collect(pieces, found, horizon) for horizon in config.horizons}
     if config.smearing:
         forecasts = {horizon: with_smeared(one, series) for horizon, one in forecasts.items()}
@@ -128,21 +129,21 @@ def _is_pooled(config: EvaluateConfig, series: Sequence[Series]) -> bool:
 
 
 def _run_pieces(
-    pieces: Sequence[Piece], folder: Path, where: Where, on_piece: Callable[[str, int], None], run: Run
+    pieces: Sequence[Piece], folder: Path, where: Where, progress: Progress, run: Run
 ) -> list[tuple[FoldForecasts, ...]]:
     """Return every piece's result, from `folder` where it is there."""
     paths = [folder / f"{piece.task.fingerprint()[:32]}.npz" for piece in pieces]
     found = {i: read_result(path, len(pieces[i].series)) for i, path in enumerate(paths)}
     results = {i: result for i, result in found.items() if result is not None}
-    for _ in results:
-        on_piece("kept from before", len(pieces))
+    if results:
+        progress.advance("piece", len(results), len(pieces), "kept from before")
     missing = [i for i in range(len(pieces)) if i not in results]
 
     def keep(position: int, result: tuple[FoldForecasts, ...]) -> None:
         i = missing[position]
         write_result(paths[i], result)
         results[i] = result
-        on_piece(_describe(pieces[i]), len(pieces))
+        progress.advance("piece", len(results), len(pieces), _describe(pieces[i]))
 
     tasks = [pieces[i].task for i in missing]
     if tasks and where.dask:

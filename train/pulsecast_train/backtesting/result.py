@@ -1,9 +1,11 @@
-"""What an evaluation found: records that a program can read, and the verdict in words."""
+"""What an evaluation found: records that a program can read, tables and a verdict that people can."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from pulsecast.foundation.tables import html_table, text_table
 
 from .config import EvaluateConfig
 from .metrics import PointErrors
@@ -98,15 +100,80 @@ class HorizonResult:
     verdict: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Evaluation:
-    """A whole evaluation, as `evaluation.json` holds it."""
+    """A whole evaluation, as `evaluation.json` holds it; in a notebook a table per horizon."""
 
     config: EvaluateConfig
     pooled: bool
     formulas: Mapping[str, str]
     horizons: tuple[HorizonResult, ...]
     seconds: float
+
+    def __repr__(self) -> str:
+        parts = [horizon_text(found, self.config.origins) for found in self.horizons]
+        seasons = sorted({row.season for found in self.horizons for row in found.series})
+        formulas = [f"{name} = {formula}" for name, formula in self.formulas.items()]
+        formulas.append(f"m = {', '.join(map(str, seasons))} steps; ratios are geometric means over series")
+        return "\n\n".join([*parts, "\n".join(formulas)])
+
+    def _repr_html_(self) -> str:
+        return "".join(
+            html_table(METHODS, method_rows(found), caption=f"horizon {found.horizon}: {found.verdict}")
+            for found in self.horizons
+        )
+
+
+METHODS = (
+    "forecast", "MAE/last", "seeds", "RMSE/last", "MASE", "RMSSE", "sMAPE", "bias", "rank", "beat last", "DM +/-",
+)  # fmt: skip
+
+
+def method_rows(found: HorizonResult) -> list[tuple[str, ...]]:
+    """Return a row of METHODS for each forecast, the best one by MAE first."""
+    series = len(found.series)
+    return [
+        (
+            method.name.replace("_", " "),
+            f"{method.mae_ratio:.3f}",
+            _spread(method.mae_ratio_seeds),
+            f"{method.rmse_ratio:.3f}",
+            _or_dash(method.mase),
+            _or_dash(method.rmsse),
+            f"{method.smape:.1f}",
+            f"{method.bias_ratio:+.1%}",
+            f"{method.mean_rank:.2f}",
+            f"{method.beaten}/{series}",
+            f"{method.dm_better}/{method.dm_worse}",
+        )
+        for method in sorted(found.methods, key=lambda method: method.mae_ratio)
+    ]
+
+
+def horizon_text(found: HorizonResult, origins: int) -> str:
+    """Return one horizon's table, coverage and verdict."""
+    tested = sum(row.tested_windows for row in found.folds)
+    title = f"horizon {found.horizon}: {len(found.series)} series, {origins} origins, {tested:,} forecasts"
+    table = text_table(METHODS, method_rows(found))
+    return "\n".join([title, table, _coverage_text(found.coverage), f"verdict: {found.verdict}"])
+
+
+def _coverage_text(found: Coverage | None) -> str:
+    if found is None:
+        return "intervals: too few residuals for any"
+    hour = found.by_hour.index(found.worst_hour)
+    return (
+        f"intervals, rolling conformal, {found.level:.0%} asked: {found.coverage:.1%} covered; "
+        f"worst hour {hour:02d} UTC {found.worst_hour:.1%}, worst day {found.worst_day_date} {found.worst_day:.1%}"
+    )
+
+
+def _spread(seeds: tuple[float, ...]) -> str:
+    return f"{min(seeds):.3f}-{max(seeds):.3f}" if len(seeds) > 1 else "-"
+
+
+def _or_dash(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 MODEL_NAME, ENSEMBLE_NAME, NAIVE_NAME = "model", "model_ensemble", "last_value"

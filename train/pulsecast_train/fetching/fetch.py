@@ -9,18 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pulsecast.errors import DataError, FormatError, UsageError
 from pulsecast.foundation import strict_json
+from pulsecast.foundation.arguments import StrPath, one_path
 from pulsecast.foundation.whole_file import write_whole
+from pulsecast.stages.progress import SILENT, Progress
 
-from .http_source import RecordSource
-
-OnPage = Callable[[int, int], None]  # pages and records so far
+from .http_source import HttpQuery, HttpSource, RecordSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,18 +43,31 @@ class FetchState:
 
 
 def fetch(
-    source: RecordSource, out: Path, *, fields: Sequence[str] = (), force: bool = False, on_page: OnPage | None = None
+    source: RecordSource | HttpQuery | str,
+    out: StrPath,
+    *,
+    fields: Sequence[str] = (),
+    force: bool = False,
+    progress: Progress = SILENT,
 ) -> FetchState:
     """Write all records of `source` to `out`, one JSON object per line, and return how many there were.
+
+    source  a URL, a query of an HTTP API, or any other source of records
+    out     the log; while the fetch is under way there are `OUT.part` and `OUT.state.json`, from which it goes on
 
     With `fields` (dotted paths) only those are kept, under their paths: what is not written cannot leak.
     Raises UsageError if `out` is there (without `force`) or belongs to another request, DataError from the source or
     if its cursor comes back; progress is kept either way.
     """
+    if isinstance(source, str):
+        source = HttpQuery(url=source)
+    if isinstance(source, HttpQuery):
+        source = HttpSource(query=source, progress=progress)
+    target = one_path("out", out)
     request = hashlib.sha256(json.dumps([source.identity, list(fields)]).encode()).hexdigest()
-    part, kept = out.with_name(f"{out.name}.part"), out.with_name(f"{out.name}.state.json")
-    if out.exists() and not force and not kept.exists():
-        raise UsageError(f"{out.name} is there already; use another --out, or --force to replace it")
+    part, kept = _progress_of(target)
+    if target.exists() and not force and not kept.exists():
+        raise UsageError(f"{target.name} is there already; use another --out, or --force to replace it")
     state = _state_so_far(kept, part, request)
     with part.open("r+b" if part.exists() else "w+b") as log:
         log.truncate(state.size_bytes)  # what a killed run wrote after its last state
@@ -77,19 +90,23 @@ def fetch(
                 complete=page.cursor is None,
             )
             write_whole(kept, strict_json.dumps(state), force=True)
-            if on_page:
-                on_page(state.pages, state.records)
+            progress.tell(f"page {state.pages}: {state.records:,} records")
     if state.records == 0:
         _forget(part, kept)
         raise DataError("the source has no records; check its address and --records")
-    part.replace(out)
+    part.replace(target)
     kept.unlink()
     return state
 
 
 def forget_progress(out: Path) -> None:
     """Delete what an unfinished fetch to `out` left."""
-    _forget(out.with_name(f"{out.name}.part"), out.with_name(f"{out.name}.state.json"))
+    _forget(*_progress_of(out))
+
+
+def _progress_of(out: Path) -> tuple[Path, Path]:
+    """Return the records so far, and the state that belongs to them."""
+    return out.with_name(f"{out.name}.part"), out.with_name(f"{out.name}.state.json")
 
 
 def _forget(*paths: Path) -> None:

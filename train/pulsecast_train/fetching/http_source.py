@@ -16,12 +16,13 @@ import random
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pulsecast import __version__
 from pulsecast.errors import DataError, UsageError
+from pulsecast.stages.progress import SILENT, Progress
 
 from .retrying import Clock, GaveUpError, RetryPolicy, SystemClock, TransientError, retried, retry_after_s
 
@@ -81,13 +82,13 @@ class HttpQuery:
 
 @dataclass(frozen=True, kw_only=True)
 class HttpSource:
-    """A `RecordSource` that asks an HTTP API; `on_wait` hears why it waits and for how many seconds."""
+    """A `RecordSource` that asks an HTTP API; `progress` hears why it waits and for how many seconds."""
 
     query: HttpQuery
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     clock: Clock = field(default_factory=SystemClock)
     rng: random.Random = field(default_factory=random.Random)
-    on_wait: Callable[[str, float], None] = lambda _reason, _wait_s: None
+    progress: Progress = SILENT
 
     @property
     def identity(self) -> str:
@@ -100,7 +101,7 @@ class HttpSource:
         url = _address(self.query, cursor)
         place = urllib.parse.urlsplit(url).netloc
         try:
-            document = retried(lambda: self._document(url), self.policy, self.clock, self.rng, self.on_wait)
+            document = retried(lambda: self._document(url), self.policy, self.clock, self.rng, self.progress)
         except GaveUpError as error:
             raise DataError(f"{place} {error}; run the same command again later, it goes on from here") from error
         return _page(place, document, self.query)

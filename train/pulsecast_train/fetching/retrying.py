@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from pulsecast.stages.progress import Progress
+
 T = TypeVar("T")
 
 
@@ -82,9 +84,9 @@ def retried(
     policy: RetryPolicy,
     clock: Clock,
     rng: random.Random,
-    on_wait: Callable[[str, float], None],
+    progress: Progress,
 ) -> T:
-    """Return what `work` returns, trying again while it raises TransientError; `on_wait` hears why and how long.
+    """Return what `work` returns, trying again while it raises TransientError; `progress` hears why and how long.
 
     Raises GaveUpError after the last try, or at once if a longer wait than the policy's patience is asked for.
     """
@@ -97,7 +99,7 @@ def retried(
             if failures == policy.attempts:
                 raise GaveUpError(f"{error}, {failures} times in a row") from error
             wait = policy.wait_s(failures, error.wait_s, rng)
-            on_wait(str(error), wait)
+            progress.tell(f"server {error}; again in {wait:.1f} s")
             clock.sleep(wait)
     raise AssertionError  # a policy has at least one attempt
 

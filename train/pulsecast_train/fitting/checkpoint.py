@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,9 @@ class Epoch:
     loss: float
     validation_loss: float | None
 
-
-EpochCallback = Callable[[Epoch, int], None]  # a finished epoch, and how many there are at most
+    def __str__(self) -> str:
+        validation = "" if self.validation_loss is None else f", validation {self.validation_loss:.3g}"
+        return f"loss {self.loss:.3g}{validation}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class SavedRun:
     """Everything the next epoch depends on.
 
     history    finished epochs
@@ -64,21 +64,21 @@ class _Header:
     history: tuple[Epoch, ...]
 
 
-def save_progress(checkpoint: Checkpoint, progress: Progress) -> None:
+def save_run(checkpoint: Checkpoint, saved: SavedRun) -> None:
     """Replace the saved progress in one step; a kill leaves the old one or the new one, whole.
 
     Raises PulsecastError, with the path, if the disk is full or refuses.
     """
-    header = strict_json.dumps(_Header(run=checkpoint.run, history=progress.history))
-    arrays: dict[str, Any] = {f"variable_{i}": array for i, array in enumerate(progress.variables)}
-    arrays |= {f"best_{i}": array for i, array in enumerate(progress.best)}
+    header = strict_json.dumps(_Header(run=checkpoint.run, history=saved.history))
+    arrays: dict[str, Any] = {f"variable_{i}": array for i, array in enumerate(saved.variables)}
+    arrays |= {f"best_{i}": array for i, array in enumerate(saved.best)}
     buffer = io.BytesIO()
     np.savez(buffer, header=np.frombuffer(header.encode(), np.uint8), **arrays)
     with whole_file(checkpoint.path, force=True) as file:
         file.write(buffer.getvalue())
 
 
-def load_progress(checkpoint: Checkpoint) -> Progress | None:
+def load_run(checkpoint: Checkpoint) -> SavedRun | None:
     """Return what was saved of this run, or None if nothing was.
 
     Raises UsageError if the folder holds the progress of a run on other data or with another configuration.
@@ -95,7 +95,7 @@ def load_progress(checkpoint: Checkpoint) -> Progress | None:
             f"{checkpoint.folder} holds an unfinished run on other data or with another configuration; "
             "repeat that command to go on with it, or pass --restart to discard it"
         )
-    return Progress(history=header.history, variables=_numbered(arrays, "variable_"), best=_numbered(arrays, "best_"))
+    return SavedRun(history=header.history, variables=_numbered(arrays, "variable_"), best=_numbered(arrays, "best_"))
 
 
 def _numbered(arrays: dict[str, NDArray[np.generic]], prefix: str) -> tuple[NDArray[np.generic], ...]:

@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 
 from pulsecast.errors import DataError
 from pulsecast.model.spec import ModelSpec
+from pulsecast.stages.progress import Progress
 
 from ..recipes.recipes import find_recipe
 from ..recipes.train_config import TrainConfig
 from ..windows import Examples
-from .checkpoint import Checkpoint, Epoch, EpochCallback, Progress, load_progress, save_progress
+from .checkpoint import Checkpoint, Epoch, SavedRun, load_run, save_run
 from .mirrored import Mirrored
 from .network import build_network
 
@@ -36,23 +37,23 @@ def fit_network(
     training: Examples,
     validation: Examples,
     checkpoint: Checkpoint,
-    on_epoch: EpochCallback,
+    progress: Progress,
 ) -> tuple[keras.Model, tuple[Epoch, ...]]:
     """Return the fitted network and its history; goes on from `checkpoint` if there is one.
 
-    `config` has no Nones left. `on_epoch(epoch, epochs)` is called after every epoch that is run. Raises DataError if
+    `config` has no Nones left. `progress` hears of every epoch that is run. Raises DataError if
     the loss stops being finite, UsageError if `config` asks for more devices than there are.
     """
     batches = -(-len(training) // config.batch_size)
     if config.devices == 1:
         network = _built(spec, config, batches)
-        history = _fit(network, _OneDevice(network), config, (training, validation), checkpoint, on_epoch)
+        history = _fit(network, _OneDevice(network), config, (training, validation), checkpoint, progress)
         return network, history
     devices = Mirrored(config.devices)
     with devices.scope():
         mirrored = _built(spec, config, batches)
         devices.take(mirrored, _loss(config))
-        history = _fit(mirrored, devices, config, (training, validation), checkpoint, on_epoch)
+        history = _fit(mirrored, devices, config, (training, validation), checkpoint, progress)
         values = _values(_all_variables(mirrored))
     network = _built(spec, config, batches)  # an ordinary network, whatever trained it
     _assign(_all_variables(network), values)
@@ -89,13 +90,13 @@ def _fit(
     config: TrainConfig,
     examples: tuple[Examples, Examples],
     checkpoint: Checkpoint,
-    on_epoch: EpochCallback,
+    progress: Progress,
 ) -> tuple[Epoch, ...]:
     """Leave `network` with the weights to be kept, and return the history; `examples` train and validate."""
     epochs, patience = config.epochs or find_recipe(config.recipe).epochs, config.patience or 0
-    progress = load_progress(checkpoint)
-    history = _restore(network, progress) if progress else ()
-    best = progress.best if progress else ()
+    saved = load_run(checkpoint)
+    history = _restore(network, saved) if saved else ()
+    best = saved.best if saved else ()
     while len(history) < epochs and not should_stop(history, patience):
         loss = _run_epoch(batches, config, len(history) + 1, examples[0])
         with _averaged(network):
@@ -105,8 +106,8 @@ def _fit(
             if epoch.validation_loss is None or epoch.validation_loss <= _best_loss(history):
                 best = judged
         history = (*history, epoch)
-        save_progress(checkpoint, Progress(history=history, variables=_values(_all_variables(network)), best=best))
-        on_epoch(epoch, epochs)
+        save_run(checkpoint, SavedRun(history=history, variables=_values(_all_variables(network)), best=best))
+        progress.advance("epoch", epoch.number, epochs, str(epoch))
     if best:
         _assign(network.variables, best)
     return history
@@ -198,6 +199,6 @@ def _assign(variables: list[Any], values: tuple[NDArray[np.generic], ...]) -> No
         variable.assign(value)
 
 
-def _restore(network: keras.Model, progress: Progress) -> tuple[Epoch, ...]:
-    _assign(_all_variables(network), progress.variables)
-    return progress.history
+def _restore(network: keras.Model, saved: SavedRun) -> tuple[Epoch, ...]:
+    _assign(_all_variables(network), saved.variables)
+    return saved.history

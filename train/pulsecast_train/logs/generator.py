@@ -8,11 +8,12 @@ rates measured on public logs; none of them changes the true counts.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+
+from pulsecast.foundation.arguments import StrPath, one_path
 
 from .config import LogConfig
 
@@ -51,7 +52,7 @@ class GeneratedTruth:
     other_offsets: int = 0
 
 
-def generate_log(path: Path, *, seed: int = 7, days: int = 60, messy: bool = True) -> GeneratedTruth:
+def generate_log(path: StrPath, *, seed: int = 7, days: int = 60, messy: bool = True) -> GeneratedTruth:
     """Write an event log of `days` days (CSV: timestamp, event_id, user_id, likes) to `path` and return its truth.
 
     The same seed writes the same bytes. Raises ValueError if `days` is below 1.
@@ -66,7 +67,7 @@ def generate_log(path: Path, *, seed: int = 7, days: int = 60, messy: bool = Tru
     if messy:
         log, faults = _messy(rng, log)
     written = log.select(_written_time(), "event_id", "user_id", "likes")
-    written.write_csv(path)
+    written.write_csv(one_path("path", path))
     return GeneratedTruth(start_s=START_S, step_s=STEP_S, counts=counts, rows=len(log), **faults)
 
 

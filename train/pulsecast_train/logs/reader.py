@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 
 from pulsecast.computing.calendars import utc_text
 from pulsecast.errors import DataError, UsageError
+from pulsecast.foundation.arguments import StrPath, paths
+from pulsecast.stages.progress import SILENT, Progress
 
 from ..series import Series
 from .aggregation import Buckets, Filled, Labels, aggregate_events, aggregate_samples, fill_gaps
@@ -37,43 +40,55 @@ from .row_policies import (
 )
 from .row_reader import FileRows, RowReader
 
+SHOWN_FROM_BYTES = 64 << 20  # smaller logs are read before a bar is seen
 _LONG = 50  # steps from which "never falls" and "never changes" say something
 _LONG_TAIL = 240  # steps from which a whole day of hours is compared
 
 
+class ReadLog(NamedTuple):
+    """The series of one or more logs, and how they were read."""
+
+    series: tuple[Series, ...]
+    report: DataReport
+
+    def __repr__(self) -> str:
+        return self.report.text()
+
+
 def read_log(
-    paths: Sequence[Path],
-    config: LogConfig,
+    logs: StrPath | Sequence[StrPath],
+    config: LogConfig = LogConfig(),
     *,
     now_s: int | None = None,
-    on_bytes: OnBytes | None = None,
+    progress: Progress = SILENT,
     user_key: bytes | None = None,
     as_trained: bool = False,
-) -> tuple[tuple[Series, ...], DataReport]:
-    """Return the series in the logs at `paths` and what was found in them.
+) -> ReadLog:
+    """Return the series in the logs at `logs` and what was found in them.
 
     Several files are several series, named by their stems, unless `config.series` names a column; all share step and
     metrics. `now_s` (unix seconds; default: the clock) is what a timestamp may not be later than, by more than a day.
-    `on_bytes` hears of every stretch that was read. With a `user_key` the report names the busiest user of
+    With a `user_key` the report names the busiest user of
     `config.user` by HMAC-SHA256 under that key; without, by nothing. A category that is in no row at all is refused,
     except where the log is read `as_trained`, for a model that knows it from another log.
 
-    >>> series, report = read_log([Path("Twitter_volume_AAPL.csv")], LogConfig(timezone="UTC"))  # doctest: +SKIP
+    >>> read_log("Twitter_volume_AAPL.csv", LogConfig(timezone="UTC")).series  # doctest: +SKIP
 
     Raises DataError, in one sentence with file, line, value and remedy, if a log cannot be used as it is.
     """
     now_s = int(time.time()) if now_s is None else now_s
-    _refuse_names([Path(path) for path in paths], config)
-    logs = [open_log(Path(path)) for path in paths]
+    files = paths("logs", logs)
+    _refuse_names(files, config)
+    opened = [open_log(path) for path in files]
     reader = RowReader(
         config=config,
         now_s=now_s,
-        total_bytes=sum(log.size_bytes for log in logs),
-        on_bytes=on_bytes,
+        total_bytes=sum(log.size_bytes for log in opened),
+        on_bytes=_percent(progress),
         user_key=user_key,
         hash_key=secrets.randbits(63),
     )
-    parts = [reader.read(log) for log in logs]
+    parts = [reader.read(log) for log in opened]
     if not as_trained:
         reader.refuse_absent_categories()
     metrics = parts[0].metrics
@@ -92,7 +107,21 @@ def read_log(
         series=tuple(one.summary for one in made),
         warnings=tuple(warning for one in made for warning in _warnings(one.series, config)),
     )
-    return tuple(one.series for one in made), report
+    return ReadLog(series=tuple(one.series for one in made), report=report)
+
+
+def _percent(progress: Progress) -> OnBytes:
+    """Return what hears of bytes and passes them on in percent, for logs that are large enough to be waited for."""
+    done = shown = 0
+
+    def on_bytes(count: int, total: int) -> None:
+        nonlocal done, shown
+        done += count
+        while total >= SHOWN_FROM_BYTES and shown < min(100 * done // total, 100):
+            shown += 1
+            progress.advance("reading", shown, 100, "%")
+
+    return on_bytes
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

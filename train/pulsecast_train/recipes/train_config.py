@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tomllib
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TypeVar
 
 from pulsecast.errors import FormatError, UsageError
 from pulsecast.foundation import strict_json
+from pulsecast.foundation.arguments import StrPath, one_path
 
 from ..logs.config import LogConfig
-
-T = TypeVar("T")
 
 MOST_UNITS = 4096  # of a layer, whose recurrent weights then take 268 MB
 # names for units. tiny: 3,857 weights, small enough for a microcontroller, for about a hundredth more of MAE
@@ -98,16 +94,17 @@ class RunConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
 
 
-def read_config(path: Path) -> RunConfig:
+def read_config(path: StrPath) -> RunConfig:
     """Return a TOML file's configuration; raises UsageError, with all problems, if it cannot be used."""
+    file = one_path("configuration", path)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"configuration {path} cannot be read: {error.strerror}") from error
+        raise UsageError(f"configuration {file} cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"configuration {path} is not TOML: {error}") from error
+        raise UsageError(f"configuration {file} is not TOML: {error}") from error
     try:
-        return strict_json.parse(RunConfig, document, where=path.name)
+        return strict_json.parse(RunConfig, document, where=file.name)
     except FormatError as error:
         raise UsageError(str(error)) from error
 
@@ -128,11 +125,3 @@ def parse_units(text: str) -> tuple[int, ...]:
         raise UsageError(
             f"units are {text!r}; expected numbers with commas, such as 50,50, or one of {', '.join(PRESETS)}"
         ) from error
-
-
-def with_changes(config: T, changes: dict[str, object]) -> T:
-    """Return `config` with every change that is not None; raises UsageError if the result does not check out."""
-    try:
-        return dataclasses.replace(config, **{k: v for k, v in changes.items() if v is not None})  # type: ignore[type-var]
-    except ValueError as error:
-        raise UsageError(str(error)) from error

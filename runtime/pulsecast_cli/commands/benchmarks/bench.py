@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from pulsecast.errors import PulsecastError
-from pulsecast.foundation.whole_file import check_file_free
+from pulsecast.errors import NotWrittenError
 from pulsecast.stages.exits import FAILED
-from pulsecast_bench.analysis.outcome import judge
 
 from ...terminal.options import Key, TrustCode
 from ...terminal.output import Format, progress, show, tell
 
 if TYPE_CHECKING:
-    from pulsecast_bench.analysis.summary import Summary
-    from pulsecast_bench.device.remote import Device
-    from pulsecast_bench.results.case import BenchConfig
-    from pulsecast_bench.results.result import Result
-    from pulsecast_bench.subjects.subject import Trust
+    from pulsecast_bench import Benchmark
 
 
 class Profile(enum.StrEnum):
@@ -86,12 +79,10 @@ def bench(
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Measure every artifact on this machine, each case in processes of its own; exit 4 if any is unstable."""
-    from pulsecast_bench.analysis.summary import summarise
-    from pulsecast_bench.reporting.table import text_table
+    from pulsecast_bench import Device
+    from pulsecast_bench import bench as run
     from pulsecast_bench.results.case import SCENARIOS, change, find_profile
-    from pulsecast_bench.results.result import check_label, write_result
     from pulsecast_bench.subjects.peers import PEERS
-    from pulsecast_bench.subjects.subject import Trust
 
     config = change(
         find_profile(profile.value),
@@ -106,27 +97,27 @@ def bench(
         target_qps=target_qps,
         pin=pin,
     )
-    check_file_free(out, force=force)
-    check_label(label)
-    trust = Trust(key=str(key) if key else None, code=trust_code)
-    if host is None:
-        result = run_with_progress(bundle, config, trust)
-    else:
-        from pulsecast_bench.device.remote import Device
-
-        device = Device(host=host, python=python, options=tuple(ssh_option or ()))
-        result = run_on_device(bundle, config, trust, device)
-    result = dataclasses.replace(result, label=label)
-    summary = summarise(result)
+    device = None if host is None else Device(host=host, python=python, options=tuple(ssh_option or ()))
     try:
-        write_result(result, out, force=force)
-    except PulsecastError as error:  # minutes of measuring are not lost with the file
+        with progress() as heard:
+            found = run(
+                bundle,
+                out=out,
+                config=config,
+                key=key,
+                trust_code=trust_code,
+                label=label,
+                device=device,
+                force=force,
+                progress=heard,
+            )
+    except NotWrittenError as error:  # minutes of measuring are not lost with the file
         tell(f"error: {error}")
-        show(format_, text=text_table(summary), document=bench_document(summary))
+        show(format_, text=repr(error.result), document=bench_document(cast("Benchmark", error.result)))
         raise typer.Exit(FAILED) from error
     next_step = f"raw nanoseconds in {out}; next: pulsecast report {out} --out REPORT.md"
-    show(format_, text=f"{text_table(summary)}\n\n{next_step}", document=bench_document(summary))
-    code = verdict(summary)
+    show(format_, text=f"{found!r}\n\n{next_step}", document=bench_document(found))
+    code = verdict(found)
     if code:
         raise typer.Exit(code)
 
@@ -141,33 +132,16 @@ def _names(given: list[str] | None, known: Iterable[str]) -> tuple[str, ...]:
     return tuple(known) if "all" in names else tuple(dict.fromkeys(names))
 
 
-def run_with_progress(bundle: Path, config: BenchConfig, trust: Trust | None = None) -> Result:
-    """Return the result of a benchmark that shows its progress on stderr."""
-    from pulsecast_bench.measuring.runner import Listener, run_benchmark
-    from pulsecast_bench.subjects.subject import UNVOUCHED
-
-    with progress("measuring") as steps:
-        listener = Listener(on_process=lambda _done, total, what: steps.advance(what, total))
-        return run_benchmark(bundle, config, listener, trust or UNVOUCHED)
-
-
-def run_on_device(bundle: Path, config: BenchConfig, trust: Trust, device: Device) -> Result:
-    """Return the result of a benchmark that ran on another machine; its progress and words are shown on stderr."""
-    from pulsecast_bench.device.remote import RemoteListener, bench_remotely
-
-    with progress("measuring there") as steps:
-        listener = RemoteListener(on_process=lambda _done, total, what: steps.advance(what, total), on_line=tell)
-        return bench_remotely(bundle, config, device, listener, trust)
-
-
-def verdict(summary: Summary) -> int:
+def verdict(found: Benchmark) -> int:
     """Return the exit code, having said why it is not 0."""
-    code, sentence = judge(summary)
+    from pulsecast_bench.analysis.outcome import judge
+
+    code, sentence = judge(found.summary)
     if sentence:
         tell(sentence)
     return code
 
 
-def bench_document(summary: Summary) -> dict[str, Any]:
+def bench_document(found: Benchmark) -> dict[str, Any]:
     """Return the JSON document of a benchmark: statistics; the raw nanoseconds are in the result file."""
-    return {"command": "bench", "stable": not summary.unstable, "summary": summary}
+    return {"command": "bench", "stable": not found.summary.unstable, "summary": found.summary}

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ...terminal.output import Format, show, size_text
+from pulsecast.foundation.tables import size_text
+
+from ...terminal.output import Format, show
 
 
 def bench_pack(
@@ -17,7 +19,7 @@ def bench_pack(
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Write bundle and benchmark as one program; on the device: python3 FILE.pyz --out result.json."""
-    from pulsecast_bench.device.packing import pack_bench
+    from pulsecast_bench import pack_bench
 
     packed = pack_bench(bundle, out, force=force)
     size_bytes, artifacts = out.stat().st_size, [artifact.id for artifact in packed.manifest.artifacts]

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pulsecast.errors import UsageError
-from pulsecast.foundation import strict_json
-from pulsecast.foundation.whole_file import write_whole
-from pulsecast.stages.exits import FAILED, UNSTABLE
+from pulsecast.stages.exits import FAILED, OK, UNSTABLE
 
 from ...terminal.output import Format, show, tell
 
 if TYPE_CHECKING:
-    from pulsecast_bench.comparing.baseline import BaselineCheck
-    from pulsecast_bench.comparing.compare import Comparison
+    from pulsecast_bench import Compared
 
 
 class Layout(enum.StrEnum):
@@ -52,54 +49,35 @@ def compare(
     format_: Annotated[Layout, typer.Option("--format", help="How it is printed.")] = Layout.text,
 ) -> None:
     """Compare latencies of the same cases: exit 1 if one became slower, 4 if one could not be judged."""
-    from pulsecast_bench.comparing.compare import Allowed
+    from pulsecast_bench import compare as run
+    from pulsecast_bench import save_baseline as save
 
-    allowed = Allowed(models=across_models, machines=across_machines, max_slowdown=max_slowdown)
     wanted = 1 if baseline or save_baseline else 2
     if len(results) != wanted or (baseline and save_baseline):
         raise UsageError(
             f"{len(results)} results; expected FIRST SECOND, or one RESULT with --baseline or --save-baseline"
         )
     if save_baseline:
-        _save(results[0], save_baseline, force=force)
+        save(results[0], save_baseline, force=force)
+        tell(f"wrote {save_baseline}; next: pulsecast compare --baseline {save_baseline} RESULT")
         return
-    from pulsecast_bench.results.result import read_result
-
-    found: Comparison | BaselineCheck
-    if baseline:
-        from pulsecast_bench.comparing.baseline import check_baseline, read_baseline
-        from pulsecast_bench.comparing.text import baseline_text
-
-        found = check_baseline(read_baseline(baseline), read_result(results[0]), allowed)
-        text = baseline_text(found, markdown=format_ is Layout.markdown)
-    else:
-        from pulsecast_bench.comparing.compare import compare as compare_results
-        from pulsecast_bench.comparing.text import comparison_text
-
-        names = (str(results[0]), str(results[1]))
-        found = compare_results(read_result(results[0]), read_result(results[1]), names, allowed)
-        text = comparison_text(found, markdown=format_ is Layout.markdown)
-    show(Format.json if format_ is Layout.json else Format.text, text=text, document=_document(found))
-    if code := gate(found):
+    found = run(
+        *results,
+        baseline=baseline,
+        max_slowdown=max_slowdown,
+        across_models=across_models,
+        across_machines=across_machines,
+    )
+    text = found.text(markdown=format_ is Layout.markdown)
+    code = gate(found)
+    document = {"command": "compare", "passed": code == OK, "comparison": found.found}
+    show(Format.json if format_ is Layout.json else Format.text, text=text, document=document)
+    if code:
         raise typer.Exit(code)
 
 
-def _save(result: Path, path: Path, *, force: bool) -> None:
-    from pulsecast_bench.comparing.baseline import make_baseline
-    from pulsecast_bench.results.result import read_result
-
-    write_whole(path, strict_json.dumps(make_baseline(read_result(result))), force=force)
-    tell(f"wrote {path}; next: pulsecast compare --baseline {path} RESULT")
-
-
-def gate(found: Comparison | BaselineCheck) -> int:
+def gate(found: Compared) -> int:
     """Return the exit code: a slower case, one that failed, or a ratio of the baseline that is gone is 1."""
-    lost = getattr(found, "lost", ()) or getattr(found, "missing", ())
-    if found.slower or lost:
+    if not found.passed:
         return FAILED
-    return UNSTABLE if found.not_judged else 0
-
-
-def _document(found: Comparison | BaselineCheck) -> dict[str, Any]:
-    passed = gate(found) == 0
-    return {"command": "compare", "passed": passed, "comparison": found}
+    return OK if found.judged else UNSTABLE

@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pulsecast.errors import UsageError
-from pulsecast.foundation.whole_file import check_file_free, write_whole
 from pulsecast.stages.exits import FAILED
 
 from ...terminal.output import Format, show, tell
 
 if TYPE_CHECKING:
-    from pulsecast_bench.analysis.pareto import Budget
-    from pulsecast_bench.native.microcontroller import Footprints
-    from pulsecast_bench.reporting.section import Measured
-    from pulsecast_bench.results.result import Result
+    from pulsecast_bench import Report
 
 PANEL = "Recommendation"
 
@@ -54,67 +50,28 @@ def report(
     ] = Format.text,
 ) -> None:
     """Compute the statistics of one or several results anew; with a budget, exit 1 if nothing fits it."""
-    from pulsecast_bench.analysis.pareto import Budget
-    from pulsecast_bench.reporting.choosing import recommendation
-    from pulsecast_bench.reporting.section import measured
-    from pulsecast_bench.results.result import read_result
+    from pulsecast_bench import Budget
+    from pulsecast_bench import report as run
 
     try:
         budget = Budget(latency_us=max_latency_us, rmse_change=max_rmse_change, size_kb=max_size_kb)
     except ValueError as error:
         raise UsageError(str(error)) from error
+    found = run(results, out=out, budget=budget, microcontroller=microcontroller, force=force)
     if out is not None:
-        check_file_free(out, force=force)
-    read = [read_result(path) for path in results]
-    parts = measured(read)
-    footprints = _footprints(microcontroller, read) if microcontroller else None
-    if out is not None:
-        as_html = out.suffix.lower() in (".html", ".htm")
-        write_whole(out, _written(read, budget, footprints, html=as_html), force=force)
         tell(f"wrote {out}")
     if format_ is Format.json:
-        show(format_, text="", document=_document(parts, budget) | {"microcontroller": footprints})
+        show(format_, text="", document=_document(found))
     elif out is None:
-        print(_written(read, budget, footprints, html=False), end="")
+        print(found.markdown(), end="")
     elif budget.stated:
-        _recommend(parts, budget)
-    if budget.stated and not all(recommendation(part, budget).artifact for part in parts):
+        print(found.recommended)
+    if not all(one.artifact for one in found.recommendations):
         raise typer.Exit(FAILED)
 
 
-def _footprints(path: Path, results: list[Result]) -> Footprints:
-    from pulsecast_bench.native.microcontroller import read_footprints
-
-    found = read_footprints(path)
-    if found.manifest_sha256 not in {result.model.manifest_sha256 for result in results}:
-        raise UsageError(
-            f"{path.name} is of another bundle (model {found.model}) than the results; measure the one that they are of"
-        )
-    return found
-
-
-def _written(results: list[Result], budget: Budget, footprints: Footprints | None, *, html: bool) -> str:
-    from pulsecast_bench.native.microcontroller import microcontroller_section
-
-    if html:
-        from pulsecast_bench.reporting.html import html as written
-    else:
-        from pulsecast_bench.reporting.markdown import markdown as written
-    return written(results, budget, more=[microcontroller_section(footprints)] if footprints else [])
-
-
-def _recommend(parts: list[Measured], budget: Budget) -> None:
-    """Print each result's recommendation: the report that has it went to a file."""
-    from pulsecast_bench.reporting.choosing import recommended
-
-    for part in parts:
-        where = f"{part.machine}: " if len(parts) > 1 else ""
-        print(where + " ".join(recommended(part, budget)))
-
-
-def _document(parts: list[Measured], budget: Budget) -> dict[str, Any]:
-    from pulsecast_bench.reporting.choosing import recommendation
-
+def _document(found: Report) -> dict[str, Any]:
+    recommendations = found.recommendations or [None] * len(found.parts)
     results = [
         {
             "machine": part.machine,
@@ -122,8 +79,8 @@ def _document(parts: list[Measured], budget: Budget) -> dict[str, Any]:
             "began": part.result.began,
             "summary": part.summary,
             "scenarios": part.scenarios,
-            "recommendation": recommendation(part, budget) if budget.stated else None,
+            "recommendation": one,
         }
-        for part in parts
+        for part, one in zip(found.parts, recommendations, strict=True)
     ]
-    return {"command": "report", "results": results}
+    return {"command": "report", "results": results, "microcontroller": found.footprints}

@@ -16,13 +16,14 @@ from pulsecast.forecasting.anomalies import Anomaly, default_rate, residuals_nee
 from pulsecast.forecasting.forecaster import Forecaster
 from pulsecast.foundation import strict_json
 from pulsecast.foundation.arguments import fraction
+from pulsecast.foundation.tables import text_table
 from pulsecast.foundation.whole_file import check_file_free, write_whole
 
 from ...logs.options import UNSAID, LogOptions
-from ...logs.reading import read_as_trained, tell_findings
+from ...logs.reading import tell_findings
 from ...terminal.grouped import grouped
 from ...terminal.options import USUAL, ModelOptions
-from ...terminal.output import SCHEMA_VERSION, Format, show, table, tell
+from ...terminal.output import SCHEMA_VERSION, Format, progress, show, tell
 
 if TYPE_CHECKING:
     from pulsecast_train.series import Series
@@ -54,8 +55,11 @@ def anomalies(
         check_file_free(out, force=force)
     if rate is not None:
         fraction("false-alarm rate", rate, such_as=0.001)
+    from pulsecast_train import read_as_trained
+
     forecaster = model.load(bundle)
-    series, report = read_as_trained(input_, forecaster.manifest, log)
+    with progress() as heard:
+        series, report = read_as_trained(input_, forecaster.manifest, log.changes(), progress=heard)
     tell_findings(report)
     tell(f"judging with {forecaster.artifact.id} on {forecaster.backend.engine}, {forecaster.backend.device}")
     chosen = default_rate(forecaster.manifest.spec.step_s) if rate is None else rate
@@ -122,7 +126,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
         )
         for row in rows
     ]
-    return f"{table((*COLUMNS[:7], 'alarm'), cells)}\n\n"
+    return f"{text_table((*COLUMNS[:7], 'alarm'), cells)}\n\n"
 
 
 def _written(rows: list[dict[str, Any]], suffix: str) -> str:

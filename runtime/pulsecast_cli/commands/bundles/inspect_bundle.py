@@ -12,10 +12,11 @@ from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.manifest import Manifest
 from pulsecast.bundle.provenance import statement as in_toto
 from pulsecast.bundle.signing import Signature
+from pulsecast.bundle.tables import ARTIFACTS, artifact_rows
+from pulsecast.foundation.tables import size_text, text_table
 from pulsecast.model.words import network_words
 
-from ...terminal.output import Format, show, size_text
-from ..models.export import artifacts_text
+from ...terminal.output import Format, show
 
 
 def inspect(
@@ -56,7 +57,7 @@ def _text(manifest: Manifest, signature: Signature) -> str:
     ]
     for name, found in manifest.heldout.forecasts.items():
         lines.append(f"  {name.replace('_', ' '):16s}{found.mae:>12,.4g}{found.rmse:>12,.4g}")
-    return "\n".join([*lines, "", artifacts_text(manifest)])
+    return "\n".join([*lines, "", text_table(ARTIFACTS, artifact_rows(manifest))])
 
 
 def _versions(manifest: Manifest) -> str:

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from pulsecast.bundle.bundle import Bundle
+from pulsecast.foundation.tables import size_text
 
-from ...terminal.output import Format, show, size_text
+from ...terminal.output import Format, show
 
 
 def pack(

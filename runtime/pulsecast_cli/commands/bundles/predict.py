@@ -15,10 +15,10 @@ from pulsecast.errors import DataError
 from pulsecast.forecasting.forecaster import Forecaster
 
 from ...logs.options import UNSAID, LogOptions
-from ...logs.reading import read_as_trained, tell_findings
+from ...logs.reading import tell_findings
 from ...terminal.grouped import grouped
 from ...terminal.options import USUAL, ModelOptions
-from ...terminal.output import Format, show, tell
+from ...terminal.output import Format, progress, show, tell
 
 if TYPE_CHECKING:
     from pulsecast_train.series import Series
@@ -38,8 +38,11 @@ def predict(
     format_: Annotated[Format, typer.Option("--format", help="text is CSV.")] = Format.text,
 ) -> None:
     """Forecast what follows a log; it is read as the training log was, unless an option says otherwise."""
+    from pulsecast_train import read_as_trained
+
     forecaster = model.load(bundle)
-    series, report = read_as_trained(input_, forecaster.manifest, log)
+    with progress() as heard:
+        series, report = read_as_trained(input_, forecaster.manifest, log.changes(), progress=heard)
     tell_findings(report)
     tell(f"forecasting with {forecaster.artifact.id} on {forecaster.backend.engine}, {forecaster.backend.device}")
     rows = [row for one in series for row in _forecast_rows(forecaster, one, every=every)]

@@ -10,7 +10,7 @@ import typer
 
 from pulsecast.errors import UsageError
 
-from ...terminal.output import Format, show, tell
+from ...terminal.output import Format, progress, show
 
 
 def fetch(
@@ -43,7 +43,7 @@ def fetch(
     A page is an object with a list of objects and, unless it is the last, the cursor of the next:
     {"data": [{"created_at": "...", "id": "17", "likes": 3}], "meta": {"next_token": "b26v"}}
     """
-    from pulsecast_train.fetching.fetch import fetch as fetch_log
+    from pulsecast_train import fetch as run
     from pulsecast_train.fetching.fetch import forget_progress
     from pulsecast_train.fetching.http_source import HttpQuery, HttpSource
     from pulsecast_train.fetching.retrying import RetryPolicy
@@ -57,18 +57,11 @@ def fetch(
         policy = RetryPolicy(attempts=attempts)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    source = HttpSource(
-        query=query, policy=policy, on_wait=lambda why, wait: tell(f"server {why}; again in {wait:.1f} s")
-    )
     if restart:
         forget_progress(out)
-    state = fetch_log(
-        source,
-        out,
-        fields=tuple(field or ()),
-        force=force,
-        on_page=lambda pages, count: tell(f"page {pages}: {count:,} records"),
-    )
+    with progress() as heard:
+        source = HttpSource(query=query, policy=policy, progress=heard)
+        state = run(source, out, fields=tuple(field or ()), force=force, progress=heard)
     document = {"command": "fetch", "records": state.records, "pages": state.pages, "bytes": state.size_bytes}
     show(format_, text=f"{state.records:,} records in {state.pages} pages: {out}", document=document)
 

@@ -12,9 +12,9 @@ from pulsecast.foundation import strict_json
 from pulsecast.foundation.whole_file import check_file_free
 
 from ...logs.options import UNSAID, LogOptions, Logs, UserKey, secret
-from ...logs.reading import configured, read_with
+from ...logs.reading import configured
 from ...terminal.grouped import grouped
-from ...terminal.output import Format, show, tell
+from ...terminal.output import Format, progress, show, tell
 
 if TYPE_CHECKING:
     from pulsecast_train.rhythm.cycles import Cycle, Rhythm
@@ -40,7 +40,8 @@ def rhythm(
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Describe the daily and weekly cycles of a log: how strong, how sure, which hours and days."""
-    from pulsecast_train.rhythm.cycles import check_clock, find_rhythm
+    from pulsecast_train import find_rhythm, read_log
+    from pulsecast_train.rhythm.cycles import check_clock
     from pulsecast_train.rhythm.words import words
 
     check_clock(clock)  # refused now, not after a long log was read
@@ -48,7 +49,8 @@ def rhythm(
         raise UsageError(f"out is {out.name}; expected a name that ends in {' or '.join(SUFFIXES)}")
     if out is not None:
         check_file_free(out, force=force)
-    series, report = read_with(logs, configured(config, log).log, user_key=secret(user_key))
+    with progress() as heard:
+        series, report = read_log(logs, configured(config, log).log, progress=heard, user_key=secret(user_key))
     tell(report.text())
     found = [find_rhythm(one, zone=clock) for one in series]
     if out is not None:

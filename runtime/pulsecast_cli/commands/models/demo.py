@@ -11,14 +11,13 @@ from pulsecast.bundle.manifest import MANIFEST_NAME
 from pulsecast.errors import UsageError
 from pulsecast.forecasting.verification import require_passed
 from pulsecast.forecasting.verification import verify as verify_bundle
+from pulsecast.foundation.arguments import with_changes
 from pulsecast.foundation.whole_directory import check_free
-from pulsecast.foundation.whole_file import write_whole
 from pulsecast.stages.exits import UNSTABLE
 from pulsecast.stages.model_directory import MODEL_NAME
 
-from ...terminal.output import Format, show, tell
-from ..benchmarks.bench import bench_document, run_with_progress, verdict
-from .train import run_training
+from ...terminal.output import Format, progress, show, tell
+from ..benchmarks.bench import bench_document, verdict
 
 LOG, MODEL, BUNDLE, RESULT, REPORT = "engagement.csv", "model", "bundle", "result.json", "report.md"
 
@@ -32,38 +31,43 @@ def demo(
     format_: Annotated[Format, typer.Option("--format", help="How the table is printed.")] = Format.text,
 ) -> None:
     """Generate a messy engagement log, train, export every target, verify, and measure each backend here."""
-    from pulsecast_bench.analysis.summary import summarise
-    from pulsecast_bench.reporting.markdown import markdown
-    from pulsecast_bench.reporting.table import text_table
-    from pulsecast_bench.results.case import find_profile
-    from pulsecast_bench.results.result import write_result
+    from pulsecast_bench import bench, report
 
     _make_folder(out, force=force)
     bundle = _make_bundle(out, recipe=recipe, seed=seed, days=days, force=force)
     tell("4/4 measuring, each case in a process of its own")
-    result = run_with_progress(bundle, find_profile("quick"))
-    write_result(result, out / RESULT, force=force)
-    write_whole(out / REPORT, markdown([result]), force=force)
-    summary = summarise(result)
-    show(format_, text=f"{text_table(summary)}\n\n{_next(out)}", document=bench_document(summary))
-    code = verdict(summary)
+    with progress() as heard:
+        found = bench(bundle, out=out / RESULT, config="quick", force=force, progress=heard)
+    report(found, out=out / REPORT, force=force)
+    show(format_, text=f"{found!r}\n\n{_next(out)}", document=bench_document(found))
+    code = verdict(found)
     if code not in (0, UNSTABLE):  # a noisy machine is said aloud, and no reason for a demo to fail
         raise typer.Exit(code)
 
 
 def _make_bundle(out: Path, *, recipe: str, seed: int, days: int, force: bool) -> Path:
     """Generate, train, export and verify; return the bundle's path."""
-    from pulsecast_export.exporter import export_model
-    from pulsecast_train.logs.generator import GENERATED_LOG, generate_log
-    from pulsecast_train.recipes.train_config import RunConfig, TrainConfig, with_changes
+    from pulsecast_export import export
+    from pulsecast_train import TrainConfig, generate_log, train
+    from pulsecast_train.logs.generator import GENERATED_LOG
 
     tell(f"1/4 generating {days} days of engagement events, with the faults of real logs")
     generate_log(out / LOG, seed=seed, days=days)
     tell("2/4 training")
-    train = with_changes(TrainConfig(), {"recipe": recipe, "seed": seed})
-    run_training([out / LOG], RunConfig(log=GENERATED_LOG, train=train), out / MODEL, force=force, restart=force)
+    training = with_changes(TrainConfig(), {"recipe": recipe, "seed": seed})
+    with progress() as heard:
+        train(
+            out / LOG,
+            out=out / MODEL,
+            log=GENERATED_LOG,
+            training=training,
+            force=force,
+            restart=force,
+            progress=heard,
+        )
     tell("3/4 exporting every target, and verifying each")
-    export_model(out / MODEL, out / BUNDLE, targets=(), force=force, tell=tell)
+    with progress() as heard:
+        export(out / MODEL, out=out / BUNDLE, force=force, progress=heard)
     reports = verify_bundle(out / BUNDLE)
     require_passed(reports)
     tell(f"verified {sum(not r.skipped for r in reports)} artifacts, {sum(len(r.checks) for r in reports)} checks")

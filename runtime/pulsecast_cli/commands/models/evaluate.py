@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from pulsecast.errors import UsageError
+from pulsecast.foundation.arguments import with_changes
 from pulsecast.stages.exits import OUT_OF_TOLERANCE
 
 from ...logs.options import UNSAID, LogOptions, Logs, UserKey, given, secret
-from ...logs.reading import configured, read_with
+from ...logs.reading import configured
 from ...terminal.grouped import grouped
 from ...terminal.options import Key, TrustCode, under
-from ...terminal.output import Format, progress, show, tell
-from .evaluate_bundle import evaluate_bundle, scores_text
-from .evaluate_words import evaluation_text
+from ...terminal.output import Format, progress, show
 
 if TYPE_CHECKING:
     from pulsecast_train.backtesting.config import EvaluateConfig
-    from pulsecast_train.backtesting.result import Evaluation
-    from pulsecast_train.recipes.train_config import RunConfig, TrainConfig
+    from pulsecast_train.recipes.train_config import TrainConfig
 
 
 _option = under("Evaluation")
@@ -58,8 +56,7 @@ class EvaluateOptions:
 
     def config(self, train: TrainConfig) -> EvaluateConfig:
         """Return the back-test of trainings as `train` says; raises UsageError for what cannot be."""
-        from pulsecast_train.backtesting.config import EvaluateConfig
-        from pulsecast_train.recipes.train_config import with_changes
+        from pulsecast_train import EvaluateConfig
 
         chosen = {"origins": self.origins, "seeds": self.seeds, "horizons": _numbers(self.horizon)}
         baselines = tuple(self.baseline) if self.baseline else None
@@ -101,19 +98,49 @@ def evaluate(
     """
     if bundle is not None:
         _refuse_training(options, {"--config": config, "--dask": dask})
-        scores = evaluate_bundle(logs, bundle, log, interval=options.interval, key=key, trust_code=trust_code)
-        document = {"command": "evaluate", "reproduced": scores.reproduced, "artifacts": scores}
-        show(format_, text=scores_text(scores), document=document)
-        if not scores.reproduced:
-            raise typer.Exit(OUT_OF_TOLERANCE)
+        _score_bundle(logs, bundle, log, options, Vouched(key, trust_code), format_)
         return
     if key is not None or trust_code:
         raise UsageError("--key and --trust-code vouch for a bundle; name it with --bundle")
-    run = configured(config, log, options.training())
-    chosen = options.config(run.train)
-    result = run_evaluation(logs, run, chosen, out, jobs=jobs, dask=dask, html=html, user_key=secret(user_key))
+    from pulsecast_train import evaluate as run
+
+    chosen = configured(config, log, options.training())
+    with progress() as heard:
+        found = run(
+            logs,
+            out=out,
+            log=chosen.log,
+            config=options.config(chosen.train),
+            jobs=jobs,
+            dask=dask,
+            html=html,
+            user_key=secret(user_key),
+            progress=heard,
+        )
     report = f"\nreport: {out / 'report.html'}" if html else ""
-    show(format_, text=f"{evaluation_text(result)}{report}", document={"command": "evaluate", "evaluation": result})
+    show(format_, text=f"{found!r}{report}", document={"command": "evaluate", "evaluation": found})
+
+
+class Vouched(NamedTuple):
+    """Who vouches for a bundle."""
+
+    key: Path | None
+    trust_code: bool
+
+
+def _score_bundle(
+    logs: list[Path], bundle: Path, log: LogOptions, options: EvaluateOptions, vouched: Vouched, format_: Format
+) -> None:
+    from pulsecast_train import evaluate_bundle
+
+    with progress() as heard:
+        found = evaluate_bundle(
+            logs, bundle, changes=log.changes(), interval=options.interval, **vouched._asdict(), progress=heard
+        )
+    document = {"command": "evaluate", "reproduced": found.reproduced, "artifacts": found}
+    show(format_, text=repr(found), document=document)
+    if not found.reproduced:
+        raise typer.Exit(OUT_OF_TOLERANCE)
 
 
 def _refuse_training(options: EvaluateOptions, others: dict[str, object]) -> None:
@@ -123,38 +150,6 @@ def _refuse_training(options: EvaluateOptions, others: dict[str, object]) -> Non
     said = ", ".join(name for name, value in every.items() if value is not None)
     if said:
         raise UsageError(f"--bundle scores a finished model, for which {said} has no meaning; leave it out")
-
-
-def run_evaluation(
-    logs: list[Path],
-    run: RunConfig,
-    config: EvaluateConfig,
-    out: Path,
-    *,
-    jobs: int,
-    dask: str | None,
-    html: bool,
-    user_key: bytes | None,
-) -> Evaluation:
-    """Read the logs and evaluate, with progress on stderr; write the report if asked for."""
-    from pulsecast_train.backtesting.baselines import find_baseline
-    from pulsecast_train.backtesting.evaluator import Where, evaluate
-
-    if html:
-        from pulsecast_train.pages.backtest_report import write_report  # what it needs is missed now, not after an hour
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file; --out names the folder for all that is written")
-    if jobs < 0:
-        raise UsageError(f"jobs is {jobs}; expected 0 (one per core) or more")
-    for name in config.baselines or ():
-        find_baseline(name)  # refused now, not after a long log was read
-    series, report = read_with(logs, run.log, user_key=user_key)
-    tell(report.text())
-    with progress("piece") as steps:
-        result, forecasts = evaluate(series, config, out, Where(jobs=jobs, dask=dask), steps.advance)
-    if html:
-        write_report(out / "report.html", series, result, forecasts)
-    return result
 
 
 def _numbers(text: str) -> tuple[int, ...]:

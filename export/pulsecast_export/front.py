@@ -1,0 +1,99 @@
+"""Export from whatever holds a model: a model directory, or a Keras file with held-out windows."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from pulsecast.bundle.manifest import MANIFEST_NAME
+from pulsecast.errors import FormatError, UsageError
+from pulsecast.foundation import strict_json
+from pulsecast.foundation.arguments import StrPath, one_path, whole_number
+from pulsecast.foundation.whole_directory import check_free
+from pulsecast.model.scaler import Scaler
+from pulsecast.stages.progress import SILENT, Progress
+
+from .exporter import Exported, export_model
+
+MODEL_SUFFIXES = (".keras", ".h5")
+
+
+def export(  # noqa: PLR0913  # an option is a parameter
+    model: StrPath,
+    *,
+    out: StrPath,
+    targets: Sequence[str] = (),
+    native_for: Sequence[str] = (),
+    heldout: StrPath | None = None,
+    step_s: int = 3600,
+    features: Sequence[str] = (),
+    scaler: Scaler | StrPath | None = None,
+    force: bool = False,
+    progress: Progress = SILENT,
+) -> Exported:
+    """Convert a model to every target, verify each one, and write the bundle `out`; it appears whole or not at all.
+
+    model       a model directory, such as `pulsecast_train.train` makes, or your own .keras or .h5 file
+    targets     ids of `pulsecast_export.TARGETS`; () is all but those that are only made when they are named
+    native_for  platforms that the native targets get prebuilt libraries for, such as aarch64-linux
+    force       replace a bundle that is there, once the new one is verified
+
+    Of a model file only:
+
+    heldout     .npz with raw `windows` (n, window, features) and `truth` (n, horizon) to verify it on
+    step_s      seconds between two steps
+    features    names of the input columns, the forecast one first
+    scaler      how raw values become the model's inputs: a Scaler, or a JSON file as in a manifest
+
+        export("model", out="bundle")
+
+    Raises FormatError (not a model directory), UsageError (an unknown target; `out` exists), ConversionError (a
+    converter or a gate failed), DataError (the held-out windows), ToleranceError (an artifact does not compute the
+    reference forecast), MissingExtraError. After an error `out` is as it was.
+    """
+    source, folder = one_path("model", model), one_path("out", out)
+    chosen, platforms = _names("targets", targets), _names("native_for", native_for)
+    if source.is_dir() or not source.exists():  # what is not there is refused as a model directory
+        manifest = export_model(source, folder, targets=chosen, native_for=platforms, force=force, progress=progress)
+        return Exported(path=folder, manifest=manifest)
+    if source.suffix.lower() not in MODEL_SUFFIXES:
+        raise UsageError(
+            f"{source} is not a model; expected the folder that `pulsecast train` writes, "
+            f"or a {' or '.join(MODEL_SUFFIXES)} file"
+        )
+    if heldout is None:
+        raise UsageError(
+            f"{source.name} is a model file: name the windows and truth to verify it on, as heldout (--heldout FILE)"
+        )
+    from .keras_models.keras_import import ImportOptions, import_keras
+
+    check_free(folder, force=force, marker=MANIFEST_NAME)
+    options = ImportOptions(
+        name=source.stem,
+        step_s=whole_number("step_s", step_s),
+        features=_names("features", features),
+        scaler=_scaler(scaler),
+    )
+    with tempfile.TemporaryDirectory(prefix="pulsecast-") as work:
+        directory = Path(work) / "model"
+        import_keras(source, one_path("heldout", heldout), options, directory, force=False)
+        manifest = export_model(directory, folder, targets=chosen, native_for=platforms, force=force, progress=progress)
+    return Exported(path=folder, manifest=manifest)
+
+
+def _names(what: str, value: Sequence[str]) -> tuple[str, ...]:
+    """Return names as a tuple; one name that is not in a list would be read letter by letter."""
+    if isinstance(value, str):
+        raise UsageError(f"{what} is {value!r}; expected a list of names, such as [{value!r}]")
+    return tuple(value)
+
+
+def _scaler(value: Scaler | StrPath | None) -> Scaler | None:
+    if value is None or isinstance(value, Scaler):
+        return value
+    path = one_path("scaler", value)
+    try:
+        return strict_json.loads(Scaler, path.read_bytes(), where=path.name)
+    except FormatError as error:
+        raise UsageError(f"scaler: {error}") from error

@@ -1,0 +1,29 @@
+"""The front door of a package: its names, each imported when it is first asked for (PEP 562)."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+
+Doors = tuple[Callable[[str], object], Callable[[], list[str]]]
+
+
+def lazily(package: dict[str, object], home: Mapping[str, str]) -> Doors:
+    """Return `__getattr__` and `__dir__` for a package with the namespace `package`.
+
+    home  name -> module below the package; the package's `__all__` lists what `dir()` shows
+    """
+    name = str(package["__name__"])
+
+    def get(attribute: str) -> object:
+        if attribute not in home:
+            raise AttributeError(f"module {name!r} has no attribute {attribute!r}")
+        value: object = getattr(importlib.import_module(f".{home[attribute]}", name), attribute)
+        package[attribute] = value
+        return value
+
+    def names() -> list[str]:
+        listed = package["__all__"]
+        return list(listed) if isinstance(listed, list) else []
+
+    return get, names

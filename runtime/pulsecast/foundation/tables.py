@@ -1,0 +1,47 @@
+"""Tables as people see them: aligned text for a terminal, HTML for a notebook."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+Rows = Sequence[Sequence[str]]
+
+
+def text_table(head: Sequence[str], rows: Rows) -> str:
+    """Return aligned lines: the first column to the left, all others to the right.
+
+    >>> print(text_table(("artifact", "bytes"), [("onnx", "125,092")]))
+    artifact    bytes
+    onnx      125,092
+    """
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    lines = []
+    for row in (head, *rows):
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def html_table(head: Sequence[str], rows: Rows, *, caption: str = "") -> str:
+    """Return the same table as HTML, every cell escaped; `caption` stands below it.
+
+    >>> html_table(("artifact",), [("<onnx>",)])
+    '<table><thead><tr><th>artifact</th></tr></thead><tbody><tr><td>&lt;onnx&gt;</td></tr></tbody></table>'
+    """
+    top = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
+    body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    below = f"<p>{html.escape(caption)}</p>" if caption else ""
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>{below}"
+
+
+def size_text(size_bytes: int) -> str:
+    """Return a size for people.
+
+    >>> size_text(140_056)
+    '140 kB'
+    """
+    for unit, name in ((1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")):
+        if size_bytes >= unit:
+            return f"{size_bytes / unit:.3g} {name}" if size_bytes < 100 * unit else f"{size_bytes / unit:.0f} {name}"
+    return f"{size_bytes} B"

@@ -1,0 +1,140 @@
+"""What a long piece of work says while it runs, and the forms in which one may hear it.
+
+Every public function that takes long has a parameter `progress`. It is silent by default. A form is any object with the
+two methods of `Progress`; ready ones print lines, or draw bars of tqdm or rich.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Protocol, TextIO, runtime_checkable
+
+
+@runtime_checkable
+class Progress(Protocol):
+    """Hears of work that takes long. Methods may be called often, from the calling thread only."""
+
+    def tell(self, line: str) -> None:
+        """Take one line about what is going on: a stage that begins, or what was found."""
+        ...
+
+    def advance(self, what: str, done: int, total: int, note: str = "") -> None:
+        """Take that `done` of `total` pieces of the work `what` are finished; `note` is about the last one."""
+        ...
+
+
+class Silent:
+    """Hears everything and says nothing."""
+
+    def tell(self, line: str) -> None:
+        """Say nothing."""
+
+    def advance(self, what: str, done: int, total: int, note: str = "") -> None:
+        """Say nothing."""
+
+    def __repr__(self) -> str:
+        return "SILENT"
+
+
+SILENT = Silent()
+
+
+class LineProgress:
+    """Prints lines, by default to stderr: every line that is told, and about ten for each work that advances."""
+
+    def __init__(self, file: TextIO | None = None) -> None:
+        self._file = file
+
+    def tell(self, line: str) -> None:
+        """Print the line; where the file takes nothing, the work goes on without it."""
+        with suppress(OSError):
+            print(line, file=self._file or sys.stderr, flush=True)
+
+    def advance(self, what: str, done: int, total: int, note: str = "") -> None:
+        """Print every tenth part of the work, and its end."""
+        if done == total or done % max(1, total // 10) == 0:
+            self.tell(f"{what} {done}/{total} {note}".rstrip())
+
+
+class TqdmProgress:
+    """Bars of tqdm, or of anything that is called like it.
+
+    from tqdm.auto import tqdm
+    train("mentions.csv", out="model", progress=TqdmProgress(tqdm))
+    """
+
+    def __init__(self, tqdm: Any) -> None:
+        self._tqdm = tqdm
+        self._bars: dict[str, Any] = {}
+
+    def tell(self, line: str) -> None:
+        """Print the line above the bars."""
+        self._tqdm.write(line)
+
+    def advance(self, what: str, done: int, total: int, note: str = "") -> None:
+        """Move the bar of `what`; it is made at its first step and closed at its last."""
+        bar = self._bars.get(what)
+        if bar is None:
+            bar = self._bars[what] = self._tqdm(total=total, desc=what)
+        bar.total = total
+        bar.set_postfix_str(note, refresh=False)
+        bar.update(done - bar.n)
+        if done >= total:
+            self._bars.pop(what).close()
+
+
+class RichProgress:
+    """Bars of rich on a terminal, and lines where stderr is not one, or `console` says so. Needs the extra `cli`.
+
+    As a context manager it takes its bars off the screen when the work ends early.
+    """
+
+    def __init__(self, console: Any = None) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        self._console = console or Console(stderr=True)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        self._bars = Bars(*columns, console=self._console, transient=True)
+        self._tasks: dict[str, Any] = {}
+        self._lines = None if self._console.is_terminal else LineProgress()
+
+    def tell(self, line: str) -> None:
+        """Print the line as it is, above the bars."""
+        if self._lines is not None:
+            self._lines.tell(line)
+        else:
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def advance(self, what: str, done: int, total: int, note: str = "") -> None:
+        """Move the bar of `what`, which is on the screen from its first step to its last."""
+        if self._lines is not None:
+            self._lines.advance(what, done, total, note)
+            return
+        if not self._tasks:
+            self._bars.start()
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, total=total, note="")
+        self._bars.update(self._tasks[what], completed=done, total=total, note=note)
+        if done >= total:
+            self._bars.remove_task(self._tasks.pop(what))
+            if not self._tasks:
+                self._bars.stop()
+
+    def __enter__(self) -> RichProgress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        if self._tasks:
+            self._bars.stop()

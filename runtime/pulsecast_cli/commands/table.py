@@ -1,0 +1,54 @@
+"""The commands: one literal table. A new command is a row and a module. Importing is the cost, so names are strings."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import NamedTuple, cast
+
+_LOGS = ("polars",)
+_TRAIN = ("tensorflow", "keras", "sklearn", *_LOGS)
+_EXPORT = ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "ai_edge_quantizer", "flatbuffers")
+
+
+class Command(NamedTuple):
+    """A row of COMMANDS.
+
+    where  `module:function` below this package
+    extra  what installs the packages that it imports
+    needs  packages that it imports beyond numpy and those of the extra `cli`
+    """
+
+    where: str
+    extra: str
+    needs: tuple[str, ...] = ()
+
+    def function(self) -> Callable[..., None]:
+        """Return the function, imported."""
+        module, name = self.where.split(":")
+        return cast("Callable[..., None]", getattr(importlib.import_module(f".{module}", __package__), name))
+
+
+COMMANDS = {
+    "demo": Command("models.demo:demo", "all", tuple(dict.fromkeys((*_TRAIN, *_EXPORT)))),
+    "fetch": Command("logs.fetch:fetch", "cli"),
+    "train": Command("models.train:train", "train", _TRAIN),
+    "evaluate": Command("models.evaluate:evaluate", "evaluate", (*_TRAIN, "lightgbm", "statsmodels", "matplotlib")),
+    "export": Command("models.export:export", "export", _EXPORT),
+    "verify": Command("bundles.verify:verify", "cli"),
+    "inspect": Command("bundles.inspect_bundle:inspect", "cli"),
+    "bench": Command("benchmarks.bench:bench", "bench"),
+    "bench-pack": Command("benchmarks.bench_pack:bench_pack", "bench"),
+    "compare": Command("benchmarks.compare:compare", "bench"),
+    "report": Command("benchmarks.report:report", "report", ("matplotlib",)),
+    "predict": Command("bundles.predict:predict", "logs", _LOGS),
+    "rhythm": Command("logs.rhythm:rhythm", "evaluate", (*_LOGS, "matplotlib")),
+    "anomalies": Command("bundles.anomalies:anomalies", "logs", _LOGS),
+    "pack": Command("bundles.pack:pack", "cli"),
+    "unpack": Command("bundles.pack:unpack", "cli"),
+    "serve-config": Command("bundles.serve_config:serve_config", "export", ("tensorflow",)),
+    "page": Command("bundles.page:page", "cli"),
+    "keygen": Command("bundles.keys:keygen", "sign", ("cryptography",)),
+    "sign": Command("bundles.keys:sign", "sign", ("cryptography",)),
+    "doctor": Command("doctor:doctor", "cli"),
+}

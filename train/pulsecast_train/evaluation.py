@@ -1,0 +1,93 @@
+"""Evaluating from logs: a back-test of models, or a score of every artifact of a finished bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pulsecast.bundle.bundle import Bundle
+from pulsecast.bundle.signing import Key
+from pulsecast.errors import UsageError
+from pulsecast.foundation.arguments import StrPath, fraction, one_path, whole_number
+from pulsecast.stages.progress import SILENT, Progress
+
+from .backtesting.bundle_scores import BundleScores
+from .backtesting.config import EvaluateConfig
+from .backtesting.result import Evaluation
+from .logs.as_trained import read_as_trained
+from .logs.config import LogConfig
+from .logs.reader import read_log
+
+REPORT_NAME = "report.html"
+HELDOUT = 0.2  # tested where the bundle does not say what was held out
+
+
+def evaluate(  # noqa: PLR0913  # an option is a parameter
+    logs: StrPath | Sequence[StrPath],
+    *,
+    out: StrPath = "evaluation",
+    log: LogConfig = LogConfig(),
+    config: EvaluateConfig = EvaluateConfig(),
+    jobs: int = 0,
+    dask: str | None = None,
+    html: bool = True,
+    user_key: bytes | None = None,
+    progress: Progress = SILENT,
+) -> Evaluation:
+    """Back-test over rolling origins beside simple forecasts, and return what was found, with a verdict in words.
+
+    out     folder of the result, of each fold's forecasts, and with `html` of report.html; an interrupted evaluation
+            goes on where it stopped
+    log     how the logs are read
+    config  what is tested, how often, and how the network is trained
+    jobs    local processes; 0 is one per core
+    dask    address of a Dask scheduler, such as tcp://host:8786, instead of local processes
+
+    Raises DataError (the log, or too short a series), UsageError, MissingExtraError.
+    """
+    from .backtesting.baselines import find_baseline
+    from .backtesting.evaluator import Where, evaluate_series
+
+    if html:
+        from .pages.backtest_report import write_report  # what it needs is missed now, not after an hour
+    folder, jobs = one_path("out", out), whole_number("jobs", jobs, least=0)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; --out names the folder for all that is written")
+    for name in config.baselines or ():
+        find_baseline(name)  # refused now, not after a long log was read
+    series, report = read_log(logs, log, progress=progress, user_key=user_key)
+    progress.tell(report.text())
+    result, forecasts = evaluate_series(series, config, folder, Where(jobs=jobs, dask=dask), progress)
+    if html:
+        write_report(folder / REPORT_NAME, series, result, forecasts)
+    return result
+
+
+def evaluate_bundle(  # noqa: PLR0913
+    logs: StrPath | Sequence[StrPath],
+    bundle: StrPath,
+    *,
+    changes: Mapping[str, object] | None = None,
+    interval: float = 0.9,
+    key: Key | None = None,
+    trust_code: bool = False,
+    progress: Progress = SILENT,
+) -> BundleScores:
+    """Score every artifact of a bundle on the held-out part of logs, beside the float64 reference.
+
+    changes   fields of `LogConfig` in which these logs are read otherwise than the training log was
+    interval  nominal coverage of the intervals that are judged
+    key, trust_code  as for `pulsecast.load`; without either, artifacts that are code are skipped
+
+    Nothing is trained. Look at `reproduced`: True if every metric of every artifact is within 1 % of the reference's.
+    Raises what `Bundle.open` raises, DataError (the logs), EngineError (an engine refuses its artifact).
+    """
+    from .backtesting.artifacts import score_bundle
+
+    interval = fraction("interval", interval, such_as=0.9)
+    opened = Bundle.open(bundle, key=key)
+    series, report = read_as_trained(logs, opened.manifest, changes, progress=progress)
+    progress.tell(report.text())
+    config = opened.manifest.provenance.training.get("config")
+    held = config.get("heldout_fraction") if isinstance(config, dict) else None
+    tested = held if isinstance(held, float) and 0 < held < 1 else HELDOUT
+    return score_bundle(opened, series, tested=tested, interval=interval, trust_code=trust_code)
