@@ -20,7 +20,7 @@ from ..results.case import BenchConfig, Case
 from ..results.run import Memory, Paired, Phases, Run, ScenarioRun, Steady, pack
 from ..subjects.bare import BARE
 from ..subjects.peers import PeerFile
-from ..subjects.subject import UNVOUCHED, Sut, Trust, open_artifact, open_peer
+from ..subjects.subject import UNVOUCHED, LoadedSubject, Trust, open_artifact
 from .machine import affinity, peak_resident_bytes, resident_bytes, threads_alive
 from .scenarios import Answer, Answered, Load, loop
 from .spending import Spending
@@ -64,22 +64,22 @@ def measure(path: Path, request: Request, *, start_ns: int, import_ns: int) -> R
     """Return the measurement of `request` in this process; see `answer`."""
     case, config = request.case, request.config
     imported_bytes = resident_bytes()
-    sut, load_ns = _load(path, request)
+    subject, load_ns = _load(path, request)
     loaded_bytes = resident_bytes()
     golden = Bundle.open(path).golden()
     inputs = rotation(golden.windows, case.batch, seed=config.seed + request.repeat)
-    first_ns = _timed(sut.predict, inputs[0])
-    warmup = _warm_up(sut.predict, inputs, config)
-    steady = _steady(sut.predict, inputs, case, config)
+    first_ns = _timed(subject.predict, inputs[0])
+    warmup = _warm_up(subject.predict, inputs, config)
+    steady = _steady(subject.predict, inputs, case, config)
     memory = Memory(imported=imported_bytes, loaded=loaded_bytes, steady=resident_bytes(), peak=peak_resident_bytes())
     alive = threads_alive()
-    forecasts = sut.forecast(golden.windows) if case.leading else None  # (windows, horizon)
+    forecasts = subject.forecast(golden.windows) if case.leading else None  # (windows, horizon)
     return Run(
         case=case,
         repeat=request.repeat,
         order=request.order,
-        engine=sut.engine,
-        device=sut.device,
+        engine=subject.engine,
+        device=subject.device,
         threads=alive,
         phases=Phases(
             start_ns=start_ns,
@@ -92,7 +92,7 @@ def measure(path: Path, request: Request, *, start_ns: int, import_ns: int) -> R
         steady=steady,
         memory=memory,
         forecasts=None if forecasts is None else tuple(tuple(row) for row in forecasts.astype(np.float64).tolist()),
-        paired=_paired(sut.forecaster, inputs, config) if case.leading and sut.forecaster else None,
+        paired=_paired(subject.forecaster, inputs, config) if case.leading and subject.forecaster else None,
         affinity=affinity(),
     )
 
@@ -100,11 +100,11 @@ def measure(path: Path, request: Request, *, start_ns: int, import_ns: int) -> R
 def measure_scenario(path: Path, request: Request) -> ScenarioRun:
     """Return how this process answered the queries of the request's scenario."""
     case, config = request.case, request.config
-    sut, _ = _load(path, request)
+    subject, _ = _load(path, request)
     windows = Bundle.open(path).golden().windows
-    at_once = min(case.batch, sut.max_batch or case.batch)
+    at_once = min(case.batch, subject.max_batch or case.batch)
     inputs = rotation(windows, at_once, seed=config.seed + request.repeat)
-    warmup = _warm_up(sut.predict, inputs, config)
+    warmup = _warm_up(subject.predict, inputs, config)
     rate = at_once * 1e9 / float(np.mean(warmup[len(warmup) // 2 :]))  # windows a second, slow calls included
     load = Load(
         scenario=case.scenario or "",
@@ -118,7 +118,7 @@ def measure_scenario(path: Path, request: Request) -> ScenarioRun:
     def answer_queries(indices: Sequence[int]) -> int:
         batch = windows[list(indices)]
         began = time.perf_counter_ns()
-        sut.forecast(batch)
+        subject.forecast(batch)
         return time.perf_counter_ns() - began
 
     with Spending() as spent:
@@ -128,8 +128,8 @@ def measure_scenario(path: Path, request: Request) -> ScenarioRun:
         case=case,
         repeat=request.repeat,
         order=request.order,
-        engine=sut.engine,
-        device=sut.device,
+        engine=subject.engine,
+        device=subject.device,
         issuer="loadgen" if config.issuer == "loadgen" else "loop",
         generator=answered.generator,
         target_qps=load.target_qps if case.scenario == "server" else None,
@@ -155,16 +155,18 @@ def _issuer(config: BenchConfig) -> Callable[[Load, Answer], Answered]:
     return loadgen
 
 
-def _load(path: Path, request: Request) -> tuple[Sut, int]:
+def _load(path: Path, request: Request) -> tuple[LoadedSubject, int]:
     """Return what is measured, and the nanoseconds of loading it; a peer's spec and scaler are read before."""
     case, peer = request.case, request.peer
     bundle = Bundle.open(path) if peer is not None else None
     began = time.perf_counter_ns()
     if bundle is None or peer is None:
-        sut = open_artifact(path, case.artifact, case.threads, request.trust)
+        subject = open_artifact(path, case.artifact, case.threads, request.trust)
     else:
-        sut = open_peer(bundle, case.artifact, peer, case.threads)
-    return sut, time.perf_counter_ns() - began
+        from ..subjects.peer_engines import open_peer
+
+        subject = open_peer(bundle, case.artifact, peer, case.threads)
+    return subject, time.perf_counter_ns() - began
 
 
 def rotation(windows: Array, batch: int, *, seed: int) -> list[Array]:

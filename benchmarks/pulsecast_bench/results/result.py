@@ -17,6 +17,7 @@ import numpy as np
 from pulsecast.bundle.manifest import Precision
 from pulsecast.errors import FormatError, UsageError
 from pulsecast.foundation import strict_json
+from pulsecast.foundation.arguments import StrPath, one_path
 from pulsecast.foundation.whole_file import write_whole
 
 from .case import BenchConfig, Case
@@ -188,21 +189,22 @@ def write_result(result: Result, path: Path, *, force: bool) -> None:
     write_whole(path, strict_json.dumps(result), force=force)
 
 
-def read_result(path: Path) -> Result:
+def read_result(path: StrPath) -> Result:
     """Return the result at `path`.
 
     Raises UsageError if the file is of another kind, FormatError that lists every problem or names the unknown version.
     """
-    document = read_document(path, "schema_version", "result of `pulsecast bench`")
+    file = one_path("path", path)
+    document = read_document(file, "schema_version", "result of `pulsecast bench`")
     version = document["schema_version"]
     if version == 1 and type(version) is int:
         document = _from_version_1(document)
     elif version != SCHEMA_VERSION:
         raise FormatError(
-            f"{path.name}: schema_version is {version!r}; this version of pulsecast reads 1 and {SCHEMA_VERSION}; "
+            f"{file.name}: schema_version is {version!r}; this version of pulsecast reads 1 and {SCHEMA_VERSION}; "
             "results are written by `pulsecast bench`"
         )
-    return strict_json.parse(Result, document, where=path.name)
+    return strict_json.parse(Result, document, where=file.name)
 
 
 def _from_version_1(document: Mapping[str, object]) -> Mapping[str, object]:

@@ -1,4 +1,4 @@
-"""Runs the peers: each function opens one and returns it as a `Sut`, raw windows in, raw forecasts out.
+"""Runs the peers: each function opens one and returns it as a `LoadedSubject`, raw windows in, raw forecasts out.
 
 Nothing of pulsecast's backends is used; what stands around an engine is what an app would write.
 """
@@ -14,22 +14,29 @@ from numpy.typing import NDArray
 
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.computing import reference
+from pulsecast.errors import EngineError, PulsecastError
 from pulsecast.model.weights import read_weights
 
 from .peers import PEERS, PeerFile
-from .subject import Sut
+from .subject import LoadedSubject
 
 Array = NDArray[np.float32]
 Network = Callable[[Array], Array]
 
 
-def open_peer(name: str, bundle: Bundle, file: PeerFile, threads: int) -> Sut:
-    """Return the peer, loaded."""
-    opened: Sut = globals()[PEERS[name].opened_by](bundle, file, threads)
-    return opened
+def open_peer(bundle: Bundle, name: str, file: PeerFile, threads: int) -> LoadedSubject:
+    """Return a peer, loaded; raises EngineError with its first line if it cannot be."""
+    try:
+        opened: LoadedSubject = globals()[PEERS[name].opened_by](bundle, file, threads)
+        return opened
+    except PulsecastError:
+        raise
+    except Exception as error:  # an engine raises whatever it likes
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise EngineError(f"{name} cannot be loaded by {PEERS[name].engine}: {reason}") from error
 
 
-def open_keras_predict(bundle: Bundle, file: PeerFile, threads: int) -> Sut:
+def open_keras_predict(bundle: Bundle, file: PeerFile, threads: int) -> LoadedSubject:
     """`Model.predict` in one piece whatever the batch is."""
     model = _keras_model(file, threads)
 
@@ -37,10 +44,10 @@ def open_keras_predict(bundle: Bundle, file: PeerFile, threads: int) -> Sut:
         outputs: Array = model.predict(inputs, batch_size=len(inputs), verbose=0)
         return outputs
 
-    return Sut(predict=around(bundle, network), engine=_keras_engine(), device=_keras_device())
+    return LoadedSubject(predict=around(bundle, network), engine=_keras_engine(), device=_keras_device())
 
 
-def open_keras_call(bundle: Bundle, file: PeerFile, threads: int) -> Sut:
+def open_keras_call(bundle: Bundle, file: PeerFile, threads: int) -> LoadedSubject:
     """`model(inputs, training=False)`."""
     model = _keras_model(file, threads)
 
@@ -48,10 +55,10 @@ def open_keras_call(bundle: Bundle, file: PeerFile, threads: int) -> Sut:
         outputs: Array = model(inputs, training=False).numpy()
         return outputs
 
-    return Sut(predict=around(bundle, network), engine=_keras_engine(), device=_keras_device())
+    return LoadedSubject(predict=around(bundle, network), engine=_keras_engine(), device=_keras_device())
 
 
-def open_onnx(bundle: Bundle, file: PeerFile, threads: int) -> Sut:
+def open_onnx(bundle: Bundle, file: PeerFile, threads: int) -> LoadedSubject:
     """`InferenceSession.run` of a graph that takes raw windows."""
     import onnxruntime as ort
 
@@ -67,10 +74,10 @@ def open_onnx(bundle: Bundle, file: PeerFile, threads: int) -> Sut:
         forecasts: Array = run(None, {name: windows})[0]
         return forecasts
 
-    return Sut(predict=predict, engine=f"onnxruntime {ort.__version__}", device="CPU")
+    return LoadedSubject(predict=predict, engine=f"onnxruntime {ort.__version__}", device="CPU")
 
 
-def open_litert(bundle: Bundle, file: PeerFile, threads: int) -> Sut:
+def open_litert(bundle: Bundle, file: PeerFile, threads: int) -> LoadedSubject:
     """One interpreter; it is sized anew when the batch changes."""
     from ai_edge_litert import __version__
     from ai_edge_litert.interpreter import Interpreter
@@ -92,10 +99,10 @@ def open_litert(bundle: Bundle, file: PeerFile, threads: int) -> Sut:
         return outputs
 
     engine = f"ai-edge-litert {__version__}"
-    return Sut(predict=around(bundle, network), engine=engine, device="CPU", max_batch=file.max_batch)
+    return LoadedSubject(predict=around(bundle, network), engine=engine, device="CPU", max_batch=file.max_batch)
 
 
-def open_openvino(bundle: Bundle, file: PeerFile, threads: int) -> Sut:
+def open_openvino(bundle: Bundle, file: PeerFile, threads: int) -> LoadedSubject:
     """A compiled model and one request; float32, since its default on some processors is bfloat16 (error 4e-3)."""
     import openvino as ov
 
@@ -110,10 +117,10 @@ def open_openvino(bundle: Bundle, file: PeerFile, threads: int) -> Sut:
         forecasts: Array = request.infer([windows])[output]
         return forecasts
 
-    return Sut(predict=predict, engine=f"openvino {ov.__version__.partition('-')[0]}", device="CPU")
+    return LoadedSubject(predict=predict, engine=f"openvino {ov.__version__.partition('-')[0]}", device="CPU")
 
 
-def open_numpy_loop(bundle: Bundle, file: PeerFile, threads: int) -> Sut:
+def open_numpy_loop(bundle: Bundle, file: PeerFile, threads: int) -> LoadedSubject:
     """What one writes from the equations: a loop over time in float32, a layer after the other."""
     del threads
     weights = read_weights(Path(file.path).read_bytes(), bundle.manifest.spec)
@@ -134,7 +141,7 @@ def open_numpy_loop(bundle: Bundle, file: PeerFile, threads: int) -> Sut:
         outputs: Array = sequence[:, -1] @ weights.head_kernel + weights.head_bias
         return outputs
 
-    return Sut(predict=around(bundle, network), engine=f"numpy {np.__version__}", device="CPU")
+    return LoadedSubject(predict=around(bundle, network), engine=f"numpy {np.__version__}", device="CPU")
 
 
 def around(bundle: Bundle, network: Network) -> Callable[[Array], Array]:

@@ -10,11 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import pulsecast
-from pulsecast.bundle.bundle import Bundle
-from pulsecast.errors import EngineError, PulsecastError
 from pulsecast.forecasting.forecaster import Forecaster
-
-from .peers import PEERS, PeerFile
 
 Array = NDArray[np.float32]
 
@@ -31,7 +27,7 @@ UNVOUCHED = Trust()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sut:
+class LoadedSubject:
     """`predict` takes (batch, context, features) and returns (batch, horizon).
 
     forecaster  of an artifact: what holds the engine that the overhead is measured over
@@ -50,27 +46,14 @@ class Sut:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def open_artifact(path: Path, artifact: str, threads: int, trust: Trust = UNVOUCHED) -> Sut:
+def open_artifact(path: Path, artifact: str, threads: int, trust: Trust = UNVOUCHED) -> LoadedSubject:
     """Return an artifact of the bundle, loaded by `pulsecast.load`."""
     forecaster = pulsecast.load(path, artifact=artifact, threads=threads, key=trust.key, trust_code=trust.code)
     backend = forecaster.backend
-    return Sut(
+    return LoadedSubject(
         predict=forecaster.predict,
         engine=backend.engine,
         device=backend.device,
         max_batch=forecaster.artifact.max_batch,
         forecaster=forecaster,
     )
-
-
-def open_peer(bundle: Bundle, name: str, file: PeerFile, threads: int) -> Sut:
-    """Return a peer, loaded; raises EngineError with its first line if it cannot be."""
-    from . import peer_engines
-
-    try:
-        return peer_engines.open_peer(name, bundle, file, threads)
-    except PulsecastError:
-        raise
-    except Exception as error:  # an engine raises whatever it likes
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise EngineError(f"{name} cannot be loaded by {PEERS[name].engine}: {reason}") from error

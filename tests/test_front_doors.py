@@ -1,0 +1,161 @@
+"""The front door of every stage: what it lists, what it takes, and what README says of it."""
+
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import pulsecast
+from helpers.engines import EXPORT, TRAIN, require
+from helpers.source_tree import REPOSITORY, modules
+
+require("polars")
+
+DOORS = {
+    "pulsecast": "runtime",
+    "pulsecast_train": "train",
+    "pulsecast_export": "export",
+    "pulsecast_bench": "benchmarks",
+}
+PATH = "StrPath"
+# public functions of a stage that stand in its table of functions
+FUNCTIONS = {
+    "pulsecast": {"load", "load_native", "pack", "sign", "unpack", "verify"},
+    "pulsecast_train": {"evaluate", "evaluate_bundle", "fetch", "find_rhythm", "generate_log", "read_as_trained",
+                        "read_config", "read_log", "train"},
+    "pulsecast_export": {"export", "serve_config", "write_page"},
+    "pulsecast_bench": {"bench", "compare", "pack_bench", "read_result", "report", "save_baseline"},
+}  # fmt: skip
+
+
+def door(name: str) -> ModuleType:
+    return importlib.import_module(name)
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_what_is_listed_is_sorted_there_and_documented(name: str) -> None:
+    package = door(name)
+    listed = package.__all__
+    assert listed == sorted(listed, key=lambda one: (not one.isupper(), one[0].islower() or one[0] == "_", one))
+    assert dir(package) == sorted(listed)
+    silent = [one for one in listed if not one.isupper() and one != "__version__" and not getattr(package, one).__doc__]
+    assert silent == []
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_the_stage_s_readme_names_all_of_it(name: str) -> None:
+    text = (REPOSITORY / DOORS[name] / "README.md").read_text("utf-8")
+    said = set(re.findall(r"\w+", text))
+    assert [one for one in door(name).__all__ if one not in said and one != "__version__"] == []
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_its_functions_are_those_that_are_known_and_all_take_text_for_a_path(name: str) -> None:
+    package = door(name)
+    functions = {one for one in package.__all__ if inspect.isfunction(getattr(package, one))}
+    assert functions == FUNCTIONS[name]
+    narrow = [
+        f"{one}({parameter.name}: {parameter.annotation})"
+        for one in sorted(functions)
+        for parameter in inspect.signature(getattr(package, one)).parameters.values()
+        if re.search(r"\bPath\b", str(parameter.annotation))
+    ]
+    assert narrow == []
+
+
+def test_every_error_is_at_the_front_door() -> None:
+    from pulsecast import errors
+
+    raised = {name for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, Exception)}
+    assert raised <= set(pulsecast.__all__)
+
+
+@pytest.mark.parametrize("name", [*DOORS, "pulsecast_cli"])
+def test_type_checkers_read_the_package(name: str) -> None:
+    assert (modules()[name].path.parent / "py.typed").is_file()
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_a_door_is_cheap_and_an_unknown_name_is_an_attribute_error(name: str) -> None:
+    with pytest.raises(AttributeError, match=f"module '{name}' has no attribute 'nothing'"):
+        door(name).nothing  # noqa: B018
+    code = f"import sys, {name}; sys.exit(any(m in sys.modules for m in ('numpy', 'tensorflow', 'polars')))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, env={"PYTHONPATH": ":".join(p for p in sys.path if p)}
+    )
+    assert done.returncode == 0
+
+
+def write_mentions(path: Path) -> Path:
+    """Write a log that needs no option: hourly counts with a daily rhythm, times in UTC."""
+    import math
+
+    rows = [
+        f"2026-{1 + hour // 720:02d}-{1 + hour // 24 % 30:02d}T{hour % 24:02d}:00:00Z,"
+        f"{round(100 + 60 * math.sin(hour * math.pi / 12) + 9 * math.sin(hour * 1.7))}"
+        for hour in range(720)
+    ]
+    path.write_text("\n".join(["timestamp,mentions", *rows]) + "\n")
+    return path
+
+
+NOTEBOOK = (
+    "from pulsecast_train import train, evaluate",
+    "from pulsecast_export import export",
+    "from pulsecast_bench import bench, compare, report",
+    'model = train("mentions.csv", out="model")\nmodel',
+    'bundle = export(model, out="bundle")\nbundle',
+    'measured = bench(bundle, out="result.json", config="quick")\nmeasured',
+    "compare(measured, measured)",
+    'report("result.json", out="report.md")',
+    "from pulsecast import load\nload(bundle).manifest.name",
+)
+
+
+@pytest.mark.slow
+def test_three_lines_go_from_a_log_to_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require(*TRAIN, *EXPORT)
+    from pulsecast_export import export
+    from pulsecast_train import train
+
+    write_mentions(tmp_path / "mentions.csv")
+    monkeypatch.chdir(tmp_path)
+    found = export(train("mentions.csv", out="model"), out="bundle")
+    assert "tflite-w8" in repr(found)
+    assert [report.passed for report in pulsecast.verify(found)] == [True] * len(found.manifest.artifacts)
+    assert pulsecast.load("bundle").manifest.heldout.forecasts["model"].mae > 0
+
+
+@pytest.mark.slow
+def test_a_notebook_shows_tables(tmp_path: Path) -> None:
+    """Executed by a kernel, as Jupyter does it; every result that is a table has one in HTML."""
+    require(*TRAIN, *EXPORT, "nbclient", "ipykernel")
+    import nbclient
+    import nbformat
+
+    write_mentions(tmp_path / "mentions.csv")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in NOTEBOOK])
+    path = ":".join(p for p in sys.path if p)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(f"import sys; sys.path[:0] = {path.split(':')!r}"))
+    client = nbclient.NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+    )
+    client.execute()
+    shown = [
+        output["data"]
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        if output["output_type"] == "execute_result"
+    ]
+    tables = [data["text/html"] for data in shown if "text/html" in data]
+    assert len(tables) == 5
+    assert all(table.startswith("<table><thead>") for table in tables)
+    assert "MAE / last value" in tables[0]
+    assert "onnx-w8" in tables[1]
+    assert shown[-1]["text/plain"] == "'model'"
+    assert (tmp_path / "report.md").read_text().startswith("# pulsecast benchmark")
