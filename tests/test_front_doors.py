@@ -12,17 +12,11 @@ import pytest
 
 import pulsecast
 from helpers.engines import EXPORT, TRAIN, require
-from helpers.source_tree import REPOSITORY, modules
+from helpers.source_tree import PACKAGES, REPOSITORY, modules
 
 require("polars")
 
-DOORS = {
-    "pulsecast": "runtime",
-    "pulsecast_train": "train",
-    "pulsecast_export": "export",
-    "pulsecast_bench": "benchmarks",
-}
-PATH = "StrPath"
+DOORS = {name: stage for name, stage in PACKAGES.items() if name != "pulsecast_cli"}
 # public functions of a stage that stand in its table of functions
 FUNCTIONS = {
     "pulsecast": {"load", "load_native", "pack", "sign", "unpack", "verify"},
@@ -142,10 +136,8 @@ def test_a_notebook_shows_tables(tmp_path: Path) -> None:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in NOTEBOOK])
     path = ":".join(p for p in sys.path if p)
     notebook.cells.insert(0, nbformat.v4.new_code_cell(f"import sys; sys.path[:0] = {path.split(':')!r}"))
-    client = nbclient.NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
-    )
-    client.execute()
+    place = {"metadata": {"path": tmp_path}}
+    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources=place).execute()
     shown = [
         output["data"]
         for cell in notebook.cells
