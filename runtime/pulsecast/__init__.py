@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .bundle.bundle import Bundle
     from .bundle.manifest import Artifact, Manifest
     from .bundle.packing import pack, sign, unpack
-    from .bundle.signing import Signature
+    from .bundle.signing import Signature, generate_key
     from .computing.intervals import Interval, RollingConformal
     from .errors import (
         BundleError,
@@ -102,6 +102,7 @@ _HOME = {
     "UsageError": "errors",
     "Weights": "model.weights",
     "WindowLengthError": "errors",
+    "generate_key": "bundle.signing",
     "load": "forecasting.forecaster",
     "load_native": "forecasting.native_forecaster",
     "pack": "bundle.packing",
@@ -156,6 +157,7 @@ __all__ = [
     "Weights",
     "WindowLengthError",
     "__version__",
+    "generate_key",
     "load",
     "load_native",
     "pack",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..errors import FormatError, MissingExtraError, SignatureError, UsageError
 from ..foundation import strict_json
+from ..foundation.arguments import StrPath, one_path
 from ..foundation.quick_dataclass import dataclass
 from .manifest import SIGNATURE_NAME
 
@@ -103,7 +104,7 @@ def sign_manifest(manifest: bytes, private: Ed25519PrivateKey) -> bytes:
     return strict_json.dumps(record).encode()
 
 
-def generate_key(path: Path) -> str:
+def generate_key(path: StrPath) -> str:
     """Write a new private key to `path` (PEM, mode 0600) and its public key to `path`.pub; return the key's id.
 
     Raises UsageError if either exists: a lost key cannot be had back. The private key is not encrypted; keep it where
@@ -113,8 +114,9 @@ def generate_key(path: Path) -> str:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    public_path = path.with_name(path.name + PUBLIC_SUFFIX)
-    for target in (path, public_path):
+    private_path = one_path("path", path)
+    public_path = private_path.with_name(private_path.name + PUBLIC_SUFFIX)
+    for target in (private_path, public_path):
         _refuse_replacing(target)
     private = Ed25519PrivateKey.generate()
     secret = private.private_bytes(
@@ -122,7 +124,7 @@ def generate_key(path: Path) -> str:
     )
     from ..foundation.whole_file import whole_file
 
-    with whole_file(path, force=False, mode=0o600) as file:
+    with whole_file(private_path, force=False, mode=0o600) as file:
         file.write(secret)
     with whole_file(public_path, force=False) as file:
         file.write(public_pem(private.public_key()))

@@ -5,7 +5,6 @@ Parity alone is not enough: a leaked state, a batch-dependent scale or a swallow
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -18,8 +17,8 @@ from ..bundle.golden import Golden
 from ..bundle.manifest import Artifact, Parity
 from ..bundle.signing import Key
 from ..computing import reference
-from ..errors import MissingExtraError, ToleranceError
-from ..foundation.arguments import flag
+from ..errors import MissingExtraError, ToleranceError, UsageError
+from ..foundation.arguments import StrPath, flag
 from ..foundation.quick_dataclass import dataclass
 from ..model.accuracy import accuracy, relative_change
 from ..model.scaler import Scaler
@@ -60,16 +59,30 @@ class ArtifactReport:
 
 
 def verify(
-    path: str | os.PathLike[str], *, artifact: str | None = None, key: Key | None = None, trust_code: bool = False
+    bundle: StrPath | Bundle, *, artifact: str | None = None, key: Key | None = None, trust_code: bool = False
 ) -> tuple[ArtifactReport, ...]:
-    """Open the bundle at `path` and check every artifact (or one) whose engine is installed on this machine.
+    """Check every artifact of a bundle (or one) whose engine is installed on this machine.
 
-    `key` and `trust_code` are those of `pulsecast.load`; without either, artifacts that are code are skipped. Raises
-    what `Bundle.open` raises, SignatureError if `artifact` is code that is not trusted, and EngineError if an installed
-    engine refuses its artifact. It does not raise for a failed check: look at `passed`.
+    bundle  its path, or the bundle as `Bundle.open` returned it; then the key was checked there
+    key, trust_code  as for `pulsecast.load`; without either, artifacts that are code are skipped
+
+    Raises what `Bundle.open` raises, SignatureError if `artifact` is code that is not trusted, and EngineError if an
+    installed engine refuses its artifact. It does not raise for a failed check: look at `passed`.
     """
     trust_code = flag("trust_code", trust_code)
-    return verify_opened(Bundle.open(path, key=key), artifact=artifact, trust_code=trust_code)
+    if isinstance(bundle, Bundle) and key is not None:
+        raise UsageError(
+            "the bundle is open already, and its signature was not checked by this key: pass it to Bundle.open"
+        )
+    opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle, key=key)
+    golden = opened.golden()
+    if artifact is not None:
+        return (verify_one(opened, golden, opened.manifest.artifact(artifact), trust_code=trust_code),)
+    reasons = [(item, why_not_run(opened, item, trust_code=trust_code)) for item in opened.manifest.artifacts]
+    return tuple(
+        _skipped(item, reason) if reason else verify_one(opened, golden, item, trust_code=trust_code)
+        for item, reason in reasons
+    )
 
 
 def check_loaded(bundle: Bundle, artifact: Artifact, backend: Backend) -> None:
@@ -87,20 +100,6 @@ def check_loaded(bundle: Bundle, artifact: Artifact, backend: Backend) -> None:
         raise ToleranceError(f"{artifact.id} gives forecasts {forecasts.shape}; its golden has {expected.shape}")
     error = float(np.max(np.abs(forecasts - expected))) / bundle.manifest.scaler.range
     require_tolerance(artifact, error)
-
-
-def verify_opened(
-    bundle: Bundle, *, artifact: str | None = None, trust_code: bool = False
-) -> tuple[ArtifactReport, ...]:
-    """Check the artifacts of an opened bundle as `verify` does."""
-    golden = bundle.golden()
-    if artifact is not None:
-        return (verify_one(bundle, golden, bundle.manifest.artifact(artifact), trust_code=trust_code),)
-    reasons = [(item, why_not_run(bundle, item, trust_code=trust_code)) for item in bundle.manifest.artifacts]
-    return tuple(
-        _skipped(item, reason) if reason else verify_one(bundle, golden, item, trust_code=trust_code)
-        for item, reason in reasons
-    )
 
 
 def why_not_run(bundle: Bundle, artifact: Artifact, *, trust_code: bool = False) -> str | None:

@@ -283,3 +283,10 @@ def test_a_change_of_accuracy_fails_in_either_direction(change: float) -> None:
 def test_accuracy_is_the_mean_over_windows_and_horizon() -> None:
     forecasts, truth = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[0.0, 2.0], [3.0, 7.0]])
     assert accuracy(forecasts, truth) == Accuracy(mae=1.0, rmse=float(np.sqrt(2.5)), bias=-0.5)
+
+
+def test_an_opened_bundle_is_verified_as_it_is_and_no_key_is_passed_over(plain_bundle: Path, tmp_path: Path) -> None:
+    opened = Bundle.open(plain_bundle)
+    assert [report.artifact for report in verify(opened)] == ["numpy"]
+    with pytest.raises(UsageError, match=r"the bundle is open already.*pass the key to Bundle\.open"):
+        verify(opened, key=bytes(32))

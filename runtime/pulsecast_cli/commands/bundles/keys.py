@@ -15,7 +15,8 @@ def keygen(
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Make an Ed25519 key pair: the private key with mode 0600, never printed and never overwritten."""
-    from pulsecast.bundle.signing import PUBLIC_SUFFIX, generate_key
+    from pulsecast import generate_key
+    from pulsecast.bundle.signing import PUBLIC_SUFFIX
 
     key_id = generate_key(out)
     text = f"key {key_id}\nprivate: {out}, mode 0600, keep it secret\npublic:  {out}{PUBLIC_SUFFIX}, give it away"
@@ -29,7 +30,7 @@ def sign(
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Check every file of a bundle, then sign its manifest, which holds their hashes."""
-    from pulsecast.bundle import packing
+    from pulsecast import sign as run
 
-    signed = packing.sign(bundle, key, force=force)
+    signed = run(bundle, key, force=force)
     show(format_, text=f"{bundle}: {signed.signature}", document={"command": "sign", "signature": signed.signature})

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pulsecast.bundle.bundle import Bundle
+from pulsecast import Bundle
 from pulsecast.foundation.tables import size_text
 
 from ...terminal.output import Format, show
@@ -23,9 +23,9 @@ def pack(
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Write a bundle as one file that every command and `load` take; the same bundle gives the same bytes."""
-    from pulsecast.bundle import packing
+    from pulsecast import pack as run
 
-    _tell(packing.pack(bundle, out, force=force, compress=compress), out.stat().st_size, "pack", format_)
+    _tell(run(bundle, out, force=force, compress=compress), out.stat().st_size, "pack", format_)
 
 
 def unpack(
@@ -35,9 +35,9 @@ def unpack(
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Write a bundle as a folder, for what needs files: TensorFlow Serving, an app's build."""
-    from pulsecast.bundle import packing
+    from pulsecast import unpack as run
 
-    written = packing.unpack(bundle, out, force=force)
+    written = run(bundle, out, force=force)
     _tell(written, sum(entry.size_bytes for entry in written.manifest.files), "unpack", format_)
 
 

@@ -17,7 +17,7 @@ def page(
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Write a static page that plots the bundle's forecasts, computed in the browser, as you scrub a series."""
-    from pulsecast_export.serving.page import write_page
+    from pulsecast_export import write_page
 
     artifact = write_page(bundle, out, force=force)
     show(

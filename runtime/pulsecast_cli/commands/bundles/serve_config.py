@@ -23,14 +23,15 @@ def serve_config(
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Write a version directory, server configuration, and docker compose and Kubernetes files for a bundle."""
-    from pulsecast_export.serving.serve_config import IMAGE, ServeOptions
-    from pulsecast_export.serving.serve_config import serve_config as write
+    from pulsecast_export import ServeOptions
+    from pulsecast_export import serve_config as run
+    from pulsecast_export.serving.serve_config import IMAGE
 
     try:
         options = ServeOptions(version=version, threads=threads, wait_us=wait_us, image=image or IMAGE)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    artifact = write(bundle, out, options, force=force)
+    artifact = run(bundle, out, options, force=force)
     show(
         format_,
         text=f"{out}: serves {artifact.id} as version {version}\nnext: docker compose -f {out / 'compose.yaml'} up",

@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pulsecast.bundle.bundle import Bundle
-from pulsecast.bundle.signing import Signature
-from pulsecast.errors import MissingExtraError
-from pulsecast.forecasting.verification import ArtifactReport, verify_opened
+from pulsecast import ArtifactReport, Bundle, MissingExtraError, Signature
+from pulsecast import verify as run
 from pulsecast.stages.exits import OUT_OF_TOLERANCE
 
 from ...terminal.options import Key, TrustCode
@@ -27,7 +25,7 @@ def verify(
 ) -> None:
     """Check a bundle's hashes, its signature (with --key) and that each artifact computes the trained forecast here."""
     opened = Bundle.open(bundle, key=key)
-    reports = verify_opened(opened, artifact=artifact, trust_code=trust_code)
+    reports = run(opened, artifact=artifact, trust_code=trust_code)
     show(
         format_,
         text=_text(reports, opened.signature),

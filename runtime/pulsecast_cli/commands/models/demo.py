@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from pulsecast import verify as verify_bundle
 from pulsecast.bundle.manifest import MANIFEST_NAME
 from pulsecast.errors import UsageError
 from pulsecast.forecasting.verification import require_passed
-from pulsecast.forecasting.verification import verify as verify_bundle
 from pulsecast.foundation.arguments import with_changes
 from pulsecast.foundation.whole_directory import check_free
 from pulsecast.stages.exits import UNSTABLE
