@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pulsecast_bench.results.case import BenchConfig, Case
 from pulsecast_bench.results.result import Failure, Machine, Model, Result, Skipped, Subject
-from pulsecast_bench.results.run import Memory, Paired, Phases, Run, ScenarioRun, Steady, pack
+from pulsecast_bench.results.run import Memory, Paired, Phases, Run, ScenarioRun, Steady, encode
 
 MACHINE = Machine(
     cpu_model="Test CPU",
@@ -58,7 +58,7 @@ def run(
             warmup_calls=5000,
         ),
         steady=Steady(
-            latencies=pack(latencies),
+            latencies=encode(latencies),
             windows=tuple(range(0, len(latencies), 50)),
             wall_ns=sum(latencies),
             cpu_ns=sum(latencies),
@@ -66,7 +66,7 @@ def run(
         ),
         memory=Memory(imported=40_000_000, loaded=50_000_000, peak=60_000_000),
         forecasts=((12.0,), (18.0,)) if leading else None,
-        paired=Paired(block=1, runtime=pack([105, 105]), bare=pack([100, 100])) if leading else None,
+        paired=Paired(block=1, runtime=encode([105, 105]), bare=encode([100, 100])) if leading else None,
     )
 
 
@@ -82,9 +82,9 @@ def scenario(artifact: str, name: str = "server", *, repeat: int = 0) -> Scenari
         generator="pulsecast loop",
         target_qps=1000.0 if name == "server" else None,
         windows=2,
-        due=pack([0, 1_000_000]),
-        latencies=pack([3_000_000, 5_000_000]),
-        service=pack([3_000_000, 3_000_000]),
+        due=encode([0, 1_000_000]),
+        latencies=encode([3_000_000, 5_000_000]),
+        service=encode([3_000_000, 3_000_000]),
         wall_ns=6_000_000,
         cpu_ns=6_000_000,
         foreign_cpu=0.25,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..results.run import Run, unpack
+from ..results.run import Run, decode
 from .statistics import paired_overhead
 
 
@@ -15,7 +15,7 @@ def cold_start_ns(run: Run) -> float:
 def overhead(run: Run) -> float | None:
     """Return what a call takes beyond the bare engine's, 0.05 is 5 %; None where no engine is beneath."""
     paired = run.paired
-    return None if paired is None else paired_overhead(unpack(paired.runtime), unpack(paired.bare), paired.block)
+    return None if paired is None else paired_overhead(decode(paired.runtime), decode(paired.bare), paired.block)
 
 
 def over_bare(run: Run) -> float | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..results.result import Result
-from ..results.run import ScenarioRun, unpack
+from ..results.run import ScenarioRun, decode
 from .statistics import Estimate, median_of_runs, percentiles
 
 RANKS = (50.0, 90.0, 99.0)
@@ -51,8 +51,8 @@ def scenario_rows(result: Result) -> tuple[ScenarioRow, ...]:
 
 
 def _row(runs: Sequence[ScenarioRun], *, seed: int) -> ScenarioRow:
-    latencies = [unpack(run.latencies) for run in runs]
-    service = sum(int(unpack(run.service).sum()) for run in runs)
+    latencies = [decode(run.latencies) for run in runs]
+    service = sum(int(decode(run.service).sum()) for run in runs)
     total = sum(int(calls.sum()) for calls in latencies)
     p50, p90, p99 = percentiles(latencies, RANKS, seed=seed)
     rates = [run.windows * 1e9 / run.wall_ns for run in runs if run.wall_ns]

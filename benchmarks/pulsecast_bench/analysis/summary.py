@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..results.result import Result, Subject
-from ..results.run import Run, unpack
+from ..results.run import Run, decode
 from .forecast_errors import Fidelity, fidelity
 from .pareto import Point, front
 from .run_figures import cold_start_ns, overhead
@@ -193,7 +193,7 @@ def _row(result: Result, subject: Subject) -> Row:
 
 def _cell(result: Result, runs: Sequence[Run]) -> Cell:
     config, batch = result.config, runs[0].case.batch
-    latencies = [unpack(run.steady.latencies) for run in runs]
+    latencies = [decode(run.steady.latencies) for run in runs]
     p50, p90, p95, p99, p999 = percentiles(latencies, RANKS, seed=config.seed)
     judged = [
         stability(calls, run.steady.windows, config.window_calls) for calls, run in zip(latencies, runs, strict=True)
@@ -234,7 +234,7 @@ def _instability(judged: Sequence[Stability], stable: bool | None) -> str | None
 
 
 def _energy_uj_per_window(run: Run) -> float | None:
-    calls = len(unpack(run.steady.latencies))
+    calls = len(decode(run.steady.latencies))
     return run.steady.energy_uj / (calls * run.case.batch) if run.steady.energy_uj is not None and calls else None
 
 

@@ -23,7 +23,7 @@ from typing import Literal
 import numpy as np
 
 from ..results.result import Result, Subject
-from ..results.run import Run, unpack
+from ..results.run import Run, decode
 from .forecast_errors import rmse_change
 from .statistics import Estimate, paired_ratio
 
@@ -94,7 +94,7 @@ def leading_runs(result: Result, artifact: str) -> dict[int, Run]:
 
 def medians(runs: Mapping[int, Run]) -> dict[int, float]:
     """Return each process's median latency in nanoseconds, by round."""
-    latencies = {turn: unpack(run.steady.latencies) for turn, run in runs.items()}
+    latencies = {turn: decode(run.steady.latencies) for turn, run in runs.items()}
     return {turn: float(np.median(calls)) for turn, calls in latencies.items() if len(calls)}
 
 

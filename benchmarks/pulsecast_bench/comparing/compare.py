@@ -21,7 +21,7 @@ from ..analysis.statistics import Estimate, median_of_runs, ratio_of_runs, stabi
 from ..analysis.verdicts import forecasts_of, leading_runs
 from ..results.case import Case
 from ..results.result import Machine, Result
-from ..results.run import Run, unpack
+from ..results.run import Run, decode
 
 MAX_SLOWDOWN = 1.10
 _SEED = 7
@@ -199,12 +199,12 @@ def state_of(ratio: Estimate, most: float) -> State:
 
 
 def _medians(runs: list[Run]) -> list[float]:
-    return [float(np.median(unpack(run.steady.latencies))) for run in runs]
+    return [float(np.median(decode(run.steady.latencies))) for run in runs]
 
 
 def _unstable(result: Result, runs: list[Run]) -> bool:
     least = result.config.window_calls
-    return any(stability(unpack(run.steady.latencies), run.steady.windows, least).stable is False for run in runs)
+    return any(stability(decode(run.steady.latencies), run.steady.windows, least).stable is False for run in runs)
 
 
 def _artifact_ratio(artifact: str, first: Result, second: Result, *, same_model: bool) -> ArtifactRatio:

@@ -17,7 +17,7 @@ from pulsecast.foundation import strict_json
 
 from ..analysis.statistics import JUDGED_WINDOWS, stability
 from ..results.case import BenchConfig, Case
-from ..results.run import Memory, Paired, Phases, Run, ScenarioRun, Steady, pack
+from ..results.run import Memory, Paired, Phases, Run, ScenarioRun, Steady, encode
 from ..subjects.bare import BARE
 from ..subjects.peers import PeerFile
 from ..subjects.subject import UNVOUCHED, LoadedSubject, Trust, open_artifact
@@ -134,9 +134,9 @@ def measure_scenario(path: Path, request: Request) -> ScenarioRun:
         generator=answered.generator,
         target_qps=load.target_qps if case.scenario == "server" else None,
         windows=answered.windows,
-        due=pack(answered.due),
-        latencies=pack(answered.latencies),
-        service=pack(answered.service),
+        due=encode(answered.due),
+        latencies=encode(answered.latencies),
+        service=encode(answered.service),
         wall_ns=ended - min(answered.due),
         cpu_ns=spent.cpu_ns,
         foreign_cpu=spent.foreign_cpu,
@@ -213,7 +213,7 @@ def _steady(predict: Predict, inputs: Sequence[Array], case: Case, config: Bench
             if judged.stable or (judged.stable is False and len(windows) >= _MOST_WINDOWS):
                 break
     return Steady(
-        latencies=pack(latencies),
+        latencies=encode(latencies),
         windows=tuple(windows),
         wall_ns=now - began,
         cpu_ns=spent.cpu_ns,
@@ -261,4 +261,4 @@ def _paired(forecaster: Forecaster, inputs: Sequence[Array], config: BenchConfig
             for step in range(at, at + _BLOCK_CALLS):
                 latencies.append(_timed(predict, batches[step % len(batches)]))
         at += _BLOCK_CALLS
-    return Paired(block=_BLOCK_CALLS, runtime=pack(sides[0][2]), bare=pack(sides[1][2]))
+    return Paired(block=_BLOCK_CALLS, runtime=encode(sides[0][2]), bare=encode(sides[1][2]))

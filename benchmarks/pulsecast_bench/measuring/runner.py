@@ -22,7 +22,7 @@ from pulsecast.stages.progress import SILENT, Progress
 from ..analysis.statistics import Latencies, is_known
 from ..results.case import BenchConfig, Case, Measurable, plan_cases, schedule
 from ..results.result import SCHEMA_VERSION, Failure, Model, Result, Skipped, Subject
-from ..results.run import Run, ScenarioRun, unpack
+from ..results.run import Run, ScenarioRun, decode
 from ..subjects.peers import PeerFile, PeerRow, find_peers
 from ..subjects.subject import UNVOUCHED, Trust
 from .child import run_worker
@@ -125,7 +125,7 @@ def _unknown(
     latencies: dict[Case, list[Latencies]] = {}
     for run in runs:
         if isinstance(run, Run) and run.case.leading:
-            latencies.setdefault(run.case, []).append(unpack(run.steady.latencies))
+            latencies.setdefault(run.case, []).append(decode(run.steady.latencies))
     failed = {failure.case for failure in failures}
     return tuple(
         case

@@ -13,7 +13,7 @@ from ..analysis.scenario_summary import ScenarioRow
 from ..analysis.statistics import REQUIRED_CALLS
 from ..analysis.summary import Row, Summary
 from ..results.result import Result
-from ..results.run import unpack
+from ..results.run import decode
 from .drawing import FAINT, INK, SERIES, colour_of, label_right, name_rows, picture, plain_numbers
 
 SHOWN_WINDOWS = 60
@@ -32,7 +32,7 @@ def latency_picture(result: Result, summary: Summary) -> str:
         for place, row in zip(places, rows, strict=True):
             calls = np.concatenate(
                 [
-                    unpack(run.steady.latencies)
+                    decode(run.steady.latencies)
                     for run in result.runs
                     if run.case.artifact == row.artifact and run.case.leading
                 ]
@@ -157,7 +157,7 @@ def scenario_picture(scenario: str, rows: Sequence[ScenarioRow]) -> str:
 def noise_picture(result: Result) -> str:
     """Draw every process in its order: its median over its case's median, and what other processes took meanwhile."""
     runs = sorted((run for run in result.runs if run.steady.latencies), key=lambda run: run.order)
-    medians = [float(np.median(unpack(run.steady.latencies))) for run in runs]
+    medians = [float(np.median(decode(run.steady.latencies))) for run in runs]
     cases: Mapping[str, list[float]] = {str(run.case): [] for run in runs}
     for run, value in zip(runs, medians, strict=True):
         cases[str(run.case)].append(value)

@@ -15,13 +15,13 @@ from .case import Case
 _NUMBERS = re.compile(r"(\d+( \d+)*)?")
 
 
-def pack(values: Sequence[int] | NDArray[np.int64]) -> str:
+def encode(values: Sequence[int] | NDArray[np.int64]) -> str:
     """Return whole nanoseconds as decimal numbers with a space between: compact, fast to parse, legible."""
     return " ".join(str(value) for value in np.asarray(values, np.int64).tolist())
 
 
-def unpack(text: str) -> NDArray[np.int64]:
-    """Return the numbers that `pack` wrote, (calls,)."""
+def decode(text: str) -> NDArray[np.int64]:
+    """Return the numbers that `encode` wrote, (calls,)."""
     return np.array(text.split(), np.int64)
 
 

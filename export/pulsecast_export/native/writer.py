@@ -96,7 +96,7 @@ def sources(model: ModelDirectory, target_id: str) -> dict[str, str]:
     target = TARGETS[target_id]
     spec = model.record.spec
     eight_bits = target.precision == "int8 weights"
-    layers = [(pack8 if eight_bits else pack)(layer) for layer in model.weights.layers]
+    layers = [(for_kernels8 if eight_bits else for_kernels)(layer) for layer in model.weights.layers]
     rounding = tolerance(TARGETS["native"], spec).max_abs * (STATE_ROUNDING if eight_bits else 1)
     values = _dimensions(spec, layers) | {
         "NAME": plain(model.record.name),
@@ -118,7 +118,7 @@ def sources(model: ModelDirectory, target_id: str) -> dict[str, str]:
     return {SOURCE: filled("model.c.in", values), HEADER: filled("model.h.in", values)}
 
 
-def pack(layer: CellWeights) -> PackedLayer:
+def for_kernels(layer: CellWeights) -> PackedLayer:
     """Return `layer` with its gates' factors multiplied in (in float64)."""
     factors = np.repeat(_GATE_FACTORS, layer.units)  # (4*units,)
     kernel, recurrent, bias = (
@@ -165,7 +165,7 @@ def paired_bias(layer: PackedLayer, *, kernel_too: bool) -> NDArray[np.float32]:
     return np.asarray(total.astype(np.float32))
 
 
-def pack8(layer: CellWeights) -> PackedLayer:
+def for_kernels8(layer: CellWeights) -> PackedLayer:
     """Return `layer` with int8 weights, quantised as in the other 8-bit targets: one scale for each column."""
     factors = np.repeat(_GATE_FACTORS, layer.units)  # (4*units,)
     kernel, kernel_scale = quantise_rows(layer.kernel, axis=0)

@@ -22,7 +22,7 @@ from pulsecast_bench.measuring.phases import Request, rotation
 from pulsecast_bench.measuring.runner import run_benchmark
 from pulsecast_bench.results.case import PROFILES, BenchConfig, change
 from pulsecast_bench.results.result import Result
-from pulsecast_bench.results.run import Run, unpack
+from pulsecast_bench.results.run import Run, decode
 
 SHORT = dataclasses.replace(
     PROFILES["quick"], batches=(1, 4), repeats=2, calls=20, steady_s=0.02, limit_s=0.3, window_s=0.0, paired_s=0.05
@@ -83,7 +83,7 @@ def test_the_reference_is_measured_in_processes_of_its_own(plain_bundle: Path) -
     assert len(result.runs) == 3
     assert [(done, total) for done, total, _ in heard] == [(1, 3), (2, 3), (3, 3)]
     for one in result.runs:
-        calls = unpack(one.steady.latencies)
+        calls = decode(one.steady.latencies)
         assert len(calls) >= 20
         assert one.phases.warmup_calls >= 10
         assert one.phases.warmup_ns <= one.phases.warmup_ns + sum(calls) <= result.duration_s * 1e9

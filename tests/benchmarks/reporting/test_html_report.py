@@ -13,7 +13,7 @@ from pulsecast_bench.analysis.pareto import Budget
 from pulsecast_bench.reporting.markdown import markdown
 from pulsecast_bench.results.case import Case
 from pulsecast_bench.results.result import Energy, Package, Result
-from pulsecast_bench.results.run import ScenarioRun, pack
+from pulsecast_bench.results.run import ScenarioRun, encode
 
 require("matplotlib")
 
@@ -34,9 +34,9 @@ def scenario(artifact: str, name: str, latencies_us: list[int]) -> ScenarioRun:
         issuer="loop",
         generator="pulsecast 1.0",
         target_qps=500.0 if name == "server" else None,
-        due=pack([i * 2_000_000 for i in range(len(latencies))]),
-        latencies=pack(latencies),
-        service=pack([value // 2 for value in latencies]),
+        due=encode([i * 2_000_000 for i in range(len(latencies))]),
+        latencies=encode(latencies),
+        service=encode([value // 2 for value in latencies]),
         wall_ns=2_000_000 * len(latencies),
         cpu_ns=1,
         foreign_cpu=0.0,

@@ -10,7 +10,7 @@ import pytest
 from helpers import measured
 from pulsecast.errors import FormatError, PulsecastError, UsageError
 from pulsecast_bench.results.result import read_result, write_result
-from pulsecast_bench.results.run import Paired, Steady, pack, unpack
+from pulsecast_bench.results.run import Paired, Steady, decode, encode
 
 
 def test_a_result_is_the_same_after_writing_and_reading(tmp_path: Path) -> None:
@@ -22,9 +22,9 @@ def test_a_result_is_the_same_after_writing_and_reading(tmp_path: Path) -> None:
 
 def test_packed_nanoseconds_come_back_as_they_were() -> None:
     values = np.array([1, 75_123, 2**53 + 1], np.int64)
-    assert pack(values) == "1 75123 9007199254740993"
-    assert unpack(pack(values)).tolist() == values.tolist()
-    assert len(unpack("")) == 0
+    assert encode(values) == "1 75123 9007199254740993"
+    assert decode(encode(values)).tolist() == values.tolist()
+    assert len(decode("")) == 0
 
 
 @pytest.mark.parametrize("text", ["1  2", "1.5", "-1", "1 ", "1,2", "nan"])
