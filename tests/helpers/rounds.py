@@ -9,7 +9,7 @@ import numpy as np
 
 from helpers import measured
 from pulsecast_bench.results.result import Result, Subject
-from pulsecast_bench.results.run import Paired, Run, pack
+from pulsecast_bench.results.run import Paired, Run, encode
 
 WINDOWS = 100
 QUIET = (100, 101, 99, 100, 102)  # microseconds
@@ -30,7 +30,7 @@ def runs(artifact: str, levels: Sequence[int], *, off: float = 0.0, over_bare: i
     found = []
     for turn, level in enumerate(levels):
         one = measured.run(artifact, repeat=turn, microseconds=(level,) * 150)
-        paired = Paired(block=1, runtime=pack([over_bare] * 2), bare=pack([100] * 2))
+        paired = Paired(block=1, runtime=encode([over_bare] * 2), bare=encode([100] * 2))
         found.append(dataclasses.replace(one, forecasts=forecasts, paired=paired))
     return found
 

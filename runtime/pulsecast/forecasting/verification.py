@@ -71,9 +71,7 @@ def verify(
     """
     trust_code = flag("trust_code", trust_code)
     if isinstance(bundle, Bundle) and key is not None:
-        raise UsageError(
-            "the bundle is open already, and its signature was not checked by this key: pass it to Bundle.open"
-        )
+        raise UsageError("the bundle is open already, and not checked by this key: pass the key to Bundle.open")
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle, key=key)
     golden = opened.golden()
     if artifact is not None:
