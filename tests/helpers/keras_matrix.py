@@ -1,8 +1,8 @@
-"""Which recurrent Keras model gives which target: small networks, and the table of README that they prove.
+"""Which recurrent Keras model gives which target: small networks, and the table of export/README.md that they prove.
 
 `python tests/helpers/keras_matrix.py` trains each network, exports every target that the table promises it (each is
-gated and verified, or the export fails), and prints the table; README holds it between two marks. `--table` only
-prints it.
+gated and verified, or the export fails), and prints the table. The README holds it between two marks. `--table`
+prints it without a proof.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 WINDOW, HORIZON = 12, 2
 TRAINING = 350  # windows; the rest is held out
 BEGIN, END = "<!-- keras targets: python tests/helpers/keras_matrix.py -->", "<!-- end of keras targets -->"
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[2] / "export" / "README.md"
 
 
 def mixed(k: Any) -> list[Any]:
@@ -135,7 +135,7 @@ def export(keras: Any, name: str, folder: Path) -> tuple[str, ...]:
 
 
 def table(keras: Any) -> str:
-    """Return the table, and what is refused, as README holds them."""
+    """Return the table, and what is refused, as export/README.md holds them."""
     from pulsecast_export.keras_models.keras_layers import WHY_NOT
     from pulsecast_export.targets import TARGETS
 
@@ -148,7 +148,7 @@ def table(keras: Any) -> str:
 
 
 def held_by_readme() -> str:
-    """Return the table that README holds now."""
+    """Return the table that export/README.md holds now."""
     return README.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0].strip()
 
 

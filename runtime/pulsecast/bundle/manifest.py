@@ -183,7 +183,7 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """All of `manifest.json`; see README, "The bundle".
+    """All of `manifest.json`; FORMAT.md specifies it.
 
     Bundles that were made before there were any have no `intervals` and no `libraries`.
     """

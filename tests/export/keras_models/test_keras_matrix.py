@@ -1,4 +1,4 @@
-"""README's table of recurrent Keras models and their targets is the one that is proven here."""
+"""The table in export/README.md of recurrent Keras models and their targets is the one that is proven here."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ def keras() -> Any:
 
 def test_readme_holds_the_table(keras: Any) -> None:
     assert keras_matrix.held_by_readme() == keras_matrix.table(keras), (
-        "run: python tests/helpers/keras_matrix.py, and put what it prints between the marks in README.md"
+        "run: python tests/helpers/keras_matrix.py, and put what it prints between the marks in export/README.md"
     )
 
 
