@@ -5,7 +5,11 @@ BIN := $(VENV)/bin
 # The GPU wheels where an NVIDIA driver answers, the CPU ones elsewhere; never both: they own the same files.
 EXTRA := $(shell nvidia-smi -L >/dev/null 2>&1 && echo all-gpu || echo all)
 
-.PHONY: setup demo test soak check format bench clean
+.PHONY: tools setup demo test soak check format bench clean
+
+# Compilers, emulators, a browser, an SSH server: with apt and as root; elsewhere it says what is missing.
+tools:
+	.ci/tools
 
 setup: $(VENV)/.done
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.engines import EXPORT, require
+from helpers.engines import EXPORT, require, require_tools
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.packing import pack, sign, unpack
 from pulsecast.errors import PulsecastError, UsageError
@@ -104,6 +104,7 @@ for name, work in works.items():
 
 def on_a_small_disk(what: str, folder: Path, other: Path, kilobytes: int = 4096) -> list[str]:
     """Return what each work says on a disk that is `full` or `read-only`, or just of this size."""
+    require_tools("unshare", "mount")
     if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode:
         pytest.skip("a file system of one's own (unshare -m, mount) is for root")
     folder.mkdir()

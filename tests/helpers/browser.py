@@ -7,7 +7,6 @@ import functools
 import json
 import os
 import select
-import shutil
 import subprocess
 import sys
 import threading
@@ -17,7 +16,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import pytest
+from helpers.engines import require_tool
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _FLAGS = (
@@ -39,14 +38,6 @@ for end, place in zip(ends, (3, 4)):
 os.execv(sys.argv[3], sys.argv[3:])
 """
 _ANSWER_S = 60.0  # a loaded machine takes seconds to start a browser
-
-
-def require_program(*names: str) -> str:
-    """Return the path of the first of `names` that is installed, or skip the test."""
-    found = next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        pytest.skip(f"none of {', '.join(names)} is installed")
-    return found
 
 
 class Page:
@@ -128,7 +119,7 @@ def _profile(folder: Path) -> str:
 @contextmanager
 def chromium(profile: Path) -> Iterator[Page]:
     """Yield a page of a new browser whose profile is in the folder `profile`."""
-    program = require_program(*_NAMES)
+    program = require_tool(*_NAMES)
     to_browser, write = os.pipe()
     read, from_browser = os.pipe()
     launch = (sys.executable, "-c", _LAUNCHER, str(to_browser), str(from_browser))
@@ -151,7 +142,7 @@ def chromium(profile: Path) -> Iterator[Page]:
 
 def document_of(address: str, profile: Path) -> str:
     """Return the page at `address` as a headless browser has it after its scripts ran."""
-    command = [require_program(*_NAMES), *_FLAGS, _profile(profile), "--virtual-time-budget=10000"]
+    command = [require_tool(*_NAMES), *_FLAGS, _profile(profile), "--virtual-time-budget=10000"]
     done = subprocess.run([*command, "--dump-dom", address], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout

@@ -1,11 +1,12 @@
-"""A missing engine is a skip on a laptop and a failure in CI, where every extra is meant to be installed."""
+"""A missing package or tool is a skip on a laptop and a failure in CI, where all of them are meant to be installed."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
 import os
-from typing import Any
+import shutil
+from typing import Any, NoReturn
 
 import pytest
 
@@ -16,12 +17,33 @@ EXPORT = ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "ai_
 def require(*packages: str) -> None:
     """Skip what calls this (a test, a fixture or a whole module) unless `packages` are installed; in CI fail it."""
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
-    if not missing:
-        return
-    sentence = f"{', '.join(missing)} not installed"
+    if missing:
+        lacking(f"{', '.join(missing)} not installed")
+
+
+def require_tools(*names: str) -> None:
+    """Skip what calls this unless the programs `names` are installed; in CI fail it. `make tools` installs them."""
+    missing = [name for name in names if find_tool(name) is None]
+    if missing:
+        lacking(f"{', '.join(missing)} not installed")
+
+
+def require_tool(*names: str) -> str:
+    """Return the path of the first of the programs `names` that is installed; without one skip or fail as above."""
+    found = next(filter(None, map(find_tool, names)), None)
+    return found or lacking(f"{' or '.join(names)} not installed")
+
+
+def find_tool(name: str) -> str | None:
+    """Return the path of a program, or None; servers are no program of every user's PATH."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin")
+
+
+def lacking(what: str) -> NoReturn:
+    """Skip what calls this because this machine lacks something that CI has; in CI fail it."""
     if os.environ.get("CI"):
-        pytest.fail(f"{sentence}, and CI is set", pytrace=False)
-    pytest.skip(sentence, allow_module_level=True)
+        pytest.fail(f"{what}, and CI is set", pytrace=False)
+    pytest.skip(what, allow_module_level=True)
 
 
 def load(package: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +11,8 @@ import numpy as np
 import pytest
 
 from helpers import plain
+from helpers.engines import require_tool
+from pulsecast.backends import native_library
 from pulsecast.backends.native_library import compile_library
 from pulsecast.bundle.bundle import entry_for
 from pulsecast.bundle.manifest import MANIFEST_NAME, Artifact, HeldOut, parse_manifest
@@ -49,11 +50,14 @@ ODD_SPEC = ModelSpec(
 )
 
 
-def require_compiler(name: str) -> str:
-    """Return `name`, or skip the test where it is not installed."""
-    if shutil.which(name) is None:
-        pytest.skip(f"{name} is not installed")
-    return name
+def require_c() -> None:
+    """Skip what calls this unless one of the runtime's C compilers is installed; in CI fail it."""
+    require_tool(*native_library.COMPILERS)
+
+
+def require_emulator(name: str) -> str:
+    """Return the path of qemu's program `name`, the static one where there is no other; skip or fail without."""
+    return require_tool(name, f"{name}-static")
 
 
 def require_processor(path: str) -> tuple[str, ...]:

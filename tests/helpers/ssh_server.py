@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
+from helpers.engines import lacking, require_tool, require_tools
 
 SEPARATION = Path("/run/sshd")  # an sshd of root refuses to start without this empty folder
 
@@ -45,29 +44,20 @@ class SshServer:
 
 @contextlib.contextmanager
 def ssh_server(folder: Path) -> Iterator[SshServer]:
-    """Yield a server that runs from `folder`; skips with the reason where there can be none."""
-    programs = {name: _program(name) for name in ("sshd", "ssh", "ssh-keygen")}
-    missing = [name for name, path in programs.items() if path is None]
-    if missing:
-        pytest.skip(f"{', '.join(missing)} not installed")
+    """Yield a server that runs from `folder`; skips with the reason where there can be none, and in CI fails."""
+    require_tools("ssh")
+    sshd, keygen = require_tool("sshd"), require_tool("ssh-keygen")
     made = _separation()
     try:
         for key in ("server", "client", "stranger"):
-            subprocess.run(
-                [str(programs["ssh-keygen"]), "-q", "-t", "ed25519", "-N", "", "-C", key, "-f", str(folder / key)],
-                check=True,
-            )
+            subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-C", key, "-f", str(folder / key)], check=True)
         (folder / "authorized").write_text((folder / "client.pub").read_text())
         (folder / "temporary").mkdir()
-        with _started(str(programs["sshd"]), folder) as server:
+        with _started(sshd, folder) as server:
             yield server
     finally:
         if made:
             SEPARATION.rmdir()
-
-
-def _program(name: str) -> str | None:
-    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
 def _separation() -> bool:
@@ -77,7 +67,7 @@ def _separation() -> bool:
     try:
         SEPARATION.mkdir(mode=0o755)
     except OSError as error:
-        pytest.skip(f"sshd needs {SEPARATION}, which cannot be made: {error.strerror}")
+        lacking(f"sshd needs {SEPARATION}, which cannot be made: {error.strerror}")
     return True
 
 
@@ -112,7 +102,7 @@ def _started(program: str, folder: Path) -> Iterator[SshServer]:
             if b"listening on 127.0.0.1" in line:
                 break
         else:
-            pytest.skip(f"sshd does not start here: {said.decode(errors='replace').strip()}")
+            lacking(f"sshd does not start here: {said.decode(errors='replace').strip()}")
         yield SshServer(
             user=pwd.getpwuid(os.getuid()).pw_name,
             port=port,

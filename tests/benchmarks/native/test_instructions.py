@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 
 import pytest
 
-from helpers.engines import require
+from helpers.engines import require, require_tools
+from helpers.native_models import require_c
 from pulsecast.errors import MissingExtraError
 from pulsecast.foundation import strict_json
 from pulsecast_bench.native.instructions import BASELINE, SUBJECTS, Counts, compared, count_instructions
@@ -66,8 +66,8 @@ def test_without_valgrind_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.slow
 def test_counts_repeat_and_more_channels_take_more(monkeypatch: pytest.MonkeyPatch) -> None:
     require("sklearn")
-    if shutil.which("valgrind") is None or shutil.which("cc") is None:
-        pytest.skip("no Valgrind or no C compiler")
+    require_tools("valgrind")
+    require_c()
     kept = {name: replace(SUBJECTS[name], works=("predict",)) for name in ("textbook", "recommended")}
     monkeypatch.setattr("pulsecast_bench.native.instructions.SUBJECTS", kept)
     found = count_instructions()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from helpers import plain
+from helpers.engines import require_tools
 from helpers.native_models import ODD_SPEC, directory, write_sources
 from pulsecast.errors import EngineError, MissingExtraError
 from pulsecast_bench.native import microcontroller
-from pulsecast_bench.native.microcontroller import COMPILER, USES, deepest, footprint, lines
+from pulsecast_bench.native.microcontroller import COMPILER, SIZE, USES, deepest, footprint, lines
 
 GRAPH = """
 node: { title: "main" label: "main\\nmain.c:3:5\\n8 bytes (static)\\n0 dynamic objects" }
@@ -43,8 +42,8 @@ def test_without_the_compiler_the_error_says_what_to_install(monkeypatch, tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which(COMPILER) is None, reason=f"{COMPILER} is not installed")
 def test_8_bit_weights_take_a_quarter_and_a_state_far_less_ram_than_a_stream(tmp_path) -> None:
+    require_tools(COMPILER, SIZE)
     model = directory(plain.make_model(ODD_SPEC))
     found = {}
     for target in ("native", "native-w8"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 
 from helpers import plain
-from helpers.native_models import add_native
+from helpers.native_models import add_native, require_c
 from pulsecast.backends.native_library import library_path, platform_tag
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.packing import pack
@@ -100,8 +99,8 @@ def test_a_ratio_is_taken_within_a_round_and_the_best_batch_is_each_engines_own(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler")
 def test_every_precision_is_measured_with_its_own_error(level_model, tmp_path, monkeypatch) -> None:
+    require_c()
     bundle = tmp_path / "bundle"
     plain.write_bundle(bundle, level_model)
     add_native(bundle, level_model)
@@ -137,8 +136,8 @@ def test_a_limit_that_is_missed_says_so() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler")
 def test_streams_in_c_and_cold_starts_run_in_processes_of_their_own(level_model, tmp_path, monkeypatch) -> None:
+    require_c()
     bundle, window = tmp_path / "bundle", tmp_path / "window"
     plain.write_bundle(bundle, level_model)
     add_native(bundle, level_model)

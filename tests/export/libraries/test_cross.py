@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import re
-import shutil
 import subprocess
 from collections.abc import Iterable
 from dataclasses import replace
@@ -14,8 +13,8 @@ import numpy as np
 import pytest
 
 from helpers import plain
-from helpers.engines import require
-from helpers.native_models import ODD_SPEC, directory, with_small_weights, write_sources
+from helpers.engines import require, require_tool
+from helpers.native_models import ODD_SPEC, directory, require_emulator, with_small_weights, write_sources
 from helpers.native_models import build as build_here
 from pulsecast.backends.native_library import find_compiler, library_path, platform_tag
 from pulsecast.bundle.bundle import Bundle
@@ -91,8 +90,8 @@ def test_a_library_is_for_its_platform_exports_the_interface_and_needs_nothing(n
 @needs_zig
 @pytest.mark.parametrize("name", _most_under_soak(RUNNABLE, "aarch64-linux"))
 def test_a_library_passes_its_artifacts_checks_in_an_emulator(name, source, model, tmp_path):
-    if find_emulator(PLATFORMS[name].emulator) is None and name != platform_tag():
-        pytest.skip(f"{PLATFORMS[name].emulator} is not installed")
+    if name != platform_tag():
+        require_emulator(PLATFORMS[name].emulator)
     found = build(model, source.parent, "native", name)
     assert found.proof == ("run" if name == platform_tag() else "emulated")
     assert found.max_abs < 1e-5
@@ -117,9 +116,7 @@ def test_a_prebuilt_library_chooses_the_path_that_one_compiled_here_does(target_
 @pytest.mark.slow
 @needs_zig
 def test_a_library_of_another_model_is_refused_in_an_emulator(source, model, tmp_path):
-    emulator = find_emulator("qemu-aarch64")
-    if emulator is None:
-        pytest.skip("qemu-aarch64 is not installed")
+    emulator = require_emulator("qemu-aarch64")
     first, *others = model.weights.layers
     wrong = replace(first, recurrent=(first.recurrent * 1.2).astype(np.float32))
     perturbed = replace(model, weights=replace(model.weights, layers=(wrong, *others)))
@@ -150,9 +147,7 @@ def test_a_library_of_another_model_is_refused_in_an_emulator(source, model, tmp
 @needs_zig
 @pytest.mark.parametrize("name", _most_under_soak(INSTRUCTIONS, "aarch64-linux"))
 def test_the_sums_of_a_library_are_vectorised(name, source, tmp_path):
-    tool = next((found for each in DISASSEMBLERS if (found := shutil.which(each))), None)
-    if tool is None:
-        pytest.skip("llvm-objdump is not installed")
+    tool = require_tool(*DISASSEMBLERS)
     (tmp_path / "model.so").write_bytes(_compiled(source, name, tmp_path / "work"))
     text = subprocess.run([tool, "-d", tmp_path / "model.so"], capture_output=True, text=True, check=True).stdout
     assert len(re.findall(INSTRUCTIONS[name], text)) > AT_LEAST
@@ -258,6 +253,6 @@ def test_one_export_holds_both_artifacts_for_every_platform_each_proven_where_so
     for library in manifest.libraries:
         assert len(bundle.read(library.path)) <= LIMIT_BYTES
         emulator = PLATFORMS[library.platform].emulator
-        runs = library.platform == platform_tag() or (emulator is not None and shutil.which(emulator) is not None)
+        runs = library.platform == platform_tag() or find_emulator(emulator) is not None
         assert (library.proof != "built") is runs, library.platform
         assert library.max_abs is None or library.max_abs <= limit[library.artifact]

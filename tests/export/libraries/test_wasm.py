@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from helpers import plain
-from helpers.browser import document_of, require_program, served
-from helpers.engines import require
+from helpers.browser import document_of, served
+from helpers.engines import require, require_tool
 from helpers.native_models import add_native, directory, write_sources
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.computing import reference
@@ -67,7 +67,7 @@ def test_the_same_source_gives_the_same_module_and_it_needs_nothing(bundle: Path
     assert file_problems(module, TAG, interface, limit) == []
     module_of = "new WebAssembly.Module(require('fs').readFileSync(process.argv[1]))"
     imports = f"console.log(WebAssembly.Module.imports({module_of}).length)"
-    node = [require_program("node"), "-e", imports, str(tmp_path / MODULE)]
+    node = [require_tool("node"), "-e", imports, str(tmp_path / MODULE)]
     assert subprocess.run(node, capture_output=True, text=True, check=True).stdout == "0\n"
 
 
@@ -86,7 +86,7 @@ def test_a_module_that_is_not_what_it_must_be_is_refused(module: bytes, problem:
 
 
 def test_the_module_passes_every_check_of_the_native_artifact_under_node(bundle: Path, request, monkeypatch) -> None:
-    node = require_program("node")
+    node = require_tool("node")
     opened = Bundle.open(bundle)
     name = "level" if len(opened.manifest.spec.features) == 1 else "change"
     model = directory(request.getfixturevalue(f"{name}_model"))
@@ -106,7 +106,7 @@ def test_the_module_passes_every_check_of_the_native_artifact_under_node(bundle:
 
 
 def test_a_module_of_other_weights_is_refused_by_its_self_test(bundle: Path, tmp_path: Path) -> None:
-    node = require_program("node")
+    node = require_tool("node")
     folder = shutil.copytree(bundle / "native", tmp_path / "native")
     text = (folder / "model.c").read_text("ascii")
     head = re.search(r"HEAD_KERNEL\[\w+\]\[\w+\] = \{\n\{(\S+?)f", text)
@@ -119,7 +119,7 @@ def test_a_module_of_other_weights_is_refused_by_its_self_test(bundle: Path, tmp
 
 @pytest.mark.slow
 def test_a_model_that_outgrows_the_default_gets_a_larger_stack(tmp_path: Path) -> None:
-    node = require_program("node")
+    node = require_tool("node")
     require("ziglang")
     spec = replace(plain.LEVEL_SPEC, units=(150, 90), network=None)
     rng = np.random.default_rng(3)
@@ -236,7 +236,7 @@ def _called(bundle: Path, windows: np.ndarray, folder: Path) -> dict[str, list]:
     (folder / "caller.mjs").write_text(CALLER, "utf-8")
     shutil.copy(bundle / "native" / WRAPPER, folder / "pulsecast.mjs")  # `.js` is no module to Node without a package
     command = [
-        require_program("node"),
+        require_tool("node"),
         "caller.mjs",
         "./pulsecast.mjs",
         str(bundle / "native" / MODULE),

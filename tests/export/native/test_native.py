@@ -6,7 +6,6 @@ import ctypes
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,11 +16,13 @@ import numpy as np
 import pytest
 
 from helpers import plain
+from helpers.engines import require_tool, require_tools
 from helpers.native_models import (
     INTEGER_PATHS,
     ODD_SPEC,
     build,
     directory,
+    require_c,
     require_processor,
     with_small_weights,
     write_sources,
@@ -46,7 +47,7 @@ from pulsecast_export.native.gate import LIMIT_BYTES, declared, limit_bytes, nat
 from pulsecast_export.native.writer import PackedLayer, paired_bias, sources, state_scale
 from pulsecast_export.targets import TARGETS, tolerance
 
-pytestmark = pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler")
+require_c()
 
 # of the range: float32 arithmetic through two layers, and log1p and its inverse around them
 FLOAT32_ROUNDING = 1e-5
@@ -151,23 +152,23 @@ def test_sums_by_integers_are_those_of_floats_but_for_16_bits_of_a_layers_output
     assert 0 < apart < OUTPUT_ROUNDING
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 def test_gcc_has_no_remark_on_layers_that_fill_their_room(tmp_path):
+    gcc = require_tool("gcc")
     spec = replace(plain.LEVEL_SPEC, units=(64, 47), network=None)
     folder = write_sources(directory(plain.make_model(spec)), "native-w8", tmp_path)
-    build(folder, "gcc", "-Wall", "-Wextra", "-Werror")  # all instruction sets
+    build(folder, gcc, "-Wall", "-Wextra", "-Werror")  # all instruction sets
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="instruction sets of x86-64")
 def test_widened_weights_take_the_stack_that_they_are_allowed(tmp_path):
+    gcc = require_tool("gcc")
     folder = write_sources(directory(plain.make_model(ODD_SPEC)), "native-w8", tmp_path)
     first = 4 * 3 * 32 + 2 * 8 * 32  # floats of 3 inputs, pairs of 7 units, in 28 columns padded to 32
     allowed = first + 2 * 8 * 80 + 2 * 20 * 80  # pairs of 7 inputs and of 20 units
     frames = {}
     for limit in (0, allowed - 1, allowed):
         definitions = (f"-DMODEL_WIDE_BYTES={limit}", "-DMODEL_NO_AVX512", "-DMODEL_NO_AVX2")
-        command = ["gcc", "-std=c99", "-O2", "-fstack-usage", *definitions, "-c", "model.c"]
+        command = [gcc, "-std=c99", "-O2", "-fstack-usage", *definitions, "-c", "model.c"]
         subprocess.run(command, cwd=folder, check=True)
         usage = (folder / "model.su").read_text("ascii")
         frames[limit] = int(re.search(r":stream_settle_sse2\t(\d+)", usage).group(1))
@@ -427,7 +428,6 @@ def test_a_larger_model_may_have_its_numbers_and_its_code():
     assert limit_bytes(larger) == numbers + 72_000 + 26_000
 
 
-@pytest.mark.skipif(shutil.which("nm") is None, reason="no nm")
 @pytest.mark.parametrize(
     ("body", "problem"),
     [
@@ -444,6 +444,7 @@ def test_a_larger_model_may_have_its_numbers_and_its_code():
     ids=["clean", "libm", "malloc"],
 )
 def test_the_gate_refuses_a_library_that_needs_libm_or_malloc(body, problem, level_model, tmp_path):
+    require_tools("nm")
     folder = write_sources(directory(level_model), "native", tmp_path)
     with (folder / "model.c").open("a", encoding="ascii") as file:
         file.write(f"#ifdef CHOOSE /* not where the file includes itself */\n{body}#endif\n")
@@ -472,7 +473,7 @@ def test_without_a_compiler_the_error_says_what_to_do(monkeypatch):
 )
 def test_a_compiler_that_makes_nothing_is_named(program, remark, tmp_path):
     with pytest.raises(EngineError, match=remark):
-        compile_library([shutil.which(program)], tmp_path, tmp_path / "model.so")
+        compile_library([require_tool(program)], tmp_path, tmp_path / "model.so")
 
 
 COMPILE = """

@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from helpers import plain
-from helpers.native_models import COMPILERS, directory, require_compiler, require_processor, write_sources
+from helpers.engines import require_tool
+from helpers.native_models import COMPILERS, directory, require_processor, write_sources
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +64,7 @@ def sweep(request: pytest.FixtureRequest, source: Path) -> Sweep:
     (source / "sweep.c").write_text(SWEEP, encoding="ascii")
     flags = ("-std=c99", "-O2", "-w", "-shared", "-fPIC", *FLAGS.get(path, ()), *definitions)
     names = (f"-DTEST_PATH={path}", f"-DTEST_VL={LANES[path]}")
-    command = [require_compiler(compiler), *flags, *names, "sweep.c", "-o", str(out)]
+    command = [require_tool(compiler), *flags, *names, "sweep.c", "-o", str(out)]
     built = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
     run = ctypes.CDLL(str(out)).sweep

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,12 +10,15 @@ import numpy as np
 import pytest
 
 from helpers import plain
-from helpers.native_models import COMPILERS, ODD_SPEC, directory, require_compiler, write_sources
+from helpers.engines import lacking, require_tool, require_tools
+from helpers.native_models import COMPILERS, ODD_SPEC, directory, write_sources
 from pulsecast.backends.native import NativeBackend
 from pulsecast.stages.model_directory import ModelDirectory
 from pulsecast_export.native.writer import write_native, write_native_w8
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")]
+require_tools("make")
+
+pytestmark = pytest.mark.slow
 STRICT = "CFLAGS=-std=c99 -O1 -Wall -Wextra -pedantic -Werror"
 
 # Threads that share nothing but the model: whatever it kept between calls would be a race.
@@ -118,7 +120,7 @@ def _run(command: list[str], folder: Path, given: str = "", **environment: str) 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_the_example_prints_the_forecasts_of_a_csv(folder: Path, model: ModelDirectory, compiler: str) -> None:
-    made = _run(["make", f"CC={require_compiler(compiler)}", STRICT, "all", "check"], folder)
+    made = _run(["make", f"CC={require_tool(compiler)}", STRICT, "all", "check"], folder)
     assert made.returncode == 0, made.stderr
     windows = model.heldout.windows[:2]  # (2, context, features)
     context = windows.shape[1]
@@ -136,7 +138,7 @@ def test_the_example_prints_the_forecasts_of_a_csv(folder: Path, model: ModelDir
 
 
 def test_the_example_refuses_a_line_that_is_no_step(folder: Path) -> None:
-    assert _run(["make", STRICT, f"CC={require_compiler('gcc')}", "example"], folder).returncode == 0
+    assert _run(["make", STRICT, f"CC={require_tool('gcc')}", "example"], folder).returncode == 0
     for line in ("1", "1,2,3", "1,x", "", "1,2,"):
         said = _run(["./example"], folder, f"1,2\n{line}\n")
         assert (said.returncode, said.stdout) == (1, ""), line
@@ -148,9 +150,9 @@ def test_threads_share_nothing(model: ModelDirectory, tmp_path: Path) -> None:
     folder = write_sources(model, "native", tmp_path)
     (folder / "threads.c").write_text(THREADS, encoding="ascii")
     flags = ["-std=c11", "-O1", "-g", "-fsanitize=thread", "-pthread", "threads.c", "model.c", "-o", "threads"]
-    built = _run([require_compiler("gcc"), *flags], folder)
+    built = _run([require_tool("gcc"), *flags], folder)
     if built.returncode and "tsan" in built.stderr:
-        pytest.skip("this compiler has no thread sanitizer")
+        lacking("this compiler has no thread sanitizer")
     assert built.returncode == 0, built.stderr
     said = _run(["./threads"], folder)
     assert (said.returncode, said.stdout) == (0, "0\n"), said.stderr
@@ -164,9 +166,9 @@ def test_no_bytes_make_it_fail(model: ModelDirectory, target: str, path: str, tm
     (folder / "fuzz.c").write_text(FUZZ, encoding="ascii")
     sanitizers = ["-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
     flags = ["-std=c99", "-O2", "-g", *sanitizers, *([path] if path else [])]
-    built = _run([require_compiler("clang"), *flags, "fuzz.c", "model.c", "-o", "fuzz"], folder)
+    built = _run([require_tool("clang"), *flags, "fuzz.c", "model.c", "-o", "fuzz"], folder)
     if built.returncode and "fuzzer" in built.stderr:
-        pytest.skip("this clang has no libFuzzer")
+        lacking("this clang has no libFuzzer")
     assert built.returncode == 0, built.stderr
     said = _run(["./fuzz", "-runs=500", "-max_len=8192", "-seed=7", "-len_control=0"], folder)
     assert said.returncode == 0, said.stderr[-2000:]

@@ -16,7 +16,7 @@ import pytest
 
 import pulsecast
 from helpers import plain
-from helpers.native_models import add_native
+from helpers.native_models import add_native, require_c
 from pulsecast import load, load_native
 from pulsecast.backends.native_library import open_library
 from pulsecast.bundle.bundle import Bundle
@@ -36,7 +36,7 @@ from pulsecast.errors import (
 )
 from pulsecast.forecasting.native_forecaster import NativeForecaster, _first_rows
 
-pytestmark = pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler")
+require_c()
 
 RUNTIME = str(Path(pulsecast.__file__).parents[1])
 FIRST = """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 
 from helpers import plain
+from helpers.engines import require_tool
 from helpers.native_models import (
     COMPILERS,
     ODD_SPEC,
@@ -18,7 +18,7 @@ from helpers.native_models import (
     build,
     directory,
     isa,
-    require_compiler,
+    require_emulator,
     require_processor,
     write_sources,
 )
@@ -101,7 +101,7 @@ def source(
 @pytest.mark.parametrize("compiler", COMPILERS)
 @pytest.mark.parametrize("path", PATHS)
 def test_every_path_passes_verification_and_streams_its_own_bits(source, path: str, compiler: str) -> None:
-    library = build(source.folder, require_compiler(compiler), *require_processor(path))
+    library = build(source.folder, require_tool(compiler), *require_processor(path))
     record = source.model.record
     backend = NativeBackend(str(library), record.spec, 1)
     assert backend.engine == f"native {isa(path, source.folder)}"
@@ -120,8 +120,7 @@ def test_sanitizers_find_no_fault_in_any_path(source, path: str) -> None:
     flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
     definitions = require_processor(path)
     assert (
-        _run_main(source.folder, [require_compiler("gcc"), *flags, *definitions], [])
-        == f"{isa(path, source.folder)} 0 0"
+        _run_main(source.folder, [require_tool("gcc"), *flags, *definitions], []) == f"{isa(path, source.folder)} 0 0"
     )
 
 
@@ -130,15 +129,13 @@ def test_sanitizers_find_no_fault_in_any_path(source, path: str) -> None:
 def test_sanitizers_find_no_fault_where_units_are_odd(path: str, widened: tuple[str, ...], tmp_path: Path) -> None:
     folder = write_sources(directory(plain.make_model(ODD_SPEC)), "native-w8", tmp_path)
     flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", *widened)
-    compiler = [require_compiler("gcc"), *flags, *require_processor(path)]
+    compiler = [require_tool("gcc"), *flags, *require_processor(path)]
     assert _run_main(folder, compiler, []) == f"{isa(path, folder)} 0 0"
 
 
 def test_aarch64_passes_the_self_test_in_an_emulator(source) -> None:
-    for tool in ("aarch64-linux-gnu-gcc", "qemu-aarch64"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed")
-    assert _run_main(source.folder, ["aarch64-linux-gnu-gcc", "-static"], ["qemu-aarch64"]) == "neon 0 0"
+    compiler, emulator = require_tool("aarch64-linux-gnu-gcc"), require_emulator("qemu-aarch64")
+    assert _run_main(source.folder, [compiler, "-static"], [emulator]) == "neon 0 0"
 
 
 def _run_main(folder: Path, compiler: list[str], runner: list[str]) -> str:

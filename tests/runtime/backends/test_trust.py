@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from helpers import plain
 from helpers.engines import require
+from helpers.native_models import require_c
 from pulsecast import load, verify
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.packing import pack, sign
@@ -75,8 +75,7 @@ def test_a_signature_that_nobody_checked_vouches_for_nothing(hostile: Path, mark
 
 @pytest.mark.parametrize("vouching", ["the caller", "the key"])
 def test_code_that_is_vouched_for_is_run(vouching: str, hostile: Path, mark: Path, tmp_path: Path) -> None:
-    if shutil.which("cc") is None:
-        pytest.skip("no C compiler")
+    require_c()
     if vouching == "the key":
         sign(hostile, keys(tmp_path))
     key = tmp_path / "key.pub" if vouching == "the key" else None

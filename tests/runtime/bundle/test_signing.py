@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.engines import require
+from helpers.engines import require, require_tool
 from pulsecast import load, verify
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.packing import pack, sign, unpack
@@ -252,13 +252,12 @@ def test_the_key_id_is_the_sha256_of_the_public_keys_bytes(keys: Path) -> None:
 
 
 def test_openssl_verifies_the_signature(tmp_path: Path, keys: Path) -> None:
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl not installed")
+    openssl = require_tool("openssl")
     copy = shutil.copytree(GOLDEN, tmp_path / "bundle")
     sign(copy, keys)
     record = json.loads((copy / "manifest.sig").read_text())
     (tmp_path / "raw").write_bytes(base64.b64decode(record["signature"]))
-    command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", str(public(keys)), "-rawin"]
+    command = [openssl, "pkeyutl", "-verify", "-pubin", "-inkey", str(public(keys)), "-rawin"]
     command += ["-in", str(copy / "manifest.json"), "-sigfile", str(tmp_path / "raw")]
     assert "Successfully" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
 

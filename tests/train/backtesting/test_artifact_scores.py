@@ -1,7 +1,6 @@
 """Scores through a bundle's artifacts: the metrics that they should be, and an artifact that drifts is named."""
 
 import dataclasses
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 
 from helpers import plain
 from helpers.engines import require
-from helpers.native_models import add_native
+from helpers.native_models import add_native, require_c
 
 require("typer", "polars", "sklearn", "scipy")
 
@@ -104,8 +103,7 @@ def test_code_is_scored_only_if_somebody_vouches_for_it(
     log.write_text("\n".join([f"timestamp,{series.metrics[0]}", *rows]) + "\n")
     assert run_arguments(["evaluate", str(log), "--trust-code"]) == 2
     assert "--key and --trust-code vouch for a bundle; name it with --bundle" in capsys.readouterr().err
-    if not any(map(shutil.which, ("cc", "gcc", "clang"))):
-        pytest.skip("no C compiler")
+    require_c()
     found = score_bundle(bundle, [series], tested=0.2, interval=0.9, trust_code=True)
     native = next(score for score in found.scores if score.name == "native")
     assert (native.reproduced, found.skipped) == (True, {})
