@@ -7,12 +7,12 @@ import pytest
 
 from helpers.engines import load, require, require_tool, require_tools
 
-# Why a test may skip in CI too: what CI has not got is not a package of an extra that others bring, and not a tool.
+# Why a test may skip in CI too: what is absent there is neither a tool nor a package of an extra that others bring.
 MAY_SKIP = {
     "benchmarks/anomalies/test_nab.py": ["vus, an extra of its own"],
     "benchmarks/comparing/test_compare.py": ["no baseline is kept"],
     "export/libraries/test_cross.py": ["a library for x86_64-linux"],
-    "export/native/test_native.py": ["of x86-64", "of x86-64", "this processor has no"],
+    "export/native/test_native_sums.py": ["of x86-64", "of x86-64", "this processor has no"],
     "export/test_faults.py": ["is for root", "root writes everywhere"],
     "helpers/native_models.py": ["this processor has no"],
     "runtime/backends/test_artifacts.py": ["this is the GPU wheel"],
@@ -21,7 +21,7 @@ MAY_SKIP = {
     "runtime/stages/test_child_process.py": ["the parent-death signal is Linux's"],
     "train/fitting/test_keras_backends.py": ["{backend} is not installed"],  # jax and torch: gigabytes each
     "train/logs/test_faults.py": ["the public counts are not beside this repository"],
-    "train/logs/test_log_reader.py": ["the public sample logs are not beside this repository"],
+    "train/logs/test_public_logs.py": ["the public sample logs are not beside this repository"],
 }
 SKIPS = re.compile(r"(?:pytest\.skip|skipif|importorskip)\(.*")
 LOOKS = re.compile(r"shutil\.which|util\.find_spec\((?!\"pulsecast)")  # for a tool or a package, by itself

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from export.native.test_native import backend, cache, case, model  # noqa: F401  (fixtures)
 from helpers import plain
+from helpers.native_fixtures import backend, cache, case, model  # noqa: F401  (fixtures)
 from pulsecast import load
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.computing.calendars import with_calendar

@@ -1,0 +1,83 @@
+"""Fixtures of the native targets: fitted models, each as a library with a backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from helpers import plain
+from helpers.native_models import (
+    ODD_SPEC,
+    build,
+    directory,
+    write_sources,
+)
+from pulsecast.backends.native import NativeBackend
+from pulsecast.backends.native_library import (
+    CACHE_VARIABLE,
+    compiled,
+    find_compiler,
+)
+from pulsecast.bundle.manifest import Artifact
+from pulsecast.stages.model_directory import ModelDirectory
+from pulsecast_export.native.writer import sources
+from pulsecast_export.targets import TARGETS, tolerance
+
+
+def artifact(target_id: str, model: ModelDirectory) -> Artifact:
+    target = TARGETS[target_id]
+    return Artifact(
+        id=target_id,
+        backend="native",
+        path=target.path,
+        precision=target.precision,
+        units="raw",
+        max_batch=None,
+        tolerance=tolerance(target, model.record.spec),
+        parity=plain.NO_PARITY,
+    )
+
+
+# the fitted level has a head of large weights, which makes more of an 8-bit error than training does
+CASES = (
+    ("odd", "native"),
+    ("odd", "native-w8"),
+    ("level", "native"),
+    ("change", "native"),
+    ("change", "native-w8"),
+)
+
+
+@pytest.fixture(scope="module", params=CASES, ids="-".join)
+def case(request: pytest.FixtureRequest) -> tuple[str, str]:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def model(case: tuple[str, str], request: pytest.FixtureRequest) -> ModelDirectory:
+    if case[0] == "odd":
+        return directory(plain.make_model(ODD_SPEC))
+    return directory(request.getfixturevalue(f"{case[0]}_model"))
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def backend(case: tuple[str, str], model: ModelDirectory, cache: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(CACHE_VARIABLE, str(cache))
+    opened = NativeBackend(str(compiled_source(model, case[1])), model.record.spec, 1)
+    opened.artifact = artifact(case[1], model)
+    return opened
+
+
+def compiled_source(model: ModelDirectory, target_id: str) -> Path:
+    return compiled({name: text.encode() for name, text in sources(model, target_id).items()}, find_compiler())
+
+
+def built_library(model: ModelDirectory, target_id: str, folder: Path) -> Path:
+    """Return the library of a native target, compiled in `folder`."""
+    return build(write_sources(model, target_id, folder), find_compiler())
