@@ -24,7 +24,7 @@ demo: setup
 
 # Two processes; a file's tests stay together, and so do the models they share.
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 # Ten thousand damaged bundles, kills at random moments, every instruction set: some ten minutes more.
 soak: setup

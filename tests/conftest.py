@@ -6,7 +6,10 @@ Whoever uses `textbook_model`, `recommended_model`, `textbook_bundle` or `recomm
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,62 +18,91 @@ import pytest
 from helpers import plain
 from helpers.engines import EXPORT, TRAIN, require
 
+Once = Callable[[str, Callable[[Path], object]], Path]
 TRAINING_DAYS = 60
 # few epochs at a high rate: enough to beat the last value and to have a state that matters, in a few seconds
 QUICK = {"textbook": (8, 5e-3), "recommended": (6, 4e-3)}
 
 
+# Tests run in as many processes as there are processors: more threads in one only take them from the other. Processes
+# that tests start inherit it.
+for _variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files with many slow tests first: one that begins last is what everything else waits for."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
+
+
 @pytest.fixture(scope="session")
-def engagement_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Return a function of a name and what makes a file or folder: it is made once for all processes of a run."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def of(name: str, make: Callable[[Path], object]) -> Path:
+        path = shared / name
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                make(path)
+        return path
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def engagement_log(once: Once) -> Path:
     """The generator's messy event log."""
     require("polars")
     from pulsecast_train.logs.generator import generate_log
 
-    path = tmp_path_factory.mktemp("log") / "log.csv"
-    generate_log(path, days=TRAINING_DAYS)
-    return path
+    return once("log.csv", lambda path: generate_log(path, days=TRAINING_DAYS))
 
 
-def _train(recipe: str, log: Path, out: Path) -> Path:
-    require(*TRAIN)
+def _train(recipe: str, log: Path, out: Path) -> None:
     from pulsecast_train import TrainConfig, train
     from pulsecast_train.logs.generator import GENERATED_LOG
 
     epochs, rate = QUICK[recipe]
     training = TrainConfig(recipe=recipe, epochs=epochs, learning_rate=rate)
-    return train(log, out=out, log=GENERATED_LOG, training=training).path
+    train(log, out=out, log=GENERATED_LOG, training=training)
 
 
 @pytest.fixture(scope="session")
-def textbook_model(engagement_log: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def textbook_model(engagement_log: Path, once: Once) -> Path:
     """A model directory: recipe `textbook`, trained on the generated log."""
-    return _train("textbook", engagement_log, tmp_path_factory.mktemp("textbook") / "model")
+    require(*TRAIN)
+    return once("textbook", lambda out: _train("textbook", engagement_log, out))
 
 
 @pytest.fixture(scope="session")
-def recommended_model(engagement_log: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def recommended_model(engagement_log: Path, once: Once) -> Path:
     """A model directory: recipe `recommended`, trained on the generated log."""
-    return _train("recommended", engagement_log, tmp_path_factory.mktemp("recommended") / "model")
+    require(*TRAIN)
+    return once("recommended", lambda out: _train("recommended", engagement_log, out))
 
 
-def _export(model: Path, out: Path) -> Path:
-    require(*EXPORT)
+def _export(model: Path, out: Path) -> None:
     from pulsecast_export.exporter import export_model
 
     export_model(model, out)
-    return out
 
 
 @pytest.fixture(scope="session")
-def textbook_bundle(textbook_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def textbook_bundle(textbook_model: Path, once: Once) -> Path:
     """A bundle of every target, from `textbook_model`."""
-    return _export(textbook_model, tmp_path_factory.mktemp("textbook-bundle") / "bundle")
+    require(*EXPORT)
+    return once("textbook-bundle", lambda out: _export(textbook_model, out))
 
 
 @pytest.fixture(scope="session")
-def recommended_bundle(recommended_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def recommended_bundle(recommended_model: Path, once: Once) -> Path:
     """A bundle of every target, from `recommended_model`."""
-    return _export(recommended_model, tmp_path_factory.mktemp("recommended-bundle") / "bundle")
+    require(*EXPORT)
+    return once("recommended-bundle", lambda out: _export(recommended_model, out))
 
 
 @pytest.fixture(scope="session")

@@ -4,14 +4,14 @@ from pulsecast import load
 model = load("bundle")
 model.predict(windows)
 
-`pulsecast.errors` draws the tree of everything raised on purpose; `PulsecastError` is its root.
+`pulsecast.errors` shows the tree of all errors; `PulsecastError` is its root.
 """
 
 from __future__ import annotations
 
 from .foundation.lazy import lazily
 
-TYPE_CHECKING = False  # as `typing` has it for type checkers, without importing that before it is needed
+TYPE_CHECKING = False  # for type checkers; importing `typing` here would cost start-up time
 if TYPE_CHECKING:
     from .backends import Backend
     from .bundle.bundle import Bundle
@@ -54,8 +54,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# name -> module. Each is imported when it is first asked for (PEP 562), so that an app's start-up pays for a forecaster
-# when it loads one, and not before.
+# name -> module. Each is imported on first use (PEP 562): an app pays for importing the forecaster only when it loads
+# one.
 _HOME = {
     "Accuracy": "model.accuracy",
     "Anomaly": "forecasting.anomalies",

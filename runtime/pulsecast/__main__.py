@@ -1,4 +1,4 @@
-"""`python -m pulsecast` is the command line, where it is installed: an app that embeds the runtime does without."""
+"""`python -m pulsecast` is the command line, if it is installed; an app that embeds the runtime does not need it."""
 
 from __future__ import annotations
 

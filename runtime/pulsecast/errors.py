@@ -12,7 +12,7 @@ PulsecastError
 ├── BundleError               a bundle or model directory that cannot be read
 │   ├── FormatError           missing, malformed or of an unknown format
 │   └── IntegrityError        its bytes are not those that were exported
-│       └── SignatureError    not signed by the key that was asked for, or code whose signature was not checked
+│       └── SignatureError    not signed by the given key, or code whose signature was not checked
 ├── MissingExtraError         an optional package is not installed
 ├── EngineError               an engine refused or failed to run an artifact
 ├── ConversionError           an artifact could not be made; names the target
@@ -24,7 +24,7 @@ from __future__ import annotations
 
 
 class PulsecastError(Exception):
-    """Root of everything pulsecast raises on purpose; its text is one sentence for the user."""
+    """Root of all errors that pulsecast raises on purpose; its text is one sentence for the user."""
 
 
 class InputError(PulsecastError, ValueError):
@@ -44,7 +44,7 @@ class DtypeError(InputError, TypeError):
 
 
 class NonFiniteError(InputError):
-    """A value is NaN or infinite, or lies where the model has no forecast."""
+    """A value is NaN or infinite, or lies outside the model's domain."""
 
 
 class EmptyInputError(InputError):
@@ -56,7 +56,7 @@ class UsageError(PulsecastError):
 
 
 class DataError(PulsecastError):
-    """A log or series that is refused; the text says where and how to mend it."""
+    """A log or series that is refused; the text says where and how to correct it."""
 
 
 class BundleError(PulsecastError):
@@ -72,7 +72,7 @@ class IntegrityError(BundleError):
 
 
 class SignatureError(IntegrityError):
-    """A bundle is not signed by the key that was asked for, or an artifact of it is code and nobody vouched for it."""
+    """A bundle is not signed by the given key, or its artifact is code without a checked signature."""
 
 
 class MissingExtraError(PulsecastError):

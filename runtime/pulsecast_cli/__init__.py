@@ -9,7 +9,7 @@ def main() -> None:
     """Run the command line of this process and exit with one of the codes in `pulsecast.stages.exits`."""
     try:
         code = _run(sys.argv[1:])
-    except KeyboardInterrupt:  # while it was being imported, or again while it ended: a command says so itself
+    except KeyboardInterrupt:  # during the imports, or again at the end; a command reports its own interrupt
         code = 130
     sys.exit(code)
 

@@ -1,4 +1,4 @@
-"""`python -m pulsecast_cli` is the command line, too."""
+"""`python -m pulsecast_cli` is the command line too."""
 
 from . import main
 

@@ -1,4 +1,4 @@
-"""The typer application: its commands, and what becomes of an error."""
+"""The typer application: its commands, and how an error is reported."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Take the options of the whole program, which have done their work before a command runs."""
+    """Take the options of the whole program; they take effect before a command runs."""
     del verbose, version
 
 
@@ -55,7 +55,7 @@ def run(arguments: list[str]) -> int:
         code = app(arguments or ["--help"], standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
-    except BrokenPipeError:  # whoever read the result has heard enough
+    except BrokenPipeError:  # the reader of stdout closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except (PulsecastError, TyperException, ModuleNotFoundError, OSError) as error:
@@ -69,11 +69,11 @@ def run(arguments: list[str]) -> int:
 
 
 def _explained(error: Exception, arguments: list[str]) -> tuple[str, int]:
-    """Return what to say about an error, and the exit code."""
+    """Return an error's message and exit code."""
     if isinstance(error, PulsecastError):
         return str(error), exit_code(error)
     if isinstance(error, TyperException):  # an unknown command or option, a file that is not there
-        return error.format_message().replace("Value error, ", ""), USAGE  # what pydantic puts before
+        return error.format_message().replace("Value error, ", ""), USAGE  # a prefix of pydantic's
     if isinstance(error, ModuleNotFoundError):
         command = next((argument for argument in arguments if argument in COMMANDS), "")
         extra = COMMANDS[command].extra if command else "all"

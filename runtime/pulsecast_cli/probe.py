@@ -58,7 +58,7 @@ PROBES: dict[str, Callable[[], tuple[str, str]]] = {
 
 
 def main(backend: str) -> None:
-    """Print what the backend's engine is and where it runs."""
+    """Print the backend's engine and the device where it runs."""
     print("\n".join(PROBES[backend]()))
 
 

@@ -1,8 +1,8 @@
 """The backends: one module per inference engine, found through one literal table and imported only when used.
 
 A backend is a loaded artifact that turns raw windows into raw forecasts. It does not check its input: the `Forecaster`
-does. It must be stateless: the same window gives the same forecast whatever was asked before, whatever else is in the
-batch, and from whatever thread. A non-finite row gives a non-finite forecast in that row only.
+does. It must be stateless: the same window gives the same forecast after any earlier call, in any batch, and from any
+thread. A non-finite row gives a non-finite forecast in that row only.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class BackendRow:
     """Where a backend lives and what it needs: the module has `open_artifact(bundle, artifact, threads)`."""
 
     module: str
-    package: str | None  # the import that must be there
+    package: str | None  # the import that must exist
     extra: str | None  # the extra of this project that installs it
 
 
@@ -65,7 +65,7 @@ def is_installed(backend: str) -> bool:
 
 
 def check_known(backend: str) -> None:
-    """Raise UsageError, listing the known ones, unless `backend` is a backend's name."""
+    """Raise UsageError, which lists the known names, unless `backend` is one of them."""
     if not isinstance(backend, str) or backend not in BACKENDS:
         raise UsageError(f"no backend {backend!r}; known: auto, {', '.join(BACKENDS)}")
 
@@ -93,11 +93,11 @@ def choose(bundle: Bundle, backend: str, artifact_id: str | None) -> Artifact:
 
 
 def is_trusted(bundle: Bundle, artifact: Artifact) -> bool:
-    """Return whether loading `artifact` runs no code of the bundle's maker, or of one whose signature was checked.
+    """Return True if loading `artifact` runs no code from the bundle, or only code covered by a verified signature.
 
-    A native artifact is C or a library: whoever made it may do all that this process may. The hashes of an unsigned
-    bundle say nothing of that, for they come with the bundle. All other artifacts are data to their engines; of a
-    SavedModel, which TensorFlow would run as a program, only arithmetic is loaded.
+    A native artifact is C or a library: its code may do all that this process may. The hashes of an unsigned bundle
+    prove nothing about its maker, because they come with the bundle. All other artifacts are data to their engines.
+    TensorFlow would run a SavedModel as a program, so only arithmetic is loaded from it.
     """
     return artifact.backend != "native" or bundle.signature.state == "verified"
 
@@ -109,10 +109,10 @@ def require_trust(bundle: Bundle, artifact: Artifact, *, trust_code: bool) -> No
 
 
 def require_tolerance(artifact: Artifact, error: float) -> None:
-    """Raise ToleranceError unless `error`, the golden's largest over the range, is within the artifact's tolerance."""
+    """Raise ToleranceError unless `error`, the golden's largest error over the range, is within the tolerance."""
     if not error <= artifact.tolerance.max_abs:
         raise ToleranceError(
-            f"{artifact.id} does not forecast its golden here: largest error / range is {error:.1e}, limit "
+            f"{artifact.id} does not reproduce its golden here: largest error / range is {error:.1e}, limit "
             f"{artifact.tolerance.max_abs:.1e}; `pulsecast verify` shows every check"
         )
 
@@ -135,7 +135,7 @@ def open_backend(bundle: Bundle, artifact: Artifact, threads: int, *, trust_code
         opened: Backend = module.open_artifact(bundle, artifact, threads)
     except PulsecastError:
         raise
-    except Exception as error:  # an engine raises whatever it likes; its first line says why
+    except Exception as error:  # an engine may raise any exception; the first line of its text gives the reason
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise EngineError(f"{artifact.id} cannot be loaded by {row.package or artifact.backend}: {reason}") from error
     return opened

@@ -1,8 +1,8 @@
 """The native model as a shared library: the bundle's own one for this platform, or compiled once and kept.
 
-A compiled library is code that this process will run, so it is kept where nobody else can write: a folder of the user's
-own with mode 0700. Its name is the SHA-256 of everything that it was made from; processes that compile at the same time
-each write their own file and rename it.
+A compiled library is code that this process will run, so it is kept in a folder that only this user can write: mode
+0700. Its name is the SHA-256 of everything that it was made from; processes that compile at the same time each write
+their own file and rename it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SOURCE, HEADER = "model.c", "model.h"
 EXPORTED = '-DMODEL_API=__attribute__((visibility("default")))'
-# -s and those after it are for size alone: no tables for unwinding, which nothing here does, no loops unrolled beyond
+# -s and the flags after it only reduce size: no tables for unwinding (nothing here unwinds), no loops unrolled beyond
 # those that the source asks for, and on Linux code and numbers on the same pages.
 FLAGS = (
     *("-std=c99", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", EXPORTED),
@@ -40,7 +40,7 @@ _MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "armv7l": "armv7"}
 def platform_tag() -> str:
     """Return this platform's name in a bundle, e.g. `x86_64-linux`."""
     if hasattr(os, "uname"):
-        machine = os.uname().machine.lower()  # what `platform` asks too, and at once
+        machine = os.uname().machine.lower()  # the source that `platform` reads too, but without its import
     else:
         import platform
 
@@ -50,7 +50,7 @@ def platform_tag() -> str:
 
 
 def library_path(artifact_path: str, tag: str) -> str:
-    """Return where an artifact's prebuilt library for the platform `tag` lies in a bundle."""
+    """Return the path in a bundle of an artifact's prebuilt library for the platform `tag`."""
     names = dict(_SYSTEMS.values()) | {"wasm32": "model.wasm"}
     return f"{artifact_path}/lib/{tag}/{names.get(tag.rpartition('-')[2], 'model.so')}"
 
@@ -68,7 +68,7 @@ def find_library(bundle: Bundle, artifact_path: str) -> Path:
 
 
 def read_sources(bundle: Bundle, artifact_path: str) -> dict[str, bytes]:
-    """Return name -> checked bytes of what a native artifact is compiled from."""
+    """Return the sources of a native artifact, name -> checked bytes."""
     return {name: bundle.read(f"{artifact_path}/{name}") for name in (SOURCE, HEADER)}
 
 
@@ -90,7 +90,7 @@ def kept(library: bytes) -> Path:
 
 
 def open_library(path: str, spec: ModelSpec) -> ctypes.CDLL:
-    """Return the library at `path` with its functions typed; raises EngineError unless it is this model's and works."""
+    """Return the library at `path` with typed functions; raises EngineError unless it is of this model and works."""
     try:
         library = ctypes.CDLL(path)
     except OSError as error:
@@ -111,7 +111,7 @@ def open_library(path: str, spec: ModelSpec) -> ctypes.CDLL:
     for name, (result, arguments) in signatures.items():
         function = getattr(library, name, None)
         if function is None:
-            raise EngineError(f"the native library has no {name}; it is not one of pulsecast")
+            raise EngineError(f"the native library has no {name}; it was not made by pulsecast")
         function.restype, function.argtypes = result, arguments
     shape = tuple(library.model_info(i) for i in (2, 3, 4))
     expected = (spec.context, len(spec.features), spec.horizon)
@@ -138,7 +138,7 @@ def find_compiler() -> str:
 
 
 def compiled(sources: dict[str, bytes], compiler: str) -> Path:
-    """Return the library that `compiler` makes of `sources` (name -> bytes), from the cache if it was made before."""
+    """Return the library compiled by `compiler` from `sources` (name -> bytes), from the cache if it is there."""
     folder = cache_folder()
     path = folder / f"{_key(sources, compiler)}.so"
     if path.exists():
@@ -177,15 +177,15 @@ def compile_library(command: list[str], folder: Path, out: Path, flags: tuple[st
         lines = (
             [line for line in done.stderr.splitlines() if "error" in line]
             or done.stderr.splitlines()
-            or [f"it ended with {done.returncode} and gave no reason"]
+            or [f"exit code {done.returncode}, without a message"]
         )
         raise EngineError(f"the C compiler {Path(command[0]).name} failed on {SOURCE}: {lines[0].strip()}")
     if not out.is_file():
-        raise EngineError(f"the C compiler {Path(command[0]).name} says that it succeeded and wrote no library")
+        raise EngineError(f"the C compiler {Path(command[0]).name} reported success but wrote no library")
 
 
 def cache_folder() -> Path:
-    """Return the user's own folder for compiled models, made if need be; raises EngineError unless it is private.
+    """Return the user's own folder for compiled models, made if missing; raises EngineError unless it is private.
 
     It is $PULSECAST_CACHE/native, or `pulsecast/native` below $XDG_CACHE_HOME or `~/.cache`.
     """
@@ -208,8 +208,8 @@ def cache_folder() -> Path:
         problem = f"is open to others (mode {stat.S_IMODE(found.st_mode):o}; expected 700)"
     if problem:
         raise EngineError(
-            f"the cache folder {folder} {problem}, so a library in it is not to be trusted; "
-            f"mend it or set {CACHE_VARIABLE} to a folder of yours"
+            f"the cache folder {folder} {problem}, so a library in it cannot be trusted; "
+            f"correct this or set {CACHE_VARIABLE} to a folder of yours"
         )
     return folder
 
@@ -220,7 +220,7 @@ def _unfinished(path: Path) -> Path:
 
 
 def _key(sources: dict[str, bytes], compiler: str) -> str:
-    """Return a name for what `compiler` makes of `sources`: another compiler or other flags give another one."""
+    """Return a cache name for `sources` compiled by `compiler`; another compiler or other flags give another name."""
     real = Path(compiler).resolve()
     facts = real.stat()
     digest = hashlib.sha256()

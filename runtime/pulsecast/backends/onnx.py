@@ -12,8 +12,8 @@ from ..bundle.bundle import Bundle
 from ..bundle.manifest import Artifact
 from ..errors import FormatError
 
-# A tensor whose numbers lie in another file names it under the key `location`, a protobuf string of 8 bytes; its length
-# may be written as 8 or, padded, with a last byte of 0. No manifest lists such a file and no hash covers it.
+# A tensor with its numbers in another file names this file under the key `location`, a protobuf string of 8 bytes; its
+# length may be written as 8 or, padded, with a last byte of 0. No manifest lists such a file and no hash covers it.
 _EXTERNAL_DATA = re.compile(rb"[\x00\x08]location")
 
 

@@ -19,8 +19,8 @@ from ..errors import EngineError
 from ..model.spec import INPUT, OUTPUT
 
 SIGNATURE = "serving_default"
-# Arithmetic, shapes and loops. A TensorFlow graph is a program, which may also read and write files; a forecast is made
-# of these alone, and a graph of any other operator is not loaded.
+# Arithmetic, shapes and loops. A TensorFlow graph is a program, which may also read and write files; a forecast needs
+# only these, and a graph with any other operator is not loaded.
 _NAMES = (
     "AddV2 BiasAdd Cast ConcatV2 Const Equal Exp ExpandDims Expm1 Fill GatherV2 Greater GreaterEqual Identity IsFinite "
     "Less LessEqual Log Log1p LogicalAnd LogicalNot LogicalOr MatMul Max Maximum Min Minimum Mul Neg NoOp Pack "
@@ -30,7 +30,7 @@ _NAMES = (
 )
 OPERATORS = frozenset(_NAMES.split())
 _COLLECTIONS = ("saved_model_main_op", "legacy_init_op")  # nodes that a server runs once, before any request
-# what an object of the file may be; variables, assets and tables bring functions that loading runs
+# kinds of objects that the file may hold; variables, assets and tables bring functions that loading runs
 _OBJECTS = {"user_object", "function", "bare_concrete_function", None}
 
 
@@ -73,9 +73,9 @@ def open_artifact(bundle: Bundle, artifact: Artifact, threads: int) -> SavedMode
 
 
 def require_arithmetic(folder: Path, *, served: bool = False) -> None:
-    """Raise EngineError if loading or running the SavedModel in `folder` would run anything but OPERATORS.
+    """Raise EngineError if loading or running the SavedModel in `folder` would run anything except OPERATORS.
 
-    served  TensorFlow Serving is to load it, which also runs what restores variables, and two collections of old
+    served  TensorFlow Serving will load it; it also runs the functions that restore variables, and two old collections
     """
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -86,13 +86,13 @@ def require_arithmetic(folder: Path, *, served: bool = False) -> None:
         foreign |= {name for meta in saved.meta_graphs for name in _foreign_to_a_server(meta)}
     if foreign:
         raise EngineError(
-            f"the SavedModel is more than a forecast: {', '.join(sorted(foreign)[:10])}; it is not "
-            f"{'served' if served else 'loaded'}, for such a graph may read and write files"
+            f"the SavedModel holds more than a forecast: {', '.join(sorted(foreign)[:10])}; it is not "
+            f"{'served' if served else 'loaded'}, because such a graph may read and write files"
         )
 
 
 def _foreign(meta: Any) -> Iterator[str]:
-    """Yield what is in a graph beyond arithmetic, but for the functions of its saver, which nothing here calls."""
+    """Yield what is in a graph beyond arithmetic, except the functions of its saver, which nothing here calls."""
     objects = meta.object_graph_def
     for item in objects.nodes:
         if item.WhichOneof("kind") not in _OBJECTS or item.saveable_objects or item.registered_saver:
@@ -102,14 +102,14 @@ def _foreign(meta: Any) -> Iterator[str]:
 
 
 def _foreign_to_a_server(meta: Any) -> Iterator[str]:
-    """Yield what a server runs while it loads a graph, but for reading the file of variables that it names itself."""
+    """Yield what a server runs while it loads a graph, except the read of the variables file that the server names."""
     started = [name for key in _COLLECTIONS for name in meta.collection_def[key].node_list.value]
     found = _reached(meta, [*started, meta.saver_def.restore_op_name], [])
     yield from (name for name in found if name != "RestoreV2")
 
 
 def _reached(meta: Any, outputs: Iterable[str], called: list[str]) -> Iterator[str]:
-    """Yield every operator that is none of OPERATORS and that computing `outputs` or the functions `called` runs."""
+    """Yield every operator outside OPERATORS that runs when `outputs` or the functions `called` are computed."""
     graph = {node.name: node for node in meta.graph_def.node}
     functions = {function.signature.name: function.node_def for function in meta.graph_def.library.function}
     names, seen = [_node_name(output) for output in outputs], set()
@@ -129,7 +129,7 @@ def _reached(meta: Any, outputs: Iterable[str], called: list[str]) -> Iterator[s
 
 
 def _foreign_operator(node: Any, functions: Mapping[str, Any], called: list[str]) -> Iterator[str]:
-    """Yield a node's operator if it is none of OPERATORS; put the functions that it calls on `called`."""
+    """Yield a node's operator if it is not in OPERATORS; add the functions that it calls to `called`."""
     called += [name for value in node.attr.values() for name in (value.func.name, *(f.name for f in value.list.func))]
     if node.op in functions:  # a function may be called by its name alone
         called.append(node.op)

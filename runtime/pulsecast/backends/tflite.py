@@ -55,7 +55,7 @@ class ScaledTfliteBackend:
         self._manifest = manifest
 
     def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """See `Backend.predict`; the runtime scales around the network and sees to non-finite rows."""
+        """See `Backend.predict`; the runtime scales around the network and handles non-finite rows."""
         spec, scaler = self._manifest.spec, self._manifest.scaler
         return reference.through(spec, scaler, self._network, windows).astype(np.float32)
 

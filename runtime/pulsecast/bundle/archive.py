@@ -2,8 +2,8 @@
 
 Members are stored or deflated, one after the other from byte 0, with no gap, extra field, comment, encryption, data
 descriptor or zip64 record, dated 1980-01-01, as plain files with mode 0644; the central directory repeats their headers
-and ends the file. There is exactly one way to write every header, so reading is: compute what each header must be and
-compare it. Whatever else zip allows (and readers disagree on) is refused before a single member is inflated.
+and ends the file. Every header can be written in one way only, so the reader computes what each header must be and
+compares. Everything else that zip allows (and readers disagree on) is refused before any member is inflated.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .manifest import MANIFEST_NAME, check_distinct, check_relative
 SUFFIX = ".pulse"
 STORED, DEFLATED = 0, 8
 MAX_MEMBERS = 1000
-MAX_FILE_BYTES = 1 << 30  # a file is read whole; a forecaster of 1 GiB is no recurrent forecaster
+MAX_FILE_BYTES = 1 << 30  # a file is read whole; no recurrent forecaster needs 1 GiB
 MAX_TOTAL_BYTES = 2 * MAX_FILE_BYTES  # of all members, inflated; with it no offset needs zip64
 MAX_RATIO = 100  # inflated to deflated size of a member; above it the writer stores
 MAX_NAME_BYTES = 240
@@ -36,7 +36,7 @@ _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _END = struct.Struct("<4s4H2LH")
 _VERSION = 20  # 2.0: deflate
 _MADE_BY_UNIX = 3 << 8 | _VERSION
-_DATE = 1 << 5 | 1  # 1980-01-01 00:00:00, the first that zip can say
+_DATE = 1 << 5 | 1  # 1980-01-01 00:00:00, the earliest time in a zip file
 _MODE = (stat.S_IFREG | 0o644) << 16
 
 
@@ -78,7 +78,7 @@ class Member:
 class ArchiveSource:
     """A `.pulse` file whose headers have been checked; members are inflated in memory, never to disk.
 
-    The file is held open: whoever replaces it meanwhile leaves this source with the one that was checked. Thread-safe.
+    The file is held open: if the path is replaced meanwhile, this source still reads the checked file. Thread-safe.
     """
 
     def __init__(self, path: Path, file: BinaryIO, members: Iterable[Member]) -> None:
@@ -107,7 +107,7 @@ class ArchiveSource:
             raise IntegrityError(f"{self.path.name} cannot be read: {error.strerror}") from error
         data = packed if member.method == STORED else _inflate(packed, member)
         if len(data) != member.size_bytes or zlib.crc32(data) != member.crc:
-            raise IntegrityError(f"{relative} is damaged: its size or CRC is not that of its header")
+            raise IntegrityError(f"{relative} is damaged: its size or CRC differs from its header")
         return data
 
 
@@ -129,7 +129,7 @@ def read_archive(path: Path) -> ArchiveSource:
     """
     try:
         with contextlib.ExitStack() as stack:
-            # unbuffered: what a member's bytes are is read when they are asked for, and not before
+            # unbuffered: a member's bytes are read when they are asked for, not before
             file = stack.enter_context(path.open("rb", buffering=0))
             source = ArchiveSource(path, file, check_archive(file, path.name))
             stack.pop_all()  # the source closes it
@@ -150,7 +150,7 @@ def check_archive(file: BinaryIO, name: str) -> list[Member]:
 
 
 def _central_directory(file: BinaryIO, size: int, name: str) -> tuple[bytes, int]:
-    """Return the bytes of the central directory and how many members it says there are."""
+    """Return the bytes of the central directory and the number of members that it states."""
     if size < _END.size:
         raise FormatError(f"{name} is not a .pulse file: it has {size} bytes")
     file.seek(size - _END.size)
@@ -231,7 +231,7 @@ def _problems(file: BinaryIO, members: list[Member], start_of_directory: int) ->
             return
         file.seek(member.offset)
         if file.read(len(member.local)) != member.local:
-            yield f"the header of {member.name} is not that of the directory"
+            yield f"the header of {member.name} differs from its directory entry"
         expected = member.data_offset + member.packed_bytes
     if members and expected != start_of_directory:
         yield f"its directory starts at byte {start_of_directory}; expected {expected}"
@@ -240,7 +240,7 @@ def _problems(file: BinaryIO, members: list[Member], start_of_directory: int) ->
 def write_archive(file: BinaryIO, files: Iterable[tuple[str, bytes]], *, compress: bool) -> None:
     """Write `files` as a canonical archive, in the order given.
 
-    Stored, the same files give the same bytes everywhere. Deflated, they do with the same zlib.
+    The same files give the same bytes everywhere when they are stored, and with the same zlib when they are deflated.
     """
     members: list[Member] = []
     offset = 0

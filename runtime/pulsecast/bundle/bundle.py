@@ -15,7 +15,7 @@ from .manifest import MANIFEST_NAME, SIGNATURE_NAME, FileEntry, Manifest, check_
 from .signing import MAX_SIGNATURE_BYTES, Key, Signature, examine
 from .source import Source, open_source
 
-if TYPE_CHECKING:  # an app that imports the runtime has not opened a bundle yet: what only opening needs comes with it
+if TYPE_CHECKING:  # imported when a bundle is opened, not when the runtime is imported
     from pathlib import Path
 
     from ..model.weights import Weights
@@ -24,9 +24,9 @@ if TYPE_CHECKING:  # an app that imports the runtime has not opened a bundle yet
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """An opened bundle, a folder or a `.pulse` file, whose manifest has been held against every file.
+    """An opened bundle, a folder or a `.pulse` file; every file was checked against the manifest.
 
-    signature  what is known of who made it: see `pulsecast.bundle.signing`
+    signature  what is known about its maker: see `pulsecast.bundle.signing`
     """
 
     path: Path
@@ -44,7 +44,9 @@ class Bundle:
         that lists every file that is missing, changed, unlisted or a link.
         """
         if not isinstance(path, str | os.PathLike):
-            raise UsageError(f"{str(path)[:60]} is no path; expected the path of a bundle, a folder or a .pulse file")
+            raise UsageError(
+                f"{str(path)[:60]} is not a path; expected the path of a bundle, a folder or a .pulse file"
+            )
         from pathlib import Path
 
         root = Path(path)
@@ -60,7 +62,7 @@ class Bundle:
         return cls(path=root, manifest=manifest, source=source, signature=signature)
 
     def read(self, relative: str) -> bytes:
-        """Return the bytes of one listed file, checked once more, so that what was checked is what is used."""
+        """Return the bytes of one listed file, checked again at this read."""
         entry = next((entry for entry in self.manifest.files if entry.path == relative), None)
         if entry is None:
             raise FormatError(f"{relative} is not among the files of this bundle")
@@ -74,7 +76,7 @@ class Bundle:
         """Yield a private copy of a file or folder of the bundle, for an engine that only takes paths.
 
         The copy is written from checked bytes into a new folder that only this user may enter, and is removed when the
-        block ends: what the engine reads cannot have been swapped after the check.
+        block ends: nobody can swap the files between the check and the engine's reading.
         """
         paths = [f.path for f in self.manifest.files if f.path == relative or f.path.startswith(f"{relative}/")]
         if not paths:
@@ -105,14 +107,14 @@ class Bundle:
         return read_weights(self.read(self.manifest.weights.path), self.manifest.spec)
 
     def manifest_bytes(self) -> bytes:
-        """Return `manifest.json` as it is; raises IntegrityError if it is no longer the one that was opened."""
+        """Return the bytes of `manifest.json`; raises IntegrityError if they changed after opening."""
         content = self.source.read(MANIFEST_NAME, MAX_JSON_BYTES)
         if parse_manifest(content) != self.manifest:
             raise IntegrityError(f"{MANIFEST_NAME} was changed while the bundle was open")
         return content
 
     def signature_bytes(self) -> bytes | None:
-        """Return `manifest.sig` as it is, or None."""
+        """Return the bytes of `manifest.sig`, or None."""
         return _read_signature(self.source, self.source.listing())
 
 
@@ -153,7 +155,7 @@ def _read_signature(source: Source, listing: Mapping[str, int | str]) -> bytes |
 
 
 def _problems(source: Source, listing: Mapping[str, int | str], manifest: Manifest) -> Iterator[str]:
-    """Yield what differs between manifest and files; a file is read only if its size is the right one."""
+    """Yield what differs between manifest and files; a file is read only if its size is right."""
     listed = {entry.path for entry in manifest.files} | {MANIFEST_NAME, SIGNATURE_NAME}
     yield from (f"{name} is not in the manifest" for name in listing if name not in listed)
     for entry in manifest.files:

@@ -1,4 +1,4 @@
-"""The golden: held-out windows of a trained model with what it must forecast for them, shipped in every bundle."""
+"""The golden: held-out windows of a trained model and the forecasts it must give for them, shipped in every bundle."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def read_golden(data: bytes, spec: ModelSpec) -> Golden:
 
 
 def evenly(count: int, at_most: int) -> NDArray[np.int64]:
-    """Return evenly spaced rows of `count`, ascending, at most so many; the first and the last one are among them.
+    """Return at most `at_most` evenly spaced rows of `count`, ascending, with the first and the last one.
 
     >>> evenly(10, 4)
     array([0, 3, 6, 9])

@@ -35,7 +35,7 @@ def check_relative(path: str) -> None:
 
 
 def check_distinct(paths: Sequence[str]) -> list[str]:
-    """Return what keeps `paths` from standing side by side in a folder of any system, where `A` and `a` may be one."""
+    """Return why `paths` cannot share a folder on every system (on some, `A` and `a` are the same), or None."""
     seen: dict[str, str] = {}
     problems = []
     for path in paths:
@@ -66,7 +66,7 @@ class FileEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Tolerance:
-    """What an artifact may deviate from the float64 reference.
+    """How far an artifact may deviate from the float64 reference.
 
     max_abs          largest |forecast - reference|, as a fraction of the scaler's range
     accuracy_change  largest relative change of MAE and of RMSE on held-out data
@@ -111,11 +111,11 @@ class Artifact:
 
 @dataclass(frozen=True, kw_only=True)
 class Library:
-    """One prebuilt shared library of a native artifact, and what is known of it.
+    """One prebuilt shared library of a native artifact, and how it was checked.
 
     proof    `run`: it passed the artifact's checks on such a platform; `emulated`: the same, in an emulator of its
-             processor; `built`: only its file was looked at
-    engine   what ran, with the instruction set, unless it was only built
+             processor; `built`: only its file was inspected
+    engine   the engine that ran, with the instruction set, unless it was only built
     max_abs  largest |forecast - reference| found, as a fraction of the scaler's range
     """
 
@@ -185,7 +185,7 @@ class Provenance:
 class Manifest:
     """All of `manifest.json`; FORMAT.md specifies it.
 
-    Bundles that were made before there were any have no `intervals` and no `libraries`.
+    Older bundles have no `intervals` and no `libraries`.
     """
 
     format: Literal[1]
@@ -227,7 +227,9 @@ class Manifest:
         ]
         problems += [f"library {x.path} is not among the files" for x in self.libraries if x.path not in paths]
         problems += [
-            f"library {x.path} is of no artifact {x.artifact!a}" for x in self.libraries if x.artifact not in ids
+            f"library {x.path} names artifact {x.artifact!a}, which is not in the bundle"
+            for x in self.libraries
+            if x.artifact not in ids
         ]
         if self.intervals and len(self.intervals.radii[0]) != self.spec.horizon:
             problems.append(f"intervals have {len(self.intervals.radii[0])} steps; horizon is {self.spec.horizon}")
@@ -235,7 +237,7 @@ class Manifest:
             raise ValueError("; ".join(problems))
 
     def artifact(self, artifact_id: str) -> Artifact:
-        """Return the artifact of that id; raises UsageError that lists the known ones."""
+        """Return the artifact with this id; raises UsageError that lists the known ones."""
         for artifact in self.artifacts:
             if artifact.id == artifact_id:
                 return artifact
@@ -249,7 +251,7 @@ def parse_manifest(data: bytes) -> Manifest:
 
 
 def check_format(data: bytes) -> None:
-    """Raise FormatError if `data` is JSON of another format number: said apart, since the mend is another version."""
+    """Raise FormatError if `data` is JSON of another format number: its remedy is another version of pulsecast."""
     found = strict_json.loads(Mapping[str, object], data, where=MANIFEST_NAME)  # type: ignore[type-abstract]
     number = found.get("format")
     if number != FORMAT:

@@ -1,4 +1,4 @@
-"""A bundle into another form: a folder into one `.pulse` file and back, and signed. Only checked bytes are written."""
+"""Changes a bundle's form: a folder to one `.pulse` file and back, and signed. Only checked bytes are written."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from .signing import read_private_key, sign_manifest
 def pack(path: StrPath, out: StrPath, *, force: bool = False, compress: bool = False) -> Bundle:
     """Write the bundle at `path` as one `.pulse` file at `out`, which exists whole or not at all; return it opened.
 
-    Stored (the default), the same bundle gives the same bytes everywhere, and its files can be mapped from it; with
-    `compress` it is smaller, and the same for the same zlib. A signature goes along.
+    By default files are stored: the same bundle gives the same bytes everywhere, and its files can be memory-mapped.
+    With `compress` it is smaller, and the same for the same zlib. A signature is kept.
 
     Raises what `Bundle.open` raises, UsageError if `out` exists and not `force`, or is not called `.pulse`.
     """

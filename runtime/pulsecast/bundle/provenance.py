@@ -1,7 +1,7 @@
-"""What made a bundle, as an in-toto statement with a SLSA provenance predicate, for whoever keeps such statements.
+"""What made a bundle, as an in-toto statement with a SLSA provenance predicate, for tools that collect such statements.
 
-The manifest holds all of it; this only gives it the shape that other tools read. It is not signed by itself: sign the
-bundle, or hand the statement to what signs attestations.
+The manifest holds all of it; this module only gives it the form that other tools read. The statement itself is not
+signed: sign the bundle, or give the statement to a tool that signs attestations.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def statement(manifest: Manifest, manifest_bytes: bytes) -> dict[str, Any]:
                 "internalParameters": {"platform": made.platform},
                 "resolvedDependencies": [*_materials(made), *_packages(made.versions)],
             },
-            # nothing of when and where it ran: the same model gives the same bytes, and no host is named
+            # no time and no host: the same model gives the same bytes
             "runDetails": {"builder": {"id": BUILDER, "version": _builder_version(made.versions)}},
         },
     }

@@ -1,8 +1,8 @@
 """The manifest's JSON Schema (draft 2020-12), generated from the records that read it, so that the two cannot differ.
 
-`manifest.schema.json` beside this module is what is shipped; `python -m pulsecast.bundle.schema` prints what it must
-hold. The schema says what JSON can say of form; the records also check what belongs together, such as a path that is
-among the files.
+`manifest.schema.json` beside this module is shipped; `python -m pulsecast.bundle.schema` prints what it must hold. The
+schema holds the rules that JSON Schema can express; the records also check relations, such as a path that must be among
+the files.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def manifest_schema() -> dict[str, Any]:
 
 
 def schema_text() -> str:
-    """Return the schema as the shipped file holds it."""
+    """Return the text of the shipped file."""
     return json.dumps(manifest_schema(), indent=2) + "\n"
 
 

@@ -2,7 +2,7 @@
 
 The signature stands beside the manifest, in `manifest.sig`, and is never listed in it. A key's id is the SHA-256 of the
 32 bytes of the public key. Checking needs the package `cryptography` (extra `sign`); without it a bundle's hashes are
-checked all the same, and whoever opens it is told that its signature was not.
+still checked, and its `signature` reports that the signature was not checked.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class SignatureRecord:
 
     @property
     def signature_bytes(self) -> bytes:
-        """The 64 bytes; raises FormatError if the text is no base64."""
+        """The 64 bytes; raises FormatError if the text is not base64."""
         try:
             return base64.b64decode(self.signature, validate=True)
         except (binascii.Error, ValueError) as error:
@@ -51,7 +51,7 @@ class SignatureRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Signature:
-    """What is known of a bundle's signature; `key_id` is what the file claims unless `state` is `verified`."""
+    """What is known about a bundle's signature; `key_id` is what the file claims unless `state` is `verified`."""
 
     state: Literal["unsigned", "not checked", "verified"]
     key_id: str | None = None
@@ -68,10 +68,10 @@ UNSIGNED = Signature(state="unsigned")
 
 
 def examine(manifest: bytes, signature: bytes | None, key: Key | None) -> Signature:
-    """Return the state of a manifest's signature, where None is no `manifest.sig`; without `key` nothing is checked.
+    """Return the state of a manifest's signature, None if there is no `manifest.sig`; without `key` nothing is checked.
 
-    Raises SignatureError if there is a `key` and the manifest is not signed by it, MissingExtraError if there is one
-    and `cryptography` is not installed: what was asked for is never skipped.
+    Raises SignatureError if there is a `key` and the manifest is not signed by it, MissingExtraError if there is a
+    `key` and `cryptography` is not installed: a requested check is never skipped.
     """
     if key is None:
         if signature is None:
@@ -89,7 +89,7 @@ def examine(manifest: bytes, signature: bytes | None, key: Key | None) -> Signat
     try:
         public.verify(record.signature_bytes, manifest)
     except InvalidSignature as error:
-        raise SignatureError(f"the signature is not that of key {expected} over this manifest") from error
+        raise SignatureError(f"the signature does not match key {expected} and this manifest") from error
     return Signature(state="verified", key_id=expected)
 
 
@@ -107,7 +107,7 @@ def sign_manifest(manifest: bytes, private: Ed25519PrivateKey) -> bytes:
 def generate_key(path: StrPath) -> str:
     """Write a new private key to `path` (PEM, mode 0600) and its public key to `path`.pub; return the key's id.
 
-    Raises UsageError if either exists: a lost key cannot be had back. The private key is not encrypted; keep it where
+    Raises UsageError if either exists: a lost key cannot be recovered. The private key is not encrypted; keep it where
     only the release job reads it.
     """
     _require_cryptography()
@@ -140,7 +140,7 @@ def _refuse_replacing(target: Path) -> None:
 
 
 def read_private_key(path: Path) -> Ed25519PrivateKey:
-    """Return the Ed25519 key in the PEM file at `path`; raises UsageError if there is none that others cannot read."""
+    """Return the Ed25519 key in the PEM file at `path`; raises UsageError unless only its owner can read it."""
     _require_cryptography()
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -171,7 +171,7 @@ def read_public_key(key: Key) -> Ed25519PublicKey:
     if len(data) == 32:
         return Ed25519PublicKey.from_public_bytes(data)
     if b"PRIVATE KEY" in data:
-        raise UsageError(f"{name} is a private key; whoever checks needs only the public one (`{PUBLIC_SUFFIX}`)")
+        raise UsageError(f"{name} is a private key; a check needs only the public key (`{PUBLIC_SUFFIX}`)")
     found = _parse(lambda: serialization.load_pem_public_key(data), name, "public")
     if not isinstance(found, Ed25519PublicKey):
         raise UsageError(f"{name} is not an Ed25519 public key")

@@ -1,6 +1,6 @@
-"""Where a bundle's bytes come from: a directory, or one `.pulse` file, behind the same two questions.
+"""Where a bundle's bytes come from: a folder, or one `.pulse` file, behind the same two methods.
 
-A source knows nothing of hashes. It hands out plain files only, never more bytes than were asked for, and never follows
+A source does not check hashes. It hands out plain files only, never more bytes than were asked for, and never follows
 a link out of the bundle.
 """
 
@@ -31,7 +31,7 @@ class Source(Protocol):
 
 
 class DirectorySource:
-    """A folder. The folder itself may be reached through a link, nothing in it may be one."""
+    """A folder. Its path may go through a link; no file in it may be a link."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

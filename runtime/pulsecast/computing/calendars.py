@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import DtypeError, InputError
 from ..model.spec import DAY_S, Calendar, Holidays, ModelSpec
 
-_LIMIT_S = 2.0**62  # beyond it no float is a second that int64 can hold
+_LIMIT_S = 2.0**62  # larger floats do not fit int64
 
 
 def unix_seconds(timestamps: object) -> NDArray[np.int64]:
@@ -47,7 +47,7 @@ def calendar_values(calendar: Calendar, seconds: NDArray[np.int64], step_s: int)
     >>> calendar_values(Calendar(function="weekend", period_s=604800, ahead_steps=0), np.array([0, 2 * 86400]), 3600)
     array([0., 1.])
 
-    Raises InputError for times of which the bundle does not know whether they are holidays.
+    Raises InputError for times outside the bundle's known holidays.
     """
     t = seconds + calendar.ahead_steps * step_s
     if calendar.holidays is not None:
@@ -61,7 +61,7 @@ def calendar_values(calendar: Calendar, seconds: NDArray[np.int64], step_s: int)
 
 
 def _holiday_share(holidays: Holidays, t: NDArray[np.int64], step_s: int) -> NDArray[np.float64]:
-    """Return which part of each step [t, t + step_s) is a holiday; raises InputError outside of what is known."""
+    """Return which part of each step [t, t + step_s) is a holiday; raises InputError outside the known time."""
     first, stop = holidays.known
     outside = (t < first) | (t + step_s > stop)
     if outside.any():
@@ -69,7 +69,7 @@ def _holiday_share(holidays: Holidays, t: NDArray[np.int64], step_s: int) -> NDA
             f"holidays of {holidays.region} are known from {utc_text(first)} to {utc_text(stop)}, and "
             f"{np.datetime64(int(t[outside].flat[0]), 's')}Z is needed; train again on a log that covers it"
         )
-    # seconds of holidays before each edge: between two edges they grow by every second, or by none
+    # seconds of holidays before each edge: between two edges they grow by every second, or not at all
     edges = np.array([first, *itertools.chain.from_iterable(holidays.spans), stop])
     lengths = np.diff(edges)
     lengths[::2] = 0
@@ -79,7 +79,7 @@ def _holiday_share(holidays: Holidays, t: NDArray[np.int64], step_s: int) -> NDA
 
 
 def with_calendar(spec: ModelSpec, measured: NDArray[np.floating], seconds: NDArray[np.int64]) -> NDArray[np.floating]:
-    """Append the calendar features to `measured` (..., measured); `seconds` has that shape less its last axis."""
+    """Append the calendar features to `measured` (..., measured); `seconds` has this shape without its last axis."""
     columns = [
         calendar_values(feature.calendar, seconds, spec.step_s)[..., np.newaxis]
         for feature in spec.features

@@ -1,11 +1,12 @@
 """Prediction intervals by conformal prediction, around any point forecast, with numpy alone.
 
-A radius is a quantile of past |residual|, on the log scale where the data allow it: engagement errs by factors.
+A radius is a quantile of past |residual|, on the log scale where the data allow it, because errors of engagement are
+factors.
 
 * `SplitConformal` is stateless: radii found once on the held-out part and stored in the manifest. They cover on
-  average, for as long as the series goes on as it did there.
-* `RollingConformal` is the default where truth keeps arriving: radii follow the last days, so that coverage holds when
-  the series changes its ways.
+  average, as long as the series behaves as it did there.
+* `RollingConformal` is the default where truth keeps arriving: radii follow the last days, so coverage holds when the
+  series changes.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ def bounds(
 ) -> Interval:
     """Return the interval of `radius`, on `scale`, around raw `forecast`; the two broadcast.
 
-    Counts are whole: their bounds are the first and last whole number in between, so that rounding covers nothing more,
-    or the two around it where there is none; never below 0.
+    Counts are whole numbers: their bounds are the first and the last whole number in the interval, so rounding never
+    widens it. If it holds none, the bounds are the two whole numbers around it. No bound is below 0.
     """
     if scale == "log1p":
         level = np.log1p(np.maximum(forecast, 0.0))
@@ -71,7 +72,7 @@ def bounds(
 def _whole(
     lower: NDArray[np.floating], upper: NDArray[np.floating]
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    # what is a whole number but for the rounding of float32 is one
+    # a number that is whole up to float32 rounding counts as whole
     first = np.ceil(lower - FLOAT32_SLACK * np.maximum(lower, 1.0))
     last = np.floor(upper + FLOAT32_SLACK * np.maximum(upper, 1.0))
     between = first <= last
@@ -95,7 +96,7 @@ def fit_split(
 ) -> SplitConformal | None:
     """Return radii from held-out `forecasts` and `truth`, both (n, horizon), for the LEVELS that n is enough for.
 
-    None if it is enough for none.
+    None if there is no such level.
     """
     found = residuals(np.asarray(forecasts, np.float64), truth, scale)
     rows = [tuple(conformal_radius(column, level) for column in found.T) for level in LEVELS]
@@ -142,7 +143,7 @@ class RollingConformal:
         """Start empty, or from residuals of the past.
 
         horizon  steps of every forecast
-        window   residuals kept per horizon step; seven days is what measured best on hourly engagement
+        window   residuals kept per horizon step; seven days measured best on hourly engagement
         start    |residuals| known beforehand, one array per horizon step, oldest first, on `scale`
         """
         horizon, window = whole_number("horizon", horizon), whole_number("window", window)

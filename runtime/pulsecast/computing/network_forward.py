@@ -28,15 +28,15 @@ def run(network: Network, weights: Weights, inputs: Array) -> Array:
 
 
 def _layer(layer: Recurrent, cells: Iterator[CellWeights], sequence: Array) -> tuple[Array, Array]:
-    """Return the outputs at every step, in the order of the steps, and what a layer gives that returns one step only.
+    """Return the outputs of all steps in time order, and the layer's final output.
 
-    That one is each cell's own last: of a cell that runs backwards, the output at the first step.
+    The final output of a cell that runs backwards is its output at the first step.
     """
     hidden, finals = [], []
     for backwards in {"forward": (False,), "backward": (True,), "both": (False, True)}[layer.direction]:
         ordered = sequence[::-1] if backwards else sequence
         found = _cell(layer, next(cells), ordered)
-        # alone, a Keras layer that goes backwards gives its outputs as they come; in a Bidirectional, turned round
+        # a backward Keras layer alone keeps its own order of outputs; inside Bidirectional they are reversed
         hidden.append(found[::-1] if backwards and layer.direction == "both" else found)
         finals.append(found[-1])
     return _merge(layer, hidden), _merge(layer, finals)
@@ -97,7 +97,7 @@ def _gru_step(layer: Recurrent, x: Array, h: Array, recurrent: Array, inner: Arr
 
 
 def activate(activation: Activation, x: Array) -> Array:
-    """Return the activation of `x`; `hard_sigmoid` is that of Keras 3: x/6 + 1/2, cut to 0 and 1."""
+    """Return the activation of `x`; `hard_sigmoid` is that of Keras 3: x/6 + 1/2, clipped to 0 and 1."""
     if activation == "linear":
         return x
     if activation == "relu":

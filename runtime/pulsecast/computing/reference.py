@@ -1,6 +1,6 @@
 """The reference: the whole forecast in numpy, from raw windows to raw forecasts, in the dtype of its input.
 
-In float64 it is what every artifact is compared with. It has no engine, no state and no dependency but numpy.
+Every artifact is compared with its float64 result. It has no engine, no state and no dependency except numpy.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def through(spec: ModelSpec, scaler: Scaler, network: Callable[[Array], Array], 
     """
     scaled = scaler.transform(windows)  # (batch, context, features)
     inputs = channels(spec, scaled)  # (batch, window, channels)
-    with np.errstate(invalid="ignore"):  # an infinite row becomes NaN on the way; `to_raw` sees to it
+    with np.errstate(invalid="ignore"):  # an infinite row becomes NaN on the way; `to_raw` handles it
         outputs = network(inputs)
     return to_raw(spec, scaler, outputs, scaled, inputs)
 
@@ -57,8 +57,8 @@ def channels(spec: ModelSpec, scaled: Array) -> Array:
 def to_raw(spec: ModelSpec, scaler: Scaler, outputs: Array, scaled: Array, inputs: Array) -> Array:
     """Return raw forecasts from network `outputs` (batch, horizon); NaN where `scaled` or `inputs` are not finite.
 
-    A saturating gate can hide an infinite input, so finiteness is judged on the inputs and not on the outputs; and on
-    the whole context, though a feature without a lag is not looked at in its first steps, as every artifact does.
+    A saturating gate can hide an infinite input, so finiteness is tested on the inputs, not on the outputs. As in every
+    artifact, the whole context is tested, although a feature without a lag does not use its first steps.
     """
     if spec.target == "change":
         outputs = outputs + scaled[:, -1:, 0]

@@ -1,13 +1,13 @@
 """Steps that depart from what a model expected: how far outside the prediction interval, one by one, with numpy alone.
 
-A step is judged by its residual beside those of the last days, by the rule and on the scale of `RollingConformal`, of
-which this is the form for one step ahead and thousands of residuals: those are kept sorted. With a false-alarm rate of
-r, a step is an anomaly if it lies outside the interval of coverage 1 - r. Where a series goes on as it did in the days
-that are kept, this happens to at most r of its ordinary steps: that is conformal prediction's guarantee, and it needs
-at least 1 / r - 1 residuals, before which nothing is flagged.
+A step is judged by its residual, compared with those of the last days, by the rule and on the scale of
+`RollingConformal`. This form is for one step ahead and thousands of residuals, which are kept sorted. With a
+false-alarm rate of r, a step is an anomaly if it lies outside the interval of coverage 1 - r. If a series behaves as it
+did in the days that are kept, this happens to at most r of its ordinary steps. Conformal prediction guarantees this. It
+needs at least 1 / r - 1 residuals; until then nothing is flagged.
 
-What departs for hours is one incident and not an alarm for every step: another one is raised within a day only for a
-step that is further off than all before it.
+A departure of hours is one incident, not an alarm for every step: within a day another alarm is raised only for a step
+that is further off than all before it.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ SMALLEST_RADIUS = 1e-9
 
 @dataclass(frozen=True, kw_only=True)
 class Anomaly:
-    """What is to be said of one step; `forecast`, `lower` and `upper` are NaN or infinite while nothing can be said.
+    """The judgement of one step; `forecast`, `lower` and `upper` are NaN or infinite while it cannot be judged.
 
     score      distance from the forecast in radii of the interval: above 1 the value lies outside, unless it is a count
                that rounding the bounds takes in; 0 if unjudged
     anomalous  the value lies outside the interval of the false-alarm rate that was chosen
-    alarm      it does, and no step of the last day was as far off: the beginning of an incident, or its getting worse
+    alarm      anomalous, and no step of the last day was as far off: an incident begins or gets worse
     """
 
     value: float
@@ -55,7 +55,7 @@ class Anomaly:
 
 
 class Incidents:
-    """Tells what is news: a score that is above all of the `quiet` steps before it. One object per series."""
+    """Finds what is news: a score above all of the `quiet` steps before it. One object per series."""
 
     def __init__(self, quiet: int) -> None:
         """Start with nothing known; 0 steps of quiet make everything news."""
@@ -76,7 +76,7 @@ class Incidents:
 
 
 class Departures:
-    """Judges values against forecasts that somebody else makes, one step after the other. One object per series."""
+    """Judges values against given forecasts, one step after the other. One object per series."""
 
     def __init__(
         self, *, false_alarm_rate: float = 0.001, window: int = 4032, scale: IntervalScale = "log1p",
@@ -106,7 +106,7 @@ class Departures:
         self._sorted: list[float] = []  # the same, smallest first
 
     def judge(self, forecast: float, value: float) -> Anomaly:
-        """Return what the step is, and learn from it; a NaN on either side is not judged and teaches nothing."""
+        """Return what the step is, and learn from it; a step with a NaN is neither judged nor learnt."""
         if not (math.isfinite(forecast) and math.isfinite(value)):
             self._incidents.is_news(0.0)  # time goes on
             return Anomaly(
@@ -142,7 +142,7 @@ class Departures:
 
 
 class AnomalyDetector:
-    """A model's stream with a judge beside it: push what was measured, hear whether it was to be expected.
+    """A model's stream with a judge: push a measurement, get whether it was expected.
 
     Every step is judged by the forecast made one step before it. Not thread-safe; one object per series.
 
@@ -159,8 +159,8 @@ class AnomalyDetector:
         """Start with a stream of one series that has seen nothing yet.
 
         split             the model's radii, if it has any: they say on which scale to judge
-        false_alarm_rate  share of ordinary steps that may be flagged; None is what `default_rate` says
-        window            residuals kept; None is what `default_window` says
+        false_alarm_rate  share of ordinary steps that may be flagged; None means `default_rate`
+        window            residuals kept; None means `default_window`
 
         Raises UsageError.
         """
@@ -220,5 +220,5 @@ def default_rate(step_s: int) -> float:
 
 
 def _ratio(distance: float, radius: float) -> float:
-    # a series that was forecast exactly has a radius of 0: whatever is off by anything is then far off
+    # a series that was forecast exactly has a radius of 0: any error is then far off
     return distance / max(radius, SMALLEST_RADIUS) if math.isfinite(radius) else 0.0

@@ -46,18 +46,18 @@ def load(
 
     path      a bundle's folder, or a `.pulse` file
     backend   `auto`, `numpy`, `onnx`, `tflite`, `savedmodel` or `native`. `auto` takes the first of onnx, tflite,
-              numpy whose engine is installed; it never takes another one because loading failed.
+              numpy whose engine is installed; it never tries another one after a failed load.
     artifact  an id from the manifest, e.g. `tflite-w8`; None is the backend's float32 artifact.
     threads   threads that one call may use; 1 is fastest for single windows.
     key       Ed25519 public key that must have signed the bundle: a PEM file's path, its bytes, or 32 raw bytes. None
               checks hashes only.
     trust_code  a `native` artifact is C that this process compiles and runs, so it is refused unless `key` verified the
-              bundle, or you say here that you trust where the bundle comes from
+              bundle, or you set this because you trust the bundle's origin
 
-    Raises FormatError or IntegrityError (the bundle), SignatureError (not signed by `key`, or code that nobody vouched
-    for), UsageError (unknown names, a file of another kind), MissingExtraError (engine, or cryptography for `key`, not
-    installed), EngineError (engine broken), ToleranceError (a few golden windows, forecast at every load, come out
-    otherwise than when the bundle was made).
+    Raises FormatError or IntegrityError (the bundle), SignatureError (not signed by `key`, or code without a checked
+    signature), UsageError (unknown names, a file of another kind), MissingExtraError (engine, or cryptography for
+    `key`, not installed), EngineError (engine broken), ToleranceError (a few golden windows, forecast at every load,
+    differ from those of the export).
 
         model = load("bundle")
         model.predict(windows)            # (batch, context, features) -> (batch, horizon)
@@ -145,7 +145,7 @@ class Forecaster:
         return split_interval(split, forecasts, level)
 
     def stream(self, streams: int = 1) -> Stream:
-        """Return a Stream of so many sliding windows, which have seen nothing yet; raises UsageError below 1."""
+        """Return a Stream of `streams` empty sliding windows; raises UsageError below 1."""
         from .streaming import Stream
 
         return Stream(self.manifest.spec, self.artifact.id, self.backend, streams)

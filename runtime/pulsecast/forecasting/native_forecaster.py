@@ -1,8 +1,8 @@
-"""The native model with nothing but the standard library: for a process that must answer at once, or has no numpy.
+"""The native model with the standard library alone: for a process that must answer at once, or has no numpy.
 
-Importing numpy is most of what stands between a Python process and its first forecast from compiled C. Here nothing
-imports it: values come as lists or as float32 buffers, forecasts go as lists. For everything else (calendar features
-from timestamps, intervals, streams, other backends) there is `pulsecast.load`.
+Importing numpy takes most of the time from the start of a Python process to its first forecast from compiled C. Nothing
+here imports it: values are lists or float32 buffers, forecasts are lists. For everything else (calendar features from
+timestamps, intervals, streams, other backends) use `pulsecast.load`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def load_native(
     """Return a NativeForecaster for the bundle at `path`, after every file was checked against the manifest's hashes.
 
     artifact         `native` or `native-w8`
-    key, trust_code  those of `pulsecast.load`: the artifact is code, and somebody must vouch for it
+    key, trust_code  those of `pulsecast.load`: the artifact is code, so its origin must be trusted
 
     The library then forecasts golden windows that were compiled into it, and the first of the bundle's own. Raises what
     `pulsecast.load` raises.
@@ -83,7 +83,7 @@ def _check_golden(bundle: Bundle, artifact: Artifact, forecaster: NativeForecast
 
 
 def _first_rows(npz: bytes, name: str, code: str, count: int) -> array[float]:
-    """Return the first `count` numbers of an array of an .npz, of which no more is unpacked; `code` is array's."""
+    """Read the first `count` numbers of one array in an .npz without unpacking the rest; `code` is `array`'s."""
     import zipfile
     import zlib
 
@@ -93,7 +93,7 @@ def _first_rows(npz: bytes, name: str, code: str, count: int) -> array[float]:
             start = stored.read(10)  # magic, version, and the length of the header that follows
             header = stored.read(int.from_bytes(start[8:10], "little"))
             if start[:8] != b"\x93NUMPY\x01\x00" or _DTYPES[code] not in header:
-                raise ValueError(f"{name} is no little-endian array of its kind")
+                raise ValueError(f"{name} is not a little-endian array of the expected type")
             numbers.frombytes(stored.read(count * numbers.itemsize))
     except (KeyError, OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise FormatError(f"the golden cannot be read: {error}") from error
@@ -124,7 +124,7 @@ class NativeForecaster:
 
         values  lists (batch, context, features), or one window (context, features); a model with one feature also takes
                 (batch, context) and (context,). Or a float32 buffer in C order (`array`, `memoryview`, a numpy array)
-                of any shape, which is read as so many whole windows.
+                of any shape, which is read as whole windows.
 
         Raises WindowLengthError, FeatureCountError, DtypeError, NonFiniteError, EmptyInputError (all InputError).
         """
@@ -157,7 +157,7 @@ def _floats(values: object, context: int, features: int) -> array[float]:
                     raise FeatureCountError(f"steps have {len(step)} features; this model takes {features}")
                 found.extend(step)
     except (TypeError, OverflowError) as error:
-        raise DtypeError(f"values are no lists of real numbers of one shape: {error}") from error
+        raise DtypeError(f"values are not lists of real numbers of one shape: {error}") from error
     return found
 
 
@@ -181,7 +181,7 @@ def _windows(values: list[Any] | tuple[Any, ...], context: int, features: int) -
 
 def _from_buffer(values: object, context: int, features: int) -> array[float]:
     try:
-        view = memoryview(values)  # type: ignore[arg-type]  # whether it is one is what this asks
+        view = memoryview(values)  # type: ignore[arg-type]  # this call finds out whether it is a buffer
     except TypeError as error:
         raise DtypeError(f"values are {type(values).__name__}; expected lists, or a buffer of float32") from error
     if view.format not in ("f", "<f") or not view.c_contiguous:

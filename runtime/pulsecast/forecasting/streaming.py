@@ -1,7 +1,7 @@
-"""Exact sliding windows: push one step, get the forecast that `predict` gives for the window which that step completes.
+"""Exact sliding windows: push one step, get the forecast that `predict` gives for the window that this step completes.
 
-Carrying a recurrent state on is another model than the one that was trained on windows. A stream therefore gives what
-the whole window gives: with backend `native` bit for bit at the cost of one time step, on every other backend by
+A recurrent state that is carried on makes another model than the one trained on windows. A stream therefore gives the
+forecast of the whole window: with backend `native` bit for bit at the cost of one time step, on every other backend by
 keeping the last steps and calling `predict`.
 """
 
@@ -28,7 +28,7 @@ _FLOAT32 = np.dtype(np.float32)
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """A stream's whole state, fit for `Stream.restore` on a stream of the same model, backend and number of streams."""
+    """A stream's whole state, for `Stream.restore` on a stream of the same model, backend and number of streams."""
 
     artifact: str
     streams: int
@@ -64,10 +64,10 @@ class Stream:
 
         steps      (streams, features), or (features,) for one stream
         timestamp  of this step (datetime64 or unix seconds, UTC); with it `steps` hold the measured features only, and
-                   it must come one step after the last one. A stream that has been given one needs one with every
-                   step until it is reset: a step without could be of any time.
+                   it must come one step after the last one. After a step with a timestamp every step needs one, until
+                   the stream is reset.
 
-        Raises FeatureCountError, DtypeError, InputError (not the next time); the stream is then as it was.
+        Raises FeatureCountError, DtypeError, InputError (not the next time); the stream is then unchanged.
         """
         if timestamp is None:
             if self._time_s is not None:
@@ -95,29 +95,29 @@ class Stream:
                 raise ValueError("they are text")
             rows = np.asarray(steps, np.float32)
         except (ValueError, TypeError) as error:
-            raise DtypeError(f"steps are no array of real numbers: {error}") from error
+            raise DtypeError(f"steps are not an array of real numbers: {error}") from error
         rows = rows.reshape(1, -1) if rows.ndim < 2 else rows
         if rows.shape != (self._streams, count):
             raise FeatureCountError(f"steps have shape {rows.shape}; this stream takes ({self._streams}, {count})")
         return rows
 
     def settle(self) -> None:
-        """Do now what the next push would do first, so that it answers sooner."""
+        """Do the postponed work now, so that the next push answers sooner."""
         self._engine.settle()
 
     def reset(self) -> None:
-        """Forget every step: what to do after a gap in time."""
+        """Forget every step; needed after a gap in time."""
         self._time_s = None
         self._engine.reset()
 
     def snapshot(self) -> Snapshot:
-        """Return the state, from which `restore` goes on as if nothing had been."""
+        """Return the state; `restore` continues from it exactly."""
         return Snapshot(
             artifact=self._artifact, streams=self._streams, time_s=self._time_s, state=self._engine.snapshot()
         )
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go on from `snapshot`; raises UsageError if it is of another artifact or number of streams."""
+        """Continue from `snapshot`; raises UsageError if it is of another artifact or number of streams."""
         if (snapshot.artifact, snapshot.streams) != (self._artifact, self._streams):
             raise UsageError(
                 f"the snapshot is of {snapshot.streams} streams of {snapshot.artifact!r}; "
@@ -137,8 +137,8 @@ class Stream:
 class _NativeEngine:
     """The library's own streams: memory that Python owns and the library works in.
 
-    Steps and forecasts pass through arrays that stay where they are, so that the library is called with arguments
-    that were made once: an address asked of numpy at every push takes longer than the forecast's own arithmetic.
+    Steps and forecasts pass through arrays at fixed addresses, so the arguments of a call are made once: asking numpy
+    for an address at every push takes longer than the forecast's own arithmetic.
     """
 
     def __init__(self, library: ctypes.CDLL, shape: tuple[int, int]) -> None:
@@ -195,7 +195,7 @@ class _WindowEngine:
         return forecasts
 
     def settle(self) -> None:
-        """Nothing is put off here."""
+        """Do nothing: this backend postpones no work."""
 
     def reset(self) -> None:
         self._steps[:] = np.nan

@@ -1,6 +1,6 @@
 """Does an artifact still compute the trained forecast, here? Checks that run through the runtime, on the golden.
 
-Parity alone is not enough: a leaked state, a batch-dependent scale or a swallowed NaN shows only when it is looked for.
+Parity alone is not enough: a leaked state, a batch-dependent scale or a swallowed NaN shows only in its own test.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ def verify(
 def check_loaded(bundle: Bundle, artifact: Artifact, backend: Backend) -> None:
     """Raise ToleranceError unless a loaded backend forecasts a few of the golden windows within its tolerance.
 
-    Cheap enough for every load. Hashes say that files are what the manifest says; this says that manifest, files and
-    the engine on this machine together still are the trained forecast.
+    Cheap enough for every load. Hashes prove that the files match the manifest; this proves that manifest, files and
+    the engine on this machine still compute the trained forecast.
     """
     golden = bundle.golden()
     last, parts = len(golden.windows) - 1, LOADED_WINDOWS - 1
@@ -130,7 +130,7 @@ def _skipped(artifact: Artifact, reason: str) -> ArtifactReport:
 
 
 class Described(Protocol):
-    """What the checks know of a model: a bundle's manifest says it, and a model's record before there is a manifest."""
+    """What the checks need of a model: a bundle's manifest holds it, or a model's record before there is a manifest."""
 
     @property
     def spec(self) -> ModelSpec:
@@ -183,7 +183,7 @@ def parity_checks(parity: Parity, artifact: Artifact) -> Iterator[Check]:
 
 
 def _spread_check(forecasts: NDArray[np.float32], golden: Golden) -> Check:
-    """A quantised network that saturates answers a constant, and a loose parity limit may let that through."""
+    """A quantised network that saturates gives a constant, and a loose parity limit may let that pass."""
     spread = _spread(golden.reference)
     ratio = _spread(forecasts.astype(np.float64)) / spread if spread > 0 else 1.0
     low, high = SPREAD_LIMITS
@@ -214,7 +214,7 @@ def _state_checks(backend: Backend, golden: Golden, manifest: Described) -> Iter
 
 
 def _neighbour_checks(backend: Backend, golden: Golden) -> Iterator[Check]:
-    """Whatever stands beside a window in a batch, its forecast is the same; and NaN in gives no number out."""
+    """A window's forecast does not depend on the other windows of its batch, and NaN in gives no number out."""
     windows = golden.windows[:8].copy()
     clean = backend.predict(windows)
     wild = windows.copy()

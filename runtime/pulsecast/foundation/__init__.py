@@ -1,1 +1,1 @@
-"""What everything else stands on: strict JSON, frozen records, checked arguments, files that are whole or not there."""
+"""What everything else uses: strict JSON, frozen records, checked arguments, files that are whole or not there."""

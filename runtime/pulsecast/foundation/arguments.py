@@ -1,4 +1,4 @@
-"""Checks of what an app passes where type checkers do not look: each returns the value, or raises UsageError."""
+"""Checks of an app's arguments at run time: each returns the value, or raises UsageError."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def whole_number(name: str, value: object, *, least: int = 1) -> int:
 
 
 def fraction(name: str, value: object, *, such_as: float) -> float:
-    """Return `value`, a number between 0 and 1 and neither of them.
+    """Return `value`, a number above 0 and below 1.
 
     >>> fraction("interval", 0.9, such_as=0.9)
     0.9
@@ -87,7 +87,7 @@ def paths(name: str, value: object) -> list[Path]:
 
 
 def with_changes(record: T, changes: Mapping[str, object]) -> T:
-    """Return the dataclass `record` with every change that is not None; UsageError if the result cannot be."""
+    """Return the dataclass `record` with every change that is not None; raises UsageError if it is not valid."""
     try:
         return dataclasses.replace(record, **{k: v for k, v in changes.items() if v is not None})  # type: ignore[type-var]
     except ValueError as error:

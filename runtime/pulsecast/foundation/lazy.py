@@ -1,4 +1,4 @@
-"""The front door of a package: its names, each imported when it is first asked for (PEP 562)."""
+"""The front door of a package: its names, each imported on first use (PEP 562)."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """`dataclass(frozen=True, kw_only=True)` whose methods are shared by all classes instead of made for each.
 
-The standard library writes and compiles six methods for every class. For the records that opening a bundle needs that
-took 20 of the 35 ms by which `from pulsecast import load` came after `import numpy`; it now takes 2. Classes made here
-are dataclasses to `dataclasses.fields` and `replace`, and type checkers read them as such. Making an instance takes
-some microseconds longer.
+The standard library writes and compiles six methods for every class. For the records that opening a bundle needs, this
+took 20 of the 35 ms that `from pulsecast import load` took after `import numpy`; it now takes 2. Classes made here are
+dataclasses to `dataclasses.fields` and `replace`, and type checkers read them as such. Making an instance takes some
+microseconds longer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 else:
 
     def dataclass(*, frozen, kw_only):
-        """Return the decorator; there is this one kind."""
+        """Return the decorator; both options are always True."""
         if not (frozen and kw_only):
             raise TypeError("expected frozen=True, kw_only=True")
         return _made

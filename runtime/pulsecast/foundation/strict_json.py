@@ -1,6 +1,6 @@
 """Frozen dataclasses to and from JSON, strictly: unknown keys, wrong types and bad numbers are refused, all at once.
 
-What belongs here: nothing that knows what a record means. The same reader serves the manifest, the model directory,
+Nothing here knows what a record means. The same reader serves the manifest, the model directory,
 benchmark results and TOML configuration.
 """
 
@@ -18,16 +18,16 @@ from typing import Any, TypeVar
 from ..errors import FormatError
 
 T = TypeVar("T")
-# `metadata` of a field that is not written where it holds its default: records without it read as they did before
+# `metadata` of a field that is not written while it has its default: older records lack the field and still read
 OMITTED = types.MappingProxyType({"omitted": True})
 MAX_DEPTH = 64
 MAX_JSON_BYTES = 64 * 1024 * 1024  # read whole into memory; a manifest has about 20 kB
 
 
 def null_if(is_implied: Callable[[Any], bool]) -> Mapping[str, Any]:
-    """Return the `metadata` of a field that is null in JSON where `is_implied(value)`: other fields say what it is.
+    """Return the `metadata` of a field that is null in JSON if `is_implied(value)`: other fields then imply its value.
 
-    The record itself puts the value in the place of a null that was read.
+    The record itself replaces a null that was read by the value.
     """
     return types.MappingProxyType({"null_if": is_implied})
 
@@ -50,7 +50,7 @@ def _field_json(field: dataclasses.Field[Any], value: Any) -> Any:
 
 
 def dumps(value: Any) -> str:
-    """Return `value` as JSON text with a final newline; NaN and infinity are refused by raising ValueError."""
+    """Return `value` as JSON text with a final newline; raises ValueError for NaN and infinity."""
     return json.dumps(to_json(value), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 

@@ -70,7 +70,7 @@ def _put_in_place(staging: Path, target: Path, *, force: bool) -> None:
     try:
         staging.rename(target)  # onto nothing, or an empty folder
     except OSError as error:
-        # also what another process put there since it was looked for
+        # also a folder that another process put there after the check
         if not force or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
         _exchange(staging, target)  # staging now holds the old directory and is removed by the caller
@@ -78,7 +78,7 @@ def _put_in_place(staging: Path, target: Path, *, force: bool) -> None:
 
 
 def _exchange(one: Path, other: Path) -> None:
-    """Swap two paths in one step; where the system cannot, by two renames with the old one kept until the last."""
+    """Swap two paths in one step, or, where the system cannot, by two renames that keep the old one until the last."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except AttributeError:  # not Linux, or an old C library
@@ -115,7 +115,7 @@ def _remove_leftovers(target: Path) -> bool:
 
 
 def is_alive(pid: int) -> bool:
-    """Return whether a process of this id runs; this process itself does not count, it starts anew."""
+    """Return whether another process with this id runs."""
     if pid == os.getpid():
         return False  # left by a dead process that had this one's number
     try:
@@ -130,7 +130,7 @@ def is_alive(pid: int) -> bool:
 
 
 def _flush(folder: Path) -> None:
-    """Bring every file below `folder` to the disk before the rename that makes them visible."""
+    """Flush every file below `folder` to the disk before the rename that makes them visible."""
     for root, _, files in os.walk(folder):
         for name in files:
             with (Path(root) / name).open("rb") as file:
@@ -139,7 +139,7 @@ def _flush(folder: Path) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Bring a folder's entries to the disk."""
+    """Flush a folder's entries to the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

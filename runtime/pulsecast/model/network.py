@@ -1,4 +1,4 @@
-"""What a network is made of: recurrent layers, dense ones, a head. Ours is a plain stack."""
+"""The parts of a network: recurrent layers, dense layers, a head. Ours is a plain stack."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Recurrent:
 
     @property
     def cells(self) -> int:
-        """How many cells, each with weights of its own, the layer has."""
+        """Number of cells of the layer; each has its own weights."""
         return 2 if self.direction == "both" else 1
 
     @property
@@ -80,19 +80,19 @@ class Network:
     def is_plain(self) -> bool:
         """Whether it is a plain stack: LSTM layers that run forward with tanh and sigmoid, and a linear head.
 
-        That is what is trained here. Every target is made for it, and engines have operators for it.
+        pulsecast trains these. Every target supports them, and engines have operators for them.
         """
         plain = all(layer == Recurrent(kind="lstm", units=layer.units) for layer in self.recurrent)
         return plain and not self.dense and self.activation == "linear"
 
     @property
     def cells(self) -> int:
-        """How many cells, each with weights of its own, the recurrent layers have together."""
+        """Number of cells of all recurrent layers; each has its own weights."""
         return sum(layer.cells for layer in self.recurrent)
 
     @property
     def cell_prefix(self) -> str:
-        """What the names of a cell's arrays begin with in the weights' file."""
+        """Prefix of the names of a cell's arrays in the weights' file."""
         return "lstm" if self.is_plain else "cell"
 
     def shapes(self, inputs: int, horizon: int) -> dict[str, tuple[int, ...]]:
@@ -114,7 +114,7 @@ class Network:
 
 
 def plain_stack(units: tuple[int, ...]) -> Network:
-    """Return the plain stack of LSTM layers with so many units each, from input to output.
+    """Return the plain stack of LSTM layers with these units, from input to output.
 
     >>> plain_stack((50, 50)).is_plain
     True

@@ -22,11 +22,11 @@ CalendarFunction = Literal["sin", "cos", "weekend", "holiday"]
 
 @dataclass(frozen=True, kw_only=True)
 class Holidays:
-    """The holidays of one region as unix seconds (UTC), so that who reads them needs no library of holidays.
+    """The holidays of one region as unix seconds (UTC), so that a reader needs no library of holidays.
 
-    region  as it was asked for: a country, such as US, or a part of it, such as DE-BY
+    region the name given by the user: a country, such as US, or a part of it, such as DE-BY
     zone    time zone whose midnights bound the days
-    known   (first, stop) of the years that were looked up: outside nobody knows whether a day is a holiday
+    known   (first, stop) of the years that were looked up: outside them holidays are unknown
     spans   (first, stop) of every stretch of holidays, ascending
     """
 
@@ -72,7 +72,7 @@ class Calendar:
 
 
 def _beyond(name: str, value: int) -> str | None:
-    """Return what is wrong with a number of steps or seconds, which is 1 at least."""
+    """Return what is wrong with a number of steps or seconds, which must be at least 1."""
     if 1 <= value <= _MOST_STEPS:
         return None
     return f"{name} is {value}; expected at {f'most {_MOST_STEPS}' if value > 1 else 'least 1'}"
@@ -101,7 +101,7 @@ class Channel:
             raise ValueError(f"lag is {self.lag}; a channel may only look back")
 
 
-_IMPLIED = strict_json.null_if(lambda network: network.is_plain)  # `units` says it all
+_IMPLIED = strict_json.null_if(lambda network: network.is_plain)  # `units` describes it fully
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,7 @@ class ModelSpec:
     horizon   steps forecast ahead
     step_s    seconds between two steps
     target    the network's output is a scaled `level`, or a `change` from the window's last scaled value
-    floor     forecasts below it are raised to it (counts do not go under 0); None leaves them
+    floor     forecasts below it are raised to it (counts do not go under 0); None changes none
     network   its layers; left out, the plain stack of `units`. JSON holds null for a plain stack
     """
 
@@ -148,7 +148,7 @@ class ModelSpec:
             problems.append("channels of lag 0 must stand first")
         if not self.units or min(self.units) < 1:
             problems.append("units must hold at least one layer of at least one unit")
-        elif self.network is None:  # that is how it is left out
+        elif self.network is None:  # it was left out
             object.__setattr__(self, "network", plain_stack(self.units))  # type: ignore[unreachable]
         elif tuple(layer.units for layer in self.network.recurrent) != self.units:
             problems.append("units must be those of the network's recurrent layers")

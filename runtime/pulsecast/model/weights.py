@@ -116,10 +116,11 @@ def read_npz(data: bytes, *, where: str) -> dict[str, NDArray[np.generic]]:
             raise ValueError(f"its {len(data)} bytes hold {inflated}; at most {MAX_INFLATION} times as many are read")
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    # damage comes out as zlib.error, MemoryError, RuntimeError, tokenize's error and others: no list of them is whole
+    # damage comes out as zlib.error, MemoryError, RuntimeError, tokenize's error and others: no list of them is
+    # complete
     except Exception as error:
-        reason = str(error).partition("If you trust")[0].strip()  # numpy's advice to load what may run code stays here
+        reason = str(error).partition("If you trust")[0].strip()  # leave out numpy's advice to allow pickles
         raise FormatError(f"{where} is not a readable .npz file of plain arrays: {reason}") from error
     if strange := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
-        raise FormatError(f"{where} is not a readable .npz file of plain arrays: {strange[0]} is no array")
+        raise FormatError(f"{where} is not a readable .npz file of plain arrays: {strange[0]} is not an array")
     return arrays

@@ -1,4 +1,4 @@
-"""What a model's network is, in the words of who would build it."""
+"""A model's network in words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ _DIRECTIONS = {"forward": "", "backward": "backward ", "both": "bidirectional "}
 def network_words(spec: ModelSpec) -> str:
     """Return the layers from the first to the head, such as "LSTM 50 + LSTM 50" or "bidirectional GRU 32 (sum)".
 
-    Said is what differs from the usual: an activation that is not the layer's own, how two directions are merged.
+    It names only what differs from the usual: an activation that is not the layer's default, the merge of two
+    directions.
     """
     return " + ".join([*(_recurrent(layer) for layer in spec.network.recurrent), *_dense(spec.network)])
 

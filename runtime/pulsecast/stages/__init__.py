@@ -1,1 +1,1 @@
-"""What all stages share: the model directory between them, where they run, their children, how they end."""
+"""What all stages share: the model directory, the environment, child processes, exit codes, progress."""

@@ -1,7 +1,7 @@
-"""Child processes of pulsecast's own modules: how one is started, what it said, and why it said nothing.
+"""Child processes of pulsecast's own modules: how one is started, its output, and why it failed.
 
-Converters and engines can crash, hang and print; in a process of their own none of that reaches the user's. No child
-outlives the process that started it, however that ends.
+Converters and engines can crash, hang and print; in a process of their own nothing of this reaches the user's process.
+No child outlives the process that started it, however that ends.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Ended:
 
     @property
     def failed(self) -> bool:
-        """Whether it ended in any other way than with exit code 0."""
+        """Whether it ended without exit code 0."""
         return self.returncode != 0
 
     @property
@@ -84,7 +84,7 @@ def run_child(command: Sequence[str], environment: Mapping[str, str], *, timeout
         except subprocess.TimeoutExpired:
             return Ended(returncode=None, stdout="", stderr="", timeout_s=timeout_s)
         finally:
-            process.kill()  # nothing to one that has ended
+            process.kill()  # does nothing to a child that has ended
             _running.discard(process)
     return Ended(returncode=process.returncode, stdout=out, stderr=err, timeout_s=timeout_s)
 

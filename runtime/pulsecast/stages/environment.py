@@ -46,7 +46,7 @@ _command: list[tuple[str, ...]] = []
 
 
 def set_command(arguments: Sequence[str] | None) -> None:
-    """Remember the command line that runs, for the provenance of what it makes; None when it has ended."""
+    """Remember the running command line for the provenance of its results; None when it has ended."""
     _command[:] = [] if arguments is None else [("pulsecast", *map(reduced, arguments))]
 
 
@@ -56,9 +56,9 @@ def commands() -> tuple[tuple[str, ...], ...]:
 
 
 def reduced(argument: str) -> str:
-    """Return an argument whose path, if it is one, is reduced to its name: where a file lay says who was at work.
+    """Return an argument; a path is reduced to its last name, because folders can reveal the user.
 
-    A time zone is no path, though it may look like one.
+    A time zone is not a path, although it may look like one.
 
     >>> reduced("--out=/home/me/bundle"), reduced("log.csv"), reduced("Europe/Berlin")
     ('--out=bundle', 'log.csv', 'Europe/Berlin')

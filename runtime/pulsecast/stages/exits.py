@@ -1,7 +1,8 @@
-"""Exit codes: what a script can tell from a command that ended.
+"""Exit codes: what a script learns from a finished command.
 
-1 is what went wrong with what was named rightly, such as a log whose rows are refused or a full disk; 2 what was named
-wrongly: an option, or a file of another kind; 5 a bundle, model or result that is damaged, changed, or not all there.
+1: the arguments were right, but the work failed, such as a log with refused rows or a full disk. 2: an argument was
+wrong, such as an unknown option or a file of another kind. 5: a bundle, model or result is damaged, changed or
+incomplete.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The model directory: what training leaves and export takes. Its one description, so that the two never differ.
+"""The model directory: what training writes and export reads. Only this module describes it, so the two never differ.
 
 MODEL/
   model.json        this module's `ModelRecord`
@@ -92,7 +92,7 @@ def write_model_directory(folder: Path, model: ModelDirectory, more: Mapping[str
 
 
 def read_model_directory(path: Path) -> ModelDirectory:
-    """Return the model at `path`; raises FormatError if a file is missing, changed or not what `model.json` says."""
+    """Return the model at `path`; raises FormatError if a file is missing, changed or does not match `model.json`."""
     try:
         record = strict_json.loads(ModelRecord, (path / MODEL_NAME).read_bytes(), where=MODEL_NAME)
         data = {name: (path / name).read_bytes() for name in (WEIGHTS_NAME, HELDOUT_NAME, CALIBRATION_NAME)}

@@ -1,4 +1,4 @@
-"""The tie of a child process to the one that started it."""
+"""The tie of a child process to its parent."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import ctypes
 import os
 import signal
 
-PARENT = "PULSECAST_PARENT"  # environment variable: process id of the one that starts children
+PARENT = "PULSECAST_PARENT"  # environment variable: process id of the parent of the children
 _SET_PARENT_DEATH_SIGNAL = 1  # Linux prctl
 
 
 def die_with_parent(parent: int | None = None) -> None:
-    """Ask Linux to end this process when the one that started it ends; elsewhere a killed parent leaves it running.
+    """Ask Linux to end this process when its parent ends; on other systems it outlives a killed parent.
 
-    `parent` is that one's process id, by default the environment's PULSECAST_PARENT; without either, a parent that
-    ended before this call goes unnoticed.
+    `parent` is the parent's process id, by default the environment's PULSECAST_PARENT; without either, this call does
+    not notice a parent that has already ended.
     """
     if parent is None and PARENT in os.environ:
         parent = int(os.environ[PARENT])

@@ -1,6 +1,6 @@
-"""What a long piece of work says while it runs, and the forms in which one may hear it.
+"""Progress of long work, and ready ways to show it.
 
-Every public function that takes long has a parameter `progress`. It is silent by default. A form is any object with the
+Every public function that takes long has a parameter `progress`. It is silent by default. It takes any object with the
 two methods of `Progress`; ready ones print lines, or draw bars of tqdm or rich.
 """
 
@@ -14,19 +14,19 @@ from typing import Any, Protocol, TextIO, runtime_checkable
 
 @runtime_checkable
 class Progress(Protocol):
-    """Hears of work that takes long. Methods may be called often, from the calling thread only."""
+    """Receives the progress of long work. Methods may be called often, from the calling thread only."""
 
     def tell(self, line: str) -> None:
-        """Take one line about what is going on: a stage that begins, or what was found."""
+        """Take one line: a stage that begins, or what was found."""
         ...
 
     def advance(self, what: str, done: int, total: int, note: str = "") -> None:
-        """Take that `done` of `total` pieces of the work `what` are finished; `note` is about the last one."""
+        """Take the state of the work `what`: `done` of `total` pieces are finished; `note` is about the last one."""
         ...
 
 
 class Silent:
-    """Hears everything and says nothing."""
+    """Ignores all progress."""
 
     def tell(self, line: str) -> None:
         """Say nothing."""
@@ -42,13 +42,13 @@ SILENT = Silent()
 
 
 class LineProgress:
-    """Prints lines, by default to stderr: every line that is told, and about ten for each work that advances."""
+    """Prints lines, by default to stderr: every line, and about ten for each work that advances."""
 
     def __init__(self, file: TextIO | None = None) -> None:
         self._file = file
 
     def tell(self, line: str) -> None:
-        """Print the line; where the file takes nothing, the work goes on without it."""
+        """Print the line; if the file cannot be written, the work continues."""
         with suppress(OSError):
             print(line, file=self._file or sys.stderr, flush=True)
 

@@ -1,4 +1,4 @@
-"""`pulsecast doctor`: what is installed, what really runs, and how to mend the rest."""
+"""`pulsecast doctor`: what is installed, what really runs, and how to repair the rest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TIMEOUT_S = 120
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that was looked at: `ok`, `missing` or `broken`, what was found, and how to mend it."""
+    """One check: `ok`, `missing` or `broken`, what was found, and how to repair it."""
 
     name: str
     state: str
@@ -37,7 +37,7 @@ class Finding:
 def doctor(
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
-    """Say which engines and commands work here, whether a GPU is really used, and how to mend what does not."""
+    """Say which engines and commands work here, whether a GPU is really used, and how to repair the rest."""
     with ThreadPoolExecutor(max_workers=2) as pool:
         backends = tuple(pool.map(_backend, BACKENDS))
     gpu, commands = _gpu(backends), tuple(_command(name) for name in COMMANDS)

@@ -1,4 +1,4 @@
-"""The commands: one literal table. A new command is a row and a module. Importing is the cost, so names are strings."""
+"""The commands: one literal table. A new command is a row and a module. Imports cost time, so names are strings."""
 
 from __future__ import annotations
 

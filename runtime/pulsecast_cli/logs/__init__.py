@@ -1,1 +1,1 @@
-"""How a command line says which log it means, and how it is read."""
+"""The options of a log on the command line, and how they are read."""

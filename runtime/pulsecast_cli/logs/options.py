@@ -34,7 +34,7 @@ UserKey = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class LogOptions:
-    """What was said about a log, under the names of `LogConfig`; None leaves it to the defaults."""
+    """The options of a log, under the names of `LogConfig`; None means the default."""
 
     columns: Annotated[
         list[str] | None, _option("--column", "Column under another name, repeatable: likes=favorites.")
@@ -49,10 +49,10 @@ class LogOptions:
     series: Annotated[str | None, _option("--series-column", "Column that names several series in one file.")] = None
     id: Annotated[str | None, _option("--id", "Column that identifies an event, to count it once.")] = None
     category: Annotated[
-        str | None, _option("--category", "Column of what kind an event is, and kinds counted apart: type=video,text.")
+        str | None, _option("--category", "Column of an event's kind, and kinds to count apart: type=video,text.")
     ] = None
-    user: Annotated[str | None, _option("--user", "Column of who caused an event; only a share is kept of it.")] = None
-    user_cap: Annotated[int | None, _option("--user-cap", "Count at most so many events of a user in a step.")] = None
+    user: Annotated[str | None, _option("--user", "Column of an event's user; only a share of it is kept.")] = None
+    user_cap: Annotated[int | None, _option("--user-cap", "Most events of a user that are counted in a step.")] = None
     events: Annotated[bool | None, _option("--events/--samples", "Rows are single events, or samples of a series.")] = (
         None
     )
@@ -79,7 +79,7 @@ class LogOptions:
     max_gap: Annotated[int | None, _option("--max-gap", "Fill up to this many missing steps in a row.")] = None
 
     def changes(self) -> dict[str, Any]:
-        """Return what was said as values of `LogConfig`; raises UsageError for a column that is no pair."""
+        """Return the given options as values of `LogConfig`; raises UsageError for a column that is not a pair."""
         return given(**{**vars(self), "columns": columns(self.columns), **categories(self.category)})
 
 
@@ -87,7 +87,7 @@ UNSAID = LogOptions()
 
 
 def columns(pairs: list[str] | None) -> dict[str, str] | None:
-    """Return the column map that "likes=favorites" and the like spell; raises UsageError for anything else."""
+    """Return the column map from texts such as "likes=favorites"; raises UsageError for anything else."""
     if not pairs:
         return None
     found = {}
@@ -102,7 +102,7 @@ def columns(pairs: list[str] | None) -> dict[str, str] | None:
 
 
 def categories(text: str | None) -> dict[str, Any]:
-    """Return what "type=video,text" says of a log's `category` and `categories`; nothing for None."""
+    """Return a log's `category` and `categories` from a text such as "type=video,text"; nothing for None."""
     if text is None:
         return {}
     name, _, values = text.partition("=")

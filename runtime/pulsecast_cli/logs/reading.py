@@ -1,4 +1,4 @@
-"""How a command line's options and TOML file become a configuration, and what is said of a log that was read."""
+"""How a command line's options and TOML file become a configuration, and the report on a log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def configured(config: Path | None, options: LogOptions, training: dict[str, object] | None = None) -> RunConfig:
-    """Return what the TOML file says, if there is one, changed by the options of the command line."""
+    """Return the configuration of the TOML file, if there is one, changed by the options of the command line."""
     from pulsecast_train import RunConfig, read_config
 
     run = read_config(config) if config else RunConfig()
@@ -24,6 +24,6 @@ def configured(config: Path | None, options: LogOptions, training: dict[str, obj
 
 
 def tell_findings(report: DataReport) -> None:
-    """Say what was repaired, a line each."""
+    """Print every repair on a line of its own."""
     for finding in report.findings:
         tell(f"{finding.rows:,} {finding.policy}: {finding.sentence}")

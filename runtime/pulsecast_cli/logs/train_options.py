@@ -1,4 +1,4 @@
-"""The options that say how `train` trains, under the names of `TrainConfig`."""
+"""The options of training, under the names of `TrainConfig`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _option = under("Training")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """What was said about training; None leaves it to the recipe and the defaults."""
+    """The options of training; None means the recipe's value or the default."""
 
     recipe: Annotated[str | None, _option("--recipe", "recommended (default) or textbook.")] = None
     window: Annotated[int | None, _option("--window", "Steps the network sees.")] = None
     units: Annotated[str | None, _option("--units", "LSTM units per layer, such as 50,50, or tiny.")] = None
     horizon: Annotated[int | None, _option("--horizon", "Steps forecast.")] = None
-    epochs: Annotated[int | None, _option("--epochs", "At most so many.")] = None
+    epochs: Annotated[int | None, _option("--epochs", "Most epochs.")] = None
     batch_size: Annotated[int | None, _option("--batch-size")] = None
     learning_rate: Annotated[float | None, _option("--learning-rate")] = None
     loss: Annotated[str | None, _option("--loss", "A Keras loss.")] = None
@@ -44,7 +44,7 @@ class TrainOptions:
     ] = None
 
     def changes(self) -> dict[str, Any]:
-        """Return what was said as values of `TrainConfig`; raises UsageError for units that are none."""
+        """Return the given options as values of `TrainConfig`; raises UsageError for wrong units."""
         from pulsecast_train.recipes.train_config import parse_units
 
         return given(**{**vars(self), "units": parse_units(self.units) if self.units else None})

@@ -1,4 +1,4 @@
-"""Keeps what inference engines write to the process's stderr away from the user, unless it is asked for or needed.
+"""Hides the text that inference engines write to stderr, unless the user asks for it or an error needs it.
 
 TensorFlow and LiteRT log from C++, some of it before any setting of theirs holds. Python's own stderr stays as it is:
 only file descriptor 2, which those libraries write to, points elsewhere.
@@ -20,7 +20,7 @@ TAIL_BYTES = 4000
 @contextmanager
 def engine_log(*, shown: bool) -> Iterator[None]:
     """Send file descriptor 2 to a temporary file while the block runs; its end is printed if an exception gets out."""
-    if shown or sys.stderr is None:  # None: whoever started this process closed its stderr
+    if shown or sys.stderr is None:  # None: the parent process closed stderr
         yield
         return
     sys.stderr.flush()
@@ -45,6 +45,6 @@ def engine_log(*, shown: bool) -> Iterator[None]:
 
 
 def _unbuffered(handle: int) -> io.TextIOWrapper:
-    """Return text that goes to `handle` at once, as Python's own stderr does: what fails is forgotten."""
+    """Return text that goes to `handle` at once, as Python's own stderr does; a failed write is ignored."""
     raw = io.FileIO(handle, "w")
     return io.TextIOWrapper(cast("BinaryIO", raw), encoding="utf-8", errors="replace", write_through=True)

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """Return `command` as typer is to see it: each parameter whose type is a dataclass is replaced by its fields.
+    """Return `command` for typer: each parameter whose type is a dataclass is replaced by its fields.
 
     A field carries its option as a parameter would, `Annotated[int, typer.Option("--step")] = 1`. The command is then
     called with one value of the dataclass, and the options stand in the help where that parameter stands.

@@ -1,4 +1,4 @@
-"""Options that several commands share: who vouches for a bundle, and what stands under one heading of the help."""
+"""Options that several commands share: the trust in a bundle, and groups under one heading of the help."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def under(heading: str) -> Callable[..., Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """Which artifact of a bundle forecasts, on what, and who vouches for it."""
+    """Which artifact of a bundle forecasts, on what, and why its code is trusted."""
 
     backend: Annotated[str, typer.Option("--backend", help="auto, numpy, onnx, tflite, savedmodel or native.")] = "auto"
     artifact: Annotated[str | None, typer.Option("--artifact", help="Artifact id of the bundle.")] = None
@@ -40,7 +40,7 @@ class ModelOptions:
     threads: Annotated[int, typer.Option("--threads", help="Threads of one call.")] = 1
 
     def load(self, bundle: Path) -> Forecaster:
-        """Return what `pulsecast.load` does with these options."""
+        """Return the forecaster that `pulsecast.load` gives for these options."""
         return load(bundle, **vars(self))
 
 

@@ -1,4 +1,4 @@
-"""Where a command's words go: results to stdout, as text or as one JSON document; everything else to stderr."""
+"""Where a command's output goes: results to stdout, as text or as one JSON document; everything else to stderr."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Format(enum.StrEnum):
 
 
 def tell(line: str) -> None:
-    """Print one line about what is going on; where stderr takes nothing, the work goes on without it."""
+    """Print one line of progress to stderr; if it cannot be written, the work continues."""
     LineProgress().tell(line)
 
 
@@ -36,7 +36,7 @@ def show(chosen: Format, *, text: str, document: dict[str, Any]) -> None:
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """Yield what hears of long work: bars on a terminal, about ten lines where stderr is not one, or under CI."""
+    """Yield the progress of long work: bars on a terminal, about ten lines where stderr is not one, or under CI."""
     if os.environ.get("CI"):
         yield LineProgress()
         return

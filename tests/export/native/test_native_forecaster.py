@@ -95,7 +95,7 @@ def test_what_is_no_window_is_refused_in_words(model, level_model):
         "values are nested 4 deep": (FeatureCountError, [[[[1.0]]]]),
         "the buffer's format is 'd'": (DtypeError, np.array(window)),
         "values are dict; expected lists, or a buffer": (DtypeError, {}),
-        "values are no lists of real numbers of one shape": (DtypeError, ["3.0"] * steps),
+        "values are not lists of real numbers of one shape": (DtypeError, ["3.0"] * steps),
         "real numbers of one shape: ": (DtypeError, [window, 3.0]),
         "real numbers of one shape": (DtypeError, [[None]] * steps),
         "values are empty": (EmptyInputError, []),
@@ -155,7 +155,7 @@ def test_a_library_of_another_model_is_refused_by_the_bundles_golden(bundle, lev
     source.write_text(changed)
     plain.write_manifest(other, level_model, Bundle.open(bundle).manifest.artifacts)
     for loading in (load_native, functools.partial(load, backend="native")):
-        with pytest.raises(ToleranceError, match="native does not forecast its golden here"):
+        with pytest.raises(ToleranceError, match="native does not reproduce its golden here"):
             loading(other, trust_code=True)
 
 
@@ -166,7 +166,7 @@ def test_what_is_no_library_of_pulsecast_is_one_sentence(level_model, tmp_path):
         open_library(str(tmp_path / "cut.so"), spec)
     (tmp_path / "other.c").write_text("int other(void) { return 1; }")
     subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "other.so", tmp_path / "other.c"], check=True)
-    with pytest.raises(EngineError, match="has no model_predict; it is not one of pulsecast"):
+    with pytest.raises(EngineError, match="has no model_predict; it was not made by pulsecast"):
         open_library(str(tmp_path / "other.so"), spec)
 
 
@@ -182,7 +182,7 @@ def test_a_golden_that_is_cut_short_is_refused(level_model):
     assert len(_first_rows(data, "reference", "d", 64)) == 64
     with pytest.raises(FormatError, match="at least 10000000 are expected"):
         _first_rows(data, "reference", "d", 10_000_000)
-    with pytest.raises(FormatError, match="cannot be read: windows is no little-endian array of its kind"):
+    with pytest.raises(FormatError, match="cannot be read: windows is not a little-endian array of the expected type"):
         _first_rows(data, "windows", "d", 1)
     for damaged in (b"", data[:100], data.replace(b"reference.npy", b"preference.py")):
         with pytest.raises(FormatError, match="the golden cannot be read"):

@@ -98,8 +98,8 @@ def test_without_a_compiler_the_error_says_what_to_do(monkeypatch):
 @pytest.mark.parametrize(
     ("program", "remark"),
     [
-        ("false", "the C compiler false failed on model.c: it ended with 1 and gave no reason"),
-        ("true", "the C compiler true says that it succeeded and wrote no library"),
+        ("false", "the C compiler false failed on model.c: exit code 1, without a message"),
+        ("true", "the C compiler true reported success but wrote no library"),
     ],
 )
 def test_a_compiler_that_makes_nothing_is_named(program, remark, tmp_path):
@@ -151,7 +151,7 @@ def test_a_cache_of_another_user_is_refused(tmp_path, monkeypatch):
     owner = os.getuid()
     cache_folder()
     monkeypatch.setattr("os.getuid", lambda: owner + 1)  # to this user the folder is a stranger's
-    with pytest.raises(EngineError, match="belongs to another user, so a library in it is not to be trusted"):
+    with pytest.raises(EngineError, match="belongs to another user, so a library in it cannot be trusted"):
         cache_folder()
 
 

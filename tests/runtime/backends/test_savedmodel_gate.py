@@ -54,7 +54,7 @@ def test_a_graph_that_would_write_a_file_is_not_loaded(tf: Any, level_model: pla
         module.forecast = forecast_with(tf, act, level_model)
         signature = module.forecast.get_concrete_function()
         hostile = bundle(tf, module, signature, tmp_path / f"bundle{number}", level_model)
-        with pytest.raises(EngineError, match="the SavedModel is more than a forecast: WriteFile; it is not loaded"):
+        with pytest.raises(EngineError, match="the SavedModel holds more than a forecast: WriteFile; it is not loaded"):
             load_bundle(hostile, backend="savedmodel", trust_code=True)
         assert not mark.exists()
         # it works where nobody looks: without this the test could not fail

@@ -201,11 +201,11 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "another archive in front": (PLAIN + PLAIN, "before, after or between"),
     "a local header with another name": (
         patched(PLAIN, LOCAL, 30, b"WEIGHTS"),
-        "header of weights.npz is not that of the directory",
+        "header of weights.npz differs from its directory entry",
     ),
     "a local header with another size": (
         patched(PLAIN, LOCAL, 22, b"\2"),
-        "header of weights.npz is not that of the directory",
+        "header of weights.npz differs from its directory entry",
     ),
     "overlapping members": (patched(PLAIN, CENTRAL, 42, b"\0\0\0\0"), "weights.npz starts at byte 0; expected"),
     "another first member": (

@@ -148,5 +148,5 @@ def test_a_push_keeps_nothing_of_its_callers_and_takes_any_numbers(forecaster):
     "step", [["abc"], [[1.0], [1.0, 2.0]], [1j], ["x"]], ids=["text", "ragged", "complex", "letter"]
 )
 def test_a_step_that_is_no_number_is_a_dtype_error(step: object, plain_bundle: Path) -> None:
-    with pytest.raises(DtypeError, match="no array of real numbers"):
+    with pytest.raises(DtypeError, match="not an array of real numbers"):
         load(plain_bundle, backend="numpy").stream().push(step)

@@ -34,7 +34,7 @@ WRONG: dict[str, tuple[Callable[[Forecaster], object], str]] = {
     "key, a number": (opened(key=5), "key is 5; expected the path of a public key, or its bytes"),
     "trust_code, a word": (opened(trust_code="no"), "trust_code is 'no'; expected True or False"),
     "verify, trust_code": (lambda _: verify(GOLDEN, trust_code=1), "trust_code is 1; expected True or False"),  # type: ignore[arg-type]
-    "path, None": (lambda _: load(None), "None is no path; expected the path of a bundle"),  # type: ignore[arg-type]
+    "path, None": (lambda _: load(None), "None is not a path; expected the path of a bundle"),  # type: ignore[arg-type]
     "streams, text": (lambda model: model.stream("2"), "streams is '2'; expected a whole number"),  # type: ignore[arg-type]
     "rate, text": (
         lambda model: model.detector(false_alarm_rate="2"),  # type: ignore[arg-type]
@@ -69,7 +69,7 @@ def test_a_path_that_no_system_has_is_no_bundle() -> None:
 
 
 def test_text_is_no_step_of_a_stream(model: Forecaster) -> None:
-    with pytest.raises(DtypeError, match="steps are no array of real numbers: they are text"):
+    with pytest.raises(DtypeError, match="steps are not an array of real numbers: they are text"):
         model.stream().push("2")
 
 

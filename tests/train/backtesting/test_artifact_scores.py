@@ -102,7 +102,7 @@ def test_code_is_scored_only_if_somebody_vouches_for_it(
     rows = [f"{int(t)},{int(v[0])}" for t, v in zip(series.timestamps_s(), series.values, strict=True)]
     log.write_text("\n".join([f"timestamp,{series.metrics[0]}", *rows]) + "\n")
     assert run_arguments(["evaluate", str(log), "--trust-code"]) == 2
-    assert "--key and --trust-code vouch for a bundle; name it with --bundle" in capsys.readouterr().err
+    assert "--key and --trust-code are for a bundle; name it with --bundle" in capsys.readouterr().err
     require_c()
     found = score_bundle(bundle, [series], tested=0.2, interval=0.9, trust_code=True)
     native = next(score for score in found.scores if score.name == "native")

@@ -1,1 +1,1 @@
-"""Commands that measure a bundle, here or on a device, and read what was measured."""
+"""Commands that measure a bundle, here or on a device, and read the results."""

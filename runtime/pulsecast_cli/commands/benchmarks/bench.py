@@ -1,4 +1,4 @@
-"""`pulsecast bench`: latency, memory, size and accuracy of every artifact, here or where ssh reaches."""
+"""`pulsecast bench`: latency, memory, size and accuracy of every artifact, here or on a device over ssh."""
 
 from __future__ import annotations
 
@@ -45,24 +45,24 @@ def bench(
     ] = None,
     threads: Annotated[int | None, typer.Option("--threads", help="Threads per call; 1 by default.")] = None,
     repeats: Annotated[int | None, typer.Option("--repeats", help="Processes per case; by default 5 to 15.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of the order and the inputs.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of the order and the inputs.")] = None,
     profile: Annotated[
-        Profile, typer.Option("--profile", help="standard: to decide by; quick: a look in under a minute.")
+        Profile, typer.Option("--profile", help="standard: for decisions; quick: a first look in under a minute.")
     ] = Profile.standard,
     peers: Annotated[
         list[str] | None,
-        typer.Option("--peers", help="What one would use without pulsecast, in the same run: names, or all."),
+        typer.Option("--peers", help="Alternatives without pulsecast, in the same run: names, or all."),
     ] = None,
     scenario: Annotated[
         list[str] | None,
         typer.Option("--scenario", help="single-stream, multi-stream, server, offline, or all; repeatable."),
     ] = None,
     issuer: Annotated[
-        Issuer, typer.Option("--issuer", help="Who issues a scenario's queries; auto: LoadGen where installed.")
+        Issuer, typer.Option("--issuer", help="Issuer of a scenario's queries; auto: LoadGen if installed.")
     ] = Issuer.auto,
     target_qps: Annotated[
         float | None,
-        typer.Option("--target-qps", help="Of server; by default half of what each process can do."),
+        typer.Option("--target-qps", help="For server; by default half of each process's capacity."),
     ] = None,
     pin: Annotated[bool, typer.Option(help="Bind each process to one processor while one thread is used.")] = True,
     key: Key = None,
@@ -72,10 +72,11 @@ def bench(
         str | None, typer.Option("--host", help="Measure there, over ssh: user@device with Python, numpy, an engine.")
     ] = None,
     ssh_option: Annotated[
-        list[str] | None, typer.Option("--ssh-option", help="Of ssh, repeatable: Port=2222, or -Fconfig as it is.")
+        list[str] | None,
+        typer.Option("--ssh-option", help="Option of ssh, repeatable: Port=2222, or -Fconfig as it is."),
     ] = None,
     python: Annotated[str, typer.Option("--python", help="Python on the device.")] = "python3",
-    force: Annotated[bool, typer.Option("--force", help="Replace a result that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing result.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Measure every artifact on this machine, each case in processes of its own; exit 4 if any is unstable."""
@@ -111,7 +112,7 @@ def bench(
                 force=force,
                 progress=heard,
             )
-    except NotWrittenError as error:  # minutes of measuring are not lost with the file
+    except NotWrittenError as error:  # the measurement survives a failed write
         tell(f"error: {error}")
         show(format_, text=repr(error.result), document=bench_document(cast("Benchmark", error.result)))
         raise typer.Exit(FAILED) from error
@@ -133,7 +134,7 @@ def _names(given: list[str] | None, known: Iterable[str]) -> tuple[str, ...]:
 
 
 def verdict(found: Benchmark) -> int:
-    """Return the exit code, having said why it is not 0."""
+    """Return the exit code; print why if it is not 0."""
     from pulsecast_bench.analysis.outcome import judge
 
     code, sentence = judge(found.summary)

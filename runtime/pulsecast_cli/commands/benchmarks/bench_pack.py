@@ -15,7 +15,7 @@ from ...terminal.output import Format, show
 def bench_pack(
     bundle: Annotated[Path, typer.Argument(exists=True, help="Bundle to measure, a folder or a .pulse file.")],
     out: Annotated[Path, typer.Option("--out", help="Program to write; its name ends in .pyz.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Write bundle and benchmark as one program; on the device: python3 FILE.pyz --out result.json."""

@@ -34,18 +34,18 @@ def compare(
         float, typer.Option("--max-slowdown", help="Exit 1 if a case's whole interval lies above this ratio.")
     ] = 1.10,
     across_models: Annotated[
-        bool, typer.Option("--across-models", help="Compare though the bundles are different ones.")
+        bool, typer.Option("--across-models", help="Compare although the bundles differ.")
     ] = False,
     across_machines: Annotated[
-        bool, typer.Option("--across-machines", help="Compare though the machines are different ones.")
+        bool, typer.Option("--across-machines", help="Compare although the machines differ.")
     ] = False,
     baseline: Annotated[
-        Path | None, typer.Option("--baseline", exists=True, dir_okay=False, help="Ratios to hold one result against.")
+        Path | None, typer.Option("--baseline", exists=True, dir_okay=False, help="Ratios to compare one result with.")
     ] = None,
     save_baseline: Annotated[
         Path | None, typer.Option("--save-baseline", help="File to write one result's ratios to (JSON, no times).")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a baseline that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing baseline.")] = False,
     format_: Annotated[Layout, typer.Option("--format", help="How it is printed.")] = Layout.text,
 ) -> None:
     """Compare latencies of the same cases: exit 1 if one became slower, 4 if one could not be judged."""
@@ -77,7 +77,7 @@ def compare(
 
 
 def gate(found: Compared) -> int:
-    """Return the exit code: a slower case, one that failed, or a ratio of the baseline that is gone is 1."""
+    """Return the exit code: 1 if a case is slower or failed, or if a ratio of the baseline is missing."""
     if not found.passed:
         return FAILED
     return OK if found.judged else UNSTABLE

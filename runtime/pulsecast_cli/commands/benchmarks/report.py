@@ -44,12 +44,12 @@ def report(
             help="Flash and RAM that `python -m pulsecast_bench.native.microcontroller BUNDLE --out FILE` wrote.",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a report that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing report.")] = False,
     format_: Annotated[
         Format, typer.Option("--format", help="What goes to stdout: text is Markdown, json the statistics.")
     ] = Format.text,
 ) -> None:
-    """Compute the statistics of one or several results anew; with a budget, exit 1 if nothing fits it."""
+    """Compute the statistics of one or several results; with a budget, exit 1 if nothing fits it."""
     from pulsecast_bench import Budget
     from pulsecast_bench import report as run
 

@@ -1,1 +1,1 @@
-"""Commands on an exported bundle: check it, show it, run it, pass it on."""
+"""Commands on an exported bundle: check, show, run, pack."""

@@ -33,7 +33,7 @@ COLUMNS = ("series", "time", "value", "forecast", "lower", "upper", "score", "an
 
 @grouped
 def anomalies(
-    bundle: Annotated[Path, typer.Argument(exists=True, help="Bundle whose forecasts say what is to be expected.")],
+    bundle: Annotated[Path, typer.Argument(exists=True, help="Bundle that makes the expected forecasts.")],
     input_: Annotated[
         list[Path], typer.Option("--input", exists=True, dir_okay=False, help="Log to look at, repeatable.")
     ],
@@ -45,10 +45,10 @@ def anomalies(
     ] = None,
     model: ModelOptions = USUAL,
     log: LogOptions = UNSAID,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the flagged steps are printed.")] = Format.text,
 ) -> None:
-    """Flag the steps that lie outside the interval of what was to be expected, each judged by what came before it."""
+    """Flag the steps outside their prediction interval; each is judged only by the steps before it."""
     if out is not None and out.suffix not in {".csv", ".json"}:
         raise UsageError(f"out is {out.name}; expected a name that ends in .csv or .json")
     if out is not None:
@@ -77,7 +77,7 @@ def anomalies(
 
 
 def judged_rows(model: Forecaster, series: Series, rate: float) -> list[dict[str, Any]]:
-    """Return a row per step that could be judged; raises DataError if that is none."""
+    """Return a row per step that could be judged; raises DataError if there is none."""
     detector = model.detector(false_alarm_rate=rate)
     rows = []
     for seconds, values in zip(series.timestamps_s(), series.values, strict=True):

@@ -26,7 +26,7 @@ def keygen(
 def sign(
     bundle: Annotated[Path, typer.Argument(exists=True, help="Bundle, a folder or a .pulse file.")],
     key: Annotated[Path, typer.Option("--key", exists=True, dir_okay=False, help="Private key of `keygen`.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace a signature that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing signature.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Check every file of a bundle, then sign its manifest, which holds their hashes."""

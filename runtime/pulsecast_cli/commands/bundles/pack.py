@@ -19,7 +19,7 @@ def pack(
     compress: Annotated[
         bool, typer.Option("--compress", help="Deflate the members: smaller; same bytes for the same zlib only.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Write a bundle as one file that every command and `load` take; the same bundle gives the same bytes."""
@@ -31,10 +31,10 @@ def pack(
 def unpack(
     bundle: Annotated[Path, typer.Argument(exists=True, help="Bundle, a .pulse file or a folder.")],
     out: Annotated[Path, typer.Option("--out", help="Folder to write.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing bundle.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
-    """Write a bundle as a folder, for what needs files: TensorFlow Serving, an app's build."""
+    """Write a bundle as a folder, for tools that need files: TensorFlow Serving, an app's build."""
     from pulsecast import unpack as run
 
     written = run(bundle, out, force=force)

@@ -37,7 +37,7 @@ def predict(
     log: LogOptions = UNSAID,
     format_: Annotated[Format, typer.Option("--format", help="text is CSV.")] = Format.text,
 ) -> None:
-    """Forecast what follows a log; it is read as the training log was, unless an option says otherwise."""
+    """Forecast the steps after a log; it is read like the training log, unless an option says otherwise."""
     from pulsecast_train import read_as_trained
 
     forecaster = model.load(bundle)

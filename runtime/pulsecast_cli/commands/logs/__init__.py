@@ -1,1 +1,1 @@
-"""Commands on engagement logs: getting them and looking at them."""
+"""Commands on engagement logs: fetch one, show its rhythm."""

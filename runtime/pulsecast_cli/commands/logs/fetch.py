@@ -17,11 +17,11 @@ def fetch(
     url: Annotated[str, typer.Argument(help="Address that answers in pages of JSON.")],
     out: Annotated[Path, typer.Option("--out", help="NDJSON log to write.")],
     records: Annotated[
-        str, typer.Option("--records", help="Where a page has its list of objects: a dotted path, or . for all of it.")
+        str, typer.Option("--records", help="Path of the list of objects in a page, dotted; . is the whole page.")
     ] = "data",
     following: Annotated[
         str | None,
-        typer.Option("--next", help="Where a page has the cursor or address of the next: meta.next_token."),
+        typer.Option("--next", help="Path of the next page's cursor or address: meta.next_token."),
     ] = None,
     parameter: Annotated[
         str, typer.Option("--next-parameter", help="Query parameter that takes the cursor.")
@@ -33,12 +33,12 @@ def fetch(
         str | None, typer.Option("--token-env", help="Environment variable with the token to send.")
     ] = None,
     attempts: Annotated[int, typer.Option("--attempts", help="Tries per page.")] = 8,
-    timeout: Annotated[float, typer.Option("--timeout", help="Seconds of silence that are borne.")] = 30.0,
-    force: Annotated[bool, typer.Option("--force", help="Replace a log that is there.")] = False,
+    timeout: Annotated[float, typer.Option("--timeout", help="Longest silence in seconds.")] = 30.0,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing log.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Discard the progress of a broken run.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
-    """Fetch a log from an HTTP API; what fails is tried again, and a broken run goes on where it stopped.
+    """Fetch a log from an HTTP API, with retries; a broken run continues where it stopped.
 
     A page is an object with a list of objects and, unless it is the last, the cursor of the next:
     {"data": [{"created_at": "...", "id": "17", "likes": 3}], "meta": {"next_token": "b26v"}}

@@ -29,7 +29,7 @@ def rhythm(
         Path | None, typer.Option("--out", dir_okay=False, help="Page (.html) or picture (.png) of the week.")
     ] = None,
     clock: Annotated[
-        str, typer.Option("--clock", help="Zone whose hours and days are meant, such as Europe/Berlin.")
+        str, typer.Option("--clock", help="Time zone of the hours and days, such as Europe/Berlin.")
     ] = "UTC",
     config: Annotated[
         Path | None, typer.Option("--config", exists=True, dir_okay=False, help="TOML with [log]; flags win.")
@@ -39,12 +39,12 @@ def rhythm(
     force: Annotated[bool, typer.Option("--force", help="Replace OUT.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
-    """Describe the daily and weekly cycles of a log: how strong, how sure, which hours and days."""
+    """Describe the daily and weekly cycles of a log: their strength, how sure they are, which hours and days."""
     from pulsecast_train import find_rhythm, read_log
     from pulsecast_train.rhythm.cycles import check_clock
     from pulsecast_train.rhythm.words import words
 
-    check_clock(clock)  # refused now, not after a long log was read
+    check_clock(clock)  # refused before a long log is read
     if out is not None and out.suffix not in SUFFIXES:
         raise UsageError(f"out is {out.name}; expected a name that ends in {' or '.join(SUFFIXES)}")
     if out is not None:

@@ -1,1 +1,1 @@
-"""Commands that make and judge models: train, evaluate, export, and the whole job."""
+"""Commands that make and judge models: train, evaluate, export, and all of it as a demo."""

@@ -1,4 +1,4 @@
-"""`pulsecast demo`: the whole way, from a generated log to the table, in a minute or two."""
+"""`pulsecast demo`: all stages, from a generated log to the table, in a minute or two."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOG, MODEL, BUNDLE, RESULT, REPORT = "engagement.csv", "model", "bundle", "resul
 
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for log, model, bundle, result, report.")] = Path("demo"),
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the generated log and of training.")] = 7,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the generated log and of training.")] = 7,
     days: Annotated[int, typer.Option("--days", min=28, help="Length of the generated log.")] = 60,
     recipe: Annotated[str, typer.Option("--recipe", help="recommended or textbook.")] = "recommended",
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier demo.")] = False,
@@ -41,7 +41,7 @@ def demo(
     report(found, out=out / REPORT, force=force)
     show(format_, text=f"{found!r}\n\n{_next(out)}", document=bench_document(found))
     code = verdict(found)
-    if code not in (0, UNSTABLE):  # a noisy machine is said aloud, and no reason for a demo to fail
+    if code not in (0, UNSTABLE):  # a noisy machine is reported, but a demo does not fail for it
         raise typer.Exit(code)
 
 
@@ -75,7 +75,7 @@ def _make_bundle(out: Path, *, recipe: str, seed: int, days: int, force: bool) -
 
 
 def _make_folder(out: Path, *, force: bool) -> None:
-    """Make the demo's folder, or refuse at once what would be refused only after minutes of work."""
+    """Make the demo's folder; refuse now, not after minutes of work."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; choose another folder with --out")
     if out.exists() and any(out.iterdir()) and not force:

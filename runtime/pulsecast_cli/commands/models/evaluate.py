@@ -1,4 +1,4 @@
-"""`pulsecast evaluate`: whether a model's forecasts can be trusted, over rolling origins and beside baselines."""
+"""`pulsecast evaluate`: can a model's forecasts be trusted? Over rolling origins, compared with baselines."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ _option = under("Evaluation")
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions:
-    """What was said about the back-test and the trainings in it; None leaves it to the defaults."""
+    """The options of the back-test and of its trainings; None means the default."""
 
     recipe: Annotated[str | None, _option("--recipe", "recommended (default) or textbook.")] = None
     window: Annotated[int | None, _option("--window", "Steps the network sees.")] = None
     units: Annotated[str | None, _option("--units", "LSTM units per layer, 50,50, or tiny.")] = None
-    epochs: Annotated[int | None, _option("--epochs", "At most so many.")] = None
+    epochs: Annotated[int | None, _option("--epochs", "Most epochs.")] = None
     origins: Annotated[int, _option("--origins", "Cut-offs in the second half.")] = 5
     seeds: Annotated[int, _option("--seeds", "Trainings per fold.")] = 3
     horizon: Annotated[str, _option("--horizon", "Steps ahead, with commas; each gets a table.")] = "1"
     pool: Annotated[bool | None, _option("--pool/--no-pool", "One network over all series, or one each.")] = None
-    baseline: Annotated[list[str] | None, _option("--baseline", "Baseline, repeatable; all that are installed.")] = None
+    baseline: Annotated[list[str] | None, _option("--baseline", "Baseline, repeatable; default: all installed.")] = None
     interval: Annotated[float, _option("--interval", "Nominal coverage of the intervals.")] = 0.9
     holidays: Annotated[
         list[str] | None, _option("--holidays", "Tell the network the holidays of US, DE-BY, ...; repeatable.")
     ] = None
     holiday_zone: Annotated[str | None, _option("--holiday-zone", "Time zone in which a holiday begins; UTC.")] = None
-    smearing: Annotated[bool, _option("--smearing", "Also score forecasts corrected to be of means.")] = False
+    smearing: Annotated[bool, _option("--smearing", "Also score forecasts corrected to means.")] = False
 
     def training(self) -> dict[str, Any]:
-        """Return what was said as values of `TrainConfig`; raises UsageError for units that are none."""
+        """Return the given options as values of `TrainConfig`; raises UsageError for wrong units."""
         from pulsecast_train.recipes.train_config import parse_units
 
         units = parse_units(self.units) if self.units else None
@@ -55,7 +55,7 @@ class EvaluateOptions:
         return given(**{name: getattr(self, name) for name in names}, units=units)
 
     def config(self, train: TrainConfig) -> EvaluateConfig:
-        """Return the back-test of trainings as `train` says; raises UsageError for what cannot be."""
+        """Return the configuration of the back-test; raises UsageError for a wrong value."""
         from pulsecast_train import EvaluateConfig
 
         chosen = {"origins": self.origins, "seeds": self.seeds, "horizons": _numbers(self.horizon)}
@@ -91,17 +91,17 @@ def evaluate(
     html: Annotated[bool, typer.Option("--html/--no-html", help="Write OUT/report.html with pictures.")] = True,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
-    """Back-test over rolling origins beside naive baselines; an interrupted evaluation goes on where it stopped.
+    """Back-test over rolling origins beside naive baselines; an interrupted evaluation continues where it stopped.
 
-    With --bundle nothing is trained: every artifact forecasts the held-out part, and each metric must come out within
-    1 % of the float64 reference's (exit code 3 if not); a coverage may differ by as much as chance makes of it.
+    With --bundle nothing is trained: every artifact forecasts the held-out part, and each metric must lie within 1 % of
+    the float64 reference's (exit code 3 if not); a coverage may differ by chance.
     """
     if bundle is not None:
         _refuse_training(options, {"--config": config, "--dask": dask})
         _score_bundle(logs, bundle, log, options, Vouched(key, trust_code), format_)
         return
     if key is not None or trust_code:
-        raise UsageError("--key and --trust-code vouch for a bundle; name it with --bundle")
+        raise UsageError("--key and --trust-code are for a bundle; name it with --bundle")
     from pulsecast_train import evaluate as run
 
     chosen = configured(config, log, options.training())
@@ -122,7 +122,7 @@ def evaluate(
 
 
 class Vouched(NamedTuple):
-    """Who vouches for a bundle."""
+    """Why a bundle's code is trusted."""
 
     key: Path | None
     trust_code: bool

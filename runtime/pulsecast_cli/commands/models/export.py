@@ -17,11 +17,11 @@ def export(
     out: Annotated[Path, typer.Option("--out", help="Bundle directory to write.")],
     target: Annotated[list[str] | None, typer.Option("--target", help="Target id, repeatable; all by default.")] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace a bundle that is there, once the new one is verified.")
+        bool, typer.Option("--force", help="Replace an existing bundle, once the new one is verified.")
     ] = False,
     native_for: Annotated[
         str | None,
-        typer.Option("--native-for", help="Platforms that the native targets get libraries for, e.g. aarch64-linux,…"),
+        typer.Option("--native-for", help="Platforms for libraries of the native targets, e.g. aarch64-linux,…"),
     ] = None,
     heldout: Annotated[
         Path | None,

@@ -25,11 +25,11 @@ def train(
     training: TrainOptions = AS_THE_RECIPE_SAYS,
     log: LogOptions = UNSAID,
     user_key: UserKey = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a model directory that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing model directory.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Discard the progress of a killed run.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
-    """Train on engagement logs and write a model directory; a killed run goes on where it stopped."""
+    """Train on engagement logs and write a model directory; a killed run continues where it stopped."""
     from pulsecast_train import train as run
 
     chosen = configured(config, log, training.changes())
