@@ -188,7 +188,9 @@ INTERRUPTED_AT = (
 )
 
 
-@pytest.mark.parametrize("module", ["pulsecast_cli.app", "typer", "rich", "pulsecast_cli.terminal.engine_log"])
+@pytest.mark.parametrize(
+    "module", ["pulsecast_cli.app", "typer", "pulsecast.stages.progress", "pulsecast_cli.terminal.engine_log"]
+)
 def test_ctrl_c_while_the_command_line_is_imported_is_no_traceback(module: str) -> None:
     code = INTERRUPTED_AT.format(module=module)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment())

@@ -92,7 +92,7 @@ def test_report_names_what_is_wrong_with_a_file(tmp_path: Path, capsys: pytest.C
         source.write_text(other)
         for command in (("report", source), ("compare", source, source)):
             assert run(*command) == 2
-            assert capsys.readouterr().err == "error: result.json is no result of `pulsecast bench`\n"
+            assert capsys.readouterr().err == "error: result.json is not a result of `pulsecast bench`\n"
 
 
 def test_a_result_that_cannot_be_written_is_still_printed(
@@ -101,7 +101,7 @@ def test_a_result_that_cannot_be_written_is_still_printed(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pulsecast_cli.commands.benchmarks.bench.run_with_progress", lambda *_: measured.eventful())
+    monkeypatch.setattr("pulsecast_bench.front.run_benchmark", lambda *_: measured.eventful())
     monkeypatch.setattr("os.fsync", full)
     assert run("bench", plain_bundle, "--out", tmp_path / "result.json") == 1
     captured = capsys.readouterr()

@@ -117,7 +117,6 @@ def test_a_key_that_could_be_guessed_is_refused(tmp_path: Path) -> None:
         options.secret(tmp_path / "key")
 
 
-@pytest.mark.parametrize(("total", "lines"), [(100 << 20, 10), (1 << 20, 0)], ids=["a long log", "a short log"])
 def test_every_option_about_a_log_reaches_the_reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen: list[Any] = []
 

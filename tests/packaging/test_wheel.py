@@ -14,8 +14,8 @@ import pytest
 import pulsecast
 from helpers import plain
 from helpers.engines import require
-from helpers.environments import environment as environment_of
-from helpers.environments import required
+from helpers.outside.environments import environment as environment_of
+from helpers.outside.environments import required
 from pulsecast_bench.results.result import read_result
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ from pulsecast.foundation import strict_json
 def read_document(path: Path, key: str, kind: str) -> Mapping[str, object]:
     """Return the JSON object at `path`, which has `key`.
 
-    Raises UsageError, saying that the file is no `kind`, if it holds anything else; FormatError if it cannot be read or
+    Raises UsageError, saying that the file is not a `kind`, if it holds anything else; FormatError if it cannot be read or
     is not whole.
     """
     try:
@@ -20,8 +20,8 @@ def read_document(path: Path, key: str, kind: str) -> Mapping[str, object]:
     except OSError as error:
         raise FormatError(f"{path} is not readable: {error.strerror}") from error
     if data.lstrip()[:1] != b"{":
-        raise UsageError(f"{path.name} is no {kind}")
+        raise UsageError(f"{path.name} is not a {kind}")
     document = strict_json.loads(Mapping[str, object], data, where=path.name)  # type: ignore[type-abstract]
     if key not in document:
-        raise UsageError(f"{path.name} is no {kind}")
+        raise UsageError(f"{path.name} is not a {kind}")
     return document

@@ -166,7 +166,7 @@ def test_a_baseline_is_read_strictly(tmp_path: Path) -> None:
     for other in ("{}", "time,value\n"):
         path.write_text(other)
         with pytest.raises(
-            UsageError, match=r"is no baseline; `pulsecast compare RESULT --save-baseline FILE` writes one"
+            UsageError, match=r"is not a baseline; `pulsecast compare RESULT --save-baseline FILE` writes one"
         ):
             read_baseline(path)
 

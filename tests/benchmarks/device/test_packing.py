@@ -18,8 +18,8 @@ import pytest
 
 from helpers import plain
 from helpers.engines import require
-from helpers.environments import environment
-from helpers.processes import children, is_running, wait_for
+from helpers.outside.environments import environment
+from helpers.outside.processes import children, is_running, wait_for
 from pulsecast.bundle import packing as bundle_packing
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.errors import UsageError

@@ -12,9 +12,9 @@ import pytest
 
 from helpers import plain
 from helpers.engines import require
-from helpers.environments import environment
-from helpers.processes import children, wait_for
-from helpers.ssh_server import SshServer, ssh_server
+from helpers.outside.environments import environment
+from helpers.outside.processes import children, wait_for
+from helpers.outside.ssh_server import SshServer, ssh_server
 from pulsecast.errors import PulsecastError, UsageError
 from pulsecast_bench.device.remote import Device, bench_remotely
 from pulsecast_bench.results.case import PROFILES, change

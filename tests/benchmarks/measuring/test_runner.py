@@ -13,7 +13,7 @@ import pytest
 from helpers import measured, plain
 from helpers.engines import require
 from helpers.heard import Heard
-from helpers.processes import children, is_running, wait_for
+from helpers.outside.processes import children, is_running, wait_for
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.errors import EngineError, MissingExtraError, UsageError
 from pulsecast_bench.analysis.summary import summarise

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from helpers import measured, rounds
-from helpers.browser import chromium
 from helpers.engines import require
+from helpers.outside.browser import chromium
 from pulsecast_bench.analysis.pareto import Budget
 from pulsecast_bench.reporting.markdown import markdown
 from pulsecast_bench.results.case import Case

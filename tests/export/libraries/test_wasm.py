@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from helpers import plain
-from helpers.browser import document_of, served
 from helpers.engines import require, require_tool
 from helpers.native_models import add_native, directory, write_sources
+from helpers.outside.browser import document_of, served
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.computing import reference
 from pulsecast.errors import EngineError, ToleranceError, UsageError

@@ -6,8 +6,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from helpers import work
 from helpers.engines import require
+from helpers.outside import work
 from pulsecast.errors import PulsecastError, UsageError
 from pulsecast_train.backtesting.workers import THREAD_VARIABLES, run_dask, run_local
 

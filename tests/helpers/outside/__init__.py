@@ -1,0 +1,1 @@
+"""What tests start outside of their own process: servers, browsers, fresh environments, workers."""
