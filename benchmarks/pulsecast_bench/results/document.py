@@ -12,8 +12,8 @@ from pulsecast.foundation import strict_json
 def read_document(path: Path, key: str, kind: str) -> Mapping[str, object]:
     """Return the JSON object at `path`, which has `key`.
 
-    Raises UsageError, saying that the file is not a `kind`, if it holds anything else; FormatError if it cannot be read or
-    is not whole.
+    Raises UsageError, which says that the file is not a `kind`, if it holds anything else; FormatError if it cannot be
+    read or is not whole.
     """
     try:
         data = path.read_bytes()
