@@ -107,7 +107,8 @@ NOTEBOOK = (
         "from pulsecast_train import TrainConfig\n"
         'train("mentions.csv", out="small", training=TrainConfig(units=(4,), epochs=1))'
     ),
-    'measured = bench("bundle", out="result.json", config="quick")\nmeasured',
+    'one = export("small", out="one", targets=["onnx"])\none',
+    'measured = bench(one, out="result.json", config="quick")\nmeasured',
     "compare(measured, measured)",
     'report("result.json", out="report.md")',
     "from pulsecast import load, verify\nall(one.passed for one in verify('bundle')), load('bundle').manifest.name",
@@ -134,7 +135,7 @@ def test_three_lines_go_from_a_log_to_a_bundle_in_a_notebook_and_results_are_tab
         if output["output_type"] == "execute_result"
     ]
     tables = [data["text/html"] for data in shown if "text/html" in data]
-    assert len(tables) == 5
+    assert len(tables) == 6
     assert all(table.startswith("<table><thead>") for table in tables)
     assert "onnx-w8" in tables[0]
     assert "MAE / last value" in tables[1]

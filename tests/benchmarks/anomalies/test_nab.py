@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from helpers.engines import require
+from helpers.heard import Heard
 from pulsecast_bench.anomalies.nab import PROFILES, Curve, Labelled, gains, position_value, probation, score_curve
 
 STEPS = 6000
@@ -173,16 +174,16 @@ def test_the_network_is_trained_before_the_probation_ends_and_never_sees_what_fo
 
     write_corpus(tmp_path)
     cases = read_cases(tmp_path)
-    said: list[str] = []
-    scores = network_scores(cases, [600], said.append, epochs=1)
-    assert said == ["training on the first 600 steps of 2 series"]
+    heard = Heard()
+    scores = network_scores(cases, [600], heard, epochs=1)
+    assert heard.lines == ["training on the first 600 steps of 2 series"]
     assert scores[1][2000] > 1  # the burst; that of the other series comes before 999 residuals are known
     changed = []
     for case in cases:
         values = case.series.values.copy()
         values[2100:] = 7
         changed.append(replace(case, series=replace(case.series, values=values), windows=()))
-    again = network_scores(changed, [600], said.append, epochs=1)
+    again = network_scores(changed, [600], heard, epochs=1)
     # other batches of the same weights: float32 sums may differ in the last place
     np.testing.assert_allclose(scores[1][:2100], again[1][:2100], rtol=1e-3, atol=1e-4)
 

@@ -188,7 +188,7 @@ def test_the_kept_weights_are_the_average_of_those_after_each_batch(
 @pytest.mark.slow
 def test_several_series_train_one_model(tmp_path: Path) -> None:
     paths = [write_series(tmp_path / "a.csv"), write_series(tmp_path / "b.csv", level=900, hours=400, seed=5)]
-    record = train(paths, tmp_path / "model", replace(SMALL, epochs=1))
+    record = train(paths, tmp_path / "model", replace(SMALL, epochs=1, pool=False))
     spec = record.spec
     counts = record.provenance.training["windows"]
     assert isinstance(counts, dict)
