@@ -34,6 +34,7 @@ PATHS = {
     "vector": (("-DMODEL_VECTOR",), None),
     "scalar": (("-DMODEL_SCALAR",), None),
 }
+_BUILT: dict[tuple[str, ...], bytes] = {}  # by compiler, flags and sources
 # sizes that fill no vector: the last one of a layer and of a window is partly padding
 ODD_SPEC = ModelSpec(
     window=13,
@@ -121,9 +122,16 @@ def write_sources(model: ModelDirectory, target: str, folder: Path) -> Path:
 
 
 def build(folder: Path, compiler: str, *flags: str) -> Path:
-    """Return the library that `compiler` makes of the sources in `folder`, under a name of its own."""
+    """Return the library that `compiler` makes of the sources in `folder`, under a name of its own.
+
+    The same sources are compiled once in a process: a compiler takes seconds for them.
+    """
     out = folder / f"{Path(compiler).name}{''.join(flags)}.so"
-    compile_library([compiler, *flags], folder, out)
+    made_of = (compiler, *flags, *((folder / name).read_text("ascii") for name in ("model.c", "model.h")))
+    if made_of not in _BUILT:
+        compile_library([compiler, *flags], folder, out)
+        _BUILT[made_of] = out.read_bytes()
+    out.write_bytes(_BUILT[made_of])
     return out
 
 

@@ -16,7 +16,8 @@ from helpers.engines import EXPORT, require
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.manifest import MANIFEST_NAME
 
-pytestmark = pytest.mark.slow
+# kills in two of its stages are tested with the exported files
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 EXPORT_ONE = (
     "import sys\nfrom pathlib import Path\nfrom pulsecast.stages.progress import LineProgress\n"
