@@ -71,7 +71,7 @@ def _bench(path: Path, options: argparse.Namespace) -> int:
 
 
 class EveryStep(LineProgress):
-    """Prints a line for every process, which who started this over ssh counts."""
+    """Prints one line per process; the machine that started this over ssh counts them."""
 
     def advance(self, what: str, done: int, total: int, note: str = "") -> None:
         self.tell(f"{what} {done}/{total} {note}")
@@ -98,7 +98,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     add("--trust-code", action="store_true", help="run native artifacts, which are code that came with the bundle")
     add("--force", action="store_true", help="replace a result that is there")
     add("--config", help="all settings at once, as JSON: what a result file has under `config`")
-    add("--while-stdin-is-open", action="store_true", help="end when stdin does: for whoever runs this over ssh")
+    add("--while-stdin-is-open", action="store_true", help="end when stdin does: for a run over ssh")
     return parser
 
 
@@ -172,7 +172,7 @@ def _write(result: Result, out: Path, *, force: bool) -> bool:
 
 
 def _interrupt_at_end_of_stdin() -> None:
-    """Interrupt this program when whoever started it over a connection, or the connection, is gone."""
+    """Interrupt this program when the connection that started it, or the process at its other end, is gone."""
     while os.read(sys.stdin.fileno(), 1024):
         pass
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)

@@ -118,7 +118,7 @@ def _command(ssh: str, device: Device, size_bytes: int, arguments: Sequence[str]
     """Return the ssh command line that runs SCRIPT on the device."""
     words = [word for option in device.options for word in ([option] if option.startswith("-") else ["-o", option])]
     if not sys.stderr.isatty():
-        words += ["-o", "BatchMode=yes"]  # nobody is there who could answer a question
+        words += ["-o", "BatchMode=yes"]  # nobody is there to answer a question
     for option in _OPTIONS:
         words += ["-o", option]
     script = shlex.join(["sh", "-c", SCRIPT, "sh", device.python, str(size_bytes), *arguments])
@@ -196,7 +196,7 @@ def _converse(command: Sequence[str], program: bytes, heard: _Heard) -> int:
 
 
 def _send(process: subprocess.Popen[bytes], program: bytes, over: threading.Event) -> None:
-    """Send the program, and keep the pipe open until it is `over`: its end tells the device that nobody waits."""
+    """Send the program, and keep the pipe open until it is `over`: its end tells the device that nobody is waiting."""
     with contextlib.suppress(OSError):  # ssh ended before it had all: its exit code says why
         left = memoryview(program)
         while left and not over.is_set() and process.stdin:

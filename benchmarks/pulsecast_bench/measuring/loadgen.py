@@ -124,7 +124,7 @@ def _answered(load: Load, service: list[int], trace: str, summary: str) -> Answe
 def _samples(trace: str) -> list[tuple[int, int]]:
     """Return (due, latency) in nanoseconds of every sample, in the order of answering.
 
-    The trace has an event a line and is no JSON as a whole: commas are missing where LoadGen's threads meet.
+    The trace has one event per line and is not valid JSON as a whole: commas are missing where LoadGen's threads meet.
     """
     lines = (line.rstrip(",") for line in trace.splitlines() if '"Sample"' in line and '"ph":"b"' in line)
     events = [json.loads(line) for line in lines]

@@ -163,7 +163,7 @@ def _scenarios(part: Measured) -> Section:
         for row in part.scenarios
     ]
     text = (
-        f"Queries by {', '.join(dict.fromkeys(row.generator for row in part.scenarios)) or 'nobody'}; latency is from "
+        f"Queries by {', '.join(dict.fromkeys(row.generator for row in part.scenarios)) or 'none'}; latency is from "
         "when a query was due to its answer. Measured with MLPerf's load generator or its rules, and no MLPerf result."
     )
     bullets = [f"{row.artifact}, {row.scenario}: {row.invalid}" for row in part.scenarios if row.invalid]

@@ -1,6 +1,6 @@
 """Writer of the full-integer TFLite file for microcontrollers. Run in a converter child process.
 
-The only target with state tensors and with scaled units: whoever runs it resets the variables before every window,
+The only target with state tensors and with scaled units: the caller resets the variables before every window,
 scales channels in and forecasts out, as `pulsecast.backends.tflite` does.
 """
 

@@ -60,7 +60,7 @@ class Past:
         return np.maximum(np.expm1(levels), 0.0) if self.nonnegative else levels
 
     def period(self, seconds: int) -> int:
-        """Return the steps of a cycle of so many seconds; 0 if the step does not divide it or it is no cycle."""
+        """Return the steps in a cycle of `seconds`; 0 if the step does not divide it or is no shorter."""
         return seconds // self.step_s if seconds % self.step_s == 0 and seconds > self.step_s else 0
 
 
@@ -191,7 +191,7 @@ def _regress(past: Past, fit: Callable[[NDArray[np.float64], NDArray[np.float64]
 
 
 def _inputs(past: Past, levels: NDArray[np.float64], first: NDArray[np.int64], ahead: int) -> NDArray[np.float64]:
-    """Return (n, inputs) for the step `ahead` steps after each of `first`: nothing but values before `first`.
+    """Return (n, inputs) for the step `ahead` steps after each of `first`: only values before `first`.
 
     The level before, LAGS - 1 differences from it, the same time a day and a week before the step (where the series
     reaches back so far, else no difference), and the calendar of the step.

@@ -26,7 +26,7 @@ from pulsecast.errors import DataError, UsageError
 ENDINGS = {".csv": "csv", ".tsv": "tsv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
 PACKINGS = (".gz", ".zip")
 BLOCK_BYTES = 16 << 20
-MAX_ROW_BYTES = 64 << 20  # a row this long is a quote that nobody closed
+MAX_ROW_BYTES = 64 << 20  # a row this long is an unclosed quote
 _BOM = b"\xef\xbb\xbf"
 _QUOTE, _NEWLINE = ord('"'), ord("\n")
 
@@ -60,7 +60,7 @@ class Block:
         starts = np.arange(lines, dtype=np.int64)
         if self.quoted and b'"' in self.data:
             starts = np.concatenate(([0], np.flatnonzero(~_inside_quotes(self.data)) + 1)).astype(np.int64)
-        elif not self.quoted and lines > rows:  # blank lines are no JSON
+        elif not self.quoted and lines > rows:  # blank lines are not JSON
             starts = np.array([i for i, text in enumerate(self.data.split(b"\n")) if text.strip()], dtype=np.int64)
         return self.line + starts[:rows]
 

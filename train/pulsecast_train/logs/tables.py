@@ -179,7 +179,7 @@ def _header(log: LogFile, first: Block) -> tuple[list[str], Block]:
     names = next(csv.reader(io.StringIO(text, newline=""), delimiter=_SEPARATOR[log.kind]), [])
     header = [bare(name) for name in names]
     if not any(header):
-        raise DataError(f"{log.name} line {first.line} is no header; the first line names the columns")
+        raise DataError(f"{log.name} line {first.line} is not a header; the first line must name the columns")
     return header, Block(data=first.data[end:], line=first.line + first.data.count(b"\n", 0, end), last=first.last)
 
 
