@@ -105,7 +105,7 @@ def add_round_options(parser: argparse.ArgumentParser, *, round_s: float) -> Non
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no count; expected 1, 2, ...")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a count; expected 1, 2, ...")
     return int(text)
 
 
@@ -115,7 +115,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} are no seconds; expected 0 to 3600")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds; expected 0 to 3600")
     return seconds
 
 

@@ -35,10 +35,10 @@ def test_a_bundle_without_the_artifacts_is_refused_by_name(plain_bundle: Path, c
 @pytest.mark.parametrize(
     ("option", "value", "remark"),
     [
-        ("--rounds", "0", "'0' is no count; expected 1, 2, ..."),
-        ("--rounds", "-1", "'-1' is no count; expected 1, 2, ..."),
-        ("--round-seconds", "nan", "'nan' are no seconds; expected 0 to 3600"),
-        ("--round-seconds", "soon", "'soon' are no seconds; expected 0 to 3600"),
+        ("--rounds", "0", "'0' is not a count; expected 1, 2, ..."),
+        ("--rounds", "-1", "'-1' is not a count; expected 1, 2, ..."),
+        ("--round-seconds", "nan", "'nan' is not a number of seconds; expected 0 to 3600"),
+        ("--round-seconds", "soon", "'soon' is not a number of seconds; expected 0 to 3600"),
     ],
 )
 def test_rounds_that_cannot_be_measured_are_refused(program, option, value, remark, tmp_path, capsys) -> None:

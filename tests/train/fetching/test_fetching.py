@@ -333,7 +333,7 @@ SHAPES: dict[str, tuple[object, str]] = {
     "no object": (7, r"answers without a list at 'data'; choose --records from int"),
     "records that are none": ({"data": [{"a": 1}, 7]}, "has 7 as record 1 of a page; expected objects"),
     "a cursor that is none": ({"data": [{}], "meta": {"next": {}}}, r"has \{\} at 'meta\.next'; expected text"),
-    "NaN": ({"data": [{"a": float("nan")}]}, "a page holds NaN, which is no JSON number"),
+    "NaN": ({"data": [{"a": float("nan")}]}, "a page holds NaN, which is not a JSON number"),
     "no records": ({"data": []}, "the source has no records; check its address and --records"),
 }
 
@@ -368,8 +368,8 @@ def test_a_server_that_is_not_there_is_said_to_be(tmp_path: Path) -> None:
 
 
 ADDRESSES = {
-    "a file": ("file:///etc/passwd", {}, "is no address to fetch from"),
-    "no host": ("https://", {}, "is no address to fetch from"),
+    "a file": ("file:///etc/passwd", {}, "is not an address to fetch from"),
+    "no host": ("https://", {}, "is not an address to fetch from"),
     "a password": ("https://me:pw@example.org/", {}, "the address holds a password"),
     "a token in the open": ("http://example.org/", {"token": "t"}, "a token over http can be read on the way"),
     "no patience": ("https://example.org/", {"timeout_s": 0.0}, "timeout is 0.0; expected more than 0 seconds"),

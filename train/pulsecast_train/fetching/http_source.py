@@ -49,7 +49,7 @@ class RecordSource(Protocol):
         ...
 
     def page(self, cursor: str | None) -> Page:
-        """Return the page at `cursor` (None: the first); raises DataError if it cannot be had."""
+        """Return the page at `cursor` (None: the first); raises DataError if it cannot be fetched."""
         ...
 
 
@@ -71,7 +71,7 @@ class HttpQuery:
     def __post_init__(self) -> None:
         parts = urllib.parse.urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError(f"{self.url!r} is no address to fetch from; expected https://... or http://...")
+            raise UsageError(f"{self.url!r} is not an address to fetch from; expected https://... or http://...")
         if parts.username or parts.password:
             raise UsageError("the address holds a password; leave it out and use --token-env")
         if self.token and parts.scheme == "http" and parts.hostname not in _LOOPBACK:
@@ -82,7 +82,7 @@ class HttpQuery:
 
 @dataclass(frozen=True, kw_only=True)
 class HttpSource:
-    """A `RecordSource` that asks an HTTP API; `progress` hears why it waits and for how many seconds."""
+    """A `RecordSource` that asks an HTTP API; `progress` gets the reason and the seconds of every wait."""
 
     query: HttpQuery
     policy: RetryPolicy = field(default_factory=RetryPolicy)
@@ -131,7 +131,7 @@ class HttpSource:
         try:
             return json.loads(body, parse_constant=_refuse_constant)
         except _ConstantError as error:
-            raise DataError(f"a page holds {error}, which is no JSON number; ask the provider for null") from error
+            raise DataError(f"a page holds {error}, which is not a JSON number; ask the provider for null") from error
         except ValueError as error:  # a proxy's apology, or a body cut off without a length
             raise TransientError("answered with something that is not JSON") from error
 

@@ -26,7 +26,7 @@ from pulsecast.errors import DataError, UsageError
 ENDINGS = {".csv": "csv", ".tsv": "tsv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
 PACKINGS = (".gz", ".zip")
 BLOCK_BYTES = 16 << 20
-MAX_ROW_BYTES = 64 << 20  # a row this long is a quote that nobody closed
+MAX_ROW_BYTES = 64 << 20  # a row this long means a quote that was never closed
 _BOM = b"\xef\xbb\xbf"
 _QUOTE, _NEWLINE = ord('"'), ord("\n")
 
@@ -52,7 +52,7 @@ class Block:
     data: bytes
     line: int
     last: bool
-    quoted: bool = True  # a newline between quotes ends no row; False for JSON, whose strings hold none
+    quoted: bool = True  # a newline between quotes does not end a row; False for JSON: its strings hold none
 
     def row_lines(self, rows: int) -> NDArray[np.int64]:
         """Return the line on which each of `rows` rows begins: int64 (rows,)."""
@@ -60,13 +60,13 @@ class Block:
         starts = np.arange(lines, dtype=np.int64)
         if self.quoted and b'"' in self.data:
             starts = np.concatenate(([0], np.flatnonzero(~_inside_quotes(self.data)) + 1)).astype(np.int64)
-        elif not self.quoted and lines > rows:  # blank lines are no JSON
+        elif not self.quoted and lines > rows:  # blank lines are not JSON
             starts = np.array([i for i, text in enumerate(self.data.split(b"\n")) if text.strip()], dtype=np.int64)
         return self.line + starts[:rows]
 
 
 def open_log(path: Path) -> LogFile:
-    """Return what the file at `path` is; raises DataError if it is none of a known kind that can be opened."""
+    """Return what the file at `path` is; raises DataError unless it is of a known kind and can be opened."""
     if path.is_dir():
         raise DataError(f"{path.name} is a directory; name the log files in it")
     packing = next((ending for ending in PACKINGS if path.name.lower().endswith(ending)), "")

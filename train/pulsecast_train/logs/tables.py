@@ -85,7 +85,7 @@ def _ahead(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
 
 
 def choose_columns(file: str, found: Sequence[str], config: LogConfig) -> LogColumns:
-    """Return the columns that `config` names, or that the alias tables find; raises DataError if one is not there.
+    """Return the columns that `config` names, or that the alias tables find; raises DataError if one is missing.
 
     `found` are the names in the file. Renaming (`config.columns`) comes first.
     """
@@ -179,7 +179,7 @@ def _header(log: LogFile, first: Block) -> tuple[list[str], Block]:
     names = next(csv.reader(io.StringIO(text, newline=""), delimiter=_SEPARATOR[log.kind]), [])
     header = [bare(name) for name in names]
     if not any(header):
-        raise DataError(f"{log.name} line {first.line} is no header; the first line names the columns")
+        raise DataError(f"{log.name} line {first.line} is not a header; the first line must name the columns")
     return header, Block(data=first.data[end:], line=first.line + first.data.count(b"\n", 0, end), last=first.last)
 
 
