@@ -83,7 +83,7 @@ def check_platforms(names: tuple[str, ...]) -> None:
 
 
 def with_native(targets: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the targets to write: `targets`, or the default and all native ones; raises UsageError if none is native."""
+    """Return `targets`, or without any the usual and all native ones; raises UsageError if none is native."""
     native = tuple(name for name, target in TARGETS.items() if target.backend == "native")
     if not targets:
         return tuple(name for name, target in TARGETS.items() if not target.asked or name in native)
