@@ -152,7 +152,7 @@ def test_numpy_alone_measures_and_leaves_nothing_but_the_result(
     assert {"onnxruntime", "tensorflow", "typer"} & set(result.machine.versions) == set()
     assert printed.splitlines()[2].startswith("numpy")
     assert [one.artifact for one in result.skipped] == ["onnx"]
-    assert "skipped: backend onnx, whose engine is not installed here: pip install onnxruntime\n" in said
+    assert "skipped: backend onnx; its engine is not installed here: pip install onnxruntime\n" in said
     assert "no engine is installed here: only pulsecast's own code on numpy is measured\n" in said
     assert "measuring 1/1 numpy, batch 1, threads 1" in said
     assert list(temporary.iterdir()) == []
