@@ -39,7 +39,7 @@ HTML_SUFFIXES = (".html", ".htm")
 class Benchmark:
     """What `bench` measured; its table as text and in a notebook. Statistics are computed from the raw nanoseconds.
 
-    path  the result file, which this is a path of; None if none was asked for
+    path  the result file (this object is a path of it); None if no file was requested
     """
 
     result: Result
@@ -86,7 +86,7 @@ def bench(  # noqa: PLR0913  # an option is a parameter
     config      what to measure: a `BenchConfig`, or a profile, `standard` (to decide by) or `quick` (a look)
     key, trust_code  as for `pulsecast.load`; without either, artifacts that are code are skipped
     label       what reports call this machine
-    device      measure there, over ssh, and not on this machine
+    device      measure on that machine, over ssh, instead of this one
 
         bench("bundle", out="result.json")
 
@@ -120,7 +120,7 @@ class Compared:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing became slower and nothing is gone."""
+        """True if no case became slower and none is gone."""
         lost = self.found.lost if isinstance(self.found, Comparison) else self.found.missing
         return not self.found.slower and not lost
 

@@ -81,7 +81,7 @@ def export_model(
 ) -> Manifest:
     """Export the model directory at `model_path` to a bundle at `out` and return its manifest.
 
-    targets  ids of `pulsecast_export.targets.TARGETS`; () is all but those to be asked for. numpy is always in.
+    targets  ids of `pulsecast_export.targets.TARGETS`; () is all that need not be named. numpy is always included.
     force    replace a bundle that is there, after the new one is verified
     native_for  platforms that the native targets get prebuilt libraries for: `pulsecast_export.libraries.libraries`
 
@@ -145,7 +145,7 @@ def _libraries(
 
 
 def _check_trained(model: ModelDirectory, heldout: Golden) -> None:
-    """The reference must be the trained model: this is what catches a mistaken gate order or layout."""
+    """The reference must be the trained model: this check finds a wrong gate order or layout."""
     if len(heldout.windows) < MINIMUM_WINDOWS:
         raise ConversionError(f"the model has {len(heldout.windows)} held-out windows; {MINIMUM_WINDOWS} are needed")
     error = float(np.max(np.abs(heldout.trained - heldout.reference))) / model.record.scaler.range

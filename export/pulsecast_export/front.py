@@ -1,4 +1,4 @@
-"""Export from whatever holds a model: a model directory, or a Keras file with held-out windows."""
+"""Export from a model directory, or from a Keras file with held-out windows."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def export(  # noqa: PLR0913  # an option is a parameter
     """Convert a model to every target, verify each one, and write the bundle `out`; it appears whole or not at all.
 
     model       a model directory, such as `pulsecast_train.train` makes, or your own .keras or .h5 file
-    targets     ids of `pulsecast_export.TARGETS`; () is all but those that are only made when they are named
+    targets     ids of `pulsecast_export.TARGETS`; () is all except those that are only made if they are named
     native_for  platforms that the native targets get prebuilt libraries for, such as aarch64-linux
     force       replace a bundle that is there, once the new one is verified
 

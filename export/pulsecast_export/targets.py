@@ -153,7 +153,7 @@ TARGETS = {
 
 
 def find_targets(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the ids asked for in the table's order, if none all that need not be named.
+    """Return the ids asked for in the table's order, or without names all that need not be named.
 
     Raises UsageError that lists the known ones.
     """

@@ -1,4 +1,4 @@
-"""From engagement logs to a trained model, and to what its forecasts are worth.
+"""From engagement logs to a trained model, and to the quality of its forecasts.
 
 from pulsecast_train import evaluate, train
 train("mentions.csv", out="model")

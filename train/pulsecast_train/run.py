@@ -30,7 +30,7 @@ from .windows import Examples
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Trained:
-    """What `train` made: a model directory, which this is a path of; or a folder with one for each series of a pool.
+    """What `train` made: the path of a model directory, or of a folder with one for each series of a pool.
 
     path     the folder
     records  what `model.json` says, of every model
@@ -107,7 +107,7 @@ def train(  # noqa: PLR0913  # an option is a parameter
 
 @dataclass(frozen=True, kw_only=True)
 class _Job:
-    """Where a run writes, and who hears of it."""
+    """Where a run writes, and where it reports its progress."""
 
     out: Path
     force: bool

@@ -36,7 +36,7 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """The most that is allowed; None is no limit. `rmse_change` 0.01 is 1 % above the float64 reference."""
+    """The most that is allowed; None means unlimited. `rmse_change` 0.01 is 1 % above the float64 reference."""
 
     latency_us: float | None = None
     rmse_change: float | None = None
@@ -74,8 +74,8 @@ class Recommendation:
 
     artifact  None if nothing fits
     fits      everything that fits, the best first
-    unstable  what would fit, had its measurement settled
-    nearest   what misses least, where nothing fits, and by how much
+    unstable  what would fit, but its measurement is unstable
+    nearest   if nothing fits: the artifact that misses least, and by how much
     """
 
     artifact: str | None
@@ -86,7 +86,7 @@ class Recommendation:
 
 
 def front(points: Sequence[Point]) -> tuple[str, ...]:
-    """Return the artifacts that no other one dominates, in the order of `points`; equals are all kept."""
+    """Return the artifacts that no other artifact dominates, in the order of `points`; all equal ones are kept."""
     return tuple(one.artifact for one in points if not any(dominates(other, one) for other in points))
 
 
@@ -110,7 +110,7 @@ def _compared(mine: float, theirs: float, tie: float) -> int:
 def recommend(points: Sequence[Point], budget: Budget) -> Recommendation:
     """Return the fastest artifact within `budget`; of those as fast as it, the smallest, then the most accurate.
 
-    An artifact fits if the upper end of each interval does. One whose measurement is unstable is never recommended.
+    An artifact fits if the upper end of each interval does. An unstable measurement is never recommended.
     """
     over = {point.artifact: excesses(point, budget) for point in points}
     within = [point for point in points if not over[point.artifact]]

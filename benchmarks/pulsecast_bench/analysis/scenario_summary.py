@@ -21,8 +21,8 @@ class ScenarioRow:
     waiting        share of all latency that was spent before `predict` began
     windows_per_s  answered, over the phase
     target_qps     queries a second that were to come (`server`)
-    generator      who issued the queries
-    invalid        what LoadGen says against the run; None where it calls it valid or did not issue it
+    generator      the program that issued the queries
+    invalid        LoadGen's reasons why the run is invalid; None if it is valid or LoadGen did not issue it
     """
 
     artifact: str

@@ -65,7 +65,7 @@ def percentiles(runs: Sequence[Latencies], ranks: Sequence[float], *, seed: int)
 
 
 def is_known(runs: Sequence[Latencies], *, seed: int) -> bool:
-    """Return whether the interval of the median is no wider than STABLE_RATIO, or too few `runs` for one.
+    """Return True if the median's interval is at most STABLE_RATIO wide, or if there are too few `runs` for one.
 
     >>> is_known([np.full(100, level) for level in (10, 10, 10, 11, 11)], seed=7)
     True
@@ -147,7 +147,7 @@ def ratio_of_runs(first: Sequence[float], second: Sequence[float], *, seed: int)
 
 
 def paired_ratio(first: Mapping[int, float], second: Mapping[int, float], *, seed: int) -> Estimate:
-    """Return the median over rounds of second / first; keys are rounds, and one that only one side has is left out.
+    """Return the median over rounds of second / first; keys are rounds; a round on one side only is skipped.
 
     Processes of one round run within seconds of each other: what the machine does to one it does to the other.
 

@@ -50,7 +50,7 @@ class Row:
     overhead  of `Forecaster.predict` over the bare engine: 0.05 is 5 %; medians of one process's alternating calls
     energy_uj_per_window  of the whole machine meanwhile, at the smallest batch
     installed_bytes       of numpy and everything in `needs`; None where the installation does not say
-    skipped   why there are no measurements
+    skipped   reason why it was not measured
     """
 
     artifact: str
@@ -96,7 +96,7 @@ class Row:
 class Summary:
     """What `pulsecast bench --format json` prints: no raw data, everything computed.
 
-    front     what no other row beats in latency, RMSE and size together
+    front     rows that no other row beats in latency, RMSE and size together
     verdicts  whether each smaller artifact is worth having here
     """
 

@@ -1,10 +1,10 @@
 """`python -m pulsecast_bench.anomalies DATA`: anomaly detectors on labelled series, by NAB's rule and by VUS-PR.
 
-DATA holds CSV logs and a `combined_windows*.json` as the Numenta Anomaly Benchmark has it. Nothing but the scoring sees
+DATA holds CSV logs and a `combined_windows*.json` as the Numenta Anomaly Benchmark has it. Only the scoring sees
 the labels: the network is trained on values alone, on the steps before each of `--refit` (NAB's probationary part by
 default), all series together, each scaled by itself; every detector then goes through a series step by step and knows
 nothing of what follows. Scores are judged as they come: no point adjustment. NAB's rule counts alarms: as in
-`pulsecast anomalies`, a step raises one if it is further off than all steps of the day before it, for every detector.
+`pulsecast anomalies`, for every detector, a step raises one if it is further off than all steps of the day before it.
 
 Each detector is given three thresholds, since NAB's rule needs one and its own way of finding it uses the labels:
 
@@ -233,7 +233,7 @@ def judge(detector: str, cases: Sequence[Case], scores: Sequence[NDArray[np.floa
 
 
 def alarms(scores: NDArray[np.float64], quiet: int) -> NDArray[np.float64]:
-    """Return `scores` (steps,) with 0 for every step that is no news after the `quiet` steps before it."""
+    """Return `scores` (steps,) with 0 for every step that is not above all of the `quiet` steps before it."""
     incidents = Incidents(quiet)
     return np.where([incidents.is_news(float(score)) for score in scores], scores, 0.0)
 

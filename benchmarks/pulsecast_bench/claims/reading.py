@@ -2,7 +2,7 @@
 
 Both read the whole file in a process of their own, in alternation, with the file in the page cache and their imports
 done. pandas with its defaults makes a table of it and stops there; pulsecast parses the times, drops repeated events by
-id and returns the hourly series with its report. pandas is a peer here and nowhere a dependency.
+id and returns the hourly series with its report. pandas is only a peer here; pulsecast does not depend on it.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def measure_reading(*, rows: int, pairs: int) -> ReadingCost:
 
 
 def write_log(path: Path, rows: int, *, seed: int = 7) -> None:
-    """Write `rows` sorted events, 0.75 % of which repeat the one before: timestamp, event_id, user_id, likes."""
+    """Write `rows` sorted events (0.75 % repeat the event before): timestamp, event_id, user_id, likes."""
     import polars as pl  # not at the top: the other side's process is to hold pandas only
 
     rng = np.random.default_rng(seed)

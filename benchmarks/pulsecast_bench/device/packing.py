@@ -76,7 +76,7 @@ def _code() -> Iterator[tuple[str, bytes]]:
 
 
 def _belongs(relative: Path) -> bool:
-    """Return whether a file of a package goes along: all but what Python or an editor left."""
+    """Return True if a file of a package is packed: all except what Python or an editor left."""
     return not any(part.startswith(".") or part == "__pycache__" for part in relative.parts)
 
 

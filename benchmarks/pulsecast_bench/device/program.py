@@ -71,7 +71,7 @@ def _bench(path: Path, options: argparse.Namespace) -> int:
 
 
 class EveryStep(LineProgress):
-    """Prints one line per process; the machine that started this over ssh counts them."""
+    """Prints a line for every process; the program that started this one over ssh counts the lines."""
 
     def advance(self, what: str, done: int, total: int, note: str = "") -> None:
         self.tell(f"{what} {done}/{total} {note}")
@@ -98,7 +98,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     add("--trust-code", action="store_true", help="run native artifacts, which are code that came with the bundle")
     add("--force", action="store_true", help="replace a result that is there")
     add("--config", help="all settings at once, as JSON: what a result file has under `config`")
-    add("--while-stdin-is-open", action="store_true", help="end when stdin does: for a run over ssh")
+    add("--while-stdin-is-open", action="store_true", help="end when stdin ends: for a run over ssh")
     return parser
 
 
@@ -134,30 +134,30 @@ def _artifacts(bundle: Bundle, ids: tuple[str, ...], backends: list[str] | None)
         raise UsageError(f"no artifact for backend {', '.join(backends)} was asked for; there are those for {known}")
     if not any(is_installed(artifact.backend) for artifact in chosen):
         missing = sorted({artifact.backend for artifact in chosen})
-        raise MissingExtraError(f"there is no engine for backend {', '.join(backends)} here: {_install(missing)}")
+        raise MissingExtraError(f"no engine is installed here for backend {', '.join(backends)}: {_install(missing)}")
     return tuple(artifact.id for artifact in chosen)
 
 
 def _name_engines(bundle: Bundle, ids: tuple[str, ...]) -> None:
-    """Say before anything is measured which engines are not there, and whether there is any."""
+    """Tell the user which engines are missing, before anything is measured; raise if all are missing and needed."""
     chosen = [artifact for artifact in bundle.manifest.artifacts if not ids or artifact.id in ids]
     needed = list(dict.fromkeys(a.backend for a in chosen if BACKENDS[a.backend].package))
     missing = [backend for backend in needed if not is_installed(backend)]
     for backend in missing:
-        _tell(f"skipped: backend {backend}, whose engine is not installed here: {_install([backend])}")
+        _tell(f"skipped: backend {backend}; its engine is not installed here: {_install([backend])}")
     if needed and len(missing) == len(needed):
         if all(artifact.backend in missing for artifact in chosen):
-            raise MissingExtraError(f"there is no engine here: {_install(missing)}")
-        _tell("there is no engine here: what is measured is pulsecast's own code on numpy alone")
+            raise MissingExtraError(f"no engine is installed here: {_install(missing)}")
+        _tell("no engine is installed here: only pulsecast's own code on numpy is measured")
 
 
 def _install(backends: Sequence[str]) -> str:
-    """Return how the engines of `backends` come to where pulsecast is not installed: by their own names."""
+    """Return the command that installs the engines of `backends` without pulsecast: by their own names."""
     return "pip install " + " or ".join(f"{BACKENDS[backend].package}".replace("_", "-") for backend in backends)
 
 
 def _write(result: Result, out: Path, *, force: bool) -> bool:
-    """Write the result; where that fails say so and return False: the table is still worth printing."""
+    """Write the result; if that fails, report it and return False: the table is still worth printing."""
     from ..results.result import write_result
 
     if out == STDOUT:
@@ -172,7 +172,7 @@ def _write(result: Result, out: Path, *, force: bool) -> bool:
 
 
 def _interrupt_at_end_of_stdin() -> None:
-    """Interrupt this program when the connection that started it, or the process at its other end, is gone."""
+    """Interrupt this program when stdin ends: the connection, or the program at its other end, is gone."""
     while os.read(sys.stdin.fileno(), 1024):
         pass
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)

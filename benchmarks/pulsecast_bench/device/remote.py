@@ -1,7 +1,7 @@
 """`pulsecast bench --host`: the packed benchmark on another machine, over the system's ssh.
 
 One connection does all of it: the program goes there on stdin, which then stays open and says for as long as it is that
-someone waits; progress comes back on stderr, the result on stdout. So there is one question for a password at most, no
+someone waits; progress comes back on stderr, the result on stdout. So ssh asks for a password at most once, there is no
 need for scp or sftp on the device, and when the connection or this process ends, however that happens, the device
 notices, stops measuring and removes its folder. No name of host or user reaches the result.
 """
@@ -118,7 +118,7 @@ def _command(ssh: str, device: Device, size_bytes: int, arguments: Sequence[str]
     """Return the ssh command line that runs SCRIPT on the device."""
     words = [word for option in device.options for word in ([option] if option.startswith("-") else ["-o", option])]
     if not sys.stderr.isatty():
-        words += ["-o", "BatchMode=yes"]  # nobody is there to answer a question
+        words += ["-o", "BatchMode=yes"]  # ssh must not ask questions: no user is there to answer
     for option in _OPTIONS:
         words += ["-o", option]
     script = shlex.join(["sh", "-c", SCRIPT, "sh", device.python, str(size_bytes), *arguments])
@@ -149,7 +149,7 @@ class _Heard:
             self.lines.append(line)
 
     def pass_on(self, *, but: int = 0) -> None:
-        """Tell `progress` the lines that were held back, all but the last `but`."""
+        """Tell `progress` the lines that were held back, except the last `but`."""
         for line in self.lines[: len(self.lines) - but]:
             self._progress.tell(line)
         del self.lines[: len(self.lines) - but]
@@ -161,7 +161,7 @@ class _Heard:
 
 
 def _converse(command: Sequence[str], program: bytes, heard: _Heard) -> int:
-    """Run ssh to its end and return its exit code; whatever is raised meanwhile, the device is told to end first."""
+    """Run ssh to its end and return its exit code; after any exception, the device is told to end first."""
     process = subprocess.Popen(
         command,
         bufsize=0,
@@ -196,7 +196,7 @@ def _converse(command: Sequence[str], program: bytes, heard: _Heard) -> int:
 
 
 def _send(process: subprocess.Popen[bytes], program: bytes, over: threading.Event) -> None:
-    """Send the program, and keep the pipe open until it is `over`: its end tells the device that nobody is waiting."""
+    """Send the program, and keep the pipe open until it is `over`: its end tells the device to stop."""
     with contextlib.suppress(OSError):  # ssh ended before it had all: its exit code says why
         left = memoryview(program)
         while left and not over.is_set() and process.stdin:
@@ -227,7 +227,7 @@ def _explained(code: int, heard: _Heard, device: Device) -> PulsecastError:
         return PulsecastError(_connection(line, heard))
     if code == NO_PYTHON:
         return MissingExtraError(
-            f"there is no {device.python} on the device; --python names the Python, 3.11 or newer, that has numpy there"
+            f"{device.python} was not found on the device; --python names a Python there, 3.11 or newer, with numpy"
         )
     if code in (NO_FOLDER, NOT_WRITTEN):
         full = any(words in line for words in ("No space left", "quota exceeded"))
@@ -244,7 +244,7 @@ def _connection(line: str, heard: _Heard) -> str:
     """Return what became of the connection, in a sentence."""
     if heard.answer is not None:
         return (
-            f"the connection was lost after {heard.done} of {heard.total or '?'} processes, and nothing is written"
+            f"the connection was lost after {heard.done} of {heard.total or '?'} processes; no result was written"
             f" ({line or 'ssh gave no reason'}); the device stops measuring and removes its folder; start it again"
         )
     for words, sentence in _REASONS:

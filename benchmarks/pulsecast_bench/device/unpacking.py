@@ -1,7 +1,7 @@
 """The first lines of a packed benchmark (`pulsecast bench-pack`): unpack it, measure, remove what was unpacked.
 
 It is copied to the top of the packed file, where its `__main__.py` calls `run` once it knows that this Python is new
-enough. So it stands alone: the standard library and nothing of pulsecast until the code has been unpacked.
+enough. So it uses the standard library only, and no pulsecast code until that has been unpacked.
 
 Code and bundle are unpacked rather than imported from the file, since every measurement is a process of its own, and
 reading modules from a zip would be part of the cold start that it measures.

@@ -1,6 +1,6 @@
 """Joules from a counter of the machine: RAPL of the processor, or a battery that is being emptied.
 
-Linux only shows RAPL to root on most machines, and a virtual machine has none: the reason is recorded then.
+On most machines Linux shows RAPL to root only, and a virtual machine has none. The reason is then recorded.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def find_counter(root: Path = ROOT) -> tuple[Counter | None, str | None]:
     if emptied:
         return Counter(source="battery", files=emptied, wraps_at=()), None
     if batteries:
-        return None, "there is no RAPL counter, and the battery is not being emptied"
-    return None, "there is no RAPL counter (a virtual machine or another processor) and no battery"
+        return None, "no RAPL counter was found, and the battery is not being discharged"
+    return None, "no RAPL counter (a virtual machine or another processor) and no battery were found"
 
 
 def describe_energy(root: Path = ROOT) -> Energy:

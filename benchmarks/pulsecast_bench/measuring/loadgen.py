@@ -1,6 +1,6 @@
 """MLPerf LoadGen issues the queries and takes the times (`pip install 'pulsecast[loadgen]'`).
 
-What comes out is measured with LoadGen, with short runs and a model that is none of MLPerf's: never an MLPerf result.
+The output is measured with LoadGen, with short runs and a model that is not one of MLPerf's: never an MLPerf result.
 LoadGen writes its logs into a temporary folder; every query's times are read from its trace.
 """
 
@@ -124,7 +124,7 @@ def _answered(load: Load, service: list[int], trace: str, summary: str) -> Answe
 def _samples(trace: str) -> list[tuple[int, int]]:
     """Return (due, latency) in nanoseconds of every sample, in the order of answering.
 
-    The trace has one event per line and is not valid JSON as a whole: commas are missing where LoadGen's threads meet.
+    The trace has one event per line. As a whole it is not JSON: commas are missing where LoadGen's threads meet.
     """
     lines = (line.rstrip(",") for line in trace.splitlines() if '"Sample"' in line and '"ph":"b"' in line)
     events = [json.loads(line) for line in lines]

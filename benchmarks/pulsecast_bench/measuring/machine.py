@@ -1,4 +1,4 @@
-"""What this machine tells about itself and about the noise on it; None where it does not tell."""
+"""What this machine reports about itself and about the noise on it; None where it reports nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Has the files that peers load made, each in a child process of its own and once for peers that share it."""
+"""Makes the files that peers load, each in its own child process and only once for peers that share it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TIMEOUT_S = 300.0  # a converter on a small board
 def make_peers(
     peers: Mapping[str, PeerRow], bundle: Path, folder: Path, tell: Callable[[str], None]
 ) -> tuple[tuple[Skipped, ...], dict[str, PeerFile]]:
-    """Return the peers that cannot run here, each with its reason, and what the others load; `tell` hears of a file."""
+    """Return the peers that cannot run here, each with its reason, and what the others load; `tell` gets each file."""
     skipped: list[Skipped] = []
     files: dict[str, PeerFile] = {}
     made: dict[str, PeerFile | str] = {}

@@ -147,7 +147,7 @@ def measure_scenario(path: Path, request: Request) -> ScenarioRun:
 
 
 def _issuer(config: BenchConfig) -> Callable[[Load, Answer], Answered]:
-    """Return what issues queries; the benchmark has decided who, before it started this process."""
+    """Return the issuer of queries; the benchmark chose it before it started this process."""
     if config.issuer != "loadgen":
         return loop
     from .loadgen import loadgen

@@ -92,7 +92,7 @@ def run_benchmark(path: Path, config: BenchConfig, progress: Progress = SILENT, 
 
 
 def _issuer(config: BenchConfig) -> Literal["loadgen", "loop"]:
-    """Return who issues the queries of scenarios; LoadGen is never replaced where it was asked for by name."""
+    """Return the issuer of the queries of scenarios; LoadGen is never replaced if it was requested by name."""
     installed = importlib.util.find_spec("mlperf_loadgen") is not None
     if config.issuer == "loadgen" and config.scenarios and not installed:
         raise MissingExtraError("--issuer loadgen needs mlcommons-loadgen: pip install 'pulsecast[loadgen]'")
@@ -118,9 +118,9 @@ def _run_all(
 def _unknown(
     runs: Sequence[Run | ScenarioRun], failures: Sequence[Failure], config: BenchConfig, repeat: int
 ) -> tuple[Case, ...]:
-    """Return the leading cases whose `repeat` processes differ too much for their median, and none of which failed.
+    """Return the leading cases without a failure whose `repeat` processes differ too much to know their median.
 
-    A case with fewer was found to be known in a round before.
+    The median of a case with fewer processes was already known in an earlier round.
     """
     latencies: dict[Case, list[Latencies]] = {}
     for run in runs:

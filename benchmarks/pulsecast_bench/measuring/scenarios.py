@@ -26,7 +26,7 @@ LEAST_QUERIES = 100  # MLPerf's own minimum
 class Load:
     """What to issue.
 
-    windows      held-out windows there are to choose from
+    windows      number of held-out windows to choose from
     least_s      until then, and until LEAST_QUERIES
     target_qps   queries a second in `server`
     expected_qps windows a second that were seen in the warm-up: decides how many windows `offline` holds

@@ -1,7 +1,7 @@
 """`python -m pulsecast_bench.native.instructions`: instructions that the native model executes, counted by Callgrind.
 
 Times of a busy machine say little about a change of a few percent; counted instructions are the same every time. For
-each recipe a model of its shape (with numbers from a seed, on which no count depends) is generated, compiled here, and
+each recipe a model of its shape (with numbers from a seed; no count depends on them) is generated, compiled here, and
 run under Valgrind, whose processor has AVX2 and no AVX-512: it is that path which is counted, and for the recommended
 recipe also the one with 8-bit weights and those that SSE2 and a processor without vectors take. Only instructions
 within the call that is asked about count, per forecast:

@@ -3,9 +3,9 @@
 One thread, the held-out windows, through the runtime. The backends take turns in rounds, in an order that rotates, so
 that all meet the same moments of the machine; a ratio is taken within a round, and what is printed is the median of
 the rounds with its interval. Latencies are medians of a round's calls. A push is Python's `Stream.push`, where the
-other engines predict the whole window again. A push of `native` does first what the one before it left to be done, so
-back to back it costs its whole work; `answer` is a push after `settle`, which is not timed: what a caller waits for
-who settles while nothing comes. `answer in C` is the same without Python, `cold start` a process from before it starts
+other engines predict the whole window again. A `native` push first finishes what the previous push postponed, so
+back to back it costs its whole work; `answer` is a push after `settle`, which is not timed: the wait of a caller
+that settles between two steps. `answer in C` is the same without Python, `cold start` a process from before it starts
 until its first forecast; both run outside this process (`native_processes`). The limits compare with a whole window's
 call to ONNX Runtime in the same round, and a start without numpy with ONNX Runtime's without pulsecast. They are about
 `native`; `native-w8` stands beside it where the bundle has it (`precisions` compares the two on every instruction set).

@@ -45,7 +45,7 @@ PATHS = (_X86 if platform.machine() in ("x86_64", "AMD64") else {"neon": ()}) | 
 
 @dataclass(frozen=True, kw_only=True)
 class Arithmetic:
-    """How sums are made: of which target, what to define for it, and how a library that makes them so ends its name."""
+    """How sums are made: the target, what to define for it, and the ending of the name of a library with such sums."""
 
     target: str
     flags: tuple[str, ...]

@@ -28,7 +28,7 @@ def protocol(result: Result) -> str:
 def _processes(config: BenchConfig) -> str:
     if config.most_repeats <= config.repeats:
         return str(config.repeats)
-    until = f"until the interval of p50 is no wider than {STABLE_RATIO - 1:.0%}"
+    until = f"until the interval of p50 is at most {STABLE_RATIO - 1:.0%} wide"
     return f"{config.repeats} and more {until}, {config.most_repeats} at most,"
 
 

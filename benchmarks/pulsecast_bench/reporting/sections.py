@@ -164,7 +164,7 @@ def _scenarios(part: Measured) -> Section:
     ]
     text = (
         f"Queries by {', '.join(dict.fromkeys(row.generator for row in part.scenarios)) or 'none'}; latency is from "
-        "when a query was due to its answer. Measured with MLPerf's load generator or its rules, and no MLPerf result."
+        "when a query was due to its answer. Measured with MLPerf's load generator or its rules; not an MLPerf result."
     )
     bullets = [f"{row.artifact}, {row.scenario}: {row.invalid}" for row in part.scenarios if row.invalid]
     bullets += [f"{s.artifact}, {s.scenario}: skipped: {s.reason}" for s in part.result.skipped if s.scenario]

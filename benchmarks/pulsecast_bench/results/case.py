@@ -61,7 +61,7 @@ class BenchConfig:
     batches          windows per call; the smallest is the leading one
     threads          that one call may use
     repeats          processes per leading case
-    most_repeats     of them at most, where it takes more to know their median (`statistics.is_known`); 0 is no more
+    most_repeats     the limit if more are needed to know their median (`statistics.is_known`); 0 adds none
     sweep_repeats    processes per other case
     warmup_calls, warmup_s  at least; thrown away
     calls            at least, in the steady phase of a leading case (others: what three windows of requests take)
@@ -73,7 +73,7 @@ class BenchConfig:
     peers            rows of PEERS that are measured beside the artifacts
     pin              each process with one thread is bound to one processor
     scenarios        keys of SCENARIOS
-    issuer           who issues the queries of a scenario: LoadGen, the loop here, or LoadGen where it is installed
+    issuer           what issues the queries of a scenario: LoadGen, the loop here, or LoadGen where it is installed
     scenario_s       of a scenario, at least
     target_qps       queries a second in `server`; None is `server_load` of what a process can do, found in its warm-up
     scenario_repeats processes per scenario and subject

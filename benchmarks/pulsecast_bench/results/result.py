@@ -49,7 +49,7 @@ class Skipped:
 class Subject:
     """What was asked for: an artifact of the bundle, or a peer, which is what one would use without pulsecast.
 
-    artifact    its name; a peer's is none of the bundle's ids
+    artifact    its name; a peer's name is not an id of the bundle
     backend     of an artifact; a peer's engine, e.g. `keras`
     size_bytes  of the files that it loads; None where a peer's could not be made
     needs       distributions that must be installed to run it beside numpy, e.g. onnxruntime and what that needs;
@@ -117,7 +117,7 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What it ran on, without names of host or user; None is what this system does not tell.
+    """What it ran on, without names of host or user; None is what this system does not report.
 
     affinity             processors that the processes might use
     cpu_limit            of the container, in processors

@@ -75,7 +75,7 @@ class Steady:
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """Resident bytes of the process; None where the system does not tell.
+    """Resident bytes of the process; None where the system does not report them.
 
     imported  after the imports
     loaded    after load

@@ -2,7 +2,7 @@
 
 A second session or interpreter of the same file differs from the first by up to 5 % in the same process, either way
 (`benchmarks/README.md`), which is as much as the overhead that is looked for. So both sides share one engine object,
-and the difference is pulsecast's own code and nothing else. That is why this module, alone, reaches into backends.
+and the difference is only pulsecast's own code. That is why this module, alone, reaches into backends.
 
 A row of BARE takes a loaded backend. The reference backend has none: it is pulsecast's own code.
 """

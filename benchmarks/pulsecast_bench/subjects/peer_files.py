@@ -127,7 +127,7 @@ def main(arguments: list[str]) -> int:
 
     parent, name, bundle, folder = arguments
     die_with_parent(int(parent))
-    answer = os.fdopen(os.dup(1), "w")  # engines print to stdout what is no answer
+    answer = os.fdopen(os.dup(1), "w")  # engines print other text to stdout
     os.dup2(2, 1)
     try:
         with contextlib.redirect_stdout(sys.stderr):

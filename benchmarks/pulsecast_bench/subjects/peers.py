@@ -1,7 +1,7 @@
 """The peers: what one would do with the same network without pulsecast, measured in the same run.
 
 A peer answers raw windows with raw forecasts as every artifact does: where its model takes the network's own inputs,
-the recipe's numpy stands around it, as an app would have to write it. What belongs here is the table alone, so that it
+the recipe's numpy stands around it, as an app would have to write it. Only the table belongs here, so that it
 can be read without any engine; `peer_files.py` makes what a peer loads, `peer_engines.py` runs it.
 """
 

@@ -17,7 +17,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class Trust:
-    """Who vouches for the bundle: `key` and `code` are `key` and `trust_code` of `pulsecast.load`."""
+    """Why to trust the bundle: `key` and `code` are `key` and `trust_code` of `pulsecast.load`."""
 
     key: str | None = None
     code: bool = False

@@ -1,4 +1,4 @@
-"""Starts converter child processes and turns whatever happens to them into an error that names the target."""
+"""Starts converter child processes and turns every failure into an error that names the target."""
 
 from __future__ import annotations
 

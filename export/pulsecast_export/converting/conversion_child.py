@@ -1,7 +1,7 @@
 """The converter child process: `python -m pulsecast_export.converting.conversion_child MODEL FOLDER TARGET...`.
 
-Converters can segfault, leak and log; in a process of their own none of that reaches the user's. Before each target
-its id is written to stdout, so that the parent knows which one a crash belongs to; the last line of stderr is the
+Converters can segfault, leak and log; in their own process none of that reaches the user's process. Before each
+target its id is written to stdout, so that the parent knows which target crashed; the last line of stderr is the
 reason of a failure.
 """
 

@@ -1,6 +1,6 @@
 """Gates on a converted graph: what it must be made of. A gate that fails names the target and what was found.
 
-Run in the converter child process, right after the writer, so that a graph that no engine should see never leaves it.
+Run in the converter child process, right after the writer: a bad graph never leaves that process.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _tflite_facts(path: Path) -> tuple[Counter[str], int, list[str], list[float]
 
 
 def _paths_inside(path: Path) -> list[str]:
-    """Return a problem for every file that holds an absolute path: it would tell where and by whom it was made."""
+    """Return a problem for every file that holds an absolute path, which shows where and by which user it was made."""
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     found = [(file, _ABSOLUTE_PATH.search(file.read_bytes())) for file in files]
     return [f"{file.name} holds the path {match.group().decode(errors='replace')}" for file, match in found if match]

@@ -1,7 +1,7 @@
 """Writer of the full-integer TFLite file for microcontrollers. Run in a converter child process.
 
-The only target with state tensors and with scaled units: the caller resets the variables before every window,
-scales channels in and forecasts out, as `pulsecast.backends.tflite` does.
+The only target with state tensors and with scaled units: its caller must reset the variables before every window,
+scale channels in and forecasts out, as `pulsecast.backends.tflite` does.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def _merge(layer: Recurrent, parts: list[Tensor]) -> Tensor:
 def _loop(window: int, step: Step, sequence: Tensor, *, backwards: bool, keep: bool) -> tuple[Tensor, Tensor]:
     """Run one cell over `sequence` (window, batch, inputs); return its outputs if `keep`, and the last one.
 
-    Outputs stand in the order in which they come, but for the second cell of a Bidirectional.
+    Outputs are in the order of computing; those of the second cell of a Bidirectional are in time order.
     """
     batch = tf.shape(sequence)[1]
     layer = step.layer

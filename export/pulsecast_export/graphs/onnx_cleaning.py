@@ -126,7 +126,7 @@ def _canonical_names(
 
 
 def _renamed(node: onnx.NodeProto, number: int, rename: dict[str, str]) -> onnx.NodeProto:
-    outputs = [rename.get(name, "") for name in node.output]  # an output that is never read is left out
+    outputs = [rename.get(name, "") for name in node.output]  # an output without a reader is left out
     while outputs and not outputs[-1]:
         outputs.pop()
     result = onnx.helper.make_node(

@@ -1,4 +1,4 @@
-"""The forms in which a plain stack of LSTM layers becomes a graph: each is the one that a converter or engine fuses.
+"""The forms in which a plain stack of LSTM layers becomes a graph: each is a form that some converter or engine fuses.
 
 Imported in converter child processes only.
 """
@@ -113,7 +113,7 @@ def fused_network(spec: ModelSpec, weights: Weights, inputs: Tensor) -> Tensor:
     """The network alone, (1, window, channels) -> (1, horizon), in the form that TFLite's converter fuses.
 
     The converter takes a function that says it implements a Keras LSTM, has static shapes, six arguments and five
-    results of which only the first (last state) or second (sequence) is used, for UNIDIRECTIONAL_SEQUENCE_LSTM.
+    results, and makes UNIDIRECTIONAL_SEQUENCE_LSTM of it. Only the first (last state) or second (sequence) is used.
     """
     x = inputs
     for i, layer in enumerate(weights.layers):

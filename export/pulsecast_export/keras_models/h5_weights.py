@@ -1,6 +1,6 @@
 """Weights, and nothing else, from an `.h5` file of Keras 2 or 3, for our own architecture: LSTM layers and a head.
 
-Such files may also hold a configuration, in which code can hide. It is looked at as text only, to refuse activations
+Such files may also hold a configuration, and code can hide in it. It is read as text only, to refuse activations
 that the architecture does not have; no Keras object is made from it.
 """
 

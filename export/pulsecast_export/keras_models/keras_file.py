@@ -1,6 +1,6 @@
 """Reading a user's `.keras` or `.h5` file as data: nothing in it is ever executed, and nothing is read outside of it.
 
-Keras can be talked into running code by a model file (Lambda layers, functions and classes named in the configuration)
+A model file can make Keras run code (Lambda layers, functions and classes named in the configuration)
 and HDF5 into reading other files (external links and storage). So the configuration is read as JSON and held against a
 list of what is known to be harmless before Keras sees the file, which it then reads in safe mode.
 """

@@ -1,6 +1,6 @@
 """A user's own Keras model to a model directory: from there on it is exported, gated and verified like any other.
 
-The user brings held-out windows with what really happened: without them nothing could be verified, and random windows
+The user gives held-out windows and their true values: without them nothing could be verified, and random windows
 hide almost every fault. Values are in the model's own units unless a scaler says otherwise.
 """
 
@@ -72,7 +72,7 @@ class Windows:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Imported:
-    """A model file that was read: its spec but for scaling, weights, the Keras model, and what its provenance says."""
+    """A model file that was read: its spec without scaling, weights, the Keras model, and its provenance."""
 
     spec: ModelSpec
     weights: Weights

@@ -109,7 +109,7 @@ def _chain(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     if kind not in ("Sequential", "Functional") or not isinstance(layers, list):
         raise ConversionError(f"this model is a {str(kind)[:60]!r}; expected Sequential or Functional")
     if not all(isinstance(layer, dict) and isinstance(layer.get("config"), dict) for layer in layers):
-        raise ConversionError("this model's configuration is damaged: a layer has none of its own")
+        raise ConversionError("this model's configuration is damaged: one layer has no `config`")
     if kind == "Functional":
         previous = None
         for layer in layers:

@@ -16,7 +16,7 @@ from pulsecast.errors import EngineError
 
 
 def find_emulator(name: str | None) -> str | None:
-    """Return the path of qemu's program `name`, the static one where there is no other, or None."""
+    """Return the path of qemu's program `name`, of the static one if the other is missing, or None."""
     return None if name is None else shutil.which(name) or shutil.which(f"{name}-static")
 
 

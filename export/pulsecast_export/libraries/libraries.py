@@ -72,7 +72,7 @@ _RUNNER = ("-static", "-nostdlib", "freestanding.c", "-lcompiler_rt")
 
 
 def check_platforms(names: tuple[str, ...]) -> None:
-    """Raise UsageError, listing the known ones, for an unknown platform; MissingExtraError where zig is not there."""
+    """Raise UsageError, listing the known ones, for an unknown platform; MissingExtraError if zig is missing."""
     if unknown := [name for name in names if name not in PLATFORMS]:
         raise UsageError(f"no platform {', '.join(map(repr, unknown))}; known: {', '.join(PLATFORMS)}")
     if importlib.util.find_spec("ziglang") is None:
@@ -83,7 +83,7 @@ def check_platforms(names: tuple[str, ...]) -> None:
 
 
 def with_native(targets: tuple[str, ...]) -> tuple[str, ...]:
-    """Return `targets` such that there is something to compile: none is every one; raises UsageError if none fits."""
+    """Return `targets`, or without any the usual and all native ones; raises UsageError if none is native."""
     native = tuple(name for name, target in TARGETS.items() if target.backend == "native")
     if not targets:
         return tuple(name for name, target in TARGETS.items() if not target.asked or name in native)

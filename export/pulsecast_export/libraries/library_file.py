@@ -28,7 +28,7 @@ class LibraryFile:
 
 
 def read_library(data: bytes) -> LibraryFile:
-    """Return what the file `data` says; raises ValueError if it is none of the three formats or is cut off."""
+    """Return what the file `data` says; raises ValueError if it is not of the three formats or is cut off."""
     try:
         if data[:4] == b"\x7fELF":
             return _elf(data)

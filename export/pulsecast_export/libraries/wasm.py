@@ -23,7 +23,7 @@ from pulsecast.errors import EngineError
 
 TAG = "wasm32"
 MODULE, WRAPPER = f"lib/{TAG}/model.wasm", f"lib/{TAG}/pulsecast.js"  # in the target's folder
-TYPES = WRAPPER.replace(".js", ".d.ts")  # what the wrapper takes and gives, for editors and readers
+TYPES = WRAPPER.replace(".js", ".d.ts")  # types of the wrapper, for editors and readers
 _PAGE_BYTES = 65536
 _PLAIN_STACK_BYTES = 256 * 1024  # model_predict_batch takes up to 128 kB for the default architecture
 _IMPORTS, _EXPORTS = 2, 7  # sections of a module

@@ -24,7 +24,7 @@ _COMPILER_SYMBOLS = {"memset", "memcpy", "memmove", "__stack_chk_fail"}
 
 
 def native_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
-    """Return problems and a census; the census says so where there is no compiler and nothing was compiled."""
+    """Return problems and a census; without a compiler nothing is compiled, and the census says so."""
     interface = declared(path / "model.h")
     try:
         compiler = find_compiler()
@@ -48,7 +48,7 @@ def declared(header: Path) -> set[str]:
 
 
 def symbol_problems(library: Path, interface: set[str]) -> list[str]:
-    """Return what is wrong with a library's dynamic symbols; nothing where there is no `nm` to look with."""
+    """Return what is wrong with a library's dynamic symbols; nothing if `nm` is not installed."""
     if shutil.which("nm") is None:
         return []
     text = subprocess.run(["nm", "-D", str(library)], capture_output=True, text=True, check=True).stdout

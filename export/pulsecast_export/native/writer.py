@@ -5,7 +5,7 @@ kernels/      the network's arithmetic over a vector type, in the order of KERNE
 model.h.in    the interface, documented
 example.c     a program that forecasts a CSV, and Makefile, which builds it; the same for all models
 
-What can be written once for all models stands in the templates; this module fills in numbers and nothing else.
+The text that is the same for all models is in the templates; this module only fills in numbers.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def are_small(layers: Sequence[PackedLayer]) -> bool:
 
 
 def _between_units(layers: Sequence[PackedLayer]) -> list[NDArray[np.float32] | NDArray[np.int8]]:
-    """Return the matrices (inputs, columns) whose inputs are outputs of a layer: all but the first layer's kernel."""
+    """Return the matrices (inputs, columns) with outputs of a layer as inputs: all except the first layer's kernel."""
     return [layer.recurrent for layer in layers] + [layer.kernel for layer in layers[1:]]
 
 

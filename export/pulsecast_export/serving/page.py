@@ -4,7 +4,7 @@
     DIR/model.wasm  pulsecast.js        the bundle's own
     DIR/series.json                     steps, and reference forecasts that the page holds its own against
 
-Any static server will do; the page asks for its own files and nothing else.
+Any static server will do; the page only asks for its own files.
 """
 
 from __future__ import annotations

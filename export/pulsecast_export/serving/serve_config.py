@@ -24,7 +24,7 @@ from ..graphs.savedmodel import SERVING_NAME, WARMUP_BATCHES
 
 MARKER = "compose.yaml"
 IMAGE = "tensorflow/serving:2.19.1"
-USER = 65534  # nobody
+USER = 65534  # the usual id of the user without rights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ def serve_config(
     """Write everything for the bundle at `path` (a folder or a `.pulse` file) into `out`; return the artifact served.
 
     Raises what `Bundle.open` raises, UsageError if the bundle has no SavedModel, or `out` exists and not `force`, and
-    EngineError if the SavedModel is more than a forecast: a server runs whatever it is given.
+    EngineError if the SavedModel holds more than a forecast: a server runs every operator in it.
     """
     options = ServeOptions() if options is None else options
     bundle, out = Bundle.open(path), one_path("out", out)

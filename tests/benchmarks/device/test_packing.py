@@ -152,8 +152,8 @@ def test_numpy_alone_measures_and_leaves_nothing_but_the_result(
     assert {"onnxruntime", "tensorflow", "typer"} & set(result.machine.versions) == set()
     assert printed.splitlines()[2].startswith("numpy")
     assert [one.artifact for one in result.skipped] == ["onnx"]
-    assert "skipped: backend onnx, whose engine is not installed here: pip install onnxruntime\n" in said
-    assert "there is no engine here: what is measured is pulsecast's own code on numpy alone\n" in said
+    assert "skipped: backend onnx; its engine is not installed here: pip install onnxruntime\n" in said
+    assert "no engine is installed here: only pulsecast's own code on numpy is measured\n" in said
     assert "measuring 1/1 numpy, batch 1, threads 1" in said
     assert list(temporary.iterdir()) == []
     text = out.read_text()
@@ -167,7 +167,7 @@ def test_without_any_engine_that_was_asked_for_nothing_is_measured(
 ) -> None:
     monkeypatch.setattr(device_program, "is_installed", lambda backend: backend == "numpy")
     code, said = directly(two_backends, "--out", str(tmp_path / "result.json"), *options)
-    assert (code, "there is no engine" in said[-1], "pip install onnxruntime" in said[-1]) == (6, True, True)
+    assert (code, "no engine is installed" in said[-1], "pip install onnxruntime" in said[-1]) == (6, True, True)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -125,10 +125,10 @@ def test_what_the_device_lacks_is_one_sentence_and_leaves_nothing_there(
         program.chmod(0o755)
     numpy = environment(tmp_path / "numpy", "numpy")
     expected = [
-        ("/no/python", 6, "error: there is no /no/python on the device; --python names the Python, 3.11 or newer"),
+        ("/no/python", 6, "error: /no/python was not found on the device; --python names a Python there, 3.11"),
         (str(old), 1, "error: on the device: Python 3.11 or newer is needed; this is Python 3.9"),
         (str(bare), 6, "error: on the device: numpy is not installed for Python 3."),
-        (str(numpy), 6, "error: on the device: there is no engine here: pip install onnxruntime"),
+        (str(numpy), 6, "error: on the device: no engine is installed here: pip install onnxruntime"),
     ]
     for python, status, sentence in expected:
         command = arguments(server, bundle, out, "--python", python, "--artifact", "onnx")
@@ -177,7 +177,7 @@ def test_a_connection_that_is_lost_midway_says_how_far_it_was_and_the_device_cle
         os.kill(pid, signal.SIGKILL)
     said = process.stderr.read()
     assert process.wait(timeout=30) == 1
-    assert re.search(r"^error: the connection was lost after \d of 9 processes, and nothing is written", said, re.M)
+    assert re.search(r"^error: the connection was lost after \d of 9 processes; no result was written", said, re.M)
     wait_for(lambda: not list(server.temporary.iterdir()))
     assert list(tmp_path.iterdir()) == []
 

@@ -101,7 +101,7 @@ def test_the_command_repeats_the_measurement_with_what_was_chosen() -> None:
 def test_the_command_and_the_protocol_tell_five_processes_from_five_or_more() -> None:
     some = measured.result(measured.run("onnx"), config=PROFILES["standard"])
     assert "--repeats" not in command(some)
-    assert "5 and more until the interval of p50 is no wider than 10%, 15 at most, for an art" in protocol(some)
+    assert "5 and more until the interval of p50 is at most 10% wide, 15 at most, for an art" in protocol(some)
     exact = dataclasses.replace(some, config=change(PROFILES["standard"], repeats=5))
     assert command(exact).endswith(" --repeats 5")
     assert "(seed 7): 5 for an artifact's smallest batch, 5 for others." in protocol(exact)

@@ -136,7 +136,7 @@ def test_the_repeated_hour_in_autumn_is_refused_or_taken_as_chosen(truth: faults
     with pytest.raises(DataError) as caught:
         read_log([tmp_path / "log.csv"], LogConfig(**config))
     assert str(caught.value) == (
-        f"log.csv line {first + 2}: {cell} exists twice in Europe/Berlin, whose clock is put back then; choose "
+        f"log.csv line {first + 2}: {cell} exists twice in Europe/Berlin: its clock is put back then; choose "
         "--repeated-hour first or second, or write the log's timestamps in UTC or with an offset"
     )
     (series,), report = read_log([tmp_path / "log.csv"], LogConfig(**config, repeated_hour="first"))
@@ -192,7 +192,7 @@ NEGATIVE = (
 )
 TOTALS = (
     "log.csv: likes are totals that a post gathers after the time in its row (8 % within 6 hours, 76 % within a "
-    "day), so a sum by that time tells the future; choose --maturity, such as 2d, or --maturity 0 if each value is "
+    "day), so a sum by that time reveals the future; choose --maturity, such as 2d, or --maturity 0 if each value is "
     "final when its row is written"
 )
 REFUSED: dict[str, tuple[Fault, dict[str, Any], str]] = {

@@ -169,8 +169,8 @@ def test_what_cannot_be_an_instant_is_refused(cells: list[object], options: dict
         parsed(cells, **options)
 
 
-BACK = "exists twice in Europe/Berlin, whose clock is put back then; choose --repeated-hour first or second, or write"
-SKIPPED = "does not exist in Europe/Berlin, whose clock skips it; name another --timezone, or write"
+BACK = "exists twice in Europe/Berlin: its clock is put back then; choose --repeated-hour first or second, or write"
+SKIPPED = "does not exist in Europe/Berlin: its clock skips it; name another --timezone, or write"
 CLOCK_CHANGES = {"repeated": ("2024-10-27 02:30:00", BACK), "skipped": ("2024-03-31 02:30:00", SKIPPED)}
 
 

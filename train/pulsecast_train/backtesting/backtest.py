@@ -157,7 +157,7 @@ def training_cuts(series: Sequence[Series], folds: Sequence[Fold], spec: ModelSp
     """Return, for each of `series`, the first step that the common network may not learn from.
 
     It is the same moment for all, the earliest of their folds' cuts: what moves one series often moves the others, so
-    another series' later values would tell of this one's future. Raises DataError if a series has too little before it.
+    another series' later values would reveal this one's future. Raises DataError if a series has too little before it.
     """
     moment = min(one.start_s + fold.cut * one.step_s for one, fold in zip(series, folds, strict=True))
     cuts = [min(fold.cut, -((one.start_s - moment) // one.step_s)) for one, fold in zip(series, folds, strict=True)]

@@ -60,7 +60,7 @@ class Past:
         return np.maximum(np.expm1(levels), 0.0) if self.nonnegative else levels
 
     def period(self, seconds: int) -> int:
-        """Return the steps in a cycle of `seconds`; 0 if the step does not divide it or is no shorter."""
+        """Return the steps of a cycle of so many seconds; 0 unless it is longer than a step, and a multiple of it."""
         return seconds // self.step_s if seconds % self.step_s == 0 and seconds > self.step_s else 0
 
 

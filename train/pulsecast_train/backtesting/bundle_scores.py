@@ -20,8 +20,8 @@ class ArtifactScore:
 
     coverage  of rolling intervals; None for the last value, or where there are too few residuals for any
     changes   of each metric against the reference's: relative, that of the bias to the reference's MAE, that of the
-              coverage as it is; empty for what is no artifact
-    chance    probability of a coverage that differs so, were the two the same: the exact sign test over the values that
+              coverage as it is; empty for a row that is not an artifact
+    chance    probability of such a coverage if the two were the same: the exact sign test over the values that
               only one of the two covers (McNemar's), since a share of some hundred values moves by 1 % when three do
     """
 

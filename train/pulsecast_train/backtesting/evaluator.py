@@ -60,7 +60,7 @@ def evaluate_series(
     """Evaluate and write `folder`/evaluation.json; also return every forecast, by horizon.
 
     Each fold's result is kept in `folder`/folds: an interrupted evaluation goes on where it stopped, and one with more
-    seeds or baselines does only what is new. `progress` hears of every piece. Raises DataError (a
+    seeds or baselines does only what is new. `progress` is called for every piece. Raises DataError (a
     series too short), UsageError, MissingExtraError.
     """
     began = time.monotonic()
@@ -83,7 +83,7 @@ def evaluate_series(
 
 
 def resolved(config: EvaluateConfig) -> EvaluateConfig:
-    """Return `config` without Nones; raises UsageError, MissingExtraError if it names what is not there."""
+    """Return `config` without Nones; raises UsageError for an unknown name, MissingExtraError if one cannot run."""
     chosen = installed_baselines() if config.baselines is None else config.baselines
     for name in chosen:
         find_baseline(name)

@@ -1,7 +1,7 @@
 """Rolling origins: where a series is cut, what is forecast after each cut, and what a method may look at.
 
 The window expands: a fold trains on everything before its cut and is tested on the part that follows, up to the next
-cut. Nothing after a fold's `stop` is passed to what fits or forecasts.
+cut. The code that fits or forecasts gets nothing from after a fold's `stop`.
 """
 
 from __future__ import annotations

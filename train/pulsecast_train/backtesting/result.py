@@ -190,7 +190,7 @@ def verdict(methods: tuple[MethodSummary, ...], series: int, origins: int, copyc
     else:
         said = [f"the model beats repeating the last value {what}: its MAE is {model.mae_ratio:.3f} of that one's"]
         if model.worst_series >= 1:
-            said.append(f"but not on every series: on {series - model.beaten} of {series} it is no better")
+            said.append(f"but not on every series: on {series - model.beaten} of {series} it is not better")
         said.append(f"the difference is more than chance on {model.dm_better} of {series} series")
     best = min(others, key=lambda m: m.mae_ratio)
     if best.mae_ratio < model.mae_ratio and best.name != NAIVE_NAME:

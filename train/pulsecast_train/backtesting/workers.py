@@ -1,8 +1,7 @@
 """Runs independent pieces of work on local processes or a Dask cluster. A worker that dies costs
 its piece's time only.
 
-Processes are spawned, never forked: TensorFlow does not survive a fork. No child outlives its parent, however that
-ends.
+Processes are spawned, never forked: TensorFlow does not survive a fork. No child outlives its parent.
 """
 
 from __future__ import annotations
@@ -43,8 +42,8 @@ def run_local(run: Callable[[T], R], tasks: Sequence[T], jobs: int, on_result: C
     """Call `on_result(i, run(tasks[i]))` for every task, in the order they finish, on `jobs` spawned processes.
 
     `run` must be importable by name. A process that dies takes nothing with it: its task runs again. Raises what a task
-    raises, and PulsecastError if LOST_IN_A_ROW processes die without anything being finished in between. Whatever is
-    raised, an interrupt included, the children are gone before it gets out.
+    raises, and PulsecastError if LOST_IN_A_ROW processes die without anything being finished in between. After any
+    exception, also an interrupt, the children have ended before it reaches the caller.
     """
     waiting, lost = dict(enumerate(tasks)), 0
     while waiting:

@@ -49,7 +49,7 @@ class RecordSource(Protocol):
         ...
 
     def page(self, cursor: str | None) -> Page:
-        """Return the page at `cursor` (None: the first); raises DataError if it cannot be had."""
+        """Return the page at `cursor` (None: the first); raises DataError if it cannot be fetched."""
         ...
 
 
@@ -82,7 +82,7 @@ class HttpQuery:
 
 @dataclass(frozen=True, kw_only=True)
 class HttpSource:
-    """A `RecordSource` that asks an HTTP API; `progress` hears why it waits and for how many seconds."""
+    """A `RecordSource` that asks an HTTP API; `progress` gets the reason and the seconds of every wait."""
 
     query: HttpQuery
     policy: RetryPolicy = field(default_factory=RetryPolicy)

@@ -1,4 +1,4 @@
-"""Trying again: how often, how long to wait in between, and whose clock says so."""
+"""Trying again: how often, how long to wait in between, and by which clock."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def retried(
     rng: random.Random,
     progress: Progress,
 ) -> T:
-    """Return what `work` returns, trying again while it raises TransientError; `progress` hears why and how long.
+    """Return what `work` returns, trying again while it raises TransientError; `progress` gets the reason and the wait.
 
     Raises GaveUpError after the last try, or at once if a longer wait than the policy's patience is asked for.
     """

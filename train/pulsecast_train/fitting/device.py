@@ -12,7 +12,7 @@ NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def describe_device(devices: int = 1) -> str:
-    """Return one line: the GPUs that train (at most `devices`), or why the CPU is used."""
+    """Return one line: the GPUs that train (`devices` is the number requested), or why the CPU trains."""
     if keras.backend.backend() != "tensorflow":
         return f"Keras on {keras.backend.backend()}, on the device that it chooses"
     import tensorflow as tf

@@ -21,7 +21,7 @@ class Mirrored:
     """The devices, and how batches are run on them. Networks for it are built, and variables assigned, in `scope`."""
 
     def __init__(self, devices: int) -> None:
-        """Take the first `devices` GPUs, or logical CPUs where there is no GPU; raises UsageError if they are fewer."""
+        """Take the first `devices` GPUs, or logical CPUs if there are no GPUs; raises UsageError for fewer."""
         if keras.backend.backend() != "tensorflow":
             raise UsageError(f"devices is {devices}; Keras on {keras.backend.backend()} trains on one here")
         import tensorflow as tf
@@ -74,7 +74,7 @@ class Mirrored:
         return float(self._judge(*self._shared(inputs, targets)))
 
     def _shared(self, inputs: NDArray[np.float32], targets: NDArray[np.float32]) -> tuple[Any, ...]:
-        """Return inputs, targets and weights (batch,) in parts; no part is empty, for not every kernel takes that."""
+        """Return inputs, targets and weights (batch,) in parts; none is empty, because not every kernel takes that."""
         devices = self._strategy.num_replicas_in_sync
         weights = np.full(len(inputs), 1 / len(inputs), np.float32)
         rows = np.minimum(np.arange(max(len(inputs), devices)), len(inputs) - 1)  # the last one fills up, weightless

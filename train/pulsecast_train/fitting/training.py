@@ -41,7 +41,7 @@ def fit_network(
 ) -> tuple[keras.Model, tuple[Epoch, ...]]:
     """Return the fitted network and its history; goes on from `checkpoint` if there is one.
 
-    `config` has no Nones left. `progress` hears of every epoch that is run. Raises DataError if
+    `config` has no Nones left. `progress` is called for every epoch that is run. Raises DataError if
     the loss stops being finite, UsageError if `config` asks for more devices than there are.
     """
     batches = -(-len(training) // config.batch_size)

@@ -58,12 +58,12 @@ class LogConfig:
     columns       a column's name here -> its name in the file, such as {"likes": "favorites"}; all others keep theirs
     time          timestamp column; None = the one column whose name is in TIME_ALIASES
     metrics       value columns, the first one is forecast; () = rows per step (events), or the one in METRIC_ALIASES
-    parts         columns that ought to add up to the first metric; rows in which they do not are counted, nothing else
+    parts         columns that ought to add up to the first metric; rows in which they do not are only counted
     series        column whose values name several series in one file; None = every file is one series
     id            column that identifies an event, so that a repeated delivery is counted once
     category      column that says of what kind an event is, such as video or text
     categories    its values that are counted in each step, every one in a metric of its own called `category=value`
-    user          column that says who caused an event; it is hashed on reading and leaves no trace but a share
+    user          column with the user of each event; it is hashed on reading, and only a share of events is kept
     user_cap      at most so many events of one user are counted in one step; None = all
     events        rows are events to be aggregated; False = rows are samples of a regular series
     kind          "count" adds up within a step, "gauge" (people online) is averaged, "counter" (a running total) is
@@ -121,7 +121,7 @@ class LogConfig:
 
     @property
     def maturity_s(self) -> int | None:
-        """The maturity lag in seconds, 0 where values do not grow, or None where nothing is said."""
+        """The maturity lag in seconds, 0 where values do not grow, or None if it was not stated."""
         return None if self.maturity is None else 0 if self.maturity.strip() == "0" else parse_step(self.maturity)
 
     @property

@@ -26,7 +26,7 @@ from pulsecast.errors import DataError, UsageError
 ENDINGS = {".csv": "csv", ".tsv": "tsv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
 PACKINGS = (".gz", ".zip")
 BLOCK_BYTES = 16 << 20
-MAX_ROW_BYTES = 64 << 20  # a row this long is an unclosed quote
+MAX_ROW_BYTES = 64 << 20  # a row this long means a quote that was never closed
 _BOM = b"\xef\xbb\xbf"
 _QUOTE, _NEWLINE = ord('"'), ord("\n")
 
@@ -52,7 +52,7 @@ class Block:
     data: bytes
     line: int
     last: bool
-    quoted: bool = True  # a newline between quotes ends no row; False for JSON, whose strings hold none
+    quoted: bool = True  # a newline between quotes does not end a row; False for JSON: its strings hold none
 
     def row_lines(self, rows: int) -> NDArray[np.int64]:
         """Return the line on which each of `rows` rows begins: int64 (rows,)."""
@@ -66,7 +66,7 @@ class Block:
 
 
 def open_log(path: Path) -> LogFile:
-    """Return what the file at `path` is; raises DataError if it is none of a known kind that can be opened."""
+    """Return what the file at `path` is; raises DataError unless it is of a known kind and can be opened."""
     if path.is_dir():
         raise DataError(f"{path.name} is a directory; name the log files in it")
     packing = next((ending for ending in PACKINGS if path.name.lower().endswith(ending)), "")

@@ -68,8 +68,8 @@ def read_log(
 
     Several files are several series, named by their stems, unless `config.series` names a column; all share step and
     metrics. `now_s` (unix seconds; default: the clock) is what a timestamp may not be later than, by more than a day.
-    With a `user_key` the report names the busiest user of
-    `config.user` by HMAC-SHA256 under that key; without, by nothing. A category that is in no row at all is refused,
+    With a `user_key` the report names the busiest user of `config.user`
+    by HMAC-SHA256 under that key; without a key, not at all. A category that is in no row at all is refused,
     except where the log is read `as_trained`, for a model that knows it from another log.
 
     >>> read_log("Twitter_volume_AAPL.csv", LogConfig(timezone="UTC")).series  # doctest: +SKIP
@@ -111,7 +111,7 @@ def read_log(
 
 
 def _percent(progress: Progress) -> OnBytes:
-    """Return what hears of bytes and passes them on in percent, for logs that are large enough to be waited for."""
+    """Return a callback for bytes read that reports percent, for logs that are large enough to wait for."""
     done = shown = 0
 
     def on_bytes(count: int, total: int) -> None:

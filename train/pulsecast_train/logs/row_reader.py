@@ -21,7 +21,7 @@ from .tables import Batch, LogColumns, read_batches
 from .timestamps import TimeReader, UnsettledOrderError, order_evidence, unsettled_order
 
 _EQUAL = 1e-6  # totals and parts are whole numbers, or rounded in text
-_LISTED_CATEGORIES = 1000  # values that are remembered for a message; a column of more is no category
+_LISTED_CATEGORIES = 1000  # values that are remembered for a message; a column with more is not a category
 ROW_COUNT = "events"  # name of the metric that counts rows
 
 
@@ -92,7 +92,7 @@ class RowReader:
         return LogRows(frame=frame, files=tuple(self._files), series=tuple(self._series), metrics=tuple(metrics))
 
     def user_findings(self, rows: LogRows) -> list[Finding]:
-        """Return the share of the busiest user, who is named by a keyed hash only if a key was given."""
+        """Return the share of the busiest user; a keyed hash names this user only if a key was given."""
         users = rows.frame["user"].drop_nulls().value_counts(sort=True)
         if len(users) == 0:
             return []
@@ -160,7 +160,7 @@ class RowReader:
         return hashes
 
     def _categories(self, cells: pl.Series) -> pl.Series:
-        """Return each cell's number in the configuration's categories (UInt8), null where it is none of them."""
+        """Return each cell's number in the configuration's categories (UInt8), null for any other category."""
         text = cells.cast(pl.String).str.strip_chars()
         known = self.config.categories
         if len(self._found) < _LISTED_CATEGORIES:
@@ -243,12 +243,12 @@ class _Tally:
 
 
 def _refuse_totals(log: LogFile, columns: LogColumns, config: LogConfig) -> None:
-    """Refuse totals summed by the time of their post: they hold what readers did later, so they leak the future."""
+    """Refuse totals summed by the time of their post: they include what readers did later, so they leak the future."""
     totals = [name for name in columns.metrics if {plain(name), plain(columns.sources[name])} & set(TOTALS)]
     if config.events and totals and config.maturity is None:
         raise DataError(
             f"{log.name}: {', '.join(totals)} are totals that a post gathers after the time in its row (8 % within 6 "
-            "hours, 76 % within a day), so a sum by that time tells the future; choose --maturity, such as 2d, or "
+            "hours, 76 % within a day), so a sum by that time reveals the future; choose --maturity, such as 2d, or "
             "--maturity 0 if each value is final when its row is written"
         )
 

@@ -85,7 +85,7 @@ def _ahead(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
 
 
 def choose_columns(file: str, found: Sequence[str], config: LogConfig) -> LogColumns:
-    """Return the columns that `config` names, or that the alias tables find; raises DataError if one is not there.
+    """Return the columns that `config` names, or that the alias tables find; raises DataError if one is missing.
 
     `found` are the names in the file. Renaming (`config.columns`) comes first.
     """

@@ -253,14 +253,14 @@ class TimeReader:
         if len(skipped):
             row = int(skipped[0])
             raise DataError(
-                f"{places.where(row)}: {naive[row]} does not exist in {zone}, whose clock skips it; "
+                f"{places.where(row)}: {naive[row]} does not exist in {zone}: its clock skips it; "
                 "name another --timezone, or write the log's timestamps in UTC or with an offset"
             )
         twice = first != second
         if self.config.repeated_hour == "refuse" and twice.any():
             row = int(twice.arg_true()[0])
             raise DataError(
-                f"{places.where(row)}: {naive[row]} exists twice in {zone}, whose clock is put back then; choose "
+                f"{places.where(row)}: {naive[row]} exists twice in {zone}: its clock is put back then; choose "
                 "--repeated-hour first or second, or write the log's timestamps in UTC or with an offset"
             )
         self.repeated.add(twice, places)

@@ -1,4 +1,4 @@
-"""The evaluation as one HTML file that needs nothing else: verdict, tables, and pictures as SVG inside it."""
+"""The evaluation as one self-contained HTML file: verdict, tables, and pictures as SVG inside it."""
 
 from __future__ import annotations
 

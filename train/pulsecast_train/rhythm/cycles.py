@@ -85,7 +85,7 @@ class Rhythm:
 def find_rhythm(series: Series, *, zone: str = "UTC", seed: int = 7) -> Rhythm:
     """Return the rhythm of the first metric of `series`, by the clock of `zone`.
 
-    Raises DataError if the steps are longer than a day, UsageError if there is no such zone.
+    Raises DataError if the steps are longer than a day, UsageError if the zone is unknown.
     """
     if series.step_s > DAY_S:
         raise DataError(
@@ -125,7 +125,7 @@ class _Grid:
 
 
 def check_clock(zone: str) -> datetime.tzinfo | None:
-    """Return the rule of a clock in `zone`, None for UTC; raises UsageError if there is no such zone."""
+    """Return the rule of a clock in `zone`, None for UTC; raises UsageError if the zone is unknown."""
     return None if zone == "UTC" else check_zone("clock", zone)
 
 

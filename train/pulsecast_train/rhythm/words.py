@@ -6,7 +6,7 @@ from .cycles import CLEAR, DAY_NAMES, HOUR_S, SHORTEST_DAYS, SHORTEST_WEEKS, STR
 
 
 def words(found: Rhythm) -> tuple[str, ...]:
-    """Return what is to be said of both cycles."""
+    """Return one sentence for each cycle."""
     return (
         _day_words(found.day, found.zone, found.slot_s, factors=found.factors),
         _week_words(found.week, factors=found.factors),
