@@ -34,7 +34,7 @@ def test_packages_are_added_their_parts_are_not_and_a_counter_wraps(tmp_path: Pa
 
 def test_a_battery_counts_only_while_it_is_emptied(tmp_path: Path) -> None:
     write(tmp_path, power_supply__BAT0__energy_now="50000", power_supply__BAT0__status="Charging")
-    assert "not being emptied" in (describe_energy(tmp_path).reason or "")
+    assert "not being discharged" in (describe_energy(tmp_path).reason or "")
     write(tmp_path, power_supply__BAT0__status="Discharging")
     counter, _ = find_counter(tmp_path)
     assert counter is not None
