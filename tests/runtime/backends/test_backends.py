@@ -4,6 +4,7 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -100,6 +101,10 @@ def test_unknown_names_list_the_known_ones(bundle: Bundle) -> None:
         choose(bundle, "torch", None)
     with pytest.raises(UsageError, match="no artifact 'x' in this bundle; it has numpy, savedmodel, onnx, onnx-w8, tf"):
         choose(bundle, "auto", "x")
+
+
+def test_a_manifest_names_exactly_the_backends_of_the_table() -> None:
+    assert set(BACKENDS) == set(get_args(BackendId))
 
 
 def test_a_backend_without_an_artifact_lists_those_that_have_one(plain_bundle: Path) -> None:

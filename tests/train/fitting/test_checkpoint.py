@@ -1,13 +1,20 @@
 """The progress of a training run on a disk that refuses."""
 
+import dataclasses
 import resource
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pulsecast.errors import PulsecastError
 from pulsecast_train.fitting.checkpoint import Checkpoint, Epoch, SavedRun, load_run, save_run
+from pulsecast_train.fitting.preparing import prepare
+from pulsecast_train.logs.config import LogConfig
+from pulsecast_train.logs.reader import read_log
+from pulsecast_train.recipes.recipes import RECIPES
+from pulsecast_train.recipes.train_config import RunConfig, TrainConfig
 
 
 def progress(size: int) -> SavedRun:
@@ -29,3 +36,18 @@ def test_a_full_disk_names_the_file_and_keeps_the_progress_that_was_saved(tmp_pa
     found = load_run(checkpoint)
     assert found is not None
     np.testing.assert_array_equal(found.variables[0], np.ones(10, np.float32))
+
+
+@pytest.mark.parametrize("change", [{"loss": "mse"}, {"changes": False}])
+def test_a_recipe_that_means_another_model_does_not_go_on_from_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    hours = np.datetime64("2025-01-01T00", "s") + 3600 * np.arange(400)
+    path = tmp_path / "log.csv"
+    path.write_text("time,likes\n" + "".join(f"{hour}Z,{i % 24}\n" for i, hour in enumerate(hours)))
+    reading = LogConfig(time="time", metrics=("likes",), step="1h")
+    run = RunConfig(log=reading, train=TrainConfig(window=12, units=(4,)))
+    before = prepare(read_log(path, reading), run).fingerprint
+    assert prepare(read_log(path, reading), run).fingerprint == before
+    monkeypatch.setitem(RECIPES, "recommended", dataclasses.replace(RECIPES["recommended"], **change))
+    assert prepare(read_log(path, reading), run).fingerprint != before

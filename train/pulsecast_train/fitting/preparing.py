@@ -56,7 +56,7 @@ def prepare(log: ReadLog, run: RunConfig) -> Prepared:
         scaler=scaler,
         steps=steps,
         split=split,
-        fingerprint=_fingerprint(config, run.log, report, pooled=False),
+        fingerprint=_fingerprint(config, spec, run.log, report, pooled=False),
     )
 
 
@@ -71,7 +71,7 @@ def prepare_pool(log: ReadLog, run: RunConfig) -> list[Prepared]:
     spec = spec_of(config, series)
     if {(one.metrics, one.step_s) for one in series} != {(series[0].metrics, series[0].step_s)}:
         raise DataError("series of one pool need the same metrics and the same step: choose --metric and --step")
-    fingerprint = _fingerprint(config, run.log, report, pooled=True)
+    fingerprint = _fingerprint(config, spec, run.log, report, pooled=True)
     prepared = []
     for one in series:
         _check_long_enough([one], spec)
@@ -96,8 +96,14 @@ def _check_long_enough(series: Sequence[Series], spec: ModelSpec) -> None:
         )
 
 
-def _fingerprint(config: TrainConfig, log: LogConfig, report: DataReport, *, pooled: bool) -> str:
-    identity = {"config": config, "log": log, "files": [f.sha256 for f in report.files]}
+def _fingerprint(config: TrainConfig, spec: ModelSpec, log: LogConfig, report: DataReport, *, pooled: bool) -> str:
+    """Return what a checkpoint must have in common with a run that goes on from it.
+
+    The recipe and the spec are in it, not only the recipe's name: another version may mean another model by it.
+    """
+    recipe = find_recipe(config.recipe)
+    files = [f.sha256 for f in report.files]
+    identity = {"config": config, "recipe": recipe, "spec": spec, "log": log, "files": files}
     return hashlib.sha256(strict_json.dumps({**identity, **({"pooled": True} if pooled else {})}).encode()).hexdigest()
 
 
