@@ -4,7 +4,7 @@ from pulsecast import load
 model = load("bundle")
 model.predict(windows)
 
-`pulsecast.errors` shows the tree of all errors; `PulsecastError` is its root.
+`help("pulsecast.errors")` shows the tree of all errors; `PulsecastError` is its root.
 """
 
 from __future__ import annotations

@@ -196,6 +196,10 @@ def read_result(path: StrPath) -> Result:
     """
     file = one_path("path", path)
     document = read_document(file, "schema_version", "result of `pulsecast bench`")
+    if "ratios" in document and "runs" not in document:
+        raise UsageError(
+            f"{file.name} is a baseline, not a result: `pulsecast compare RESULT --baseline {file.name}` takes one"
+        )
     version = document["schema_version"]
     if version == 1 and type(version) is int:
         document = _from_version_1(document)

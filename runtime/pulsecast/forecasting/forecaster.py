@@ -46,8 +46,10 @@ def load(
 
     path      a bundle's folder, or a `.pulse` file
     backend   `auto`, `numpy`, `onnx`, `tflite`, `savedmodel` or `native`. `auto` takes the first of onnx, tflite,
-              numpy whose engine is installed; it never tries another one after a failed load.
-    artifact  an id from the manifest, e.g. `tflite-w8`; None is the backend's float32 artifact.
+              numpy whose engine is installed and for which the bundle has an artifact; it never tries another one
+              after a failed load.
+    artifact  an id from the manifest, e.g. `tflite-w8`; None is the backend's first artifact in the manifest,
+              the float32 one where the bundle has it.
     threads   threads that one call may use; 1 is fastest for single windows.
     key       Ed25519 public key that must have signed the bundle: a PEM file's path, its bytes, or 32 raw bytes. None
               checks hashes only.

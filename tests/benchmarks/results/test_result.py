@@ -112,3 +112,10 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
         write_result(measured.eventful(), path, force=True)
     assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
     assert path.read_text() == "precious"
+
+
+def test_a_baseline_is_not_taken_for_a_result(tmp_path: Path) -> None:
+    path = tmp_path / "device.json"
+    path.write_text(json.dumps({"schema_version": 1, "ratios": []}))
+    with pytest.raises(UsageError, match=r"device\.json is a baseline, not a result: .*--baseline device\.json"):
+        read_result(path)

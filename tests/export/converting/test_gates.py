@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -11,8 +11,8 @@ import pytest
 from helpers import plain
 from helpers.engines import load, require
 from pulsecast.errors import ConversionError
-from pulsecast_export.converting.gates import check_target
-from pulsecast_export.targets import TARGETS
+from pulsecast_export.converting.gates import _GATES, check_target
+from pulsecast_export.targets import TARGETS, Family
 
 onnx = load("onnx")
 TensorProto, helper, numpy_helper = onnx.TensorProto, onnx.helper, onnx.numpy_helper
@@ -281,3 +281,7 @@ def test_the_savedmodel_gate_refuses(savedmodel: Path, damage: Callable[[Path], 
     damage(savedmodel)
     with pytest.raises(ConversionError, match=f"^target savedmodel failed its gate: .*{sentence}"):
         check_target("savedmodel", TARGETS["savedmodel"], SPEC, folder)
+
+
+def test_every_family_has_a_gate_and_a_target() -> None:
+    assert set(_GATES) == set(get_args(Family)) == {target.family for target in TARGETS.values()}

@@ -1,7 +1,7 @@
 """A log file of any supported kind to blocks of whole rows, in memory that does not grow with the file.
 
 What belongs here: packed and plain files, text encoding, where a row ends and on which line it stands. What a row says
-is `log_tables`.
+is `tables`.
 """
 
 from __future__ import annotations

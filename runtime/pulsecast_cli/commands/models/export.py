@@ -15,7 +15,10 @@ def export(
         Path, typer.Argument(exists=True, help="Model directory of `pulsecast train`, or your own .keras or .h5 file.")
     ],
     out: Annotated[Path, typer.Option("--out", help="Bundle directory to write.")],
-    target: Annotated[list[str] | None, typer.Option("--target", help="Target id, repeatable; all by default.")] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option("--target", help="Target id, repeatable; all but native and native-w8 by default."),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace an existing bundle, once the new one is verified.")
     ] = False,
