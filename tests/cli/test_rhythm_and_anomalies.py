@@ -136,7 +136,7 @@ def test_a_metric_of_another_name_is_answered_with_the_option_that_maps_it(
     bursting.write_text(bursting.read_text().replace("timestamp,value", "timestamp,likes"))
     on = (bursting, "--bundle", plain_bundle) if command == "evaluate" else (plain_bundle, "--input", bursting)
     assert run(command, *on) == 1
-    sentence = "has likes; this model takes value: pass --column value=likes, if that is what it was trained on"
+    sentence = "has likes; this model takes value: pass --column value=likes, if it was trained on this"
     assert sentence in capsys.readouterr().err
     if command == "predict":
         assert run(command, *on, "--column", "value=likes", "--backend", "numpy") == 0

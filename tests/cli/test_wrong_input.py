@@ -122,13 +122,13 @@ def test_a_file_that_is_no_log_by_its_ending_is_a_usage_error(
     require("polars")
     (tmp_path / f"result.{ending}").write_text("{}")
     code, error = said(capsys, "predict", GOLDEN, "--backend", "numpy", "--input", tmp_path / f"result.{ending}")
-    assert (code, f"result.{ending} has an ending that is not read; known: .csv," in error) == (2, True)
+    assert (code, f"result.{ending} has an unknown ending; known: .csv," in error) == (2, True)
 
 
 def test_evaluate_writes_no_folder_into_a_file(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     require("polars", "sklearn", "scipy")
     said_of = said(capsys, "evaluate", log, "--out", log, "--no-html")
-    assert said_of == (2, f"error: {log} is a file; --out names the folder for all that is written\n")
+    assert said_of == (2, f"error: {log} is a file; --out must name a folder\n")
 
 
 @pytest.mark.slow
@@ -156,8 +156,12 @@ def test_a_log_that_is_refused_is_refused_before_keras_is_imported(log: Path, tm
         (("--holidays", "US", "--recipe", "textbook"), 2, "recipe textbook has no calendar to put holidays in"),
         (("--holiday-zone", "Europe/Berlin"), 2, "holiday zone Europe/Berlin is for holidays; name them with"),
         (("--devices", "0"), 2, "devices is 0; expected at least 1"),
-        (("--category", "value=1,2"), 2, "category is about events; add --events"),
-        (("--events", "--step", "1h", "--category", "value"), 1, "log.csv: value holds 1 (1), 2 (1); name those that"),
+        (("--category", "value=1,2"), 2, "category is for events; add --events"),
+        (
+            ("--events", "--step", "1h", "--category", "value"),
+            1,
+            "log.csv: value holds 1 (1), 2 (1); name those to count",
+        ),
         (("--events", "--step", "1h", "--category", "value=1,1"), 2, "category '1' is named twice; name each once"),
         (("--events", "--step", "1h", "--category", "value=1,3"), 1, "log.csv: no row is of category 3; value holds"),
         (("--events", "--step", "1h", "--category", "kind=a"), 1, "log.csv has no column kind; its columns are"),

@@ -1,4 +1,4 @@
-"""From engagement logs to a trained model, and to the quality of its forecasts.
+"""From engagement logs to a trained model, and to a verdict on its forecasts.
 
 from pulsecast_train import evaluate, train
 train("mentions.csv", out="model")
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .run import Trained, train
     from .series import Series
 
-# name -> module. Each is imported when it is first asked for (PEP 562): Keras takes seconds.
+# name -> module. Each is imported on first use (PEP 562): Keras takes seconds.
 _HOME = {
     "BundleScores": "backtesting.bundle_scores",
     "EvaluateConfig": "backtesting.config",

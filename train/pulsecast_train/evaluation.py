@@ -18,7 +18,7 @@ from .logs.config import LogConfig
 from .logs.reader import read_log
 
 REPORT_NAME = "report.html"
-HELDOUT = 0.2  # tested where the bundle does not say what was held out
+HELDOUT = 0.2  # tested if the bundle does not state its held-out part
 
 
 def evaluate(  # noqa: PLR0913  # an option is a parameter
@@ -33,10 +33,10 @@ def evaluate(  # noqa: PLR0913  # an option is a parameter
     user_key: bytes | None = None,
     progress: Progress = SILENT,
 ) -> Evaluation:
-    """Back-test over rolling origins beside simple forecasts, and return what was found, with a verdict in words.
+    """Back-test over rolling origins beside simple forecasts, and return the result, with a verdict in words.
 
     out     folder of the result, of each fold's forecasts, and with `html` of report.html; an interrupted evaluation
-            goes on where it stopped
+            continues where it stopped
     log     how the logs are read
     config  what is tested, how often, and how the network is trained
     jobs    local processes; 0 is one per core
@@ -48,12 +48,12 @@ def evaluate(  # noqa: PLR0913  # an option is a parameter
     from .backtesting.evaluator import Where, evaluate_series
 
     if html:
-        from .pages.backtest_report import write_report  # what it needs is missed now, not after an hour
+        from .pages.backtest_report import write_report  # a missing package is reported now, not after an hour
     folder, jobs = one_path("out", out), whole_number("jobs", jobs, least=0)
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file; --out names the folder for all that is written")
+        raise UsageError(f"{folder} is a file; --out must name a folder")
     for name in config.baselines or ():
-        find_baseline(name)  # refused now, not after a long log was read
+        find_baseline(name)  # refused before a long log is read
     series, report = read_log(logs, log, progress=progress, user_key=user_key)
     progress.tell(report.text())
     result, forecasts = evaluate_series(series, config, folder, Where(jobs=jobs, dask=dask), progress)
@@ -74,8 +74,8 @@ def evaluate_bundle(  # noqa: PLR0913
 ) -> BundleScores:
     """Score every artifact of a bundle on the held-out part of logs, beside the float64 reference.
 
-    changes   fields of `LogConfig` in which these logs are read otherwise than the training log was
-    interval  nominal coverage of the intervals that are judged
+    changes   fields of `LogConfig` for which these logs differ from the training log
+    interval  nominal coverage of the judged intervals
     key, trust_code  as for `pulsecast.load`; without either, artifacts that are code are skipped
 
     Nothing is trained. Look at `reproduced`: True if every metric of every artifact is within 1 % of the reference's.

@@ -1,4 +1,4 @@
-"""How good the model is on the held-out part, in raw units, beside forecasts that need no model."""
+"""The model's errors on the held-out part, in raw units, beside forecasts that need no model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def naive_forecasts(steps: Steps, spec: ModelSpec, starts: NDArray[np.int64]) ->
     """Return the naive forecasts (n, horizon) of the windows at `starts`, raw.
 
     last_value      the window's last value, for the whole horizon
-    seasonal_naive  the value one season (a day, else a week) before each step; NaN where the log does not reach back
+    seasonal_naive  the value one season (a day, else a week) before each step; NaN if the log does not reach back
     """
     last = starts + spec.context - 1  # (n,) index of each window's last step
     values = steps.values[:, 0]
@@ -24,7 +24,7 @@ def naive_forecasts(steps: Steps, spec: ModelSpec, starts: NDArray[np.int64]) ->
     season = season_steps(spec.step_s)
     if season is not None:
         ahead = np.arange(1, spec.horizon + 1)
-        back = season * -(-ahead // season)  # whole seasons, as many as needed to reach what is known
+        back = season * -(-ahead // season)  # whole seasons, as many as needed to reach a known step
         index = last[:, np.newaxis] + ahead - back  # (n, horizon)
         known = (index >= 0) & (steps.series_at[np.maximum(index, 0)] == steps.series_at[last][:, np.newaxis])
         found["seasonal_naive"] = np.where(known, values[np.maximum(index, 0)], np.nan)
@@ -34,7 +34,7 @@ def naive_forecasts(steps: Steps, spec: ModelSpec, starts: NDArray[np.int64]) ->
 def compare_with_naive(
     forecasts: NDArray[np.floating], truth: NDArray[np.float64], naive: dict[str, NDArray[np.float64]]
 ) -> dict[str, Accuracy]:
-    """Return the errors of the model and of each naive forecast, over the windows for which all of them exist."""
+    """Return the errors of the model and of each naive forecast, over the windows for which all forecasts exist."""
     usable = np.all([np.isfinite(f).all(axis=1) for f in naive.values()], axis=0)  # (n,)
     rows = usable if usable.any() else np.ones(len(truth), bool)
     compared = {"model": forecasts, **naive} if usable.any() else {"model": forecasts}

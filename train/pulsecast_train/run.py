@@ -30,10 +30,10 @@ from .windows import Examples
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Trained:
-    """What `train` made: the path of a model directory, or of a folder with one for each series of a pool.
+    """The result of `train`, usable as a path: a model directory, or for a pool a folder with one for each series.
 
     path     the folder
-    records  what `model.json` says, of every model
+    records  the content of `model.json` of every model
     pooled   whether `path` holds a folder for each model
     """
 
@@ -43,7 +43,7 @@ class Trained:
 
     @property
     def models(self) -> tuple[Trained, ...]:
-        """The models one by one: of a pool those of its series, else this one."""
+        """The models: for a pool those of its series, else this one."""
         if not self.pooled:
             return (self,)
         return tuple(Trained(path=self.path / record.name, records=(record,)) for record in self.records)
@@ -84,21 +84,21 @@ def train(  # noqa: PLR0913  # an option is a parameter
     logs      one path or several: CSV, TSV, NDJSON (each also .gz or .zip) or Parquet
     out       the folder to write; with `training.pool` and several series, OUT/SERIES for each
     log       how the logs are read
-    training  the recipe and what differs from it
-    force     replace a model directory that is there, once the new one is whole
-    restart   discard what a killed run of the same command left, instead of going on with it
+    training  the recipe and the differences from it
+    force     replace an existing model directory, once the new one is whole
+    restart   discard the progress of a killed run of the same command, instead of continuing it
     user_key  secret under which the report names the busiest user of `log.user`, by HMAC-SHA256
 
         model = train("mentions.csv", out="model", log=LogConfig(timezone="UTC", step="1h"))
         export(model, out="bundle")
 
-    A run that was killed left `OUT.training` beside `out`; the same call goes on from its last whole epoch. Raises
+    A killed run leaves `OUT.training` beside `out`; the same call continues from its last whole epoch. Raises
     DataError (the log), UsageError (`out` or the configuration), MissingExtraError.
     """
     files, folder = paths("logs", logs), one_path("out", out)
     run = RunConfig(log=log, train=training)
     pooled = bool(filled(training).pool)
-    if not (pooled and folder.is_dir()) or (folder / MODEL_NAME).exists():  # a pool's folder may be there
+    if not (pooled and folder.is_dir()) or (folder / MODEL_NAME).exists():  # a pool's folder may exist
         check_free(folder, force=force, marker=MODEL_NAME)
     found = read_log(files, log, progress=progress, user_key=user_key)
     job = _Job(out=folder, force=force, restart=restart, progress=progress)
@@ -107,7 +107,7 @@ def train(  # noqa: PLR0913  # an option is a parameter
 
 @dataclass(frozen=True, kw_only=True)
 class _Job:
-    """Where a run writes, and where it reports its progress."""
+    """Where a run writes and reports."""
 
     out: Path
     force: bool
@@ -145,7 +145,7 @@ def _fit_and_write(
     """Fit one network on `examples` and write a model directory for each of `prepared`; return their records."""
     job.progress.tell(prepared[0].report.text())
     from .fitting.device import (
-        describe_device,  # importing Keras takes seconds: a log that is refused is refused before
+        describe_device,  # importing Keras takes seconds: a bad log is refused before
     )
     from .fitting.training import fit_network
 
@@ -167,7 +167,7 @@ def _fit_and_write(
 
 
 def accuracy_text(heldout: HeldOut) -> str:
-    """Return the held-out errors as a table, and in words whether the model is better than forecasts without one."""
+    """Return the held-out errors as a table, and in words whether the model beats forecasts without a model."""
     return f"{text_table(ACCURACY, accuracy_rows(heldout))}\n{_outcome(heldout)}"
 
 

@@ -1,4 +1,4 @@
-"""A regular series: what a log becomes once it has been read."""
+"""A regular series: the result of reading a log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Series:
     metrics   names of the columns of `values`; the first one is forecast
     start_s   unix seconds (UTC) of the first step
     step_s    seconds from one step to the next
-    values    float64 (steps, metrics), read-only; a step that is missing is NaN in every metric
+    values    float64 (steps, metrics), read-only; a missing step is NaN in every metric
 
     Raises ValueError if the parts do not fit each other.
     """
@@ -63,7 +63,7 @@ class Series:
 
 
 def interval_scale(series: Sequence[Series]) -> IntervalScale:
-    """Return `log1p` where values are never negative: engagement errs by factors."""
+    """Return `log1p` if values are never negative, because errors of engagement are factors."""
     return "log1p" if all((_known(one) >= 0).all() for one in series) else "identity"
 
 

@@ -1,4 +1,4 @@
-"""From series to windows: the chronological split, and batches gathered on the fly so that memory stays small."""
+"""From series to windows: the chronological split, and batches made on demand, so memory stays small."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MINIMUM_HELDOUT_WINDOWS = 64
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Steps:
-    """All steps of all series on end, and where windows lie in them.
+    """All steps of all series, one after the other, and the places of windows in them.
 
     values     (steps, features) float64, raw; NaN in gaps
     scaled     (steps, features) float64
@@ -47,7 +47,7 @@ class Split:
 
 
 def training_parts(series: Sequence[Series], heldout_fraction: float) -> list[NDArray[np.float64]]:
-    """Return the first part in time of each series (steps, measured): all that anything may be fitted on."""
+    """Return the first part in time of each series (steps, measured): only this part may be used for fitting."""
     return [one.values[: boundary(len(one.values), heldout_fraction)] for one in series]
 
 
@@ -83,7 +83,7 @@ def split_windows(
     """Return the chronological split, series by series.
 
     A held-out window's targets lie after the boundary; its context may reach back into the training part, as it would
-    in use. Raises DataError if too few windows are left to train on or to judge by.
+    in use. Raises DataError if too few windows remain for training or for testing.
     """
     parts, offset = [], 0
     for one in series:
@@ -108,7 +108,7 @@ def split_at(starts: NDArray[np.int64], spec: ModelSpec, cut: int, validation_fr
 
 
 def check_enough(split: Split, spec: ModelSpec, steps: int) -> None:
-    """Raise DataError if `split`, of a log of so many steps, has too few windows to train on or to judge by."""
+    """Raise DataError if `split`, of a log of `steps` steps, has too few windows for training or for testing."""
     for what, found, needed in (
         ("to train on", len(split.training), MINIMUM_TRAINING_WINDOWS),
         ("held out", len(split.heldout), MINIMUM_HELDOUT_WINDOWS),
@@ -128,7 +128,7 @@ def raw_windows(steps: Steps, spec: ModelSpec, starts: NDArray[np.int64]) -> NDA
 
 
 def truth(steps: Steps, spec: ModelSpec, starts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return what followed each window: (n, horizon), raw."""
+    """Return the truth after each window: (n, horizon), raw."""
     happened: NDArray[np.float64] = steps.values[starts[:, np.newaxis] + spec.context + np.arange(spec.horizon), 0]
     return happened
 
@@ -163,7 +163,7 @@ class Examples:
     def shifted(self, inputs: NDArray[np.float32], shifts: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return `inputs` (n, window, channels) with each window's measured levels moved by its shift (n,).
 
-        Changes stay as they are: what follows from them holds at any level, also at one that is yet to come.
+        Changes stay as they are: their effect is the same at any level, also at a future one.
         """
         levels = [i for i, c in enumerate(self._spec.channels) if not c.lag and c.feature < self._spec.measured]
         moved = inputs.copy()

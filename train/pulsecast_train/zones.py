@@ -9,12 +9,12 @@ from pulsecast.errors import UsageError
 
 
 def check_zone(what: str, name: str) -> datetime.tzinfo:
-    """Return the zone; raises UsageError, saying `what` it is of, if none has that name or this system has no zones."""
+    """Return the zone; raises UsageError, which names `what`, if the zone is unknown or this system has no zones."""
     if name == "UTC":
-        return datetime.UTC  # no system lacks it
+        return datetime.UTC  # every system has it
     try:
         return zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # one with a slash too many or a NUL in it, too
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # also one with an extra slash or a NUL in it
         problem = f"{what} is {name!r}"
     if not zoneinfo.available_timezones():
         raise UsageError(f"{problem}, and this system has no time zones to look it up in: pip install tzdata")

@@ -227,7 +227,7 @@ def test_a_broken_run_goes_on_from_its_last_whole_page(server: Server, tmp_path:
         fetch(source(server, attempts=3), out)
     place = server.url.split("/")[2]
     assert str(caught.value) == (
-        f"{place} answered 503 Service Unavailable, 3 times in a row; run the same command again later, it goes on "
+        f"{place} answered 503 Service Unavailable, 3 times in a row; run the same command again later; it continues "
         "from here"
     )
     assert left_in(tmp_path) == ["log.ndjson.part", "log.ndjson.state.json"]
@@ -262,19 +262,19 @@ def test_progress_of_another_request_is_not_used(server: Server, tmp_path: Path)
     server.faults = iter([server.page, status(404)])
     with pytest.raises(DataError, match="answered 404 Not Found; check the address"):
         fetch(source(server), out)
-    with pytest.raises(UsageError, match="belongs to another request; use --restart to begin anew, or another --out"):
+    with pytest.raises(UsageError, match="belongs to another request; use --restart to start again, or another --out"):
         fetch(source(server, parameter="after"), out)
     (tmp_path / "log.ndjson.part").write_bytes(b"")
     with pytest.raises(UsageError, match=r"log\.ndjson\.part has 0 of the \d+ bytes fetched; use --restart"):
         fetch(source(server), out)
     (tmp_path / "log.ndjson.state.json").write_text("{}")
-    with pytest.raises(UsageError, match=r"missing key cursor.*; use --restart to begin anew"):
+    with pytest.raises(UsageError, match=r"missing key cursor.*; use --restart to start again"):
         fetch(source(server), out)
 
 
 def test_a_log_that_is_there_is_kept(server: Server, tmp_path: Path) -> None:
     (tmp_path / "log.ndjson").write_text("mine\n")
-    with pytest.raises(UsageError, match=r"log\.ndjson is there already; use another --out, or --force"):
+    with pytest.raises(UsageError, match=r"log\.ndjson exists; use another --out, or --force"):
         fetch(source(server), tmp_path / "log.ndjson")
     assert (tmp_path / "log.ndjson").read_text() == "mine\n"
     assert server.asked == []
@@ -300,7 +300,7 @@ def test_a_token_is_sent_and_kept_nowhere(server: Server, tmp_path: Path) -> Non
 
 def test_a_redirect_to_another_server_is_refused_and_one_within_it_followed(server: Server, tmp_path: Path) -> None:
     server.faults = iter([status(302, Location="http://localhost:1/elsewhere")])
-    with pytest.raises(DataError, match=r"sends its readers to localhost:1; fetch from there if you trust it"):
+    with pytest.raises(DataError, match=r"redirects to localhost:1; fetch from there if you trust it"):
         fetch(source(server, token=TOKEN), tmp_path / "log.ndjson")
     server.faults = iter([status(302, Location="/posts?cursor=c3")])
     fetch(source(server), tmp_path / "log.ndjson")
@@ -348,7 +348,7 @@ def test_another_shape_is_refused_at_once(server: Server, tmp_path: Path, docume
 
 def test_a_cursor_that_comes_back_ends_the_run(server: Server, tmp_path: Path) -> None:
     server.faults = itertools.repeat(lambda h: answer(h, {"data": [{}], "meta": {"next": "c1"}}))
-    with pytest.raises(DataError, match="page 2 names itself as the next one; choose --next-parameter"):
+    with pytest.raises(DataError, match="page 2 gives itself as the next page; choose --next-parameter"):
         fetch(source(server), tmp_path / "log.ndjson")
 
 

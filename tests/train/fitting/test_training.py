@@ -255,7 +255,7 @@ def test_patience_without_a_validation_part_is_a_contradiction(series: Path, tmp
 
 
 def test_level_noise_is_refused_where_levels_are_forecast(series: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="level_noise would blur what recipe textbook forecasts"):
+    with pytest.raises(UsageError, match="level_noise would blur the forecasts of recipe textbook"):
         train([series], tmp_path / "model", replace(SMALL, recipe="textbook", level_noise=0.1))
 
 

@@ -139,7 +139,7 @@ SAMPLES_REFUSED = {
     ),
     "no whole number of samples": ([300] * 9, "count", 420, r"a step of 7m holds 1.40 samples, which are 5m apart"),
     "a stray timestamp": ([1] * 9 + [30_000_000], "count", None, r"more than 20,000,000; look for a stray timestamp"),
-    "below a second": ([0.25] * 9, "count", None, r"samples are 0.25s apart, no whole seconds; choose --step"),
+    "below a second": ([0.25] * 9, "count", None, r"samples are 0.25s apart, not whole seconds; choose --step"),
 }
 
 

@@ -96,7 +96,7 @@ def test_copies_of_an_event_that_disagree_about_its_category_are_in_conflict(tmp
 def test_a_category_whose_values_are_not_named_is_answered_with_what_there_is(tmp_path: Path) -> None:
     text = refusal(log(tmp_path, posts()), **{**KINDS_OF_POSTS, "categories": ()})
     assert text == (
-        "log.csv: type holds video (3), text (2), photo (1); name those that are counted apart, such as "
+        "log.csv: type holds video (3), text (2), photo (1); name those to count separately, such as "
         "--category type=video,text,photo"
     )
 
@@ -114,7 +114,7 @@ def test_an_empty_category_or_one_with_a_comma_is_listed_and_not_suggested(tmp_p
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     text = refusal(path, **{**KINDS_OF_POSTS, "categories": ()})
     assert "a,b (2), NA (1), video (1)" in text
-    assert text.endswith("; name those that are counted apart, such as --category type=NA,video")
+    assert text.endswith("; name those to count separately, such as --category type=NA,video")
 
 
 def test_a_category_that_is_in_no_row_is_refused_with_what_there_is(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_log_without_categories_is_recorded_as_it_was_before_there_were_any() 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"events": False}, "category is about events; add --events"),
+        ({"events": False}, "category is for events; add --events"),
         ({"category": None}, "categories are values of a column; name it as category"),
         ({"categories": ("a", "b", "a")}, "category 'a' is named twice; name each once"),
         ({"categories": tuple(map(str, range(17)))}, "categories are 17 values; expected at most 16"),

@@ -179,21 +179,21 @@ def second_value(cell: str) -> Fault:
 
 
 HALF_DAYS = (
-    "log.csv line 2 and all rows after it have hours from 1 to 12, as a 12-hour clock without AM and PM writes "
-    "them; write hours from 0 to 23, or choose --time-format to read them as they are"
+    "log.csv line 2 and all rows after it have hours from 1 to 12, as on a 12-hour clock without AM and PM; "
+    "write hours from 0 to 23, or choose --time-format to read them as they are"
 )
 NO_ZONE = "log.csv line 2: 2025-03-28 01:00:00 carries no time zone; name the log's with --timezone, such as UTC"
 TEXT = (
-    "log.csv line 3: n is '{}', not a finite number; mend the cell, or use --missing with that text if it marks a "
+    "log.csv line 3: n is '{}', not a finite number; correct the cell, or use --missing with that text if it marks a "
     "missing value"
 )
 NEGATIVE = (
     "log.csv line 3: n is -1, and a count is 0 or more; use --kind gauge, or --missing -1 if it marks a missing value"
 )
 TOTALS = (
-    "log.csv: likes are totals that a post gathers after the time in its row (8 % within 6 hours, 76 % within a "
-    "day), so a sum by that time reveals the future; choose --maturity, such as 2d, or --maturity 0 if each value is "
-    "final when its row is written"
+    "log.csv: likes are totals that a post collects after the time in its row (8 % within 6 hours, 76 % within a "
+    "day), so a sum by that time reveals the future; choose --maturity, such as 2d, or --maturity 0 if each "
+    "value is final when its row is written"
 )
 REFUSED: dict[str, tuple[Fault, dict[str, Any], str]] = {
     "half days": (faults.written(faults.half_days), {"timezone": "UTC"}, HALF_DAYS),

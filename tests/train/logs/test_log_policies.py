@@ -111,11 +111,11 @@ KNOWN = ".csv, .tsv, .ndjson, .jsonl, .parquet, and .gz or .zip behind any but .
 ZIPS = {
     "of two": (
         zipped(a__csv=hours([1]), b__csv=hours([2])),
-        "log.zip holds 2 files (a.csv, b.csv); one is read, so unpack it first",
+        "log.zip holds 2 files (a.csv, b.csv); expected one: unpack it first",
     ),
     "cut": (zipped(a__csv=hours([1]))[:-30], "log.zip is not a whole zip file; copy it again"),
-    "of nothing": (zipped(), "log.zip holds 0 files (nothing); one is read, so unpack it first"),
-    "of pictures": (zipped(a__png="x"), "log.zip has an ending that is not read; known: " + KNOWN),
+    "of nothing": (zipped(), "log.zip holds 0 files (nothing); expected one: unpack it first"),
+    "of pictures": (zipped(a__png="x"), "log.zip has an unknown ending; known: " + KNOWN),
 }
 
 

@@ -248,7 +248,7 @@ REFUSED: dict[str, tuple[str, str | bytes, dict[str, Any], str]] = {
         "log.csv",
         PLAIN,
         {"metrics": ("x",)},
-        r"no column x; its columns are timestamp, value; where x has another name, pass --column x=NAME$",
+        r"no column x; its columns are timestamp, value; if x has another name, pass --column x=NAME$",
     ),
     "no such time": ("log.csv", PLAIN, {"time": "when"}, r"no column when; its columns are timestamp, value$"),
     "naive": ("log.csv", PLAIN.replace("Z", ""), {}, r"^log\.csv line 2: .* carries no time zone; .*--timezone"),
@@ -258,13 +258,13 @@ REFUSED: dict[str, tuple[str, str | bytes, dict[str, Any], str]] = {
         "log.csv",
         "ds,y\n1/1/2014,1\n4/5/2014,2\n",
         {"timezone": "UTC"},
-        r"^log\.csv line 3: '4/5/2014' can be month/day or day/month and no row settles it; choose --time-format",
+        r"^log\.csv line 3: '4/5/2014' can be month/day or day/month and no row decides it; choose --time-format",
     ),
     "NaN": (
         "log.csv",
         hours([1, "NaN"]),
         {},
-        r"line 3: value is 'NaN', not a finite number; mend the cell, or use --missing",
+        r"line 3: value is 'NaN', not a finite number; correct the cell, or use --missing",
     ),
     "infinity": ("log.csv", hours([1, "inf"]), {}, r"line 3: value is 'inf', not a finite number"),
     "negative": (
@@ -291,7 +291,7 @@ REFUSED: dict[str, tuple[str, str | bytes, dict[str, Any], str]] = {
         "log.csv",
         "ds,y,s\n1736121600,1,\n",
         {"series": "s"},
-        r"line 2: s is empty; every row names its series",
+        r"line 2: s is empty; every row must name its series",
     ),
     "ragged": ("log.csv", PLAIN + "2025-01-06T03:00:00Z,4,5\n", {}, r"^log\.csv line 5 has 3 fields; the header has 2"),
     "open quote": (
@@ -334,7 +334,7 @@ def test_what_cannot_be_used_is_refused_in_one_sentence(
 
 def test_a_directory_and_an_absent_file_are_refused(tmp_path: Path) -> None:
     (tmp_path / "logs.csv").mkdir()
-    with pytest.raises(UsageError, match=r"^log\.xlsx has an ending that is not read; known: \.csv, .* \.parquet$"):
+    with pytest.raises(UsageError, match=r"^log\.xlsx has an unknown ending; known: \.csv, .* \.parquet$"):
         read_log([tmp_path / "log.xlsx"], LogConfig())
     with pytest.raises(DataError, match=r"^logs\.csv is a directory; name the log files in it$"):
         read(tmp_path / "logs.csv")
@@ -385,5 +385,5 @@ def test_a_running_total_declared_a_count_is_warned_of(write: Write) -> None:
     text = "ds,y\n" + "".join(f"{DAY_S + 3600 * i},{i // 2}\n" for i in range(60))
     _, report = read(write(text))
     assert report.warnings == (
-        "series log: y never falls, as a running total does; if it is one, choose --kind counter",
+        "series log: y never falls, as a running total does; for a running total choose --kind counter",
     )

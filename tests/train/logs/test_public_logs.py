@@ -124,7 +124,7 @@ def test_klout_events_have_hashes_in_their_header_and_two_times_to_choose_from()
 def test_final_likes_by_the_hour_of_their_post_are_refused_in_a_real_log_too() -> None:
     path = DATA / "twitter_ratio" / "realDonaldTrump.csv"
     options = {"timezone": "UTC", "events": True, "step": "1d", "id": "post_id", "metrics": ("favorites",)}
-    with pytest.raises(DataError, match="favorites are totals that a post gathers after the time in its row"):
+    with pytest.raises(DataError, match="favorites are totals that a post collects after the time in its row"):
         read(path, **options)
     (series,), report = read(path, **options, maturity="2d")
     stamps = [line.split(",")[0] for line in path.read_text().splitlines()[1:]]

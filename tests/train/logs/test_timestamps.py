@@ -138,7 +138,7 @@ def test_a_few_unreadable_cells_become_null_and_more_are_refused_with_three_line
     cells[12] = "{}"
     sentence = (
         r"6 of 5000 rows have no timestamp that can be read as iso-8601, more than 0.1 %: log\.csv line 9 \(''\), "
-        r"log\.csv line 10 \('yesterday'\), log\.csv line 11 \(empty\); mend them or choose --time-format"
+        r"log\.csv line 10 \('yesterday'\), log\.csv line 11 \(empty\); correct them or choose --time-format"
     )
     with pytest.raises(DataError, match=sentence):
         parsed(cells)
@@ -203,7 +203,7 @@ def test_where_no_row_settles_day_and_month_the_reader_asks_for_the_other_batche
     with pytest.raises(UnsettledOrderError):
         parsed(["1/1/2014", "4/5/2014"], timezone="UTC")
     assert str(unsettled_order("log.csv line 3", "4/5/2014")) == (
-        "log.csv line 3: '4/5/2014' can be month/day or day/month and no row settles it; "
+        "log.csv line 3: '4/5/2014' can be month/day or day/month and no row decides it; "
         "choose --time-format, such as '%m/%d/%Y %H:%M' or '%d/%m/%Y %H:%M'"
     )
     day, month, either = order_evidence(pl.Series(["1/1/2014", "4/5/2014", "13/1/2014", "1/13/2014", None]))
@@ -239,8 +239,8 @@ def test_a_twelve_hour_clock_without_am_and_pm_is_refused() -> None:
     with pytest.raises(DataError) as caught:
         parsed(list(half), timezone="UTC")
     assert str(caught.value) == (
-        "log.csv line 2 and all rows after it have hours from 1 to 12, as a 12-hour clock without AM and PM writes "
-        "them; write hours from 0 to 23, or choose --time-format to read them as they are"
+        "log.csv line 2 and all rows after it have hours from 1 to 12, as on a 12-hour clock without AM and PM; "
+        "write hours from 0 to 23, or choose --time-format to read them as they are"
     )
     assert len(seconds(list(half), timezone="UTC", time_format="%Y-%m-%d %H:%M:%S")) == 72
     assert len(seconds([*half, "2024-05-03 00:30:00"], timezone="UTC")) == 73

@@ -74,8 +74,8 @@ def test_strength_is_the_published_formula() -> None:
 def test_noise_is_said_to_have_no_rhythm_whatever_its_memory(memory: float) -> None:
     found = find_rhythm(series(8 + 0.1 * noise(8 * 168, 3, memory)))
     assert (found.day.sure, found.week.sure) == (False, False)
-    assert "Day: no rhythm that could be told from chance" in words(found)[0]
-    assert "Week: no rhythm that could be told from chance" in words(found)[1]
+    assert "Day: no rhythm beyond chance" in words(found)[0]
+    assert "Week: no rhythm beyond chance" in words(found)[1]
 
 
 @pytest.mark.slow
@@ -105,16 +105,16 @@ def test_a_log_too_short_for_a_week_says_so_and_still_describes_the_day() -> Non
     found = find_rhythm(series(known(10 / 7)))
     assert (found.day.sure, found.day.peak) == (True, 20)
     assert (found.week.p, found.week.profile) == (None, ())
-    assert words(found)[1].startswith("Week: too short to say; 1 week seen whole")
+    assert words(found)[1].startswith("Week: too short; 1 week seen whole")
     shorter = find_rhythm(series(known(3 / 7)))
-    assert words(shorter)[0] == "Day: too short to say; 1 day seen whole beside its trend, at least 7 are needed."
+    assert words(shorter)[0] == "Day: too short; 1 day seen whole beside its trend, at least 7 are needed."
 
 
 def test_daily_steps_show_a_week_and_no_hours() -> None:
     _, days = clock(10, 86_400)
     levels = 5 + np.where(days == 2, 0.7, 0.0) + 0.1 * np.random.default_rng(1).normal(0, 1, len(days))
     found = find_rhythm(series(levels, step_s=86_400))
-    assert words(found)[0] == "Day: steps of a day show nothing of its hours."
+    assert words(found)[0] == "Day: steps of a day do not show its hours."
     assert (found.week.sure, found.week.peak) == (True, 2)
     assert "Busiest on Wednesday" in words(found)[1]
 

@@ -1,7 +1,7 @@
-"""An evaluation's metrics through a bundle's artifacts: does what was exported forecast as well as what was trained?
+"""An evaluation's metrics through a bundle's artifacts: do they forecast as well as the trained model?
 
 Every artifact forecasts the last part of the series, through the runtime as an app would, and is scored by the same
-functions as a back-test. Beside them stands the float64 reference, by which each metric must come out the same.
+functions as a back-test. Each metric must agree with that of the float64 reference.
 """
 
 from __future__ import annotations

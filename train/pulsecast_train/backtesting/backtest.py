@@ -1,7 +1,7 @@
 """One piece of a back-test: a method fitted on one fold and what it forecasts there. Pieces run anywhere, in any order.
 
-A task holds all that it needs and is given nothing from after its fold's end, so a leak from the future is impossible
-by construction; a test changes that future and finds the same forecasts.
+A task holds all that it needs and no data from after its fold's end, so a leak from the future is impossible by
+construction; a test changes this future and finds the same forecasts.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ..fitting.pooling import Member
 
 MODEL = "model"
-REVISION = 2  # of everything that decides a task's result; a new number makes cached results of an older one stale
+REVISION = 2  # version of the code behind a task's result; a new number makes older cached results stale
 PREDICT_BATCH = 1024
 
 _one_fit_at_a_time = threading.Lock()  # Keras' random state belongs to the process, and a Dask worker has threads
@@ -49,7 +49,7 @@ class Task:
     """What to fit and where.
 
     method   MODEL, or a row of BASELINES
-    series   one, or those that one network is trained on together
+    series one, or all that share a network
     fold     which of `origins` folds
     horizon  steps of every forecast
     train    how the network is trained, without Nones; its seed counts, its held-out fraction does not
@@ -63,7 +63,7 @@ class Task:
     train: TrainConfig
 
     def fingerprint(self) -> str:
-        """Return what names the result in a cache: the same for the same method, data, fold and configuration."""
+        """Return the result's name in a cache: the same for the same method, data, fold and configuration."""
         digest = hashlib.sha256()
         chosen = {"train": self.train} if self.method == MODEL else {"context": self.spec.context}
         head = {"method": self.method, "fold": self.fold, "origins": self.origins, "horizon": self.horizon, **chosen}
@@ -75,13 +75,13 @@ class Task:
 
     @property
     def spec(self) -> ModelSpec:
-        """The spec of the network, which says for every method from where it may forecast."""
+        """The spec of the network; it decides for every method where forecasts may start."""
         return spec_of(dataclasses.replace(self.train, horizon=self.horizon), self.series)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FoldForecasts:
-    """What a method forecast for one series in one fold, raw.
+    """A method's forecasts for one series in one fold, raw.
 
     targets    (n,) first step of each forecast
     forecasts  (n, horizon)
@@ -154,10 +154,10 @@ def _run_model(task: Task) -> tuple[FoldForecasts, ...]:
 
 
 def training_cuts(series: Sequence[Series], folds: Sequence[Fold], spec: ModelSpec) -> list[int]:
-    """Return, for each of `series`, the first step that the common network may not learn from.
+    """Return the first step of each of `series` that the common network may not learn from.
 
-    It is the same moment for all, the earliest of their folds' cuts: what moves one series often moves the others, so
-    another series' later values would reveal this one's future. Raises DataError if a series has too little before it.
+    It is the same moment for all, the earliest of their folds' cuts: one event often moves several series, so another
+    series' later values would reveal this one's future. Raises DataError if a series has too little before it.
     """
     moment = min(one.start_s + fold.cut * one.step_s for one, fold in zip(series, folds, strict=True))
     cuts = [min(fold.cut, -((one.start_s - moment) // one.step_s)) for one, fold in zip(series, folds, strict=True)]
@@ -200,7 +200,7 @@ def network_forecasts(
 
 
 def write_result(path: Path, result: Sequence[FoldForecasts]) -> None:
-    """Write a task's result to `path` in one step: it is there whole or not at all."""
+    """Write a task's result to `path` in one step: it exists whole or not at all."""
     arrays: dict[str, Any] = {
         f"{field.name}_{i}": getattr(one, field.name)
         for i, one in enumerate(result)
@@ -211,7 +211,7 @@ def write_result(path: Path, result: Sequence[FoldForecasts]) -> None:
 
 
 def read_result(path: Path, series: int) -> tuple[FoldForecasts, ...] | None:
-    """Return the result at `path` of a task over so many series; None if it is not there or not whole."""
+    """Return the result at `path` of a task over `series` series; None if it is missing or not whole."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return tuple(

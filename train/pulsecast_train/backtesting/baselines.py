@@ -1,4 +1,4 @@
-"""Forecasts that need no network, for `evaluate`: what a model must beat to be worth its weight.
+"""Forecasts that need no network, for `evaluate`: a useful model must beat them.
 
 Every baseline fits on the steps before the fold's cut only, keeps its parameters frozen through the fold, and forecasts
 each step from the values before it. A gap (NaN) is carried forward from the last value before it.
@@ -24,15 +24,15 @@ TREES, LEARNING_RATE, LEAVES, PATIENCE = 400, 0.05, 15, 20
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Past:
-    """What a baseline may know of one fold of one series.
+    """The data that a baseline may use of one fold of one series.
 
     values   (steps,) raw, of the forecast metric, up to the end of the fold
     seconds  (steps,) unix seconds
     cut      first step that nothing may be fitted on
-    targets  (n,) first step of each forecast: it may use values before it, of the fold's tested part as well
+    targets  (n,) first step of each forecast: it may use all values before it, also those in the fold's tested part
     horizon  steps of each forecast
     step_s   seconds between steps
-    nonnegative  values and forecasts do not go below 0, and logarithms exist
+    nonnegative  values and forecasts are never below 0, so log1p exists
     """
 
     values: NDArray[np.float64]
@@ -96,7 +96,7 @@ def _season_back(past: Past, season: int) -> NDArray[np.int64]:
 
 
 def ses_log(past: Past) -> NDArray[np.float64]:
-    """Simple exponential smoothing of the levels, with the least squared error in the training part."""
+    """Simple exponential smoothing of the levels, fitted by least squared error in the training part."""
     from scipy.optimize import minimize_scalar
 
     levels = past.levels
@@ -125,7 +125,7 @@ def ets_log(past: Past) -> NDArray[np.float64]:
     levels, season = past.levels, past.period(DAY_S)
     form = {"seasonal": "add", "seasonal_periods": season} if season > 1 and 2 * season < past.cut else {}
     with warnings.catch_warnings():
-        # an optimum found to fewer digits than statsmodels asks for still forecasts
+        # an optimum with fewer digits than statsmodels asks for is good enough
         warnings.simplefilter("ignore", category=ConvergenceWarning)
         fitted = ETSModel(levels[: past.cut], error="add", **form).fit(disp=False)
     run = ETSModel(levels, error="add", **form).smooth(fitted.params)
@@ -149,7 +149,7 @@ def ridge_log_calendar(past: Past) -> NDArray[np.float64]:
 
 
 def lightgbm_l1(past: Past) -> NDArray[np.float64]:
-    """Boosted trees, absolute loss, the same inputs; as many as do best on the last tenth of the training part."""
+    """Boosted trees, absolute loss, the same inputs; their number chosen on the last tenth of training."""
     import lightgbm
 
     common = {"objective": "l1", "learning_rate": LEARNING_RATE, "num_leaves": LEAVES, "verbose": -1, "n_jobs": 1}
@@ -211,7 +211,7 @@ def _inputs(past: Past, levels: NDArray[np.float64], first: NDArray[np.int64], a
     return np.stack(columns, axis=1)
 
 
-# name -> (function, package that it needs); the last three columns of a report are what a good model is held against
+# name -> (function, package that it needs); a good model is compared with the last three
 BASELINES: dict[str, tuple[Baseline, str | None]] = {
     "last_value": (last_value, None),
     "seasonal_naive_day": (seasonal_naive_day, None),

@@ -1,4 +1,4 @@
-"""What scoring a bundle's artifacts found: records, and whether the artifacts reproduce the reference, in words."""
+"""The scores of a bundle's artifacts: records, and whether they reproduce the reference, in words."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ REFERENCE_NAME, NAIVE_NAME = "reference", "last_value"
 class ArtifactScore:
     """One artifact, the float64 reference or the last value, over all series.
 
-    coverage  of rolling intervals; None for the last value, or where there are too few residuals for any
+    coverage  of rolling intervals; None for the last value, or with too few residuals
     changes   of each metric against the reference's: relative, that of the bias to the reference's MAE, that of the
-              coverage as it is; empty for a row that is not an artifact
-    chance    probability of such a coverage if the two were the same: the exact sign test over the values that
-              only one of the two covers (McNemar's), since a share of some hundred values moves by 1 % when three do
+              coverage as it is; empty for the reference and the last value
+    chance    probability of such a difference in coverage if both cover alike: the exact sign test over the values that
+              only one of the two covers (McNemar's), because three of some hundred values already change a share by 1 %
     """
 
     name: str

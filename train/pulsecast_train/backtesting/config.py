@@ -15,12 +15,12 @@ class EvaluateConfig:
 
     train      how the network is trained in every fold; its horizon, seed and held-out fraction are not used, and
                without its `pool` each series has a network of its own
-    origins    folds: the series' second half is tested in so many parts
-    seeds      how many times the network is trained per fold, from seeds 1, 2, ...
+    origins    number of folds: the series' second half is tested in as many parts
+    seeds      trainings of the network per fold, from seeds 1, 2, ...
     horizons   steps ahead, each with a network and a table of its own
-    baselines  rows of `baselines.BASELINES`; None is all that are installed. `last_value` always is
-    interval   nominal coverage of the intervals that are judged
-    smearing   the network's forecasts, corrected to be of means, are scored as well
+    baselines  rows of `baselines.BASELINES`; None means all installed ones. `last_value` is always included
+    interval   nominal coverage of the judged intervals
+    smearing   also score the network's forecasts corrected to means
     """
 
     train: TrainConfig = field(default_factory=TrainConfig)

@@ -1,4 +1,4 @@
-"""A whole evaluation: which pieces of work there are, running those not done yet, keeping each one's result."""
+"""A whole evaluation: its pieces of work; it runs those not done yet and keeps each result."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def evaluate_series(
 ) -> tuple[Evaluation, dict[int, Forecasts]]:
     """Evaluate and write `folder`/evaluation.json; also return every forecast, by horizon.
 
-    Each fold's result is kept in `folder`/folds: an interrupted evaluation goes on where it stopped, and one with more
-    seeds or baselines does only what is new. `progress` is called for every piece. Raises DataError (a
-    series too short), UsageError, MissingExtraError.
+    Each fold's result is kept in `folder`/folds: an interrupted evaluation continues where it stopped, and one with
+    more seeds or baselines does only the new pieces. `progress` receives every piece. Raises DataError (a series too
+    short), UsageError, MissingExtraError.
     """
     began = time.monotonic()
     config = resolved(config)
@@ -83,7 +83,7 @@ def evaluate_series(
 
 
 def resolved(config: EvaluateConfig) -> EvaluateConfig:
-    """Return `config` without Nones; raises UsageError for an unknown name, MissingExtraError if one cannot run."""
+    """Return `config` without Nones; raises UsageError, MissingExtraError if a package is missing."""
     chosen = installed_baselines() if config.baselines is None else config.baselines
     for name in chosen:
         find_baseline(name)
@@ -131,7 +131,7 @@ def _is_pooled(config: EvaluateConfig, series: Sequence[Series]) -> bool:
 def _run_pieces(
     pieces: Sequence[Piece], folder: Path, where: Where, progress: Progress, run: Run
 ) -> list[tuple[FoldForecasts, ...]]:
-    """Return every piece's result, from `folder` where it is there."""
+    """Return every piece's result, from `folder` if it is already there."""
     paths = [folder / f"{piece.task.fingerprint()[:32]}.npz" for piece in pieces]
     found = {i: read_result(path, len(pieces[i].series)) for i, path in enumerate(paths)}
     results = {i: result for i, result in found.items() if result is not None}

@@ -1,7 +1,7 @@
 """Rolling origins: where a series is cut, what is forecast after each cut, and what a method may look at.
 
 The window expands: a fold trains on everything before its cut and is tested on the part that follows, up to the next
-cut. The code that fits or forecasts gets nothing from after a fold's `stop`.
+cut. A method never gets data from after its fold's `stop`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def rolling_folds(steps: int, origins: int) -> tuple[Fold, ...]:
 
 
 def until(series: Series, stop: int) -> Series:
-    """Return `series` up to before step `stop`."""
+    """Return the steps of `series` before step `stop`."""
     return dataclasses.replace(series, values=series.values[:stop])
 
 

@@ -1,4 +1,4 @@
-"""How well rolling conformal intervals cover what really came: overall, by hour of the day, on the worst day."""
+"""How well rolling conformal intervals cover the truth: overall, by hour of the day, on the worst day."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .folds import rolling_folds
 from .result import Coverage
 
 MINIMUM_WINDOW = 50  # residuals: with fewer, the 0.95 and 0.98 radii of a series of daily steps would not exist
-MINIMUM_PER_DAY = 12  # forecasts that a day needs to be called the worst one
+MINIMUM_PER_DAY = 12  # forecasts that a day needs to count as the worst one
 
 HOUR_S = 3600
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Judged:
-    """Intervals beside truth, one row per forecast value: bounds, truth and when it was, in unix seconds; all (n,)."""
+    """Intervals beside truth, one row per forecast value: bounds, truth and its time in unix seconds; all (n,)."""
 
     forecast: NDArray[np.float64]
     lower: NDArray[np.float64]
@@ -41,9 +41,9 @@ def residual_window(step_s: int) -> int:
 
 
 def judge_fold(series: Series, found: FoldForecasts, level: float) -> Judged:
-    """Return the intervals of one fold's forecasts, made step by step as an app would, beside what came.
+    """Return the intervals of one fold's forecasts, made step by step as an app would, beside the truth.
 
-    Residuals start from the windows before the cut that the network was stopped by but not fitted on.
+    Residuals start from the windows before the cut that were used for early stopping, not for fitting.
     """
     values, stamps, horizon = series.values[:, 0], series.timestamps_s(), found.forecasts.shape[1]
     rolling = RollingConformal(
@@ -79,7 +79,7 @@ def series_coverage(
 
 
 def joined(judged: Sequence[Judged]) -> Judged:
-    """Return all rows of `judged` on end."""
+    """Return all rows of `judged`, one after the other."""
     return Judged(
         **{
             name: np.concatenate([getattr(one, name) for one in judged])
@@ -89,7 +89,7 @@ def joined(judged: Sequence[Judged]) -> Judged:
 
 
 def covered_by_one(first: Judged, second: Judged) -> tuple[int, int]:
-    """Return how many values only the first one's bounded intervals hold, and how many only the second one's."""
+    """Return the number of values that only the first one's bounded intervals hold, and that only the second's hold."""
     held = [(one.truth >= one.lower) & (one.truth <= one.upper) for one in (first, second)]  # (n,) each
     bounded = np.isfinite([first.lower, first.upper, second.lower, second.upper]).all(axis=0)  # (n,)
     return int((held[0] & ~held[1] & bounded).sum()), int((held[1] & ~held[0] & bounded).sum())

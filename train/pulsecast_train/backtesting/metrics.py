@@ -34,7 +34,7 @@ class PointErrors:
 
 @dataclass(frozen=True, kw_only=True)
 class NaiveScale:
-    """What the naive forecast over `season` steps (m) errs in the training part: mean absolute, mean squared."""
+    """Errors of the naive forecast over `season` steps (m) in the training part: mean absolute, mean squared."""
 
     season: int
     absolute: float
@@ -55,7 +55,7 @@ def smape(forecasts: NDArray[np.floating], truth: NDArray[np.floating]) -> float
 def naive_scale(training: NDArray[np.float64], season: int) -> NaiveScale:
     """Return the scale of MASE and RMSSE from the training part (steps,); gaps are NaN and left out.
 
-    A part that is not longer than `season` is scaled by the change from step to step instead (m = 1).
+    For a part not longer than `season`, the scale is the change from step to step instead (m = 1).
     """
     season = season if len(training) > season else 1
     changes = training[season:] - training[:-season]

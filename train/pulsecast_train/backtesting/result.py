@@ -1,4 +1,4 @@
-"""What an evaluation found: records that a program can read, tables and a verdict that people can."""
+"""The result of an evaluation: records for programs, tables and a verdict for people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .metrics import PointErrors
 class MethodSummary:
     """One method over all series; ratios are to the last value, as geometric means over series.
 
-    mae_ratio     for the model the mean over its seeds; `mae_ratio_seeds` holds each seed's
+    mae_ratio     for the model, the mean over its seeds; `mae_ratio_seeds` holds the ratio of each seed
     worst_series  the largest MAE ratio of a series
     beaten        series on which its MAE is below the last value's
     mase, rmsse, smape  means over series
@@ -44,10 +44,10 @@ class MethodSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """How the rolling intervals did; width and Winkler score are divided by the mean truth.
+    """Coverage of the rolling intervals; width and Winkler score are divided by the mean truth.
 
     worst_hour, worst_day  the smallest coverage of an hour of the week's day, and of a calendar day (UTC)
-    by_hour                coverage of each hour of the day from 0 to 23; None where nothing was tested
+    by_hour                coverage of each hour of the day from 0 to 23; None if nothing was tested
     unbounded              share of forecasts for which too few residuals were known; they are left out of all others
     """
 
@@ -90,7 +90,7 @@ class SeriesRow:
 
 @dataclass(frozen=True, kw_only=True)
 class HorizonResult:
-    """Everything found for one horizon; `coverage` is pooled over series."""
+    """All figures for one horizon; `coverage` is pooled over series."""
 
     horizon: int
     methods: tuple[MethodSummary, ...]
@@ -180,7 +180,7 @@ MODEL_NAME, ENSEMBLE_NAME, NAIVE_NAME = "model", "model_ensemble", "last_value"
 
 
 def verdict(methods: tuple[MethodSummary, ...], series: int, origins: int, copycats: int) -> str:
-    """Return what the figures mean, in words: against the last value first, then against the best baseline."""
+    """Return the verdict in words: against the last value first, then against the best baseline."""
     by_name = {method.name: method for method in methods}
     model, others = by_name[MODEL_NAME], [m for m in methods if m.name not in (MODEL_NAME, ENSEMBLE_NAME)]
     what = f"by MAE over {origins} origin{'s' if origins > 1 else ''} and {series} series"
@@ -188,18 +188,18 @@ def verdict(methods: tuple[MethodSummary, ...], series: int, origins: int, copyc
         ratio = f"its MAE is {model.mae_ratio:.3f} of the last value's"
         said = [f"DO NOT DEPLOY: the model does not beat repeating the last value {what} ({ratio})"]
     else:
-        said = [f"the model beats repeating the last value {what}: its MAE is {model.mae_ratio:.3f} of that one's"]
+        said = [f"the model beats repeating the last value {what}: its MAE is {model.mae_ratio:.3f} times as large"]
         if model.worst_series >= 1:
             said.append(f"but not on every series: on {series - model.beaten} of {series} it is not better")
         said.append(f"the difference is more than chance on {model.dm_better} of {series} series")
     best = min(others, key=lambda m: m.mae_ratio)
     if best.mae_ratio < model.mae_ratio and best.name != NAIVE_NAME:
         said.append(
-            f"a forecast that needs no network is better: {best.name} reaches {best.mae_ratio:.3f} "
+            f"a forecast without a network is better: {best.name} reaches {best.mae_ratio:.3f} "
             f"({best.model_worse} series significantly better than the model, {best.model_better} worse)"
         )
     elif best.name != NAIVE_NAME:
         said.append(f"the best baseline, {best.name}, reaches {best.mae_ratio:.3f}")
     if copycats:
-        said.append(f"on {copycats} series its changes say nothing about the real ones: it copies the last value")
+        said.append(f"on {copycats} series its changes do not predict the real ones: it copies the last value")
     return "; ".join(said) + "."

@@ -25,7 +25,7 @@ Forecasts = dict[str, dict[int, dict[int, dict[int, FoldForecasts]]]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SeriesScores:
-    """One series: truth, and what every method made of it, over all folds on end.
+    """One series: truth and the forecasts of every method, all folds one after the other.
 
     truth      (n, horizon)
     last       (n,) the value before each forecast
@@ -117,11 +117,11 @@ def _gather(series: Series, number: int, origins: int, horizon: int, forecasts: 
 
 
 def is_copycat(forecasts: NDArray[np.float64], truth: NDArray[np.float64], last: NDArray[np.float64]) -> bool:
-    """Return whether the forecast change says nothing about the real one, so that the forecast trails the series.
+    """Return whether the forecast change does not predict the real one, so that the forecast trails the series.
 
     forecasts (seeds, n, horizon), truth (n, horizon), last (n,). The rank correlation between forecast and real change
-    must be positive by more than chance. (To compare the correlations of the forecast with y[t - 1] and with y[t] would
-    flag the best forecast of any autocorrelated series, which lies between the two.)
+    must be positive by more than chance. (A comparison of the forecast's correlations with y[t - 1] and with y[t] would
+    flag the best forecast of any autocorrelated series, because it lies between the two.)
     """
     from scipy.stats import spearmanr
 
@@ -153,7 +153,7 @@ def _summaries(scores: Sequence[SeriesScores]) -> list[MethodSummary]:
     losses = {method: [score.loss(method) for score in scores] for method in methods}
     by_fold = {method: _fold_means(scores, found) for method, found in losses.items()}
     ranks = mean_ranks({method: by_fold[method] for method in alone})
-    if ENSEMBLE_NAME in methods:  # it stands in the model's place: beside the model it would move all other ranks
+    if ENSEMBLE_NAME in methods:  # it takes the model's place: beside the model it would change all other ranks
         others = {method: by_fold[method] for method in methods if method != MODEL_NAME}
         ranks[ENSEMBLE_NAME] = mean_ranks(others)[ENSEMBLE_NAME]
     return [_summary(scores, method, ranks[method], losses) for method in methods]
@@ -203,7 +203,7 @@ def _summary(
 
 
 def _ratios(errors: Sequence[Sequence[float]], naive: Sequence[float]) -> NDArray[np.float64]:
-    """Return errors / naive: (series, seeds). Where the last value never errs, 1 if the method does not, else inf."""
+    """Return errors / naive: (series, seeds). If the last value has no error, 1 if the method has none, else inf."""
     found, base = np.array(errors), np.array(naive)[:, np.newaxis]
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(base > 0, found / base, np.where(found > 0, np.inf, 1.0))

@@ -34,7 +34,7 @@ def diebold_mariano(first: NDArray[np.floating], second: NDArray[np.floating], h
 
     The test of Diebold and Mariano (1995) with the small-sample correction and Student's t of Harvey, Leybourne and
     Newbold (1997). The long-run variance of the loss differences takes autocovariances up to horizon - 1, and at least
-    up to the cube root of n, since real losses cluster; Bartlett weights keep it positive. Equal losses give p = 1.
+    up to the cube root of n, because real losses cluster; Bartlett weights keep it positive. Equal losses give p = 1.
     """
     from scipy.stats import t as student
 

@@ -1,7 +1,7 @@
-"""Forecasts of means from forecasts of medians: what undoing a logarithm leaves out, by Duan's smearing (1983).
+"""Forecasts of means from forecasts of medians, by Duan's smearing (1983): the factor lost when a logarithm is undone.
 
-A network that is judged by absolute errors of log1p forecasts the median. The mean of what is to come is that times
-the mean of (1 + truth) / (1 + forecast) over steps that nothing was fitted on: here, those before a fold's cut.
+A network trained on absolute errors of log1p forecasts the median. The mean is the median times the mean of (1 + truth)
+/ (1 + forecast) over steps that nothing was fitted on: here, those before a fold's cut.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SMEARED_NAME = "model_for_means"
 
 
 def with_smeared(forecasts: Forecasts, series: Sequence[Series]) -> Forecasts:
-    """Return `forecasts` and the network's own, smeared, as another method; nothing is known after each fold's cut."""
+    """Return `forecasts` and, as another method, the network's smeared ones; no fold uses data from after its cut."""
     smeared = {
         seed: {
             number: {fold: smear(found, series[number]) for fold, found in by_fold.items()}
@@ -31,7 +31,7 @@ def with_smeared(forecasts: Forecasts, series: Sequence[Series]) -> Forecasts:
 
 
 def smear(found: FoldForecasts, series: Series) -> FoldForecasts:
-    """Return one fold's forecasts, each horizon step times its own factor; as they are where there is none to learn."""
+    """Return one fold's forecasts, each horizon step times its own factor; unchanged if no factor can be learnt."""
     horizon = found.forecasts.shape[1]
     truth = series.values[found.earlier_targets[:, np.newaxis] + np.arange(horizon), 0]  # (n, horizon)
     if not len(truth):

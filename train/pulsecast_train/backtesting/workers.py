@@ -1,5 +1,4 @@
-"""Runs independent pieces of work on local processes or a Dask cluster. A worker that dies costs
-its piece's time only.
+"""Runs independent pieces of work on local processes or a Dask cluster. If a worker dies, only its piece is repeated.
 
 Processes are spawned, never forked: TensorFlow does not survive a fork. No child outlives its parent.
 """
@@ -34,16 +33,16 @@ THREAD_VARIABLES = (
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_local(run: Callable[[T], R], tasks: Sequence[T], jobs: int, on_result: Callable[[int, R], None]) -> None:
     """Call `on_result(i, run(tasks[i]))` for every task, in the order they finish, on `jobs` spawned processes.
 
-    `run` must be importable by name. A process that dies takes nothing with it: its task runs again. Raises what a task
-    raises, and PulsecastError if LOST_IN_A_ROW processes die without anything being finished in between. After any
-    exception, also an interrupt, the children have ended before it reaches the caller.
+    `run` must be importable by name. If a process dies, its task runs again. Raises what a task
+    raises, and PulsecastError if LOST_IN_A_ROW processes die and no task finishes in between. All children have ended
+    before an error or an interrupt leaves this function.
     """
     waiting, lost = dict(enumerate(tasks)), 0
     while waiting:
@@ -54,13 +53,13 @@ def run_local(run: Callable[[T], R], tasks: Sequence[T], jobs: int, on_result: C
             lost = 1 if len(waiting) < before else lost + 1
             if lost >= LOST_IN_A_ROW:
                 raise PulsecastError(
-                    f"worker processes died {lost} times in a row without finishing anything, which is mostly a lack "
-                    "of memory: pass fewer --jobs; what was finished is kept"
+                    f"worker processes died {lost} times in a row and finished nothing, usually for lack of memory: "
+                    "pass fewer --jobs; finished work is kept"
                 ) from error
 
 
 def _run_pool(run: Callable[[T], R], waiting: dict[int, T], jobs: int, on_result: Callable[[int, R], None]) -> None:
-    """Run the `waiting` tasks in one pool, taking out each one that is done."""
+    """Run the `waiting` tasks in one pool, and remove each one that is done."""
     earlier = set(multiprocessing.active_children())
     with _limited_threads(max(1, usable_cores() // jobs)):
         executor = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker)
@@ -80,7 +79,7 @@ def _run_pool(run: Callable[[T], R], waiting: dict[int, T], jobs: int, on_result
 
 @contextmanager
 def _limited_threads(threads: int) -> Iterator[None]:
-    """Let processes that start meanwhile use so many threads each."""
+    """Limit each process that starts in this block to `threads` threads."""
     kept = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     try:
@@ -107,8 +106,8 @@ def _end_with(parent: Any) -> None:
 def run_dask(run: Callable[[T], R], tasks: Sequence[T], address: str, on_result: Callable[[int, R], None]) -> None:
     """Call `on_result(i, run(tasks[i]))` for every task, in the order they finish, on the cluster at `address`.
 
-    The cluster's workers need the same version of pulsecast with the extra `evaluate`. Dask runs again what a lost
-    worker had. Raises MissingExtraError, UsageError (no scheduler there), and what a task raises.
+    The cluster's workers need the same version of pulsecast with the extra `evaluate`. Dask repeats the tasks of a lost
+    worker. Raises MissingExtraError, UsageError (no scheduler there), and what a task raises.
     """
     if importlib.util.find_spec("distributed") is None:
         raise MissingExtraError("--dask needs distributed: pip install 'pulsecast[dask]'")

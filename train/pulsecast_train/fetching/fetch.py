@@ -1,4 +1,4 @@
-"""Records from a source to an NDJSON log; a run that broke off goes on from its last whole page.
+"""Records from a source to an NDJSON log; a broken run continues from its last whole page.
 
 While it runs there are `LOG.part`, the records so far, and `LOG.state.json`, the cursor and how much of the part
 belongs to it. The state is written whole after each page, so a record is neither lost nor written twice.
@@ -25,7 +25,7 @@ from .http_source import HttpQuery, HttpSource, RecordSource
 
 @dataclass(frozen=True, kw_only=True)
 class FetchState:
-    """How far a fetch came: `size_bytes` of the part belong to `pages` whole pages, after which comes `cursor`."""
+    """Progress of a fetch: `size_bytes` of the part belong to `pages` whole pages; `cursor` is of the next one."""
 
     format: int
     request: str  # sha256 of the source's identity and the fields: no address, no token
@@ -50,14 +50,14 @@ def fetch(
     force: bool = False,
     progress: Progress = SILENT,
 ) -> FetchState:
-    """Write all records of `source` to `out`, one JSON object per line, and return how many there were.
+    """Write all records of `source` to `out`, one JSON object per line, and return their number.
 
     source  a URL, a query of an HTTP API, or any other source of records
-    out     the log; while the fetch is under way there are `OUT.part` and `OUT.state.json`, from which it goes on
+    out     the log; during the fetch there are `OUT.part` and `OUT.state.json`, so that it can continue
 
-    With `fields` (dotted paths) only those are kept, under their paths: what is not written cannot leak.
-    Raises UsageError if `out` is there (without `force`) or belongs to another request, DataError from the source or
-    if its cursor comes back; progress is kept either way.
+    With `fields` (dotted paths) only those are kept, under their paths: other data is not written and cannot leak.
+    Raises UsageError if `out` exists (without `force`) or belongs to another request, DataError from the source or if
+    its cursor repeats; progress is kept in both cases.
     """
     if isinstance(source, str):
         source = HttpQuery(url=source)
@@ -67,15 +67,15 @@ def fetch(
     request = hashlib.sha256(json.dumps([source.identity, list(fields)]).encode()).hexdigest()
     part, kept = _progress_of(target)
     if target.exists() and not force and not kept.exists():
-        raise UsageError(f"{target.name} is there already; use another --out, or --force to replace it")
+        raise UsageError(f"{target.name} exists; use another --out, or --force to replace it")
     state = _state_so_far(kept, part, request)
     with part.open("r+b" if part.exists() else "w+b") as log:
-        log.truncate(state.size_bytes)  # what a killed run wrote after its last state
+        log.truncate(state.size_bytes)  # rows that a killed run wrote after its last state
         log.seek(state.size_bytes)
         while not state.complete:
             page = source.page(state.cursor)
             if page.cursor is not None and page.cursor == state.cursor:
-                raise DataError(f"page {state.pages + 1} names itself as the next one; choose --next-parameter")
+                raise DataError(f"page {state.pages + 1} gives itself as the next page; choose --next-parameter")
             lines = "".join(f"{_line(record, fields)}\n" for record in page.records)
             log.write(lines.encode("utf-8"))
             log.flush()
@@ -100,7 +100,7 @@ def fetch(
 
 
 def forget_progress(out: Path) -> None:
-    """Delete what an unfinished fetch to `out` left."""
+    """Delete the files of an unfinished fetch to `out`."""
     _forget(*_progress_of(out))
 
 
@@ -121,12 +121,14 @@ def _state_so_far(kept: Path, part: Path, request: str) -> FetchState:
     try:
         state = strict_json.loads(FetchState, kept.read_bytes(), where=kept.name)
     except FormatError as error:
-        raise UsageError(f"{error}; use --restart to begin anew") from error
+        raise UsageError(f"{error}; use --restart to start again") from error
     if state.request != request:
-        raise UsageError(f"{kept.name} belongs to another request; use --restart to begin anew, or another --out")
+        raise UsageError(f"{kept.name} belongs to another request; use --restart to start again, or another --out")
     size = part.stat().st_size if part.exists() else 0
     if size < state.size_bytes:
-        raise UsageError(f"{part.name} has {size} of the {state.size_bytes} bytes fetched; use --restart to begin anew")
+        raise UsageError(
+            f"{part.name} has {size} of the {state.size_bytes} bytes fetched; use --restart to start again"
+        )
     return state
 
 

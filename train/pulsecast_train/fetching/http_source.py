@@ -1,11 +1,11 @@
 """Records from an HTTP API that answers in pages of JSON, with retry; standard library only.
 
-A page is one JSON document with a list of objects in it and, unless it is the last, where the next page is:
+A page is one JSON document with a list of objects in it and, unless it is the last, the place of the next page:
 
     {"data": [{"created_at": "2025-01-06T00:00:07Z", "id": "17", "likes": 3}, ...], "meta": {"next_token": "b26v89c"}}
 
-Here `records` is "data" and `following` "meta.next_token". What stands there is sent back as a query parameter, or, if
-it is an address of the same server, asked for as it is. "." as `records` means that the document is the list itself.
+Here `records` is "data" and `following` "meta.next_token". The value there is sent back as a query parameter, or
+requested as it is if it is an address of the same server. "." as `records` means that the document is the list itself.
 """
 
 from __future__ import annotations
@@ -41,23 +41,23 @@ class Page:
 
 
 class RecordSource(Protocol):
-    """Anything that gives records page by page."""
+    """Any source of records, page by page."""
 
     @property
     def identity(self) -> str:
-        """Text that is the same for the same request and holds no secret: a kept cursor belongs to it."""
+        """Text that is the same for the same request, without a secret; a kept cursor belongs to it."""
         ...
 
     def page(self, cursor: str | None) -> Page:
-        """Return the page at `cursor` (None: the first); raises DataError if it cannot be fetched."""
+        """Return the page at `cursor` (None: the first); raises DataError if it cannot be read."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class HttpQuery:
-    """What is asked for, as the module's docstring describes it.
+    """The request, as the module's docstring describes it.
 
-    token      sent as "Authorization: Bearer ..." to this server alone, and kept nowhere
+    token      sent as "Authorization: Bearer ..." to this server only, and never stored
     timeout_s  the longest silence of the server
     """
 
@@ -82,7 +82,7 @@ class HttpQuery:
 
 @dataclass(frozen=True, kw_only=True)
 class HttpSource:
-    """A `RecordSource` that asks an HTTP API; `progress` gets the reason and the seconds of every wait."""
+    """A `RecordSource` of an HTTP API; `progress` receives why it waits and for how many seconds."""
 
     query: HttpQuery
     policy: RetryPolicy = field(default_factory=RetryPolicy)
@@ -97,17 +97,17 @@ class HttpSource:
         return json.dumps([query.url, query.records, query.following, query.parameter])
 
     def page(self, cursor: str | None) -> Page:
-        """Return the page at `cursor`; raises DataError if the server refuses, fails on or answers otherwise."""
+        """Return the page at `cursor`; raises DataError if the server refuses, keeps failing or answers wrongly."""
         url = _address(self.query, cursor)
         place = urllib.parse.urlsplit(url).netloc
         try:
             document = retried(lambda: self._document(url), self.policy, self.clock, self.rng, self.progress)
         except GaveUpError as error:
-            raise DataError(f"{place} {error}; run the same command again later, it goes on from here") from error
+            raise DataError(f"{place} {error}; run the same command again later; it continues from here") from error
         return _page(place, document, self.query)
 
     def _document(self, url: str) -> Any:
-        """Return one page, decoded; raises TransientError for what another try may cure."""
+        """Return one page, decoded; raises TransientError for an error that another try may avoid."""
         headers = {"Accept": "application/json", "User-Agent": f"pulsecast/{__version__}"}
         if self.query.token:
             headers["Authorization"] = f"Bearer {self.query.token}"
@@ -132,7 +132,7 @@ class HttpSource:
             return json.loads(body, parse_constant=_refuse_constant)
         except _ConstantError as error:
             raise DataError(f"a page holds {error}, which is not a JSON number; ask the provider for null") from error
-        except ValueError as error:  # a proxy's apology, or a body cut off without a length
+        except ValueError as error:  # a proxy's error page, or a truncated body without a length
             raise TransientError("answered with something that is not JSON") from error
 
     def _status_error(self, error: urllib.error.HTTPError) -> Exception:
@@ -146,12 +146,12 @@ class HttpSource:
 
 
 class _SameServer(urllib.request.HTTPRedirectHandler):
-    """Follows redirects within one server: a token must not travel to another."""
+    """Follows redirects within one server: a token must not reach another one."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         if _origin(newurl) != _origin(req.full_url):
             elsewhere = urllib.parse.urlsplit(newurl).netloc
-            raise DataError(f"{req.host} sends its readers to {elsewhere}; fetch from there if you trust it")
+            raise DataError(f"{req.host} redirects to {elsewhere}; fetch from there if you trust it")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -216,7 +216,7 @@ def _page(place: str, document: Any, query: HttpQuery) -> Page:
 
 
 def _at(document: Any, path: str) -> Any:
-    """Return what stands at a dotted path, None where nothing does."""
+    """Return the value at a dotted path, or None."""
     for name in path.split("."):
         document = document.get(name) if isinstance(document, dict) else None
     return document

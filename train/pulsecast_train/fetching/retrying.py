@@ -39,7 +39,7 @@ class SystemClock:
 
 
 class TransientError(Exception):
-    """Something that may go away: worth another try, after at least `wait_s` seconds where the other side said so."""
+    """An error that may pass: worth another try, after at least `wait_s` seconds if the server asked for a wait."""
 
     def __init__(self, reason: str, wait_s: float | None = None) -> None:
         super().__init__(reason)
@@ -47,7 +47,7 @@ class TransientError(Exception):
 
 
 class GaveUpError(Exception):
-    """All tries failed, or the wait that was asked for is too long; the text says which."""
+    """All tries failed, or the requested wait is too long; the text says which."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +56,8 @@ class RetryPolicy:
 
     attempts    tries in all
     first_s     the upper end of the first wait
-    longest_s   the upper end of any wait that is ours to choose
-    patience_s  the longest wait that the other side may ask for
+    longest_s   the upper end of any wait that we choose
+    patience_s  the longest wait that the server may ask for
     """
 
     attempts: int = 8
@@ -70,7 +70,7 @@ class RetryPolicy:
             raise ValueError(f"attempts is {self.attempts}; expected at least 1")
 
     def wait_s(self, failures: int, asked_s: float | None, rng: random.Random) -> float:
-        """Return how long to wait after the `failures`-th failure; what was asked for is waited for in full.
+        """Return how long to wait after the `failures`-th failure; a requested wait is kept in full.
 
         >>> RetryPolicy().wait_s(1, 30.0, random.Random(0)) >= 30
         True
@@ -86,7 +86,7 @@ def retried(
     rng: random.Random,
     progress: Progress,
 ) -> T:
-    """Return what `work` returns, trying again while it raises TransientError; `progress` gets the reason and the wait.
+    """Return what `work` returns, trying again while it raises TransientError; `progress` receives why and how long.
 
     Raises GaveUpError after the last try, or at once if a longer wait than the policy's patience is asked for.
     """
@@ -105,7 +105,7 @@ def retried(
 
 
 def retry_after_s(header: str | None, now_s: float) -> float | None:
-    """Return the seconds that a Retry-After header asks for (a number or an HTTP date), None if it asks for nothing.
+    """Return the seconds that a Retry-After header asks for (a number or an HTTP date), None if there is no such time.
 
     >>> retry_after_s("120", 0.0), retry_after_s("Thu, 01 Jan 1970 00:01:00 GMT", 10.0), retry_after_s("soon", 0.0)
     (120.0, 50.0, None)

@@ -1,4 +1,4 @@
-"""Where a training run stands, on disk: written whole after every epoch, so that a killed run goes on from there."""
+"""The progress of a training run, on disk: written whole after every epoch, so that a killed run can continue."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Epoch:
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """Where the progress of one run is kept; `run` is the fingerprint of its data and configuration."""
+    """The place of one run's progress; `run` is the fingerprint of its data and configuration."""
 
     folder: Path
     run: str
@@ -50,7 +50,7 @@ class SavedRun:
 
     history    finished epochs
     variables  of the network, its dropout seeds and the optimizer, in Keras' order
-    best       variables of the network to be kept: at the lowest validation loss, or without validation the last
+    best       variables of the network to keep: at the lowest validation loss, or the last ones without validation
     """
 
     history: tuple[Epoch, ...]
@@ -79,7 +79,7 @@ def save_run(checkpoint: Checkpoint, saved: SavedRun) -> None:
 
 
 def load_run(checkpoint: Checkpoint) -> SavedRun | None:
-    """Return what was saved of this run, or None if nothing was.
+    """Return the saved progress of this run, or None.
 
     Raises UsageError if the folder holds the progress of a run on other data or with another configuration.
     """
@@ -93,7 +93,7 @@ def load_run(checkpoint: Checkpoint) -> SavedRun | None:
     if header.run != checkpoint.run:
         raise UsageError(
             f"{checkpoint.folder} holds an unfinished run on other data or with another configuration; "
-            "repeat that command to go on with it, or pass --restart to discard it"
+            "repeat that command to continue it, or pass --restart to discard it"
         )
     return SavedRun(history=header.history, variables=_numbered(arrays, "variable_"), best=_numbered(arrays, "best_"))
 

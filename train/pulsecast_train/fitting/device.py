@@ -1,4 +1,4 @@
-"""Which device trains, found and said aloud: a GPU that is there but not used costs days."""
+"""Which device trains, found and reported: an unused GPU costs days."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Training on several devices of one machine: each takes a part of every batch, and their gradients are added up.
 
-An example's loss is weighed by one over the whole batch's size, so that every example counts once, also in a batch
-that the devices cannot share evenly, such as the last one of an epoch. TensorFlow only: it is its MirroredStrategy.
+An example's loss is weighted by one over the whole batch's size, so every example counts once, also in a batch that the
+devices cannot share evenly, such as the last one of an epoch. TensorFlow only, by its MirroredStrategy.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pulsecast.errors import UsageError
 
 
 class Mirrored:
-    """The devices, and how batches are run on them. Networks for it are built, and variables assigned, in `scope`."""
+    """The devices, and how batches run on them. Build networks and assign variables in its `scope`."""
 
     def __init__(self, devices: int) -> None:
-        """Take the first `devices` GPUs, or logical CPUs if there are no GPUs; raises UsageError for fewer."""
+        """Take the first `devices` GPUs, or logical CPUs where there is no GPU; raises UsageError for fewer."""
         if keras.backend.backend() != "tensorflow":
             raise UsageError(f"devices is {devices}; Keras on {keras.backend.backend()} trains on one here")
         import tensorflow as tf
@@ -42,7 +42,7 @@ class Mirrored:
         return scope
 
     def take(self, network: keras.Model, loss: Any) -> None:
-        """Run batches of `network`, which was compiled in `scope`, from now on; `loss` is a Keras loss or its name."""
+        """From now on run batches of `network`, compiled in `scope`; `loss` is a Keras loss or its name."""
         import tensorflow as tf
 
         loss = keras.losses.get(loss)
@@ -74,10 +74,10 @@ class Mirrored:
         return float(self._judge(*self._shared(inputs, targets)))
 
     def _shared(self, inputs: NDArray[np.float32], targets: NDArray[np.float32]) -> tuple[Any, ...]:
-        """Return inputs, targets and weights (batch,) in parts; none is empty, because not every kernel takes that."""
+        """Return inputs, targets and weights (batch,) in parts; no part is empty: some kernels refuse that."""
         devices = self._strategy.num_replicas_in_sync
         weights = np.full(len(inputs), 1 / len(inputs), np.float32)
-        rows = np.minimum(np.arange(max(len(inputs), devices)), len(inputs) - 1)  # the last one fills up, weightless
+        rows = np.minimum(np.arange(max(len(inputs), devices)), len(inputs) - 1)  # filled with the last one, weight 0
         weights = np.concatenate([weights, np.zeros(len(rows) - len(inputs), np.float32)])
         return tuple(self._parts(array) for array in (inputs[rows], targets[rows], weights))
 

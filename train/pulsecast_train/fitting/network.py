@@ -14,8 +14,8 @@ from pulsecast.model.weights import CellWeights, Weights
 def build_network(spec: ModelSpec, dropout: float) -> keras.Model:
     """Return the untrained network: (batch, window, channels) -> (batch, horizon).
 
-    Every LSTM keeps Keras' defaults, which cuDNN can run. Dropout stands in layers of its own: inside an LSTM it would
-    keep cuDNN off and carry seed state into graphs.
+    Every LSTM keeps Keras' defaults, which cuDNN can run. Dropout has layers of its own: inside an LSTM it would
+    prevent cuDNN and bring seed state into graphs.
     """
     layers: list[Any] = [keras.Input((spec.window, len(spec.channels)), name="channels")]
     for i, units in enumerate(spec.units):

@@ -1,7 +1,7 @@
-"""One network over many series, each scaled by its own training part: what short histories need.
+"""One network over many series, each scaled by its own training part; useful for short histories.
 
-The network sees scaled values only, so series of any size share it. Each of them keeps a scaler of its own, and with it
-makes an ordinary model: pooling changes how weights are found and nothing about what is exported.
+The network sees scaled values only, so series of any size share it. Each keeps its own scaler and with it makes an
+ordinary model: pooling changes how weights are found, not what is exported.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Member:
 
 
 def prepare_member(series: Series, recipe: Recipe, spec: ModelSpec, cut: int, validation_fraction: float) -> Member:
-    """Return `series` ready to be trained on up to before step `cut`; raises DataError if it cannot be scaled."""
+    """Return `series` prepared for training on the steps before `cut`; raises DataError if it cannot be scaled."""
     scaler = fit_scaler(recipe, spec, [series.values[:cut]])
     steps = all_steps([series], spec, scaler)
     return Member(

@@ -1,4 +1,4 @@
-"""From a log that was read to what a network is fitted on: spec, scaler, steps, and which windows are for what."""
+"""From a log that was read to the data of a fit: spec, scaler, steps, and the use of each window."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .pooling import prepare_member
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prepared:
-    """A log that is ready to be trained on, and how it was read."""
+    """A log prepared for training, and how it was read."""
 
     log: LogConfig
     series: tuple[Series, ...]
@@ -38,7 +38,7 @@ class Prepared:
 
 
 def prepare(log: ReadLog, run: RunConfig) -> Prepared:
-    """Fit one scaler for all series; raises DataError if the log cannot be trained on."""
+    """Fit one scaler for all series; raises DataError if the log is not fit for training."""
     recipe = find_recipe(run.train.recipe)
     series, report = log.series, log.report
     config = filled(run.train)
@@ -61,7 +61,7 @@ def prepare(log: ReadLog, run: RunConfig) -> Prepared:
 
 
 def prepare_pool(log: ReadLog, run: RunConfig) -> list[Prepared]:
-    """Fit one scaler per series; raises DataError, UsageError if the log cannot be trained on."""
+    """Fit one scaler per series; raises DataError, UsageError if the log is not fit for training."""
     recipe = find_recipe(run.train.recipe)
     series, report = log.series, log.report
     names = [directory_name(one.name) for one in series]
@@ -108,7 +108,7 @@ def _fingerprint(config: TrainConfig, spec: ModelSpec, log: LogConfig, report: D
 
 
 def directory_name(series: str) -> str:
-    """Return a folder's name for a series: anything but letters, digits, dot, dash and underscore becomes a dash.
+    """Return a folder's name for a series: all but letters, digits, dots, dashes and underscores become dashes.
 
     >>> directory_name("r/funny")
     'r-funny'

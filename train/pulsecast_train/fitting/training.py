@@ -1,11 +1,11 @@
 """Fitting the network: epochs over shuffled batches, early stopping on the validation part, best weights kept.
 
-The weights that are judged and kept may be an exponential average over the last epochs: it costs one pass over them
-per batch, and forecasts like an ensemble of the networks that it was made of.
+The weights that are judged and kept may be an exponential average over the last epochs: this costs one pass over the
+weights per batch, and forecasts like an ensemble of the averaged networks.
 
 `train_on_batch` with whole batches of one shape is 1.6 times as fast here as `fit`, whose batch dimension stays open
-(`python -m pulsecast_bench.claims.training`). Each epoch's order follows from the seed and the epoch's number alone, so
-that a resumed run ends in the same weights as one that was never stopped.
+(`python -m pulsecast_bench.claims.training`). Each epoch's order depends on the seed and the epoch's number only, so a
+resumed run ends with the same weights as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ def fit_network(
     checkpoint: Checkpoint,
     progress: Progress,
 ) -> tuple[keras.Model, tuple[Epoch, ...]]:
-    """Return the fitted network and its history; goes on from `checkpoint` if there is one.
+    """Return the fitted network and its history; continues from `checkpoint` if there is one.
 
-    `config` has no Nones left. `progress` is called for every epoch that is run. Raises DataError if
-    the loss stops being finite, UsageError if `config` asks for more devices than there are.
+    `config` has no Nones left. `progress` receives every epoch that runs. Raises DataError if
+    the loss stops being finite, UsageError if `config` asks for more devices than exist.
     """
     batches = -(-len(training) // config.batch_size)
     if config.devices == 1:
@@ -55,14 +55,14 @@ def fit_network(
         devices.take(mirrored, _loss(config))
         history = _fit(mirrored, devices, config, (training, validation), checkpoint, progress)
         values = _values(_all_variables(mirrored))
-    network = _built(spec, config, batches)  # an ordinary network, whatever trained it
+    network = _built(spec, config, batches)  # an ordinary network, also after training on several devices
     _assign(_all_variables(network), values)
     return network, history
 
 
 @dataclass(frozen=True)
 class _OneDevice:
-    """Runs batches where Keras puts them; `Mirrored` is the same over several devices."""
+    """Runs batches on the device that Keras chooses; `Mirrored` does the same on several devices."""
 
     network: keras.Model
 
@@ -76,7 +76,7 @@ class _OneDevice:
 
 
 def _built(spec: ModelSpec, config: TrainConfig, batches: int) -> keras.Model:
-    """Return the untrained network of `config`'s seed, with its optimizer, for epochs of so many batches."""
+    """Return the untrained network of `config`'s seed, with its optimizer, for epochs of `batches` batches."""
     keras.utils.set_random_seed(config.seed)
     network = build_network(spec, config.dropout)
     network.compile(optimizer=_optimizer(config, batches), loss=_loss(config))
@@ -92,7 +92,7 @@ def _fit(
     checkpoint: Checkpoint,
     progress: Progress,
 ) -> tuple[Epoch, ...]:
-    """Leave `network` with the weights to be kept, and return the history; `examples` train and validate."""
+    """Leave `network` with the weights to keep, and return the history; `examples` train and validate."""
     epochs, patience = config.epochs or find_recipe(config.recipe).epochs, config.patience or 0
     saved = load_run(checkpoint)
     history = _restore(network, saved) if saved else ()
@@ -121,8 +121,8 @@ def should_stop(history: tuple[Epoch, ...], patience: int) -> bool:
     return len(losses) - 1 - losses.index(min(losses)) >= patience
 
 
-# A step's scaled error is mostly well under 1, where Huber's own threshold of 1 makes it the squared error: this one
-# is nearly the absolute error, by which forecasts are judged, and still smooth around 0.
+# A step's scaled error is mostly well under 1, where Huber's own threshold of 1 gives the squared error. This threshold
+# gives nearly the absolute error, by which forecasts are judged, and is still smooth around 0.
 NARROW_HUBER, NARROW_HUBER_DELTA = "narrow_huber", 0.1
 
 
@@ -132,7 +132,7 @@ def _loss(config: TrainConfig) -> Any:
 
 
 def _optimizer(config: TrainConfig, batches: int) -> keras.optimizers.Optimizer:
-    """Return Adam, which also keeps the average of the weights over `config.averaging` epochs of so many batches."""
+    """Return Adam, which also keeps the average of the weights over `config.averaging` epochs of `batches` batches."""
     averaged = (config.averaging or 0.0) * batches
     if averaged <= 1:
         return keras.optimizers.Adam(config.learning_rate)
@@ -143,20 +143,20 @@ def _optimizer(config: TrainConfig, batches: int) -> keras.optimizers.Optimizer:
 
 @contextmanager
 def _averaged(network: keras.Model) -> Iterator[None]:
-    """Let the network hold its averaged weights meanwhile, if any are kept."""
+    """Give the network its averaged weights in this block, if there are any."""
     if not network.optimizer.use_ema:
         yield
         return
     trained = _values(network.trainable_variables)
     network.optimizer.finalize_variable_values(network.trainable_variables)
-    # JAX gives averages and weights the same buffers then, and deletes them when the weights are used up by a step
+    # otherwise JAX shares one buffer between averages and weights, and deletes it when a step consumes the weights
     _assign(network.trainable_variables, _values(network.trainable_variables))
     yield
     _assign(network.trainable_variables, trained)
 
 
 def _run_epoch(batches: _OneDevice | Mirrored, config: TrainConfig, number: int, training: Examples) -> float:
-    """Return the mean training loss of one epoch; its order and noise follow from the seed and its number alone."""
+    """Return the mean training loss of one epoch; its order and noise depend on the seed and its number only."""
     random = np.random.default_rng((config.seed, number))
     order = random.permutation(len(training))
     total = 0.0

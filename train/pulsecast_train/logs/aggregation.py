@@ -1,8 +1,8 @@
 """Instants and values to an unbroken grid of steps: finding the spacing, bucketing, edges, and short gaps.
 
-Two ways in. Samples of a regular series are first snapped to the grid they were meant for, whose phase is the median
-offset of the samples, so that jitter around a full minute neither merges nor loses any; steps coarser than the samples
-then add up or average whole grid points. Events are counted where they fall.
+Two ways in. Samples of a regular series are first snapped to their grid; its phase is the median offset of the samples,
+so jitter around a full minute neither merges nor loses any. Steps coarser than the samples then add up or average whole
+grid points. Events are counted in the step in which they fall.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class Buckets:
 
     start_s, step_s   unix seconds of the first step, seconds per step
     values            float64 (steps, metrics)
-    edges_dropped     first and last steps that the log covers only in part
+    edges_dropped     first and last steps that the log covers only partly
     estimated         counts scaled up from at least 75 % of their samples
     thin              means over fewer than 75 % of their samples
     merged            samples beyond one per grid point, added up (count), averaged (gauge) or the last one (counter)
-    spread            grid points without a reading of a counter, over which its rise was spread evenly
+    spread            grid points without a reading of a counter; its rise was spread evenly over them
     """
 
     start_s: int
@@ -60,7 +60,7 @@ class Buckets:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Filled:
-    """`values` (steps, metrics) after short gaps were closed; how many steps were filled, trimmed, and left in gaps."""
+    """`values` (steps, metrics) with short gaps closed; numbers of steps filled, trimmed, and left in gaps."""
 
     values: Floats
     trimmed_start: int
@@ -72,7 +72,7 @@ class Filled:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Labels:
-    """Which of `count` categories each event is of, `codes` (events,); -1 is none."""
+    """The category of each event, out of `count`: `codes` (events,); -1 is none."""
 
     codes: Integers
     count: int
@@ -118,8 +118,8 @@ def aggregate_samples(
 ) -> Buckets:
     """Bring samples of a regular series, `values` (samples, metrics), to steps of `step_s` (None: their own spacing).
 
-    The readings of a counter never fall; what it rises by from one reading to the next is counted at the earlier one.
-    Over up to `max_gap` steps without a reading the rise is spread evenly; over more, they are missing.
+    The readings of a counter never fall; its rise from one reading to the next is counted at the earlier one. Over up
+    to `max_gap` steps without a reading the rise is spread evenly; in a longer gap the steps are missing.
 
     `times_us` (samples,) is sorted, in microseconds UTC. Where the step is the spacing, the series keeps the phase of
     its timestamps; coarser steps begin at multiples of the step (weeks on Monday), all in UTC.
@@ -134,8 +134,8 @@ def aggregate_samples(
             return _read_between(times_us, values, step_s=step_s, max_gap=max_gap)
         if kind == "count":
             raise DataError(
-                f"samples are irregularly spaced ({_spacings_text(times_us)}), so a sum over {step_text(step_s)} "
-                "cannot be told complete from incomplete; use --events if every row is an event, or --kind gauge"
+                f"samples are irregularly spaced ({_spacings_text(times_us)}), so a sum over {step_text(step_s)} may "
+                "be incomplete; use --events if every row is an event, or --kind gauge"
             )
         return aggregate_events(times_us, values, kind=kind, step_s=step_s)
     per_step = _samples_per_step(spacing, step_s, kind)
@@ -163,7 +163,7 @@ def usual_spacing_us(times_us: Integers) -> int | None:
         return None
     typical = float(np.median(spacings[low[best] : high[best]]))
     usual = min(_ROUND_STEPS_S, key=lambda step_s: abs(step_s * MICROS - typical)) * MICROS
-    # Jitter averages out over the whole log; a clock that changes twice a year leaves the median alone.
+    # Jitter averages out over the whole log; a clock that changes twice a year does not move the median.
     long_run = float(spacings.sum() / np.maximum(np.rint(spacings / typical), 1).sum())
     if min(abs(usual - typical), abs(usual - long_run)) <= ROUND_TOLERANCE * usual:
         return usual
@@ -213,7 +213,7 @@ def _runs(flags: ArrayLike) -> Integers:
 
 def _regular(times_us: Integers, values: Floats, kind: Kind, step_s: int, spacing: int) -> Buckets:
     """Snap to grid points `spacing` apart, then add up or average the points of every step."""
-    slots, phase = _snapped(times_us, spacing)  # (samples,) number of the grid point each one was meant for
+    slots, phase = _snapped(times_us, spacing)  # (samples,) number of each one's grid point
     first, count = int(slots[0]), _checked_steps(int(slots[-1] - slots[0]) + 1, spacing / MICROS)
     total, present = _totals(slots - first, values, count)
     means = total / np.maximum(present, 1)
@@ -251,8 +251,9 @@ def _regular_counter(times_us: Integers, values: Floats, *, step_s: int, spacing
 
 
 def _rises(column: Floats, longest: int) -> tuple[Floats, int]:
-    """Return what a counter, (points,) with NaN for no reading, rises by from each point to the next, and on how many
-    points without a reading a rise was spread; a stretch of more than `longest` points between readings is NaN.
+    """Return a counter's rise from each point to the next, and the number of points without a reading that share a
+    rise. The counter is (points,) with NaN for no reading; a stretch of more than `longest` points between readings is
+    NaN.
     """
     rises = np.full(len(column) - 1, np.nan)
     known = np.flatnonzero(np.isfinite(column))
@@ -264,7 +265,7 @@ def _rises(column: Floats, longest: int) -> tuple[Floats, int]:
 
 
 def _read_between(times_us: Integers, values: Floats, *, step_s: int, max_gap: int) -> Buckets:
-    """Read a counter off at every step's beginning, by linear interpolation between irregular readings."""
+    """Return a counter's value at every step's beginning, by linear interpolation between irregular readings."""
     origin, step = _origin_us(step_s), step_s * MICROS
     first, last = -((origin - times_us[0]) // step), (times_us[-1] - origin) // step
     steps = _checked_steps(max(int(last - first), 0), step_s)
@@ -311,7 +312,7 @@ def _snapped(times_us: Integers, spacing: int) -> tuple[Integers, int]:
     """Return each sample's grid point and the grid's phase, the median offset; pairs beside a hole are pulled apart."""
     offsets = times_us % spacing
     bins = np.bincount(offsets * _PHASE_BINS // spacing, minlength=_PHASE_BINS)
-    centre = int(np.argmax(bins)) * spacing // _PHASE_BINS  # offsets live on a circle: cut it opposite the crowd
+    centre = int(np.argmax(bins)) * spacing // _PHASE_BINS  # offsets lie on a circle: cut it opposite their centre
     centred = (offsets - centre + spacing // 2) % spacing - spacing // 2
     phase = (centre + int(np.median(centred))) % spacing
     slots = (times_us - phase + spacing // 2) // spacing
@@ -339,7 +340,9 @@ def _inferred_step_s(times_us: Integers, spacing: int | None) -> int:
     if spacing is None:
         raise DataError(f"the step cannot be inferred: {_spacings_text(times_us)}; choose --step, such as 1h")
     if spacing % MICROS:
-        raise DataError(f"samples are {step_text(spacing / MICROS)} apart, no whole seconds; choose --step, such as 1m")
+        raise DataError(
+            f"samples are {step_text(spacing / MICROS)} apart, not whole seconds; choose --step, such as 1m"
+        )
     return spacing // MICROS
 
 
@@ -369,7 +372,7 @@ def _spacings_text(times_us: Integers) -> str:
         return "there is only one timestamp"
     order = np.lexsort((spacings, -counts))[:3]
     usual = ", ".join(f"{step_text(spacings[i] / MICROS)} ({counts[i] / counts.sum():.0%})" for i in order)
-    return f"the commonest spacings are {usual}"
+    return f"the most frequent spacings are {usual}"
 
 
 def _origin_us(step_s: int) -> int:

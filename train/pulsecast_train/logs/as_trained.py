@@ -1,4 +1,4 @@
-"""Reading a log for a bundle: as its training log was read, and refused unless it fits the model."""
+"""Reading a log for a bundle: as its training log was read; refused unless it fits the model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def read_as_trained(
     *,
     progress: Progress = SILENT,
 ) -> ReadLog:
-    """Return what `read_log` does, read as the training log was, unless `changes` to `LogConfig` say otherwise.
+    """Return the result of `read_log` with the training log's configuration, changed by `changes` to `LogConfig`.
 
     Raises DataError unless every series has the metrics and the step that the model takes.
     """
@@ -39,7 +39,7 @@ def as_trained(manifest: Manifest) -> LogConfig:
     recorded = manifest.provenance.training.get("log")
     try:
         return LogConfig() if recorded is None else strict_json.parse(LogConfig, recorded, where="provenance")
-    except FormatError:  # made by a version with other options: the options given have to say it all
+    except FormatError:  # from a version with other options: the given options must be complete
         return LogConfig()
 
 
@@ -52,7 +52,7 @@ def check_series(spec: ModelSpec, series: Series) -> None:
         named = " ".join(f"--column {name}={source}" for name, source in zip(wanted, spare, strict=False))
         raise DataError(
             f"series {series.name} has {', '.join(series.metrics)}; this model takes {', '.join(measured)}: pass "
-            + (f"{named}, if that is what it was trained on" if named else f"--metric {' --metric '.join(measured)}")
+            + (f"{named}, if it was trained on this" if named else f"--metric {' --metric '.join(measured)}")
         )
     if series.step_s != spec.step_s:
         raise DataError(

@@ -1,4 +1,4 @@
-"""What a user says about an engagement log; nothing here opens a file."""
+"""A user's description of an engagement log; nothing here opens a file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pulsecast.foundation.strict_json import OMITTED
 UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 EPOCH_FORMATS = ("epoch-s", "epoch-ms")
 
-# Names that are found without being named, compared by `plain`; nothing else is guessed. Where two of a table are in
-# one file, the user chooses.
+# Names that are found without an option, compared by `plain`; nothing else is guessed. If two of a table are in one
+# file, the user chooses.
 TIME_ALIASES = (
     "timestamp",
     "time",
@@ -31,7 +31,7 @@ TIME_ALIASES = (
     "published_at",
     "status_published",
 )
-# Totals that a post gathers after the time in its row.
+# Totals that a post collects after the time in its row.
 TOTALS = (
     "views",
     "likes",
@@ -53,27 +53,28 @@ MOST_CATEGORIES = 16  # each is three inputs of the network
 
 @dataclass(frozen=True, kw_only=True)
 class LogConfig:
-    """How to read a log: which columns, what its rows are, and what to do with its faults.
+    """How to read a log: its columns, the meaning of its rows, and the treatment of its faults.
 
     columns       a column's name here -> its name in the file, such as {"likes": "favorites"}; all others keep theirs
     time          timestamp column; None = the one column whose name is in TIME_ALIASES
     metrics       value columns, the first one is forecast; () = rows per step (events), or the one in METRIC_ALIASES
-    parts         columns that ought to add up to the first metric; rows in which they do not are only counted
+    parts         columns that should add up to the first metric; rows in which they do not are only counted
     series        column whose values name several series in one file; None = every file is one series
     id            column that identifies an event, so that a repeated delivery is counted once
-    category      column that says of what kind an event is, such as video or text
-    categories    its values that are counted in each step, every one in a metric of its own called `category=value`
-    user          column with the user of each event; it is hashed on reading, and only a share of events is kept
-    user_cap      at most so many events of one user are counted in one step; None = all
+    category      column with the kind of an event, such as video or text
+    categories    its values that are counted in each step, each in its own metric called `category=value`
+    user          column with the user of an event; it is hashed on reading, and only a share is kept
+    user_cap      most events of one user that are counted in one step; None = all
     events        rows are events to be aggregated; False = rows are samples of a regular series
     kind          "count" adds up within a step, "gauge" (people online) is averaged, "counter" (a running total) is
                   differenced and added up
-    allow_reset   a counter that falls has begun again from 0; otherwise a fall is refused
-    maturity      events whose value is a total that their post gathers later, such as likes: how long that takes ("2d";
-                  each is counted when it is complete, and the incomplete ones are dropped), or "0" if they do not grow
+    allow_reset   a counter that falls has restarted from 0; without it a fall is refused
+    maturity      for events whose value is a total that their post collects later, such as likes: how long this takes
+                  ("2d"; each is counted when it is complete, and the incomplete ones are dropped), or "0" if they do
+                  not grow
     step          "5m", "1h", "1d"; None = the usual spacing of the samples (events always need it)
     timezone      zone of timestamps that carry none, such as "UTC"; without it they are refused
-    repeated_hour which of the two a local time is meant in the hour that a clock change repeats: "first" or "second"
+    repeated_hour meaning of a local time in the hour that a clock change repeats: the "first" or the "second" one
     time_format   strptime format, "epoch-s" or "epoch-ms"; None = inferred over the whole column
     missing       cells that mean "missing" besides the empty cell, such as "-1"
     on_conflict   copies that disagree: refuse, or keep the first or last one in the file
@@ -116,12 +117,12 @@ class LogConfig:
 
     @property
     def step_s(self) -> int | None:
-        """The step in seconds, or None where it is inferred."""
+        """The step in seconds, or None if it is inferred."""
         return None if self.step is None else parse_step(self.step)
 
     @property
     def maturity_s(self) -> int | None:
-        """The maturity lag in seconds, 0 where values do not grow, or None if it was not stated."""
+        """The maturity lag in seconds, 0 if values do not grow, or None if it is not given."""
         return None if self.maturity is None else 0 if self.maturity.strip() == "0" else parse_step(self.maturity)
 
     @property
@@ -158,11 +159,11 @@ class LogConfig:
                 listed = f"{', '.join(known[:-1])} or {known[-1]}"
                 problems.append(f"{name} is {getattr(self, name)!r}; expected {listed}")
         if self.parts and not self.metrics:
-            problems.append("parts add up to a metric; name it")
+            problems.append("parts need the metric that they add up to; name it")
         if self.max_gap < 0:
             problems.append(f"max_gap is {self.max_gap}; expected 0 or more steps")
         if self.allow_reset and self.kind != "counter":
-            problems.append("allow_reset is about kind counter; leave it out")
+            problems.append("allow_reset is for kind counter; leave it out")
         return problems
 
     def _event_problems(self) -> list[str]:
@@ -172,13 +173,13 @@ class LogConfig:
         if self.events and self.kind == "gauge" and not self.metrics:
             problems.append("rows per step are a count; kind gauge needs a metric to average")
         if self.events and self.kind == "counter":
-            problems.append("a counter is read again and again, so its rows are samples; leave out events")
+            problems.append("a counter's rows are samples; leave out events")
         if not self.events and self.maturity is not None:
-            problems.append("maturity is about events; add --events")
+            problems.append("maturity is for events; add --events")
         if not self.events and self.user is not None:
-            problems.append("user is about events; add --events")
+            problems.append("user is for events; add --events")
         if self.category is not None and not self.events:
-            problems.append("category is about events; add --events")
+            problems.append("category is for events; add --events")
         if self.categories and self.category is None:
             problems.append("categories are values of a column; name it as category")
         if len(self.categories) > MOST_CATEGORIES:
@@ -211,12 +212,12 @@ class LogConfig:
 
 
 def plain(column: str) -> str:
-    """Return a column's name as the alias tables have it: lower case, without spaces and a leading #."""
+    """Return a column's name in the form of the alias tables: lower case, without spaces and a leading #."""
     return bare(column).lower()
 
 
 def bare(column: str) -> str:
-    """Return a header's cell as a name: without spaces around it and the # some logs put before it."""
+    """Return a header's cell as a name: without spaces around it and a leading #."""
     return column.strip().lstrip("#").strip()
 
 

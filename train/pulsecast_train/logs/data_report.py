@@ -1,4 +1,4 @@
-"""What was found, repaired and left in the data: a record for the model directory and a text for a terminal.
+"""What was found, repaired and left unrepaired in the data: a record for the model directory, a text for a terminal.
 
 Holds names, numbers and line numbers only: no path, no identity of a user or an event.
 """
@@ -15,7 +15,7 @@ MAX_LINES = 3  # a finding names its first lines only
 
 @dataclass(frozen=True, kw_only=True)
 class FileRecord:
-    """One file that was read: which columns were used and how they were found, and how the time was understood.
+    """One file that was read: its columns, how they were found, and how its time was read.
 
     `earliest` and `latest` are the first and last instant in ISO 8601, UTC.
     """
@@ -37,9 +37,9 @@ class FileRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One policy that was applied: to how many rows (or steps), and where first.
+    """One policy that was applied: the number of rows (or steps), and the first places.
 
-    `file` and `lines` are None and () where a finding is about steps of a series and not about lines.
+    `file` and `lines` are None and () if a finding is about steps of a series, not about lines.
     """
 
     policy: str
@@ -55,7 +55,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesSummary:
-    """One series as it came out; minimum, median and maximum are of the first metric.
+    """One resulting series; minimum, median and maximum are of the first metric.
 
     `first` and `last` are the first and last step in ISO 8601, UTC. `filled` counts interpolated steps, `gaps` the
     stretches left open and `gap_steps` the steps in them, `edges_dropped` the incomplete steps cut off at either end.
@@ -82,7 +82,7 @@ class SeriesSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class DataReport:
-    """Everything that reading a log has to say; goes through `pulsecast.foundation.strict_json` to JSON and back."""
+    """The whole report on reading a log; `pulsecast.foundation.strict_json` writes and reads it as JSON."""
 
     files: tuple[FileRecord, ...]
     rows_read: int

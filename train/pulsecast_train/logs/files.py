@@ -1,7 +1,7 @@
 """A log file of any supported kind to blocks of whole rows, in memory that does not grow with the file.
 
-What belongs here: packed and plain files, text encoding, where a row ends and on which line it stands. What a row says
-is `tables`.
+This module knows packed and plain files, text encoding, where a row ends and its line number. `tables` reads the
+content of a row.
 """
 
 from __future__ import annotations
@@ -66,17 +66,17 @@ class Block:
 
 
 def open_log(path: Path) -> LogFile:
-    """Return what the file at `path` is; raises DataError unless it is of a known kind and can be opened."""
+    """Return the file at `path` described; raises DataError if it cannot be opened or is of an unknown kind."""
     if path.is_dir():
         raise DataError(f"{path.name} is a directory; name the log files in it")
     packing = next((ending for ending in PACKINGS if path.name.lower().endswith(ending)), "")
     inner = path.name[: len(path.name) - len(packing)]
     if packing == ".zip" and Path(inner).suffix.lower() not in ENDINGS and path.exists():
-        inner = _only_member(path).filename  # "archive.zip": what is in it says how it is read
+        inner = _only_member(path).filename  # "archive.zip": its content decides how it is read
     kind = ENDINGS.get(Path(inner).suffix.lower())
     if kind is None or (packing and kind == "parquet"):
         known = f"{', '.join(ENDINGS)}, and .gz or .zip behind any but .parquet"
-        raise UsageError(f"{path.name} has an ending that is not read; known: {known}")
+        raise UsageError(f"{path.name} has an unknown ending; known: {known}")
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -167,7 +167,7 @@ def _unpacked(log: LogFile, raw: Source) -> BinaryIO:
     if log.packing == ".gz":
         return cast(BinaryIO, gzip.GzipFile(fileobj=io.BufferedReader(raw, 1 << 20)))
     if log.packing == ".zip":
-        # A zip file is read from its end, so its hash takes a reading of its own (`Source.finish`).
+        # A zip file is read from its end, so its hash needs a second reading (`Source.finish`).
         member = _only_member(log.path)
         with _explained(log):
             return cast(BinaryIO, zipfile.ZipFile(log.path).open(member))
@@ -182,7 +182,7 @@ def _read(log: LogFile, stream: BinaryIO) -> bytes:
 
 @contextmanager
 def _explained(log: LogFile) -> Iterator[None]:
-    """Turn what an unpacker raises into one sentence."""
+    """Turn an unpacker's exceptions into one sentence."""
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
@@ -202,7 +202,7 @@ def _only_member(path: Path) -> zipfile.ZipInfo:
         raise DataError(f"{path.name} is not a whole zip file; copy it again") from error
     if len(members) != 1:
         listed = ", ".join(member.filename for member in members[:5]) or "nothing"
-        raise DataError(f"{path.name} holds {len(members)} files ({listed}); one is read, so unpack it first")
+        raise DataError(f"{path.name} holds {len(members)} files ({listed}); expected one: unpack it first")
     return members[0]
 
 

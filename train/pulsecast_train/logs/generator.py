@@ -19,7 +19,7 @@ from .config import LogConfig
 
 START_S = 1_736_121_600  # 2025-01-06T00:00:00Z, a Monday
 STEP_S = 3600
-GENERATED_LOG = LogConfig(time="timestamp", id="event_id", events=True, step="1h")  # how to read what is written here
+GENERATED_LOG = LogConfig(time="timestamp", id="event_id", events=True, step="1h")  # how to read the generated log
 _BASE_RATE = 32.0  # immigrant events an hour; with their offspring about twice that
 _REPLIES = 0.45  # mean direct offspring of an event; below 1, or bursts never end
 _DELAY_S = 1200.0
@@ -31,13 +31,13 @@ _MISSING_CELLS, _EMPTY_TIMESTAMPS = 2, 2
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GeneratedTruth:
-    """What the generated log says, exactly: `counts` int64 (steps,) of events, and the number of rows with each fault.
+    """The exact content of the log: `counts` int64 (steps,) of events, and the number of rows with each fault.
 
     rows               lines below the header
     exact_duplicates   rows that repeat an earlier one
-    stepped_back       rows with a timestamp before that of the row above (of those that have one)
+    stepped_back       rows with a timestamp before the row above's (of rows with a timestamp)
     missing_cells      empty cells in `likes`
-    empty_timestamps   rows without a timestamp, of no event that is counted
+    empty_timestamps   rows without a timestamp; their events are not counted
     other_offsets      rows whose timestamp is not written in UTC
     """
 
@@ -72,7 +72,7 @@ def generate_log(path: StrPath, *, seed: int = 7, days: int = 60, messy: bool = 
 
 
 def _event_seconds(rng: np.random.Generator, days: int) -> NDArray[np.int64]:
-    """Draw event times; one event opens the first hour and one closes the last, so that both are covered whole."""
+    """Draw event times; one event opens the first hour and one closes the last, so both are covered fully."""
     span = days * 86_400
     hours = np.arange(days * 24)
     daily = 1 + 0.6 * np.sin(2 * np.pi * (hours % 24 - 10) / 24) + 0.2 * np.sin(4 * np.pi * (hours % 24 - 8) / 24)

@@ -1,4 +1,4 @@
-"""Where rows stand in their file, and counting those that something holds for: how many, and the first lines."""
+"""The places of rows in their file, and counts of rows with a property: how many, and the first lines."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Places:
         return f"{self.file} {self.word} {self.lines[row]}"
 
     def only(self, rows: pl.Series) -> Places:
-        """Return the places of `rows` (indices) alone."""
+        """Return the places of `rows` (indices) only."""
         return Places(file=self.file, word=self.word, lines=self.lines[rows.to_numpy()])
 
 
 @dataclass(kw_only=True, eq=False)
 class Counted:
-    """How many rows something holds for, the lines of the first few, and, where wanted, words about those."""
+    """The number of rows with a property, the lines of the first few, and optionally words about them."""
 
     rows: int = 0
     lines: list[int] = field(default_factory=list)

@@ -1,6 +1,6 @@
-"""Engagement logs to regular series, by a stated policy: a repair is counted in the report, everything else refused.
+"""Engagement logs to regular series, by stated policies: a repair is counted in the report, other faults are refused.
 
-What belongs here is the order of the steps: files to rows (`row_reader`), rows sorted and without duplicates
+This module holds the order of the steps: files to rows (`row_reader`), rows sorted and without duplicates
 (`row_policies`), rows to steps (`aggregation`), steps to `Series`.
 """
 
@@ -40,9 +40,9 @@ from .row_policies import (
 )
 from .row_reader import FileRows, RowReader
 
-SHOWN_FROM_BYTES = 64 << 20  # smaller logs are read before a bar is seen
-_LONG = 50  # steps from which "never falls" and "never changes" say something
-_LONG_TAIL = 240  # steps from which a whole day of hours is compared
+SHOWN_FROM_BYTES = 64 << 20  # smaller logs are read too fast for a bar
+_LONG = 50  # steps that "never falls" and "never changes" need
+_LONG_TAIL = 240  # steps that a comparison of whole days needs
 
 
 class ReadLog(NamedTuple):
@@ -67,10 +67,10 @@ def read_log(
     """Return the series in the logs at `logs` and what was found in them.
 
     Several files are several series, named by their stems, unless `config.series` names a column; all share step and
-    metrics. `now_s` (unix seconds; default: the clock) is what a timestamp may not be later than, by more than a day.
-    With a `user_key` the report names the busiest user of `config.user`
-    by HMAC-SHA256 under that key; without a key, not at all. A category that is in no row at all is refused,
-    except where the log is read `as_trained`, for a model that knows it from another log.
+    metrics. `now_s` (unix seconds; default: the clock) is the present: a timestamp may be at most a day later.
+    With a `user_key` the report names the busiest user of
+    `config.user` by HMAC-SHA256 under that key; without it, no user is named. A category that no row has is refused,
+    unless the log is read `as_trained`, for a model that knows it from another log.
 
     >>> read_log("Twitter_volume_AAPL.csv", LogConfig(timezone="UTC")).series  # doctest: +SKIP
 
@@ -111,7 +111,7 @@ def read_log(
 
 
 def _percent(progress: Progress) -> OnBytes:
-    """Return a callback for bytes read that reports percent, for logs that are large enough to wait for."""
+    """Return a callback for bytes read that reports percent, for logs that take long to read."""
     done = shown = 0
 
     def on_bytes(count: int, total: int) -> None:
@@ -133,7 +133,7 @@ class _Made:
 
 def _refuse_names(paths: Sequence[Path], config: LogConfig) -> None:
     if not paths:
-        raise UsageError("no log is named; give one or more files")
+        raise UsageError("no log is given; name one or more files")
     stems = [log_stem(path) for path in paths]
     repeated = sorted({stem for stem in stems if stems.count(stem) > 1})
     if repeated and config.series is None:
@@ -143,7 +143,7 @@ def _refuse_names(paths: Sequence[Path], config: LogConfig) -> None:
 
 
 def _clean_rows(reader: RowReader, parts: Sequence[FileRows]) -> tuple[LogRows, list[Finding]]:
-    """Return rows sorted by series and time, each event or sample once, and what was done to them."""
+    """Return rows sorted by series and time, each event or sample once, and their repairs."""
     rows, config = reader.rows(parts), reader.config
     found = stepped_back(rows)
     if config.id is not None:
@@ -169,7 +169,7 @@ def _clean_rows(reader: RowReader, parts: Sequence[FileRows]) -> tuple[LogRows, 
 
 
 def _by_series(rows: LogRows, config: LogConfig) -> Iterable[tuple[str, pl.DataFrame]]:
-    """Yield the sorted rows of every series: by name where a column names them, else in the order of the files."""
+    """Yield the sorted rows of every series: by name if a column names them, else in the order of the files."""
     if len(rows.series) == 1:
         return [(rows.series[0], rows.frame)]
     codes, starts = np.unique(rows.frame["series"].to_numpy(), return_index=True)
@@ -186,7 +186,7 @@ def _make_series(name: str, rows: pl.DataFrame, config: LogConfig, metrics: tupl
     columns = [column for column in rows.columns if column.startswith("metric ")]
     values = rows.select(columns).fill_null(np.nan).to_numpy() if columns else None  # (rows, metrics)
     try:
-        if config.events or values is None:  # events always have a step: LogConfig saw to it
+        if config.events or values is None:  # events always have a step: LogConfig checked it
             buckets = aggregate_events(
                 times_us, values, kind=config.kind, step_s=config.step_s or 0, labels=_labels(rows, config)
             )
@@ -238,7 +238,7 @@ def _step_findings(name: str, buckets: Buckets, filled: Filled, config: LogConfi
     trimmed = filled.trimmed_start + filled.trimmed_end
     joined = {"count": "added up", "gauge": "averaged", "counter": "replaced by the last one"}[config.kind]
     sentences = {
-        "partial-edge": (buckets.edges_dropped, "first or last steps were covered in part and have been dropped"),
+        "partial-edge": (buckets.edges_dropped, "first or last steps were covered only partly and have been dropped"),
         "missing-edge": (trimmed, "first or last steps had no value and have been dropped"),
         "merged-samples": (buckets.merged, f"samples shared the place of another one and were {joined}"),
         "spread-increment": (
@@ -287,7 +287,7 @@ def _warnings(series: Series, config: LogConfig) -> Iterable[str]:
 
 
 def _cut_tail(column: NDArray[np.float64]) -> Iterable[str]:
-    """Yield that the values (steps,) end in a stretch far below all before it, as a log does that was cut too early."""
+    """Yield a sentence if the values (steps,) end far below all stretches before, as in a log cut too early."""
     width = 24 if len(column) >= _LONG_TAIL else len(column) // 10
     if width < 3:
         return
@@ -301,7 +301,7 @@ def _cut_tail(column: NDArray[np.float64]) -> Iterable[str]:
 
 
 def _oddities(values: NDArray[np.float64], config: LogConfig) -> Iterable[str]:
-    """Yield what is unusual about the finite `values` (steps,) of one metric."""
+    """Yield a sentence for everything unusual in the finite `values` (steps,) of one metric."""
     zeros, median, top = float((values == 0).mean()), float(np.median(values)), float(values.max())
     if values.min() == top:
         yield f"is {top:g} at every step"
@@ -311,4 +311,4 @@ def _oddities(values: NDArray[np.float64], config: LogConfig) -> Iterable[str]:
     if median > 0 and top > 100 * median:
         yield f"has a top value of {top:g}, {top / median:.0f} times its median"
     if config.kind == "count" and not config.events and len(values) >= _LONG and (np.diff(values) >= 0).all():
-        yield "never falls, as a running total does; if it is one, choose --kind counter"
+        yield "never falls, as a running total does; for a running total choose --kind counter"

@@ -1,7 +1,7 @@
-"""What is done with rows before they become steps: cells to numbers, order, duplicates; counted or refused.
+"""The treatment of rows before they become steps: cells to numbers, order, duplicates; counted or refused.
 
-Rows are kept small, since there may be ten million: names as numbers, identities as 64-bit hashes whose key is drawn
-anew for every reading. Two different ids share a hash with a chance of 3 in a million for a log of ten million rows.
+Rows are kept small, because there may be ten million: names as numbers, identities as 64-bit hashes with a new random
+key for every reading. In a log of ten million rows the chance that two different ids share a hash is 3 in a million.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class LogRows:
 
     frame    file (UInt16) and series (UInt32), indices into `files` and `series`; line (UInt32); t (Int64,
              microseconds since 1970, UTC); id and user (UInt64 hashes, null where empty) where such a column is named;
-             category (UInt8, null for none of those that are counted) likewise; one Float64 per name in `metrics`,
+             category (UInt8, null for a kind that is not counted) likewise; one Float64 per name in `metrics`,
              null where missing
     """
 
@@ -38,11 +38,11 @@ class LogRows:
 
     @property
     def said(self) -> tuple[str, ...]:
-        """Columns in which copies of a row agree, beside its time."""
+        """Columns in which copies of a row agree, besides its time."""
         return (*self.metrics, *(name for name in ("category",) if name in self.frame.columns))
 
     def only(self, frame: pl.DataFrame) -> LogRows:
-        """Return the same with another frame."""
+        """Return these rows with another frame."""
         return replace(self, frame=frame)
 
     def where(self, row: int) -> str:
@@ -67,7 +67,7 @@ class LogRows:
 def numbers(cells: pl.Series, config: LogConfig, places: Places, thousands: Counted) -> pl.Series:
     """Return `cells` of a metric as Float64, null where they are empty or declared missing.
 
-    A cell such as 1,234,567 is read as the number it is and counted in `thousands`. Raises DataError at the first cell
+    A cell such as 1,234,567 is read as a number and counted in `thousands`. Raises DataError at the first cell
     that is text, NaN or infinite, or, for a count or counter, negative.
     """
     values = _cast(cells, config, places, thousands)
@@ -103,7 +103,7 @@ def _cast(cells: pl.Series, config: LogConfig, places: Places, thousands: Counte
     if len(odd):
         row = int(odd[0])
         raise DataError(
-            f"{places.where(row)}: {cells.name} is {str(cells[row])[:40]!r}, not a finite number; mend the cell, or "
+            f"{places.where(row)}: {cells.name} is {str(cells[row])[:40]!r}, not a finite number; correct the cell, or "
             "use --missing with that text if it marks a missing value"
         )
     return values
@@ -112,7 +112,7 @@ def _cast(cells: pl.Series, config: LogConfig, places: Places, thousands: Counte
 def _second_look(
     cells: pl.Series, values: pl.Series, odd: pl.Series, config: LogConfig, places: Places, thousands: Counted
 ) -> tuple[pl.Series, pl.Series]:
-    """Return `values` with what can be said about the cells at `odd`, and those about which nothing can."""
+    """Return `values` with the cells at `odd` read where possible, and the rows of the cells that cannot be read."""
     text = cells.gather(odd).str.strip_chars()
     missing = text.is_in(["", *config.missing])
     grouped = text.str.contains(_THOUSANDS)
@@ -124,7 +124,7 @@ def _second_look(
 
 
 def stepped_back(rows: LogRows) -> list[Finding]:
-    """Return how many rows are earlier than the row before them in their series; reading sorts them."""
+    """Return the number of rows earlier than the row before them in their series; reading sorts them."""
     earlier = pl.col("t") < (pl.col("t").shift(1) if len(rows.series) == 1 else pl.col("t").shift(1).over("series"))
     sentence = "rows were earlier than the row before them and have been sorted"
     return rows.findings("out-of-order", sentence, rows.frame.filter(earlier))
@@ -139,14 +139,14 @@ def sorted_rows(rows: LogRows) -> LogRows:
 
 
 def without_copies(rows: LogRows, config: LogConfig) -> tuple[LogRows, list[Finding]]:
-    """Return the rows with every event once, told apart by id; those without an id are kept.
+    """Return the rows with every event once, identified by id; rows without an id are kept.
 
     Raises DataError if copies differ and `config.on_conflict` is "refuse".
     """
     ids = rows.frame["id"]
     found = rows.findings(
         "no-identity",
-        "rows have no id and are kept, since copies cannot be recognised",
+        "rows have no id and are kept, because their copies cannot be recognised",
         rows.frame.filter(ids.is_null()),
     )
     copies = rows.frame.with_row_index("row").filter(_repeated(ids))
@@ -171,10 +171,10 @@ def without_repeated_samples(rows: LogRows, config: LogConfig) -> tuple[LogRows,
 
 
 def same_instant_events(rows: LogRows) -> list[Finding]:
-    """Return how many of the sorted rows equal another one; without ids, they are separate events."""
+    """Return the number of sorted rows that equal another one; without ids, they are separate events."""
     copies = rows.frame.filter(_same_instant(rows))
     repeated = copies.filter(~pl.struct("series", "t", *rows.said).is_first_distinct()) if len(copies) else copies
-    sentence = "rows equal another one and are kept as separate events, since no id column tells copies apart"
+    sentence = "rows equal another one and are kept as separate events, because no id column identifies copies"
     return rows.findings("same-instant-events", sentence, repeated)
 
 
@@ -203,7 +203,7 @@ def _without(frame: pl.DataFrame, rows: Sequence[int]) -> pl.DataFrame:
 def _copies(
     rows: LogRows, copies: pl.DataFrame, key: list[str], config: LogConfig, words: tuple[str, str]
 ) -> tuple[list[int], list[Finding]]:
-    """Return which rows of the log to drop, of the `copies` that share a `key`, and what to say about them."""
+    """Return which rows of the log to drop, of the `copies` that share a `key`, and the sentence about them."""
     same, other = words
     once = copies.select(pl.struct(list(dict.fromkeys([*key, "t", *rows.said]))).is_first_distinct()).to_series()
     exact, left = copies.filter(~once), copies.filter(once)
@@ -227,7 +227,7 @@ def _copies(
 
 
 def only_mature(rows: LogRows, lag_s: int) -> tuple[LogRows, list[Finding]]:
-    """Return the rows at the times at which their values were complete, without those that are not complete yet.
+    """Return the rows at the times when their values were complete, without rows that are not complete yet.
 
     Raises DataError if none is.
     """
@@ -252,7 +252,7 @@ def capped_users(rows: LogRows, config: LogConfig) -> tuple[LogRows, list[Findin
 
 
 def rising(rows: LogRows, config: LogConfig) -> tuple[LogRows, list[Finding]]:
-    """Return sorted readings of counters that never fall: what was counted before a restart is added to what follows.
+    """Return sorted readings of counters that never fall: the count before a restart is added to the readings after it.
 
     Raises DataError at the first fall unless `config.allow_reset`.
     """
@@ -268,7 +268,7 @@ def rising(rows: LogRows, config: LogConfig) -> tuple[LogRows, list[Finding]]:
             raise DataError(
                 f"{rows.files[row['file']]} line {row['line']}: {metric.removeprefix('metric ')} falls from "
                 f"{row['before']:g} to {row[metric]:g}, and a counter never falls; use --kind gauge for a number that "
-                "may, or --allow-reset if it began again from 0"
+                "may fall, or --allow-reset if it restarted from 0"
             )
         sentence = f"readings of {metric.removeprefix('metric ')} fell and were taken as a new start from 0"
         found += rows.findings("counter-reset", sentence, fallen)

@@ -1,4 +1,4 @@
-"""A log file to compact rows, batch by batch: cells to instants, numbers and hashes; what is missing is counted."""
+"""A log file to compact rows, batch by batch: cells to instants, numbers and hashes; missing cells are counted."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from .tables import Batch, LogColumns, read_batches
 from .timestamps import TimeReader, UnsettledOrderError, order_evidence, unsettled_order
 
 _EQUAL = 1e-6  # totals and parts are whole numbers, or rounded in text
-_LISTED_CATEGORIES = 1000  # values that are remembered for a message; a column with more is not a category
+_LISTED_CATEGORIES = 1000  # values that are kept for a message; a column with more is not a category
 ROW_COUNT = "events"  # name of the metric that counts rows
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FileRows:
-    """The rows of one file, in its order, as `row_policies.LogRows` describes them, and what was found in it."""
+    """The rows of one file, in its order, as `row_policies.LogRows` describes them, and its findings."""
 
     record: FileRecord
     frames: list[pl.DataFrame]
@@ -49,7 +49,7 @@ class RowReader:
     _files: list[str] = field(default_factory=list)
     _found: dict[str, int] = field(default_factory=dict)  # values of the category column, and rows
     _seen: set[int] = field(default_factory=set)  # numbers of the named ones that some row has
-    _names: dict[int, str] = field(default_factory=dict)  # filled only for a report that was asked to name a user
+    _names: dict[int, str] = field(default_factory=dict)  # filled only if the report names a user
 
     def read(self, log: LogFile) -> FileRows:
         """Return the file's rows; raises DataError, with line, value and remedy, if it cannot be used."""
@@ -83,7 +83,7 @@ class RowReader:
         return FileRows(record=record, frames=frames, metrics=metrics, found=found)
 
     def rows(self, parts: Sequence[FileRows]) -> LogRows:
-        """Return the rows of all files as one; `parts` are emptied, so that nothing is held twice."""
+        """Return the rows of all files as one; `parts` are emptied to save memory."""
         frames = [frame for part in parts for frame in part.frames]
         for part in parts:
             part.frames.clear()
@@ -92,7 +92,7 @@ class RowReader:
         return LogRows(frame=frame, files=tuple(self._files), series=tuple(self._series), metrics=tuple(metrics))
 
     def user_findings(self, rows: LogRows) -> list[Finding]:
-        """Return the share of the busiest user; a keyed hash names this user only if a key was given."""
+        """Return the share of the busiest user; a keyed hash names the user only if a key was given."""
         users = rows.frame["user"].drop_nulls().value_counts(sort=True)
         if len(users) == 0:
             return []
@@ -148,7 +148,7 @@ class RowReader:
         empty = (names.is_null() | (names == "")).arg_true()
         if len(empty):
             where = batch.places.where(int(empty[0]))
-            raise DataError(f"{where}: {self.config.series} is empty; every row names its series")
+            raise DataError(f"{where}: {self.config.series} is empty; every row must name its series")
         for name in names.unique(maintain_order=True):
             self._series.setdefault(name, len(self._series))
         return names.replace_strict(list(self._series), list(self._series.values()), return_dtype=pl.UInt32)
@@ -160,7 +160,7 @@ class RowReader:
         return hashes
 
     def _categories(self, cells: pl.Series) -> pl.Series:
-        """Return each cell's number in the configuration's categories (UInt8), null for any other category."""
+        """Return each cell's number in the configuration's categories (UInt8), null if it is not one of them."""
         text = cells.cast(pl.String).str.strip_chars()
         known = self.config.categories
         if len(self._found) < _LISTED_CATEGORIES:
@@ -173,15 +173,15 @@ class RowReader:
     def _refuse_unnamed_categories(self, log: LogFile) -> None:
         if self.config.category is None or self.config.categories:
             return
-        # what an option can name: values are parted by commas, and an empty one is none
+        # values that an option can name: commas separate them, and an empty one is not a value
         fitting = [value for value in self._commonest() if value and "," not in value]
         raise DataError(
-            f"{log.name}: {self._holds()}; name those that are counted apart, such as "
+            f"{log.name}: {self._holds()}; name those to count separately, such as "
             f"--category {self.config.category}={','.join(fitting[:3]) or 'video,text'}"
         )
 
     def refuse_absent_categories(self) -> None:
-        """Raise DataError if a category that was named is in no row of all files read, as one misspelt is."""
+        """Raise DataError if no row of all files has a named category, such as a misspelt one."""
         absent = [name for code, name in enumerate(self.config.categories) if code not in self._seen]
         if absent:
             files = ", ".join(self._files[:3]) + (", ..." if len(self._files) > 3 else "")
@@ -200,7 +200,7 @@ class RowReader:
         return f"{self.config.category} holds {shown}{more}"
 
     def _settled_order(self, log: LogFile, columns: LogColumns) -> str:
-        """Return the order of day and month that most rows of the whole file show; raises DataError if none does."""
+        """Return the order of day and month that most rows of the whole file show; raises DataError if no row does."""
         raw = source(log, self.total_bytes, None)
         either, day, month = "", 0, 0
         cell: object = ""
@@ -221,7 +221,7 @@ class RowReader:
 
 @dataclass(kw_only=True, eq=False)
 class _Tally:
-    """What is counted while a file is read: per metric the missing cells and those with thousands separators."""
+    """Counts during the reading of a file: per metric the missing cells and those with thousands separators."""
 
     metrics: dict[str, tuple[Counted, Counted]]
     ragged: Counted = field(default_factory=Counted)
@@ -233,21 +233,21 @@ class _Tally:
         found = self.ragged.findings("extra-empty-fields", sentence, file)
         sentence = "rows have parts that do not add up to their total, which was kept"
         found += self.unequal.findings("inconsistent-total", sentence, file)
-        sentence = "rows are of none of the categories that are counted apart"
+        sentence = "rows are of none of the categories that are counted separately"
         found += self.other.findings("other-category", sentence, file)
         for metric, (missing, thousands) in self.metrics.items():
             found += missing.findings("missing-cell", f"cells of {metric} are empty or declared missing", file)
-            sentence = f"cells of {metric} have commas between thousands and were read without"
+            sentence = f"cells of {metric} have commas between thousands and were read without them"
             found += thousands.findings("thousands-separator", sentence, file)
         return found
 
 
 def _refuse_totals(log: LogFile, columns: LogColumns, config: LogConfig) -> None:
-    """Refuse totals summed by the time of their post: they include what readers did later, so they leak the future."""
+    """Refuse totals summed by the time of their post: they include later growth, so they leak the future."""
     totals = [name for name in columns.metrics if {plain(name), plain(columns.sources[name])} & set(TOTALS)]
     if config.events and totals and config.maturity is None:
         raise DataError(
-            f"{log.name}: {', '.join(totals)} are totals that a post gathers after the time in its row (8 % within 6 "
+            f"{log.name}: {', '.join(totals)} are totals that a post collects after the time in its row (8 % within 6 "
             "hours, 76 % within a day), so a sum by that time reveals the future; choose --maturity, such as 2d, or "
             "--maturity 0 if each value is final when its row is written"
         )

@@ -1,4 +1,4 @@
-"""A log's header and rows: which columns are read under which names, and blocks of text or Parquet as polars frames.
+"""A log's header and rows: the columns to read with their names, and blocks of text or Parquet as polars frames.
 
 Cells of CSV are text, those of Parquet and NDJSON have their own types. No polars error leaves this module.
 """
@@ -29,7 +29,7 @@ _FAILURES = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 @dataclass(frozen=True, kw_only=True)
 class LogColumns:
-    """The columns that are read: `sources` has name -> column of the file; `used` says in words how each was found."""
+    """The columns to read: `sources` has name -> column of the file; `used` says in words how each was found."""
 
     time: str
     metrics: tuple[str, ...]
@@ -39,7 +39,7 @@ class LogColumns:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """Some rows of a log: `frame` has the columns of `LogColumns.sources`, `places` where each row begins.
+    """Some rows of a log: `frame` has the columns of `LogColumns.sources`, `places` the place of each row.
 
     `ragged` are the lines with empty fields beyond the header's.
     """
@@ -73,9 +73,9 @@ def read_batches(log: LogFile, config: LogConfig, raw: Source) -> tuple[LogColum
 
 
 def _ahead(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
-    """Yield `batches` while a thread makes the next one: reading and parsing beside whatever is done with them.
+    """Yield `batches` while a thread makes the next one: reading and parsing run beside the caller's work.
 
-    Closing it waits for that thread.
+    Closing it waits for this thread.
     """
     with ThreadPoolExecutor(1) as thread:
         coming = thread.submit(next, batches, None)
@@ -137,8 +137,8 @@ def _only(file: str, names: Sequence[str], aliases: Sequence[str], option: str) 
 
 
 def _renaming(metrics: Sequence[str]) -> str:
-    """Return what to do where a metric has another name in this file."""
-    return f"; where {metrics[0]} has another name, pass --column {metrics[0]}=NAME" if metrics else ""
+    """Return the advice for a metric with another name in this file."""
+    return f"; if {metrics[0]} has another name, pass --column {metrics[0]}=NAME" if metrics else ""
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -148,7 +148,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _without_blank_end(log: LogFile, batches: Iterator[Batch]) -> Generator[Batch, None, None]:
-    """Yield the batches that have rows; the rows at the end of the last one that say nothing are left out."""
+    """Yield the batches that have rows, without the empty rows at the end of the last one."""
     before: Batch | None = None
     empty = True
     for batch in batches:
@@ -200,10 +200,10 @@ def _csv_batch(log: LogFile, header: Sequence[str], columns: LogColumns, block: 
 
 
 def _csv_frame(log: LogFile, header: Sequence[str], block: Block, *, ragged: bool) -> pl.DataFrame:
-    """Return every column as text, named by its place.
+    """Return every column as text, named by its position.
 
-    Every column, although few are kept: with a projection polars lets a row with too many fields pass, and a stray
-    comma would shift another column's numbers into the metric.
+    It reads every column, although few are kept: with a projection polars accepts a row with too many fields, and a
+    stray comma would move another column's numbers into the metric.
     """
     separator = _SEPARATOR[log.kind]
     names = separator.join(map(str, range(len(header)))).encode()
@@ -245,7 +245,7 @@ def _json_batch(log: LogFile, columns: LogColumns, block: Block, as_text: Sequen
 
 
 def _json_frame(log: LogFile, block: Block, as_text: Sequence[str]) -> pl.DataFrame:
-    """Return the rows; columns `as_text` are text even where they hold numbers, whose last digits would suffer."""
+    """Return the rows; columns `as_text` are text even if they hold numbers, because numbers could lose last digits."""
     if not block.data.strip():
         return pl.DataFrame()
     overrides = {name: pl.String for name in as_text if "." not in name}

@@ -1,6 +1,6 @@
 """A column of timestamps of any supported kind to microseconds since 1970, UTC; vectorised, one format per column.
 
-The column comes in batches. What its first batch looks like is what all of it has to look like.
+The column comes in batches. All of it must have the form of its first batch.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from .config import EPOCH_FORMATS, LogConfig
 from .places import Counted, Places
 
 MICROS = 1_000_000
-MAX_UNPARSED = 0.001  # share of rows that may be dropped because their timestamp cannot be read
+MAX_UNPARSED = 0.001  # share of rows that may be dropped for an unreadable timestamp
 FUTURE_TOLERANCE_S = 86_400
 EARLIEST_S = 365 * 86_400  # all of 1970 is a wrong unit, not a date
 _MAX_OFFSET_H = 14  # Kiribati
 _CLIP_S = 1e12  # keeps absurd epochs inside int64 microseconds; they are refused by the checks below
 
-# What a cell of each family looks like; the family that fits most cells is the column's.
+# The form of a cell of each family; the family that fits most cells is the column's.
 FAMILIES = {
     "iso-8601": r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}",
     "epoch": r"^[+-]?\d+(\.\d*)?([eE]\+?\d+)?$",
@@ -31,7 +31,7 @@ FAMILIES = {
     "twitter": r"^[A-Z][a-z]{2} [A-Z][a-z]{2} +\d{1,2} ",
 }
 TWITTER_FORMAT = "%a %b %d %H:%M:%S %z %Y"
-# The usual ways, read at once and without regular expressions.
+# The usual formats, read fast, without regular expressions.
 _QUICK_FORMATS = ("%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S")
 _ISO_CLOCKS = (" %I:%M %p", " %I:%M:%S %p")
 _ISO_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d", *("%Y-%m-%d" + clock for clock in _ISO_CLOCKS))
@@ -40,14 +40,14 @@ _CLOCKS = (" %H:%M", " %H:%M:%S", "", " %I:%M %p", " %I:%M:%S %p")
 
 
 class UnsettledOrderError(Exception):
-    """No row of the first batch says whether the month or the day comes first; a look at the other batches may."""
+    """No row of the first batch shows whether the month or the day comes first; the other batches may."""
 
 
 @dataclass(kw_only=True, eq=False)
 class TimeReader:
-    """Reads a column of timestamps batch by batch; `format` says how, once the first batch has been read.
+    """Reads a column of timestamps batch by batch; `format` is known once the first batch has been read.
 
-    Counts on the way: `settled` rows that fit one order of day and month only, `short_years` and `repeated` rows, each
+    It counts `settled` rows that fit one order of day and month only, `short_years` and `repeated` rows, each
     with their first places, for the report.
     """
 
@@ -71,8 +71,8 @@ class TimeReader:
         """Return the instants of `cells`, Int64 microseconds since 1970, UTC, null where a cell is not a time.
 
         Raises DataError if one lies in 1970 or before or more than a day after `now_s`, if a naive one has no zone or
-        falls into the hour that a clock change skips or repeats; UnsettledOrderError if day and month cannot be told
-        apart and `order` has not been set.
+        falls into the hour that a clock change skips or repeats; UnsettledOrderError if the order of day and month is
+        unknown and `order` has not been set.
         """
         self._first_place = self._first_place or places.where(0)
         micros = self._parse(cells, places)
@@ -83,16 +83,16 @@ class TimeReader:
         return micros
 
     def finish(self) -> None:
-        """Raise DataError if more than 0.1 % of all cells were no timestamps, or the hours are those of half a day."""
+        """Raise DataError if over 0.1 % of all cells were not timestamps, or if all hours are those of half a day."""
         if self.unreadable.rows > MAX_UNPARSED * self.rows:
             raise DataError(
                 f"{self.unreadable.rows} of {self.rows} rows have no timestamp that can be read as {self.format}, "
-                f"more than 0.1 %: {', '.join(self.unreadable.shown)}; mend them or choose --time-format"
+                f"more than 0.1 %: {', '.join(self.unreadable.shown)}; correct them or choose --time-format"
             )
         if self.config.time_format is None and self._hours[1:13].all() and not self._hours[[0, *range(13, 24)]].any():
             raise DataError(
-                f"{self._first_place} and all rows after it have hours from 1 to 12, as a 12-hour clock without AM and "
-                "PM writes them; write hours from 0 to 23, or choose --time-format to read them as they are"
+                f"{self._first_place} and all rows after it have hours from 1 to 12, as on a 12-hour clock without AM "
+                "and PM; write hours from 0 to 23, or choose --time-format to read them as they are"
             )
 
     def _parse(self, cells: pl.Series, places: Places) -> pl.Series:
@@ -122,7 +122,7 @@ class TimeReader:
         return self._inferred(text, places)
 
     def _quick(self, cells: pl.Series, places: Places) -> pl.Series | None:
-        """Read ISO 8601 in the one way in which most of `cells` are written, and the others; None if it is not."""
+        """Read ISO 8601 in the format of most of `cells`, then the other cells; None if they are not ISO 8601."""
         text = cells.cast(pl.String)
         sample = text.head(1000)
         for quick in _QUICK_FORMATS:
@@ -159,7 +159,7 @@ class TimeReader:
         return self._by_format(text, TWITTER_FORMAT, places)
 
     def _epoch(self, numbers: pl.Series) -> pl.Series:
-        """Read `numbers` as the stated unit, or as the one that puts the first batch's median into this century."""
+        """Read `numbers` in the stated unit, or in the unit for which the first batch's median lies in this century."""
         numbers = numbers.set(~numbers.is_finite(), None)
         if self.format not in EPOCH_FORMATS:
             median = numbers.median()
@@ -190,7 +190,7 @@ class TimeReader:
         return shifted.zip_with(zoned, self._to_utc(naive, places))
 
     def _slashes(self, text: pl.Series, places: Places) -> pl.Series:
-        """M/D/Y or D/M/Y: the rows that only fit one order settle it."""
+        """M/D/Y or D/M/Y: rows that fit only one order decide it."""
         day_first, month_first, ambiguous = order_evidence(text)
         if not self.order:
             if int(day_first.sum()) == int(month_first.sum()) and ambiguous is not None:
@@ -201,7 +201,7 @@ class TimeReader:
         short = text.str.contains(r"^\d{1,2}/\d{1,2}/\d{2}(?: |$)")
         self._long_years |= bool((~short).any())
         self.short_years.add(short, places)
-        # Two-digit years first: %Y would take 17 for the year 17.
+        # Two-digit years first: %Y would read 17 as the year 17.
         formats = tuple(self.order + year + clock for year in ("%y", "%Y") for clock in _CLOCKS)
         local = _first_that_fits(text, formats)
         self._note_hours(local)
@@ -223,7 +223,7 @@ class TimeReader:
             parsed = text.str.to_datetime(time_format, strict=False, time_unit="us")
         except pl.exceptions.PolarsError as error:
             reason = str(error).splitlines()[0]
-            raise DataError(f"time format {time_format!r} cannot be used: {reason}; mend --time-format") from error
+            raise DataError(f"time format {time_format!r} cannot be used: {reason}; correct --time-format") from error
         return self._typed(parsed, places)
 
     def _typed(self, times: pl.Series, places: Places) -> pl.Series:
@@ -285,7 +285,7 @@ class TimeReader:
 
 
 def order_evidence(text: pl.Series) -> tuple[pl.Series, pl.Series, int | None]:
-    """Return which of `text` put the day first, which the month, and the first row that could be either (or None).
+    """Return which of `text` have the day first, which the month, and the first row that could be either (or None).
 
     >>> day, month, either = order_evidence(pl.Series(["22/4/2018", "4/5/2018"]))
     >>> day.to_list(), month.to_list(), either
@@ -300,15 +300,15 @@ def order_evidence(text: pl.Series) -> tuple[pl.Series, pl.Series, int | None]:
 
 
 def unsettled_order(place: str, cell: object) -> DataError:
-    """Return the error for a column in which no row says whether the month or the day comes first."""
+    """Return the error for a column in which no row shows whether the month or the day comes first."""
     return DataError(
-        f"{place}: {str(cell)[:40]!r} can be month/day or day/month and no row settles it; "
+        f"{place}: {str(cell)[:40]!r} can be month/day or day/month and no row decides it; "
         "choose --time-format, such as '%m/%d/%Y %H:%M' or '%d/%m/%Y %H:%M'"
     )
 
 
 def _first_that_fits(text: pl.Series, formats: tuple[str, ...]) -> pl.Series:
-    """Return naive datetimes; each cell by the first of `formats` that reads it."""
+    """Return naive datetimes; the first of `formats` that can read a cell reads it."""
     found: pl.Series = pl.repeat(None, len(text), dtype=pl.Datetime("us"), eager=True)
     for time_format in formats:
         open_cells = found.is_null() & text.is_not_null()

@@ -72,8 +72,8 @@ def report_html(series: Sequence[Series], result: Evaluation, forecasts: dict[in
         f"<title>Evaluation</title><style>{STYLE}</style></head><body>"
         f"<h1>Evaluation of a forecaster</h1><p>{escape(intro)}.</p>{''.join(parts)}"
         f'<h2>How to read it</h2><ul class="note">{formulas}<li>Ratios are geometric means over series of the error '
-        "over that of repeating the last value; DM counts series with a significantly smaller / larger absolute error "
-        "than it (Diebold-Mariano, 5 %). The ensemble is the mean of the seeds' forecasts.</li></ul></body></html>\n"
+        "over that of the last value repeated; DM counts series with a significantly smaller / larger absolute error "
+        "than that (Diebold-Mariano, 5 %). The ensemble is the mean of the seeds' forecasts.</li></ul></body></html>\n"
     )
 
 
@@ -106,7 +106,7 @@ def _judge(series: Series, number: int, result: Evaluation, forecasts: Forecasts
 
 def _series_picture(series: Series, judged: Sequence[Judged], horizon: int, level: float) -> str:
     last = judged[-1]
-    rows = slice(horizon - 1, None, horizon)  # of each forecast the step furthest ahead
+    rows = slice(horizon - 1, None, horizon)  # the furthest step ahead of each forecast
     seconds = last.seconds[rows]
     recent = seconds > seconds[-1] - SHOWN_DAYS * DAY_S
     forecast, lower, upper, truth = (a[rows][recent] for a in (last.forecast, last.lower, last.upper, last.truth))
@@ -130,13 +130,13 @@ def _week(judged: Sequence[Sequence[Judged]]) -> str:
 
 def _coverage(found: HorizonResult) -> str:
     if found.coverage is None:
-        return "<h3>Intervals</h3><p>There were too few residuals for any interval.</p>"
+        return "<h3>Intervals</h3><p>There are too few residuals for any interval.</p>"
     covered = found.coverage
     picture = bars_picture(
         "Coverage by hour of the day", "covered", covered.by_hour, xlabel="hour, UTC", level=covered.level
     )
     return (
-        f"<h3>Intervals</h3><p>Asked for {covered.level:.0%}, covered {covered.coverage:.1%}; worst day "
+        f"<h3>Intervals</h3><p>Nominal {covered.level:.0%}, covered {covered.coverage:.1%}; worst day "
         f"{covered.worst_day_date} with {covered.worst_day:.1%}; mean width {covered.width:.2f} and Winkler score "
         f"{covered.winkler:.2f} of the mean value.</p><figure>{picture}</figure>"
     )
@@ -196,7 +196,7 @@ def _methods_table(found: HorizonResult) -> str:
 
 
 def _amount(value: float, sign: str = "-") -> str:
-    """Return raw units for people: four digits, or all before the point; `sign` as in a format."""
+    """Return raw units as text: four digits, or all before the point; `sign` as in a format."""
     return f"{value:{sign},.0f}" if abs(value) >= 1000 else f"{value:{sign}.4g}"
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# told apart by readers with any colour vision (Okabe and Ito), and dark enough on white
+# distinct for readers with any colour vision (Okabe and Ito), and dark enough on white
 TRUTH, FORECAST, OTHERS = "#333333", "#0072b2", ("#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999")
-SPIKE = 20  # times the median, from where on the vertical axis is logarithmic
+SPIKE = 20  # times the median; above it the vertical axis is logarithmic
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 _STYLE = {
@@ -31,7 +31,7 @@ _STYLE = {
 
 
 def svg(draw: Callable[[Any], None], *, width: float, height: float, label: str) -> str:
-    """Return what `draw(figure)` draws as an <svg> of so many inches, described by `label` to screen readers."""
+    """Return the drawing of `draw(figure)` as an <svg> of `size` inches; `label` describes it to screen readers."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -42,13 +42,13 @@ def svg(draw: Callable[[Any], None], *, width: float, height: float, label: str)
         figure.savefig(text, format="svg", metadata={"Date": None})
     found = text.getvalue()
     found = found[found.index("<svg") :]
-    found = re.sub(r'<svg ([^>]*?)width="[^"]*"', r"<svg \1", found, count=1)  # as wide as the page has room
+    found = re.sub(r'<svg ([^>]*?)width="[^"]*"', r"<svg \1", found, count=1)  # as wide as the page
     found = re.sub(r' height="[^"]*"', "", found, count=1)
     return found.replace("<svg ", f'<svg role="img" aria-label="{_attribute(label)}" ', 1)
 
 
 def png(draw: Callable[[Any], None], *, width: float, height: float) -> bytes:
-    """Return what `draw(figure)` draws as a PNG of so many inches."""
+    """Return the drawing of `draw(figure)` as a PNG of `size` inches."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -66,7 +66,7 @@ def _attribute(text: str) -> str:
 
 @contextmanager
 def axes(figure: Any, title: str, unit: str) -> Iterator[Any]:
-    """Yield the figure's one pair of axes, with a title and what the vertical axis shows."""
+    """Yield the figure's one pair of axes, with a title and a label of the vertical axis."""
     found = figure.add_subplot()
     found.set_title(title)
     found.set_ylabel(unit)
@@ -110,7 +110,7 @@ def forecast_picture(
 
 
 def _top(truth: NDArray[np.float64], upper: NDArray[np.float64]) -> float:
-    """Return an upper edge that shows all truth and most of the interval: after a spike its bound is far above all."""
+    """Return an upper edge that shows all truth and most of the interval; its bound after a spike is far above all."""
     highest = max(float(np.nanmax(truth)), float(np.nanpercentile(upper, 97)) if np.isfinite(upper).any() else 0.0)
     return 1.3 * highest or 1.0  # room for the legend
 

@@ -29,10 +29,10 @@ def write_page(path: Path, found: Sequence[Rhythm]) -> None:
 def page_html(found: Sequence[Rhythm]) -> str:
     """Return the page as one HTML document."""
     notes = (
-        "Levels are means of an hour (or step), as logarithms where nothing is negative.",
+        "Levels are means of an hour (or step), as logarithms if no value is negative.",
         f"strength = max(0, 1 - var(rest) / var(cycle + rest)) by MSTL: strong from {STRONG:g}, clear from {CLEAR:g}.",
-        "p compares the mean day (week) with that of logs whose days (weeks) are turned at random.",
-        f"A rhythm is sure at {SURE:g}: of a hundred logs without one, one is said to have it, for each cycle.",
+        "p compares the mean day (week) with that of logs whose days (weeks) are rotated at random.",
+        f"A rhythm is sure at {SURE:g}: of a hundred logs without one, one is called rhythmic, for each cycle.",
     )
     listed = "".join(f"<li>{escape(note)}</li>" for note in notes)
     return (
@@ -77,7 +77,7 @@ def page_png(found: Sequence[Rhythm]) -> bytes:
 
 
 def draw_week(figure: Any, one: Rhythm) -> None:
-    """Draw the level of every slot of the week; where it is a factor, twice and half as much are equally far."""
+    """Draw the level of every slot of the week; for factors, twice and half as much are equally far from 1."""
     from matplotlib.ticker import FuncFormatter
 
     ax = figure.add_subplot()
@@ -101,7 +101,7 @@ def draw_week(figure: Any, one: Rhythm) -> None:
 
 
 def draw_profiles(figure: Any, one: Rhythm) -> None:
-    """Draw the mean day and the mean week side by side; what could be chance is grey and says so."""
+    """Draw the mean day and the mean week side by side; a cycle that could be chance is grey and labelled so."""
     left, right = figure.subfigures(1, 2, width_ratios=[3, 2])
     unit = "times typical" if one.factors else "above typical"
     with axes(left, _title("Mean day", one.day), unit) as ax:

@@ -1,1 +1,1 @@
-"""How values become network inputs and outputs, and what a run can be told."""
+"""How values become network inputs and outputs, and the options of a run."""

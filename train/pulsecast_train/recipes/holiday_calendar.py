@@ -1,4 +1,4 @@
-"""Holidays of named regions as calendar features: looked up once, in training, and written down as spans of time."""
+"""Holidays of named regions as calendar features: looked up once, in training, and stored as spans of time."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..series import Series
 from ..zones import check_zone
 from .train_config import TrainConfig
 
-YEARS_AHEAD = 10  # after the log's last year; a model that forecasts later ones is trained again
+YEARS_AHEAD = 10  # after the log's last year; for later years train the model again
 
 
 def holiday_features(config: TrainConfig, series: Sequence[Series]) -> tuple[Feature, ...]:
     """Return the holiday features of `config.holidays` for forecasts of `series`; () if there are none.
 
-    A region has one for the next step and, where the horizon reaches further, one for every day of it. Raises
+    A region has one for the next step and, for a longer horizon, one for every day of it. Raises
     UsageError (an unknown region or zone), MissingExtraError (the package `holidays` is not installed).
     """
     if not config.holidays:

@@ -19,7 +19,7 @@ from ..series import Series
 from .holiday_calendar import holiday_features
 from .train_config import TrainConfig
 
-# Below this, float32 cannot tell neighbouring raw values apart finely enough for a parity limit of 2e-6 of the range.
+# Above this, float32 rounds raw values too coarsely for a parity limit of 2e-6 of the range.
 FLOAT32_COARSENESS_LIMIT = 1e-6
 
 
@@ -32,7 +32,7 @@ class Recipe:
     changes             add the channels `change from the step before` and `change from a season ago`
     calendar            add calendar features of the step being forecast
     nonnegative         refuse negative values, and never forecast one
-    pool                several series train one network with a scaler per series, not one scaler in common
+    pool                several series train one network with a scaler per series, not with one common scaler
     """
 
     transform: Transform
@@ -107,7 +107,7 @@ def filled(config: TrainConfig) -> TrainConfig:
         raise UsageError("patience needs a validation part; pass --validation-fraction as well, e.g. 0.1")
     if config.level_noise and recipe.target != "change":
         raise UsageError(
-            f"level_noise would blur what recipe {config.recipe} forecasts; it is for forecasts of changes"
+            f"level_noise would blur the forecasts of recipe {config.recipe}; it is for forecasts of changes"
         )
     if config.holidays and not recipe.calendar:
         raise UsageError(f"recipe {config.recipe} has no calendar to put holidays in; use --recipe recommended")
@@ -145,8 +145,8 @@ def build_spec(
 
 
 def calendar_features(step_s: int) -> tuple[Feature, ...]:
-    """Return the day's and week's phase of the next step, leaving out cycles that the step is too long to show."""
-    # a day's shape has sharp turns (working hours, evenings), which its first two waves alone blur
+    """Return the day's and week's phase of the next step, without cycles for which the step is too long."""
+    # a day's shape has sharp turns (working hours, evenings), which its first two waves alone would blur
     days = (("day", DAY_S), ("half_day", DAY_S // 2), ("third_day", DAY_S // 3), ("quarter_day", DAY_S // 4))
     periods = (*days, ("week", WEEK_S))
     waves = tuple(
@@ -176,8 +176,8 @@ def season_lag(step_s: int) -> tuple[int, ...]:
 def fit_scaler(recipe: Recipe, spec: ModelSpec, training: Sequence[NDArray[np.float64]]) -> Scaler:
     """Return the scaler fitted on the training parts, each (steps, measured), pooled; calendar features stay unscaled.
 
-    Raises DataError if the recipe takes no negative values and there are some, or if values are so large against their
-    range that float32, in which every artifact computes, cannot tell them apart.
+    Raises DataError if the recipe takes no negative values and there are some, or if values are so large compared with
+    their range that float32, in which every artifact computes, rounds them too coarsely.
     """
     pooled = np.concatenate(training)  # (steps, measured)
     pooled = pooled[np.isfinite(pooled[:, 0])]
@@ -190,7 +190,8 @@ def _fit_one(recipe: Recipe, name: str, values: NDArray[np.float64]) -> FeatureS
     low, high = float(values.min()), float(values.max())
     if recipe.nonnegative and low < 0:
         raise DataError(
-            f"{name} goes down to {low:g}, and the recipe takes logarithms of values from 0 up; use --recipe textbook"
+            f"{name} goes down to {low:g}, and the recipe takes logarithms of values of at least 0; use --recipe "
+            "textbook"
         )
     column = (np.log1p(values) if recipe.transform == "log1p" else values).reshape(-1, 1)
     if recipe.scaling == "minmax":

@@ -1,4 +1,4 @@
-"""What a user may choose about training; None means the recipe's own value."""
+"""A user's choices for training; None means the recipe's own value."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pulsecast.foundation.arguments import StrPath, one_path
 
 from ..logs.config import LogConfig
 
-MOST_UNITS = 4096  # of a layer, whose recurrent weights then take 268 MB
-# names for units. tiny: 3,857 weights, small enough for a microcontroller, for about a hundredth more of MAE
+MOST_UNITS = 4096  # of a layer; its recurrent weights then take 268 MB
+# names for units. tiny: 3,857 weights, small enough for a microcontroller, with about 1 % more MAE
 PRESETS = {"default": (50, 50), "tiny": (16, 16)}
 
 
@@ -23,7 +23,7 @@ class TrainConfig:
     window               steps the network runs over
     units                LSTM units per layer
     horizon              steps forecast ahead
-    pool                 several series train one network, each with a scaler of its own, and not one scaler in common
+    pool                 several series train one network, each with a scaler of its own, not with one common scaler
     heldout_fraction     the chronologically last part of every series, never trained on
     validation_fraction  the last part, in time, of the training windows, watched for early stopping; 0 is none
     patience             epochs without a better validation loss before stopping; 0 never stops early
@@ -33,7 +33,8 @@ class TrainConfig:
                          standard deviation, in scaled units; for recipes whose target is a change
     seed                 of initial weights, shuffling and dropout
     devices              GPUs of this machine that share every batch
-    holidays             regions whose holidays the network is told, such as US or DE-BY; for recipes with a calendar
+    holidays             regions whose holidays are inputs of the network, such as US or DE-BY; for recipes with a
+                         calendar
     holiday_zone         time zone in which a holiday begins and ends
     """
 
@@ -110,7 +111,7 @@ def read_config(path: StrPath) -> RunConfig:
 
 
 def parse_units(text: str) -> tuple[int, ...]:
-    """Return the units per layer that `text` says: numbers with commas, or a name in PRESETS.
+    """Return the units per layer in `text`: numbers with commas, or a name in PRESETS.
 
     >>> parse_units("64,32"), parse_units("tiny")
     ((64, 32), (16, 16))

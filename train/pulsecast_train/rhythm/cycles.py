@@ -1,14 +1,14 @@
 """The daily and the weekly cycle of a series: how strong, how sure, and at which hours and on which days.
 
-Values are looked at as levels: the mean of each hour (or step, if that is longer), as log1p where nothing is negative,
-since engagement goes by factors. Three measures, each answering its own question:
+Values become levels: the mean of each hour (or step, if that is longer), as log1p if no value is negative, because
+engagement changes by factors. Three measures answer three questions:
 
-* strength: how much of what trend leaves over is the cycle. 1 - var(rest) / var(cycle + rest), never below 0, of an
+* strength: the cycle's share of the values without trend. 1 - var(rest) / var(cycle + rest), never below 0, of an
   MSTL decomposition (statsmodels) whose cycles do not change over time (Wang, Smith and Hyndman, 2006).
-* p: how sure it is. Days, three by three, are turned by a random number of hours (each week by days) and the variance
-  of the mean day compared with the true one's: noise that is correlated from hour to hour stays as it is, a rhythm is
-  lost. p is (1 + turned logs at least as rhythmic) / (1 + TURNS).
-* the share of resampled logs (whole days or weeks drawn with replacement) whose peak is where this one's is.
+* p: how sure it is. Days, in groups of three, are rotated by a random number of hours (each week by days), and the
+  variance of the mean day is compared with the true one's: noise that is correlated from hour to hour stays as it is, a
+  rhythm is lost. p is (1 + rotated logs at least as rhythmic) / (1 + TURNS).
+* the share of resampled logs (whole days or weeks drawn with replacement) whose peak is in the same place.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ from ..zones import check_zone
 HOUR_S = 3600
 SLOTS_S = tuple(hours * HOUR_S for hours in (1, 2, 3, 4, 6, 8, 24))  # they divide a day
 SHORTEST_DAYS, SHORTEST_WEEKS = 7, 4  # with fewer, no p could fall to SURE
-# Days that follow each other are alike, whatever the hour. Turned one by one, noise without any rhythm (a random walk)
-# got p <= 0.01 in 3 % of logs; in threes, in 1.3 %.
+# Days that follow each other are alike at all hours. When days are rotated one by one, noise without any rhythm (a
+# random walk) gets p <= 0.01 in 3 % of logs; in threes, in 1.3 %.
 DAYS_TOGETHER, WEEKS_TOGETHER = 3, 1
 TURNS, DRAWS = 999, 500
 SURE = 0.01
 STRONG, CLEAR = 0.6, 0.3
 FILLED_SLOTS = 2  # a day that lacks more slots in a row is left out
-DECOMPOSED_S = 26 * WEEK_S  # MSTL sees so much, the latest: half a year says what the rhythm is now
+DECOMPOSED_S = 26 * WEEK_S  # MSTL uses the latest half year, which shows the present rhythm
 
 DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cycle:
-    """One cycle; None where the log is too short to say.
+    """One cycle; None if the log is too short.
 
     periods   whole days or weeks that were seen
     sure      p is at most SURE
     peak, quiet          slots of the profile: hours of the day or days of the week (Monday is 0) at which each begins
-    peak_sure            share of resampled logs whose peak is there or in the slot beside it (of a week: there)
-    profile   level at each slot in multiples of the typical one (differences from it, where values may be negative)
+    peak_sure            share of resampled logs with the same peak or one in the slot beside it (week: the same)
+    profile   level at each slot in multiples of the typical one (differences from it, if values may be negative)
     """
 
     name: str
@@ -65,7 +65,7 @@ class Cycle:
 
 @dataclass(frozen=True, kw_only=True)
 class Rhythm:
-    """All that is found in one series; `week_profile` is over day (Monday first) and slot, None where unseen.
+    """All findings in one series; `week_profile` is over day (Monday first) and slot, None if unseen.
 
     slot_s    seconds of a slot of the day
     factors   profiles are multiples of the typical level, else differences from it
@@ -85,7 +85,7 @@ class Rhythm:
 def find_rhythm(series: Series, *, zone: str = "UTC", seed: int = 7) -> Rhythm:
     """Return the rhythm of the first metric of `series`, by the clock of `zone`.
 
-    Raises DataError if the steps are longer than a day, UsageError if the zone is unknown.
+    Raises DataError if the steps are longer than a day, UsageError for an unknown zone.
     """
     if series.step_s > DAY_S:
         raise DataError(
@@ -113,19 +113,19 @@ def find_rhythm(series: Series, *, zone: str = "UTC", seed: int = 7) -> Rhythm:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Grid:
-    """Levels by local day and slot of the day (days, slots), NaN where nothing is known; `first_weekday` of day 0."""
+    """Levels by local day and slot of the day (days, slots), NaN if unknown; `first_weekday` of day 0."""
 
     levels: NDArray[np.float64]
     first_weekday: int
     factors: bool
 
     def relative(self, levels: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return differences of levels as factors, or as they are."""
+        """Return differences of levels as factors, or unchanged."""
         return np.exp(levels) if self.factors else levels
 
 
 def check_clock(zone: str) -> datetime.tzinfo | None:
-    """Return the rule of a clock in `zone`, None for UTC; raises UsageError if the zone is unknown."""
+    """Return the rule of a clock in `zone`, None for UTC; raises UsageError for an unknown zone."""
     return None if zone == "UTC" else check_zone("clock", zone)
 
 
@@ -146,7 +146,7 @@ def _clock_grid(series: Series, slot_s: int, zone: str) -> _Grid:
 
 
 def _local_seconds(seconds: NDArray[np.int64], zone: str) -> NDArray[np.int64]:
-    """Return what a clock in `zone` shows, as seconds since 1970-01-01T00:00 on that clock."""
+    """Return the time on a clock in `zone`, as seconds since 1970-01-01T00:00 on that clock."""
     if (rule := check_clock(zone)) is None:
         return seconds
     quarters, back = np.unique(seconds // 900, return_inverse=True)  # every offset changes at a quarter of an hour
@@ -156,7 +156,7 @@ def _local_seconds(seconds: NDArray[np.int64], zone: str) -> NDArray[np.int64]:
 
 
 def _detrended(levels: NDArray[np.float64], length: int, *, hold: bool = False) -> NDArray[np.float64]:
-    """Return `levels` (days, slots) less their centred moving average over `length` slots; NaN where there is none.
+    """Return `levels` (days, slots) minus their centred moving average over `length` slots; NaN if there is none.
 
     With `hold` the first and last average reach to the ends, half a cycle on each side.
     """
@@ -180,7 +180,7 @@ def _detrended(levels: NDArray[np.float64], length: int, *, hold: bool = False) 
 
 
 def _whole(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return `rows` (days, slots) with short gaps filled linearly, and which of them are whole then."""
+    """Return `rows` (days, slots) with short gaps filled linearly, and which rows are then whole."""
     flat = rows.reshape(-1).copy()
     known = np.flatnonzero(np.isfinite(flat))
     if len(known):
@@ -203,9 +203,9 @@ def _day_cycle(grid: _Grid, strength: float | None, rng: np.random.Generator) ->
 
 def _week_cycle(grid: _Grid, strength: float | None, rng: np.random.Generator) -> Cycle:
     slots = grid.levels.shape[1]
-    rows, whole = _whole(_detrended(grid.levels, 7 * slots, hold=True))  # half a week at each end is much to lose
+    rows, whole = _whole(_detrended(grid.levels, 7 * slots, hold=True))  # half a week at each end is too much to lose
     weeks, day = [], 0
-    while day + 7 <= len(rows):  # weeks that follow each other without a gap, from whatever weekday
+    while day + 7 <= len(rows):  # weeks that follow each other without a gap, from any weekday
         if whole[day : day + 7].all():
             weeks.append(np.roll(rows[day : day + 7], (grid.first_weekday + day) % 7, axis=0))
             day += 7
@@ -214,7 +214,7 @@ def _week_cycle(grid: _Grid, strength: float | None, rng: np.random.Generator) -
     if len(weeks) < SHORTEST_WEEKS:
         return _unseen("week", len(weeks))
     found = np.stack(weeks)  # (periods, 7, slots), Monday first
-    found = found - found.mean(axis=(0, 1))  # what the day has of its own
+    found = found - found.mean(axis=(0, 1))  # without the mean day
     return _cycle("week", found, strength, grid, rng, together=WEEKS_TOGETHER)
 
 
@@ -272,7 +272,7 @@ def _peak_share(periods: NDArray[np.float64], peak: int, beside: int, rng: np.ra
 
 
 def _strengths(grid: _Grid) -> dict[str, float]:
-    """Return the strength of each cycle that the log holds at least two of, by MSTL."""
+    """Return the strength of each cycle that occurs at least twice in the log, by MSTL."""
     from statsmodels.tsa.seasonal import MSTL
 
     slots = grid.levels.shape[1]

@@ -6,7 +6,7 @@ from .cycles import CLEAR, DAY_NAMES, HOUR_S, SHORTEST_DAYS, SHORTEST_WEEKS, STR
 
 
 def words(found: Rhythm) -> tuple[str, ...]:
-    """Return one sentence for each cycle."""
+    """Return the sentences about both cycles."""
     return (
         _day_words(found.day, found.zone, found.slot_s, factors=found.factors),
         _week_words(found.week, factors=found.factors),
@@ -14,7 +14,7 @@ def words(found: Rhythm) -> tuple[str, ...]:
 
 
 def slot_text(slot: int, slot_s: int) -> str:
-    """Return when a slot of the day is.
+    """Return the hours of a slot of the day.
 
     >>> slot_text(23, 3600), slot_text(1, 21600)
     ('23:00-24:00', '06:00-12:00')
@@ -26,9 +26,9 @@ def slot_text(slot: int, slot_s: int) -> str:
 def _day_words(day: Cycle, zone: str, slot_s: int, *, factors: bool) -> str:
     if day.p is None or day.peak is None or day.quiet is None:
         if slot_s > 8 * HOUR_S:
-            return "Day: steps of a day show nothing of its hours."
+            return "Day: steps of a day do not show its hours."
         seen = _count(day.periods, "day")
-        return f"Day: too short to say; {seen} seen whole beside its trend, at least {SHORTEST_DAYS} are needed."
+        return f"Day: too short; {seen} seen whole beside its trend, at least {SHORTEST_DAYS} are needed."
     if not day.sure:
         return _none(day, "days")
     beside = "an hour" if slot_s == HOUR_S else "a slot"
@@ -42,8 +42,8 @@ def _day_words(day: Cycle, zone: str, slot_s: int, *, factors: bool) -> str:
 def _week_words(week: Cycle, *, factors: bool) -> str:
     if week.p is None or week.peak is None or week.quiet is None:
         return (
-            f"Week: too short to say; {_count(week.periods, 'week')} seen whole beside its trend, at least "
-            f"{SHORTEST_WEEKS} are needed to tell a weekly rhythm from chance."
+            f"Week: too short; {_count(week.periods, 'week')} seen whole beside its trend, at least "
+            f"{SHORTEST_WEEKS} are needed to distinguish a weekly rhythm from chance."
         )
     if not week.sure:
         return _none(week, "weeks")
@@ -62,7 +62,7 @@ def _found(cycle: Cycle, periods: str) -> str:
 
 def _none(cycle: Cycle, periods: str) -> str:
     return (
-        f"{cycle.name.capitalize()}: no rhythm that could be told from chance, p = {cycle.p:.3f} (sure at {SURE:g}), "
+        f"{cycle.name.capitalize()}: no rhythm beyond chance, p = {cycle.p:.3f} (sure at {SURE:g}), "
         f"strength {cycle.strength or 0.0:.2f}, {cycle.periods} {periods}."
     )
 
