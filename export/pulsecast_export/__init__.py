@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .serving.serve_config import ServeOptions, serve_config
     from .targets import TARGETS, Target
 
-# name -> module, imported when it is first asked for: converters take seconds
+# name -> module, imported on first use: converters take seconds
 _HOME = {
     "Exported": "exporter",
     "ServeOptions": "serving.serve_config",

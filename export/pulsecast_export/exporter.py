@@ -45,13 +45,13 @@ from .targets import FLOAT32, TARGETS, find_targets, fitting, tolerance
 GOLDEN_WINDOWS = 256
 GOLDEN_NAME = "golden.npz"
 WEIGHTS_NAME = "weights.npz"
-# Keras computes in float32 through other kernels; a wrong gate order or a stale weight is off by 1e-2 and more.
+# Keras computes in float32 with other kernels; a wrong gate order or a stale weight causes an error of 1e-2 or more.
 TRAINED_LIMIT = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Exported:
-    """The bundle that `export` made; a path for every function that takes one. Shows what was measured of it."""
+    """The bundle that `export` made, usable as its path. It shows the measured errors."""
 
     path: Path
     manifest: Manifest
@@ -81,8 +81,8 @@ def export_model(
 ) -> Manifest:
     """Export the model directory at `model_path` to a bundle at `out` and return its manifest.
 
-    targets  ids of `pulsecast_export.targets.TARGETS`; () is all that need not be named. numpy is always included.
-    force    replace a bundle that is there, after the new one is verified
+    targets  ids of `pulsecast_export.targets.TARGETS`; () means all that need not be named. numpy is always included.
+    force    replace an existing bundle, after the new one is verified
     native_for  platforms that the native targets get prebuilt libraries for: `pulsecast_export.libraries.libraries`
 
     Raises FormatError (not a model directory), UsageError (unknown target, `out` exists), ConversionError (a converter
@@ -118,7 +118,7 @@ def _verified(
     heldout: Golden,
     progress: Progress,
 ) -> Manifest:
-    """Measure every artifact in `staging`, write what stands beside them, and return the final manifest."""
+    """Measure every artifact in `staging`, write the files beside them, and return the final manifest."""
     golden = thinned(heldout, GOLDEN_WINDOWS)
     (staging / WEIGHTS_NAME).write_bytes(write_weights(model.weights, model.record.spec.network))
     (staging / GOLDEN_NAME).write_bytes(write_golden(heldout))
@@ -145,7 +145,7 @@ def _libraries(
 
 
 def _check_trained(model: ModelDirectory, heldout: Golden) -> None:
-    """The reference must be the trained model: this check finds a wrong gate order or layout."""
+    """The reference must equal the trained model: this check finds a wrong gate order or layout."""
     if len(heldout.windows) < MINIMUM_WINDOWS:
         raise ConversionError(f"the model has {len(heldout.windows)} held-out windows; {MINIMUM_WINDOWS} are needed")
     error = float(np.max(np.abs(heldout.trained - heldout.reference))) / model.record.scaler.range
@@ -174,7 +174,7 @@ def _measure(staging: Path, artifact_ids: tuple[str, ...]) -> dict[str, Parity]:
     done = run_converter("pulsecast_export.converting.measuring_child", str(staging), *artifact_ids)
     names = ", ".join(artifact_ids)
     if done.returncode == TOLERANCE_FAILED:
-        raise ToleranceError(f"{done.reason}; name the targets to be exported with --target to leave one out")
+        raise ToleranceError(f"{done.reason}; to leave a target out, name the others with --target")
     if done.failed:
         raise ConversionError(f"target {names}: the engine failed on it: {done.reason}")
     return dict(strict_json.loads(Measured, done.answer.encode(), where="measurement").parities)
@@ -216,13 +216,13 @@ def _manifest(
 
 
 def _provenance(trained: Provenance) -> Provenance:
-    """Return the model's provenance with this export's command line after that of the training."""
+    """Return the model's provenance with this export's command line appended."""
     known = trained.commands
     return dataclasses.replace(trained, commands=(*known, *(c for c in commands() if c not in known)))
 
 
 def _numpy_artifact(parities: dict[str, Parity]) -> Artifact:
-    """The reference itself as an artifact: float64 arithmetic, so only the output's rounding to float32 is left."""
+    """The reference itself as an artifact: float64 arithmetic, only the output is rounded to float32."""
     limits = Tolerance(max_abs=FLOAT32.max_abs, accuracy_change=FLOAT32.accuracy_change)
     return Artifact(
         id="numpy",
@@ -242,7 +242,7 @@ def _files(staging: Path) -> tuple[FileEntry, ...]:
 
 
 def _remove_sources(staging: Path, chosen: tuple[str, ...]) -> None:
-    """Remove what was only a step on the way to a chosen target."""
+    """Remove targets that were only sources of the chosen ones."""
     for name, target in TARGETS.items():
         path = staging / target.path
         if name not in chosen and path.exists():

@@ -35,9 +35,9 @@ def export(  # noqa: PLR0913  # an option is a parameter
     """Convert a model to every target, verify each one, and write the bundle `out`; it appears whole or not at all.
 
     model       a model directory, such as `pulsecast_train.train` makes, or your own .keras or .h5 file
-    targets     ids of `pulsecast_export.TARGETS`; () is all except those that are only made if they are named
+    targets     ids of `pulsecast_export.TARGETS`; () means all that need not be named
     native_for  platforms that the native targets get prebuilt libraries for, such as aarch64-linux
-    force       replace a bundle that is there, once the new one is verified
+    force       replace an existing bundle, once the new one is verified
 
     Of a model file only:
 
@@ -54,7 +54,7 @@ def export(  # noqa: PLR0913  # an option is a parameter
     """
     source, folder = one_path("model", model), one_path("out", out)
     chosen, platforms = _names("targets", targets), _names("native_for", native_for)
-    if source.is_dir() or not source.exists():  # what is not there is refused as a model directory
+    if source.is_dir() or not source.exists():  # a missing path is refused as a model directory
         manifest = export_model(source, folder, targets=chosen, native_for=platforms, force=force, progress=progress)
         return Exported(path=folder, manifest=manifest)
     if source.suffix.lower() not in MODEL_SUFFIXES:

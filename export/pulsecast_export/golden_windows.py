@@ -1,4 +1,4 @@
-"""The held-out windows that artifacts are held against, with the float64 reference forecasts of a model's weights."""
+"""The held-out windows for the checks of artifacts, with the float64 reference forecasts of a model's weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def reference_of(model: ModelDirectory) -> Golden:
 
 
 def thinned(golden: Golden, at_most: int) -> Golden:
-    """Return evenly spaced windows of `golden`, at most so many."""
+    """Return at most `at_most` evenly spaced windows of `golden`."""
     rows = evenly(len(golden.windows), at_most)
     return Golden(
         windows=golden.windows[rows],

@@ -1,4 +1,4 @@
-"""`MODEL_CARD.md`, for people: what a model takes and gives, how good it is, what an artifact loses, and its limits."""
+"""`MODEL_CARD.md`, for people: a model's inputs, outputs and accuracy, the losses of its artifacts, and its limits."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _contract(manifest: Manifest) -> str:
 
 
 def _holidays(manifest: Manifest) -> str:
-    """Return a line for each region whose holidays the model is told: what it needs to be told later is not in it."""
+    """Return a line for each region whose holidays the model knows, with the end of that knowledge."""
     calendars = [feature.calendar for feature in manifest.spec.features]
     found = {c.holidays.region: c.holidays for c in calendars if c is not None and c.holidays is not None}
     return "".join(
@@ -150,5 +150,5 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(text: object) -> str:
-    """Return text as Markdown shows it: a name from a log is not to make a table, a link or a tag."""
+    """Return text as Markdown shows it: a name from a log must not make a table, a link or a tag."""
     return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>()#|!" else letter for letter in str(text))

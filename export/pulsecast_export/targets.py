@@ -19,12 +19,12 @@ class Target:
     path      in the bundle: a file, or a folder (SavedModel, native)
     family    targets of one family are written by one child process, in the table's order
     writer    `module:function` of this package, called with (model directory, path to write, path of its source)
-    source    the target that it is made from, or None if it is made from the weights
-    plain_only  whether it exists for the plain LSTM stack alone, and for no other network
-    level     what it may deviate when the network forecasts a scaled level (`textbook`), in fractions of the range
-    asked     only exported when it is named: its speed is measured on x86-64, not yet on other processors
-    change    the same when it forecasts a change on a log scale (`recommended`): an error there is multiplied by the
-              value itself when the logarithm is undone, and series with bursts forecast well above the usual
+    source    the target that it is made from, or None for the weights
+    plain_only  whether it exists for the plain LSTM stack only
+    level     tolerance for a network that forecasts a scaled level (`textbook`), in fractions of the range
+    asked     only exported if it is named: its speed is measured on x86-64, not yet on other processors
+    change    the same when it forecasts a change on a log scale (`recommended`): undoing the logarithm multiplies an
+              error by the value itself, and series with bursts have forecasts far above the usual
     """
 
     path: str
@@ -153,7 +153,7 @@ TARGETS = {
 
 
 def find_targets(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the ids asked for in the table's order, or without names all that need not be named.
+    """Return the requested ids in the table's order; without `names`, all that need not be named.
 
     Raises UsageError that lists the known ones.
     """
@@ -166,7 +166,7 @@ def find_targets(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def fitting(names: tuple[str, ...], chosen: tuple[str, ...], spec: ModelSpec) -> tuple[str, ...]:
-    """Return those of `chosen` that a model of this spec can have; raises UsageError for one that `names` asked for."""
+    """Return the targets in `chosen` that exist for this spec; raises UsageError if one of `names` does not."""
     missing = [name for name in chosen if TARGETS[name].plain_only and not spec.network.is_plain]
     if asked := [name for name in missing if name in names]:
         raise UsageError(
@@ -177,10 +177,10 @@ def fitting(names: tuple[str, ...], chosen: tuple[str, ...], spec: ModelSpec) ->
 
 
 def tolerance(target: Target, spec: ModelSpec, *, imported: bool = False) -> Tolerance:
-    """Return what `target` may deviate for a model of this spec.
+    """Return the tolerance of `target` for a model of this spec.
 
-    Imported models and networks beyond the plain stack have the wider set: relu passes rounding on that tanh would take
-    in, and small ones lose more to 8-bit weights (9.5e-3 of the range measured on one of three layers).
+    Imported models and networks beyond the plain stack have the wider set: relu keeps rounding errors that tanh would
+    damp, and small ones lose more by 8-bit weights (9.5e-3 of the range measured on one of three layers).
     """
     wide = imported or spec.target != "level" or not spec.network.is_plain
     return target.change if wide else target.level

@@ -22,7 +22,7 @@ _NEEDED = {
 
 
 def convert_all(model: Path, folder: Path, target_ids: tuple[str, ...]) -> None:
-    """Write `target_ids` and the targets that they are made from into `folder`, a child process for each family.
+    """Write `target_ids` and their source targets into `folder`, with a child process for each family.
 
     Raises ConversionError for the first target, in the table's order, that crashed, failed, or failed a gate.
     """
@@ -43,13 +43,13 @@ def _convert_family(model: Path, folder: Path, target_ids: tuple[str, ...]) -> N
 def run_converter(module: str, *arguments: str) -> Ended:
     """Run a child of an export and return how it ended.
 
-    Converters and engines are checked on the CPU: a visible GPU puts operators into graphs that run nowhere else.
+    Converters and engines are checked on the CPU: a visible GPU puts operators into graphs that run only on GPUs.
     """
     return run_module(module, arguments, timeout_s=TIMEOUT_S, environment=ON_THE_CPU)
 
 
 def _failure(done: Ended, target_ids: tuple[str, ...]) -> Exception:
-    """Return the error for a child that did not end well."""
+    """Return the error for a failed child."""
     begun = [line for line in done.stdout.splitlines() if line in target_ids]
     target, reason = begun[-1] if begun else target_ids[0], done.reason
     if done.returncode is None or done.returncode < 0:

@@ -1,8 +1,8 @@
 """The converter child process: `python -m pulsecast_export.converting.conversion_child MODEL FOLDER TARGET...`.
 
-Converters can segfault, leak and log; in their own process none of that reaches the user's process. Before each
-target its id is written to stdout, so that the parent knows which target crashed; the last line of stderr is the
-reason of a failure.
+Converters can segfault, leak and log; in a process of their own nothing of this reaches the user's process. Before each
+target its id is written to stdout, so that the parent knows which one a crash belongs to; the last line of stderr is
+the reason of a failure.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
         except PulsecastError as error:
             print(error, file=sys.stderr)
             return 1
-        except Exception as error:  # a converter raises whatever it likes
+        except Exception as error:  # a converter may raise any exception
             print(f"{type(error).__name__}: {error}".replace("\n", " ")[:500], file=sys.stderr)
             return 1
         print(f"{target_id}: {census}", flush=True)

@@ -1,6 +1,6 @@
-"""Gates on a converted graph: what it must be made of. A gate that fails names the target and what was found.
+"""Gates on a converted graph: the operators it must consist of. A failed gate names the target and its findings.
 
-Run in the converter child process, right after the writer: a bad graph never leaves that process.
+Run in the converter child process, right after the writer, so that a bad graph never leaves it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pulsecast.model.spec import ModelSpec
 from ..native.gate import native_gate
 from ..targets import Target
 
-# What is left of the forecast once it is cleaned; Cast is there for int8 weights only.
+# The operators of a cleaned forecast; Cast is for int8 weights only.
 ONNX_OPERATORS = {
     "Add", "Cast", "Concat", "Div", "Exp", "Gather", "Log", "LSTM", "MatMul", "Max", "Mul", "Reciprocal", "ReduceSum",
     "Slice", "Sqrt", "Squeeze", "Sub", "Transpose", "Unsqueeze",
 }  # fmt: skip
-# beside them, in networks beyond the plain stack
+# also allowed in networks beyond the plain stack
 ONNX_NETWORK_OPERATORS = {"GRU", "HardSigmoid", "Relu", "Sigmoid", "Tanh"}
 _ABSOLUTE_PATH = re.compile(rb"(?:/(?:home|root|tmp|usr|opt|var|work|Users|mnt|private)/|[A-Z]:\\\\Users\\\\)[\w.@-]+")
 
@@ -37,7 +37,7 @@ def check_target(target_id: str, target: Target, spec: ModelSpec, folder: Path) 
 
 
 def onnx_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
-    """One fused LSTM operator a layer, nothing but known operators of the default domain, opset and IR as promised.
+    """One fused LSTM operator per layer, only known operators of the default domain, opset and IR as promised.
 
     In a network beyond the plain stack a fused GRU counts as well, and a few more activations are known.
     """
@@ -64,7 +64,7 @@ def onnx_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
 
 
 def tflite_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
-    """Builtin operators only, no state tensors: a file that a stateless engine may run.
+    """Builtin operators only, no state tensors, so a stateless engine can run the file.
 
     The plain stack runs in one loop over time; a network beyond it in one loop for each cell.
     """
@@ -79,7 +79,7 @@ def tflite_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
 
 
 def int8_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
-    """One fused LSTM a layer without cell clip, builtin operators only."""
+    """One fused LSTM per layer without cell clip, builtin operators only."""
     counts, _, foreign, clips = _tflite_facts(path)
     problems = [f"Flex or custom operators: {', '.join(foreign)}"] if foreign else []
     if counts["UNIDIRECTIONAL_SEQUENCE_LSTM"] != len(spec.units):
@@ -132,7 +132,7 @@ def _tflite_facts(path: Path) -> tuple[Counter[str], int, list[str], list[float]
 
 
 def _paths_inside(path: Path) -> list[str]:
-    """Return a problem for every file that holds an absolute path, which shows where and by which user it was made."""
+    """Return a problem for every file that holds an absolute path, because it can reveal the machine and the user."""
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     found = [(file, _ABSOLUTE_PATH.search(file.read_bytes())) for file in files]
     return [f"{file.name} holds the path {match.group().decode(errors='replace')}" for file, match in found if match]

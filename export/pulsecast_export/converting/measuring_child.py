@@ -1,6 +1,6 @@
 """The measuring child process: `python -m pulsecast_export.converting.measuring_child BUNDLE ARTIFACT...`.
 
-An engine that crashes on an artifact takes this process with it and not the user's. Prints parities as JSON; a failed
+An engine that crashes on an artifact ends this process, not the user's. Prints parities as JSON; a failed
 check is the last line of stderr.
 """
 
@@ -25,7 +25,7 @@ UNMEASURED = Parity(max_abs=0.0, rms=0.0, mae_change=0.0, rmse_change=0.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What the child found, by artifact id."""
+    """The child's results, by artifact id."""
 
     parities: Mapping[str, Parity]
 

@@ -1,7 +1,7 @@
 """The forecast as TensorFlow operations over weights: the source of every converted graph.
 
-Nothing is traced from a trained Keras layer: a GPU that is visible would put cuDNN operators into the graph, and a
-compiled model would drag its optimizer along. Imported in converter child processes only.
+Nothing is traced from a trained Keras layer: a visible GPU would put cuDNN operators into the graph, and a compiled
+model would bring its optimizer. Imported in converter child processes only.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def forecast(spec: ModelSpec, scaler: Scaler, weights: Weights, window: Tensor, 
 
 
 def last_value(scaled: Tensor) -> Tensor:
-    """Return the scaled value that a change is counted from, (batch, 1)."""
+    """Return the scaled value to which a change is added, (batch, 1)."""
     return scaled[:, -1, 0:1]
 
 
@@ -52,9 +52,9 @@ def to_raw(spec: ModelSpec, scaler: Scaler, outputs: Tensor, guard: Tensor) -> T
 def tripwire(scaler: Scaler, window: Tensor) -> Tensor:
     """Return (batch, 1): zero, or NaN for a row of `window` with a value that is not finite or has no logarithm.
 
-    Engines swallow NaN in places: ONNX Runtime's LSTM and XNNPACK's logarithm answer it with a plausible number. Only
-    subtraction, sums, and x times the reciprocal root of x + 1 stand between input and forecast here: from -1 down the
-    root is not finite, and at infinity the product is not.
+    Some engines swallow NaN: ONNX Runtime's LSTM and XNNPACK's logarithm give a plausible number for it. This guard
+    uses only subtraction, sums, and x times the reciprocal root of x + 1: at -1 and below the root is not finite, and
+    at infinity the product is not finite.
     """
     total: Tensor = None
     for first, stop, scales in _runs(scaler):
@@ -66,7 +66,7 @@ def tripwire(scaler: Scaler, window: Tensor) -> Tensor:
 
 
 def scale(scaler: Scaler, window: Tensor) -> Tensor:
-    """Return scaled values (batch, context, features): runs of features that are treated alike are computed at once."""
+    """Return scaled values (batch, context, features): neighbours with the same scaling are computed at once."""
     blocks = []
     for first, stop, scales in _runs(scaler):
         block = window if stop - first == len(scaler.features) else window[:, :, first:stop]

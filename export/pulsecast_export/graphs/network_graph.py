@@ -1,8 +1,8 @@
 """A network as TensorFlow operations over weights: `pulsecast.computing.network_forward` line by line.
 
 A plain stack runs in the form that a writer asks for (`stacks`), any other network in one loop over time per cell. A
-loop hands its outputs on in one tensor that it shifts by a step each time, not in a tensor list: TFLite has no builtin
-for a list with a dynamic batch. Imported in converter child processes only.
+loop keeps its outputs in one tensor, which it shifts by a step each time, not in a tensor list: TFLite has no builtin
+operator for a list with a dynamic batch. Imported in converter child processes only.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _merge(layer: Recurrent, parts: list[Tensor]) -> Tensor:
 def _loop(window: int, step: Step, sequence: Tensor, *, backwards: bool, keep: bool) -> tuple[Tensor, Tensor]:
     """Run one cell over `sequence` (window, batch, inputs); return its outputs if `keep`, and the last one.
 
-    Outputs are in the order of computing; those of the second cell of a Bidirectional are in time order.
+    Outputs keep the order of computation, except for the second cell of a Bidirectional.
     """
     batch = tf.shape(sequence)[1]
     layer = step.layer
@@ -115,7 +115,7 @@ class Step:
         self._candidate_part = tf.constant(np.ascontiguousarray(weights.recurrent[:, split:]))
 
     def __call__(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the next (h, c), each (batch, units); a GRU hands `c` through."""
+        """Return the next (h, c), each (batch, units); a GRU returns `c` unchanged."""
         projected = tf.matmul(x, self._kernel) + self._outer
         if self.layer.kind == "gru":
             return self._gru(projected, h), c

@@ -1,7 +1,7 @@
-"""Networks beyond the plain stack as ONNX operators: one fused LSTM or GRU a layer, both directions in one.
+"""Networks beyond the plain stack as ONNX operators: one fused LSTM or GRU per layer, both directions in one.
 
-tf2onnx recognises the plain LSTM loop only, so the operators are emitted from the weights; what stands before and
-behind them is tf2onnx's, of the same functions as for the plain stack. Run in a converter child process.
+tf2onnx recognises the plain LSTM loop only, so the operators are emitted from the weights; the parts before and after
+them come from tf2onnx, from the same functions as for the plain stack. Run in a converter child process.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def convert_network(model: ModelDirectory) -> onnx.ModelProto:
 
 
 def _around(model: ModelDirectory) -> tuple[onnx.ModelProto, onnx.ModelProto]:
-    """Return what turns windows into channels and the NaN tripwire, and what turns outputs into forecasts."""
+    """Return the graph from windows to channels and the NaN tripwire, and the graph from outputs to forecasts."""
     import tensorflow as tf
     import tf2onnx
 
@@ -72,7 +72,7 @@ def _around(model: ModelDirectory) -> tuple[onnx.ModelProto, onnx.ModelProto]:
 
 
 def _prefixed(model: onnx.ModelProto, prefix: str) -> onnx.ModelProto:
-    """Return `model` with inner names made unique; those of its inputs and outputs stay."""
+    """Return `model` with unique inner names; the names of its inputs and outputs stay."""
     return onnx.compose.add_prefix(
         model, prefix, rename_inputs=False, rename_outputs=False, rename_edges=True, rename_nodes=True
     )
@@ -147,7 +147,7 @@ def _layer(build: _Builder, layer: Recurrent, cells: list[CellWeights], sequence
         layer.kind.upper(), inputs, outputs=2, **attributes
     )  # (window, dir, batch, units), (dir, ..)
     hidden = _merged(build, layer, every, axis=1)
-    if layer.direction == "backward":  # Keras hands outputs on as they come, ONNX in the order of the steps
+    if layer.direction == "backward":  # Keras keeps the order of computation, ONNX the order of the steps
         turned = build.constant(np.arange(window - 1, -1, -1, dtype=np.int64))
         hidden = build.add("Gather", [hidden, turned], axis=0)[0]
     return hidden, _merged(build, layer, last, axis=0)
@@ -165,7 +165,7 @@ def _bias(bias: NDArray[np.float32], order: tuple[int, ...]) -> NDArray[np.float
 
 
 def _merged(build: _Builder, layer: Recurrent, name: str, *, axis: int) -> str:
-    """Return the directions, which stand on `axis`, joined as the layer says."""
+    """Return the directions on `axis`, merged as the layer says."""
     if layer.direction != "both":
         return build.add("Squeeze", [name, build.constant(np.array([axis]))])[0]
     parts = [build.add("Gather", [name, build.constant(np.array(i))], axis=axis)[0] for i in (0, 1)]

@@ -1,4 +1,4 @@
-"""A tf2onnx graph cleaned until only the necessary nodes are left, with names that do not change between runs."""
+"""A tf2onnx graph reduced to the necessary nodes, with names that do not change between runs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def clean(model: onnx.ModelProto, *, input_name: str, output_name: str) -> onnx.
 
 
 def _drop_zero_initial_states(graph: onnx.GraphProto) -> None:
-    """An LSTM starts from zero by itself; spelled out, the zeros take eight nodes a layer to shape."""
+    """An LSTM starts from zero by default; explicit zeros take eight nodes per layer to shape."""
     constants = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
     producers = {name: node for node in graph.node for name in node.output}
     for node in graph.node:
@@ -57,7 +57,7 @@ def _drop_zero_initial_states(graph: onnx.GraphProto) -> None:
 
 
 def _is_zero(name: str, constants: dict[str, Array], producers: dict[str, onnx.NodeProto]) -> bool:
-    """Return whether a tensor is zero whatever its shape; unknown producers are taken for non-zero."""
+    """Return whether a tensor is zero for any shape; unknown producers count as non-zero."""
     if name in constants:
         return not constants[name].any()
     node = producers.get(name)
@@ -87,7 +87,7 @@ def _drop_identities(graph: onnx.GraphProto) -> None:
 
 
 def _live_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Return the nodes that the output needs, producers first; their order follows from the graph alone.
+    """Return the nodes that the output needs, producers first; their order depends on the graph only.
 
     tf2onnx lists nodes and initializers in an order that differs from run to run.
     """

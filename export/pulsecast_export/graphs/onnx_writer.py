@@ -44,8 +44,8 @@ def _convert_plain(model: ModelDirectory) -> onnx.ModelProto:
 def write_onnx_w8(model: ModelDirectory, path: Path, source: Path | None) -> None:
     """Store the weight matrices of `onnx` as int8 with one scale per output row; biases and scaler stay float32.
 
-    At session load an engine folds Cast and Mul into float32 weights: the arithmetic is that of float32, and a window's
-    forecast does not depend on its neighbours, as it would with dynamic quantisation of activations.
+    At session load an engine folds Cast and Mul into float32 weights: the arithmetic is float32. With dynamic
+    quantisation of activations a window's forecast would depend on its neighbours; here it does not.
     """
     del model
     found = onnx.load(source)

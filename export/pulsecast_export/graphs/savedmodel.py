@@ -32,7 +32,7 @@ def write_savedmodel(model: ModelDirectory, path: Path, source: Path | None) -> 
         input_signature=[tf.TensorSpec([None, spec.context, len(spec.features)], tf.float32, name=INPUT)],
     )
     tf.saved_model.save(module, str(path), signatures={SIGNATURE: module.forecast.get_concrete_function()})
-    # TensorFlow puts a random identifier here; the same model shall give the same bytes
+    # TensorFlow puts a random identifier here; the same model must give the same bytes
     mark = fingerprint_pb2.FingerprintDef.FromString((path / "fingerprint.pb").read_bytes())
     mark.uuid = str(mark.saved_model_checksum)
     (path / "fingerprint.pb").write_bytes(mark.SerializeToString(deterministic=True))

@@ -1,4 +1,4 @@
-"""The forms in which a plain stack of LSTM layers becomes a graph: each is a form that some converter or engine fuses.
+"""The forms in which a plain stack of LSTM layers becomes a graph: a converter or engine fuses each of them.
 
 Imported in converter child processes only.
 """
@@ -20,7 +20,7 @@ Tensor = Any
 
 @dataclass(frozen=True, kw_only=True)
 class LayerConstants:
-    """One layer's weights as graph constants, made outside of loops: tf2onnx looks for them among a loop's inputs."""
+    """One layer's weights as graph constants, made outside of loops: tf2onnx expects them among a loop's inputs."""
 
     kernel: Tensor
     recurrent: Tensor
@@ -41,14 +41,14 @@ def constants(layer: CellWeights) -> LayerConstants:
 def cell(layer: LayerConstants, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     """Return the next (h, c), each (batch, units), for inputs `x` (batch, inputs).
 
-    The sum is made as Keras makes it, bias last: tf2onnx and TFLite's converter know an LSTM by that.
+    The sum has Keras' order, bias last: tf2onnx and TFLite's converter recognise an LSTM by it.
     """
     z = tf.matmul(x, layer.kernel) + tf.matmul(h, layer.recurrent)
     return gated(tf.nn.bias_add(z, layer.bias), c)
 
 
 def gather_stack(spec: ModelSpec, weights: Weights, inputs: Tensor) -> Tensor:
-    """All layers in one loop over time that gathers step t: what TFLite runs with a dynamic batch and no state tensors.
+    """All layers in one loop over time that gathers step t: TFLite runs it with a dynamic batch, without state tensors.
 
     Returns the last layer's last hidden state (batch, units).
     """
@@ -112,8 +112,8 @@ def _tensor_list_layer(spec: ModelSpec, layer: LayerConstants, sequence: Tensor)
 def fused_network(spec: ModelSpec, weights: Weights, inputs: Tensor) -> Tensor:
     """The network alone, (1, window, channels) -> (1, horizon), in the form that TFLite's converter fuses.
 
-    The converter takes a function that says it implements a Keras LSTM, has static shapes, six arguments and five
-    results, and makes UNIDIRECTIONAL_SEQUENCE_LSTM of it. Only the first (last state) or second (sequence) is used.
+    The converter makes UNIDIRECTIONAL_SEQUENCE_LSTM of a function that says it implements a Keras LSTM, has static
+    shapes, six arguments and five results, with only the first (last state) or second (sequence) in use.
     """
     x = inputs
     for i, layer in enumerate(weights.layers):

@@ -27,7 +27,7 @@ def write_tflite(model: ModelDirectory, path: Path, source: Path | None) -> None
 def write_tflite_fp16(model: ModelDirectory, path: Path, source: Path | None) -> None:
     """Store the weight matrices of `tflite` as float16; scaler constants stay float32, computing is float32.
 
-    TensorFlow's own float16 mode would round the scaler's constants too, which is off by more than the range for raw
+    TensorFlow's own float16 mode would round the scaler's constants too, which gives errors above the range for raw
     values in the millions.
     """
     del model

@@ -17,7 +17,7 @@ _CRC32C = 0x82F63B78  # Castagnoli polynomial, reflected
 
 
 def predict_log(model: str, signature: str, name: str, value: NDArray[np.float32]) -> bytes:
-    """Return a PredictionLog that asks `model`'s `signature` with the one input `name`."""
+    """Return a PredictionLog of a request to `model`'s `signature` with the one input `name`."""
     shape = b"".join(_field(2, _varint_field(1, size)) for size in value.shape)
     tensor = _varint_field(1, _DT_FLOAT) + _field(2, shape) + _field(4, value.astype("<f4").tobytes())
     spec = _field(1, model.encode()) + _field(3, signature.encode())

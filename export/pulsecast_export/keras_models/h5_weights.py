@@ -1,7 +1,7 @@
-"""Weights, and nothing else, from an `.h5` file of Keras 2 or 3, for our own architecture: LSTM layers and a head.
+"""Only the weights from an `.h5` file of Keras 2 or 3, for our own architecture: LSTM layers and a head.
 
-Such files may also hold a configuration, and code can hide in it. It is read as text only, to refuse activations
-that the architecture does not have; no Keras object is made from it.
+Such files may also hold a configuration, in which code can hide. It is read as text only, to refuse activations that
+the architecture does not have; no Keras object is made from it.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _floats(dataset: Any) -> NDArray[np.float32]:
 
 
 def _check_configuration(text: Any, name: str) -> None:
-    """Refuse what the configuration, if there is one, says beyond tanh and sigmoid LSTMs and a linear head."""
+    """Refuse a configuration with anything beyond tanh and sigmoid LSTMs and a linear head."""
     if text is None:
         return
     try:

@@ -1,8 +1,8 @@
 """Reading a user's `.keras` or `.h5` file as data: nothing in it is ever executed, and nothing is read outside of it.
 
-A model file can make Keras run code (Lambda layers, functions and classes named in the configuration)
-and HDF5 into reading other files (external links and storage). So the configuration is read as JSON and held against a
-list of what is known to be harmless before Keras sees the file, which it then reads in safe mode.
+A model file can make Keras run code (Lambda layers, functions and classes named in the configuration) and make HDF5
+read other files (external links and storage). So the configuration is read as JSON and compared with a list of harmless
+classes before Keras sees the file; Keras then reads it in safe mode.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_BYTES = 1 << 30
 MAX_CONFIG_BYTES = 16 << 20
 MAX_DEPTH = 64
 CONFIG, WEIGHTS, METADATA = "config.json", "model.weights.h5", "metadata.json"
-# Everything a recurrent model's configuration names, and nothing that takes code, files or addresses
+# All classes that a recurrent model's configuration names; none takes code, files or addresses
 _MODULES = {
     "keras",
     "keras.constraints",
@@ -58,7 +58,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_keras_file(path: Path) -> KerasFile:
-    """Return the vetted file; raises ConversionError that says what is refused in it and why."""
+    """Return the vetted file; raises ConversionError that names what is refused and why."""
     data = read_bytes(path)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -105,7 +105,7 @@ def _json(data: bytes, where: str) -> dict[str, Any]:
 
 
 def _foreign(config: dict[str, Any]) -> Iterator[str]:
-    """Yield what a configuration names beyond Keras' own harmless classes; what compiling it took is not read."""
+    """Yield every name in a configuration beyond Keras' own harmless classes; the compile configuration is not read."""
     inner = {key: value for key, value in config.items() if key != "compile_config"}
     pending: list[tuple[Any, str, int]] = [(inner, "the model", 0)]
     while pending:
@@ -123,7 +123,7 @@ def _foreign(config: dict[str, Any]) -> Iterator[str]:
 
 
 def _owner(item: dict[str, Any], owner: str) -> str:
-    """Return how to name a layer in a message; parts of a layer go by the layer's name."""
+    """Return a layer's name for a message; parts of a layer have the layer's name."""
     config = item.get("config")
     if isinstance(config, dict) and "trainable" in config and isinstance(config.get("name"), str):
         return f"layer {config['name'][:60]!r} ({str(item['class_name'])[:60]})"
@@ -135,13 +135,13 @@ def _foreign_class(item: dict[str, Any], owner: str) -> Iterator[str]:
     if name in _CODE:
         yield f"{owner} carries code ({name}); express it with Keras' own layers"
     elif name != _TENSOR and module not in _MODULES:
-        yield f"{owner} needs {str(name)[:60]!r} of module {str(module)[:60]!r}; only Keras' own classes are taken"
+        yield f"{owner} needs {str(name)[:60]!r} of module {str(module)[:60]!r}; only Keras' own classes are accepted"
     elif registered not in (None, name):
-        yield f"{owner} needs the registered class {str(registered)[:60]!r}; only Keras' own classes are taken"
+        yield f"{owner} needs the registered class {str(registered)[:60]!r}; only Keras' own classes are accepted"
 
 
 def check_h5(data: bytes, name: str) -> None:
-    """Raise ConversionError unless HDF5 `data` is of plain numeric arrays that lie in the file itself, of sane size."""
+    """Raise ConversionError unless HDF5 `data` holds only plain numeric arrays, in the file itself, of sane size."""
     import h5py
 
     total = 0

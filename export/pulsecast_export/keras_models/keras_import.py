@@ -1,7 +1,7 @@
-"""A user's own Keras model to a model directory: from there on it is exported, gated and verified like any other.
+"""A user's own Keras model to a model directory, which is then exported, gated and verified like any other.
 
-The user gives held-out windows and their true values: without them nothing could be verified, and random windows
-hide almost every fault. Values are in the model's own units unless a scaler says otherwise.
+The user brings held-out windows with their truth: without them nothing can be verified, and random windows hide almost
+every fault. Values are in the model's own units unless a scaler says otherwise.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ BATCH = 256
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions:
-    """What a model file does not say.
+    """What a model file does not contain.
 
     name      of the model
     step_s    seconds between two steps
     features  names of the input columns, the forecast one first; () names them value, feature_1, ...
-    scaler    how raw values become the model's inputs and its outputs raw values; None is not at all
+    scaler    how raw values become the model's inputs and its outputs raw values; None is no scaling
     """
 
     name: str
@@ -99,7 +99,7 @@ _EXPECTED = "Save held-out windows in raw units: numpy.savez(file, windows=(n, w
 
 
 def read_windows(path: Path) -> Windows:
-    """Return the held-out windows at `path`; raises DataError that says what they must be."""
+    """Return the held-out windows at `path`; raises DataError that states what is expected."""
     content = read_bytes(path)
     try:
         arrays = read_npz(content, where=path.name)
@@ -150,7 +150,7 @@ def _words(layer: Recurrent) -> str:
 
 
 def _load(file: KerasFile) -> Any:
-    """Return the Keras model, read in safe mode from a private copy of the bytes that were vetted."""
+    """Return the Keras model, read in safe mode from a private copy of the vetted bytes."""
     import keras
 
     with tempfile.TemporaryDirectory(prefix="pulsecast-") as folder:
@@ -158,7 +158,7 @@ def _load(file: KerasFile) -> Any:
         copy.write_bytes(file.data)
         try:
             return keras.saving.load_model(copy, compile=False, safe_mode=True)
-        except Exception as error:  # Keras raises whatever it likes
+        except Exception as error:  # Keras may raise any exception
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
             raise ConversionError(f"Keras cannot load the model in safe mode: {reason}") from error
 
@@ -179,14 +179,14 @@ def _read_h5(path: Path, data: Windows, options: ImportOptions) -> _Imported:
     origin: dict[str, object] = {
         "file": path.name,
         "sha256": sha256(read_bytes(path)),
-        # a file of weights alone says nothing of activations
+        # a file of weights alone does not name activations
         "taken_as": "LSTM layers with tanh and sigmoid, linear dense head",
     }
     return _Imported(spec=spec, weights=weights, keras_model=_own_network(spec, weights), origin=origin)
 
 
 def _own_network(spec: ModelSpec, weights: Weights) -> Any:
-    """Return our architecture in Keras with these weights: what the file's model was, if it is what it claims to be."""
+    """Return our architecture in Keras with these weights: it equals the file's model if the file is correct."""
     import keras
 
     last = len(spec.units) - 1
@@ -229,7 +229,7 @@ def _spec(found: Found, data: Windows, options: ImportOptions) -> ModelSpec:
 
 
 def _weights(model: Any, found: Found) -> Weights:
-    """Return the Keras model's weights in the runtime's form; a layer without bias gets one of zeros."""
+    """Return the Keras model's weights in the runtime's form; a layer without bias gets a bias of zeros."""
     cells: list[CellWeights] = []
     for name, layer in zip(found.recurrent, found.network.recurrent, strict=True):
         keras_layer = model.get_layer(name)
@@ -297,7 +297,7 @@ def _identity(windows: NDArray[np.float32]) -> Scaler:
 
 
 def _forecasts(model: _Imported, scaler: Scaler, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the Keras model's own raw forecasts (n, horizon); raises ConversionError if it gives anything else."""
+    """Return the Keras model's own raw forecasts (n, horizon); raises ConversionError for any other output."""
 
     def network(inputs: NDArray[np.floating]) -> NDArray[np.floating]:
         outputs = np.asarray(model.keras_model(inputs, training=False))

@@ -1,4 +1,4 @@
-"""From a Keras model's configuration to a `Network`, or to sentences that name every layer that is refused, and why."""
+"""From a Keras model's configuration to a `Network`, or to sentences that name every refused layer and the reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pulsecast.errors import ConversionError
 from pulsecast.model.network import Activation, Dense, Network, Recurrent
 
 ACTIVATIONS = typing.get_args(Activation)
-# at inference these hand their input on
+# at inference these return their input
 NO_OPERATION = ("ActivityRegularization", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D")
 WHY_NOT = {
     "Activation": "write the activation into the layer before it",
@@ -47,7 +47,7 @@ class Found:
 
 
 def find_network(config: Mapping[str, Any]) -> Found:
-    """Return what the configuration describes; raises ConversionError that names all layers that cannot be converted.
+    """Return the network that the configuration describes; raises ConversionError that names all unsupported layers.
 
     The configuration must have been vetted (`keras_file`): names in it are shown to the user as they are.
     """
@@ -103,7 +103,7 @@ def _found(recurrent: list[tuple[str, Recurrent, bool]], dense: list[tuple[str, 
 
 
 def _chain(config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the layers of a Sequential or of a Functional model that is one chain, in order."""
+    """Return the layers of a Sequential model, or of a Functional model with one chain, in order."""
     kind, inner = config.get("class_name"), config.get("config")
     layers = inner.get("layers") if isinstance(inner, Mapping) else None
     if kind not in ("Sequential", "Functional") or not isinstance(layers, list):
@@ -124,7 +124,7 @@ def _chain(config: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _sources(nodes: Any) -> list[Any]:
-    """Return the layers whose outputs a functional layer takes, over all its calls."""
+    """Return the layers whose outputs are inputs of a functional layer, over all its calls."""
     found, pending = [], [nodes]
     while pending:
         item = pending.pop()
@@ -139,7 +139,7 @@ def _sources(nodes: Any) -> list[Any]:
 
 
 def _recurrent(kind: str, settings: Mapping[str, Any]) -> tuple[tuple[Recurrent, bool] | None, list[str]]:
-    """Return the layer and whether it returns sequences, or what is wrong with it."""
+    """Return the layer and whether it returns sequences, or its problems."""
     if kind == "Bidirectional":
         return _bidirectional(settings)
     problems = _common(settings)
@@ -171,7 +171,7 @@ def _bidirectional(settings: Mapping[str, Any]) -> tuple[tuple[Recurrent, bool] 
     if isinstance(parts[1], dict) and found:
         other, wrong = _recurrent(str(kinds[1]), parts[1]["config"])
         problems += [f"backward_layer: {problem}" for problem in wrong]
-        # the second layer must be the first one turned round
+        # the second layer must be the first one reversed
         if other and other != (dataclasses.replace(found[0], direction="backward"), found[1]):
             problems.append("its two directions are not alike")
     if problems or not found or found[0].direction != "forward":
@@ -180,7 +180,7 @@ def _bidirectional(settings: Mapping[str, Any]) -> tuple[tuple[Recurrent, bool] 
 
 
 def _common(settings: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with the settings that all layers with weights share."""
+    """Return the problems in the settings that all layers with weights share."""
     problems = []
     activation = settings.get("activation")
     if activation is not None and activation not in ACTIVATIONS:

@@ -1,4 +1,4 @@
-"""A prebuilt Linux library of another processor as a backend: `native/runner.c` under qemu-user, one process."""
+"""A prebuilt Linux library of another processor as a backend: `hosts/runner.c` under qemu-user, one process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pulsecast.errors import EngineError
 
 
 def find_emulator(name: str | None) -> str | None:
-    """Return the path of qemu's program `name`, of the static one if the other is missing, or None."""
+    """Return the path of qemu's program `name`, the static one if there is no other, or None."""
     return None if name is None else shutil.which(name) or shutil.which(f"{name}-static")
 
 
@@ -87,5 +87,5 @@ class EmulatedBackend:
 
 
 def _open(stream: IO[bytes] | None) -> IO[bytes]:
-    assert stream is not None  # it was asked for  # noqa: S101
+    assert stream is not None  # stdin and stdout are pipes  # noqa: S101
     return stream

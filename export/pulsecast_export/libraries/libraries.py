@@ -1,8 +1,8 @@
 """Prebuilt libraries of the native targets for other platforms, compiled with the `ziglang` wheel.
 
-A library holds all that it calls (`hosts/freestanding.c`), so on Linux it loads beside glibc, musl or bionic, and on
-Windows without a C runtime; on macOS it names libSystem, which every library there does. It is compiled in a folder
-with nothing else, so that the same source gives the same bytes.
+A library holds all functions that it calls (`hosts/freestanding.c`), so on Linux it loads beside glibc, musl or bionic,
+and on Windows without a C runtime; on macOS it names libSystem, as every library there does. It is compiled in an
+otherwise empty folder, so that the same source gives the same bytes.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from ..native.gate import declared
 from ..targets import TARGETS
 from . import wasm
 
-COMPILE_TIMEOUT_S = 300  # the first time zig compiles its own part for a platform, too
+COMPILE_TIMEOUT_S = 300  # includes zig's own library, compiled at its first use for a platform
 
 
 @dataclass(frozen=True, kw_only=True)
 class Platform:
     """How to compile for a platform.
 
-    target    zig's name for it, and what processor at the least
-    emulator  what runs it here: qemu-user's program for its processor, Node, or None
+    target    zig's name for it, with the minimal processor
+    emulator  the program that runs it here: qemu-user's for its processor, Node, or None
     """
 
     target: tuple[str, ...]
     emulator: str | None
 
 
-# armv7 without NEON, which not every such processor has: the scalar path. AArch64 always has it. x86-64 chooses among
-# SSE2, AVX2 and AVX-512 when it is loaded.
+# armv7 without NEON, because not every such processor has it: the scalar path. AArch64 always has it. x86-64 chooses
+# among SSE2, AVX2 and AVX-512 when it is loaded.
 PLATFORMS = {
     "x86_64-linux": Platform(target=("-target", "x86_64-linux-gnu"), emulator="qemu-x86_64"),
     "aarch64-linux": Platform(target=("-target", "aarch64-linux-gnu"), emulator="qemu-aarch64"),
@@ -72,7 +72,7 @@ _RUNNER = ("-static", "-nostdlib", "freestanding.c", "-lcompiler_rt")
 
 
 def check_platforms(names: tuple[str, ...]) -> None:
-    """Raise UsageError, listing the known ones, for an unknown platform; MissingExtraError if zig is missing."""
+    """Raise UsageError, which lists the known ones, for an unknown platform; MissingExtraError without zig."""
     if unknown := [name for name in names if name not in PLATFORMS]:
         raise UsageError(f"no platform {', '.join(map(repr, unknown))}; known: {', '.join(PLATFORMS)}")
     if importlib.util.find_spec("ziglang") is None:
@@ -83,19 +83,19 @@ def check_platforms(names: tuple[str, ...]) -> None:
 
 
 def with_native(targets: tuple[str, ...]) -> tuple[str, ...]:
-    """Return `targets`, or without any the usual and all native ones; raises UsageError if none is native."""
+    """Return `targets`, or all if there are none; raises UsageError if no native target is among them."""
     native = tuple(name for name, target in TARGETS.items() if target.backend == "native")
     if not targets:
         return tuple(name for name, target in TARGETS.items() if not target.asked or name in native)
     if not set(native) & set(targets):
-        raise UsageError(f"libraries are made of the targets {', '.join(native)}; name one, or no target at all")
+        raise UsageError(f"libraries are compiled from the targets {', '.join(native)}; name one, or no target at all")
     return targets
 
 
 def build_libraries(model: Path, folder: Path, target_ids: Iterable[str], names: tuple[str, ...]) -> list[Library]:
     """Compile and check each native target in `folder` for each platform of `names`, a child process for each.
 
-    Raises ConversionError if one cannot be compiled or is not what it must be, ToleranceError if it forecasts badly.
+    Raises ConversionError if one cannot be compiled or fails a check of its file, ToleranceError if it forecasts badly.
     """
     jobs = [(i, name) for i in target_ids if TARGETS[i].backend == "native" for name in dict.fromkeys(names)]
     return map_in_threads(lambda job: _build(model, folder, *job), jobs)
@@ -134,7 +134,7 @@ def _compile(name: str, arguments: tuple[str, ...], work: Path) -> bytes:
     try:
         done = subprocess.run(
             command,
-            cwd=work,  # no path of this machine gets into what is made
+            cwd=work,  # no path of this machine gets into the file
             env=environment,
             capture_output=True,
             text=True,
@@ -151,10 +151,10 @@ def _compile(name: str, arguments: tuple[str, ...], work: Path) -> bytes:
 
 
 def compiler() -> str:
-    """Return the name and version of what compiles."""
+    """Return the name and version of the compiler."""
     return f"ziglang {version('ziglang')}"
 
 
 def is_here(name: str) -> bool:
-    """Return whether libraries of platform `name` run on this one as they are."""
+    """Return whether libraries of platform `name` run on this machine without an emulator."""
     return name == platform_tag()

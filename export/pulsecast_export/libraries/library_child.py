@@ -1,8 +1,8 @@
 """The cross-compiling child: `python -m pulsecast_export.libraries.library_child MODEL FOLDER TARGET PLATFORM`.
 
 Writes the library beside the target's source in FOLDER and prints its record as JSON; the last line of stderr is the
-reason of a failure. A library of this platform is loaded, one of another Linux is run in an emulator where there is
-one, and both are held to the checks of every artifact; of the others only what their file says is looked at.
+reason of a failure. A library for this platform is loaded, and one for another Linux runs in an emulator, if there is
+one; both must pass the checks of every artifact. Of all others only the file is inspected.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from .emulated import EmulatedBackend, find_emulator
 from .libraries import PLATFORMS, compile_library, compile_runner, compiler, is_here
 from .library_file import read_library
 
-PROOF_WINDOWS = MINIMUM_WINDOWS  # an emulator takes some ten milliseconds for each
+PROOF_WINDOWS = MINIMUM_WINDOWS  # an emulator takes about 10 ms for each
 MACOS_LIBRARY = "/usr/lib/libSystem.B.dylib"
 
 
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
 def build(model: ModelDirectory, folder: Path, target_id: str, name: str) -> Library:
     """Return the record of the library for platform `name`, which is then in `folder`.
 
-    Raises ConversionError if its file is not what it must be, ToleranceError or EngineError if it forecasts badly.
+    Raises ConversionError if its file fails a check, ToleranceError or EngineError if it forecasts badly.
     """
     source = folder / TARGETS[target_id].path
     path = library_path(TARGETS[target_id].path, name)
@@ -70,7 +70,7 @@ def build(model: ModelDirectory, folder: Path, target_id: str, name: str) -> Lib
 
 
 def file_problems(data: bytes, name: str, interface: Iterable[str], limit: int) -> list[str]:
-    """Return what is wrong with the file of a library for platform `name`, without running it."""
+    """Return the problems of a library file for platform `name`, without running it."""
     problems = []
     try:
         if name == wasm.TAG:
@@ -121,7 +121,7 @@ def prove(model: ModelDirectory, target_id: str, name: str, library: Path) -> Li
 def _opened(
     model: ModelDirectory, name: str, library: Path, stack: ExitStack
 ) -> tuple[Backend | None, Literal["run", "emulated", "built"]]:
-    """Return what runs the library here, until `stack` is closed, and how; None where nothing does."""
+    """Return a backend that runs the library here until `stack` is closed, and its kind; None if there is none."""
     spec = model.record.spec
     if name == wasm.TAG:
         node = wasm.find_node()
@@ -139,7 +139,7 @@ def _opened(
 
 
 def _proven(backend: Backend, model: ModelDirectory, artifact: Artifact, found: Library) -> Library:
-    """Return `found` with the error that was measured; raises ToleranceError if a check of the artifact fails."""
+    """Return `found` with the measured error; raises ToleranceError if a check of the artifact fails."""
     golden = thinned(reference_of(model), PROOF_WINDOWS)
     parity = measure_parity(backend.predict(golden.windows), golden, model.record.scaler.range)
     checks = check_backend(backend, model.record, artifact, golden)

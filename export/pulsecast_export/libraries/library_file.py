@@ -1,4 +1,4 @@
-"""What a shared library's file says of itself: its format and processor, what it exports and needs.
+"""The properties of a shared library's file: its format and processor, its exports and needs.
 
 ELF, PE and Mach-O are read with `struct`, 64-bit and for ELF also 32-bit, little-endian; offsets are those of the
 formats' specifications.
@@ -28,7 +28,7 @@ class LibraryFile:
 
 
 def read_library(data: bytes) -> LibraryFile:
-    """Return what the file `data` says; raises ValueError if it is not of the three formats or is cut off."""
+    """Return the properties of the file `data`; raises ValueError if it is of another format or truncated."""
     try:
         if data[:4] == b"\x7fELF":
             return _elf(data)
@@ -119,7 +119,7 @@ def _mach_o(data: bytes) -> LibraryFile:
         signed = signed or kind == _SIGNATURE
         at += size
     if not signed and machine == 0x0100000C:
-        raise ValueError("it has no code signature, without which macOS on Apple's processors loads nothing")
+        raise ValueError("it has no code signature, but macOS on Apple's processors requires one")
     return LibraryFile(
         platform=f"{_MACH_O_MACHINES[machine]}-macos", exported=frozenset(exported), needed=frozenset(needed)
     )

@@ -1,8 +1,8 @@
-"""The native model for browsers: `lib/wasm32/model.wasm`, its wrapper beside it, and Node to prove them with.
+"""The native model for browsers: `lib/wasm32/model.wasm`, its wrapper beside it, and Node to test them.
 
 The module imports nothing and exports model.h's functions, its memory, and `__heap_base`, above which memory is the
-caller's. It needs WebAssembly SIMD, which browsers have had since 2023 and Node since 16.4. What is checked is what is
-shipped: the module through the wrapper.
+caller's. It needs WebAssembly SIMD, which browsers have had since 2023 and Node since 16.4. The check runs the shipped
+files: the module through the wrapper.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _FUNCTION = 0  # kind of an export
 
 
 def link_flags(source: str, header: str, interface: set[str]) -> tuple[str, ...]:
-    """Return what to link the model with: its functions, and a stack that it cannot outgrow.
+    """Return the link options of the model: its functions, and a stack of sufficient size.
 
-    A stack that is too small is not noticed: it grows into the weights. Whatever the model, the stack holds widened
-    8-bit weights (floats at the most; each is three characters of the source at the least), the windows of a stream
-    under way, and a window's scaled values.
+    A stack that is too small goes unnoticed: it overwrites the weights. For any model the stack holds widened 8-bit
+    weights (at most floats; each takes at least three characters of the source), the unfinished windows of a stream,
+    and a window's scaled values.
     """
     number = {name: int(value) for name, value in re.findall(r"^#define MODEL_(\w+) (\d+)\b", header, re.MULTILINE)}
     under_way = 8 * number["STATE_UNITS"] * number["PHASES"]
@@ -53,7 +53,7 @@ def write_wrapper(folder: Path) -> None:
 
 
 def read_module(data: bytes) -> tuple[set[str], set[str]]:
-    """Return the functions that a module exports and what it imports; raises ValueError unless it is one."""
+    """Return the functions that a module exports and what it imports; raises ValueError for another file."""
     if data[:8] != b"\0asm\1\0\0\0":
         raise ValueError("no WebAssembly module")
     exported: set[str] = set()
@@ -66,11 +66,11 @@ def read_module(data: bytes) -> tuple[set[str], set[str]]:
             if section == _EXPORTS:
                 exported = _exported(data, begin)
             if section == _IMPORTS and _number(data, begin)[0]:
-                needed = {_name(data, _number(data, begin)[1])[0]}  # the first says enough
+                needed = {_name(data, _number(data, begin)[1])[0]}  # the first is enough
     except IndexError:
         at = len(data) + 1
     if at != len(data):
-        raise ValueError("a WebAssembly module that is cut off")
+        raise ValueError("a truncated WebAssembly module")
     return exported, needed
 
 
@@ -102,7 +102,7 @@ def _name(data: bytes, at: int) -> tuple[str, int]:
 
 
 class NodeBackend:
-    """A module in a Node process, asked through pipes."""
+    """A module in a Node process, called through pipes."""
 
     device = "CPU"
 
@@ -121,7 +121,7 @@ class NodeBackend:
             stdin.write(struct.pack("<I", len(windows)) + windows.astype("<f4").tobytes())
             stdin.flush()
         except BrokenPipeError:
-            answer = b""  # it ended; its last words say why
+            answer = b""  # it ended; its last output gives the reason
         else:
             answer = stdout.read(wanted)
         if len(answer) != wanted:

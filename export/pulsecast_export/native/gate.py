@@ -14,12 +14,12 @@ from pulsecast.model.spec import ModelSpec
 
 from .writer import GOLDEN_WINDOWS
 
-# A library of the default architecture (two layers of 50 units) fits into this, whatever the recipe. A model whose
-# numbers alone are more than DEFAULT_NUMBER_BYTES may have those, code for three instruction sets with the file's own
-# tables, and for layers of each further shape, whose kernels are compiled once more, SHAPE_BYTES.
+# A library of the default architecture (two layers of 50 units) fits into this with every recipe. A model whose numbers
+# alone exceed DEFAULT_NUMBER_BYTES may have these numbers, code for three instruction sets with the file's own tables,
+# and SHAPE_BYTES for each further shape of layers, because its kernels are compiled once more.
 LIMIT_BYTES, DEFAULT_NUMBER_BYTES = 200_000, 150_000
 CODE_BYTES, SHAPE_BYTES = 72_000, 26_000
-# What a compiler may call for assignments, whatever the program; with what the C runtime adds to a library, weakly.
+# Functions that a compiler may call for assignments in any program, and weak symbols of the C runtime.
 _COMPILER_SYMBOLS = {"memset", "memcpy", "memmove", "__stack_chk_fail"}
 
 
@@ -48,7 +48,7 @@ def declared(header: Path) -> set[str]:
 
 
 def symbol_problems(library: Path, interface: set[str]) -> list[str]:
-    """Return what is wrong with a library's dynamic symbols; nothing if `nm` is not installed."""
+    """Return the problems of a library's dynamic symbols; none without the program `nm`."""
     if shutil.which("nm") is None:
         return []
     text = subprocess.run(["nm", "-D", str(library)], capture_output=True, text=True, check=True).stdout
@@ -64,7 +64,7 @@ def symbol_problems(library: Path, interface: set[str]) -> list[str]:
 
 
 def limit_bytes(spec: ModelSpec) -> int:
-    """Return what a compiled library may have: LIMIT_BYTES, or for a larger model its numbers and its code."""
+    """Return the most bytes of a compiled library: LIMIT_BYTES, or for a larger model its numbers and its code."""
     numbers = number_bytes(spec)
     if numbers <= DEFAULT_NUMBER_BYTES:
         return LIMIT_BYTES
@@ -75,7 +75,7 @@ def number_bytes(spec: ModelSpec) -> int:
     """Return the bytes of the weights as float32, columns padded to 16, and of the window for the self-test."""
     total, inputs = 0, len(spec.channels)
     for units in spec.units:
-        total += (inputs + units + 2) * (-(-4 * units // 16) * 16) * 4  # two: the bias, and that for sums by pairs
+        total += (inputs + units + 2) * (-(-4 * units // 16) * 16) * 4  # two: the bias, and the bias for sums by pairs
         inputs = units
     golden = GOLDEN_WINDOWS * (spec.context * len(spec.features) + spec.horizon)
     return total + (inputs + 1) * spec.horizon * 4 + golden * 4

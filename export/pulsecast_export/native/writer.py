@@ -5,7 +5,7 @@ kernels/      the network's arithmetic over a vector type, in the order of KERNE
 model.h.in    the interface, documented
 example.c     a program that forecasts a CSV, and Makefile, which builds it; the same for all models
 
-The text that is the same for all models is in the templates; this module only fills in numbers.
+The templates hold the text that is the same for all models; this module only fills in numbers.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from ..targets import TARGETS, tolerance
 SOURCE, HEADER = "model.c", "model.h"
 AS_THEY_ARE = ("example.c", "Makefile")
 KERNELS = ("arithmetic", "sums", "window", "block", "stream")
-GOLDEN_WINDOWS = 1  # more would take a library of the usual size past its limit
-TRIPLE = 3  # inputs that sums by pairs take at once, as in kernels/sums.c.in
-# Largest sum of |w0 w1| over a column's pairs that are summed as such. Trained models have 1.4 to 2.2; with 3 the error
-# of a forecast is 1.3 times that of single products, with 6 it is 1.7 times, with 50 2.4 times, with 190 7 times.
+GOLDEN_WINDOWS = 1  # more would make a library of the usual size exceed its limit
+TRIPLE = 3  # inputs of one sum by pairs, as in kernels/sums.c.in
+# Largest sum of |w0 w1| over a column's pairs for which pairs are summed. Trained models have 1.4 to 2.2; with 3 the
+# error of a forecast is 1.3 times that of single products, with 6 it is 1.7 times, with 50 2.4 times, with 190 7 times.
 MOST_PAIRED = 4.0
-# A self-test with 8-bit weights may be off so many times as far as float32: sums by integers round a layer's output to
+# Allowed error of a self-test with 8-bit weights, in multiples of float32's: sums by integers round a layer's output to
 # 16 bits. The largest error of seven trained models was 4.9e-5 of the range, the usual one 1e-6 to 1e-5.
 STATE_ROUNDING = 100
 LANE_PADDING = 16  # floats of the widest vector that the kernels use
-PHASE_PADDING = 32  # windows of the largest block that they advance at once
+PHASE_PADDING = 32  # windows in the largest block of the kernels
 # sigmoid(x) = 1 / (1 + 2^z) with z = -x / ln 2, tanh(x) = (1 - 2^z) / (1 + 2^z) with z = -2 x / ln 2
 _SIGMOID, _TANH = -1 / np.log(2), -2 / np.log(2)
 Number = TypeVar("Number", np.float32, np.int8)
@@ -77,7 +77,7 @@ def write_native(model: ModelDirectory, path: Path, source: Path | None) -> None
 def write_native_w8(model: ModelDirectory, path: Path, source: Path | None) -> None:
     """Write `model.c` and `model.h` with 8-bit weights, one scale a column.
 
-    Biases, head and gates are float32, and so are the sums, or they are of integers where that is faster.
+    Biases, head and gates are float32; sums are float32, or integers where that is faster.
     """
     del source
     _write(model, path, "native-w8")
@@ -119,7 +119,7 @@ def sources(model: ModelDirectory, target_id: str) -> dict[str, str]:
 
 
 def for_kernels(layer: CellWeights) -> PackedLayer:
-    """Return `layer` with its gates' factors multiplied in (in float64)."""
+    """Return `layer` multiplied by its gates' factors (in float64)."""
     factors = np.repeat(_GATE_FACTORS, layer.units)  # (4*units,)
     kernel, recurrent, bias = (
         _wide((matrix.astype(np.float64) * factors).astype(np.float32))
@@ -136,7 +136,7 @@ def for_kernels(layer: CellWeights) -> PackedLayer:
 
 
 def are_small(layers: Sequence[PackedLayer]) -> bool:
-    """Return whether sums by pairs lose nothing to speak of: no column's |w0 w1| add up to more than MOST_PAIRED."""
+    """Return whether sums by pairs are accurate enough: no column's |w0 w1| add up to more than MOST_PAIRED."""
     products = (np.abs(_pair_products(matrix)) for matrix in _between_units(layers))  # (triples, columns) each
     return all(product.sum(axis=0).max(initial=0.0) <= MOST_PAIRED for product in products)
 
@@ -154,7 +154,7 @@ def _pair_products(matrix: NDArray[np.float32] | NDArray[np.int8]) -> NDArray[np
 
 
 def paired_bias(layer: PackedLayer, *, kernel_too: bool) -> NDArray[np.float32]:
-    """Return the bias (columns,) less what sums by pairs add to every window: w0 w1 of all triples of inputs.
+    """Return the bias (columns,) minus the surplus of sums by pairs in every window: w0 w1 of all triples of inputs.
 
     The kernel of a first layer is never summed by pairs. The sums are made in float64.
     """
@@ -183,13 +183,13 @@ def for_kernels8(layer: CellWeights) -> PackedLayer:
 
 
 def state_scale(layers: Sequence[PackedLayer]) -> float:
-    """Return what an output of 1 is in sums by integers: 32767, less if a column could bring a sum past 32 bits."""
+    """Return the integer for an output of 1 in sums by integers: 32767, or less if a column could overflow 32 bits."""
     largest = max(int(np.abs(matrix.astype(np.int64)).sum(axis=0).max()) for matrix in _between_units(layers))
     return float(min(2**15 - 1, (2**31 - 1) // max(largest, 1)))
 
 
 def _wide(matrix: NDArray[Number]) -> NDArray[Number]:
-    """Return `matrix` with zeros behind its last columns."""
+    """Return `matrix` with zeros after its last columns."""
     columns = matrix.shape[-1]
     wide = np.zeros((*matrix.shape[:-1], padded(columns)), matrix.dtype)
     wide[..., :columns] = matrix
@@ -313,7 +313,7 @@ def _weights(model: ModelDirectory, layers: list[PackedLayer], stored: Weights) 
 
 
 def dequantised(weights: Weights) -> Weights:
-    """Return what 8-bit weights stand for: with these the self-test needs no wider tolerance than float32's."""
+    """Return the values of 8-bit weights: with them the self-test needs no wider tolerance than float32's."""
 
     def rounded(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
         values, scale = quantise_rows(matrix, axis=0)
@@ -340,7 +340,7 @@ def _table(name: str, rows: str, columns: str, matrix: NDArray[np.float32]) -> s
 
 
 def _numbers(values: Iterable[np.float32 | np.int8]) -> str:
-    """Return `values` separated by commas, eight in a line; nine digits give the same float32 back."""
+    """Return `values` separated by commas, eight in a line; nine digits determine a float32."""
     texts = [str(value) if isinstance(value, np.int8) else _float(float(value)) for value in values]
     return ",\n".join(", ".join(texts[i : i + 8]) for i in range(0, len(texts), 8))
 

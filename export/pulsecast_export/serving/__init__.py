@@ -1,1 +1,1 @@
-"""What serves a bundle elsewhere: TensorFlow Serving's files, a page for a browser."""
+"""A bundle on other hosts: TensorFlow Serving's files, a page for a browser."""

@@ -1,10 +1,10 @@
-"""A static page that forecasts in the browser: the bundle's wasm module, and a series of its held-out steps to scrub.
+"""A static page that forecasts in the browser: the bundle's wasm module, and a series of held-out steps to browse.
 
-    DIR/index.html  page.css  page.js   from `page/`
+    DIR/index.html  page.css  page.js   from `page_files/`
     DIR/model.wasm  pulsecast.js        the bundle's own
-    DIR/series.json                     steps, and reference forecasts that the page holds its own against
+    DIR/series.json                     steps, and reference forecasts that the page compares with its own
 
-Any static server will do; the page only asks for its own files.
+Any static server works; the page requests only its own files.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ..libraries.wasm import MODULE, TAG, WRAPPER
 
 MARKER = "series.json"
 PAGE_FILES = ("index.html", "page.css", "page.js")
-MOST_STEPS = 2000  # what a page loads at once and a slider can still be set to
+MOST_STEPS = 2000  # few enough for one load and for a slider
 
 
 def write_page(path: StrPath, out: StrPath, *, force: bool = False) -> Artifact:
@@ -53,7 +53,7 @@ def write_page(path: StrPath, out: StrPath, *, force: bool = False) -> Artifact:
 
 
 def series_document(manifest: Manifest, artifact: Artifact, golden: Golden) -> dict[str, object]:
-    """Return what the page shows: rows of a series, and the golden windows that lie in it, by the step after them."""
+    """Return the page's data: rows of a series, and the golden windows in it, by the step after them."""
     rows, ends = longest_run(golden.windows)
     return {
         "name": manifest.name,
@@ -69,10 +69,10 @@ def series_document(manifest: Manifest, artifact: Artifact, golden: Golden) -> d
 
 
 def longest_run(windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], dict[int, int]]:
-    """Return the longest series that `windows` (n, context, features) put together, at most MOST_STEPS of it.
+    """Return the longest series that `windows` (n, context, features) form together, at most MOST_STEPS of it.
 
-    A window goes on where its beginning is the end of the one before. Returns the steps (steps, features), and for
-    every window in it, by its index, the step after its last one.
+    A window continues the series if its beginning is the end of the window before. Returns the steps (steps, features),
+    and for every window in it, by its index, the step after its last one.
     """
     runs: list[tuple[list[NDArray[np.float32]], dict[int, int]]] = []
     length = 0
@@ -90,14 +90,14 @@ def longest_run(windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], dict
 
 
 def _shift(before: NDArray[np.float32], window: NDArray[np.float32]) -> int | None:
-    """Return how many steps after `before` the window `window` ends, if both share at least half of their steps."""
+    """Return by how many steps `window` ends after `before`, if both share at least half of their steps."""
     steps = len(window)
     shifts = (k for k in range(1, steps // 2 + 1) if np.array_equal(before[k:], window[:-k]))
     return next(shifts, None)
 
 
 def _number(value: np.float32) -> float | None:
-    """Return a float32 as JSON has numbers: the shortest decimal that gives it back; null is a gap."""
+    """Return a float32 as a JSON number: the shortest decimal that determines it; null is a gap."""
     return float(str(value)) if math.isfinite(value) else None
 
 

@@ -1,12 +1,12 @@
-"""Everything TensorFlow Serving needs to serve a bundle: a version directory, its configuration, and where to run it.
+"""All files that TensorFlow Serving needs for a bundle: a version directory, its configuration, its deployment.
 
     DIR/models/pulsecast/VERSION/   the SavedModel, with its warm-up records
     DIR/config/                     models.config, batching.config, monitoring.config (protobuf text)
     DIR/compose.yaml                docker compose
     DIR/kubernetes.yaml             ConfigMap, Deployment, Service; expects the models on a volume claim
 
-The server runs as a user without rights, on a read-only file system, and reads the model without being able to change
-it. Batches may be of the sizes that the warm-up records have prepared it for, and no others.
+The server runs as a user without rights, on a read-only file system, and cannot change the model. It accepts only batch
+sizes that have warm-up records.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ USER = 65534  # the usual id of the user without rights
 class ServeOptions:
     """How to serve.
 
-    version   number of the version directory; the server takes the largest
+    version   number of the version directory; the server uses the largest
     threads   batches computed at once: the cores it may use
-    wait_us   how long the first request of a batch waits for others; 0 never waits
+    wait_us   longest wait of a batch's first request for others; 0 never waits
     image     image of the server
     """
 
@@ -59,7 +59,7 @@ def serve_config(
     """Write everything for the bundle at `path` (a folder or a `.pulse` file) into `out`; return the artifact served.
 
     Raises what `Bundle.open` raises, UsageError if the bundle has no SavedModel, or `out` exists and not `force`, and
-    EngineError if the SavedModel holds more than a forecast: a server runs every operator in it.
+    EngineError if the SavedModel holds more than a forecast, because a server runs any operator.
     """
     options = ServeOptions() if options is None else options
     bundle, out = Bundle.open(path), one_path("out", out)
@@ -83,7 +83,7 @@ def serve_config(
 def _require_arithmetic(bundle: Bundle, artifact: Artifact) -> None:
     if not is_installed(artifact.backend):
         raise MissingExtraError(
-            "what the server would run is read with TensorFlow, which is not installed: pip install 'pulsecast[export]'"
+            "the check of the SavedModel needs TensorFlow, which is not installed: pip install 'pulsecast[export]'"
         )
     from pulsecast.backends.savedmodel import require_arithmetic
 
@@ -135,7 +135,7 @@ _ARGUMENTS = (
 
 
 def _arguments(options: ServeOptions, indent: str) -> str:
-    # one window is too small to share among threads; requests are what runs side by side
+    # one window is too small to share among threads; requests run in parallel
     threads = (
         "--tensorflow_intra_op_parallelism=1",
         f"--tensorflow_inter_op_parallelism={options.threads}",

@@ -176,7 +176,7 @@ def test_without_ziglang_the_error_names_the_extra(monkeypatch):
 def test_libraries_are_made_of_the_native_targets():
     assert {"native", "native-w8", "onnx"} <= set(with_native(()))
     assert with_native(("onnx", "native-w8")) == ("onnx", "native-w8")
-    with pytest.raises(UsageError, match="libraries are made of the targets native, native-w8"):
+    with pytest.raises(UsageError, match="libraries are compiled from the targets native, native-w8"):
         with_native(("onnx",))
 
 

@@ -75,7 +75,7 @@ def test_the_same_source_gives_the_same_module_and_it_needs_nothing(bundle: Path
     ("module", "problem"),
     [
         (b"MZ", "the library is no WebAssembly module"),
-        (b"\0asm\1\0\0\0\7\x05\1", "the library is a WebAssembly module that is cut off"),
+        (b"\0asm\1\0\0\0\7\x05\1", "the library is a truncated WebAssembly module"),
         (b"\0asm\1\0\0\0\7\x07\1\3abc\0\0", "symbols that differ from model.h: abc, model_step"),
         (b"\0asm\1\0\0\0\7\x0e\1\x0amodel_step\0\0\2\x09\1\3env\1x\0\0", "needed from elsewhere: env"),
     ],

@@ -1,6 +1,6 @@
-/* What a compiled model calls although its source does not, so that a prebuilt library needs no other one: it loads
- * beside any C library or none. Compiled together with model.c, with -ffreestanding, which also keeps the compiler from
- * turning the loops below into calls of themselves. */
+/* Functions that compilers call although the source does not, so that a prebuilt library needs no other library: it
+ * loads beside any C library or none. Compiled together with model.c, with -ffreestanding, which also keeps the
+ * compiler from turning the loops below into calls of themselves. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -21,8 +21,8 @@ HIDDEN void *memcpy(void *restrict to, const void *restrict from, size_t count) 
 }
 
 #if defined(__x86_64__)
-/* What __builtin_cpu_supports and __builtin_cpu_is read, with the numbers that GCC and Clang agreed on. It is filled in
- * when the library is loaded, before anything else can run. */
+/* The data that __builtin_cpu_supports and __builtin_cpu_is read, with the numbers that GCC and Clang share. They are
+ * filled in when the library is loaded, before any other code runs. */
 HIDDEN struct {
     uint32_t vendor, type, subtype, features;
 } __cpu_model;
@@ -62,8 +62,8 @@ int __stdcall DllMainCRTStartup(void *library, unsigned long reason, void *reser
     return 1;
 }
 
-/* Called with rax bytes of a frame to come: touches its pages one after the other, since the stack of a Windows thread
- * grows only by the page below the last. Keeps every register. */
+/* Called before a frame of rax bytes is made: touches its pages one after the other, because the stack of a Windows
+ * thread grows only by the page below the last. Keeps every register. */
 __asm__(
     ".globl ___chkstk_ms\n"
     "___chkstk_ms:\n"

@@ -1,10 +1,10 @@
-/* Runs a prebuilt library in an emulator: `runner LIBRARY`, a static Linux program of the library's processor that is
- * built without a C library, in a second.
+/* Runs a prebuilt library in an emulator: `runner LIBRARY`, a static Linux program for the library's processor, built
+ * without a C library, in a second.
  *
- * It loads the very file that is shipped, which is simple because that needs no other one: segments are copied to
- * where they stand to each other, relocations are applied, constructors run. Then it writes two bytes, the self-test's
- * failures and the length of the instruction set's name, and that name; and for every request on stdin, a uint32 count
- * and `count` windows of floats, as many forecasts on stdout. Exit 2: it is not such a library; 3: a request is cut off. */
+ * It loads the shipped file itself, which is simple because the file needs no other library: segments are copied to
+ * their relative places, relocations are applied, constructors run. Then it writes two bytes, the self-test's failures
+ * and the length of the instruction set's name, and this name. For every request on stdin, a uint32 count and `count`
+ * windows of floats, it writes as many forecasts to stdout. Exit 2: not such a library; 3: a truncated request. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -60,7 +60,7 @@ typedef struct {
 #define TYPE(info) ((info) & 0xff)
 #endif
 
-/* System calls, and the start: the kernel leaves the arguments on the stack. */
+/* System calls, and the start: the kernel puts the arguments on the stack. */
 #if defined(__x86_64__)
 enum { RELATIVE = 8, OPENAT = 257, READ = 0, WRITE = 1, MMAP = 9, EXIT = 60 };
 static long call(long n, long a, long b, long c, long d, long e, long f) {
@@ -123,7 +123,7 @@ static char *room(size_t size) {
     return (char *)at;
 }
 
-/* Returns how much of `size` there was. */
+/* Returns the number of bytes read, at most `size`. */
 static size_t take(int file, void *to, size_t size) {
     size_t got = 0;
     while (got < size) {
@@ -213,7 +213,7 @@ static size_t length(const char *text) {
     return n;
 }
 
-/* `stack`: how many arguments, and their addresses. */
+/* `stack`: the number of arguments, and their addresses. */
 __attribute__((used)) void begin(word *stack) {
     size_t (*predict)(const float *, size_t, float *), (*info)(int), window, horizon, room_for = 0;
     const char *isa;

@@ -1,9 +1,9 @@
-// node serve_windows.mjs PULSECAST_JS MODEL_WASM: answers batches on stdin, each a little-endian uint32 count and so many
-// float32 windows, with their float32 forecasts on stdout. What goes wrong is one line on stderr.
+// node serve_windows.mjs PULSECAST_JS MODEL_WASM: reads batches from stdin, each a little-endian uint32 count and
+// `count` float32 windows, and writes their float32 forecasts to stdout. An error is one line on stderr.
 import { readFile } from 'node:fs/promises';
 
 async function serve([wrapper, module]) {
-  // as a data: address a file is a module whatever a package.json above it says
+  // with a data: address the file is a module, even if a package.json above it says otherwise
   const source = await readFile(wrapper);
   const { load } = await import(`data:text/javascript;base64,${source.toString('base64')}`);
   const model = await load(await readFile(module));

@@ -1,4 +1,4 @@
-// A series, and the model's forecast from wherever the reader stands in it, computed here by model.wasm.
+// A series, and the model's forecast at the slider's position, computed here by model.wasm.
 import { load } from './pulsecast.js';
 
 const $ = (id) => document.getElementById(id);
@@ -19,7 +19,7 @@ async function begin() {
   const value = (step) => (step < steps ? rows[step * series.features] : NaN);
   const window = (end) => rows.subarray((end - model.context) * series.features, end * series.features);
   const stream = model.stream();
-  /** forecasts (steps, horizon): row i is what was forecast after step i */
+  /** forecasts (steps, horizon): row i is the forecast after step i */
   const forecasts = Array.from({ length: steps }, (_, i) => stream.push(rows.subarray(i * series.features, (i + 1) * series.features)));
 
   document.title = `${series.name}: forecasts`;
@@ -60,7 +60,7 @@ async function begin() {
     if (!(high > low)) [low, high] = [low - 1, low + 1];
     const left = 56, right = 12, top = 12, bottom = 28;
     const x = (step) => left + ((step - first) / Math.max(1, view - 1)) * (width - left - right);
-    // a model that works on logarithms is shown so: on a linear axis one burst would flatten all the rest
+    // a model of logarithms gets a logarithmic axis: on a linear one a single burst would flatten all the rest
     const drawn = series.log ? (v) => Math.sign(v) * Math.log1p(Math.abs(v)) : (v) => v;
     const y = (v) => top + (1 - (drawn(v) - drawn(low)) / (drawn(high) - drawn(low))) * (height - top - bottom);
     const line = (from, to, of) => {
@@ -120,7 +120,7 @@ async function begin() {
   draw();
 }
 
-/** Fill in the comparison with the reference that came with the bundle. */
+/** Show the comparison with the bundle's reference forecasts. */
 function check(model, series, window) {
   let most = 0;
   const rows = series.golden.map(({ end, forecast }) => {
@@ -143,13 +143,13 @@ function check(model, series, window) {
   $('check').querySelector('tbody').replaceChildren(...rows);
 }
 
-/** Powers of ten between `low` and `high`, or round numbers where that is fewer than two. */
+/** Powers of ten between `low` and `high`, or round numbers if there are fewer than two. */
 function powers(low, high) {
   const found = Array.from({ length: 16 }, (_, i) => 10 ** (i - 3)).filter((v) => v >= low && v <= high);
   return found.length > 1 ? found : ticks(low, high);
 }
 
-/** Round numbers between `low` and `high`, four or so. */
+/** Round numbers between `low` and `high`, about four. */
 function ticks(low, high) {
   const raw = (high - low) / 4, power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].map((k) => k * power).find((s) => s >= raw);
