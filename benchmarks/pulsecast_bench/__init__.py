@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .results.case import BenchConfig
     from .results.result import Result, read_result
 
-# name -> module, imported when it is first asked for: the measuring child imports this package, too
+# name -> module, imported on first use: the measuring child imports this package too
 _HOME = {
     "BenchConfig": "results.case",
     "Benchmark": "front",

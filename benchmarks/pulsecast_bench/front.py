@@ -1,4 +1,4 @@
-"""Measuring a bundle, comparing what was measured, and reporting it: the benchmark's public functions."""
+"""Measuring a bundle, comparing results, and reporting them: the benchmark's public functions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ HTML_SUFFIXES = (".html", ".htm")
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Benchmark:
-    """What `bench` measured; its table as text and in a notebook. Statistics are computed from the raw nanoseconds.
+    """The result of `bench`; its table as text and in a notebook. Statistics are computed from the raw nanoseconds.
 
     path  the result file (this object is a path of it); None if no file was requested
     """
@@ -58,7 +58,7 @@ class Benchmark:
 
     def __fspath__(self) -> str:
         if self.path is None:
-            raise UsageError("this benchmark is in no file; pass out= to bench, or call write")
+            raise UsageError("this benchmark is not in a file; pass out= to bench, or call write")
         return os.fspath(self.path)
 
     def __repr__(self) -> str:
@@ -80,18 +80,18 @@ def bench(  # noqa: PLR0913  # an option is a parameter
     force: bool = False,
     progress: Progress = SILENT,
 ) -> Benchmark:
-    """Measure every artifact of a bundle, each case in processes of its own, and return what was found.
+    """Measure every artifact of a bundle, each case in processes of its own, and return the result.
 
     out         result file to write: JSON with raw nanoseconds
-    config      what to measure: a `BenchConfig`, or a profile, `standard` (to decide by) or `quick` (a look)
+    config      what to measure: a `BenchConfig`, or a profile, `standard` (for decisions) or `quick` (a first look)
     key, trust_code  as for `pulsecast.load`; without either, artifacts that are code are skipped
-    label       what reports call this machine
+    label       this machine's name in reports
     device      measure on that machine, over ssh, instead of this one
 
         bench("bundle", out="result.json")
 
     Raises FormatError or IntegrityError (the bundle), UsageError, MissingExtraError, EngineError (no process gave a
-    measurement), NotWrittenError (`out` could not be written; its `result` holds what was measured).
+    measurement), NotWrittenError (`out` could not be written; its `result` holds the measurement).
     """
     source, target = one_path("bundle", bundle), None if out is None else one_path("out", out)
     if target is not None:
@@ -108,13 +108,13 @@ def bench(  # noqa: PLR0913  # an option is a parameter
         return found
     try:
         return found.write(target, force=force)
-    except PulsecastError as error:  # minutes of measuring are not lost with the file
+    except PulsecastError as error:  # the measurement survives a failed write
         raise NotWrittenError(str(error), result=found) from error
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Compared:
-    """What `compare` found; `passed` is False if a case became slower, failed or is gone."""
+    """The result of `compare`; `passed` is False if a case became slower, failed or is missing."""
 
     found: Comparison | BaselineCheck
 
@@ -155,9 +155,9 @@ def compare(
 
     baseline      file of `save_baseline`, instead of a second result
     max_slowdown  a case is slower if the whole 95 % interval of its ratio lies above this
-    across_models, across_machines  compare although the bundles, the machines are different ones
+    across_models, across_machines  compare although the bundles, the machines differ
 
-    Raises UsageError (not two results that can be compared), FormatError, IntegrityError.
+    Raises UsageError (the results cannot be compared), FormatError, IntegrityError.
     """
     allowed = Allowed(models=across_models, machines=across_machines, max_slowdown=max_slowdown)
     if (second is None) == (baseline is None):
@@ -170,7 +170,7 @@ def compare(
 
 
 def save_baseline(result: StrPath | Benchmark, out: StrPath, *, force: bool = False) -> None:
-    """Write a result's ratios, without times, to hold later results against; raises UsageError if there are none."""
+    """Write a result's ratios, without times, to compare later results with; raises UsageError if there are none."""
     write_whole(one_path("out", out), strict_json.dumps(make_baseline(_result(result))), force=force)
 
 
@@ -192,7 +192,7 @@ class Report:
 
     @property
     def recommendations(self) -> tuple[Recommendation, ...]:
-        """What fits the budget best, for each result; empty without a budget."""
+        """The best artifact within the budget, for each result; empty without a budget."""
         return tuple(recommendation(part, self.budget) for part in self.parts) if self.budget.stated else ()
 
     @property
@@ -232,10 +232,10 @@ def report(
     microcontroller: StrPath | None = None,
     force: bool = False,
 ) -> Report:
-    """Compute the statistics of one or several results anew and return the report; with `out` write it.
+    """Compute the statistics of one or several results and return the report; with `out` write it.
 
     out              HTML with pictures if it ends in .html, else Markdown
-    budget           the most that is allowed; the report then says which artifact fits it best
+    budget           upper limits; the report then recommends the artifact that fits them best
     microcontroller  file of `python -m pulsecast_bench.native.microcontroller BUNDLE --out FILE`
 
     Raises UsageError, FormatError, IntegrityError, MissingExtraError (HTML needs matplotlib).
@@ -259,6 +259,6 @@ def _footprints(path: StrPath | None, results: Sequence[Result]) -> Footprints |
     found = read_footprints(file)
     if found.manifest_sha256 not in {result.model.manifest_sha256 for result in results}:
         raise UsageError(
-            f"{file.name} is of another bundle (model {found.model}) than the results; measure the one that they are of"
+            f"{file.name} is of another bundle (model {found.model}) than the results; measure the results' bundle"
         )
     return found

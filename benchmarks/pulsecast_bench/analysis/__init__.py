@@ -1,1 +1,1 @@
-"""Statistics, summaries and verdicts: everything that is computed from the records, on reading."""
+"""Statistics, summaries and verdicts: everything computed from the records when they are read."""

@@ -1,4 +1,4 @@
-"""Errors of forecasts in raw units, window by window: intervals, the distribution, and the change a conversion made."""
+"""Errors of forecasts in raw units, window by window: intervals, the distribution, and the change by a conversion."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .statistics import BOOTSTRAP_DRAWS, CONFIDENCE, Estimate
 
 Forecasts = NDArray[np.float64]  # (windows, horizon), raw units
 QUANTILES = (0.5, 0.9, 0.99, 1.0)
-LEAST_WINDOWS = 30  # fewer windows resampled give an interval that covers far less than it says
+LEAST_WINDOWS = 30  # an interval from fewer resampled windows covers far less than its nominal level
 _SEED = 7
 
 
@@ -24,7 +24,7 @@ class Fidelity:
 
     mae, rmse                with 95 % intervals over windows
     mae_change, rmse_change  relative to the reference's own; 0.01 is 1 %
-    rmse_change_interval     95 %, of the same windows for both; None where there are too few
+    rmse_change_interval     95 %, of the same windows for both; None if there are too few
     error_quantiles          of |forecast - truth|, at QUANTILES
     deviation_quantiles      of |forecast - reference|, at QUANTILES
     max_error                largest |forecast - reference| as a fraction of the training part's range
@@ -62,7 +62,7 @@ def fidelity(forecasts: Forecasts, truth: Forecasts, reference: Forecasts, scale
 def rmse_change(forecasts: Forecasts, base: Forecasts, truth: Forecasts) -> Estimate:
     """Return RMSE(forecasts) / RMSE(base) - 1 with its interval over windows.
 
-    Each draw takes the same windows for both: what is hard to forecast is hard for both, and cancels.
+    Each draw takes the same windows for both: a window that is hard to forecast is hard for both, and cancels.
 
     >>> truth = np.zeros((40, 1))
     >>> round(rmse_change(truth + 1.01, truth + 1.0, truth).low, 9)
@@ -112,5 +112,5 @@ def _few_windows(windows: int) -> str:
 
 
 def _quantiles(values: Forecasts) -> tuple[float, ...]:
-    """Return errors that were made (nearest rank), over all windows and horizon steps."""
+    """Return errors that occurred (nearest rank), over all windows and horizon steps."""
     return tuple(float(value) for value in np.quantile(values, QUANTILES, method="inverted_cdf"))

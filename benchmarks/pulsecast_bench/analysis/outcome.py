@@ -1,4 +1,4 @@
-"""What a benchmark's exit code is and why, for the command and for a packed benchmark alike."""
+"""A benchmark's exit code and its reason, for the command and for a packed benchmark."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def judge(summary: Summary) -> tuple[int, str]:
         return FAILED, f"error: {len(failures)} processes ended without a measurement; the others are kept"
     if summary.unstable:
         rows = ", ".join(summary.unstable)
-        return UNSTABLE, f"unstable: {rows}; repeat it on a quiet machine, or take the row as a hint only"
+        return UNSTABLE, f"unstable: {rows}; repeat it on a quiet machine, or use the row only as a hint"
     return OK, ""

@@ -1,7 +1,7 @@
-"""Which artifacts are worth a look, and which one to take within a budget.
+"""The Pareto front of the artifacts, and the one to choose within a budget.
 
 Two latencies that differ by less than 5 %, or two RMSEs by less than 0.1 %, count as equal: repeated benchmarks differ
-by as much. Sizes are exact.
+by that much. Sizes are exact.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ class Point:
     """An artifact as a choice; less is better in everything.
 
     latency_ns       median of one call at the smallest batch
-    latency_high_ns  upper end of its 95 % interval; the median itself where there is none
+    latency_high_ns  upper end of its 95 % interval; the median itself if there is none
     rmse             raw units; rmse_change is relative to the float64 reference, 0.01 is 1 %
-    rmse_change_high upper end of its interval; the change itself where there is none
-    stable           at that batch; None where it could not be judged
+    rmse_change_high upper end of its interval; the change itself if there is none
+    stable           at that batch; None if it could not be judged
     """
 
     artifact: str
@@ -55,13 +55,13 @@ class Budget:
 
     @property
     def stated(self) -> bool:
-        """True if there is any limit."""
+        """Whether there is any limit."""
         return any(limit is not None for limit in (self.latency_us, self.rmse_change, self.size_kb))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Excess:
-    """A limit that an artifact is over: `factor` is what it has over what is allowed; `text` says both in words."""
+    """An exceeded limit: `factor` is the artifact's value over the limit; `text` has both."""
 
     limit: str
     factor: float
@@ -70,7 +70,7 @@ class Excess:
 
 @dataclass(frozen=True, kw_only=True)
 class Recommendation:
-    """What to take within a budget.
+    """The choice within a budget.
 
     artifact  None if nothing fits
     fits      everything that fits, the best first
@@ -91,7 +91,7 @@ def front(points: Sequence[Point]) -> tuple[str, ...]:
 
 
 def dominates(one: Point, other: Point) -> bool:
-    """Return True if `one` is nowhere worse than `other` and somewhere better."""
+    """Return True if `one` is better than `other` in one measure and not worse in any."""
     sides = (
         _compared(one.latency_ns, other.latency_ns, LATENCY_TIE),
         _compared(one.rmse, other.rmse, RMSE_TIE),
@@ -130,7 +130,7 @@ def recommend(points: Sequence[Point], budget: Budget) -> Recommendation:
 
 
 def excesses(point: Point, budget: Budget) -> tuple[Excess, ...]:
-    """Return every limit of `budget` that `point` is over, the worst first."""
+    """Return every limit of `budget` that `point` exceeds, the worst first."""
     found = []
     if budget.latency_us is not None and point.latency_high_ns > budget.latency_us * 1e3:
         text = f"{point.latency_high_ns / 1e3:.4g} us where {budget.latency_us:g} us are allowed"
@@ -145,12 +145,12 @@ def excesses(point: Point, budget: Budget) -> tuple[Excess, ...]:
 
 
 def _distance(over: tuple[Excess, ...]) -> float:
-    """Return the largest factor by which a limit is missed."""
+    """Return the largest factor by which a limit is exceeded."""
     return max(excess.factor for excess in over)
 
 
 def _ranked(points: Sequence[Point]) -> tuple[str, ...]:
-    """Return the order of preference: what is as fast as the fastest left goes by size, then by RMSE."""
+    """Return the order of preference: artifacts as fast as the fastest are ordered by size, then by RMSE."""
     left, order = list(points), []
     key: Callable[[Point], tuple[float, float, float]] = lambda point: (point.size_bytes, point.rmse, point.latency_ns)  # noqa: E731
     while left:

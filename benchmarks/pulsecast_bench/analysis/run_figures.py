@@ -1,4 +1,4 @@
-"""Single figures of one process: what a summary and a comparison both take from a `Run`."""
+"""Single figures of one process's `Run`, for a summary and for a comparison."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ def cold_start_ns(run: Run) -> float:
 
 
 def overhead(run: Run) -> float | None:
-    """Return what a call takes beyond the bare engine's, 0.05 is 5 %; None where no engine is beneath."""
+    """Return a call's overhead over the bare engine's, 0.05 is 5 %; None without an engine."""
     paired = run.paired
     return None if paired is None else paired_overhead(decode(paired.runtime), decode(paired.bare), paired.block)
 
 
 def over_bare(run: Run) -> float | None:
-    """Return what a call takes over the bare engine's, 1.05 is 5 % more; None where no engine is beneath."""
+    """Return a call's time over the bare engine's, 1.05 is 5 % more; None without an engine."""
     beyond = overhead(run)
     return None if beyond is None else 1 + beyond

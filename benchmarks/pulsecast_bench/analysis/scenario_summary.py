@@ -1,4 +1,4 @@
-"""What queries of MLPerf's scenarios met: computed from the raw nanoseconds of `Result.scenarios`, on reading."""
+"""Latencies of queries in MLPerf's scenarios, computed from the raw nanoseconds of `Result.scenarios` on reading."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ RANKS = (50.0, 90.0, 99.0)
 class ScenarioRow:
     """An artifact in one scenario; latencies are from when a query was due, in nanoseconds.
 
-    waiting        share of all latency that was spent before `predict` began
+    waiting        share of all latency before `predict` began
     windows_per_s  answered, over the phase
-    target_qps     queries a second that were to come (`server`)
+    target_qps     planned queries a second (`server`)
     generator      the program that issued the queries
     invalid        LoadGen's reasons why the run is invalid; None if it is valid or LoadGen did not issue it
     """

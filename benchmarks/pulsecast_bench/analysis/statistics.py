@@ -1,4 +1,4 @@
-"""Statistics of raw nanoseconds. Everything a report says is computed here, on reading; nothing computed is stored."""
+"""Statistics of raw nanoseconds. A report's figures are computed here, on reading; none is stored."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 
 Latencies = NDArray[np.int64]  # (calls,) nanoseconds
 
-# How many calls a percentile needs: the least q with P(Binomial(q, 1 - p) <= 1) <= 0.01, which is LoadGen's rule for
-# stopping early (99 % sure that at least two calls lie above it).
+# Calls that a percentile needs: the least q with P(Binomial(q, 1 - p) <= 1) <= 0.01. This is LoadGen's rule for early
+# stopping (99 % sure that at least two calls lie above the percentile).
 REQUIRED_CALLS = {50.0: 11, 90.0: 64, 95.0: 130, 99.0: 662, 99.9: 6636}
 JUDGED_WINDOWS = 3
 STABLE_RATIO = 1.10
 BOOTSTRAP_DRAWS = 2000
-# Fewer processes resampled give an interval of their own two or three values, which says nothing about the next one.
+# With fewer processes an interval consists of their own two or three values and does not predict the next one.
 BOOTSTRAP_RUNS = 5
 CONFIDENCE = (0.025, 0.975)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A value with its 95 % bootstrap interval over processes; what is None is explained by `reason`."""
+    """A value with its 95 % bootstrap interval over processes; `reason` explains a None."""
 
     value: float | None
     low: float | None = None
@@ -33,7 +33,7 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Stability:
-    """Of the last three windows of requests, largest over smallest; `stable` is None where too few were made."""
+    """Of the last three windows of requests, largest over smallest; `stable` is None if there are too few."""
 
     latency_ratio: float | None
     throughput_ratio: float | None
@@ -44,8 +44,8 @@ class Stability:
 def percentiles(runs: Sequence[Latencies], ranks: Sequence[float], *, seed: int) -> tuple[Estimate, ...]:
     """Return a percentile of all runs' calls together for each of `ranks` (keys of REQUIRED_CALLS).
 
-    A percentile is a call that was made: the smallest latency that at least `rank` percent of the calls do not exceed.
-    The interval resamples whole runs, since calls of one process resemble one another.
+    A percentile is the latency of a real call: the smallest one that at least `rank` percent of the calls do not
+    exceed. The interval resamples whole runs, because calls of one process are alike.
     """
     pooled = np.concatenate(runs) if runs else np.empty(0, np.int64)
     order = np.argsort(pooled, kind="stable")
@@ -93,7 +93,7 @@ def _percentile_intervals(
 
 
 def _draws(runs: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return (distinct draws, runs): how often each run is in a draw with replacement; and how often each draw came."""
+    """Return (distinct draws, runs): how often each run is in a draw with replacement; and how often it occurs."""
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(runs, np.full(runs, 1 / runs), size=BOOTSTRAP_DRAWS)
     distinct, times = np.unique(drawn, axis=0, return_counts=True)
@@ -126,7 +126,7 @@ def median_of_runs(values: Sequence[float], *, seed: int) -> Estimate:
 def ratio_of_runs(first: Sequence[float], second: Sequence[float], *, seed: int) -> Estimate:
     """Return median(second) / median(first) of two benchmarks' processes, one value each.
 
-    The two were not measured side by side, so each side's processes are resampled by themselves.
+    The two were not measured side by side, so each side's processes are resampled separately.
 
     >>> ratio_of_runs([100.0] * 5, [110.0] * 5, seed=7)
     Estimate(value=1.1, low=1.1, high=1.1, reason=None)
@@ -149,7 +149,7 @@ def ratio_of_runs(first: Sequence[float], second: Sequence[float], *, seed: int)
 def paired_ratio(first: Mapping[int, float], second: Mapping[int, float], *, seed: int) -> Estimate:
     """Return the median over rounds of second / first; keys are rounds; a round on one side only is skipped.
 
-    Processes of one round run within seconds of each other: what the machine does to one it does to the other.
+    Processes of one round run within seconds of each other, so the machine's changes affect both.
 
     >>> paired_ratio({0: 100.0, 1: 200.0}, {0: 110.0, 1: 220.0, 2: 1.0}, seed=7).value
     1.1
@@ -158,7 +158,7 @@ def paired_ratio(first: Mapping[int, float], second: Mapping[int, float], *, see
 
 
 def throughput(latencies: Latencies, batch: int) -> float:
-    """Return windows per second of a closed loop with one caller, its own few hundred nanoseconds a turn left out.
+    """Return windows per second of a closed loop with one caller, without its own few hundred nanoseconds per call.
 
     >>> throughput(np.array([1_000_000, 3_000_000]), 8)
     4000.0
@@ -169,8 +169,8 @@ def throughput(latencies: Latencies, batch: int) -> float:
 def paired_overhead(runtime: Latencies, bare: Latencies, block: int) -> float:
     """Return by how much `runtime` calls take longer than `bare` ones: 0.05 is 5 %.
 
-    In each round of 2 * block calls a side the medians are compared, and the median of these ratios is taken: a machine
-    that changes its speed now and then changes it for both sides of a round.
+    In each round of 2 * block calls a side the medians are compared, and the median of these ratios is taken: a change
+    of the machine's speed affects both sides of a round.
 
     >>> paired_overhead(np.array([11, 11, 22, 22]), np.array([10, 10, 20, 20]), 1)
     0.10000000000000009

@@ -1,4 +1,4 @@
-"""From a raw `Result` to what its tables show: one `Row` per artifact, one `Cell` per artifact and batch."""
+"""From a raw `Result` to the content of its tables: one `Row` per artifact, one `Cell` per artifact and batch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RANKS = (50.0, 90.0, 95.0, 99.0, 99.9)
 class Cell:
     """An artifact at one batch; latencies are in nanoseconds per call.
 
-    stable      None where too few requests were made to judge; `instability` says what differed, or what is missing
+    stable      None with too few requests to judge; `instability` says what differed, or what is missing
     medians_ns  the smallest and the largest median of its processes
     """
 
@@ -48,8 +48,8 @@ class Row:
     """All of one artifact; phases and memory are medians over the processes of its leading (smallest) batch.
 
     overhead  of `Forecaster.predict` over the bare engine: 0.05 is 5 %; medians of one process's alternating calls
-    energy_uj_per_window  of the whole machine meanwhile, at the smallest batch
-    installed_bytes       of numpy and everything in `needs`; None where the installation does not say
+    energy_uj_per_window  of the whole machine during the calls, at the smallest batch
+    installed_bytes       of numpy and everything in `needs`; None if the installation does not record it
     skipped   reason why it was not measured
     """
 
@@ -78,7 +78,7 @@ class Row:
 
     @property
     def leading(self) -> Cell | None:
-        """The cell of the smallest batch that was measured."""
+        """The cell of the smallest measured batch."""
         return self.cells[0] if self.cells else None
 
     @property
@@ -94,7 +94,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What `pulsecast bench --format json` prints: no raw data, everything computed.
+    """The output of `pulsecast bench --format json`: no raw data, only computed figures.
 
     front     rows that no other row beats in latency, RMSE and size together
     verdicts  whether each smaller artifact is worth having here
@@ -110,7 +110,7 @@ class Summary:
 
     @property
     def unstable(self) -> tuple[str, ...]:
-        """Artifacts with a cell that is unstable."""
+        """Artifacts with an unstable cell."""
         return tuple(row.artifact for row in self.rows if row.stable is False)
 
 
@@ -225,7 +225,7 @@ def _all_stable(judged: Sequence[bool | None]) -> bool | None:
 
 
 def _instability(judged: Sequence[Stability], stable: bool | None) -> str | None:
-    """Return how many processes are not stable, and what the worst of them showed."""
+    """Return the number of unstable processes, and the reason of the worst one."""
     if stable:
         return None
     found = [one for one in judged if one.stable is stable]
@@ -249,7 +249,7 @@ def _installed_bytes(result: Result, subject: Subject) -> int | None:
 
 def _overhead(subject: Subject, measured: Estimate) -> Estimate:
     if subject.backend == "numpy" and measured.value is None:
-        return dataclasses.replace(measured, reason="the reference is pulsecast's own code: no engine is beneath it")
+        return dataclasses.replace(measured, reason="the reference is pulsecast's own code, without an engine")
     return measured
 
 
@@ -262,13 +262,13 @@ def _fidelity(result: Result, leading: Sequence[Run]) -> Fidelity | None:
 
 
 def foreign_cpu(result: Result) -> tuple[float, float] | None:
-    """Return median and largest share of processor time that others took in the steady phases, or None."""
+    """Return median and largest share of processor time of other processes in the steady phases, or None."""
     shares = [run.steady.foreign_cpu for run in result.runs if run.steady.foreign_cpu is not None]
     return (statistics.median(shares), max(shares)) if shares else None
 
 
 def cores_used(result: Result, artifact: str) -> float | None:
-    """Return the processors that the artifact's steady phases kept busy at its smallest batch: what `threads` gave."""
+    """Return the number of processors that the artifact's steady phases kept busy at its smallest batch."""
     runs = [run for run in result.runs if run.case.artifact == artifact and run.case.leading]
     wall = sum(run.steady.wall_ns for run in runs)
     return sum(run.steady.cpu_ns for run in runs) / wall if wall else None

@@ -1,6 +1,6 @@
-"""Is an artifact with smaller numbers worth having on this machine? The rule, and its answer for each artifact.
+"""Is an artifact with smaller numbers worthwhile on this machine? The rule, and its answer for each artifact.
 
-Every artifact that is not float32 is held against the float32 artifact of the same engine, at the smallest batch:
+Every artifact that is not float32 is compared with the float32 artifact of the same engine, at the smallest batch:
 
     speed     ratio of median latencies within each round of processes, median over rounds, 95 % interval
     accuracy  relative change of RMSE on the same held-out windows, 95 % interval
@@ -37,7 +37,7 @@ Answer = Literal["yes", "for size", "no, unless size decides", "no", "cannot tel
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Whether `artifact` is worth having beside `against`, the float32 artifact of the same engine.
+    """Whether `artifact` is worthwhile beside `against`, the float32 artifact of the same engine.
 
     time_ratio   of median latencies, below 1 is faster
     rmse_change  relative; 0.01 is 1 %
@@ -99,7 +99,7 @@ def medians(runs: Mapping[int, Run]) -> dict[int, float]:
 
 
 def forecasts_of(runs: Mapping[int, Run]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None:
-    """Return the forecasts of the golden (windows, horizon) by the first of `runs` that made them."""
+    """Return the forecasts of the golden (windows, horizon) from the first of `runs` that has them."""
     return next((np.array(run.forecasts) for run in runs.values() if run.forecasts is not None), None)
 
 
@@ -111,7 +111,7 @@ def _rmse_change(result: Result, mine: Mapping[int, Run], theirs: Mapping[int, R
 
 
 def judge(time: Estimate, change: Estimate, size_ratio: float) -> tuple[Answer, str]:
-    """Apply the rule: the answer, and the part of the rule that gave it."""
+    """Apply the rule: return the answer and its reason."""
     missing = [one.reason or "not measured" for one in (change, time) if one.low is None or one.high is None]
     if missing:
         return "cannot tell", missing[0]

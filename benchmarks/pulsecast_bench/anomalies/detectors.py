@@ -1,16 +1,16 @@
 """`python -m pulsecast_bench.anomalies DATA`: anomaly detectors on labelled series, by NAB's rule and by VUS-PR.
 
-DATA holds CSV logs and a `combined_windows*.json` as the Numenta Anomaly Benchmark has it. Only the scoring sees
+DATA holds CSV logs and a `combined_windows*.json` in the form of the Numenta Anomaly Benchmark. Only the scoring sees
 the labels: the network is trained on values alone, on the steps before each of `--refit` (NAB's probationary part by
-default), all series together, each scaled by itself; every detector then goes through a series step by step and knows
-nothing of what follows. Scores are judged as they come: no point adjustment. NAB's rule counts alarms: as in
-`pulsecast anomalies`, for every detector, a step raises one if it is further off than all steps of the day before it.
+default), all series together, each scaled by itself; every detector then goes through a series step by step and does
+not know later steps. Scores are judged unchanged: no point adjustment. NAB's rule counts alarms: as in `pulsecast
+anomalies`, for every detector, a step raises one if it is further off than all steps of the day before it.
 
-Each detector is given three thresholds, since NAB's rule needs one and its own way of finding it uses the labels:
+Each detector gets three thresholds, because NAB's rule needs one and NAB's own way to find it uses the labels:
 
     stated   the detector's own, for its false-alarm rate; no label is used
-    others   the one that does best on the labels of all other series
-    own      the one that does best on these very labels, as NAB's published figures have it
+    others   the best one for the labels of all other series
+    own      the best one for these labels, as in NAB's published figures
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from pulsecast_train.series import Series
 from .nab import PROFILES, Labelled, probation, score_curve
 
 RATE = 0.001
-MINIMUM_PAST = 200  # values before a rolling median says anything
-DEVIATIONS = 3.29  # of a normal distribution, which leaves 0.001 outside
+MINIMUM_PAST = 200  # values that a rolling median needs
+DEVIATIONS = 3.29  # of a normal distribution, with 0.001 outside
 MAD_TO_SIGMA = 1.4826
 CHUNK = 512
-VUS_BUFFER = 100  # steps that a label is blurred by at most, and thresholds, as VUS-PR averages over both
+VUS_BUFFER = 100  # most steps by which a label is widened, and thresholds; VUS-PR averages over both
 VUS_THRESHOLDS = 250
 
 
@@ -64,11 +64,11 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """One detector over all series; each NAB score per profile, from 0 (says nothing) to 100 (perfect), or below.
+    """One detector over all series; each NAB score per profile, from 0 (no alarm) to 100 (perfect), or below.
 
     flagged_outside  share of scored steps outside all windows that the stated threshold flags
     found            windows in which the stated threshold flags a step
-    vus_pr           mean over series; None where the package vus is not installed
+    vus_pr           mean over series; None without the package vus
     """
 
     detector: str
@@ -82,7 +82,7 @@ class Scored:
 
 
 def read_cases(folder: Path) -> list[Case]:
-    """Return the labelled series of `folder`; raises DataError if it is not one of the benchmark's."""
+    """Return the labelled series of `folder`; raises DataError if it is not a folder of the benchmark."""
     from pulsecast_train.logs.config import LogConfig
     from pulsecast_train.logs.reader import read_log
 
@@ -110,7 +110,7 @@ def _steps_of(series: Series, span: Sequence[str]) -> tuple[int, int]:
 
 
 def conformal(forecasts: NDArray[np.float64], case: Case) -> NDArray[np.float64]:
-    """Return how far each value lies from its forecast, in radii of the interval: what `pulsecast anomalies` does."""
+    """Return each value's distance from its forecast, in radii of the interval, as `pulsecast anomalies` does."""
     judge = Departures(false_alarm_rate=RATE, window=default_window(case.series.step_s, RATE))
     return np.array([judge.judge(float(f), float(v)).score for f, v in zip(forecasts, case.values, strict=True)])
 
@@ -127,15 +127,15 @@ def seasonal_naive(case: Case) -> NDArray[np.float64]:
 
 
 def rolling_median(case: Case) -> NDArray[np.float64]:
-    """Judge by the median of the last two weeks: how unusual a level is, whatever came just before."""
+    """Judge by the median of the last two weeks: how unusual a level is, independent of the last steps."""
     return conformal(np.expm1(_past_median(case)[0]), case)
 
 
 def median_and_mad(case: Case) -> NDArray[np.float64]:
-    """Judge by median and median absolute deviation of the last two weeks, as if they were a normal distribution's."""
+    """Judge by median and median absolute deviation of the last two weeks, as of a normal distribution."""
     centre, spread = _past_median(case)
     levels = np.log1p(np.maximum(case.values, 0.0))
-    # a series that hardly moves has no spread; a hundredth of a level is then far enough
+    # a series that hardly moves has no spread; then use a hundredth of the level
     scores = np.abs(levels - centre) / np.maximum(MAD_TO_SIGMA * spread, 0.01) / DEVIATIONS
     return np.where(np.isfinite(scores), scores, 0.0)
 
@@ -164,7 +164,7 @@ BASELINES: dict[str, Callable[[Case], NDArray[np.float64]]] = {
 def network_scores(
     cases: Sequence[Case], refits: Sequence[int], progress: Progress = SILENT, *, epochs: int | None = None
 ) -> list[NDArray[np.float64]]:
-    """Return the scores of one network over all series, trained anew at each of `refits` on the steps before it."""
+    """Return the scores of one network over all series, retrained at each of `refits` on the steps before it."""
     steps = max(len(case.values) for case in cases)
     forecasts = [np.full(len(case.values), np.nan) for case in cases]
     for cut, stop in zip(refits, [*refits[1:], steps], strict=True):
@@ -177,7 +177,7 @@ def network_scores(
 def _forecast(
     cases: Sequence[Case], cut: int, stop: int, epochs: int | None
 ) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """Return the steps from `cut` to `stop` and their forecasts by a network that saw nothing from `cut` on."""
+    """Return the steps from `cut` to `stop` and their forecasts by a network trained only on steps before `cut`."""
     import dataclasses
 
     from pulsecast_train.backtesting.backtest import network_forecasts
@@ -239,7 +239,7 @@ def alarms(scores: NDArray[np.float64], quiet: int) -> NDArray[np.float64]:
 
 
 def _left_out(corpus: Sequence[Labelled], profile: str) -> float:
-    """Return the NAB score where each series is judged at the threshold that is best for all the others."""
+    """Return the NAB score with each series judged at the best threshold for all the others."""
     total = windows = 0.0
     for i, one in enumerate(corpus):
         rest = [*corpus[:i], *corpus[i + 1 :]]
@@ -259,7 +259,7 @@ def vus_pr(corpus: Sequence[Labelled]) -> float | None:
     for one in corpus:
         scored = slice(probation(len(one.scores)), None)
         scores, labels = one.scores[scored], one.labels[scored].astype(np.float64)
-        scores = np.minimum(scores, 10 * np.max(scores[np.isfinite(scores)], initial=1.0))  # its sums take no infinity
+        scores = np.minimum(scores, 10 * np.max(scores[np.isfinite(scores)], initial=1.0))  # infinity breaks its sums
         found.append(float(metric.RangeAUC_volume_opt(labels, scores, VUS_BUFFER, VUS_THRESHOLDS)[-1]))
     return float(np.mean(found))
 
@@ -269,7 +269,7 @@ def _text(found: Sequence[Scored], cases: Sequence[Case]) -> str:
     lines = [
         (
             f"{len(cases)} series, {sum(len(case.values) for case in cases):,} steps, {found[0].windows} labelled "
-            "windows; NAB's score: 0 says nothing, 100 is perfect"
+            "windows; NAB's score: 0 is no alarm, 100 is perfect"
         ),
         head.rstrip(),
         f"{'detector':20}"
@@ -301,8 +301,8 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("data", type=Path)
     parser.add_argument("--refit", type=int, nargs="*", help="steps to train at; the probationary part's end")
-    parser.add_argument("--epochs", type=int, help="at most so many")
-    parser.add_argument("--no-network", action="store_true", help="the simple detectors alone")
+    parser.add_argument("--epochs", type=int, help="most epochs")
+    parser.add_argument("--no-network", action="store_true", help="only the simple detectors")
     parser.add_argument("--format", choices=("text", "json"), default="text")
     options = parser.parse_args(arguments)
     try:

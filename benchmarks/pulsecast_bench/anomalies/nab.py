@@ -1,10 +1,10 @@
 """The scoring rule of the Numenta Anomaly Benchmark (Lavin and Ahmad, 2015), written from its published definition.
 
-Each labelled anomaly has a window. The first alarm in a window earns up to one point, the more the earlier; a window
-without one costs a point; every alarm outside costs a fraction, the less the closer it comes after a window. The sum is
-put on a scale where 0 is a detector that says nothing and 100 one that flags the first step of each window and nothing
-else. It may be negative. Steps of the probationary part are not scored. No alarm counts for its neighbours: there is
-no point adjustment here.
+Each labelled anomaly has a window. The first alarm in a window earns up to one point: an earlier alarm earns more. A
+window without an alarm costs a point. Every alarm outside costs a fraction, which is smaller just after a window. The
+sum is put on a scale: 0 is a detector without alarms, 100 one that flags only the first step of each window. It may be
+negative. Steps of the probationary part are not scored. An alarm does not count for its neighbours: there is no point
+adjustment.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 PROBATION_FRACTION = 0.15
-PROBATION_STEPS_OF = 5000  # the fraction is of at most so many steps: a long file has no longer a time to learn in
+PROBATION_STEPS_OF = 5000  # the fraction is of at most this many steps: a long file does not get a longer time to learn
 STEEPNESS = 5.0
-FAR_BEHIND = 3.0  # window widths after a window from which on a false alarm costs all that it can
+FAR_BEHIND = 3.0  # window widths after a window; from there on a false alarm has its full cost
 
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """What an alarm in a window earns at most, and what a false alarm and a missed window cost."""
+    """The most that an alarm in a window earns, and the costs of a false alarm and of a missed window."""
 
     hit: float
     false_alarm: float
@@ -66,7 +66,7 @@ class Labelled:
 
 
 def probation(steps: int) -> int:
-    """Return how many steps at the start of a series of so many are not scored.
+    """Return the number of unscored steps at the start of a series of `steps` steps.
 
     >>> probation(4000), probation(15902)
     (600, 750)
@@ -75,7 +75,7 @@ def probation(steps: int) -> int:
 
 
 def position_value(position: NDArray[np.float64] | float) -> NDArray[np.float64]:
-    """Return what an alarm is worth before weighting: near 1 at a window's start (-1), 0 at its end (0), then less.
+    """Return the value of an alarm before weighting: near 1 at a window's start (-1), 0 at its end (0), then less.
 
     It is 2 / (1 + exp(5 * position)) - 1, and -1 from three window widths behind the end.
     """
@@ -85,7 +85,7 @@ def position_value(position: NDArray[np.float64] | float) -> NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Gains:
-    """What flagging each scored step would bring: its score, its window (-1: none), its value; all (steps,)."""
+    """The gain from a flag on each scored step: its score, its window (-1: none), its value; all (steps,)."""
 
     scores: NDArray[np.float64]
     window: NDArray[np.int64]
@@ -93,7 +93,7 @@ class Gains:
 
 
 def gains(series: Labelled, profile: Profile) -> Gains:
-    """Return every scored step's gain; within a window only the largest one of those flagged counts."""
+    """Return every scored step's gain; within a window only the largest flagged gain counts."""
     steps = np.arange(len(series.scores))
     position = np.full(len(steps), FAR_BEHIND)  # of steps outside, in widths of the window before
     number = np.full(len(steps), -1)
@@ -136,7 +136,7 @@ def score_curve(corpus: Sequence[Labelled], profile: Profile) -> Curve:
     for series in corpus:
         found = gains(series, profile)
         order = np.argsort(-found.scores, kind="stable")
-        change = np.where(found.window[order] < 0, found.value[order], 0.0)  # what each next flagged step adds
+        change = np.where(found.window[order] < 0, found.value[order], 0.0)  # gain of each next flagged step
         for i in range(len(series.scored_windows)):
             inside = np.flatnonzero(found.window[order] == i)
             best = np.maximum.accumulate(np.concatenate(([-profile.miss], found.value[order][inside])))
@@ -148,7 +148,7 @@ def score_curve(corpus: Sequence[Labelled], profile: Profile) -> Curve:
         raise ValueError("the corpus has no labelled window after its probationary parts; there is nothing to score")
     joined = np.concatenate(scores)
     order = np.argsort(-joined, kind="stable")
-    total = np.cumsum(np.concatenate(changes)[order])  # above that of the detector that says nothing
+    total = np.cumsum(np.concatenate(changes)[order])  # above the score of a detector without alarms
     joined = joined[order]
     last = np.append(joined[1:] != joined[:-1], True)  # equal scores are flagged together
     nothing, perfect = -profile.miss * windows, profile.hit * windows

@@ -1,1 +1,1 @@
-"""Programs that measure what the project claims of itself: imports, training, reading."""
+"""Programs that measure the project's claims about itself: imports, training, reading."""

@@ -1,9 +1,9 @@
-"""`python -m pulsecast_bench.claims.imports`: what importing the runtime costs over `import numpy`, in fresh processes.
+"""`python -m pulsecast_bench.claims.imports`: the time to import the runtime over `import numpy`, in fresh processes.
 
-`import pulsecast` alone waits with everything else, numpy too, until a name is asked for; `from pulsecast import load`
-brings all that a forecaster needs but its engine. Each is timed inside a new interpreter, from before the import to
-after it, in alternation, and from bytecode in a temporary cache: an installed package has it, a fresh checkout under
-PYTHONDONTWRITEBYTECODE never gets it.
+`import pulsecast` alone imports everything else, also numpy, only at the first use of a name; `from pulsecast import
+load` imports all that a forecaster needs except its engine. Each is timed inside a new interpreter, from before the
+import to after it, in alternation, and with bytecode in a temporary cache: an installed package has bytecode, a fresh
+checkout under PYTHONDONTWRITEBYTECODE never gets it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..analysis.statistics import Estimate, median_of_runs
 
 TARGET_RATIO = 1.3
 _TIMED = "import time; t = time.perf_counter_ns(); {statement}; print(time.perf_counter_ns() - t)"
-STATEMENTS = ("import numpy", "import pulsecast", "from pulsecast import load")  # the first is what the others are over
+STATEMENTS = ("import numpy", "import pulsecast", "from pulsecast import load")  # the others are over the first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class ImportCost:
 
 
 def measure_imports(rounds: int) -> tuple[ImportCost, ...]:
-    """Return the cost of each of STATEMENTS, in `rounds` of one process each, after a round that fills the caches."""
+    """Return the cost of each of STATEMENTS, in `rounds` of one process each, after one round to fill the caches."""
     times: dict[str, list[int]] = {statement: [] for statement in STATEMENTS}
     with tempfile.TemporaryDirectory() as bytecode:
         for turn in range(-1, rounds):
@@ -70,7 +70,7 @@ def _spent_ns(statement: str, bytecode: str) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Print the ratios; exit 1 if that of `import pulsecast` is over the target."""
+    """Print the ratios; exit 1 if the ratio of `import pulsecast` is above the target."""
     parser = argparse.ArgumentParser(prog="python -m pulsecast_bench.claims.imports", description=__doc__)
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--format", choices=("text", "json"), default="text")

@@ -1,7 +1,7 @@
 """`python -m pulsecast_bench.claims.reading`: reading a long event log here against `pandas.read_csv` on the same file.
 
 Both read the whole file in a process of their own, in alternation, with the file in the page cache and their imports
-done. pandas with its defaults makes a table of it and stops there; pulsecast parses the times, drops repeated events by
+done. pandas with its defaults only makes a table of it; pulsecast parses the times, drops repeated events by
 id and returns the hourly series with its report. pandas is only a peer here; pulsecast does not depend on it.
 """
 
@@ -35,7 +35,7 @@ TARGET_RATIO = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """One process: seconds of reading, and the most memory it held, before (imports alone) and after."""
+    """One process: seconds of reading, and its peak memory, before (imports alone) and after."""
 
     seconds: float
     idle_bytes: int
@@ -79,13 +79,13 @@ def measure_reading(*, rows: int, pairs: int) -> ReadingCost:
 
 def write_log(path: Path, rows: int, *, seed: int = 7) -> None:
     """Write `rows` sorted events (0.75 % repeat the event before): timestamp, event_id, user_id, likes."""
-    import polars as pl  # not at the top: the other side's process is to hold pandas only
+    import polars as pl  # not at the top: the other side's process must load pandas only
 
     rng = np.random.default_rng(seed)
     with path.open("wb") as file:
         for first in range(0, rows, CHUNK):
             count = min(CHUNK, rows - first)
-            # A chunk covers its share of the span, so that the whole is sorted.
+            # A chunk covers its share of the span, so that the whole file is sorted.
             low, high = (START_S + SPAN_S * at // rows for at in (first, first + count))
             seconds = np.sort(rng.integers(low, max(high, low + 1), count))
             copied = rng.random(count) < DUPLICATES
@@ -104,13 +104,13 @@ def write_log(path: Path, rows: int, *, seed: int = 7) -> None:
 
 
 def read_with_pandas(path: Path) -> int:
-    """Return the rows that `pandas.read_csv` finds with its defaults."""
+    """Return the number of rows that `pandas.read_csv` finds with its defaults."""
     pandas = importlib.import_module("pandas")
     return len(pandas.read_csv(path))
 
 
 def read_with_pulsecast(path: Path) -> int:
-    """Return the rows that were read for an hourly series of distinct events."""
+    """Return the number of rows that were read for an hourly series of distinct events."""
     from pulsecast_train.logs.config import LogConfig
     from pulsecast_train.logs.reader import read_log
 
@@ -138,7 +138,7 @@ def _one_side(side: str, log: Path) -> Reading:
 
 
 def _peak_bytes() -> int:
-    """Return the most memory that this process has held; getrusage would count what the parent held at the fork."""
+    """Return the peak memory of this process; getrusage would include the parent's memory at the fork."""
     status = Path("/proc/self/status")
     if status.exists():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
@@ -168,7 +168,7 @@ def _text(cost: ReadingCost) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Print both ratios; exit 1 if pulsecast takes longer, 6 if pandas is not there to compare with."""
+    """Print both ratios; exit 1 if pulsecast takes longer, 6 if pandas is missing."""
     parser = argparse.ArgumentParser(prog="python -m pulsecast_bench.claims.reading", description=__doc__)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--pairs", type=int, default=3)
@@ -180,7 +180,7 @@ def main(arguments: list[str]) -> int:
         print(json.dumps(strict_json.to_json(_one_side(options.side, options.log))))
         return 0
     if importlib.util.find_spec("pandas") is None:
-        print("error: this compares with pandas, which is not installed: pip install pandas", file=sys.stderr)
+        print("error: this comparison needs pandas, which is not installed: pip install pandas", file=sys.stderr)
         return 6
     cost = measure_reading(rows=options.rows, pairs=options.pairs)
     print(json.dumps(strict_json.to_json(cost)) if options.format == "json" else _text(cost))

@@ -1,8 +1,8 @@
 """`python -m pulsecast_bench.claims.training`: training here against a bare `model.fit`.
 
-Same arrays, same network from the same seed, same batch size and epochs, in one process, in alternation: fits of whole
-length, not epochs, so that both pay for tracing their graphs. `fit` gets the arrays as they are and shuffles them; our
-side gathers its windows from the series and saves its progress after every epoch, as `pulsecast train` does.
+Same arrays, same network from the same seed, same batch size and epochs, in one process, in alternation: whole fits,
+not epochs, so that both include the time to trace their graphs. `fit` gets the arrays as they are and shuffles them;
+our side makes its windows from the series and saves its progress after every epoch, as `pulsecast train` does.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def _pulsecast(prepared: Prepared, folder: Path) -> tuple[float, float]:
 
 
 def main(arguments: list[str]) -> int:
-    """Print the ratio; exit 1 if it is over the target."""
+    """Print the ratio; exit 1 if it is above the target."""
     parser = argparse.ArgumentParser(prog="python -m pulsecast_bench.claims.training", description=__doc__)
     parser.add_argument("--days", type=int, default=60, help="of the generated hourly log")
     parser.add_argument("--epochs", type=int, default=10)

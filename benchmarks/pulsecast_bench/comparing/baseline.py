@@ -1,6 +1,6 @@
-"""A baseline that outlives its machine: ratios that were each measured inside one run, never times.
+"""A baseline that outlives its machine: ratios, each measured inside one run, never times.
 
-Two kinds are kept, each with the value of every process or round, so that an interval can be computed on reading:
+Two kinds are stored, each with the value of every process or round, so that a reader can compute an interval:
 
     over bare   a call of `Forecaster.predict` over the bare engine's own, in one process
     over NAME   an artifact's median latency over that of the artifact NAME, in one round of processes
@@ -46,7 +46,7 @@ class Ratio:
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """Ratios of one model, with how they were measured: its shape, the processor, the command line."""
+    """Ratios of one model, with the model's shape, the processor and the settings of the measurement."""
 
     schema_version: Literal[1]
     recipe: str
@@ -75,7 +75,7 @@ class Checked:
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineCheck:
-    """All ratios of the baseline that the result has; `missing` are those it lacks."""
+    """All ratios that both baseline and result have; `missing` are those that the result lacks."""
 
     max_slowdown: float
     ratios: tuple[Checked, ...]
@@ -83,7 +83,7 @@ class BaselineCheck:
 
     @property
     def slower(self) -> tuple[Checked, ...]:
-        """Ratios that rose past the threshold by their whole interval."""
+        """Ratios whose whole interval lies above the threshold."""
         return tuple(one for one in self.ratios if one.state == "slower")
 
     @property
@@ -95,11 +95,11 @@ class BaselineCheck:
 def make_baseline(result: Result) -> Baseline:
     """Return the ratios of `result`: every artifact over bare, and over the float32 artifact of ONNX Runtime.
 
-    Raises UsageError if it holds none.
+    Raises UsageError if there are none.
     """
     ratios = _ratios(result)
     if not ratios:
-        raise UsageError("the result holds no call of a bare engine and no two artifacts: nothing makes a baseline")
+        raise UsageError("the result holds no call of a bare engine and no two artifacts: no ratio for a baseline")
     model = result.model
     return Baseline(
         schema_version=SCHEMA_VERSION,
@@ -164,10 +164,10 @@ def _refuse(baseline: Baseline, result: Result, allowed: Allowed) -> None:
     ]
     problems = []
     if differ and not allowed.models:
-        problems.append(f"the models differ ({'; '.join(differ)}): pass --across-models to compare them all the same")
+        problems.append(f"the models differ ({'; '.join(differ)}): pass --across-models to compare them anyway")
     if baseline.platform != result.machine.platform and not allowed.machines:
         platforms = f"{baseline.platform} and {result.machine.platform}"
-        problems.append(f"the platforms differ ({platforms}): pass --across-machines to compare them all the same")
+        problems.append(f"the platforms differ ({platforms}): pass --across-machines to compare them anyway")
     if baseline.threads != result.config.threads:
         problems.append(f"the baseline is of {baseline.threads} threads, the result of {result.config.threads}")
     if problems:

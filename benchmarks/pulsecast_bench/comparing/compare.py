@@ -1,8 +1,8 @@
 """Two results of the same model on the same machine, case by case: ratios with intervals, and whether one is slower.
 
-A ratio is second over first, of medians over processes; its 95 % interval resamples the processes of each side. A
-case is slower if the whole interval lies past the threshold, so noise alone seldom is; a case without an interval
-(fewer than five processes on a side) is not judged, and a comparison with such a case does not pass.
+A ratio is second over first, of medians over processes; its 95 % interval resamples the processes of each side. A case
+is slower if the whole interval lies above the threshold, so noise alone seldom makes a case slower. A case without an
+interval (fewer than five processes on a side) is not judged, and a comparison with such a case does not pass.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class CaseRatio:
     """A case in both results; the first's median latency, and second over first.
 
     state     slower: the interval lies above the threshold; faster: below its inverse; else within
-    unstable  which side did not settle, "" if none
+    unstable  the side that is not stable, "" if none
     """
 
     case: Case
@@ -47,10 +47,10 @@ class CaseRatio:
 
 @dataclass(frozen=True, kw_only=True)
 class ArtifactRatio:
-    """What else changed of an artifact: second over first, at its smallest batch.
+    """Other changes of an artifact: second over first, at its smallest batch.
 
-    bare         of what a call takes over the bare engine, each measured inside its own process: a machine that became
-                 slower between the two results is not in it
+    bare         ratio of a call's time over the bare engine's, each measured inside its own process: a machine that
+                 became slower between the two results does not change it
     rmse_change  paired over the same held-out windows; None across models
     """
 
@@ -64,7 +64,7 @@ class ArtifactRatio:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """`first` and `second` name the results; `notes` say what differs or is only in one of them."""
+    """`first` and `second` name the results; `notes` list differences and cases in only one of them."""
 
     first: str
     second: str
@@ -76,7 +76,7 @@ class Comparison:
 
     @property
     def slower(self) -> tuple[CaseRatio, ...]:
-        """Cases whose whole interval lies past the threshold."""
+        """Cases whose whole interval lies above the threshold."""
         return tuple(one for one in self.cases if one.state == "slower")
 
     @property
@@ -87,7 +87,7 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Allowed:
-    """What a comparison may reach across, and how much slower a case may become."""
+    """Allowed differences in a comparison, and how much slower a case may become."""
 
     models: bool = False
     machines: bool = False
@@ -99,9 +99,9 @@ class Allowed:
 
 
 def compare_results(first: Result, second: Result, names: tuple[str, str], allowed: Allowed) -> Comparison:
-    """Return `second` over `first`; `names` are what the two are called.
+    """Return `second` over `first`; `names` are the names of the two.
 
-    Raises UsageError if the models or the machines differ and that is not allowed, or if no case is in both.
+    Raises UsageError if the models or the machines differ without permission, or if no case is in both.
     """
     _refuse(first, second, allowed)
     before, after = _by_case(first), _by_case(second)
@@ -128,10 +128,10 @@ def _refuse(first: Result, second: Result, allowed: Allowed) -> None:
     problems = []
     if first.model.manifest_sha256 != second.model.manifest_sha256 and not allowed.models:
         differ = "; ".join(f"{name} {one} and {other}" for name, one, other in _model_differences(first, second))
-        problems.append(f"the models differ ({differ}): pass --across-models to compare them all the same")
+        problems.append(f"the models differ ({differ}): pass --across-models to compare them anyway")
     machines = machine_differences(first.machine, second.machine)
     if machines and not allowed.machines:
-        problems.append(f"the machines differ ({'; '.join(machines)}): pass --across-machines to compare all the same")
+        problems.append(f"the machines differ ({'; '.join(machines)}): pass --across-machines to compare them anyway")
     if problems:
         raise UsageError(". ".join(problems))
 
@@ -144,7 +144,7 @@ def _model_differences(first: Result, second: Result) -> list[tuple[str, object,
 
 
 def machine_differences(one: Machine, other: Machine) -> list[str]:
-    """Return what makes them different machines; versions and kernel do not, memory only by more than 2 %."""
+    """Return the differences between two machines; versions and kernel do not count, memory only by more than 2 %."""
     fields = ("cpu_model", "cores", "affinity", "governor", "cpu_limit", "platform")
     found = [
         f"{name.replace('_', ' ')} {getattr(one, name)} and {getattr(other, name)}"
@@ -167,7 +167,7 @@ def _by_case(result: Result) -> dict[Case, list[Run]]:
 
 
 def _key(case: Case) -> Case:
-    """Return the case without what its neighbours decide: which batch is the smallest."""
+    """Return the case without `leading`, which depends on the other cases."""
     return Case(artifact=case.artifact, batch=case.batch, threads=case.threads, leading=False, scenario=case.scenario)
 
 
@@ -190,7 +190,7 @@ def _case_ratio(case: Case, first: tuple[Result, list[Run]], second: tuple[Resul
 
 
 def state_of(ratio: Estimate, most: float) -> State:
-    """Return what a ratio's interval says against the threshold `most`."""
+    """Return the state of a ratio's interval compared with the threshold `most`."""
     if ratio.low is None or ratio.high is None:
         return "not judged"
     if ratio.low > most:

@@ -38,7 +38,7 @@ def ratio_table(found: Comparison | BaselineCheck) -> str:
 
 
 def outcome(found: Comparison | BaselineCheck) -> str:
-    """Return what it comes to, with the rule."""
+    """Return the outcome, with the rule."""
     rule = f"slower means: the whole 95 % interval lies above {found.max_slowdown:g}"
     total = len(found.cases if isinstance(found, Comparison) else found.ratios)
     parts = []

@@ -19,7 +19,7 @@ from .unpacking import BUNDLE, CODE
 
 SUFFIX = ".pyz"
 INTERPRETER = "/usr/bin/env python3"
-# Legible to any Python, so that an old one says what it lacks and not where it stumbled.
+# Valid in any Python version, so that an old one prints its lack, not a syntax error.
 MAIN = """\
 import sys
 
@@ -49,15 +49,15 @@ def pack_bench(path: StrPath, out: StrPath, *, force: bool = False) -> Bundle:
 
 
 def packed(bundle: Bundle) -> bytes:
-    """Return the bytes of the program: the same bundle and version of pulsecast give the same ones everywhere.
+    """Return the program's bytes: the same bundle and version of pulsecast give the same bytes everywhere.
 
-    Every file of the bundle is checked as it is read. Raises UsageError if it is too large for one.
+    Every file of the bundle is checked as it is read. Raises UsageError if the bundle is too large.
     """
     total = sum(entry.size_bytes for entry in bundle.manifest.files)
     if total > MAX_TOTAL_BYTES // 2:
         raise UsageError(f"{bundle.path.name} has {total} bytes; a packed benchmark takes {MAX_TOTAL_BYTES // 2}")
     archive, program = io.BytesIO(), io.BytesIO()
-    # zipapp alone would write times of files, and names in the order of the disk
+    # zipapp alone would write file times, and names in the order of the disk
     write_archive(archive, sorted([*_code(), *_bundle(bundle)]), compress=False)
     archive.seek(0)
     zipapp.create_archive(archive, program, interpreter=INTERPRETER)

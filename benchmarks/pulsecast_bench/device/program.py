@@ -30,7 +30,7 @@ STDOUT = Path("-")
 
 
 def main(arguments: Sequence[str], *, bundle: Path, program: str) -> int:
-    """Measure `bundle` as the arguments say, write the result and return the exit code."""
+    """Measure `bundle` by the arguments, write the result and return the exit code."""
     options = _parser(program).parse_args(arguments)
     if options.while_stdin_is_open:
         threading.Thread(target=_interrupt_at_end_of_stdin, daemon=True).start()
@@ -87,17 +87,17 @@ def _parser(program: str) -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--out", type=Path, required=True, help="result file to write (JSON, raw nanoseconds); - for stdout")
-    add("--profile", choices=tuple(PROFILES), help="standard (default): to decide by; quick: a look")
+    add("--profile", choices=tuple(PROFILES), help="standard (default): for decisions; quick: a first look")
     add("--artifact", action="append", help="artifact id, repeatable; all by default")
     add("--backend", action="append", help="only artifacts of this backend, repeatable")
     add("--batch", action="append", type=int, help="windows per call, repeatable")
     add("--threads", type=int, help="threads per call; 1 by default")
     add("--repeats", type=int, help="processes per case")
-    add("--seed", type=int, help="of the order and the inputs")
+    add("--seed", type=int, help="seed of the order and the inputs")
     add("--label", help="what reports call this machine, e.g. pi4")
     add("--trust-code", action="store_true", help="run native artifacts, which are code that came with the bundle")
-    add("--force", action="store_true", help="replace a result that is there")
-    add("--config", help="all settings at once, as JSON: what a result file has under `config`")
+    add("--force", action="store_true", help="replace an existing result")
+    add("--config", help="all settings at once, as JSON: the value of `config` in a result file")
     add("--while-stdin-is-open", action="store_true", help="end when stdin ends: for a run over ssh")
     return parser
 
@@ -106,7 +106,7 @@ def _config(options: argparse.Namespace) -> BenchConfig:
     from ..results.case import BenchConfig, change, find_profile
 
     if options.config is not None and options.profile is not None:
-        raise UsageError("--config has the profile in it; pass one of the two")
+        raise UsageError("--config includes the profile; pass one of the two")
     if options.config is not None:
         config = strict_json.loads(BenchConfig, options.config.encode(), where="--config")
     else:
@@ -122,7 +122,7 @@ def _config(options: argparse.Namespace) -> BenchConfig:
 
 
 def _artifacts(bundle: Bundle, ids: tuple[str, ...], backends: list[str] | None) -> tuple[str, ...]:
-    """Return the ids to measure; raises UsageError if no artifact is left, MissingExtraError if no engine is."""
+    """Return the ids to measure; raises UsageError if no artifact remains, MissingExtraError if no engine remains."""
     if not backends:
         return ids
     for backend in backends:
@@ -131,7 +131,9 @@ def _artifacts(bundle: Bundle, ids: tuple[str, ...], backends: list[str] | None)
     chosen = [artifact for artifact in named if artifact.backend in backends]
     if not chosen:
         known = ", ".join(sorted({artifact.backend for artifact in named}))
-        raise UsageError(f"no artifact for backend {', '.join(backends)} was asked for; there are those for {known}")
+        raise UsageError(
+            f"no requested artifact is for backend {', '.join(backends)}; the requested ones are for {known}"
+        )
     if not any(is_installed(artifact.backend) for artifact in chosen):
         missing = sorted({artifact.backend for artifact in chosen})
         raise MissingExtraError(f"no engine is installed here for backend {', '.join(backends)}: {_install(missing)}")

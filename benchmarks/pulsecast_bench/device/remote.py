@@ -1,9 +1,9 @@
 """`pulsecast bench --host`: the packed benchmark on another machine, over the system's ssh.
 
-One connection does all of it: the program goes there on stdin, which then stays open and says for as long as it is that
-someone waits; progress comes back on stderr, the result on stdout. So ssh asks for a password at most once, there is no
-need for scp or sftp on the device, and when the connection or this process ends, however that happens, the device
-notices, stops measuring and removes its folder. No name of host or user reaches the result.
+One connection does all of it: the program goes there on stdin, which stays open as long as this process waits; progress
+comes back on stderr, the result on stdout. So ssh asks for a password at most once, there is no need for scp or sftp on
+the device, and when the connection or this process ends, for any reason, the device notices, stops measuring and
+removes its folder. No name of host or user reaches the result.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from ..results.result import Result
 from ..subjects.subject import UNVOUCHED, Trust
 from .packing import packed
 
-CONNECTION_FAILED = 255  # ssh's own exit code; the device's are kept apart from it
+CONNECTION_FAILED = 255  # ssh's own exit code; the device does not use it
 NO_PYTHON, NO_FOLDER, NOT_WRITTEN = 91, 92, 93  # exit codes of SCRIPT
-STARTED = "pulsecast: the result follows"  # what a login shell's own greeting on stdout is told from
-GRACE_S = 15.0  # for the device to remove its folder after Ctrl-C here
-# After the user's own options, since ssh takes the first of each: notice within a minute that the device is gone.
+STARTED = "pulsecast: the result follows"  # separates the result from a login shell's greeting on stdout
+GRACE_S = 15.0  # time for the device to remove its folder after Ctrl-C here
+# After the user's own options, because ssh takes the first of each: notice a lost device within a minute.
 _OPTIONS = ("ConnectTimeout=20", "ServerAliveInterval=15", "ServerAliveCountMax=4", "Compression=yes")
-# For any POSIX shell. Everything, the program's own temporary files too, lies in one private folder, which the shell
-# removes also where Python is killed.
+# For any POSIX shell. All files, also the program's temporary ones, lie in one private folder, which the shell removes
+# even if Python is killed.
 SCRIPT = (
     'umask 077; python=$1; size=$2; shift 2; case "$python" in "~/"*) python="$HOME/${python#??}";; esac; '
     f'command -v "$python" >/dev/null 2>&1 || exit {NO_PYTHON}; '
@@ -48,18 +48,18 @@ SCRIPT = (
     f'head -c "$size" > "$folder/bench.pyz" && [ "$(wc -c < "$folder/bench.pyz")" -eq "$size" ] || exit {NOT_WRITTEN}; '
     f'echo "{STARTED}"; TMPDIR="$folder" "$python" "$folder/bench.pyz" "$@"; exit $?'
 )
-# what ssh says -> what that means
+# ssh's message -> its meaning
 _REASONS = (
     ("Permission denied", "the device refused the login; check name and key: --ssh-option IdentityFile=KEY"),
     ("Too many authentication failures", "the device refused the login; name one key: --ssh-option IdentitiesOnly=yes"),
-    ("Host key verification failed", "the device's host key is unknown or another than before; log in once by hand"),
+    ("Host key verification failed", "the device's host key is unknown or has changed; log in once by hand"),
     ("Could not resolve hostname", "the device cannot be reached: its name is unknown"),
     ("connect to host", "the device cannot be reached"),
     ("Connection closed by", "the device closed the connection before anything ran"),
     ("Connection reset by", "the device closed the connection before anything ran"),
 )
 _ERRORS: dict[int, type[PulsecastError]] = {2: UsageError, 5: FormatError, 6: MissingExtraError}
-_WITH_RESULT = (0, 1, 4)  # exit codes of a benchmark that may have written one
+_WITH_RESULT = (0, 1, 4)  # exit codes of a benchmark that may have written a result
 _KILLED = 137
 _CHUNK_BYTES = 1 << 16
 _PROGRESS = re.compile(r"measuring (\d+)/(\d+) (.*)")
@@ -88,7 +88,7 @@ def bench_remotely(
 ) -> Result:
     """Measure the bundle at `path` on `device` and return the result, as `run_benchmark` does here.
 
-    A key is checked here, over the very bytes that are sent: code of a bundle that it verifies is trusted there.
+    The check of a key happens here, on the bytes that are sent: code of a verified bundle is then trusted there.
 
     KeyboardInterrupt waits until the device has cleaned up, or GRACE_S.
 
@@ -99,7 +99,7 @@ def bench_remotely(
     program = packed(bundle)
     ssh = shutil.which("ssh")
     if ssh is None:
-        raise PulsecastError("ssh is not installed here, and --host needs it: install the OpenSSH client")
+        raise PulsecastError("--host needs ssh, which is not installed here: install the OpenSSH client")
     arguments = ["--out", "-", "--config", json.dumps(strict_json.to_json(config)), "--while-stdin-is-open"]
     if trust.code or bundle.signature.state == "verified":
         arguments.append("--trust-code")
@@ -108,7 +108,7 @@ def bench_remotely(
     try:
         return strict_json.loads(Result, heard.answer or b"", where="the device's result")
     except FormatError:
-        if code not in _WITH_RESULT or not heard.answer:  # what the device or ssh said comes first
+        if code not in _WITH_RESULT or not heard.answer:  # output of the device or of ssh comes first
             heard.pass_on(but=1)
             raise _explained(code, heard, device) from None
         raise
@@ -126,9 +126,9 @@ def _command(ssh: str, device: Device, size_bytes: int, arguments: Sequence[str]
 
 
 class _Heard:
-    """What came back: `answer` is what followed STARTED on stdout, None if that never came.
+    """The device's output: `answer` is the text after STARTED on stdout, None without STARTED.
 
-    lines  of stderr that were no progress and that `progress` has not been told yet
+    lines  of stderr that are not progress and were not yet passed to `progress`
     done   processes of the benchmark that have ended, of `total`
     """
 
@@ -139,7 +139,7 @@ class _Heard:
         self._progress = progress
 
     def error(self, line: str) -> None:
-        """Take a line of stderr: progress, or something that is held back until it is clear whether it is the end."""
+        """Take a line of stderr: progress, or a line that is held back because it may be the last one."""
         match = _PROGRESS.fullmatch(line)
         if match:
             self.pass_on()
@@ -168,7 +168,7 @@ def _converse(command: Sequence[str], program: bytes, heard: _Heard) -> int:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=os.environ | {"LC_ALL": "C"},  # ssh's reasons in the words that _REASONS knows
+        env=os.environ | {"LC_ALL": "C"},  # ssh's messages in the language of _REASONS
         # Ctrl-C goes to ssh too, and the connection must outlive it until the device has cleaned up
         preexec_fn=_ignore_interrupt,  # noqa: PLW1509  # no thread of this module runs yet
     )
@@ -197,7 +197,7 @@ def _converse(command: Sequence[str], program: bytes, heard: _Heard) -> int:
 
 def _send(process: subprocess.Popen[bytes], program: bytes, over: threading.Event) -> None:
     """Send the program, and keep the pipe open until it is `over`: its end tells the device to stop."""
-    with contextlib.suppress(OSError):  # ssh ended before it had all: its exit code says why
+    with contextlib.suppress(OSError):  # ssh ended early: its exit code gives the reason
         left = memoryview(program)
         while left and not over.is_set() and process.stdin:
             left = left[process.stdin.write(left[:_CHUNK_BYTES]) :]
@@ -241,7 +241,7 @@ def _explained(code: int, heard: _Heard, device: Device) -> PulsecastError:
 
 
 def _connection(line: str, heard: _Heard) -> str:
-    """Return what became of the connection, in a sentence."""
+    """Return the fate of the connection, in a sentence."""
     if heard.answer is not None:
         return (
             f"the connection was lost after {heard.done} of {heard.total or '?'} processes; no result was written"

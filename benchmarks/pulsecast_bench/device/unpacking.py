@@ -1,10 +1,10 @@
-"""The first lines of a packed benchmark (`pulsecast bench-pack`): unpack it, measure, remove what was unpacked.
+"""The first lines of a packed benchmark (`pulsecast bench-pack`): unpack it, measure, remove the unpacked files.
 
-It is copied to the top of the packed file, where its `__main__.py` calls `run` once it knows that this Python is new
-enough. So it uses the standard library only, and no pulsecast code until that has been unpacked.
+It is copied to the top of the packed file, where its `__main__.py` calls `run` after a check of the Python version. So
+it uses only the standard library until pulsecast's code has been unpacked.
 
-Code and bundle are unpacked rather than imported from the file, since every measurement is a process of its own, and
-reading modules from a zip would be part of the cold start that it measures.
+Code and bundle are unpacked, not imported from the file, because every measurement is a process of its own, and its
+cold start would include reading modules from a zip.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from pathlib import Path
 CODE, BUNDLE = "code", "bundle"  # folders of the packed file
 OLDEST_NUMPY = (1, 24)  # Debian 12's, with Python 3.11: the same forecasts, though an installed pulsecast asks for 1.26
 _PREFIX = "pulsecast-bench-"
-_YOUNG_S = 60  # a folder may be that young and not yet locked
+_YOUNG_S = 60  # a younger folder may not be locked yet
 
 
 def run(argv: Sequence[str]) -> int:
     """Measure with the packed file `argv[0]` and return the exit code; an error is one sentence on stderr."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)  # also where a shell has started this with SIGINT ignored
+        signal.signal(number, _interrupt)  # also if a shell has started this with SIGINT ignored
     try:
         problem = numpy_problem()
         if problem:
@@ -43,17 +43,17 @@ def run(argv: Sequence[str]) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except zipfile.BadZipFile as error:
-        return _say(f"{Path(argv[0]).name} is damaged: {error}; copy it anew", 5)
+        return _say(f"{Path(argv[0]).name} is damaged: {error}; copy it again", 5)
     except OSError as error:
         return _say(_reason(error), 1)
 
 
 def _measure(folder: Path, argv: Sequence[str]) -> int:
     sys.path[:] = [str(folder / CODE), *(entry for entry in sys.path if entry != argv[0])]
-    os.environ["PULSECAST_CACHE"] = str(folder / "cache")  # of compiled models: nothing stays on the device
+    os.environ["PULSECAST_CACHE"] = str(folder / "cache")  # cache of compiled models: nothing stays on the device
     from pulsecast_bench.device.program import main
 
-    with _temporary_files_in(folder / "tmp"):  # what a kill leaves lies in the folder that the next run removes
+    with _temporary_files_in(folder / "tmp"):  # files of a killed run lie in the folder that the next run removes
         return main(argv[1:], bundle=folder / BUNDLE, program=Path(argv[0]).name)
 
 
@@ -61,7 +61,7 @@ def _measure(folder: Path, argv: Sequence[str]) -> int:
 def _temporary_files_in(folder: Path) -> Iterator[None]:
     folder.mkdir()
     before, tempfile.tempdir = tempfile.tempdir, str(folder)
-    os.environ["TMPDIR"] = str(folder)  # of the processes that are started
+    os.environ["TMPDIR"] = str(folder)  # for child processes
     try:
         yield
     finally:
@@ -69,7 +69,7 @@ def _temporary_files_in(folder: Path) -> Iterator[None]:
 
 
 def numpy_problem() -> str | None:
-    """Return what is wrong with the numpy of this Python, or None."""
+    """Return the problem of this Python's numpy, or None."""
     at = f"Python {sys.version_info[0]}.{sys.version_info[1]} at {sys.executable}"
     try:
         import numpy as np
@@ -92,8 +92,8 @@ def numpy_problem() -> str | None:
 def unpacked(archive: Path) -> Iterator[Path]:
     """Yield a new private folder with the code (compiled) and the bundle, and remove it when the block ends.
 
-    It lies in the folder for temporary files (TMPDIR) and is locked while in use; one that a killed run has left is
-    removed by the next. Raises BadZipFile if the archive is damaged.
+    It lies in the folder for temporary files (TMPDIR) and is locked while in use; the next run removes the folder of a
+    killed run. Raises BadZipFile if the archive is damaged.
     """
     _remove_leftovers(Path(tempfile.gettempdir()))
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
@@ -102,20 +102,20 @@ def unpacked(archive: Path) -> Iterator[Path]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with zipfile.ZipFile(archive) as members:
             members.extractall(folder)  # checks every CRC; the bundle's hashes are checked when it is opened
-        # not left to the first process, whose import phase it would be; and not elsewhere than in this folder
+        # not in the first process, whose import phase would include it; and only in this folder
         sys.pycache_prefix = None
         os.environ.pop("PYTHONPYCACHEPREFIX", None)
         compileall.compile_dir(folder / CODE, quiet=2)
         yield folder
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # once more Ctrl-C must not leave half of it
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 
 
 def _remove_leftovers(temporary: Path) -> None:
-    """Remove folders of this user that no living process has locked: process ids would not tell across containers."""
+    """Remove folders of this user that no living process has locked; process ids do not work across containers."""
     for path in temporary.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
             state = path.lstat()

@@ -1,1 +1,1 @@
-"""The measurement: one child process after the other, what each of them does, and the machine around it."""
+"""The measurement: one child process after the other, their phases, and the machine around them."""

@@ -1,4 +1,4 @@
-"""A child process of a benchmark; it never outlives it."""
+"""A child process of a benchmark, which never outlives the benchmark."""
 
 from __future__ import annotations
 

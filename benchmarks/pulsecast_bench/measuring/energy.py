@@ -1,4 +1,4 @@
-"""Joules from a counter of the machine: RAPL of the processor, or a battery that is being emptied.
+"""Joules from a counter of the machine: RAPL of the processor, or a discharging battery.
 
 On most machines Linux shows RAPL to root only, and a virtual machine has none. The reason is then recorded.
 """
@@ -16,19 +16,19 @@ _MICROJOULES_PER_MICROWATT_HOUR = 3600
 
 @dataclass(frozen=True, kw_only=True)
 class Counter:
-    """Files that together count energy; `wraps_at` is where each starts again, () for a battery."""
+    """Files that together count energy; `wraps_at` is the value after which each restarts, () for a battery."""
 
     source: str
     files: tuple[Path, ...]
     wraps_at: tuple[int, ...]
 
     def read(self) -> tuple[int, ...]:
-        """Return what each file shows; () where one cannot be read any more."""
+        """Return each file's value; () if one cannot be read any more."""
         found = tuple(_number(file) for file in self.files)
         return () if None in found else tuple(value for value in found if value is not None)
 
     def spent_uj(self, before: tuple[int, ...], after: tuple[int, ...]) -> int | None:
-        """Return microjoules between two readings; None if the counter did not move, being too coarse for it."""
+        """Return microjoules between two readings; None if the counter is too coarse and did not move."""
         if not before or not after:
             return None
         if self.wraps_at:
@@ -40,7 +40,7 @@ class Counter:
 
 
 def find_counter(root: Path = ROOT) -> tuple[Counter | None, str | None]:
-    """Return the counter of this machine, or None and why there is none."""
+    """Return the counter of this machine, or None and the reason."""
     domains = sorted(root.glob("powercap/intel-rapl:[0-9]*"))
     packages = [domain for domain in domains if domain.name.count(":") == 1]  # a subdomain is part of its package
     if packages:
@@ -60,7 +60,7 @@ def find_counter(root: Path = ROOT) -> tuple[Counter | None, str | None]:
 
 
 def describe_energy(root: Path = ROOT) -> Energy:
-    """Return where energy comes from on this machine, or why it does not."""
+    """Return the source of energy readings on this machine, or why there is none."""
     counter, reason = find_counter(root)
     return Energy(source=counter.source if counter else None, reason=reason)
 

@@ -1,4 +1,4 @@
-"""What must be installed to run a backend: distributions, what they need in turn, and the bytes of their files."""
+"""The distributions that a backend needs, their requirements, and the bytes of their files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 
 from ..results.result import Package
 
-# Of each backend, beside numpy, which every one needs; of several names the installed ones count.
+# For each backend, besides numpy, which every one needs; of several names the installed ones count.
 DISTRIBUTIONS = {
     "numpy": (),
     "native": (),
@@ -21,7 +21,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def closure(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the installed distributions among `names` and all that they require, numpy left out, sorted.
+    """Return the installed distributions among `names` and all that they require, without numpy, sorted.
 
     A requirement that only an extra asks for is not followed; one that is not installed is not needed here.
     """
@@ -55,7 +55,7 @@ def _normal(name: str) -> str:
 
 
 def package(name: str) -> Package:
-    """Return an installed distribution with the bytes of the files that its record lists and that are there."""
+    """Return an installed distribution with the bytes of the existing files in its record."""
     found = distribution(name)
     sizes = []
     for file in found.files or ():

@@ -26,7 +26,7 @@ _SCENARIOS = {
     "server": lg.TestScenario.Server,
     "offline": lg.TestScenario.Offline,
 }
-_SERVER_BOUND_NS = 100_000_000  # what LoadGen calls a server run VALID by; no figure of ours depends on it
+_SERVER_BOUND_NS = 100_000_000  # LoadGen's limit for a VALID server run; no figure of ours depends on it
 
 
 def loadgen(load: Load, answer: Answer) -> Answered:
@@ -52,7 +52,7 @@ def loadgen(load: Load, answer: Answer) -> Answered:
 
 
 class _System:
-    """Answers in chunks of `batch` and notes how long each took; after an error it only says that it is done."""
+    """Answers in chunks of `batch` and notes each one's time; after an error it only reports completion."""
 
     def __init__(self, answer: Answer, batch: int) -> None:
         self._answer = answer
@@ -75,7 +75,7 @@ class _System:
     def _chunk(self, samples: Sequence[Any]) -> None:
         try:
             spent = 0 if self.error else self._answer([sample.index for sample in samples])
-        except Exception as error:  # LoadGen waits forever for an answer that does not come
+        except Exception as error:  # LoadGen waits forever for a missing answer
             self.error, spent = error, 0
         self.service.append(spent)
         lg.QuerySamplesComplete([lg.QuerySampleResponse(sample.id, 0, 0) for sample in samples])
@@ -143,8 +143,8 @@ def _lines(summary: str) -> dict[str, str]:
 
 
 def _nothing() -> None:
-    """LoadGen asks for what is still waiting; every query is answered as it comes."""
+    """LoadGen flushes waiting queries; here every query is answered at once."""
 
 
 def _nothing_of(_: Sequence[int]) -> None:
-    """LoadGen names the windows to hold in memory; all are."""
+    """LoadGen names the windows to load; all are in memory."""

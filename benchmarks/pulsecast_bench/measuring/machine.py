@@ -21,7 +21,7 @@ _CPU = Path("/sys/devices/system/cpu")
 
 
 def describe_machine() -> Machine:
-    """Return what the benchmark runs on."""
+    """Return the machine that the benchmark runs on."""
     return Machine(
         cpu_model=_field(Path("/proc/cpuinfo"), "model name") or _board() or platform.processor() or None,
         cores=os.cpu_count() or 1,
@@ -93,7 +93,7 @@ def resident_bytes() -> int | None:
 def peak_resident_bytes() -> int:
     """Return the largest resident memory of this process so far.
 
-    VmHWM where there is one: `getrusage` also counts what the parent held before this program replaced it.
+    VmHWM if there is one: `getrusage` also counts the parent's memory before this program replaced it.
     """
     peak = _kilobytes(Path("/proc/self/status"), "VmHWM")
     if peak is not None:
@@ -129,7 +129,7 @@ def _kilobytes(path: Path, name: str) -> int | None:
 
 
 def _field(path: Path, name: str) -> str | None:
-    """Return what follows `name:` in a file of such lines."""
+    """Return the text after `name:` in a file of such lines."""
     for line in (_text(path) or "").splitlines():
         key, _, value = line.partition(":")
         if key.strip() == name:

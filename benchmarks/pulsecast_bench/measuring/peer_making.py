@@ -28,7 +28,7 @@ def make_peers(
             continue
         if row.made_by not in made:
             made[row.made_by] = _make(name, bundle, folder)
-            tell(f"made what {name} loads")
+            tell(f"made the file of {name}")
         file = made[row.made_by]
         if isinstance(file, str):
             skipped.append(Skipped(artifact=name, reason=file))
@@ -38,7 +38,7 @@ def make_peers(
 
 
 def _make(name: str, bundle: Path, folder: Path) -> PeerFile | str:
-    """Return the file, or why there is none."""
+    """Return the file, or the reason for its absence."""
     done = run_worker(
         "pulsecast_bench.subjects.peer_files", [name, str(bundle), str(folder)], threads=1, timeout_s=TIMEOUT_S
     )

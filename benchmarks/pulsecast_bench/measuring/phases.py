@@ -29,14 +29,14 @@ Array = NDArray[np.float32]
 Predict = Callable[[Array], object]
 _DISTINCT_INPUTS = 256  # of each batch, at most; and at most so many values:
 _INPUT_VALUES = 4_000_000
-_MOST_WINDOWS = 20  # of requests: a phase that is not stable by then is not stable
-_BLOCK_CALLS = 6  # of runtime or bare engine before the other has its turn
-_LEAST_BLOCKS = 3  # of each four, however slow a call is
+_MOST_WINDOWS = 20  # of requests: a phase that is not stable by then counts as unstable
+_BLOCK_CALLS = 6  # of runtime or bare engine before the other's turn
+_LEAST_BLOCKS = 3  # of each four, even if a call is slow
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What one process has to measure; `peer` is what a peer loads, None of an artifact."""
+    """The task of one process; `peer` is the file of a peer, None for an artifact."""
 
     case: Case
     repeat: int
@@ -98,7 +98,7 @@ def measure(path: Path, request: Request, *, start_ns: int, import_ns: int) -> R
 
 
 def measure_scenario(path: Path, request: Request) -> ScenarioRun:
-    """Return how this process answered the queries of the request's scenario."""
+    """Return this process's answers to the queries of the request's scenario."""
     case, config = request.case, request.config
     subject, _ = _load(path, request)
     windows = Bundle.open(path).golden().windows
@@ -156,7 +156,7 @@ def _issuer(config: BenchConfig) -> Callable[[Load, Answer], Answered]:
 
 
 def _load(path: Path, request: Request) -> tuple[LoadedSubject, int]:
-    """Return what is measured, and the nanoseconds of loading it; a peer's spec and scaler are read before."""
+    """Return the subject, and the nanoseconds of its load; a peer's spec and scaler are read before."""
     case, peer = request.case, request.peer
     bundle = Bundle.open(path) if peer is not None else None
     began = time.perf_counter_ns()
@@ -172,7 +172,7 @@ def _load(path: Path, request: Request) -> tuple[LoadedSubject, int]:
 def rotation(windows: Array, batch: int, *, seed: int) -> list[Array]:
     """Return different batches (batch, context, features) of the held-out windows, in a seeded order.
 
-    Every window stands in them equally often, give or take one; a batch larger than the golden repeats windows.
+    Every window is in them equally often, plus or minus one; a batch larger than the golden repeats windows.
     """
     rng = np.random.default_rng(seed)
     count = max(2, min(_DISTINCT_INPUTS, _INPUT_VALUES // (batch * windows[0].size)))
@@ -241,8 +241,8 @@ def _window(predict: Predict, inputs: Sequence[Array], latencies: list[int], con
 def _paired(forecaster: Forecaster, inputs: Sequence[Array], config: BenchConfig) -> Paired | None:
     """Return calls of the runtime and of the bare engine in alternating blocks: A B B A A B B A ...
 
-    Between processes a call differs by more than the few percent that are looked for, so this one comparison is made
-    inside a process: same engine object, same inputs, the same moments of the machine.
+    Between processes a call differs by more than the few percent of interest, so this one comparison is made inside a
+    process: same engine object, same inputs, at the same time.
     """
     backend = forecaster.artifact.backend
     if backend not in BARE or not config.paired_s:
@@ -255,9 +255,9 @@ def _paired(forecaster: Forecaster, inputs: Sequence[Array], config: BenchConfig
     until = time.perf_counter_ns() + round(config.paired_s * 1e9)
     at = 0
     while time.perf_counter_ns() < until or at < _LEAST_BLOCKS * _BLOCK_CALLS:
-        for side in (0, 1, 1, 0):  # all four blocks meet the same inputs
+        for side in (0, 1, 1, 0):  # all four blocks get the same inputs
             predict, batches, latencies = sides[side]
-            predict(batches[at % len(batches)])  # not counted: it brings back what the other side pushed out of caches
+            predict(batches[at % len(batches)])  # not counted: it refills the caches after the other side
             for step in range(at, at + _BLOCK_CALLS):
                 latencies.append(_timed(predict, batches[step % len(batches)]))
         at += _BLOCK_CALLS

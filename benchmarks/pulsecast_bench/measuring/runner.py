@@ -37,8 +37,8 @@ TIMEOUT_S = 300.0  # of one process beyond its measuring time: TensorFlow on a s
 def run_benchmark(path: Path, config: BenchConfig, progress: Progress = SILENT, trust: Trust = UNVOUCHED) -> Result:
     """Measure the artifacts of the bundle at `path`, and peers, and return the raw result.
 
-    What cannot run here is `skipped`; a process that crashes is a `failure` and the others go on. KeyboardInterrupt
-    leaves no child process behind.
+    A subject that cannot run here is `skipped`; a process that crashes is a `failure` and the others continue.
+    KeyboardInterrupt leaves no child process behind.
 
     Raises FormatError or IntegrityError (the bundle), UsageError (unknown artifact or peer), MissingExtraError (LoadGen
     was asked for and is not installed), EngineError if no process at all gave a measurement.
@@ -145,7 +145,7 @@ def _as_planned(names: Iterable[str], files: Mapping[str, PeerFile]) -> list[Mea
 
 
 class _Steps:
-    """Counts processes for `progress`: the files of peers first, then `left` measurements, as far as is known."""
+    """Counts processes for `progress`: the files of peers first, then the `left` measurements known so far."""
 
     def __init__(self, progress: Progress, left: int) -> None:
         self._progress = progress
@@ -174,7 +174,7 @@ def _chosen(bundle: Bundle, config: BenchConfig) -> tuple[Artifact, ...]:
 def _sort_out(
     bundle: Bundle, chosen: tuple[Artifact, ...], config: BenchConfig, trust: Trust
 ) -> tuple[tuple[Skipped, ...], tuple[Artifact, ...]]:
-    """Return what is skipped, each with its reason, and what is left to measure."""
+    """Return the skipped subjects with their reasons, and the subjects to measure."""
     skipped, left = [], []
     for artifact in chosen:
         if not is_installed(artifact.backend):
@@ -192,7 +192,7 @@ def _sort_out(
 
 
 def _run_worker(path: Path, module: str, request: Request) -> Run | ScenarioRun | str:
-    """Return the run, or why there is none."""
+    """Return the run, or the reason for its absence."""
     config, case = request.config, request.case
     kind: type[Run] | type[ScenarioRun] = Run if case.scenario is None else ScenarioRun
     phases_s = config.warmup_s + config.limit_s + config.paired_s + 10 * config.scenario_s
@@ -214,7 +214,7 @@ def processor(case: Case, config: BenchConfig) -> str:
     """Return the processor that a case's process is bound to, or "any": one call's thread then never moves.
 
     It is the last one of those that may be used: the first is where most systems serve their interrupts. A scenario is
-    not bound: there the issuing thread is not part of what is measured and must not take its time.
+    not bound: its issuing thread is not part of the measurement and must not take its processor time.
     """
     allowed = affinity() or ()
     bound = config.pin and case.threads == 1 and case.scenario is None and len(allowed) > 1

@@ -1,8 +1,8 @@
 """Scenarios: queries that come by a rule, from LoadGen or from the loop here; both feed the same system under test.
 
-The loop needs nothing but numpy, for devices where LoadGen does not install. It is one thread: with one server and
-arrival times that are known beforehand, a query that comes while another is answered waits until that is done, and its
-latency counts from when it was due.
+The loop needs only numpy, for devices on which LoadGen cannot be installed. It is one thread: with one server and
+arrival times that are known beforehand, a query that arrives during another's answer waits for its end, and its latency
+counts from when it was due.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..results.case import SCENARIOS
 
 Array = NDArray[np.float32]
 Answer = Callable[[Sequence[int]], int]  # indices of held-out windows -> nanoseconds inside predict
-_SPIN_NS = 200_000  # sleeping is coarser than this: the rest of a wait is spent looking at the clock
+_SPIN_NS = 200_000  # sleep is coarser than this: the rest of a wait polls the clock
 LEAST_QUERIES = 100  # MLPerf's own minimum
 
 
@@ -29,7 +29,7 @@ class Load:
     windows      number of held-out windows to choose from
     least_s      until then, and until LEAST_QUERIES
     target_qps   queries a second in `server`
-    expected_qps windows a second that were seen in the warm-up: decides how many windows `offline` holds
+    expected_qps windows a second measured in the warm-up; they determine the windows of `offline`
     """
 
     scenario: str
@@ -41,7 +41,7 @@ class Load:
 
     @property
     def offline_windows(self) -> int:
-        """Windows of `offline`: what should take a tenth longer than `least_s`, as LoadGen has it."""
+        """Windows of `offline`: enough for a tenth more than `least_s`, as in LoadGen."""
         return max(SCENARIOS["offline"].batch, int(1.1 * self.least_s * self.expected_qps))
 
 
@@ -49,7 +49,7 @@ class Load:
 class Answered:
     """Nanoseconds of each query in the order of answering: due (from the start), from due to answered, in `predict`.
 
-    `offline` has one query of many windows; its parts, answered one after the other, stand for it.
+    `offline` has one query of many windows; its parts, answered one after the other, represent it.
     """
 
     due: Sequence[int]
@@ -71,9 +71,9 @@ def loop(load: Load, answer: Answer) -> Answered:
 
 
 def arrivals_ns(target_qps: float, least_s: float, seed: int) -> list[int]:
-    """Return when each query of a Poisson process is due, in nanoseconds from the start; a seed gives the same ones.
+    """Return when each query of a Poisson process is due, in nanoseconds from the start; one seed gives the same times.
 
-    They go on until both `least_s` and LEAST_QUERIES are reached.
+    They continue until both `least_s` and LEAST_QUERIES are reached.
     """
     rng = np.random.default_rng(seed)
     due: list[int] = []

@@ -1,4 +1,4 @@
-"""What a stretch of this process spends: processor time, its neighbours' share, and joules where they are counted."""
+"""Resources used by a block of code: processor time, other processes' share, and joules if they are counted."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from .machine import cpu_times, foreign_share
 
 
 class Spending:
-    """`with Spending() as spent`: after the block the three fields hold what was spent in it.
+    """`with Spending() as spent`: after the block the three fields hold its use.
 
     cpu_ns       processor time of all threads of this process
-    foreign_cpu  share of the machine's processor time that other processes took; None where unreadable
-    energy_uj    microjoules of the whole machine; None where no counter can be read, or it is too coarse to have moved
+    foreign_cpu  share of the machine's processor time that other processes took; None if unreadable
+    energy_uj    microjoules of the whole machine; None if no counter can be read, or if it is too coarse and did not
+                 move
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""`python -m pulsecast_bench.native` holds the native engine against its limits."""
+"""`python -m pulsecast_bench.native` compares the native engine with its limits."""
 
 import sys
 

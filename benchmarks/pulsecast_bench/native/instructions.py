@@ -1,17 +1,16 @@
 """`python -m pulsecast_bench.native.instructions`: instructions that the native model executes, counted by Callgrind.
 
-Times of a busy machine say little about a change of a few percent; counted instructions are the same every time. For
+Times on a busy machine do not show a change of a few percent; counted instructions are the same every time. For
 each recipe a model of its shape (with numbers from a seed; no count depends on them) is generated, compiled here, and
-run under Valgrind, whose processor has AVX2 and no AVX-512: it is that path which is counted, and for the recommended
-recipe also the one with 8-bit weights and those that SSE2 and a processor without vectors take. Only instructions
-within the call that is asked about count, per forecast:
+run under Valgrind, whose processor has AVX2 and no AVX-512: this path is counted, and for the recommended recipe also
+the one with 8-bit weights and the paths of SSE2 and of a processor without vectors. Only instructions within the named
+call count, per forecast:
 
     predict  one window           batch   windows of a batch of 64
-    answer   a settled push       settle  what a push leaves to be done
+    answer   a settled push       settle  the work postponed by a push
 
-The counts are held against `benchmarks/instructions.json`: exit 1 if any differs by more than 2 %. A count is its
-compiler's: with another version than the baseline's the difference is shown and held against nothing. `--update` writes
-the baseline.
+The counts are compared with `benchmarks/instructions.json`: exit 1 if any differs by more than 2 %. A count depends on
+the compiler: with another version than the baseline's the difference is only shown. `--update` writes the baseline.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ WORKS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A model that is counted: whose shape, which target, what the compiler is told, and which of WORKS."""
+    """A counted model: its shape's recipe, its target, the compiler's options, and which of WORKS."""
 
     recipe: str
     target: str = "native"
@@ -71,7 +70,7 @@ SUBJECTS = {
     "sse2": Subject(recipe="recommended", flags=("-DMODEL_NO_AVX512", "-DMODEL_NO_AVX2"), works=WINDOWS),
     "scalar": Subject(recipe="recommended", flags=("-DMODEL_SCALAR",), works=WINDOWS),
 }
-# Steps are multiples of 1/8 in 1...9: any scaler takes them, and no arithmetic depends on what they are.
+# Steps are multiples of 1/8 in 1...9: any scaler takes them, and the arithmetic does not depend on their values.
 _RUNNER = f"""
 #include "model.h"
 #include <stdlib.h>
@@ -102,10 +101,10 @@ int main(int count, char **argument) {{
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Instructions per forecast, name of SUBJECTS -> work -> count; the rest says what they belong to.
+    """Instructions per forecast, name of SUBJECTS -> work -> count; the other fields say what they belong to.
 
     shapes  name -> the model's shape
-    path    the instruction set that was counted where nothing else is said
+    path    the default counted instruction set
     """
 
     compiler: str
@@ -189,13 +188,13 @@ def _build(model: ModelDirectory, target: str, command: list[str], folder: Path)
     for name, text in sources(model, target).items():
         (folder / name).write_text(text, encoding="ascii")
     (folder / "runner.c").write_text(_RUNNER, encoding="ascii")
-    # as pulsecast.backends.native_library compiles, but not stripped: Callgrind goes by names
+    # as pulsecast.backends.native_library compiles, but not stripped: Callgrind needs names
     compile_library(command, folder, folder / "runner", ("-std=c99", "-O2", "-fno-unroll-loops", "runner.c"))
     return folder / "runner"
 
 
 def _count(program: Path, work: str) -> int:
-    """Return the instructions of one forecast: those of three calls less those of one, halved."""
+    """Return the instructions of one forecast: those of three calls minus those of one, halved."""
     function, forecasts = WORKS[work]
     mode = "stream" if function.startswith("model_stream") else work
     once, thrice = (_callgrind(program, function, mode, calls) for calls in (1, 3))

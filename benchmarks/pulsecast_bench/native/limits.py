@@ -1,14 +1,14 @@
 """`python -m pulsecast_bench.native BUNDLE_OR_MODEL`: compiled C against ONNX Runtime and LiteRT, in one process.
 
 One thread, the held-out windows, through the runtime. The backends take turns in rounds, in an order that rotates, so
-that all meet the same moments of the machine; a ratio is taken within a round, and what is printed is the median of
-the rounds with its interval. Latencies are medians of a round's calls. A push is Python's `Stream.push`, where the
-other engines predict the whole window again. A `native` push first finishes what the previous push postponed, so
-back to back it costs its whole work; `answer` is a push after `settle`, which is not timed: the wait of a caller
-that settles between two steps. `answer in C` is the same without Python, `cold start` a process from before it starts
-until its first forecast; both run outside this process (`native_processes`). The limits compare with a whole window's
-call to ONNX Runtime in the same round, and a start without numpy with ONNX Runtime's without pulsecast. They are about
-`native`; `native-w8` stands beside it where the bundle has it (`precisions` compares the two on every instruction set).
+that all run under the same conditions; a ratio is taken within a round, and the median of the rounds is printed with
+its interval. Latencies are medians of a round's calls. A push is Python's `Stream.push`; the other engines predict the
+whole window again. A `native` push first finishes what the previous push postponed, so back to back it costs its whole
+work; `answer` is a push after `settle`, which is not timed: the wait of a caller that settles between two steps.
+`answer in C` is the same without Python, `cold start` a process from before it starts until its first forecast; both
+run outside this process (`processes`). The limits compare with a whole window's call to ONNX Runtime in the same
+round, and a start without numpy with ONNX Runtime's without pulsecast. They apply to `native`; `native-w8` is shown if
+the bundle has it (`precisions` compares the two on every instruction set).
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ from .rounds import (
 from .sources import bundle_of, require_artifacts
 
 ARTIFACTS = ("native", "onnx", "tflite")
-BESIDE = ("native-w8",)  # shown where the bundle has it; no limit is about it
+BESIDE = ("native-w8",)  # shown if the bundle has it; no limit applies to it
 BATCHES = (32, 64, 256)
-_STREAM_STEP_S = 3e-5  # about what a push and its settling take
+_STREAM_STEP_S = 3e-5  # about the time of a push and its settling
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Each artifact's engine, the rows, and what else the limits are about."""
+    """Each artifact's engine, the rows, and the other data of the limits."""
 
     engines: dict[str, str]
     rows: list[Row]
@@ -91,7 +91,7 @@ def _pushing(forecasters: dict[str, Forecaster], windows: Array, round_s: float,
     steps = [np.ascontiguousarray(step[np.newaxis]) for window in windows[:INPUTS] for step in window]
     streams = {name: forecaster.stream() for name, forecaster in forecasters.items()}
     for stream in streams.values():
-        for step in steps[-windows.shape[1] :]:  # until there is a whole window
+        for step in steps[-windows.shape[1] :]:  # fills the window
             stream.push(step)
     timers = {
         name: timer(stream.push, steps, stream.settle if settled else nothing, round_s)
@@ -139,7 +139,7 @@ def _time(row: Row, name: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """What the native engine is held to: `value` at most, or at least, `bound`."""
+    """A limit of the native engine: `value` is at most, or at least, `bound`."""
 
     name: str
     value: float
@@ -148,12 +148,12 @@ class Limit:
 
     @property
     def met(self) -> bool:
-        """Whether it holds; NaN does not."""
+        """Whether it holds; NaN never holds."""
         return self.value >= self.bound if self.at_least else self.value <= self.bound
 
 
 def limits(found: Comparison) -> list[Limit]:
-    """Return every limit with what was measured; a window call is ONNX Runtime's `batch 1` of the same round."""
+    """Return every limit with its measured value; a window call is ONNX Runtime's `batch 1` of the same round."""
     rows = {row.name: row for row in found.rows}
     window = rows["batch 1"].rounds_us["onnx"]
     start = rows["cold start, bare"].rounds_us
@@ -188,7 +188,7 @@ def limits(found: Comparison) -> list[Limit]:
 
 
 def limit_lines(found: list[Limit]) -> list[str]:
-    """Return a line for each limit, which says whether it is met."""
+    """Return a line for each limit, with whether it is met."""
     return [
         f"{limit.name:46}{limit.value:10.3g}   at {'least' if limit.at_least else 'most '} {limit.bound:<8g}"
         f"{'met' if limit.met else 'MISSED'}"

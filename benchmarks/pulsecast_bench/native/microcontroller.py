@@ -1,11 +1,11 @@
 """`python -m pulsecast_bench.native.microcontroller BUNDLE_OR_MODEL`: flash, RAM and stack on a Cortex-M4.
 
-Compiled and linked, not run: for each precision and each way to call it a program that calls it and nothing else, with
-arm-none-eabi-gcc for the hardware floating point of an M4F, functions that are not called left out, no C library but
-what the compiler calls by itself. Flash is code, weights and initial values; RAM is what lies still: the caller's
-window or state, and the forecast. Stack is the deepest chain of calls by the compiler's own account; functions of
-libgcc and newlib, which it does not know, count nothing in it (memset and division: some tens of bytes).
-`--out FILE` writes the figures as JSON, which `pulsecast report --microcontroller FILE` puts into a report.
+Compiled and linked, not run: for each precision and each way to call it, a program with only this call, by
+arm-none-eabi-gcc for the hardware floating point of an M4F, without uncalled functions, and without a C library except
+the functions that the compiler itself calls. Flash is code, weights and initial values; RAM is static memory: the
+caller's window or state, and the forecast. Stack is the deepest chain of calls as reported by the compiler; functions
+of libgcc and newlib, which it does not know, count as nothing (memset and division: some tens of bytes). `--out FILE`
+writes the figures as JSON, which `pulsecast report --microcontroller FILE` puts into a report.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FLAGS = (
     *("-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-ffunction-sections", "-fdata-sections"),
     *("-fcallgraph-info=su", "-nostartfiles", "--specs=nosys.specs", "-Wl,--gc-sections,--entry=main"),
 )
-# how a firmware calls it -> what it keeps still, and the calls
+# how a firmware calls it -> its static memory, and the calls
 USES = {
     "predict": (
         "static float window[MODEL_CONTEXT * MODEL_FEATURES], forecast[MODEL_HORIZON];",
@@ -145,7 +145,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("path", type=Path, help="a bundle with native artifacts, or a model directory")
     parser.add_argument("--out", type=Path, help="JSON file to write, for `pulsecast report --microcontroller`")
-    parser.add_argument("--force", action="store_true", help="replace a file that is there")
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
     options = parser.parse_args(arguments)
     try:
         if options.out is not None:

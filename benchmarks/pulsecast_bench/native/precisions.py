@@ -1,11 +1,11 @@
-"""`python -m pulsecast_bench.native.precisions BUNDLE_OR_MODEL`: what each precision takes and loses.
+"""`python -m pulsecast_bench.native.precisions BUNDLE_OR_MODEL`: time and error of each precision.
 
-`native` and `native-w8` are compiled for every instruction set that this processor has, with every arithmetic that
-model.c knows for them: float32, single products and by pairs; 8-bit weights, with sums of floats and of integers. All
-take turns in rounds on one thread (`native_rounds`), with one window and with a batch of 64; a ratio is to float32 with
+`native` and `native-w8` are compiled for every instruction set that this processor has, with every arithmetic in
+model.c for them: float32, single products and by pairs; 8-bit weights, with sums of floats and of integers. All take
+turns in rounds on one thread (`rounds`), with one window and with a batch of 64; a ratio is to float32 with
 single products, on the same instruction set in the same round. The error is the largest one from the float64 forecasts
-of the golden, in fractions of the training range, beside the change of MAE that it makes. What model.c would not choose
-by itself (pairs on another processor than AMD's) is measured all the same.
+of the golden, in fractions of the training range, beside its change of MAE. Arithmetic that model.c would not choose by
+itself (pairs on a processor other than AMD's) is measured too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .sources import bundle_of, require_artifacts, write_sources
 
 ARTIFACTS = ("native", "native-w8")
 BATCH = 64
-# instruction set -> what to define so that it, and no better one, is there
+# instruction set -> macros that enable it and no better one
 _X86 = {
     "avx512": (),
     "avx2": ("-DMODEL_NO_AVX512",),
@@ -62,7 +62,7 @@ ARITHMETICS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Precision:
-    """An arithmetic on an instruction set: its rows' name is `path, arithmetic`, its error that of the golden."""
+    """An arithmetic on an instruction set; its rows are named `path, arithmetic`, its error is the golden's."""
 
     path: str
     arithmetic: str
@@ -70,7 +70,7 @@ class Precision:
 
     @property
     def name(self) -> str:
-        """How the rows call it."""
+        """Its name in the rows."""
         return f"{self.path}, {self.arithmetic}"
 
 
@@ -95,7 +95,7 @@ def measure_precisions(path: Path, *, rounds: int, round_s: float) -> tuple[list
 
 
 def _backends(bundle: Bundle, folder: Path) -> dict[tuple[str, str], NativeBackend]:
-    """Return (path, arithmetic) -> backend of everything that this processor runs."""
+    """Return (path, arithmetic) -> backend for all that this processor can run."""
     compiler, spec = find_compiler(), bundle.manifest.spec
     sources = {target: write_sources(bundle, target, folder / target) for target in ARTIFACTS}
     found: dict[tuple[str, str], NativeBackend] = {}
@@ -104,7 +104,7 @@ def _backends(bundle: Bundle, folder: Path) -> dict[tuple[str, str], NativeBacke
             out = folder / f"{path}{arithmetic.ending}-{arithmetic.target}.so"  # a name is loaded once
             compile_library([compiler, *without, *arithmetic.flags], sources[arithmetic.target], out)
             backend = NativeBackend(str(out), spec, 1)
-            if backend.engine == f"native {path}{arithmetic.ending}":  # else the processor or the model has it not
+            if backend.engine == f"native {path}{arithmetic.ending}":  # otherwise the processor or the model lacks it
                 found[path, name] = backend
     return found
 

@@ -1,14 +1,14 @@
-"""What `pulsecast_bench.native.limits` measures in processes of their own: a stream in C, and cold starts.
+"""The measurements of `pulsecast_bench.native.limits` in processes of their own: a stream in C, and cold starts.
 
 The C program pushes the golden's steps, one a call with `model_stream_settle` before it, untimed, and prints the median
-nanoseconds of a push; what two readings of the clock show with nothing between them is subtracted, since a push takes
-little longer than that.
+nanoseconds of a push; the time between two readings of the clock with no work in between is subtracted, because a push
+takes little longer.
 
-A cold start is everything from before Python is started until it has said its first forecast: through `pulsecast.load`,
-where every engine is verified in the same way and imports numpy, and bare, where each is started with as little as it
-needs. Bare, `native` is `pulsecast.load_native`, which does without numpy and still checks every hash and itself, and
-`onnx` is ONNX Runtime alone on the same file, without pulsecast and its checks. All read bytecode from a cache of this
-measurement, as from an installed package.
+A cold start is the time from before Python is started until it has printed its first forecast: through
+`pulsecast.load`, which verifies every engine in the same way and imports numpy, and bare, with the least that each
+engine needs. Bare `native` is `pulsecast.load_native`, which needs no numpy and still checks every hash and itself;
+bare `onnx` is ONNX Runtime alone on the same file, without pulsecast and its checks. All read bytecode from a cache of
+this measurement, as from an installed package.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ print(session.run(None, {taken.name: window})[0][0, 0], flush=True)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Start:
-    """A way to a first forecast: the bundle to load, which artifact of it, by which program, and a folder of caches."""
+    """A way to a first forecast: the bundle to load, its artifact, the program, and a folder of caches."""
 
     bundle: Path
     artifact: str
@@ -123,7 +123,7 @@ def build_stream_program(bundle: Bundle, artifact: Artifact, folder: Path) -> li
 
 
 def stream_push_us(program: list[str], steps: np.ndarray[tuple[int, ...], np.dtype[np.float32]], pushes: int) -> float:
-    """Return the median microseconds of a settled push in C, of so many with the rows of `steps` in turn."""
+    """Return the median microseconds of `pushes` settled pushes in C, with the rows of `steps` in turn."""
     done = subprocess.run(
         [*program, str(pushes)], input=steps[:4096].tobytes(), capture_output=True, timeout=TIMEOUT_S, check=False
     )
@@ -136,7 +136,7 @@ def stream_push_us(program: list[str], steps: np.ndarray[tuple[int, ...], np.dty
 def cold_starts(bundle: Path, artifacts: tuple[str, ...], folder: Path) -> dict[str, dict[str, Start]]:
     """Return the starts to compare, by row and name: those of `artifacts` through `load`, and the bare ones.
 
-    `native` brings its library in the bundle; `native compiled` finds it among those compiled before.
+    `native` has its library in the bundle; `native compiled` finds it in the cache of compiled ones.
     """
     bundles = {
         "native": _with_library(bundle, folder / "prebuilt"),
@@ -196,7 +196,7 @@ def _without_libraries(bundle: Path, copy: Path) -> Path:
 
 
 def _list_files(folder: Path) -> None:
-    """Bring the manifest's list of files up to date; a signature of the old one goes."""
+    """Update the manifest's list of files; a signature of the old manifest is removed."""
     (folder / SIGNATURE_NAME).unlink(missing_ok=True)
     manifest = parse_manifest((folder / MANIFEST_NAME).read_bytes())
     paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())

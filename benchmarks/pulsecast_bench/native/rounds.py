@@ -1,7 +1,7 @@
-"""Engines that take turns: what the programs that compare compiled C with others measure in rounds.
+"""Engines that take turns: the rounds of the programs that compare compiled C with other engines.
 
-In every round each engine is timed once for each row, in an order that rotates, so that all meet the same moments of
-the machine; a ratio is taken within a round, and what is shown is the median of the rounds with its interval.
+In every round each engine is timed once for each row, in an order that rotates, so that all run under the same
+conditions; a ratio is taken within a round, and the median of the rounds is shown with its interval.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """A row of the table: `timers[name]()` measures for a round and returns microseconds, of `windows` forecasts."""
+    """A row of the table: `timers[name]()` measures one round and returns the microseconds of `windows` forecasts."""
 
     name: str
     windows: int
@@ -43,7 +43,7 @@ class Row:
         return median_of_runs(self.rounds_us[name], seed=7)
 
     def ratio(self, name: str) -> Estimate:
-        """Return how many times as long as the first name `name` takes."""
+        """Return the time of `name` over the time of the first name."""
         return ratio(self.rounds_us[name], next(iter(self.rounds_us.values())))
 
 
@@ -62,7 +62,7 @@ def predicting(calls: Mapping[str, Callable[[Array], object]], windows: Array, b
 
 
 def nothing() -> None:
-    """Done between calls that leave nothing to be done."""
+    """The work between calls that postpone nothing."""
 
 
 def timer(
@@ -74,7 +74,7 @@ def timer(
 
     def measured() -> float:
         latencies: list[int] = []
-        call(next(turn))  # brings back what another engine pushed out of the caches
+        call(next(turn))  # refills the caches after another engine
         until = clock() + round(seconds * 1e9)
         ended = 0
         while ended < until or len(latencies) < 3:
@@ -90,16 +90,16 @@ def timer(
 
 
 def estimate_text(estimate: Estimate) -> str:
-    """Return a ratio as text, with its interval where a few rounds gave one."""
+    """Return a ratio as text, with its interval if there are enough rounds."""
     interval = f" ({estimate.low:.2f} to {estimate.high:.2f})" if estimate.low and estimate.high else ""
     return f"{estimate.value or 0:.2f}{interval}"
 
 
 def add_round_options(parser: argparse.ArgumentParser, *, round_s: float) -> None:
-    """Add `--rounds` and `--round-seconds`, which must be numbers that can be measured."""
+    """Add `--rounds` and `--round-seconds`, with checks of their ranges."""
     parser.add_argument("--rounds", type=_count, default=9, help="at least 1; 9")
     parser.add_argument(
-        "--round-seconds", type=_seconds, default=round_s, help=f"of each row's each engine in a round; {round_s}"
+        "--round-seconds", type=_seconds, default=round_s, help=f"for each engine in each row of a round; {round_s}"
     )
 
 
@@ -120,7 +120,7 @@ def _seconds(text: str) -> float:
 
 
 def take_rounds(works: list[Work], rounds: int) -> list[Row]:
-    """Measure every work in `rounds` rounds, after one that warms up."""
+    """Measure every work in `rounds` rounds, after one warm-up round."""
     rows = [Row(name=work.name, rounds_us={name: [] for name in work.timers}) for work in works]
     for turn in range(-1, rounds):  # the first round warms up
         for work, row in zip(works, rows, strict=True):

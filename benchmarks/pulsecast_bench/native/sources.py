@@ -1,4 +1,4 @@
-"""The sources of native artifacts, for the programs that compile them in ways of their own."""
+"""The sources of native artifacts, for the programs that compile them in other ways."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def bundle_of(path: Path, folder: Path, targets: tuple[str, ...]) -> Path:
 
 
 def require_artifacts(bundle: Bundle, name: str, artifacts: tuple[str, ...]) -> None:
-    """Raise UsageError, naming them, unless the bundle called `name` has all of `artifacts`."""
+    """Raise UsageError, which names the missing ones, unless the bundle called `name` has all of `artifacts`."""
     present = {artifact.id for artifact in bundle.manifest.artifacts}
     if missing := [each for each in artifacts if each not in present]:
         raise UsageError(f"bundle {name} has no {', '.join(missing)}; export it with targets {', '.join(artifacts)}")

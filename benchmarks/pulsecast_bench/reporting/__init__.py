@@ -1,1 +1,1 @@
-"""A report: what it says, as data, and the same as columns of text, as Markdown and as one HTML file."""
+"""A report: its content as data, and the same as columns of text, as Markdown and as one HTML file."""

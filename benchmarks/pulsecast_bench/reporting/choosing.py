@@ -1,4 +1,4 @@
-"""What to choose, in words: the front, the verdicts, and the recommendation within a budget."""
+"""The choice, in words: the front, the verdicts, and the recommendation within a budget."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def recommended(part: Measured, budget: Budget) -> list[str]:
         over = "; ".join(excess.text for excess in found.excess)
         sentences = [f"Nothing fits. Nearest is {_described(rows[found.nearest])}: {over}."]
     else:
-        sentences = ["Nothing fits."] if found.unstable else ["Nothing was measured that could be recommended."]
+        sentences = ["Nothing fits."] if found.unstable else ["No measured artifact can be recommended."]
     if found.unstable:
-        sentences.append(f"Would fit, but did not settle: {', '.join(found.unstable)}; measure on a quiet machine.")
+        sentences.append(f"Would fit, but unstable: {', '.join(found.unstable)}; measure on a quiet machine.")
     chosen = rows.get(found.artifact or found.nearest or "")
     if chosen and chosen.leading and chosen.leading.p50_ns.low is None:
-        sentences.append("Judged by values without intervals (too few processes): a look, not a decision.")
+        sentences.append("Judged by values without intervals (too few processes): a first look, not a decision.")
     sentences.append(
         "Rule: the upper end of each interval is within the budget; of these the fastest, and among those within "
         f"{LATENCY_TIE - 1:.0%} of it the smallest, then the most accurate."
@@ -65,7 +65,7 @@ def _described(row: Row) -> str:
 def choices_section(summary: Summary) -> Section:
     """Return the front and the verdicts, with their rules."""
     front = (
-        f"Not beaten in p50, RMSE and size together: {', '.join(summary.front) or 'nothing that was measured whole'}. "
+        f"Not beaten in p50, RMSE and size together: {', '.join(summary.front) or 'no fully measured artifact'}. "
         f"Latencies within {LATENCY_TIE - 1:.0%} and RMSEs within {RMSE_TIE - 1:.1%} count as equal."
     )
     rule = (

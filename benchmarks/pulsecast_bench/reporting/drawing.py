@@ -1,4 +1,4 @@
-"""Pictures as SVG text. Colours are the page's variables, so that one picture does for light and dark."""
+"""Pictures as SVG text. Colours are the page's variables, so one picture works for light and dark."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from pulsecast_train.pages.pictures import svg
 
 WIDTH = 4.8  # inches: as wide as a phone, so that text keeps its size there
-# Drawn in these colours, which nothing else has, and replaced by the page's variables.
+# Drawn in these colours, which no other element has; they are then replaced by the page's variables.
 INK, FAINT = "#010203", "#040506"
 SERIES = tuple(f"#0a0b{i:02x}" for i in range(1, 9))
 _VARIABLES = {INK: "var(--ink)", FAINT: "var(--line)"} | {c: f"var(--s{i})" for i, c in enumerate(SERIES, 1)}
@@ -28,7 +28,7 @@ MARKERS = "os^Dvp<>"
 
 
 def picture(draw: Callable[[Any], None], *, height: float, label: str) -> str:
-    """Return what `draw(axes)` draws as an <svg> whose colours follow the page."""
+    """Return the drawing of `draw(axes)` as an <svg> whose colours follow the page."""
     import matplotlib as mpl
 
     def whole(figure: Any) -> None:
@@ -44,14 +44,14 @@ def picture(draw: Callable[[Any], None], *, height: float, label: str) -> str:
 
 
 def colour_of(names: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Return colour and marker of each name; beyond eight names the marker changes with them."""
+    """Return colour and marker of each name; after eight names the marker changes too."""
     return {
         name: (SERIES[i % len(SERIES)], MARKERS[(i + i // len(SERIES)) % len(MARKERS)]) for i, name in enumerate(names)
     }
 
 
 def spread(values: Sequence[float], gap: float) -> list[float]:
-    """Return places for labels at `values`, in their order, at least `gap` apart and about where they belong.
+    """Return places for labels at `values`, in their order, at least `gap` apart and near their values.
 
     >>> spread([0.0, 0.1, 5.0], 1.0)
     [-0.45, 0.55, 5.0]
@@ -79,7 +79,7 @@ def _high(group: tuple[list[int], float], gap: float) -> float:
 
 
 def _inside(places: Sequence[float], gap: float) -> list[float]:
-    """Return `places` moved into 0 to 1, the lowest up and the highest down, still `gap` apart where there is room."""
+    """Return `places` moved into 0 to 1, the lowest up and the highest down, still `gap` apart if there is room."""
     order = sorted(range(len(places)), key=lambda i: places[i])
     found = list(places)
     for turn, i in enumerate(order):

@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: no network, no script; pictures are SVG inside it."""
+"""The report as one self-contained HTML file: no network, no script; pictures are SVG inside it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ code {{ font-size: 13px; }}
 
 
 def html(results: Sequence[Result], budget: Budget | None = None, *, more: Sequence[Section] = ()) -> str:
-    """Return the report, with `more` at its end, as one HTML document; statistics are computed anew."""
+    """Return the report, with `more` at its end, as one HTML document; statistics are computed here."""
     parts = measured(results)
     body = [_section(merged(parts), None, 2)] if len(parts) > 1 else []
     for part in parts:
@@ -109,7 +109,7 @@ def _table(grid: Grid) -> str:
 
 
 def _pictures(which: str, part: Measured) -> list[str]:
-    """Return the pictures of a section; none where nothing was measured that they could show."""
+    """Return the pictures of a section; none without data for them."""
     result, summary, rows = part.result, part.summary, part.scenarios
     choices = points(summary.rows)
     known: dict[str, list[Callable[[], str]]] = {

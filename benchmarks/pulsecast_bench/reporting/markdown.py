@@ -1,4 +1,4 @@
-"""The Markdown report of one or several results; what it says is in `sections.py`."""
+"""The Markdown report of one or several results; its content is in `sections.py`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .table import grid
 
 
 def markdown(results: Sequence[Result], budget: Budget | None = None, *, more: Sequence[Section] = ()) -> str:
-    """Return the report, with `more` at its end; statistics are computed anew from the raw nanoseconds."""
+    """Return the report, with `more` at its end; statistics are computed from the raw nanoseconds."""
     parts = measured(results)
     lines = ["# pulsecast benchmark"]
     if len(parts) > 1:

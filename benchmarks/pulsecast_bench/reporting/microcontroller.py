@@ -14,8 +14,8 @@ def microcontroller_section(found: Footprints) -> Section:
         sizes = (x.flash, x.data + x.bss, x.stack)
         rows.append([x.artifact, x.use, *(f"{size / 1e3:.1f}" for size in sizes)])
     text = (
-        f"Built for the device and not run: one program for each way to call the model, {found.compiler}. Flash is "
-        "code, weights and initial values; stack is the deepest chain of calls. `step` takes a window from a reset on, "
-        "one step a call; `stream` forecasts after every step and keeps every window that is under way."
+        f"Built for the device, not run: one program for each way to call the model, {found.compiler}. Flash is "
+        "code, weights and initial values; stack is the deepest chain of calls. `step` takes a window from a reset "
+        "on, one step per call; `stream` forecasts after every step and keeps all unfinished windows."
     )
     return Section(title="On a microcontroller (Cortex-M4)", text=(text,), grids=((head, rows),))

@@ -9,7 +9,7 @@ from ..results.result import Machine, Result
 
 
 def machine_lines(result: Result, summary: Summary) -> list[str]:
-    """Return what the machine is, what else ran on it, how fine its clock is, and the versions."""
+    """Return the machine, other processes' load, the clock's resolution, and the versions."""
     machine = result.machine
     foreign = foreign_cpu(result)
     return [

@@ -1,4 +1,4 @@
-"""The report's pictures, each of one question; how they are drawn is in `drawing.py`."""
+"""The report's pictures, one per question; `drawing.py` has their common parts."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ..results.run import decode
 from .drawing import FAINT, INK, SERIES, colour_of, label_right, name_rows, picture, plain_numbers
 
 SHOWN_WINDOWS = 60
-SPIKE = 20  # times the median, from where on the vertical axis is logarithmic
+SPIKE = 20  # times the median; above it the vertical axis is logarithmic
 
 
 def latency_picture(result: Result, summary: Summary) -> str:
     """Draw each artifact's latencies at its smallest batch: p50, the middle half as a bar, 1 to 99 % as a line.
 
-    The line goes from 10 to 90 % where there are too few calls for p99; an artifact without p50 is left out.
+    The line goes from 10 to 90 % if there are too few calls for p99; an artifact without p50 is left out.
     """
     rows = [row for row in summary.rows if row.leading and row.leading.p50_ns.value is not None]
     places = range(len(rows))[::-1]
@@ -49,7 +49,7 @@ def latency_picture(result: Result, summary: Summary) -> str:
 
 
 def pareto_picture(points: Sequence[Point], chosen: Sequence[str], measure: str) -> str:
-    """Draw latency against `measure`, "size" or "RMSE"; what is on the front is filled."""
+    """Draw latency against `measure`, "size" or "RMSE"; artifacts on the front are filled."""
     colours = colour_of([point.artifact for point in points])
 
     def draw(axes: Any) -> None:
@@ -140,7 +140,7 @@ def rmse_picture(rows: Sequence[Row]) -> str:
 
 
 def scenario_picture(scenario: str, rows: Sequence[ScenarioRow]) -> str:
-    """Draw p50 to p99 of each artifact in one scenario, a dot at each that there were queries enough for."""
+    """Draw p50 to p99 of each artifact in one scenario, with a dot at each percentile that has enough queries."""
     places = range(len(rows))[::-1]
 
     def draw(axes: Any) -> None:
@@ -155,7 +155,7 @@ def scenario_picture(scenario: str, rows: Sequence[ScenarioRow]) -> str:
 
 
 def noise_picture(result: Result) -> str:
-    """Draw every process in its order: its median over its case's median, and what other processes took meanwhile."""
+    """Draw every process in order: its median over its case's median, and other processes' share of processor time."""
     runs = sorted((run for run in result.runs if run.steady.latencies), key=lambda run: run.order)
     medians = [float(np.median(decode(run.steady.latencies))) for run in runs]
     cases: Mapping[str, list[float]] = {str(run.case): [] for run in runs}

@@ -1,4 +1,4 @@
-"""How a result was measured, in words, and the command line that does it again."""
+"""How a result was measured, in words, and the command line that repeats it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def protocol(result: Result) -> str:
         f"steady phase (at least {config.calls} calls, {config.steady_s:g} s; at most {config.limit_s:g} s).",
         f"Stable: the last three windows (at least {config.window_calls} requests, {config.window_s:g} s) differ by",
         f"no more than {STABLE_RATIO - 1:.0%} in median latency and in rate.",
-        "Percentiles are of all processes' calls together and appear only with the calls they need;",
+        "Percentiles are of all processes' calls together and appear only if there are enough calls;",
         f"intervals resample processes and need {BOOTSTRAP_RUNS} of them.",
         "The whole protocol is in `benchmarks/README.md`.",
     )
@@ -33,7 +33,7 @@ def _processes(config: BenchConfig) -> str:
 
 
 def command(result: Result) -> str:
-    """Return the command line that repeats this benchmark on a bundle of that name."""
+    """Return the command line that repeats this benchmark on the bundle `name`."""
     config, usual = result.config, find_profile(result.config.profile)
     words = ["pulsecast", "bench", result.model.name, "--out", "RESULT", "--profile", config.profile]
     words += [word for name in config.artifacts for word in ("--artifact", name)]

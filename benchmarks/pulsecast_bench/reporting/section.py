@@ -1,4 +1,4 @@
-"""A report as data, which Markdown and HTML show alike: its sections, and the results that they are about."""
+"""A report as data, for both Markdown and HTML: its sections, and their results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Section:
     text      paragraphs before the table
     grids     tables: head and rows
     bullets   lines after them
-    code      what can be typed
+    code      a command to type
     picture   which pictures go here: latency, pareto, batch, accuracy, scenarios, noise or ""
     """
 
@@ -35,7 +35,7 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A result with its statistics; `machine` is what the report calls the machine, each result's a different one."""
+    """A result with its statistics; `machine` is the machine's name in the report, different for each result."""
 
     result: Result
     summary: Summary
@@ -44,7 +44,7 @@ class Measured:
 
     @property
     def heading(self) -> str:
-        """What its part of the report is called."""
+        """The title of its part of the report."""
         model = self.result.model.name
         return f"{model}, {self.result.began}, profile {self.result.config.profile}"
 
@@ -60,7 +60,7 @@ def measured(results: Sequence[Result]) -> list[Measured]:
 
 
 def interval(estimate: Estimate, factor: float) -> str:
-    """Return a value with its interval where it has one, e.g. `96.4 (95.9 to 97.2)`."""
+    """Return a value with its interval, if there is one, e.g. `96.4 (95.9 to 97.2)`."""
     if estimate.low is None or estimate.high is None:
         return number(estimate.value, factor)
     low, high = number(estimate.low, factor), number(estimate.high, factor)

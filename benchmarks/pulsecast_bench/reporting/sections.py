@@ -1,4 +1,4 @@
-"""What a report says, section by section; `choosing.py` and `noise.py` have the longest."""
+"""The content of a report, section by section; `choosing.py` and `noise.py` have the longest."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .table import COLUMNS, MISSING, cells, notes, number, span
 
 _DISTRIBUTION = (
     "In the picture of the HTML report, at the smallest batch: the tick is p50, the bar the middle half, the line 1 to "
-    "99 % of the calls (10 to 90 % where there are too few for p99)."
+    "99 % of the calls (10 to 90 % if there are too few for p99)."
 )
 
 
 def merged(parts: Sequence[Measured]) -> Section:
-    """Return one table over several results, whose rows say the model and the machine."""
+    """Return one table over several results, with the model and the machine in each row."""
     head = ("machine", "model", *(f"{column.name} {column.unit}".strip() for column in COLUMNS))
     rows = [[part.machine, part.result.model.name, *texts] for part in parts for texts in cells(part.summary.rows)]
     several = {part.result.model.manifest_sha256 for part in parts}
@@ -36,7 +36,7 @@ def merged(parts: Sequence[Measured]) -> Section:
 
 
 def sections(part: Measured, budget: Budget) -> list[Section]:
-    """Return what the report says of one result."""
+    """Return the report's sections on one result."""
     result, summary = part.result, part.summary
     found = [_comparison(result, summary)]
     if budget.stated:
@@ -76,7 +76,7 @@ def _comparison(result: Result, summary: Summary) -> Section:
     legend = (
         "p50 to p99 are of one call at the smallest batch; windows/s at the best batch of the sweep; load is "
         "`pulsecast.load`, hashes included; peak is of the whole process; RMSE change and error / range are against "
-        "the float64 reference; over bare is what `Forecaster.predict` adds to the engine's own call."
+        "the float64 reference; over bare is the time that `Forecaster.predict` adds to the engine's own call."
     )
     head = tuple(f"{column.name} {column.unit}".strip() for column in COLUMNS)
     peers = [f"{s.artifact}: {s.about}" for s in result.subjects if s.kind == "peer" and s.about]
@@ -121,7 +121,7 @@ def _phase_texts(row: Row) -> list[str]:
 
 
 def _accuracy(summary: Summary) -> Section:
-    """Return errors in raw units; the change is of float32 against the reference, of others against float32."""
+    """Return errors in raw units; the change of float32 is against the reference, of others against float32."""
     against = {one.artifact: (one.against, one.rmse_change) for one in summary.verdicts}
     names = [f"{'largest' if q == 1 else f'{q:.0%}'}" for q in QUANTILES]
     head = ("artifact", "MAE", "RMSE", "RMSE change", "against", *(f"error {name}" for name in names))
@@ -173,7 +173,7 @@ def _scenarios(part: Measured) -> Section:
 
 
 def _footprint(result: Result, summary: Summary) -> Section:
-    """Return what an artifact takes: memory, processor time, energy, and what must be installed."""
+    """Return an artifact's resources: memory, processor time, energy, and installed packages."""
     head = (
         "artifact",
         "peak RSS MB",
@@ -196,6 +196,6 @@ def _footprint(result: Result, summary: Summary) -> Section:
     elif energy_source.source is None:
         said = f"Energy is not measurable here: {energy_source.reason}."
     else:
-        said = f"Energy is of {energy_source.source}: what else ran meanwhile is in it."
-    text = f"{said} Installed is what must be on the disk beside Python: numpy and the engine with all it needs."
+        said = f"Energy is of {energy_source.source}: it includes other processes."
+    text = f"{said} Installed is the space on the disk besides Python: numpy and the engine with all its requirements."
     return Section(title="Memory, processor time and what must be installed", text=(text,), grids=((head, rows),))

@@ -13,12 +13,12 @@ from ..analysis.statistics import Estimate
 from ..analysis.summary import Cell, Row, Summary
 
 MISSING = "-"
-PROCESSES_ALIKE = 1.25  # largest over smallest median of a row's processes that needs no remark
+PROCESSES_ALIKE = 1.25  # largest over smallest median of a row's processes without a remark
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """`unit` may be empty; `text` is what a row shows."""
+    """`unit` may be empty; `text` gives a row's cell."""
 
     name: str
     unit: str
@@ -80,7 +80,7 @@ def cells(rows: Sequence[Row]) -> list[list[str]]:
 
 
 def text_table(summary: Summary) -> str:
-    """Return the table for a terminal, with a line for everything that is missing from it; at most 120 columns."""
+    """Return the table for a terminal, with a line for everything missing; at most 120 columns."""
     lines = [[column.name for column in COLUMNS], [column.unit for column in COLUMNS], *cells(summary.rows)]
     return "\n".join([*aligned(lines), "", *choices(summary), *notes(summary)])
 
@@ -156,7 +156,7 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def notes(summary: Summary) -> list[str]:
-    """Return one line for each thing that was skipped, failed, is unstable or could not be told, and why."""
+    """Return one line with the reason for each subject that was skipped, failed, is unstable or could not be judged."""
     found = []
     for row in summary.rows:
         if row.skipped:
@@ -172,18 +172,18 @@ def notes(summary: Summary) -> list[str]:
 
 
 def _apart(cell: Cell) -> str:
-    """Return by how much the medians of a row's processes differ, if by too much for a row of steady ones, else ""."""
+    """Return a remark if the medians of a row's steady processes differ too much, else ""."""
     low, high = cell.medians_ns
     if high <= PROCESSES_ALIKE * low:
         return ""
     return (
         f"batch {cell.batch}: its processes differ by {high / low:.2f}x, from {number(low, 1e-3)} to "
-        f"{number(high, 1e-3)} us, though each was steady: something outside them changed, so repeat it"
+        f"{number(high, 1e-3)} us, although each was steady: the machine changed between them, so repeat it"
     )
 
 
 def _missing(summary: Summary) -> list[str]:
-    """Return why there are dashes: artifacts with the same reason share a line."""
+    """Return the reasons for dashes: artifacts with the same reason share a line."""
     reasons: dict[str, list[str]] = {}
     for row in summary.rows:
         for what, reason in _reasons(row):

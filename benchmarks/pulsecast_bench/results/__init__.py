@@ -1,1 +1,1 @@
-"""What is written: a case, what one process measured of it, and the whole result; raw nanoseconds, nothing computed."""
+"""The written records: a case, one process's measurement of it, and the whole result; raw nanoseconds only."""

@@ -1,4 +1,4 @@
-"""What is measured: cases, how long each is watched, and in which order their processes run."""
+"""The plan of a measurement: cases, their durations, and the order of their processes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pulsecast.errors import UsageError
 class Case:
     """One artifact or peer, called with `batch` windows at a time; each repeat is a fresh process.
 
-    leading   the smallest batch: latency, accuracy, and the runtime's overhead over the bare engine come from here;
-              the other batches tell throughput
+    leading   the smallest batch: latency, accuracy, and the runtime's overhead over the bare engine come from here; the
+              other batches give the throughput
     scenario  a key of SCENARIOS whose queries it answers, `batch` windows each; None is the closed loop
     """
 
@@ -34,7 +34,7 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """How queries come; the names and rules are MLPerf's, the durations are not.
+    """The arrival of queries; the names and rules are MLPerf's, the durations are not.
 
     batch  windows a query
     text   for people
@@ -44,7 +44,7 @@ class Scenario:
     text: str
 
 
-# Literal on purpose: an unknown name is answered with these.
+# Literal on purpose: the error for an unknown name lists these.
 SCENARIOS = {
     "single-stream": Scenario(batch=1, text="one window a query, the next when the last is answered"),
     "multi-stream": Scenario(batch=8, text="eight windows a query, the next when the last is answered"),
@@ -55,7 +55,7 @@ SCENARIOS = {
 
 @dataclass(frozen=True, kw_only=True)
 class BenchConfig:
-    """What to measure and for how long; every duration is of one process.
+    """What to measure and for how long; every duration is for one process.
 
     artifacts        ids; () is all of the bundle
     batches          windows per call; the smallest is the leading one
@@ -63,19 +63,20 @@ class BenchConfig:
     repeats          processes per leading case
     most_repeats     the limit if more are needed to know their median (`statistics.is_known`); 0 adds none
     sweep_repeats    processes per other case
-    warmup_calls, warmup_s  at least; thrown away
-    calls            at least, in the steady phase of a leading case (others: what three windows of requests take)
+    warmup_calls, warmup_s  at least; discarded
+    calls            at least, in the steady phase of a leading case (others: three windows of requests)
     steady_s         at least
-    limit_s          at most; what is not reached by then is reported as missing
+    limit_s          at most; a figure without enough calls by then is reported as missing
     window_calls, window_s  both at least: a window of requests, whose last three decide on stability
     paired_s         runtime and bare engine in alternation, after the steady phase of a leading case
     seed             of the order of processes, the rotation of inputs and the bootstrap
-    peers            rows of PEERS that are measured beside the artifacts
+    peers            rows of PEERS to measure beside the artifacts
     pin              each process with one thread is bound to one processor
     scenarios        keys of SCENARIOS
     issuer           what issues the queries of a scenario: LoadGen, the loop here, or LoadGen where it is installed
     scenario_s       of a scenario, at least
-    target_qps       queries a second in `server`; None is `server_load` of what a process can do, found in its warm-up
+    target_qps       queries a second in `server`; None is `server_load` times a process's capacity, measured in its
+                     warm-up
     scenario_repeats processes per scenario and subject
     """
 
@@ -143,7 +144,8 @@ _LEAST = {
 
 PROFILES = {
     "standard": BenchConfig(most_repeats=15),
-    # For a look, not for a decision: 332 calls in each of two processes are enough for p99 and too few for intervals.
+    # For a first look, not for a decision: 332 calls in each of two processes are enough for p99, too few for
+    # intervals.
     "quick": BenchConfig(
         profile="quick",
         batches=(1, 64),
@@ -168,9 +170,9 @@ def find_profile(name: str) -> BenchConfig:
 
 
 def change(config: BenchConfig, **given: object) -> BenchConfig:
-    """Return `config` with what was given (None is not given); `repeats` is then exact, for every case.
+    """Return `config` with the given values (None is not given); `repeats` is then exact, for every case.
 
-    Raises UsageError with every value that cannot be.
+    Raises UsageError with every wrong value.
     """
     values = {name: value for name, value in given.items() if value is not None}
     if "repeats" in values:
@@ -185,7 +187,7 @@ def change(config: BenchConfig, **given: object) -> BenchConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurable:
-    """What a case is of, as far as planning goes: a peer, or an artifact."""
+    """The subject of a case, for the plan: a peer, or an artifact."""
 
     id: str
     max_batch: int | None
@@ -214,7 +216,7 @@ def plan_cases(subjects: Sequence[Measurable | Artifact], config: BenchConfig) -
 
 
 def _repeats(config: BenchConfig) -> Callable[[Case], int]:
-    """Return the function that says how many processes a case has."""
+    """Return the function that gives a case's number of processes."""
 
     def of(case: Case) -> int:
         if case.scenario is not None:
@@ -225,7 +227,7 @@ def _repeats(config: BenchConfig) -> Callable[[Case], int]:
 
 
 def schedule(cases: Sequence[Case], config: BenchConfig) -> tuple[tuple[Case, int], ...]:
-    """Return (case, repeat) in the order of their processes: in every repeat all cases, each time shuffled anew.
+    """Return (case, repeat) in the order of their processes: in every repeat all cases, in a new random order.
 
     A slow minute of the machine then meets every case alike, and none has always the same one before it.
     """

@@ -1,4 +1,4 @@
-"""Reads the JSON files that this package writes, and tells one that is damaged from one of another kind."""
+"""Reads the JSON files that this package writes; a damaged file and a file of another kind are different errors."""
 
 from __future__ import annotations
 

@@ -37,16 +37,16 @@ class Footprint:
 
     @property
     def ram(self) -> int:
-        """What lies still, and the deepest stack."""
+        """Static memory and the deepest stack."""
         return self.data + self.bss + self.stack
 
 
 @dataclass(frozen=True, kw_only=True)
 class Footprints:
-    """All programs of a bundle's native artifacts, as `--out` writes them; `kind` tells the file from other results.
+    """All programs of a bundle's native artifacts, as `--out` writes them; `kind` identifies the file.
 
-    model     the bundle's name, with the SHA-256 of its manifest: which model the figures are of
-    compiler  its name and version, with what it was told of the processor
+    model     the bundle's name, with the SHA-256 of its manifest: the model of the figures
+    compiler  its name and version, with its options for the processor
     """
 
     kind: Literal["pulsecast microcontroller"]
@@ -62,7 +62,7 @@ class Footprints:
 
 
 def read_footprints(path: Path) -> Footprints:
-    """Return what `--out` wrote to `path`.
+    """Return the record that `--out` wrote to `path`.
 
     Raises UsageError if the file is of another kind, FormatError that lists every problem or names the unknown version.
     """

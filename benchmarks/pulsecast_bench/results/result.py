@@ -1,6 +1,6 @@
-"""What was measured, as frozen records: raw nanoseconds and the machine. Statistics are computed on reading.
+"""A measurement as frozen records: raw nanoseconds and the machine. Statistics are computed on reading.
 
-The file is JSON, one `Result`, read strictly; what one process measured is in `run.py`. `schema_version` rises when a
+The file is JSON, one `Result`, read strictly; one process's records are in `run.py`. `schema_version` rises when a
 reader of the old version would misread the new one; a new optional field with a default does not raise it.
 """
 
@@ -47,14 +47,14 @@ class Skipped:
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """What was asked for: an artifact of the bundle, or a peer, which is what one would use without pulsecast.
+    """The subject of a measurement: an artifact of the bundle, or a peer, which needs no pulsecast.
 
     artifact    its name; a peer's name is not an id of the bundle
     backend     of an artifact; a peer's engine, e.g. `keras`
-    size_bytes  of the files that it loads; None where a peer's could not be made
-    needs       distributions that must be installed to run it beside numpy, e.g. onnxruntime and what that needs;
-                their sizes are in `Result.packages`. None where the installation does not say
-    about       a peer: what is called, in a few words
+    size_bytes  of the files that it loads; None if a peer's file could not be made
+    needs       distributions that it needs besides numpy, e.g. onnxruntime and its requirements;
+                their sizes are in `Result.packages`. None if the installation does not record them
+    about       a peer: the called function, in a few words
     """
 
     artifact: str
@@ -69,7 +69,7 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class Package:
-    """An installed distribution and the bytes of its files; None where its record of files is missing."""
+    """An installed distribution and the bytes of its files; None if its record of files is missing."""
 
     name: str
     version: str
@@ -78,9 +78,9 @@ class Package:
 
 @dataclass(frozen=True, kw_only=True)
 class Energy:
-    """Where joules come from: `source` names the counter, or is None and `reason` says why none can be read.
+    """The source of joules: `source` names the counter, or is None and `reason` says why none can be read.
 
-    A counter is of the whole machine (or its processor): what else ran meanwhile is in it.
+    A counter is of the whole machine (or its processor): it includes other processes.
     """
 
     source: str | None
@@ -92,7 +92,7 @@ class Model:
     """The bundle, without its path; `truth` and `reference` are the golden's, (windows, horizon), raw units.
 
     scaler_range  raw range of the training part, the unit of `error / range`
-    timestamps    of each golden window's last step, Unix seconds, where the bundle has them
+    timestamps    of each golden window's last step, Unix seconds, if the bundle has them
     last          each golden window's last target value: what "no change" would forecast
     step_s        seconds of a step
     """
@@ -119,9 +119,9 @@ class Model:
 class Machine:
     """What it ran on, without names of host or user; None is what this system does not report.
 
-    affinity             processors that the processes might use
+    affinity             processors that the processes could use
     cpu_limit            of the container, in processors
-    timer_overhead_ns    median of what two clock readings with nothing between them show; nothing is subtracted
+    timer_overhead_ns    median time between two clock readings with no work in between; it is not subtracted
     energy               None in results that were written before energy was measured
     """
 
@@ -143,10 +143,10 @@ class Machine:
 class Result:
     """All of one benchmark; load averages are over 1, 5 and 15 minutes before the first and after the last process.
 
-    runs       closed loop of one caller: what latency, throughput, memory, cold start and accuracy come from
-    scenarios  further processes, one for each scenario that was asked for
+    runs       closed loop of one caller: the source of latency, throughput, memory, cold start and accuracy
+    scenarios  further processes, one for each requested scenario
     packages   every distribution that a subject needs, and numpy
-    label      what the user calls this machine, e.g. `pi4`
+    label      the user's name for this machine, e.g. `pi4`
     """
 
     schema_version: Literal[2]
@@ -178,7 +178,7 @@ class Result:
 
 
 def check_label(label: str | None) -> str | None:
-    """Return a label as it is; raises UsageError unless reports can show it in a column."""
+    """Return a label; raises UsageError unless reports can show it in a column."""
     if label is not None and not re.fullmatch(r"[\w.+()-]([\w.+() -]{0,38}[\w.+()-])?", label):
         raise UsageError(f"label is {label!r}; expected 1 to 40 letters, digits, spaces or any of . + ( ) - _")
     return label
@@ -212,7 +212,7 @@ def read_result(path: StrPath) -> Result:
 
 
 def _from_version_1(document: Mapping[str, object]) -> Mapping[str, object]:
-    """Return a result of version 1 as one of version 2: what is new has defaults, and no process was pinned then."""
+    """Return a result of version 1 as one of version 2: new fields get defaults, and no process was pinned then."""
     config = document.get("config")
     pinned = {**config, "pin": False} if isinstance(config, Mapping) else config
     return {**document, "schema_version": SCHEMA_VERSION, "config": pinned}

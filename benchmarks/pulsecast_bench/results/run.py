@@ -1,4 +1,4 @@
-"""What one process measured, as frozen records: raw nanoseconds, nothing computed."""
+"""One process's measurement as frozen records: raw nanoseconds, no computed figures."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ class Steady:
     latencies    packed nanoseconds of every call, in order
     windows      where each window of requests begins, as an index of a call
     wall_ns      of the whole phase
-    cpu_ns       processor time of all threads of the process meanwhile
-    foreign_cpu  share of the machine's processor time that other processes took meanwhile; None where unreadable
-    energy_uj    microjoules that the machine took meanwhile (`Machine.energy`); None where no counter can be read
+    cpu_ns       processor time of all threads of the process in this phase
+    foreign_cpu  share of the machine's processor time taken by other processes; None if unreadable
+    energy_uj    microjoules of the machine in this phase (`Machine.energy`); None if no counter can be read
     """
 
     latencies: str
@@ -93,7 +93,7 @@ class Memory:
 class Paired:
     """`Forecaster.predict` and the bare engine in alternating blocks of `block` calls: packed nanoseconds of each.
 
-    The order is runtime, bare, bare, runtime, and again; so 2 * block calls of each side belong to one such round.
+    The order is runtime, bare, bare, runtime, repeated; one such round has 2 * block calls of each side.
     """
 
     block: int
@@ -115,9 +115,9 @@ class Run:
     engine     name and version
     device     where it really ran
     threads    threads alive in the process after the steady phase, helpers of the engine included
-    affinity   processors that the process might use; None where the system has no such thing
+    affinity   processors that the process could use; None if the system has no affinity
     forecasts  (golden windows, horizon) of a leading case
-    paired     of a leading case, where there is an engine beneath the runtime
+    paired     of a leading case with an engine
     """
 
     case: Case
@@ -138,20 +138,20 @@ class Run:
 class ScenarioRun:
     """One process that answered the queries of one scenario (`case.scenario`), `case.batch` windows each.
 
-    A query is due at a time: in `server` when its turn comes by the Poisson process, else when it is issued. `offline`
-    has one query of all windows, whose parts of `case.batch` windows stand here like queries, all due at 0. Packed
+    A query has a due time: in `server` from the Poisson process, else when it is issued. `offline`
+    has one query of all windows, whose parts of `case.batch` windows are stored like queries, all due at 0. Packed
     nanoseconds, one of each for every query, in the order of answering:
 
     due        from the start of the phase to when the query was due
-    latencies  from due to answered: this is a scenario's latency, waiting included
+    latencies  from due to answered: a scenario's latency, including waiting
     service    inside `predict`; in `server`, latency without it is waiting
 
-    issuer       whose clock decided when queries came, and whose latencies these are
+    issuer       its clock decided when queries came; the latencies are its own
     generator    name and version of it
-    target_qps   queries a second that were to come (`server`), else None
-    windows      forecasts that were asked for and given, in all
+    target_qps   planned queries a second (`server`), else None
+    windows      total number of forecasts
     wall_ns      from the first query's due time to the last answer
-    loadgen      what LoadGen's own summary says, line by line (e.g. "Result is": "VALID"); {} of the loop
+    loadgen      LoadGen's own summary, line by line (e.g. "Result is": "VALID"); {} of the loop
     """
 
     case: Case

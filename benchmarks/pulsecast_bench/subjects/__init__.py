@@ -1,1 +1,1 @@
-"""What is measured: an artifact through the runtime, the bare engine beneath it, and the peers."""
+"""The measured subjects: an artifact through the runtime, its bare engine, and the peers."""

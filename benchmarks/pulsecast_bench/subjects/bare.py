@@ -1,10 +1,10 @@
-"""The engines without pulsecast: what an app would write itself around the very engine object that a backend holds.
+"""The engines without pulsecast: an app's own code around the same engine object that a backend holds.
 
 A second session or interpreter of the same file differs from the first by up to 5 % in the same process, either way
 (`benchmarks/README.md`), which is as much as the overhead that is looked for. So both sides share one engine object,
 and the difference is only pulsecast's own code. That is why this module, alone, reaches into backends.
 
-A row of BARE takes a loaded backend. The reference backend has none: it is pulsecast's own code.
+A row of BARE takes a loaded backend. The reference backend has no row: it is pulsecast's own code.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class Bare:
-    """`call` is timed; `prepare` is not: it makes raw windows into what the artifact takes."""
+    """`call` is timed; `prepare` is not: it makes the artifact's inputs from raw windows."""
 
     prepare: Callable[[Array], Array]
     call: Callable[[Array], object]
@@ -46,7 +46,7 @@ def bare_onnx(forecaster: Forecaster) -> Bare:
 
 
 def bare_tflite(forecaster: Forecaster) -> Bare:
-    """`set_tensor`, `invoke`, `get_tensor`; the interpreter has been sized by the calls before."""
+    """`set_tensor`, `invoke`, `get_tensor`; earlier calls have resized the interpreter."""
     if forecaster.artifact.units == "scaled":
         return _bare_scaled(forecaster)
     interpreter, at, to = _interpreter(forecaster.backend)
@@ -60,7 +60,7 @@ def bare_tflite(forecaster: Forecaster) -> Bare:
 
 
 def _bare_scaled(forecaster: Forecaster) -> Bare:
-    """The int8 file takes one window's network channels, keeps state and has to be reset: that is part of using it."""
+    """The int8 file takes one window's network channels, keeps state and must be reset: this is part of its use."""
     interpreter, at, to = _interpreter(_inside(forecaster.backend, "_inner"))
     spec, scaler = forecaster.manifest.spec, forecaster.manifest.scaler
 

@@ -1,6 +1,6 @@
 """Runs the peers: each function opens one and returns it as a `LoadedSubject`, raw windows in, raw forecasts out.
 
-Nothing of pulsecast's backends is used; what stands around an engine is what an app would write.
+No backend of pulsecast is used; the code around an engine is what an app would write.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ Network = Callable[[Array], Array]
 
 
 def open_peer(bundle: Bundle, name: str, file: PeerFile, threads: int) -> LoadedSubject:
-    """Return a peer, loaded; raises EngineError with its first line if it cannot be."""
+    """Return a loaded peer; raises EngineError with the first line of its error."""
     try:
         opened: LoadedSubject = globals()[PEERS[name].opened_by](bundle, file, threads)
         return opened
     except PulsecastError:
         raise
-    except Exception as error:  # an engine raises whatever it likes
+    except Exception as error:  # an engine may raise any exception
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise EngineError(f"{name} cannot be loaded by {PEERS[name].engine}: {reason}") from error
 
 
 def open_keras_predict(bundle: Bundle, file: PeerFile, threads: int) -> LoadedSubject:
-    """`Model.predict` in one piece whatever the batch is."""
+    """`Model.predict` in one piece for any batch."""
     model = _keras_model(file, threads)
 
     def network(inputs: Array) -> Array:
@@ -78,7 +78,7 @@ def open_onnx(bundle: Bundle, file: PeerFile, threads: int) -> LoadedSubject:
 
 
 def open_litert(bundle: Bundle, file: PeerFile, threads: int) -> LoadedSubject:
-    """One interpreter; it is sized anew when the batch changes."""
+    """One interpreter; it is resized when the batch changes."""
     from ai_edge_litert import __version__
     from ai_edge_litert.interpreter import Interpreter
 
@@ -121,7 +121,7 @@ def open_openvino(bundle: Bundle, file: PeerFile, threads: int) -> LoadedSubject
 
 
 def open_numpy_loop(bundle: Bundle, file: PeerFile, threads: int) -> LoadedSubject:
-    """What one writes from the equations: a loop over time in float32, a layer after the other."""
+    """The equations written directly: a loop over time in float32, one layer after the other."""
     del threads
     weights = read_weights(Path(file.path).read_bytes(), bundle.manifest.spec)
     layers = [(layer.kernel, layer.recurrent, layer.bias, layer.units) for layer in weights.layers]

@@ -1,6 +1,6 @@
 """Makes a peer's file, in a child process: `python -m pulsecast_bench.subjects.peer_files PARENT PEER BUNDLE FOLDER`.
 
-Everything comes from the bundle alone: its spec, its scaler and its weights. It prints a `PeerFile` as JSON; the last
+All data comes from the bundle: its spec, its scaler and its weights. It prints a `PeerFile` as JSON; the last
 line of stderr is the reason of a failure.
 """
 
@@ -25,7 +25,7 @@ from .peers import PEERS, PeerFile
 
 
 def keras_file(bundle: Bundle, folder: Path) -> PeerFile:
-    """Save the network as Keras would hold it after training: inputs are the recipe's channels."""
+    """Save the network as Keras has it after training: inputs are the recipe's channels."""
     path = folder / "model.keras"
     keras_network(bundle).save(path)
     return PeerFile(path=str(path))
@@ -50,7 +50,7 @@ def bundle_weights(bundle: Bundle, folder: Path) -> PeerFile:
 
 
 def raw_onnx(bundle: Bundle, folder: Path) -> PeerFile:
-    """Convert the forecast with tf2onnx and write its graph as it comes, as `onnx` was before it was cleaned."""
+    """Convert the forecast with tf2onnx and write its graph unchanged, like `onnx` before its cleaning."""
     import tensorflow as tf
     import tf2onnx
 
@@ -71,10 +71,10 @@ def raw_onnx(bundle: Bundle, folder: Path) -> PeerFile:
 
 
 def keras_litert(bundle: Bundle, folder: Path) -> PeerFile:
-    """Export through Keras' own LiteRT route; raises UsageError with what each attempt came to.
+    """Export through Keras' own LiteRT route; raises UsageError with the result of each attempt.
 
-    A looped LSTM becomes TensorFlow operators that LiteRT's wheel does not have, so an unrolled one comes next, and one
-    for a fixed batch of 1 last.
+    A looped LSTM becomes TensorFlow operators that LiteRT's wheel does not have, so the next attempt is an unrolled
+    one, and the last one has a fixed batch of 1.
     """
     attempts = (("looped", False, None), ("unrolled", True, None), ("unrolled, batch 1", True, 1))
     refused = []
@@ -83,7 +83,7 @@ def keras_litert(bundle: Bundle, folder: Path) -> PeerFile:
         try:
             keras_network(bundle, unroll=unroll, batch=batch).export(str(path), format="litert", verbose=False)
             _try_litert(path)
-        except Exception as error:  # a converter raises whatever it likes
+        except Exception as error:  # a converter may raise any exception
             refused.append(f"{text}: {str(error).strip().splitlines()[0].partition('. ')[0][:160]}")
             continue
         note = f"LSTM {text}" + (f" ({'; '.join(refused)})" if refused else "")
@@ -135,7 +135,7 @@ def main(arguments: list[str]) -> int:
     except PulsecastError as error:
         print(error, file=sys.stderr)
         return 1
-    except Exception as error:  # a converter raises whatever it likes
+    except Exception as error:  # a converter may raise any exception
         print(f"{type(error).__name__}: {error}".replace("\n", " ")[:500], file=sys.stderr)
         return 1
     print(json.dumps(strict_json.to_json(made)), file=answer, flush=True)

@@ -1,8 +1,8 @@
-"""The peers: what one would do with the same network without pulsecast, measured in the same run.
+"""The peers: other ways to run the same network, without pulsecast, measured in the same run.
 
-A peer answers raw windows with raw forecasts as every artifact does: where its model takes the network's own inputs,
-the recipe's numpy stands around it, as an app would have to write it. Only the table belongs here, so that it
-can be read without any engine; `peer_files.py` makes what a peer loads, `peer_engines.py` runs it.
+A peer answers raw windows with raw forecasts as every artifact does: if its model takes the network's own inputs, the
+recipe in numpy is added around it, as in an app. Only the table belongs here, so that it can be read without any
+engine; `peer_files.py` makes what a peer loads, `peer_engines.py` runs it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pulsecast.errors import UsageError
 class PeerRow:
     """One peer.
 
-    about     what is called, in a few words
-    engine    what runs it
-    imports   the module that an app imports for it: its import phase
-    packages  further imports that must be there to make its file
-    needs     distributions that run it, beside numpy
+    about     the called function, in a few words
+    engine    its engine
+    imports   the module that an app imports for it, in its import phase
+    packages  further imports needed to make its file
+    needs     distributions that run it, besides numpy
     made_by   function of `peer_files` that makes its file, or takes it from the bundle
     opened_by function of `peer_engines`
     """
@@ -55,7 +55,7 @@ PEERS = {
         opened_by="open_keras_call",
     ),
     "tf2onnx.raw": PeerRow(
-        about="tf2onnx's graph as it comes, recipe inside, in ONNX Runtime",
+        about="tf2onnx's graph unchanged, recipe inside, in ONNX Runtime",
         engine="onnxruntime",
         imports="onnxruntime",
         packages=("tensorflow", "tf2onnx"),
@@ -95,7 +95,7 @@ PEERS = {
 
 @dataclass(frozen=True, kw_only=True)
 class PeerFile:
-    """What a peer loads: `path` (absolute), the windows that it takes at once, and a note on how it was made."""
+    """What a peer loads: `path` (absolute), its windows per call, and a note on how it was made."""
 
     path: str
     max_batch: int | None = None
@@ -110,6 +110,6 @@ def find_peers(names: tuple[str, ...]) -> dict[str, PeerRow]:
 
 
 def missing_package(row: PeerRow) -> str | None:
-    """Return the first package that the peer lacks here, without importing any."""
+    """Return the first missing package of the peer, without an import."""
     packages = (row.imports.partition(".")[0], *row.packages)
     return next((name for name in packages if importlib.util.find_spec(name) is None), None)

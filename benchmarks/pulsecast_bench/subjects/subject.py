@@ -30,7 +30,7 @@ UNVOUCHED = Trust()
 class LoadedSubject:
     """`predict` takes (batch, context, features) and returns (batch, horizon).
 
-    forecaster  of an artifact: what holds the engine that the overhead is measured over
+    forecaster  of an artifact: it holds the engine for the overhead
     """
 
     predict: Callable[[Array], Array]
@@ -40,7 +40,7 @@ class LoadedSubject:
     forecaster: Forecaster | None = None
 
     def forecast(self, windows: Array) -> Array:
-        """Return `predict` of any number of windows, in as many calls as it takes."""
+        """Return `predict` of any number of windows, in as many calls as necessary."""
         at_once = self.max_batch or len(windows)
         parts = [self.predict(windows[first : first + at_once]) for first in range(0, len(windows), at_once)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -24,7 +24,7 @@ CalendarFunction = Literal["sin", "cos", "weekend", "holiday"]
 class Holidays:
     """The holidays of one region as unix seconds (UTC), so that a reader needs no library of holidays.
 
-    region the name given by the user: a country, such as US, or a part of it, such as DE-BY
+    region  the name given by the user: a country, such as US, or a part of it, such as DE-BY
     zone    time zone whose midnights bound the days
     known   (first, stop) of the years that were looked up: outside them holidays are unknown
     spans   (first, stop) of every stretch of holidays, ascending

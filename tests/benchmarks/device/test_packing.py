@@ -175,9 +175,13 @@ def test_without_any_engine_that_was_asked_for_nothing_is_measured(
     ("options", "code", "sentence"),
     [
         (("--backend", "tpu"), 2, "error: no backend 'tpu'; known: auto, numpy, onnx, tflite, savedmodel, native"),
-        (("--backend", "tflite"), 2, "error: no artifact for backend tflite was asked for; there are those for numpy,"),
+        (
+            ("--backend", "tflite"),
+            2,
+            "error: no requested artifact is for backend tflite; the requested ones are for numpy,",
+        ),
         (("--label", "a|b"), 2, "error: label is 'a|b'; expected 1 to 40 letters"),
-        (("--config", "{}", "--profile", "quick"), 2, "error: --config has the profile in it; pass one of the two"),
+        (("--config", "{}", "--profile", "quick"), 2, "error: --config includes the profile; pass one of the two"),
         (("--config", '{"repeats": 0}'), 5, "error: --config: repeats is 0; expected at least 1"),
         (("--batch", "0"), 2, "error: batches are (0,); expected different numbers from 1"),
     ],

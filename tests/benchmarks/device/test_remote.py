@@ -84,7 +84,7 @@ def test_a_login_that_is_refused_and_a_host_key_that_is_unknown_are_told_apart(
         word.replace("HostKeyAlias=device", "HostKeyAlias=other") for word in arguments(server, plain_bundle, out)
     ]
     code, said = failure(capsys, command)
-    assert (code, said.startswith("error: the device's host key is unknown or another than before; log in")) == (
+    assert (code, said.startswith("error: the device's host key is unknown or has changed; log in")) == (
         1,
         True,
     )
@@ -236,7 +236,7 @@ def test_a_benchmark_that_is_killed_there_is_one_sentence(pretended: Path, plain
 
 def test_ssh_that_is_missing_here_is_one_sentence(plain_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(PulsecastError, match=r"^ssh is not installed here, and --host needs it"):
+    with pytest.raises(PulsecastError, match=r"^--host needs ssh, which is not installed here"):
         measure(plain_bundle, Device(host="device"))
 
 

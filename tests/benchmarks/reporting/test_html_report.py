@@ -131,7 +131,7 @@ def test_rows_of_several_machines_say_the_machine() -> None:
 def test_a_result_without_a_measurement_is_a_page_all_the_same() -> None:
     nothing = dataclasses.replace(rounds.result({"onnx": rounds.QUIET}), runs=())
     page = html([nothing], Budget(latency_us=10))
-    assert "Nothing was measured that could be recommended." in page
+    assert "No measured artifact can be recommended." in page
     assert "<svg" not in page
 
 

@@ -72,7 +72,7 @@ def test_the_table_is_aligned_and_fits_a_terminal_with_large_numbers() -> None:
 def test_a_reference_without_an_engine_beneath_has_a_reasoned_dash() -> None:
     run = measured.run("numpy")
     bare = measured.result(type(run)(**{**vars(run), "paired": None}), subjects=(measured.subject("numpy", "numpy"),))
-    assert "no engine is beneath it" in text_table(summarise(bare))
+    assert "own code, without an engine" in text_table(summarise(bare))
 
 
 def test_unstable_artifacts_are_listed_for_the_exit_code() -> None:
@@ -141,4 +141,6 @@ def test_processes_that_are_steady_and_differ_are_remarked_on() -> None:
 
     assert remarks(100, 125, 100, 100, 100) == []
     [remark] = remarks(100, 126, 100, 100, 100)
-    assert remark.startswith("onnx: batch 1: its processes differ by 1.26x, from 100 to 126 us, though each was steady")
+    assert remark.startswith(
+        "onnx: batch 1: its processes differ by 1.26x, from 100 to 126 us, although each was steady"
+    )

@@ -49,7 +49,7 @@ class Task:
     """What to fit and where.
 
     method   MODEL, or a row of BASELINES
-    series one, or all that share a network
+    series   one, or all that share a network
     fold     which of `origins` folds
     horizon  steps of every forecast
     train    how the network is trained, without Nones; its seed counts, its held-out fraction does not

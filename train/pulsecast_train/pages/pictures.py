@@ -31,7 +31,7 @@ _STYLE = {
 
 
 def svg(draw: Callable[[Any], None], *, width: float, height: float, label: str) -> str:
-    """Return the drawing of `draw(figure)` as an <svg> of `size` inches; `label` describes it to screen readers."""
+    """Return the drawing of `draw(figure)` as an <svg> with sizes in inches; `label` is for screen readers."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -48,7 +48,7 @@ def svg(draw: Callable[[Any], None], *, width: float, height: float, label: str)
 
 
 def png(draw: Callable[[Any], None], *, width: float, height: float) -> bytes:
-    """Return the drawing of `draw(figure)` as a PNG of `size` inches."""
+    """Return the drawing of `draw(figure)` as a PNG with sizes in inches."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
