@@ -1,7 +1,7 @@
 """Shared fixtures: small forecasters made with numpy, and models that were really trained and exported, once a run.
 
-Whoever uses `textbook_model`, `recommended_model`, `textbook_bundle` or `recommended_bundle` is slow and says so with
-`@pytest.mark.slow`. All of these are shared: copy before changing one (`copied`).
+A test that uses `textbook_model`, `recommended_model`, `textbook_bundle` or `recommended_bundle` is slow and has the
+mark `@pytest.mark.slow`. All of these are shared: copy before changing one (`copied`).
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ for _variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_T
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put files with many slow tests first: one that begins last is what everything else waits for."""
+    """Put files with many slow tests first, so that the run does not wait for one of them at its end."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(scope="session")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
-    """Return a function of a name and what makes a file or folder: it is made once for all processes of a run."""
+    """Return a function of a name and a maker of a file or folder, which is made once for all processes of a run."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
@@ -119,7 +119,7 @@ def change_model() -> plain.PlainModel:
 
 @pytest.fixture(scope="session")
 def plain_bundle(level_model: plain.PlainModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of `level_model` with the numpy artifact alone."""
+    """A bundle of `level_model` with only the numpy artifact."""
     folder = tmp_path_factory.mktemp("plain") / "bundle"
     plain.write_bundle(folder, level_model)
     return folder
@@ -127,7 +127,7 @@ def plain_bundle(level_model: plain.PlainModel, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture(scope="session")
 def calendar_bundle(change_model: plain.PlainModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of `change_model` with the numpy artifact alone."""
+    """A bundle of `change_model` with only the numpy artifact."""
     folder = tmp_path_factory.mktemp("calendar") / "bundle"
     plain.write_bundle(folder, change_model)
     return folder
@@ -135,7 +135,7 @@ def calendar_bundle(change_model: plain.PlainModel, tmp_path_factory: pytest.Tem
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Callable[[Path], Path]:
-    """Return a function that copies a shared directory to where a test may damage it."""
+    """Return a function that copies a shared folder, so that a test may damage the copy."""
 
     def copy(source: Path) -> Path:
         return shutil.copytree(source, tmp_path / f"copy-{source.name}")

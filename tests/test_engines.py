@@ -7,7 +7,7 @@ import pytest
 
 from helpers.engines import load, require, require_tool, require_tools
 
-# Why a test may skip in CI too: what is absent there is neither a tool nor a package of an extra that others bring.
+# Why a test may skip in CI too: the missing thing is neither a tool nor a package of an extra that others bring.
 MAY_SKIP = {
     "benchmarks/anomalies/test_nab.py": ["vus, an extra of its own"],
     "benchmarks/comparing/test_compare.py": ["no baseline is kept"],
@@ -29,7 +29,7 @@ HERE = Path(__file__).parent
 
 
 def sources() -> dict[str, str]:
-    """Return every file of tests and helpers but those about skipping."""
+    """Return every file of tests and helpers, except those about skipping."""
     about = {Path(__file__), HERE / "helpers" / "engines.py"}
     return {
         path.relative_to(HERE).as_posix(): path.read_text("utf-8")
@@ -68,7 +68,7 @@ def test_a_missing_tool_is_a_failure_in_ci(monkeypatch: pytest.MonkeyPatch) -> N
         require_tool("no-such-tool", "no-other")
 
 
-def test_a_tool_that_is_there_is_found_also_among_the_administrators_programs(
+def test_an_installed_tool_is_found_also_among_the_administrators_programs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     tool = tmp_path / "tool"
@@ -79,7 +79,7 @@ def test_a_tool_that_is_there_is_found_also_among_the_administrators_programs(
     assert require_tool("no-such-tool", "tool") == str(tool)
 
 
-def test_no_test_skips_on_its_own_but_for_the_reasons_listed_here() -> None:
+def test_no_test_skips_on_its_own_except_for_the_reasons_listed_here() -> None:
     found = {name: SKIPS.findall(text) for name, text in sources().items()}
     assert {name for name, skips in found.items() if skips} == set(MAY_SKIP)
     for name, reasons in MAY_SKIP.items():

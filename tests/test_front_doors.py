@@ -1,4 +1,4 @@
-"""The front door of every stage: what it lists, what it takes, and what README says of it."""
+"""The front door of every stage: its names, its arguments, and its description in README."""
 
 import importlib
 import inspect
@@ -17,7 +17,7 @@ from helpers.source_tree import PACKAGES, REPOSITORY, modules
 require("polars")
 
 DOORS = {name: stage for name, stage in PACKAGES.items() if name != "pulsecast_cli"}
-# public functions of a stage that stand in its table of functions
+# public functions of a stage that its table of functions lists
 FUNCTIONS = {
     "pulsecast": {"generate_key", "load", "load_native", "pack", "sign", "unpack", "verify"},
     "pulsecast_train": {"evaluate", "evaluate_bundle", "fetch", "find_rhythm", "generate_log", "read_as_trained",

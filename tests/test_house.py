@@ -8,13 +8,13 @@ import pytest
 
 from helpers.source_tree import PACKAGES, REPOSITORY, STAGES, circles, function_lengths, modules
 
-MOST_FILES = 15  # in one folder, its __init__ among them
+MOST_FILES = 15  # in one folder, including its __init__
 MOST_LINES = 400  # of one file
 WALKS = re.compile(r"^\d\. \*\*(.+?)\*\*: (.+?)$", re.MULTILINE)
 
 
 def test_no_module_imports_itself_through_others() -> None:
-    """The doors are left out: a package's `__init__` names for type checkers what is below it."""
+    """The doors are left out: a package's `__init__` names its modules for type checkers."""
     graph = {name: module.imports - set(PACKAGES) for name, module in modules().items() if name not in PACKAGES}
     assert circles(graph) == []
 
@@ -33,7 +33,7 @@ def test_a_folder_holds_no_more_files_than_a_reader_keeps_in_mind() -> None:
     assert {folder: count for folder, count in counts.items() if count > MOST_FILES} == {}
 
 
-def test_no_file_is_longer_than_a_reader_follows() -> None:
+def test_no_file_is_too_long_for_a_reader() -> None:
     """Templates of C are left out (`*.in`): their numbers make them long."""
     lengths = {
         path.relative_to(REPOSITORY).as_posix(): path.read_text("utf-8").count("\n")

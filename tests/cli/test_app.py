@@ -1,4 +1,4 @@
-"""The command line as a whole: what goes where, and what a script can tell from the exit code."""
+"""The command line as a whole: what goes to stdout and stderr, and what the exit code means to a script."""
 
 import json
 import subprocess
@@ -83,7 +83,7 @@ def test_a_file_that_is_not_there_is_a_usage_error(capsys: pytest.CaptureFixture
         (errors.DataError("log.csv is empty"), 1, "error: log.csv is empty"),
     ],
 )
-def test_whatever_stops_a_command_is_one_sentence_on_stderr(
+def test_any_failure_of_a_command_is_one_sentence_on_stderr(
     error: BaseException, code: int, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(application, "app", raising(error))
@@ -97,7 +97,7 @@ def test_an_error_of_our_own_making_keeps_its_traceback(monkeypatch: pytest.Monk
         run("doctor")
 
 
-def test_a_reader_that_leaves_early_is_no_traceback(plain_bundle: Path) -> None:
+def test_a_reader_that_leaves_early_gives_no_traceback(plain_bundle: Path) -> None:
     command = f"'{sys.executable}' -m pulsecast inspect '{plain_bundle}' --format json | head -c 20"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False, env=environment())  # noqa: S602
     assert done.stderr == ""
@@ -128,7 +128,7 @@ def test_sizes_are_written_for_people(size: int, text: str) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Return an environment in which a child process imports from where this one does."""
+    """Return an environment in which a child process has this one's import path."""
     import os
 
     return os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
@@ -153,7 +153,7 @@ SHOUT = (
         (False, "sys.exit(3)", "ours\n"),
     ],
 )
-def test_what_engines_write_to_stderr_is_shown_only_when_asked_for(shown: bool, then: str, stderr: str) -> None:
+def test_engines_text_on_stderr_is_shown_only_on_request(shown: bool, then: str, stderr: str) -> None:
     code = SHOUT.format(shown=shown, then=then)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment())
     assert done.stderr == stderr
@@ -191,7 +191,7 @@ INTERRUPTED_AT = (
 @pytest.mark.parametrize(
     "module", ["pulsecast_cli.app", "typer", "pulsecast.stages.progress", "pulsecast_cli.terminal.engine_log"]
 )
-def test_ctrl_c_while_the_command_line_is_imported_is_no_traceback(module: str) -> None:
+def test_ctrl_c_while_the_command_line_is_imported_gives_no_traceback(module: str) -> None:
     code = INTERRUPTED_AT.format(module=module)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment())
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

@@ -170,7 +170,7 @@ def test_compare_prints_json_with_a_schema_version(tmp_path: Path, capsys: pytes
     assert (case["state"], case["ratio"]["value"]) == ("slower", pytest.approx(1.2))
 
 
-def test_compare_refuses_one_result_and_no_baseline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compare_refuses_one_result_without_a_baseline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("compare", written(tmp_path / "first.json", {"onnx": rounds.QUIET})) == 2
     assert "1 results; expected FIRST SECOND, or one RESULT with --baseline" in capsys.readouterr().err
 

@@ -87,7 +87,7 @@ def test_forecasts_out_of_tolerance_are_exit_code_3(
     assert failed[0] == "largest error / range"
 
 
-def test_an_artifact_that_cannot_run_here_is_exit_code_6_when_it_was_asked_for(
+def test_a_requested_artifact_that_cannot_run_here_is_exit_code_6(
     plain_bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(verification, "is_installed", lambda _: False)

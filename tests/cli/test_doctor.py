@@ -1,4 +1,4 @@
-"""`pulsecast doctor` starts engines for real, and says how to mend what does not run."""
+"""`pulsecast doctor` starts engines for real, and says how to repair the rest."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from pulsecast_cli.app import run  # noqa: E402
 from pulsecast_cli.commands import doctor  # noqa: E402
 from pulsecast_cli.commands.table import COMMANDS  # noqa: E402
 
-PROVIDED_AS = {"sklearn": "scikit-learn"}  # where the package is called otherwise than what installs it
+PROVIDED_AS = {"sklearn": "scikit-learn"}  # packages with another name than their distribution
 
 
 @pytest.mark.slow
@@ -80,7 +80,7 @@ def test_doctor_knows_what_every_command_needs_and_which_extra_brings_it() -> No
 
 
 def _brought(extra: str, extras: dict[str, list[str]]) -> set[str]:
-    """Return the distributions that an extra names, with those of the extras that it takes in."""
+    """Return the distributions that an extra names, with those of the extras that it includes."""
     found = set()
     for requirement in extras[extra]:
         if inner := re.match(r"pulsecast\[(.*)\]", requirement):

@@ -1,4 +1,4 @@
-"""Options that are one value to a command are single options to whoever types them."""
+"""Options that a command gets as one value are single options on the command line."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any

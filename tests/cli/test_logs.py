@@ -1,4 +1,4 @@
-"""`pulsecast fetch`, and the options about a log: what is typed becomes what is read."""
+"""`pulsecast fetch`, and the options about a log: how typed options change the reading."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""`pulsecast rhythm` and `pulsecast anomalies`: what a user types, what is printed and written."""
+"""`pulsecast rhythm` and `pulsecast anomalies`: their options, output and files."""
 
 import csv
 import datetime
@@ -93,9 +93,7 @@ def test_anomalies_refuses_in_one_sentence(
     assert sentence in capsys.readouterr().err
 
 
-def test_a_clock_of_no_zone_is_refused_before_the_log_is_read(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unknown_zone_is_refused_before_the_log_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = tmp_path / "broken.csv"
     log.write_text("not a log\n")
     assert run("rhythm", log, "--clock", "Mars/Phobos") == 2

@@ -51,7 +51,7 @@ def test_a_renamed_pulse_file_is_still_read_and_a_damaged_one_called_so(tmp_path
         Bundle.open(tmp_path / "half.pulse")
 
 
-def test_a_log_given_as_a_model_is_refused_before_anything_else_is_asked_for(
+def test_a_log_given_as_a_model_is_refused_before_other_options_are_required(
     log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     require("tensorflow")
@@ -70,7 +70,7 @@ def test_numpy_as_a_target_is_explained() -> None:
         find_targets(("onnx", "numpy"))
 
 
-def test_a_word_that_is_no_choice_is_answered_without_the_parsers_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_choice_is_answered_without_the_parsers_own_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert said(capsys, "inspect", GOLDEN, "--format", "xml") == (
         2,
         "error: Invalid value for '--format': 'xml' is not one of 'text', 'json'.\n",
@@ -87,7 +87,9 @@ def test_signing_with_the_public_key_names_the_private_one(tmp_path: Path, capsy
     )
 
 
-def test_a_log_without_a_value_column_is_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_without_a_value_column_is_refused_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     require("polars", "sklearn")
     (tmp_path / "log.csv").write_text("time\n2024-01-01T00:00:00Z\n")
     code, error = said(capsys, "train", tmp_path / "log.csv", "--out", tmp_path / "model")
@@ -116,7 +118,7 @@ def test_a_file_of_another_kind_beside_a_model_is_said_to_be_that(
 
 
 @pytest.mark.parametrize("ending", ["png", "json"])
-def test_a_file_that_is_no_log_by_its_ending_is_a_usage_error(
+def test_a_file_whose_ending_is_not_a_logs_is_a_usage_error(
     ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     require("polars")
@@ -168,7 +170,7 @@ def test_a_log_that_is_refused_is_refused_before_keras_is_imported(log: Path, tm
         (("--events", "--step", "1h", "--metric", "kind"), 1, "log.csv has no column kind; its columns are"),
     ],
 )
-def test_what_a_network_cannot_be_told_is_refused_before_it_is_trained(
+def test_impossible_inputs_are_refused_before_a_network_is_trained(
     options: tuple[str, ...], code: int, sentence: str, log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     require("sklearn", "polars", "holidays")

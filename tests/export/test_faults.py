@@ -47,7 +47,7 @@ def start(script: str, *arguments: Path, file_bytes: int | None = None) -> subpr
 
 
 def kill(process: subprocess.Popen[str]) -> None:
-    """Kill the script and whatever it started."""
+    """Kill the script and its children."""
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
@@ -103,7 +103,7 @@ for name, work in works.items():
 
 
 def on_a_small_disk(what: str, folder: Path, other: Path, kilobytes: int = 4096) -> list[str]:
-    """Return what each work says on a disk that is `full` or `read-only`, or just of this size."""
+    """Return the output of each work on a disk that is `full` or `read-only`, or just of this size."""
     require_tools("unshare", "mount")
     if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode:
         pytest.skip("a file system of one's own (unshare -m, mount) is for root")
@@ -262,7 +262,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
 
 
-def test_a_place_that_is_no_folder_of_ours_is_named(tmp_path: Path) -> None:
+def test_a_place_that_is_not_our_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="missing is not a folder"):
         pack(GOLDEN, tmp_path / "missing" / "b.pulse")
     (tmp_path / "b.pulse").mkdir()

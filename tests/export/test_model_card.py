@@ -1,4 +1,4 @@
-"""The model card and the provenance statement: every figure in them is the manifest's, and nothing tells a place."""
+"""The model card and the provenance statement: every figure in them is the manifest's, and no place is named."""
 
 import dataclasses
 import hashlib

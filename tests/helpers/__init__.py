@@ -1,1 +1,1 @@
-"""What tests share and is not a test: models, faults, servers, and what an engine needs to be there."""
+"""Shared parts of the tests: models, faults, servers, and checks for installed engines."""

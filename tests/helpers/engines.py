@@ -1,4 +1,4 @@
-"""A missing package or tool is a skip on a laptop and a failure in CI, where all of them are meant to be installed."""
+"""A missing package or tool is a skip on a laptop and a failure in CI, which must have all of them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def require_tool(*names: str) -> str:
 
 
 def find_tool(name: str) -> str | None:
-    """Return the path of a program, or None; servers are no program of every user's PATH."""
+    """Return the path of a program, or None; servers are not in every user's PATH."""
     return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin")
 
 
@@ -47,6 +47,6 @@ def lacking(what: str) -> NoReturn:
 
 
 def load(package: str) -> Any:
-    """Return a package, or a module of one, that a test or a whole test module needs, imported."""
+    """Import and return a package, or a module of one, that a test or a whole test module needs."""
     require(package.partition(".")[0])
     return importlib.import_module(package)

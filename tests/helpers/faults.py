@@ -1,6 +1,6 @@
 """Event logs with exact truth: public or made-up counts drawn out into events, and the faults of real logs put in.
 
-For each count that many events are drawn at uniform offsets, with users from a Zipf law, so the true hourly counts are
+For each count as many events are drawn at uniform offsets, with users from a Zipf law, so the true hourly counts are
 known exactly. A fault changes the rows in a known way; rates are those measured on public logs.
 """
 
@@ -36,7 +36,7 @@ def twelve_hours(t: int) -> str:
 
 
 def half_days(t: int) -> str:
-    """Return UTC on a clock of twelve hours that does not say which half."""
+    """Return UTC on a clock of twelve hours without AM and PM."""
     return datetime.datetime.fromtimestamp(t, datetime.UTC).strftime("%Y-%m-%d %I:%M:%S")
 
 
@@ -53,7 +53,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
-    """What a log says: `counts` of events and `sums` of n, int64 (hours,), and what reading it has to find.
+    """The truth of a log: `counts` of events and `sums` of n, int64 (hours,), and the expected findings.
 
     `found` has policy -> rows, `lines` the first lines of one policy.
     """
@@ -80,12 +80,12 @@ def drawn(counts: Sequence[int], bin_s: int, seed: int = 7) -> Truth:
 
 
 def counted(rows: tuple[Row, ...], hours: int) -> Truth:
-    """Return the truth of `rows` in which nothing is wrong."""
+    """Return the truth of `rows` without a fault."""
     counts = np.bincount([(row.t - START_S) // 3600 for row in rows], minlength=hours)
     return Truth(rows=rows, counts=counts, sums=counts)
 
 
-# --- faults that are handled: the true counts stay as they are, or change as said ------------------------------------
+# --- faults that are handled: the true counts stay, or change as described ------------------------------------
 
 
 def exact_duplicates(truth: Truth, rng: np.random.Generator) -> Truth:
@@ -137,7 +137,7 @@ def out_of_order(share: float) -> Callable[[Truth, np.random.Generator], Truth]:
 
 
 def newest_first(truth: Truth, _: np.random.Generator) -> Truth:
-    """The whole log stands upside down."""
+    """The whole log is in reverse order."""
     rows = truth.rows[::-1]
     return replace(truth, rows=rows, found=_back(rows))
 
@@ -149,7 +149,7 @@ def lost_block(truth: Truth, _: np.random.Generator) -> Truth:
 
 
 def missing_cells(truth: Truth, rng: np.random.Generator) -> Truth:
-    """0.02 % of the values, and two at least, are {} or -1; those events have no value to add."""
+    """0.02 % of the values, at least two, are {} or -1; these events have no value to add."""
     chosen = [int(i) for i in _some(truth, rng, 0.0002)]
     rows = list(truth.rows)
     sums = truth.sums.copy()
@@ -196,7 +196,7 @@ def some_written(share: float, write: Write) -> Callable[[Truth, np.random.Gener
 
 
 def bot(truth: Truth, rng: np.random.Generator) -> Truth:
-    """One user sends 1,000 events in each of ten hours: nobody is dropped, but it is said."""
+    """One user sends 1,000 events in each of ten hours: no user is dropped, but the report names the share."""
     hours = np.arange(10, 20)
     seconds = np.concatenate([START_S + hour * 3600 + np.sort(rng.integers(0, 3600, 1000)) for hour in hours])
     robots = [Row(t=int(t), id=f"robot-{i:06}", user="person-bot") for i, t in enumerate(seconds)]
@@ -205,7 +205,7 @@ def bot(truth: Truth, rng: np.random.Generator) -> Truth:
 
 
 def _some(truth: Truth, rng: np.random.Generator, share: float) -> NDArray[np.int64]:
-    """Draw rows, two at least, none of them the first or the last, which say what is covered."""
+    """Draw at least two rows, but not the first or the last, which bound the covered time."""
     count = max(round(share * len(truth.rows)), 2)
     return np.sort(rng.choice(np.arange(1, len(truth.rows) - 1), count, replace=False))
 

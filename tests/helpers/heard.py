@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Heard:
-    """`lines` that were told, and `steps` as (what, done, total, note)."""
+    """The reported `lines`, and `steps` as (what, done, total, note)."""
 
     lines: list[str] = field(default_factory=list)
     steps: list[tuple[str, int, int, str]] = field(default_factory=list)
@@ -32,7 +32,7 @@ class StoppedError(Exception):
 
 @dataclass
 class StopAfter(Heard):
-    """Raises StoppedError after so many steps of `what`."""
+    """Raises StoppedError after a number of steps of `what`."""
 
     what: str = "epoch"
     step: int = 1

@@ -110,7 +110,7 @@ def train(keras: Any, name: str, path: Path) -> Path:
 
 
 def promised(keras: Any, name: str) -> tuple[str, ...]:
-    """Return the targets that a network of NETWORKS is promised: all, or those for more than the plain stack."""
+    """Return the promised targets of a network of NETWORKS: all, or those for more than the plain stack."""
     from pulsecast_export.keras_models.keras_file import read_keras_file
     from pulsecast_export.keras_models.keras_layers import find_network
     from pulsecast_export.targets import TARGETS
@@ -123,7 +123,7 @@ def promised(keras: Any, name: str) -> tuple[str, ...]:
 
 
 def export(keras: Any, name: str, folder: Path) -> tuple[str, ...]:
-    """Train a network in `folder`, export it to every target that it is promised, and return what the bundle holds."""
+    """Train a network in `folder`, export it to every promised target, and return the bundle's artifacts."""
     from pulsecast_export.exporter import export_model
     from pulsecast_export.keras_models.keras_import import ImportOptions, import_keras
 
@@ -153,7 +153,7 @@ def held_by_readme() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Prove every row, unless `--table` is asked for alone, then print the table."""
+    """Prove every row, unless `--table` is given, then print the table."""
     import keras
 
     for name in () if arguments == ["--table"] else NETWORKS:

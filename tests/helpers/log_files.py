@@ -1,4 +1,4 @@
-"""Small logs written by tests, and what reading them gives."""
+"""Small logs written by tests, and the results of reading them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A constructed Result: every number in it is known, so that what tables say can be worked out by hand."""
+"""A constructed Result: every number in it is known, so that tables can be worked out by hand."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def subject(artifact: str, backend: str = "onnx") -> Subject:
 
 
 def result(*runs: Run, **changes: object) -> Result:
-    """Return a result of `runs` and what else is given."""
+    """Return a result of `runs` and the other given values."""
     names = dict.fromkeys(one.case.artifact for one in runs)
     values: dict[str, object] = {
         "schema_version": 2,

@@ -1,4 +1,4 @@
-"""Native models for tests: a fitted or trained model as C, compiled as a test wants it."""
+"""Native models for tests: a fitted or trained model as C, compiled with a test's options."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pulsecast_export.targets import TARGETS, tolerance
 AnyModel = TypeVar("AnyModel", plain.PlainModel, ModelDirectory)
 COMPILERS = ("gcc", "clang")
 INTEGER_PATHS = ("avx512", "avx2", "sse2", "scalar")  # those that sum 8-bit weights by integers
-# what to define so that an instruction set, and no better one, is there; and what x86-64 processors call it
+# the macros that enable an instruction set and no better one; and its name on x86-64 processors
 PATHS = {
     "avx512": (("-DMODEL_PAIRS=0",), "avx512f"),
     "avx512-pairs": (("-DMODEL_PAIRS=1",), "avx512f"),
@@ -57,12 +57,12 @@ def require_c() -> None:
 
 
 def require_emulator(name: str) -> str:
-    """Return the path of qemu's program `name`, the static one where there is no other; skip or fail without."""
+    """Return the path of qemu's program `name`, the static one if there is no other; skip or fail without."""
     return require_tool(name, f"{name}-static")
 
 
 def require_processor(path: str) -> tuple[str, ...]:
-    """Return the definitions for a path of PATHS, or skip the test where the processor has not got it."""
+    """Return the definitions for a path of PATHS, or skip the test if the processor lacks it."""
     definitions, flag = PATHS[path]
     if flag is not None:
         flags = Path("/proc/cpuinfo").read_text("ascii", "replace").split() if platform.machine() == "x86_64" else []
@@ -72,9 +72,9 @@ def require_processor(path: str) -> tuple[str, ...]:
 
 
 def isa(path: str, folder: Path) -> str:
-    """Return what a library of the sources in `folder` says of itself.
+    """Return the instruction set that a library of the sources in `folder` reports.
 
-    Large weights are not summed by pairs, and 8-bit weights by integers wherever that is there.
+    Large weights are not summed by pairs, and 8-bit weights are summed by integers if possible.
     """
     source = (folder / "model.c").read_text("ascii")
     plain_path = path.removesuffix("-pairs")

@@ -1,8 +1,8 @@
 """Small forecasters made with numpy alone, for the many tests that need a bundle but no engine.
 
 The recurrent weights are fixed and slow to forget, the head is fitted by ridge regression: the forecast beats the last
-value (a test holds it to that), and the network's state matters, so that a leak of it shows. Large enough to be real,
-small enough to be made in a tenth of a second.
+value (a test checks this), and the network's state matters, so a leak of it shows. They are large enough to be
+realistic, small enough to be made in a tenth of a second.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ CHANGE_SPEC = ModelSpec(
 )
 
 
-# what no importer writes and every reader accepts: a network beyond the plain stack whose outputs are changes
+# no importer writes it and every reader accepts it: a network beyond the plain stack whose outputs are changes
 CHANGE_NETWORK_SPEC = replace(
     CHANGE_SPEC,
     units=(8, 6),
@@ -190,7 +190,7 @@ def _scaler(spec: ModelSpec, training: NDArray[np.float64]) -> Scaler:
 
 
 def _recurrent_weights(rng: np.random.Generator, spec: ModelSpec) -> Weights:
-    """Return cells whose states last: what stood at the window's start is still felt at its end. The head is empty."""
+    """Return cells with lasting states: the window's start still affects its end. The head is empty."""
     shapes, prefix = spec.network.shapes(len(spec.channels), spec.horizon), spec.network.cell_prefix
     cells = []
     kinds = [layer.kind for layer in spec.network.recurrent for _ in range(layer.cells)]
@@ -240,7 +240,7 @@ def write_bundle(folder: Path, model: PlainModel, *extra: Artifact) -> Manifest:
 
 
 def write_manifest(folder: Path, model: PlainModel, artifacts: tuple[Artifact, ...]) -> Manifest:
-    """Write the manifest of what lies in `folder` now."""
+    """Write the manifest of the files now in `folder`."""
     paths = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     manifest = Manifest(
         format=1,
@@ -261,7 +261,7 @@ def write_manifest(folder: Path, model: PlainModel, artifacts: tuple[Artifact, .
 
 
 def write_model_directory(folder: Path, model: PlainModel) -> ModelRecord:
-    """Write what training would have left of `model`, but for the Keras file."""
+    """Write the model directory of `model`, without the Keras file."""
     folder.mkdir(parents=True)
     golden = model.golden()
     record = ModelRecord(
@@ -279,6 +279,6 @@ def write_model_directory(folder: Path, model: PlainModel) -> ModelRecord:
 
 
 def rehash(folder: Path, record: ModelRecord) -> None:
-    """Make the record of a model directory fit files that were changed."""
+    """Update the record of a model directory to its changed files."""
     files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in record.files}
     (folder / "model.json").write_text(strict_json.dumps(replace(record, files=files)), encoding="utf-8")

@@ -20,7 +20,7 @@ PACKAGES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Module:
-    """A module by its dotted name; `imports` are those of ours that it names anywhere, in functions and for types."""
+    """A module by its dotted name; `imports` are our modules that it names, also in functions and for types."""
 
     name: str
     path: Path

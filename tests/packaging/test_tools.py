@@ -1,4 +1,4 @@
-"""`make tools`: its table holds what tests require, and without apt it says what is missing; in CI that fails."""
+"""`make tools`: its table holds what tests require, and without apt it names the missing tools; in CI this fails."""
 
 import re
 import subprocess
@@ -22,7 +22,7 @@ def table() -> list[list[str]]:
 
 @pytest.fixture
 def programs(tmp_path: Path) -> Path:
-    """A folder of all programs that the script finds: what it runs itself, and no apt-get."""
+    """A folder of all programs that the script finds: its own ones, without apt-get."""
     folder = tmp_path / "programs"
     folder.mkdir()
     for name in NEEDED:

@@ -1,4 +1,4 @@
-"""The built wheel in a fresh environment with numpy and nothing else: what an app that embeds the runtime gets."""
+"""The built wheel in a fresh environment with only numpy, as for an app that embeds the runtime."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""`import pulsecast` loads numpy and the standard library, and nothing else."""
+"""`import pulsecast` loads only numpy and the standard library."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def test_importing_every_public_name_loads_numpy_and_the_standard_library_only() -> None:
-    before = loaded_by("pass")  # whatever site-packages' own start-up files load
+    before = loaded_by("pass")  # modules that site-packages' own start-up files load
     foreign = loaded_by("from pulsecast import *") - before - set(sys.stdlib_module_names)
     assert foreign == {"numpy", "pulsecast"}
 

@@ -1,4 +1,4 @@
-"""Windows: split in time, nothing of the held-out part in what is fitted, none across a gap or two series."""
+"""Windows: split in time, fitted without the held-out part, never across a gap or two series."""
 
 from dataclasses import replace
 
@@ -88,7 +88,7 @@ def test_nothing_that_is_fitted_changes_with_values_after_the_boundary(recipe: s
 
 
 def test_the_last_training_step_does_matter(recipe: str) -> None:
-    """The test above could pass by looking nowhere: one step earlier, a change is seen."""
+    """The test above could pass without a real check: one step earlier, a change is found."""
     changed = COUNTS.copy()
     changed[299] = 10_000
     spec = spec_of(recipe)
@@ -137,7 +137,7 @@ def test_raw_windows_and_truth_are_what_the_series_holds(recipe: str) -> None:
 
 
 def test_examples_are_what_the_runtime_computes_from_raw_windows(recipe: str) -> None:
-    """Training gathers channels from the whole series; in use they come from one window: the same numbers."""
+    """Training makes channels from the whole series; a forecast makes them from one window: the same numbers."""
     parts = [series(COUNTS), series(COUNTS[::-1].copy(), "b")]
     spec, steps, split = ready(recipe, parts)
     scaler = fit_scaler(RECIPES[recipe], spec, training_parts(parts, HELDOUT))
@@ -169,7 +169,7 @@ def test_naive_forecasts_are_exact_on_a_series_of_known_steps() -> None:
     last = split.heldout + spec.context - 1.0
     np.testing.assert_array_equal(naive["last_value"], np.repeat(last[:, np.newaxis], 30, axis=1))
     ahead = np.arange(1, 31)
-    # 24 steps before each step forecast, or 48 where that is not yet known
+    # 24 steps before each step forecast, or 48 if that step is not yet known
     expected = last[:, np.newaxis] + ahead - np.where(ahead <= 24, 24, 48)
     np.testing.assert_array_equal(naive["seasonal_naive"], expected)
 

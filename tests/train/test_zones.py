@@ -1,4 +1,4 @@
-"""Time zones by their names, and what is said where there are none."""
+"""Time zones by their names, and the message on a system without zones."""
 
 from __future__ import annotations
 

@@ -76,6 +76,6 @@ def test_the_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
         covered_mae += found.mae.low <= scale * np.sqrt(2 / np.pi) <= found.mae.high
         low, high = found.rmse_change_interval
         covered_change += low <= scale - 1 <= high
-    # 95 %, less two and a half standard errors of 300 trials
+    # 95 %, minus two and a half standard errors of 300 trials
     assert 0.92 <= covered_mae / trials <= 0.98
     assert 0.92 <= covered_change / trials <= 0.98

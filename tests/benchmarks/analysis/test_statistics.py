@@ -24,7 +24,7 @@ def binomial_at_most_one(calls: int, share: float) -> float:
 
 
 @pytest.mark.parametrize("rank", REQUIRED_CALLS)
-def test_a_percentile_needs_the_fewest_calls_of_which_two_surely_lie_above_it(rank: float) -> None:
+def test_a_percentile_needs_enough_calls_that_two_surely_lie_above_it(rank: float) -> None:
     needed, share = REQUIRED_CALLS[rank], 1 - rank / 100
     assert binomial_at_most_one(needed, share) <= 0.01 < binomial_at_most_one(needed - 1, share)
 
@@ -57,10 +57,10 @@ def test_few_processes_give_a_value_without_an_interval_and_the_reason() -> None
         ((100, 101, 102, 103, 110), True),  # five: the whole range is the interval
         ((100, 101, 102, 103, 111), False),
         ((100, 101, 102, 103, 104, 105, 106, 107, 108, 150), True),  # ten: one outlier is not in it
-        ((100, 100, 100, 150), True),  # four have no interval, and more of them are not asked for
+        ((100, 100, 100, 150), True),  # four have no interval, and no more are requested
     ],
 )
-def test_a_median_is_known_if_its_interval_is_no_wider_than_a_tenth(levels: tuple[int, ...], known: bool) -> None:
+def test_a_median_is_known_if_its_interval_is_at_most_a_tenth_wide(levels: tuple[int, ...], known: bool) -> None:
     assert is_known([np.full(100, level) for level in levels], seed=1) is known
 
 
@@ -175,7 +175,7 @@ def test_the_interval_of_a_ratio_covers_the_true_one_about_as_often_as_it_says(s
         assert ratio.low is not None
         assert ratio.high is not None
         covered += ratio.low <= slowdown <= ratio.high
-    # 95 %, less two standard errors of 400 trials and what so few processes cost
+    # 95 %, minus two standard errors of 400 trials and the cost of so few processes
     assert 0.91 <= covered / trials <= 0.99
 
 

@@ -1,4 +1,4 @@
-"""NAB's rule, on cases that can be worked out by hand, and the command that scores detectors."""
+"""NAB's rule, on cases worked out by hand, and the command that scores detectors."""
 
 import json
 from pathlib import Path
@@ -194,6 +194,6 @@ def test_vus_pr_is_1_for_a_perfect_ranking_and_the_anomalies_share_for_none() ->
 
     perfect = Labelled(scores=np.zeros(STEPS), windows=WINDOWS)
     chance = np.random.default_rng(0).random(STEPS)
-    # a blurred label gives the neighbourhood of a window credit, hence not exactly 1 and not exactly 800 / 5250
+    # a blurred label gives credit around a window, so the values are not exactly 1 and 800 / 5250
     assert vus_pr([Labelled(scores=perfect.labels + 1e-6 * chance, windows=WINDOWS)]) == pytest.approx(1.0, abs=0.01)
     assert vus_pr([Labelled(scores=chance, windows=WINDOWS)]) == pytest.approx(800 / 5250, abs=0.06)

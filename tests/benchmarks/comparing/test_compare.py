@@ -94,7 +94,7 @@ def test_results_without_a_case_in_common_are_refused() -> None:
         compared(rounds.result({"onnx": rounds.QUIET}), rounds.result({"tflite": rounds.QUIET}))
 
 
-def test_a_case_that_failed_in_the_second_is_lost_and_one_that_was_not_asked_for_is_noted() -> None:
+def test_a_case_that_failed_in_the_second_is_lost_and_an_unrequested_one_is_noted() -> None:
     first = rounds.result({"onnx": rounds.QUIET, "tflite": rounds.QUIET, "numpy": rounds.QUIET})
     second = rounds.result({"onnx": rounds.QUIET})
     failed = Failure(case=first.runs[5].case, repeat=0, reason="it crashed")

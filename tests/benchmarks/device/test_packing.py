@@ -51,7 +51,7 @@ def program(two_backends: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(scope="module")
 def numpy_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment with numpy and nothing else."""
+    """The Python of an environment with only numpy."""
     require("packaging")
     return environment(tmp_path_factory.mktemp("numpy") / "venv", "numpy")
 
@@ -123,7 +123,7 @@ def test_a_signature_goes_along(program: Path) -> None:
     assert (b"bundle/manifest.sig" in signed) == has_one
 
 
-def test_another_name_or_a_file_that_is_there_is_refused(program: Path, plain_bundle: Path, tmp_path: Path) -> None:
+def test_another_name_or_an_existing_file_is_refused(program: Path, plain_bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"bench\.zip does not end in \.pyz"):
         pack_bench(plain_bundle, tmp_path / "bench.zip")
     before = program.read_bytes()
@@ -135,7 +135,7 @@ def test_another_name_or_a_file_that_is_there_is_refused(program: Path, plain_bu
 def test_an_old_python_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 9, 2, "final", 0))
     with pytest.raises(SystemExit, match=r"error: Python 3\.11 or newer is needed; this is Python 3\.9"):
-        exec(MAIN, {})  # noqa: S102  # as Python runs it, but for the version
+        exec(MAIN, {})  # noqa: S102  # as Python runs it, except for the version
 
 
 @pytest.mark.slow
@@ -162,7 +162,7 @@ def test_numpy_alone_measures_and_leaves_nothing_but_the_result(
 
 
 @pytest.mark.parametrize("options", [("--backend", "onnx"), ("--artifact", "onnx")])
-def test_without_any_engine_that_was_asked_for_nothing_is_measured(
+def test_without_any_requested_engine_nothing_is_measured(
     two_backends: Path, tmp_path: Path, options: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(device_program, "is_installed", lambda backend: backend == "numpy")
@@ -255,7 +255,7 @@ def test_however_it_ends_no_child_goes_on_and_an_older_result_stays(
         assert (process.returncode, said.splitlines()[-1]) == (130, "interrupted")
         assert list(temporary.iterdir()) == []
         return
-    (left,) = temporary.iterdir()  # nobody was there to remove it: the next run does
+    (left,) = temporary.iterdir()  # left by a killed run: the next run removes it
     os.utime(left, (0, 0))
     with open_lock(temporary / "pulsecast-bench-busy") as busy:
         run(sys.executable, program, temporary, "--out", str(out))
@@ -287,7 +287,7 @@ def test_a_label_is_one_that_a_column_can_show(label: str) -> None:
 
 @contextlib.contextmanager
 def open_lock(folder: Path) -> Iterator[Path]:
-    """Yield an old folder that is locked as one in use is."""
+    """Yield an old folder that is locked like one in use."""
     folder.mkdir()
     os.utime(folder, (0, 0))
     handle = os.open(folder, os.O_RDONLY)

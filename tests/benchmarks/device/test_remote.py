@@ -1,4 +1,4 @@
-"""`bench --host` against a real sshd on 127.0.0.1, and what is said when something is missing on either side."""
+"""`bench --host` against a real sshd on 127.0.0.1, and the message if something is missing on either side."""
 
 import os
 import re
@@ -54,7 +54,7 @@ def failure(capsys: pytest.CaptureFixture[str], command: list[str]) -> tuple[int
 
 
 @pytest.mark.slow
-def test_a_device_is_measured_and_neither_keeps_nor_tells_anything_else(
+def test_a_device_is_measured_and_neither_keeps_nor_reports_anything_else(
     server: SshServer, plain_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "result.json"
@@ -74,7 +74,7 @@ def test_a_device_is_measured_and_neither_keeps_nor_tells_anything_else(
 
 
 @pytest.mark.slow
-def test_a_login_that_is_refused_and_a_host_key_that_is_unknown_are_told_apart(
+def test_a_refused_login_and_an_unknown_host_key_are_different_errors(
     server: SshServer, plain_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "result.json"
@@ -95,7 +95,7 @@ def test_a_login_that_is_refused_and_a_host_key_that_is_unknown_are_told_apart(
 def test_a_device_that_does_not_answer_is_one_sentence(
     server: SshServer, plain_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # port 1: nothing listens there, and nothing but root may
+    # port 1: nothing listens there, and only root may
     command = [re.sub(r"Port=\d+", "Port=1", word) for word in arguments(server, plain_bundle, tmp_path / "r.json")]
     code, said = failure(capsys, command)
     assert (code, said.startswith("error: the device cannot be reached (")) == (1, True)
@@ -173,7 +173,7 @@ def test_a_connection_that_is_lost_midway_says_how_far_it_was_and_the_device_cle
     for line in process.stderr:
         if "measuring there" in line:
             break
-    for pid in children(server.process.pid):  # what serves this connection; the server itself goes on
+    for pid in children(server.process.pid):  # the process of this connection; the server itself continues
         os.kill(pid, signal.SIGKILL)
     said = process.stderr.read()
     assert process.wait(timeout=30) == 1
@@ -215,9 +215,7 @@ def test_a_disk_there_that_does_not_take_the_program_is_one_sentence(
 
 
 @pytest.mark.slow
-def test_a_login_shell_that_greets_is_no_part_of_the_result(
-    pretended: Path, plain_bundle: Path, tmp_path: Path
-) -> None:
+def test_a_login_shells_greeting_is_not_part_of_the_result(pretended: Path, plain_bundle: Path, tmp_path: Path) -> None:
     command = ["bench", str(plain_bundle), "--out", str(tmp_path / "r.json"), *QUICK, "--host", "device"]
     assert run_arguments([*command, "--python", sys.executable]) in (0, 4)
     result = read_result(tmp_path / "r.json")

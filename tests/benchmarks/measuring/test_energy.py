@@ -39,7 +39,7 @@ def test_a_battery_counts_only_while_it_is_emptied(tmp_path: Path) -> None:
     counter, _ = find_counter(tmp_path)
     assert counter is not None
     before = counter.read()
-    assert counter.spent_uj(before, counter.read()) is None  # too coarse to have moved
+    assert counter.spent_uj(before, counter.read()) is None  # too coarse to move
     write(tmp_path, power_supply__BAT0__energy_now="49990")
     assert counter.spent_uj(before, counter.read()) == 10 * 3600
 

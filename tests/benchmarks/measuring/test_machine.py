@@ -1,4 +1,4 @@
-"""What the environment record holds, and what it must not."""
+"""What the environment record holds, and what it must not hold."""
 
 import getpass
 import os
@@ -39,7 +39,7 @@ def test_the_peak_is_at_least_what_is_resident_now() -> None:
     assert now is None or peak_resident_bytes() >= now * 0.9  # the kernel's counters are updated in batches
 
 
-def test_where_the_processor_has_no_name_the_board_tells_machines_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_the_processor_has_no_name_the_board_identifies_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     files = {"/proc/cpuinfo": "CPU part\t: 0xd08", "/proc/device-tree/model": "Raspberry Pi 4 Model B\0"}
     monkeypatch.setattr(machine, "_text", lambda path: files.get(str(path)))
     assert describe_machine().cpu_model == "Raspberry Pi 4 Model B"

@@ -85,7 +85,7 @@ def test_peers_run_in_the_same_run_and_forecast_the_same(textbook_bundle: Path) 
 def test_every_peer_forecasts_the_same(textbook_bundle: Path) -> None:
     require("onnxruntime", "ai_edge_litert", "tensorflow", "tf2onnx", "openvino")
     result = _measured_with(textbook_bundle, tuple(PEERS))
-    # a looped LSTM needs operators that LiteRT's wheel lacks: that stands beside the row
+    # a looped LSTM needs operators that LiteRT's wheel lacks: the row notes this
     litert = next(subject for subject in result.subjects if subject.artifact == "keras.litert")
     assert "LSTM unrolled (looped: " in (litert.about or "")
 

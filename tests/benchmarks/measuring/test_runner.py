@@ -61,9 +61,7 @@ def test_an_artifact_whose_engine_is_missing_is_skipped_by_name(
     assert summarise(result).rows[0].skipped == result.skipped[0].reason
 
 
-def test_an_artifact_that_takes_no_batch_that_was_asked_for_is_skipped(
-    level_model: plain.PlainModel, tmp_path: Path
-) -> None:
+def test_an_artifact_that_takes_no_requested_batch_is_skipped(level_model: plain.PlainModel, tmp_path: Path) -> None:
     single = dataclasses.replace(plain.numpy_artifact(), id="single", max_batch=1)
     plain.write_bundle(tmp_path / "bundle", level_model)
     plain.write_manifest(tmp_path / "bundle", level_model, (single,))
@@ -94,7 +92,7 @@ def test_the_reference_is_measured_in_processes_of_its_own(plain_bundle: Path) -
     assert np.array_equal(np.array(leading.forecasts), golden.reference.astype(np.float32))
     row = summarise(result).rows[0]
     assert row.fidelity is not None
-    assert row.fidelity.max_error < 1e-7  # float32 rounding of the forecast is all
+    assert row.fidelity.max_error < 1e-7  # only float32 rounding of the forecast
     assert row.size_bytes == (plain_bundle / "weights.npz").stat().st_size
 
 
@@ -153,9 +151,7 @@ def test_a_case_whose_processes_differ_gets_more_until_its_median_is_known(
     assert len(fixed.runs) == 5
 
 
-def test_loadgen_that_was_asked_for_by_name_is_never_replaced(
-    plain_bundle: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_loadgen_requested_by_name_is_never_replaced(plain_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     config = dataclasses.replace(SHORT, scenarios=("server",), issuer="loadgen")
     with pytest.raises(MissingExtraError, match="pip install 'pulsecast\\[loadgen\\]'"):
@@ -172,7 +168,7 @@ def test_every_engine_is_measured_and_compared_with_its_bare_call(textbook_bundl
     for row in summarise(result).rows:
         assert [cell.batch for cell in row.cells] == ([1] if row.artifact == "tflite-int8" else [1, 4])
         assert row.overhead.value is not None
-        assert row.overhead.value > -0.5  # a sign that both sides ran; how much it is belongs to no test
+        assert row.overhead.value > -0.5  # a sign that both sides ran; no test judges its size
         assert row.fidelity is not None
         # measured on all held-out windows then, on the golden's share of them now
         assert row.fidelity.max_error <= parities[row.artifact].max_abs * 1.01 + 1e-9

@@ -1,4 +1,4 @@
-"""Queries of each scenario are answered and timed by the same rule, whoever issues them."""
+"""Queries of each scenario are answered and timed by the same rule with either issuer."""
 
 import dataclasses
 import time
@@ -27,7 +27,7 @@ def _issuers() -> list[pytest.param]:
 
 
 class Counting:
-    """Answers at once, or after `busy_ns` of work, and remembers what it was asked."""
+    """Answers at once, or after `busy_ns` of work, and remembers its queries."""
 
     def __init__(self, busy_ns: int = 0) -> None:
         self.asked: list[list[int]] = []

@@ -1,4 +1,4 @@
-"""Counts of instructions: what a change is, and that they are counted at all where Valgrind is."""
+"""Counts of instructions: what a change is, and a real count if Valgrind is installed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_another_compiler_is_shown_and_held_against_nothing() -> None:
     assert "+100.00%" in lines[-1]
 
 
-def test_another_shape_or_none_before_is_no_change() -> None:
+def test_another_shape_or_none_before_is_not_a_change() -> None:
     for now, before in ((found(2000), None), (replace(found(2000), shapes={"textbook": "60 steps"}), BEFORE)):
         lines, changed = compared(now, before)
         assert not changed

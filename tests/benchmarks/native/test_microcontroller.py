@@ -52,7 +52,7 @@ def test_8_bit_weights_take_a_quarter_and_a_state_far_less_ram_than_a_stream(tmp
     weights = sum(x.kernel.size + x.recurrent.size for x in model.weights.layers)
     for use in USES:
         saved = found["native", use].flash - found["native-w8", use].flash
-        assert 2 * weights < saved < 4 * weights  # 3 bytes of 4 for each, less the scales
+        assert 2 * weights < saved < 4 * weights  # 3 bytes of 4 for each, minus the scales
     step, stream = found["native", "step"], found["native", "stream"]
     assert step.ram < stream.ram / 3
     assert stream.data == 0

@@ -1,4 +1,4 @@
-"""The HTML report: what stands in it, and how a real browser shows it."""
+"""The HTML report: its content, and how a real browser shows it."""
 
 import dataclasses
 import re
@@ -105,7 +105,7 @@ def test_both_reports_say_the_same() -> None:
     # 64 queries in 128 ms; half of each latency is waiting; p99 needs more queries
     assert "| server | onnx | 100 | 100 | - | 500 | 500 | 50% | 64 in 1 |" in text
     assert "<td>server</td><td>onnx</td><td>100</td><td>100</td><td>-</td><td>500</td>" in PAGE
-    # 60 MB of numpy and 40 MB of the engine; of tflite it is not known what it needs
+    # 60 MB of numpy and 40 MB of the engine; the needs of tflite are unknown
     assert re.search(r"\| onnx \| 60.0 [^|]*\| - \| 100 \| - \| 100 \| onnxruntime \|", text)
     assert re.search(r"\| tflite \| 60.0 [^|]*\| - \| 300 \| - \| - \| - \|", text)
 

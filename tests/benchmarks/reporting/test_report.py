@@ -1,4 +1,4 @@
-"""What the table and the report say about a result whose numbers are known."""
+"""The table and the report of a result whose numbers are known."""
 
 import dataclasses
 import re

@@ -74,7 +74,7 @@ def test_an_unknown_profile_is_answered_with_the_known_ones() -> None:
         find_profile("fast")
 
 
-def test_repeats_that_are_asked_for_hold_for_the_sweep_as_well() -> None:
+def test_requested_repeats_hold_for_the_sweep_as_well() -> None:
     changed = change(PROFILES["standard"], repeats=7, threads=None)
     assert (changed.repeats, changed.sweep_repeats, changed.most_repeats, changed.threads) == (7, 7, 7, 1)
 

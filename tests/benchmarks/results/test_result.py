@@ -83,7 +83,7 @@ def test_forecasts_of_another_shape_than_the_golden_are_refused(tmp_path: Path) 
         measured.result(odd)
 
 
-def test_a_run_of_an_artifact_that_was_not_asked_for_is_refused() -> None:
+def test_a_run_of_an_unrequested_artifact_is_refused() -> None:
     with pytest.raises(ValueError, match="not among the subjects: tflite"):
         measured.result(measured.run("tflite"), subjects=(measured.subject("onnx"),))
 

@@ -1,4 +1,4 @@
-"""Whatever happens to a converter child, the user gets an error that names the target, and no bundle."""
+"""After any failure of a converter child the user gets an error that names the target, and no bundle."""
 
 import sys
 from collections.abc import Callable
@@ -19,8 +19,8 @@ from pulsecast_export.exporter import export_model
 from pulsecast_export.golden_windows import thinned
 from pulsecast_export.targets import TARGETS, find_targets, tolerance
 
-# The child runs this instead of `conversion_child`, with the same arguments: it announces the target and then does
-# what a converter has been seen to do.
+# The child runs this instead of `conversion_child`, with the same arguments: it announces the target and then acts like
+# a real failing converter.
 CHILD = """
 import os, signal, sys
 model, folder, *targets = sys.argv[1:]
@@ -73,7 +73,7 @@ def model(level_model: plain.PlainModel, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Return a function that puts a child which does the given deed in the converter's place."""
+    """Return a function that replaces the converter by a child with the given action."""
 
     def replace_child(deed: str) -> None:
         script = tmp_path / "child.py"
@@ -146,7 +146,7 @@ def test_an_unknown_target_lists_the_known_ones(model: Path, tmp_path: Path) -> 
         export_model(model, tmp_path / "bundle", targets=("onnx", "coreml", "x"))
 
 
-def test_what_is_no_model_directory_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_model_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"is not a model directory: it has no model\.json; make one with `pulsecast"):
         export_model(tmp_path / "nothing", tmp_path / "bundle")
 
@@ -154,7 +154,7 @@ def test_what_is_no_model_directory_is_refused(tmp_path: Path) -> None:
 def test_weights_in_another_gate_order_are_noticed_before_conversion(
     level_model: plain.PlainModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The stored Keras forecasts are what the reference is held against: swapping two gates is off by far more."""
+    """The reference is compared with the stored Keras forecasts: two swapped gates cause a far larger error."""
     no_child(monkeypatch)
     first = level_model.weights.layers[0]
 
@@ -205,7 +205,7 @@ def test_every_target_has_a_writer_a_source_above_it_and_its_own_file() -> None:
             assert TARGETS[target.source].family == target.family
 
 
-def test_targets_come_in_the_tables_order_whatever_was_asked() -> None:
+def test_targets_come_in_the_tables_order_for_any_request() -> None:
     assert find_targets(("tflite-w8", "onnx", "onnx")) == ("onnx", "tflite-w8")
     assert find_targets(()) == tuple(name for name in TARGETS if not name.startswith("native"))
 

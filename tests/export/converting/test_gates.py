@@ -1,4 +1,4 @@
-"""Each gate refuses the graph that it is there for, names the target and says what it found."""
+"""Each gate refuses its bad graph, names the target and says what it found."""
 
 import shutil
 from collections.abc import Callable

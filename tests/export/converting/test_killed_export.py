@@ -74,8 +74,8 @@ def test_export_killed_at_any_moment_leaves_a_whole_bundle(
         process = start(textbook_model, out)
         alive.append(process)
         wait(process, float(moment))
-        with contextlib.suppress(ProcessLookupError):  # it was done before its moment came
-            os.killpg(process.pid, signal.SIGKILL)  # converters too, as a machine that loses power would
+        with contextlib.suppress(ProcessLookupError):  # the export ended before the kill
+            os.killpg(process.pid, signal.SIGKILL)  # converters too, as in a power failure
         process.wait()
         opened = Bundle.open(out)  # checks every hash
         ids = [artifact.id for artifact in opened.manifest.artifacts]

@@ -1,4 +1,4 @@
-"""What the exported files are made of, held against the libraries that will read them."""
+"""The content of the exported files, checked with the libraries that will read them."""
 
 import getpass
 import hashlib
@@ -55,7 +55,7 @@ def test_exporting_twice_gives_the_same_bytes_in_every_file(textbook_bundle: Pat
 
 
 def secrets(log: Path) -> dict[str, bytes]:
-    """What must not be found in any file: who made it, where, and whose posts were counted."""
+    """Words that must not be in any file: its maker, its place, and the users of the log."""
     ids = sorted({line.split(",")[1] for line in log.read_text().splitlines()[1:200]}, key=len)[-3:]
     found = {f"event id {i}": i.encode() for i in ids}
     found |= {"host name": platform.node().encode(), "home": str(Path.home()).encode()}
@@ -82,7 +82,7 @@ def contents(path: Path) -> dict[str, bytes]:
 
 @BUNDLES
 @pytest.mark.parametrize("kind", ["bundle", "model"])
-def test_no_file_tells_where_by_whom_or_from_whose_data_it_was_made(
+def test_no_file_reveals_its_place_maker_or_data_owners(
     recipe: str, kind: str, engagement_log: Path, request: pytest.FixtureRequest
 ) -> None:
     path = Path(request.getfixturevalue(f"{recipe}_{kind}"))
@@ -101,7 +101,7 @@ def test_no_file_tells_where_by_whom_or_from_whose_data_it_was_made(
 
 
 def onnx_by_hand(model: ModelDirectory) -> bytes:
-    """The scaled network as six nodes, straight from the weights: nothing of it comes from a converter."""
+    """The scaled network as six nodes, made from the weights without a converter."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -276,7 +276,7 @@ def test_a_target_made_from_another_is_exported_without_it(textbook_model: Path,
 
 
 def test_raw_values_in_the_millions_pass_every_precision(textbook_model: Path, tmp_path: Path) -> None:
-    """The network sees the same scaled values as ever; only the scaler's constants are large (1e6 to 3e6)."""
+    """The network sees the usual scaled values; only the scaler's constants are large (1e6 to 3e6)."""
     require("tensorflow", "tf2onnx", "ai_edge_quantizer")
     from pulsecast.forecasting.verification import require_passed, verify
 
@@ -304,7 +304,7 @@ export_model(Path(sys.argv[1]), Path(sys.argv[2]), targets=("onnx",), force=True
 def test_an_export_that_is_killed_leaves_the_old_bundle_and_the_next_one_clears_up(
     textbook_model: Path, tmp_path: Path
 ) -> None:
-    """Kills between the two steps of the directory's own swap are tested with `whole_directory`."""
+    """Kills between the two steps of the folder's swap are tested with `whole_directory`."""
     out = tmp_path / "bundle"
     plain.write_bundle(out, plain.make_model(plain.LEVEL_SPEC))
     old = hashes(out)
@@ -315,7 +315,7 @@ def test_an_export_that_is_killed_leaves_the_old_bundle_and_the_next_one_clears_
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert hashes(out) == old
         assert Bundle.open(out).manifest.name == "plain"
-        assert len(list(tmp_path.iterdir())) == 2  # and what the killed process had begun
+        assert len(list(tmp_path.iterdir())) == 2  # and the unfinished files of the killed process
     manifest = export_model(textbook_model, out, targets=("onnx",), force=True)
     assert Bundle.open(out).manifest == manifest
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]

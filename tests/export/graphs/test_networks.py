@@ -1,4 +1,4 @@
-"""Networks beyond the plain stack go the same way from raw windows to raw forecasts as the plain stack does."""
+"""Networks beyond the plain stack get the same steps from raw windows to raw forecasts as the plain stack."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +39,7 @@ def bundle(model: plain.PlainModel, tmp_path_factory: pytest.TempPathFactory) ->
 def test_a_change_is_added_to_the_last_value_in_every_artifact(
     bundle: Path, model: plain.PlainModel, artifact: str
 ) -> None:
-    """With `network` set, graphs once gave the bare output where the reference adds the last value to it."""
+    """With `network` set, graphs once gave the bare output, while the reference adds the last value to it."""
     found = load(bundle, artifact=artifact).predict(model.windows)
     expected = model.golden().reference
     assert float(np.max(np.abs(found - expected))) <= ROUNDING * model.scaler.range
@@ -47,7 +47,7 @@ def test_a_change_is_added_to_the_last_value_in_every_artifact(
 
 @pytest.mark.parametrize("artifact", TARGETS)
 def test_no_artifact_forecasts_below_the_floor(bundle: Path, model: plain.PlainModel, artifact: str) -> None:
-    """With `network` set, graphs once knew no floor."""
+    """With `network` set, graphs once ignored the floor."""
     found = load(bundle, artifact=artifact).predict(model.windows)
     assert found.min() == np.float32(model.spec.floor)
     assert 0.2 < (found == found.min()).mean() < 0.8

@@ -1,4 +1,4 @@
-"""Cleaning: what a forecast does not need goes, the numbers stay, and the order of the source does not matter."""
+"""Cleaning: unnecessary nodes are removed, the numbers stay, and the order of the source does not matter."""
 
 import numpy as np
 import pytest

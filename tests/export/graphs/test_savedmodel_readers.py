@@ -1,4 +1,4 @@
-"""The SavedModel alone, in processes that know nothing of pulsecast: TensorFlow, its command, and OpenVINO."""
+"""The SavedModel alone, in processes without pulsecast: TensorFlow, its command, and OpenVINO."""
 
 import json
 import os
@@ -16,10 +16,10 @@ from pulsecast.bundle.golden import Golden
 
 pytestmark = pytest.mark.slow
 
-# float32 graph against the float64 reference, in fractions of the training range: what the bundle itself is held to
+# float32 graph against the float64 reference, in fractions of the training range: the bundle's own tolerance
 # (`pulsecast_export.targets.FLOAT32_CHANGE`); TensorFlow and OpenVINO measure 1e-7
 READER_LIMIT = 1e-5
-# TensorFlow imports Keras by itself where it can; here it cannot, so nothing of the model may need it
+# TensorFlow imports Keras by itself if it can; here it cannot, so the model must not need it
 FRESH = """
 import json, sys
 sys.modules["keras"] = sys.modules["tf_keras"] = None

@@ -1,4 +1,4 @@
-"""The SavedModel in a fresh process, and its warm-up records held against the official library."""
+"""The SavedModel in a fresh process, and its warm-up records compared with the official library."""
 
 import json
 import subprocess

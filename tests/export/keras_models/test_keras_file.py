@@ -1,4 +1,4 @@
-"""What is refused in a user's model file before Keras sees it, with the layer's name and the reason; no code runs."""
+"""Refusals in a user's model file before Keras sees it, with the layer's name and the reason; no code runs."""
 
 import io
 import json
@@ -269,11 +269,11 @@ def test_a_functional_model_with_a_branch_is_refused() -> None:
         find_network({"class_name": "Functional", "config": {"layers": layers}})
 
 
-# --- .h5: weights of LSTM layers and a dense head, and nothing else
+# --- .h5: only weights of LSTM layers and a dense head
 
 
 def old_h5(path: Path, layers: dict[str, list[np.ndarray[Any, Any]]], config: object = None) -> Path:
-    """Write weights in the layout of Keras 2: the order of layers and arrays stands in attributes."""
+    """Write weights in the layout of Keras 2: the order of layers and arrays is in attributes."""
     with h5py.File(path, "w") as file:
         root = file.create_group("model_weights")
         root.attrs["layer_names"] = [name.encode() for name in layers]

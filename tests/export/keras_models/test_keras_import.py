@@ -109,7 +109,7 @@ def test_a_scaler_stands_between_raw_values_and_the_model(
 
 @pytest.fixture(scope="module")
 def bundle(trained: Trained, heldout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of every target there is, from the mixed network."""
+    """A bundle of every possible target, from the mixed network."""
     require(*EXPORT)
     from pulsecast_export.exporter import export_model
 
@@ -193,7 +193,7 @@ def test_a_file_that_would_leave_a_mark_leaves_none(
     mark = tmp_path / "mark"
     monkeypatch.setenv("PULSECAST_MARK", str(mark))
 
-    # a lambda, since only those are stored as code; it stands on its own in the file
+    # a lambda, because only lambdas are stored as code
     leave_a_mark = lambda x: [  # noqa: E731
         __import__("pathlib").Path(__import__("os").environ["PULSECAST_MARK"]).touch(),
         x,
@@ -205,7 +205,7 @@ def test_a_file_that_would_leave_a_mark_leaves_none(
         imported(tmp_path / f"own{suffix}", heldout, tmp_path / "model")
     assert not mark.exists()
     assert not (tmp_path / "model").exists()
-    # the trick works where nobody looks: without this the test could not fail
+    # the trick works without the check: otherwise the test could not fail
     windows = np.zeros((1, WINDOW, 2), np.float32)
     keras.saving.load_model(tmp_path / f"own{suffix}", safe_mode=False, compile=False)(windows)
     assert mark.exists()

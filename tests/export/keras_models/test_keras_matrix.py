@@ -1,4 +1,4 @@
-"""The table in export/README.md of recurrent Keras models and their targets is the one that is proven here."""
+"""The table in export/README.md of recurrent Keras models and their targets is proven here."""
 
 from pathlib import Path
 from typing import Any

@@ -39,10 +39,10 @@ from pulsecast_export.targets import TARGETS
 needs_zig = pytest.mark.usefixtures("zig")
 LIBRARIES = [name for name in PLATFORMS if name != "wasm32"]  # the module has tests of its own
 RUNNABLE = [name for name in LIBRARIES if PLATFORMS[name].emulator]
-# what each library must be vectorised with, where it must: an instruction of the sum over the recurrent weights
+# the vector instruction that each library must use, if any, in the sum over the recurrent weights
 INSTRUCTIONS = {"aarch64-linux": r"\bfmla\s+v\d+\.4s", "x86_64-linux": r"vfmadd\w+ps\s.*%zmm"}
 DISASSEMBLERS = ("llvm-objdump", *(f"llvm-objdump-{n}" for n in range(14, 24)))
-AT_LEAST = 100  # of them: the tiles are unrolled; a loop that was not vectorised has none
+AT_LEAST = 100  # of them: the tiles are unrolled; a scalar loop has none
 
 
 def _most_under_soak(names: Iterable[str], *kept: str) -> list[object]:
@@ -125,7 +125,7 @@ def test_a_library_of_another_model_is_refused_in_an_emulator(source, model, tmp
     library.write_bytes(_compiled(tmp_path / "native", "aarch64-linux", tmp_path / "work"))
     with pytest.raises(ToleranceError, match="largest error / range"):
         prove(model, "native", "aarch64-linux", library)  # its own self-test passes
-    # the model's source with its forecasts swapped for another one's
+    # the model's source with another one's forecasts
     mixed = write_sources(model, "native", tmp_path / "mixed")
     pattern = re.compile(r"static const float GOLDEN_FORECASTS.*?;\n", re.DOTALL)
     theirs = pattern.search((tmp_path / "native" / "model.c").read_text("ascii")).group()
@@ -183,7 +183,7 @@ def test_libraries_are_made_of_the_native_targets():
 @pytest.mark.parametrize(
     "data", [b"", b"MZ", b"\x7fELF\x02" + bytes(60), b"\xcf\xfa\xed\xfe" + bytes(8), b"#!/bin/sh\n"]
 )
-def test_a_file_that_is_no_library_is_refused(data):
+def test_a_file_that_is_not_a_library_is_refused(data):
     with pytest.raises(ValueError, match=r"cut off or of an unknown kind|neither ELF nor PE nor Mach-O"):
         read_library(data)
     assert file_problems(data, "x86_64-linux", [], 100)[0].startswith("the library is ")

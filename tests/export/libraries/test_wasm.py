@@ -135,17 +135,17 @@ def test_a_model_that_outgrows_the_default_gets_a_larger_stack(tmp_path: Path) -
     model = directory(replace(fitted, spec=spec, weights=weights))
     folder = write_sources(model, "native-w8", tmp_path / "native")
     module = build_wasm(folder, tmp_path / "work")
-    # the sums are of integers: a loop holds a tile of them at the least
+    # the sums are of integers: a loop holds at least a tile of them
     assert module.read_bytes().count(DOT) > 10
     windows = model.heldout.windows
     with node_backend(node, module, spec.horizon) as backend:
         batch = backend.predict(windows)
-        assert np.array_equal(backend.predict(windows[:1]), batch[:1])  # the batch's widened weights hurt nothing
+        assert np.array_equal(backend.predict(windows[:1]), batch[:1])  # the batch's widened weights do no damage
     expected = reference.forecast(spec, model.record.scaler, weights, windows.astype(np.float64))
     assert np.abs(batch - expected).max() / model.record.scaler.range < tolerance(TARGETS["native-w8"], spec).max_abs
 
 
-# What a caller of the wrapper does; prints everything as JSON, NaN as null.
+# A caller of the wrapper; it prints everything as JSON, NaN as null.
 CALLER = """
 import { readFile } from 'node:fs/promises';
 const { load, PulsecastError } = await import(process.argv[2]);
@@ -210,7 +210,7 @@ def test_the_wrapper_gives_the_reference_one_by_one_in_batches_and_as_streams(bu
     assert found["early"] == found["reset"] == [None] * 2 * spec.horizon
     assert found["whole"] == batch[0].tolist() * 2
     assert found["last"] == batch[1].tolist() * 2
-    assert found["refused"] == 2  # more streams than there is memory for hurt no later one
+    assert found["refused"] == 2  # more streams than memory do not damage a later one
     assert found["after"] == batch[0].tolist()
 
 
@@ -234,7 +234,7 @@ def test_the_wrapper_refuses_bad_input_with_a_sentence(bundle: Path, tmp_path: P
 def _called(bundle: Path, windows: np.ndarray, folder: Path) -> dict[str, list]:
     (folder / "windows.json").write_text(json.dumps(windows.astype(np.float64).tolist()), "ascii")
     (folder / "caller.mjs").write_text(CALLER, "utf-8")
-    shutil.copy(bundle / "native" / WRAPPER, folder / "pulsecast.mjs")  # `.js` is no module to Node without a package
+    shutil.copy(bundle / "native" / WRAPPER, folder / "pulsecast.mjs")  # Node needs a package for `.js` modules
     command = [
         require_tool("node"),
         "caller.mjs",

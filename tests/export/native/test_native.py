@@ -54,7 +54,7 @@ def test_a_window_gives_the_same_bits_alone_and_in_a_batch_of_any_size(backend, 
 
 
 def test_several_threads_give_the_bits_of_one(backend, model):
-    windows = np.concatenate([model.heldout.windows] * 3)  # more than threads * BLOCK, and no multiple of it
+    windows = np.concatenate([model.heldout.windows] * 3)  # more than threads * BLOCK, and not a multiple of it
     assert len(windows) > 3 * BLOCK
     several = NativeBackend(backend.library._name, model.record.spec, 3)
     for count in (1, BLOCK, BLOCK + 1, 2 * BLOCK + 5, len(windows) - 7, len(windows)):

@@ -1,4 +1,4 @@
-"""The activations in C against numpy in float64, swept, on every instruction set: what their comments state holds."""
+"""The activations in C against numpy in float64, on every instruction set: the errors in their comments hold."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ FLAGS = {"avx512": ("-mavx512f",), "avx2": ("-mavx2", "-mfma")}  # for `sweep`; 
 EXP2_RELATIVE, SIGMOID_ABSOLUTE, TANH_ABSOLUTE, LOG1P_ULPS, EXPM1_ULPS = 1.9e-7, 1e-7, 1.5e-7, 1.0, 1.75
 COUNT = 1 << 20
 LN2 = np.log(2)
-# a shut gate is 2^30 and an open one 2^-30, not infinity and 0: as much as that is the test's own error
+# a shut gate is 2^30 and an open one 2^-30, not infinity and 0: this difference is the test's own error
 SHUT = 2.0**-30
 Sweep = Callable[[int, NDArray[np.float32]], NDArray[np.float64]]
 

@@ -1,4 +1,4 @@
-"""What stands beside the C model: the example and its Makefile; threads under a sanitizer; damaged inputs."""
+"""The files beside the C model: the example and its Makefile; threads under a sanitizer; damaged inputs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ require_tools("make")
 pytestmark = pytest.mark.slow
 STRICT = "CFLAGS=-std=c99 -O1 -Wall -Wextra -pedantic -Werror"
 
-# Threads that share nothing but the model: whatever it kept between calls would be a race.
+# Threads that share only the model: state between calls would be a race.
 THREADS = """
 #include "model.h"
 #include <pthread.h>
@@ -137,7 +137,7 @@ def test_the_example_prints_the_forecasts_of_a_csv(folder: Path, model: ModelDir
     _run(["make", "clean"], folder)
 
 
-def test_the_example_refuses_a_line_that_is_no_step(folder: Path) -> None:
+def test_the_example_refuses_a_line_that_is_not_a_step(folder: Path) -> None:
     assert _run(["make", STRICT, f"CC={require_tool('gcc')}", "example"], folder).returncode == 0
     for line in ("1", "1,2,3", "1,x", "", "1,2,"):
         said = _run(["./example"], folder, f"1,2\n{line}\n")

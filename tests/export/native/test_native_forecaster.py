@@ -85,7 +85,7 @@ def test_a_process_forecasts_and_never_imports_numpy(bundle, model, level_model,
     assert json.loads(done.stdout) == [model.predict(window), False]
 
 
-def test_what_is_no_window_is_refused_in_words(model, level_model):
+def test_values_that_are_not_a_window_are_refused_in_words(model, level_model):
     steps = level_model.spec.context
     window = [300.0] * steps
     wrong = {
@@ -144,7 +144,7 @@ def test_words_do_not_vouch_for_code(bundle):
 
 
 def test_a_library_of_another_model_is_refused_by_the_bundles_golden(bundle, level_model, tmp_path, monkeypatch):
-    """Its own self-test passes: what it is held against then is what the bundle says."""
+    """Its own self-test passes, so only the comparison with the bundle can find the error."""
     monkeypatch.setenv("PULSECAST_CACHE", str(tmp_path / "cache"))
     other = Path(shutil.copytree(bundle, tmp_path / "other"))
     source = other / "native" / "model.c"
@@ -159,7 +159,7 @@ def test_a_library_of_another_model_is_refused_by_the_bundles_golden(bundle, lev
             loading(other, trust_code=True)
 
 
-def test_what_is_no_library_of_pulsecast_is_one_sentence(level_model, tmp_path):
+def test_a_foreign_library_is_one_sentence(level_model, tmp_path):
     spec = level_model.spec
     (tmp_path / "cut.so").write_bytes(b"\x7fELF")
     with pytest.raises(EngineError, match="the native library cannot be loaded"):
@@ -191,7 +191,7 @@ def test_a_golden_that_is_cut_short_is_refused(level_model):
 
 def test_any_byte_of_a_golden_may_be_wrong_and_it_is_one_sentence(level_model):
     data = write_golden(level_model.golden())
-    begins = data.index(b"reference.npy")  # its local header, then what is packed
+    begins = data.index(b"reference.npy")  # its local header, then the packed data
     refused = 0
     for at in range(begins - 30, begins + 300):
         damaged = bytearray(data)

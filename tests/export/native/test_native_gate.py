@@ -1,4 +1,4 @@
-"""What the native targets are held to before they run: gate, compiler, cache."""
+"""Checks of the native targets before they run: gate, compiler, cache."""
 
 from __future__ import annotations
 
@@ -150,12 +150,12 @@ def test_a_cache_of_another_user_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     owner = os.getuid()
     cache_folder()
-    monkeypatch.setattr("os.getuid", lambda: owner + 1)  # to this user the folder is a stranger's
+    monkeypatch.setattr("os.getuid", lambda: owner + 1)  # for this user the folder belongs to another one
     with pytest.raises(EngineError, match="belongs to another user, so a library in it cannot be trusted"):
         cache_folder()
 
 
-def test_a_link_is_no_cache_and_a_new_cache_is_private(tmp_path, monkeypatch):
+def test_a_link_is_not_a_cache_and_a_new_cache_is_private(tmp_path, monkeypatch):
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "new"))
     assert cache_folder().stat().st_mode & 0o777 == 0o700
     (tmp_path / "linked").mkdir()

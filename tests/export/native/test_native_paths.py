@@ -31,7 +31,7 @@ from pulsecast_export.targets import TARGETS, tolerance
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
-# Runs all that is exported once: the self-test, blocks that are whole and partly filled, state and stream.
+# Runs every exported function once: the self-test, blocks that are whole and partly filled, state and stream.
 MAIN = """
 #include "model.h"
 #include <stdio.h>
@@ -139,7 +139,7 @@ def test_aarch64_passes_the_self_test_in_an_emulator(source) -> None:
 
 
 def _run_main(folder: Path, compiler: list[str], runner: list[str]) -> str:
-    """Return what MAIN prints, built with `compiler` and its flags and run by `runner`."""
+    """Return the output of MAIN, built with `compiler` and its flags and run by `runner`."""
     (folder / "main.c").write_text(MAIN, encoding="ascii")
     command = [*compiler, "-std=c99", "-O1", "-Wall", "-Wextra", "-Werror", "model.c", "main.c", "-o", "main"]
     built = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

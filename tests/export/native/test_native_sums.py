@@ -58,7 +58,7 @@ def test_8_bit_weights_give_the_same_bits_widened_beforehand_and_in_the_sums(sum
     "path",
     [pytest.param(name, marks=() if name in ("avx512", "scalar") else pytest.mark.soak) for name in INTEGER_PATHS],
 )
-def test_sums_by_integers_are_those_of_floats_but_for_16_bits_of_a_layers_output(path, change_model, tmp_path):
+def test_sums_by_integers_equal_those_of_floats_except_for_16_bit_layer_outputs(path, change_model, tmp_path):
     model = directory(change_model)
     folder, spec, windows = write_sources(model, "native-w8", tmp_path), model.record.spec, model.heldout.windows[:70]
     integers, floats = (
@@ -128,7 +128,7 @@ def test_sums_of_the_largest_8_bit_weights_stay_within_32_bits(tmp_path):
     assert np.abs(found - expected).max() / model.record.scaler.range < OUTPUT_ROUNDING
 
 
-# what the compiler is told to build for, what is left out, what of x86-64 then runs, and which flags a processor needs
+# the compiler's target, the excluded paths, the path that then runs on x86-64, and the flags that a processor needs
 BUILD_TIME = {
     "avx512": (("-mavx512f", "-DMODEL_PAIRS=0"), ("-DMODEL_PAIRS=0",), "avx512f"),
     "avx2": (("-mavx2", "-mfma"), ("-DMODEL_NO_AVX512",), "fma"),

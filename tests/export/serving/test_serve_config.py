@@ -1,4 +1,4 @@
-"""What is written for TensorFlow Serving: parsed by its own definitions, mounted read-only, proven by its warm-up."""
+"""The files for TensorFlow Serving: parsed by its own definitions, mounted read-only, proven by its warm-up."""
 
 from pathlib import Path
 from typing import Any

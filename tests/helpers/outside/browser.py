@@ -1,4 +1,4 @@
-"""A real browser for tests: Chromium without a window, spoken to in its DevTools protocol over two pipes."""
+"""A real browser for tests: Chromium without a window, controlled by its DevTools protocol over two pipes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _ANSWER_S = 60.0  # a loaded machine takes seconds to start a browser
 
 
 class Page:
-    """One tab; `events` holds everything the browser told, in order."""
+    """One tab; `events` holds all events of the browser, in order."""
 
     def __init__(self, write: int, read: int) -> None:
         self._write, self._read, self._rest, self._next = write, read, b"", 0
@@ -77,7 +77,7 @@ class Page:
         return dict(json.loads(line))
 
     def open(self, path: Path, *, width: int, scheme: str = "light") -> None:
-        """Load a file in a viewport of `width` pixels and wait until it is there."""
+        """Load a file in a viewport of `width` pixels and wait until it is loaded."""
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
         )
@@ -88,7 +88,7 @@ class Page:
             self.events.append(self._hear())
 
     def evaluate(self, script: str) -> Any:
-        """Return what an expression is worth in the page."""
+        """Return the value of an expression in the page."""
         return self.call("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
 
     def screenshot(self) -> bytes:
@@ -101,13 +101,13 @@ class Page:
         return base64.b64decode(answer["data"])
 
     def requests(self) -> list[str]:
-        """Return every address that was asked for since `open`, data addresses apart."""
+        """Return every address requested since `open`, except data addresses."""
         sent = [event for event in self.events if event.get("method") == "Network.requestWillBeSent"]
         urls = [str(event["params"]["request"]["url"]) for event in sent]
         return [url for url in urls if not url.startswith("data:")]
 
     def complaints(self) -> list[str]:
-        """Return what went to the console since `open`."""
+        """Return the console's messages since `open`."""
         kinds = ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
         return [json.dumps(event["params"]) for event in self.events if event.get("method") in kinds]
 
@@ -159,7 +159,7 @@ class _Recording(SimpleHTTPRequestHandler):
 
 @contextmanager
 def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Serve `folder` on 127.0.0.1; yield its address and the paths that are asked for."""
+    """Serve `folder` on 127.0.0.1; yield its address and the requested paths."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Recording, directory=str(folder)))
     server.asked = []
     thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -1,7 +1,7 @@
 """Fresh environments without a download: a new venv whose packages are links to the ones that run the tests.
 
-Only what is named is linked, and what that requires by its own metadata: an import of anything else fails as it would
-on a machine that has nothing else.
+Only the named packages and their requirements are linked: any other import fails, as on a machine without other
+packages.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 
 
 def environment(folder: Path, *requirements: str) -> Path:
-    """Return the Python of a new environment at `folder` that has `requirements` and what they require."""
+    """Return the Python of a new environment at `folder` with `requirements` and their requirements."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     packages = next((folder / "lib").iterdir()) / "site-packages"
     for name in closure(requirements):

@@ -1,4 +1,4 @@
-"""Other processes, as tests look at them through /proc: whether one came, whether one is gone."""
+"""Other processes, seen through /proc: whether one has started, whether one has ended."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 
 def wait_for(found: Callable[[], Any]) -> Any:
-    """Return what `found` returns as soon as it is true; fails after 20 s."""
+    """Return the first true result of `found`; fails after 20 s."""
     until = time.monotonic() + 20
     while time.monotonic() < until:
         if value := found():
@@ -25,7 +25,7 @@ def children(pid: int) -> list[int]:
 
 
 def is_running(pid: int) -> bool:
-    """Return whether a process runs; one that has ended and was not asked for its code does not."""
+    """Return whether a process runs; an ended process whose exit code was not yet read does not run."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""A real sshd on 127.0.0.1 with its own keys and configuration in one folder; it changes nothing of the user's."""
+"""A real sshd on 127.0.0.1 with its own keys and configuration in one folder; it changes no file of the user."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SshServer:
     """A running server.
 
     options    of ssh, to log in with the right key
-    temporary  TMPDIR of whoever logs in
+    temporary  TMPDIR of the login
     """
 
     user: str
@@ -32,11 +32,11 @@ class SshServer:
 
     @property
     def host(self) -> str:
-        """What ssh takes as its destination."""
+        """The destination for ssh."""
         return f"{self.user}@127.0.0.1"
 
     def options(self, key: str = "client") -> tuple[str, ...]:
-        """Return options for ssh that keep it from every file of the user's own."""
+        """Return options that keep ssh from reading the user's own files."""
         known = self.folder / "known_hosts"
         pairs = (f"Port={self.port}", f"IdentityFile={self.folder / key}", f"UserKnownHostsFile={known}")
         return ("-Fnone", *pairs, "IdentitiesOnly=yes", "IdentityAgent=none", "StrictHostKeyChecking=yes")
@@ -44,7 +44,7 @@ class SshServer:
 
 @contextlib.contextmanager
 def ssh_server(folder: Path) -> Iterator[SshServer]:
-    """Yield a server that runs from `folder`; skips with the reason where there can be none, and in CI fails."""
+    """Yield a server that runs from `folder`; skips with the reason if there can be none, and in CI fails."""
     require_tools("ssh")
     sshd, keygen = require_tool("sshd"), require_tool("ssh-keygen")
     made = _separation()
@@ -61,7 +61,7 @@ def ssh_server(folder: Path) -> Iterator[SshServer]:
 
 
 def _separation() -> bool:
-    """Make the folder that root's sshd wants, and return whether it was not there."""
+    """Make the folder that root's sshd needs, and return whether it was missing."""
     if os.getuid() != 0 or SEPARATION.exists():
         return False
     try:
@@ -84,7 +84,7 @@ def _started(program: str, folder: Path) -> Iterator[SshServer]:
         f"HostKey {folder / 'server'}",
         f"AuthorizedKeysFile {folder / 'authorized'}",
         "PidFile none",
-        "StrictModes no",  # the test's folder lies in one that everybody may write to
+        "StrictModes no",  # the parent of the test's folder is writable for all users
         "UsePAM no",
         "PasswordAuthentication no",
         "KbdInteractiveAuthentication no",

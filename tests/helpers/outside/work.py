@@ -25,7 +25,7 @@ def always_die(_: int) -> int:
 
 
 def announce_and_wait(folder: str) -> int:
-    """Leave this process's number behind and wait to be ended."""
+    """Write this process's id to a file and wait for the kill."""
     (Path(folder) / str(os.getpid())).touch()
     time.sleep(600)
     return 0

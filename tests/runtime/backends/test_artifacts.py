@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 ARTIFACTS = (
     "numpy", "savedmodel", "onnx", "onnx-w8", "tflite", "tflite-fp16", "tflite-w8", "tflite-int8",
 )  # fmt: skip
-# Largest error in fractions of the training range, and change of MAE and RMSE: what a level forecast is held to. The
+# Largest error in fractions of the training range, and change of MAE and RMSE: the limits of a level forecast. The
 # exponential of a change on a log scale multiplies every error by the value itself, so there the limits are wider.
 LIMITS = {
     "textbook": {"float32": 2e-6, "float16 weights": 5e-4, "int8 weights": 3e-3, "int8": 2e-2},
@@ -63,9 +63,7 @@ def windows(path: Path) -> np.ndarray:
     return opened(path)[1].windows
 
 
-def test_the_same_window_gives_the_same_forecast_whatever_was_asked_between(
-    model: Forecaster, windows: np.ndarray
-) -> None:
+def test_the_same_window_gives_the_same_forecast_after_any_other_call(model: Forecaster, windows: np.ndarray) -> None:
     first = model.predict(windows[:1])
     for between in (windows[100:101], windows[:64], windows[100:101] * 1000, windows[1:2]):
         model.predict(between)
@@ -105,7 +103,7 @@ def test_a_wild_neighbour_changes_nothing(model: Forecaster, windows: np.ndarray
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("step", [0, 30, -1])
-def test_a_value_that_is_not_finite_gives_no_number_and_touches_no_neighbour(
+def test_a_value_that_is_not_finite_gives_no_number_and_leaves_its_neighbours(
     model: Forecaster, windows: np.ndarray, value: float, step: int
 ) -> None:
     clean = model.predict(windows[:8])

@@ -1,4 +1,4 @@
-"""Which backend runs: the documented order, and what is said when a name or an engine is missing."""
+"""Which backend runs: the documented order, and the message for an unknown name or a missing engine."""
 
 import importlib.util
 import subprocess
@@ -31,7 +31,7 @@ def artifact(identity: str, backend: BackendId, path: str) -> Artifact:
     )
 
 
-# their files hold no model: choosing must not load, and loading must say so
+# their files hold no model: the choice must not load one, and a load must report it
 EVERY = (
     artifact("savedmodel", "savedmodel", "savedmodel/1"),
     artifact("onnx", "onnx", "onnx/model.onnx"),

@@ -1,4 +1,4 @@
-"""A library that a bundle brings is loaded from a copy of its checked bytes, which nobody else can swap."""
+"""A library that a bundle brings is loaded from a private copy of its checked bytes."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def test_a_library_is_kept_under_its_hash_in_a_folder_of_the_users_own(cache: Pa
     assert len(list(path.parent.iterdir())) == 2
 
 
-def test_a_kept_library_that_was_changed_is_written_anew(cache: Path) -> None:
+def test_a_kept_library_that_was_changed_is_written_again(cache: Path) -> None:
     path = kept(b"library")
     path.write_bytes(b"swapped")
     assert kept(b"library").read_bytes() == b"library"

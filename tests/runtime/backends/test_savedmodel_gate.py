@@ -1,4 +1,4 @@
-"""A SavedModel is a program to TensorFlow: one that does more than arithmetic is not loaded, whoever made it."""
+"""A SavedModel is a program to TensorFlow: one that does more than arithmetic is never loaded."""
 
 import dataclasses
 from pathlib import Path
@@ -29,7 +29,7 @@ def bundle(tf: Any, module: Any, signature: Any, folder: Path, model: plain.Plai
 
 
 def forecast_with(tf: Any, act: Any, model: plain.PlainModel) -> Any:
-    """Return a function that acts, and gives something of the right shape."""
+    """Return a function that acts and returns an array of the right shape."""
     shape = [None, model.spec.context, len(model.spec.features)]
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="window")])
@@ -57,7 +57,7 @@ def test_a_graph_that_would_write_a_file_is_not_loaded(tf: Any, level_model: pla
         with pytest.raises(EngineError, match="the SavedModel holds more than a forecast: WriteFile; it is not loaded"):
             load_bundle(hostile, backend="savedmodel", trust_code=True)
         assert not mark.exists()
-        # it works where nobody looks: without this the test could not fail
+        # it works without the gate: otherwise the test could not fail
         window = tf.zeros((1, level_model.spec.context, len(level_model.spec.features)))
         tf.saved_model.load(str(hostile / "savedmodel" / "1")).signatures["serving_default"](window=window)
         assert mark.read_text() == "was here"
@@ -99,7 +99,7 @@ def test_what_a_server_would_run_while_it_loads_is_looked_at_too(
         hostile = tmp_path / key
         hostile.mkdir()
         (hostile / "saved_model.pb").write_bytes(saved.SerializeToString())
-        require_arithmetic(hostile)  # Python's loader starts neither
+        require_arithmetic(hostile)  # Python's loader runs neither
         with pytest.raises(EngineError, match="more than a forecast: WriteFile; it is not served"):
             require_arithmetic(hostile, served=True)
 

@@ -1,4 +1,4 @@
-"""A native artifact is code: it runs only if a checked signature, or the caller, vouches for it."""
+"""A native artifact is code: it runs only after a checked signature, or if the caller trusts it."""
 
 import dataclasses
 import json
@@ -29,7 +29,7 @@ def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def hostile(level_model: plain.PlainModel, mark: Path, tmp_path: Path) -> Path:
-    """A bundle, its hashes all right, whose C leaves a mark as soon as it is loaded."""
+    """A bundle with correct hashes whose C code leaves a mark as soon as it is loaded."""
     folder = tmp_path / "bundle"
     plain.write_bundle(folder, level_model)
     (folder / "native").mkdir()
@@ -66,7 +66,7 @@ def test_code_of_an_unsigned_bundle_is_neither_compiled_nor_run(way: str, hostil
     assert not mark.with_name("cache").exists()
 
 
-def test_a_signature_that_nobody_checked_vouches_for_nothing(hostile: Path, mark: Path, tmp_path: Path) -> None:
+def test_an_unchecked_signature_proves_nothing(hostile: Path, mark: Path, tmp_path: Path) -> None:
     sign(hostile, keys(tmp_path))
     with pytest.raises(SignatureError, match=REFUSED):
         load(hostile, backend="native")
@@ -79,7 +79,7 @@ def test_code_that_is_vouched_for_is_run(vouching: str, hostile: Path, mark: Pat
     if vouching == "the key":
         sign(hostile, keys(tmp_path))
     key = tmp_path / "key.pub" if vouching == "the key" else None
-    with pytest.raises(EngineError):  # it is no model; but without this the tests above could not fail
+    with pytest.raises(EngineError):  # it is not a model; but without this check the tests above could not fail
         load(hostile, backend="native", key=key, trust_code=key is None)
     assert mark.exists()
 
@@ -136,7 +136,7 @@ def test_the_benchmark_runs_no_code_unasked(hostile: Path, mark: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [None, 7, b"bundle", ["bundle"]])
-def test_a_bundle_that_is_no_path_is_one_sentence(wrong: object) -> None:
+def test_a_bundle_that_is_not_a_path_is_one_sentence(wrong: object) -> None:
     with pytest.raises(PulsecastError, match=r"expected the path of a bundle, a folder or a \.pulse file"):
         load(wrong)  # type: ignore[arg-type]
 
@@ -162,6 +162,6 @@ def test_an_onnx_file_that_reads_other_files_is_refused(
     artifact = dataclasses.replace(plain.numpy_artifact(), id="onnx", backend="onnx", path="model.onnx")
     plain.write_manifest(folder, level_model, (plain.numpy_artifact(), artifact))
     (tmp_path / "outside.bin").write_bytes(raw)
-    monkeypatch.chdir(tmp_path)  # where ONNX Runtime would find it
+    monkeypatch.chdir(tmp_path)  # at the place where ONNX Runtime would find it
     with pytest.raises(FormatError, match=r"model\.onnx keeps tensors in other files"):
         load(folder, backend="onnx")

@@ -1,7 +1,7 @@
 """Thousands of damaged bundles: each is refused with a PulsecastError, or still forecasts its golden.
 
-Seeded, so that a failure names a case that can be repeated. Every case is opened, loaded and asked in this process, and
-under two minutes all together: a crash of the interpreter or a hang would end the run.
+Seeded, so that a failure names a case that can be repeated. Every case is opened, loaded and asked for forecasts in
+this process, in under two minutes together: a crash of the interpreter or a hang would end the run.
 """
 
 import copy
@@ -28,7 +28,7 @@ from pulsecast.errors import IntegrityError, PulsecastError
 GOLDEN = Path(__file__).parents[2] / "data" / "golden_v1"
 WINDOWS = Bundle.open(GOLDEN).golden().windows[:4]
 EXPECTED = Bundle.open(GOLDEN).golden().reference[:4]
-# what the manifest itself allows the numpy artifact: a forecast further off is a wrong one
+# the manifest's tolerance of the numpy artifact: a forecast beyond it is wrong
 ALLOWED = Bundle.open(GOLDEN).manifest.artifact("numpy").tolerance.max_abs * Bundle.open(GOLDEN).manifest.scaler.range
 CASES = {"bytes of a folder": 2000, "bytes of a file": 4000, "the manifest": 2500, "headers": 2000}
 
@@ -38,7 +38,7 @@ ODD = (None, True, False, "", "x" * 10_000, "\u202e", "../..", "/etc/passwd", "N
 
 
 def outcome(path: Path) -> str:
-    """Return the kind of error that loading and asking a bundle gives, or `golden`; fail on anything else."""
+    """Return the kind of error from loading a bundle and forecasting, or `golden`; fail on anything else."""
     try:
         forecasts = load(path, backend="numpy").predict(WINDOWS)
     except PulsecastError as error:
@@ -82,7 +82,7 @@ BYTES: tuple[Mutation, ...] = (flip, flip, flip, truncate, extend, overwrite, mo
 
 
 def folder_cases(draw: random.Random, base: Path, count: int) -> Iterator[Path]:
-    """Damage one file of a folder, or swap two, and mend it again."""
+    """Damage one file of a folder, or swap two, and restore it."""
     files = sorted(path for path in base.rglob("*") if path.is_file())
     for _ in range(count):
         one, other = draw.sample(files, 2)
@@ -144,7 +144,7 @@ def manifest_cases(draw: random.Random, base: Path, count: int) -> Iterator[Path
 
 
 def edit_somewhere(draw: random.Random, document: Any) -> None:
-    """Walk down to a random place and change, drop, repeat or swap what is there."""
+    """Go to a random place and change, drop, repeat or swap its value."""
     place: Any = document
     key = draw.choice(list(place))
     while isinstance(place[key], dict | list) and place[key] and draw.random() < 0.85:
@@ -219,7 +219,7 @@ def test_a_flip_in_any_byte_of_any_artifact_is_caught_at_open(monkeypatch: pytes
     files = {path.relative_to(GOLDEN).as_posix(): path.read_bytes() for path in GOLDEN.rglob("*") if path.is_file()}
     held = Held(dict(files))
     monkeypatch.setattr("pulsecast.bundle.bundle.open_source", lambda _: held)
-    for name in ("check_format", "parse_manifest"):  # the manifest is the same each time; what is read is not
+    for name in ("check_format", "parse_manifest"):  # the manifest is the same each time, but the bytes read differ
         monkeypatch.setattr(f"pulsecast.bundle.bundle.{name}", functools.cache(getattr(pulsecast.bundle.bundle, name)))
     assert Bundle.open(GOLDEN).manifest.name
     flips = 0

@@ -1,4 +1,4 @@
-"""The `.pulse` file: one canonical form of zip, and everything else refused before a member is inflated."""
+"""The `.pulse` file: one canonical form of zip; everything else is refused before a member is inflated."""
 
 import io
 import os
@@ -60,7 +60,7 @@ def test_one_file_verifies(stored: Path) -> None:
 
 
 @pytest.mark.parametrize("compress", [False, True])
-def test_packing_twice_gives_the_same_bytes_whatever_the_files_dates_and_modes(tmp_path: Path, compress: bool) -> None:
+def test_packing_twice_gives_the_same_bytes_for_any_dates_and_modes_of_files(tmp_path: Path, compress: bool) -> None:
     pack(GOLDEN, tmp_path / "one.pulse", compress=compress)
     copy = shutil.copytree(GOLDEN, tmp_path / "copy", copy_function=shutil.copyfile)
     for path in copy.rglob("*"):
@@ -110,7 +110,7 @@ def test_opening_one_file_writes_nothing_to_disk(stored: Path, tmp_path: Path) -
 
 
 def zipped(edit: Callable[[zipfile.ZipFile], object]) -> bytes:
-    """An archive that holds a manifest, then whatever `edit` adds, written by zipfile."""
+    """An archive with a manifest and the additions of `edit`, written by zipfile."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
         file.writestr(_info("manifest.json"), (GOLDEN / "manifest.json").read_bytes())
@@ -151,12 +151,12 @@ def patched(data: bytes, signature: bytes, place: int, value: bytes) -> bytes:
 
 
 def bomb() -> bytes:
-    """A member of a few kB that says, truly, that it inflates to 10 MB."""
+    """A member of a few kB that correctly states its inflated size of 10 MB."""
     return member("bomb", data=bytes(10_000_000), method=zipfile.ZIP_DEFLATED)
 
 
 def lying_bomb() -> bytes:
-    """A member that inflates to 10 MB and says 100 bytes."""
+    """A member that inflates to 10 MB and states 100 bytes."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     packed = packer.compress(bytes(10_000_000)) + packer.flush()
     one = archive.Member(name="manifest.json", method=8, crc=0, packed_bytes=len(packed), size_bytes=100, offset=0)

@@ -97,7 +97,7 @@ def test_no_flipped_byte_anywhere_in_a_file_goes_unseen(plain_bundle: Path, copi
             Bundle.open(bundle)
 
 
-def test_all_problems_of_a_bundle_are_told_at_once(plain_bundle: Path, copied: Copied) -> None:
+def test_all_problems_of_a_bundle_are_listed_at_once(plain_bundle: Path, copied: Copied) -> None:
     bundle = copied(plain_bundle)
     (bundle / "golden.npz").unlink()
     flip(bundle / "weights.npz")
@@ -124,7 +124,7 @@ def test_a_file_lost_after_opening_is_a_bundle_error(plain_bundle: Path, copied:
         bundle.weights()
 
 
-def test_what_is_no_bundle_says_so(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_bundle_is_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"nothing is not a bundle: it has no manifest\.json"):
         load(tmp_path / "nothing")
     with pytest.raises(FormatError, match=r"is not a bundle: it has no manifest\.json"):

@@ -1,4 +1,4 @@
-"""FORMAT.md says something of every key that the manifest may hold, and of every word it may hold there."""
+"""FORMAT.md describes every key that the manifest may hold, and every word that it may hold there."""
 
 import json
 import re

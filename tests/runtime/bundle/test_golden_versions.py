@@ -1,7 +1,7 @@
 """Bundles that earlier versions made: every later version must open them and forecast the same.
 
-`tests/data/golden_v1` and the signed `golden_v1.pulse` were made by version 0.1.0 and are never made anew. A new format
-number gets new files beside them.
+`tests/data/golden_v1` and the signed `golden_v1.pulse` were made by version 0.1.0 and are never made again. A new
+format number gets new files beside them.
 """
 
 from pathlib import Path

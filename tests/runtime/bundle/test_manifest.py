@@ -1,4 +1,4 @@
-"""The manifest checks itself: what it names exists in it, once, by a path that stays inside the bundle."""
+"""The manifest checks itself: every named part exists in it, once, with a path inside the bundle."""
 
 import json
 from collections.abc import Callable
@@ -93,7 +93,7 @@ def test_a_manifest_that_contradicts_itself_is_refused(
         parse(document)
 
 
-def test_all_problems_of_a_manifest_are_told_at_once(document: Document) -> None:
+def test_all_problems_of_a_manifest_are_listed_at_once(document: Document) -> None:
     document["comment"] = "x"
     document["spec"]["units"] = []
     document["files"][0]["sha256"] = "?"

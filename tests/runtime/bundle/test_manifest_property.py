@@ -1,4 +1,4 @@
-"""Whatever stands in a manifest, reading it gives a manifest that says the same again, or a FormatError in one line."""
+"""For any content, reading a manifest gives a manifest with the same content, or a FormatError in one line."""
 
 import json
 from pathlib import Path
@@ -64,7 +64,7 @@ def test_an_edited_manifest_is_read_as_it_is_or_refused(edits: list[tuple[tuple[
                 del holder[path[-1]]
             else:
                 holder[path[-1]] = value
-        except (KeyError, IndexError, TypeError):  # an earlier edit took the place away
+        except (KeyError, IndexError, TypeError):  # an earlier edit removed the place
             continue
     read(json.dumps(document).encode("utf-8", "surrogatepass"))
 

@@ -1,4 +1,4 @@
-"""Signatures: who made a bundle. A wrong, missing or changed signature is refused wherever a key is given."""
+"""Signatures: who made a bundle. A wrong, missing or changed signature is refused if a key is given."""
 
 import base64
 import hashlib
@@ -232,7 +232,7 @@ def _encrypted_key() -> bytes:
         (b"x" * 5000, "more than 4096 bytes"),
     ],
 )
-def test_a_file_that_is_no_key_is_refused_without_quoting_it(tmp_path: Path, content: bytes, sentence: str) -> None:
+def test_a_file_that_is_not_a_key_is_refused_without_quoting_it(tmp_path: Path, content: bytes, sentence: str) -> None:
     path = tmp_path / "key"
     path.write_bytes(content)
     path.chmod(0o600)

@@ -182,7 +182,7 @@ def test_a_forecast_of_another_horizon_is_refused() -> None:
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, -1.0, 90.0])
-def test_a_coverage_that_is_no_probability_is_refused(level: float) -> None:
+def test_a_coverage_that_is_not_a_probability_is_refused(level: float) -> None:
     with pytest.raises(UsageError, match="expected a number between 0 and 1"):
         RollingConformal(horizon=1).interval(np.array([1.0]), level)
 

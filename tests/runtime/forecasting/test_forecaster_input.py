@@ -89,7 +89,7 @@ def test_a_refused_dtype_is_a_type_error_too(level: Forecaster) -> None:
         level.predict(["a"] * 50)
 
 
-def test_a_window_that_lacks_its_calendar_features_is_told_of_timestamps(calendar: Forecaster) -> None:
+def test_the_error_for_missing_calendar_features_names_timestamps(calendar: Forecaster) -> None:
     with pytest.raises(FeatureCountError, match="pass timestamps to have 3 calendar features computed"):
         calendar.predict(ones(2, 73, 1))
 

@@ -130,7 +130,7 @@ def test_many_streams_share_one_call_on_every_backend(textbook_bundle):
         assert np.array_equal(found, loaded.predict(windows)), artifact.id
 
 
-def test_a_push_keeps_nothing_of_its_callers_and_takes_any_numbers(forecaster):
+def test_a_push_keeps_no_array_of_its_caller_and_takes_any_numbers(forecaster):
     series, stream = _series(forecaster, 6), forecaster.stream(1)
     for steps in series[:-1]:
         row = steps.copy()
@@ -147,6 +147,6 @@ def test_a_push_keeps_nothing_of_its_callers_and_takes_any_numbers(forecaster):
 @pytest.mark.parametrize(
     "step", [["abc"], [[1.0], [1.0, 2.0]], [1j], ["x"]], ids=["text", "ragged", "complex", "letter"]
 )
-def test_a_step_that_is_no_number_is_a_dtype_error(step: object, plain_bundle: Path) -> None:
+def test_a_step_that_is_not_a_number_is_a_dtype_error(step: object, plain_bundle: Path) -> None:
     with pytest.raises(DtypeError, match="not an array of real numbers"):
         load(plain_bundle, backend="numpy").stream().push(step)

@@ -168,7 +168,7 @@ def test_the_sound_reference_passes_every_check(plain_bundle: Path, calendar_bun
 
 
 @pytest.mark.parametrize(("spoil", "name"), DEFECTS.values(), ids=DEFECTS.keys())
-def test_each_defect_fails_the_check_that_is_there_for_it(
+def test_each_defect_fails_its_own_check(
     plain_bundle: Path, spoil: Callable[[Predict, Manifest], Predict], name: str
 ) -> None:
     check = checks_of(plain_bundle, spoil)[name]

@@ -1,4 +1,4 @@
-"""What an app passes by mistake is one sentence and a UsageError, whatever its type."""
+"""A wrong argument of any type is a UsageError with one sentence."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -63,17 +63,17 @@ def test_numbers_of_numpy_are_numbers(model: Forecaster) -> None:
     assert RollingConformal(horizon=1).interval(np.zeros(1), np.float32(0.5)).upper == np.inf
 
 
-def test_a_path_that_no_system_has_is_no_bundle() -> None:
+def test_an_impossible_path_is_not_a_bundle() -> None:
     with pytest.raises(FormatError, match=r"'\\x00' is not a bundle: embedded null byte"):
         Bundle.open("\0")
 
 
-def test_text_is_no_step_of_a_stream(model: Forecaster) -> None:
+def test_text_is_not_a_step_of_a_stream(model: Forecaster) -> None:
     with pytest.raises(DtypeError, match="steps are not an array of real numbers: they are text"):
         model.stream().push("2")
 
 
 @pytest.mark.parametrize("timestamp", [float("nan"), float("inf"), 1e300])
-def test_a_time_that_is_no_second_is_refused_without_a_warning(model: Forecaster, timestamp: float) -> None:
+def test_a_time_that_is_not_a_second_is_refused_without_a_warning(model: Forecaster, timestamp: float) -> None:
     with pytest.raises(DtypeError, match="expected datetime64 or numbers of unix seconds"):
         model.stream().push(np.zeros(1), timestamp=timestamp)

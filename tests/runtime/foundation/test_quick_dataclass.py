@@ -1,4 +1,4 @@
-"""Records of the runtime are dataclasses in all but how their methods come about."""
+"""Records of the runtime behave like dataclasses; only their methods are made differently."""
 
 import copy
 import dataclasses
@@ -28,7 +28,7 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Named:
-    """Says itself what it is."""
+    """Has a `__repr__` of its own."""
 
     name: str
 

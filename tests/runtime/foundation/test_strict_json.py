@@ -1,4 +1,4 @@
-"""Strict reading: what a record does not describe is refused, with every problem in one message."""
+"""Strict reading: anything that a record does not describe is refused, with every problem in one message."""
 
 import json
 from collections.abc import Mapping
@@ -112,7 +112,7 @@ def test_what_the_record_does_not_describe_is_refused(change: dict[str, object],
         loads(WHOLE | change)
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_listed_at_once() -> None:
     document = WHOLE | {"count": "x", "kind": "c", "inner": {"high": "y"}, "more": 1}
     del document["name"]
     with pytest.raises(FormatError) as raised:

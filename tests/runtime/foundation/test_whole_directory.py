@@ -1,4 +1,4 @@
-"""A directory is there whole or not at all: after an exception, a kill, a race, and with old leftovers around."""
+"""A directory exists whole or not at all: after an exception, a kill, a race, and beside old leftovers."""
 
 import os
 import signal
@@ -196,7 +196,7 @@ def test_leftovers_of_dead_processes_are_removed_and_those_of_living_ones_kept(t
 
 @pytest.mark.parametrize("force", [True, False])
 def test_an_old_directory_that_was_caught_between_two_renames_comes_back(tmp_path: Path, force: bool) -> None:
-    """Where the system cannot exchange two folders, a kill may fall between moving one out and the other in."""
+    """If the system cannot exchange two folders, a kill may happen between the two renames."""
     target = tmp_path / "bundle"
     make(target, "old")
     target.rename(tmp_path / f".bundle.{dead_pid()}.3.partial.old")
@@ -236,7 +236,7 @@ def test_two_threads_of_one_process_do_not_disturb_each_other(tmp_path: Path) ->
     assert names(tmp_path) == ["bundle"]
 
 
-def test_who_loses_a_race_without_force_changes_nothing(tmp_path: Path) -> None:
+def test_the_loser_of_a_race_without_force_changes_nothing(tmp_path: Path) -> None:
     target = tmp_path / "bundle"
 
     def lose() -> None:
@@ -251,7 +251,7 @@ def test_who_loses_a_race_without_force_changes_nothing(tmp_path: Path) -> None:
     assert names(tmp_path) == ["bundle"]
 
 
-# Replaces a directory again and again; on standard input it is told when to begin, so that both racers overlap.
+# Replaces a directory again and again; it waits for a line on standard input, so that both racers overlap.
 REPLACE = f"""
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -299,7 +299,7 @@ def test_processes_that_write_to_the_same_place_leave_one_whole_directory(tmp_pa
 @pytest.mark.slow
 @pytest.mark.parametrize("old", [True, False], ids=["over an old one", "into an empty place"])
 def test_a_kill_at_any_moment_leaves_the_old_or_the_new_directory_whole(tmp_path: Path, old: bool) -> None:
-    """The child is killed after so many system calls that change the disk: at each of them, one after the other."""
+    """The child is killed at each system call that changes the disk, one after the other."""
     seen = set()
     for moment in range(40):
         place = tmp_path / str(moment)

@@ -1,4 +1,4 @@
-"""Reading weights and goldens: what is written comes back, and no damage gets past as anything but a FormatError."""
+"""Reading weights and goldens: written arrays are read back unchanged, and every damage is a FormatError."""
 
 import io
 import pickle
@@ -40,7 +40,7 @@ def test_weights_are_little_endian_float32_on_any_machine(level_model: plain.Pla
 
 
 def test_an_lstm_stack_written_as_a_network_of_cells_is_read(level_model: plain.PlainModel) -> None:
-    """Until 0.1 a stack without a Dense head was no plain stack, and its cells had other names."""
+    """Until 0.1 a stack without a Dense head was not a plain stack, and its cells had other names."""
     arrays = level_model.weights.arrays(level_model.spec.network)
     found = read_weights(npz({name.replace("lstm_", "cell_"): a for name, a in arrays.items()}), level_model.spec)
     np.testing.assert_array_equal(found.layers[1].recurrent, level_model.weights.layers[1].recurrent)
@@ -82,7 +82,7 @@ def test_weights_that_are_not_those_of_the_spec_are_refused(
         read_weights(npz(arrays), level_model.spec)
 
 
-def test_all_problems_of_the_weights_are_told_at_once(level_model: plain.PlainModel) -> None:
+def test_all_problems_of_the_weights_are_listed_at_once(level_model: plain.PlainModel) -> None:
     arrays = {"head.bias": np.array([np.nan], "<f4"), "more": np.ones(1)}
     with pytest.raises(FormatError) as raised:
         read_weights(npz(arrays), level_model.spec)
@@ -149,7 +149,7 @@ def huge_array() -> bytes:
 
 
 def foreign_member() -> bytes:
-    """A zip with a member that is no array: numpy hands such a one over as bytes."""
+    """A zip with a member that is not an array: numpy returns it as bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("readme.txt", b"not an array")
@@ -168,7 +168,7 @@ NOT_NPZ = {
 
 
 @pytest.mark.parametrize("make", NOT_NPZ.values(), ids=NOT_NPZ.keys())
-def test_what_is_no_npz_of_plain_arrays_is_refused(make: Callable[[], bytes]) -> None:
+def test_a_file_that_is_not_an_npz_of_plain_arrays_is_refused(make: Callable[[], bytes]) -> None:
     with pytest.raises(FormatError, match=r"^x\.npz is not a readable \.npz file of plain arrays: "):
         read_npz(make(), where="x.npz")
 
@@ -183,7 +183,7 @@ def test_no_single_wrong_byte_and_no_truncation_escapes_the_format_error(compres
             damaged[place] = other
             refused += _refused(bytes(damaged))
         refused += _refused(whole[:place])
-    assert refused > 2 * len(whole)  # the rest are bytes that say nothing, like a member's date
+    assert refused > 2 * len(whole)  # the rest are bytes without meaning, like a member's date
 
 
 def _refused(data: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""A spec describes a network that exists, or says everything that is wrong with it."""
+"""A spec describes a possible network, or an error lists all its problems."""
 
 from dataclasses import replace
 from typing import Any
@@ -52,7 +52,7 @@ BAD_SPECS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("change", "sentence"), BAD_SPECS.values(), ids=BAD_SPECS.keys())
-def test_a_spec_of_no_network_is_refused(change: dict[str, Any], sentence: str) -> None:
+def test_a_spec_without_a_possible_network_is_refused(change: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         replace(plain.LEVEL_SPEC, **change)
 

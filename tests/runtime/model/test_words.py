@@ -1,4 +1,4 @@
-"""A model is called by the layers that it has."""
+"""A model is named by its layers."""
 
 from dataclasses import replace
 

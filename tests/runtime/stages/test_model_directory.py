@@ -1,4 +1,4 @@
-"""Reading a model directory: whole and unchanged since training, or a FormatError that says what is not."""
+"""Reading a model directory: whole and unchanged since training, or a FormatError that says what is wrong."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -64,7 +64,7 @@ def test_a_model_directory_that_is_not_whole_is_refused(
         read_model_directory(model)
 
 
-def test_a_file_is_no_model_directory(tmp_path: Path) -> None:
+def test_a_file_is_not_a_model_directory(tmp_path: Path) -> None:
     (tmp_path / "model").write_text("x")
     with pytest.raises(FormatError, match="model is not a readable model directory: Not a directory"):
         read_model_directory(tmp_path / "model")

@@ -1,4 +1,4 @@
-"""Scores through a bundle's artifacts: the metrics that they should be, and an artifact that drifts is named."""
+"""Scores through a bundle's artifacts: the metrics are right, and a drifting artifact is named."""
 
 import dataclasses
 from pathlib import Path
@@ -88,7 +88,7 @@ def test_an_artifact_that_forecasts_otherwise_is_named_with_exit_code_3(
     assert "--bundle scores a finished model, for which --units has no meaning" in capsys.readouterr().err
 
 
-def test_code_is_scored_only_if_somebody_vouches_for_it(
+def test_code_is_scored_only_if_it_is_trusted(
     level_model: plain.PlainModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plain.write_bundle(tmp_path / "bundle", level_model)
@@ -114,7 +114,7 @@ def test_a_metric_that_is_not_a_number_is_not_reproduced(calendar_bundle: Path) 
     score = score_bundle(bundle, [make_series(bundle)], tested=0.2, interval=0.9).scores[-1]
     assert not dataclasses.replace(score, changes={"mae": float("nan")}).reproduced
     assert not dataclasses.replace(score, changes={"mae": 1.01 * REPRODUCED}).reproduced
-    # a coverage is a share of so many values: it may differ as far as chance goes, and nothing else may
+    # a coverage is a share of a few values: it may differ by chance, no other metric may
     for changes, chance, reproduced in (
         ({"coverage": -0.012}, 0.25, True),
         ({"coverage": -0.012}, 0.03, False),

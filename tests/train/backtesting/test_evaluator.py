@@ -1,4 +1,4 @@
-"""The back-test: no leak from the future, results kept, and figures that say what they should."""
+"""The back-test: no leak from the future, results kept, and correct figures."""
 
 import dataclasses
 from pathlib import Path
@@ -50,7 +50,7 @@ def changed_from(series: Series, step: int) -> Series:
 
 
 @pytest.mark.parametrize("method", list(BASELINES))
-def test_no_baseline_knows_what_comes_after_its_forecast(method: str) -> None:
+def test_no_baseline_knows_the_steps_after_its_forecast(method: str) -> None:
     if package := BASELINES[method][1]:
         require(package)
     series = rhythm("a", 1)
@@ -65,13 +65,13 @@ def test_no_baseline_knows_what_comes_after_its_forecast(method: str) -> None:
 
 
 @pytest.mark.slow
-def test_no_network_knows_what_comes_after_its_forecast_not_even_through_another_series() -> None:
+def test_no_network_knows_the_steps_after_its_forecast_not_even_through_another_series() -> None:
     first, second = rhythm("a", 1), rhythm("b", 2)
     fold = rolling_folds(STEPS, 5)[1]
     whole = run_task(task(MODEL, (first, second)))[0]
     other = run_task(task(MODEL, (changed_from(first, fold.cut + 20), changed_from(second, fold.cut))))[0]
     known = whole.targets <= fold.cut + 20
-    # the same weights in the same process: the same sums, whatever else is in the batch
+    # the same weights in the same process: the same sums in any batch
     np.testing.assert_allclose(whole.forecasts[known], other.forecasts[known], rtol=1e-6)
     assert not np.allclose(whole.forecasts[~known], other.forecasts[~known])
 
@@ -92,11 +92,11 @@ def test_folds_expand_and_test_the_whole_second_half_once() -> None:
     assert (folds[0].cut, folds[-1].stop) == (502, 1003)
 
 
-def test_a_copycat_is_told_from_a_forecast_that_knows_something() -> None:
+def test_a_copycat_is_distinguished_from_a_real_forecast() -> None:
     rng = np.random.default_rng(0)
     values = np.cumsum(rng.normal(0, 1, 401))
     last, truth = values[:-1], values[1:, np.newaxis]
-    late = last + np.concatenate(([0.0], 0.5 * np.diff(last)))  # follows the change before, which says nothing here
+    late = last + np.concatenate(([0.0], 0.5 * np.diff(last)))  # follows the change before, which predicts nothing here
     assert is_copycat(late[np.newaxis, :, np.newaxis], truth, last)
     assert is_copycat(last[np.newaxis, :, np.newaxis], truth, last)
     knowing = last + 0.3 * (truth[:, 0] - last) + rng.normal(0, 0.5, 400)
@@ -122,7 +122,7 @@ def test_an_evaluation_goes_on_from_the_folds_it_has_and_ends_in_the_same_figure
     assert read == second
     naive = next(method for method in read.horizons[0].methods if method.name == "last_value")
     assert (naive.mae_ratio, naive.beaten, naive.dm_better) == (1.0, 0, 0)
-    # one epoch of four units knows nothing of the rhythm: whichever it is, the words follow the figure
+    # one epoch of four units does not learn the rhythm: in both cases the words follow the figure
     model = next(method for method in read.horizons[0].methods if method.name == "model")
     assert ("DO NOT DEPLOY" in read.horizons[0].verdict) == (model.mae_ratio >= 1)
 
@@ -165,7 +165,7 @@ def test_smeared_forecasts_have_the_mean_that_was_before_the_cut_and_know_nothin
 
 
 @pytest.mark.slow
-def test_an_evaluation_scores_forecasts_of_means_if_asked_for(tmp_path: Path) -> None:
+def test_an_evaluation_scores_forecasts_of_means_on_request(tmp_path: Path) -> None:
     series = [rhythm("a", 1)]
     config = EvaluateConfig(train=QUICK, origins=2, seeds=1, baselines=())
     bare, _ = evaluate_series(series, config, tmp_path, Where(jobs=1))

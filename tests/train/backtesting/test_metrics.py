@@ -68,14 +68,14 @@ def test_the_statistic_is_that_of_the_published_formula() -> None:
 
 
 @pytest.mark.parametrize("horizon", [1, 4])
-def test_equal_forecasts_are_told_apart_about_as_often_as_the_level_allows(horizon: int) -> None:
+def test_equal_forecasts_are_called_different_about_as_often_as_the_level_allows(horizon: int) -> None:
     rng = np.random.default_rng(horizon)
     told = 0
     for _ in range(400):
         shocks = rng.normal(size=(2, 300 + horizon))
         losses = np.abs(np.stack([np.convolve(row, np.ones(horizon), "valid")[:300] for row in shocks]))
         told += diebold_mariano(losses[0], losses[1], horizon).p_value < 0.05
-    assert told / 400 < 0.09  # 0.05 asked; autocorrelated losses of finite length cost a little
+    assert told / 400 < 0.09  # 0.05 asked; autocorrelated losses of finite length exceed it slightly
 
 
 def test_a_clearly_better_forecast_is_called_better_and_the_other_worse() -> None:

@@ -1,4 +1,4 @@
-"""Pieces of work on processes: a dead worker loses nothing, an interrupt leaves no children."""
+"""Pieces of work on processes: a dead worker loses no result, an interrupt leaves no children."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An API that fails on purpose still gives every record once; what it cannot give is said in one sentence."""
+"""An API that fails on purpose still gives every record once; any other failure is one sentence."""
 
 import itertools
 import json
@@ -37,7 +37,7 @@ TOKEN = "-".join(["s3cret", "token"])
 
 
 class Clock:
-    """Time that passes only when someone waits for it."""
+    """Time that passes only during waits."""
 
     def __init__(self) -> None:
         self.waits: list[float] = []
@@ -50,7 +50,7 @@ class Clock:
 
 
 class Server:
-    """Answers on 127.0.0.1; `faults` are taken one per request, and when there are none it does what it should."""
+    """Answers on 127.0.0.1; each request takes one of `faults`, and without faults gets the right answer."""
 
     def __init__(self) -> None:
         self.faults: Iterator[Callable[[BaseHTTPRequestHandler], None]] = iter(())
@@ -154,7 +154,7 @@ def test_all_pages_become_lines_of_a_log_that_can_be_read(server: Server, tmp_pa
     assert server.asked == ["/posts?limit=5", *(f"/posts?limit=5&cursor=c{page}" for page in (1, 2, 3))]
     config = LogConfig(id="id", user="user.name", events=True, step="1h")
     (series,), report = read_log([tmp_path / "log.ndjson"], config)
-    assert series.values[:, 0].tolist() == [5, 5, 5]  # the fourth hour is covered in part
+    assert series.values[:, 0].tolist() == [5, 5, 5]  # the fourth hour is covered only partly
     assert [finding.policy for finding in report.findings] == ["top-user", "partial-edge"]
 
 
@@ -196,7 +196,7 @@ def test_a_silent_server_is_left_after_the_timeout(server: Server, tmp_path: Pat
     assert written(tmp_path / "log.ndjson") == RECORDS
 
 
-def test_a_wait_that_is_asked_for_is_kept(server: Server, tmp_path: Path) -> None:
+def test_a_requested_wait_is_kept(server: Server, tmp_path: Path) -> None:
     later = "Mon, 06 Jan 2025 00:02:00 GMT"  # two minutes after the clock's beginning
     server.faults = iter([status(429, Retry_After="30"), status(503, Retry_After=later)])
     clock = Clock()
@@ -212,7 +212,7 @@ def test_a_wait_that_cannot_be_understood_is_ours_to_choose(header: str | None) 
     assert retry_after_s(header, 0.0) is None
 
 
-def test_waits_double_up_to_a_limit_and_are_drawn_anew_each_time() -> None:
+def test_waits_double_up_to_a_limit_and_are_drawn_again_each_time() -> None:
     policy, rng = RetryPolicy(first_s=1.0, longest_s=8.0), random.Random(1)
     drawn = [[policy.wait_s(failures, None, rng) for _ in range(200)] for failures in range(1, 7)]
     for waits, ceiling in zip(drawn, (1, 2, 4, 8, 8, 8), strict=True):
@@ -272,7 +272,7 @@ def test_progress_of_another_request_is_not_used(server: Server, tmp_path: Path)
         fetch(source(server), out)
 
 
-def test_a_log_that_is_there_is_kept(server: Server, tmp_path: Path) -> None:
+def test_an_existing_log_is_kept(server: Server, tmp_path: Path) -> None:
     (tmp_path / "log.ndjson").write_text("mine\n")
     with pytest.raises(UsageError, match=r"log\.ndjson exists; use another --out, or --force"):
         fetch(source(server), tmp_path / "log.ndjson")

@@ -1,4 +1,4 @@
-"""Training with Keras on another backend: where it is installed, the model directory is the same as TensorFlow's."""
+"""Training with Keras on another backend: if it is installed, the model directory is the same as TensorFlow's."""
 
 import importlib.util
 import os
@@ -44,7 +44,7 @@ def test_a_model_trained_on_another_backend_is_an_ordinary_model(backend: str, t
     assert done.returncode == 0, done.stderr
     model = read_model_directory(tmp_path / "model")
     assert f"Keras on {backend}" in str(model.record.provenance.training["device"])
-    # what the backend forecast right after training is what the stored float32 weights give in numpy
+    # the backend's forecasts right after training equal those of the stored float32 weights in numpy
     with np.load(tmp_path / "model" / HELDOUT_NAME) as heldout:
         windows, trained = heldout["windows"], heldout["trained"]
     expected = reference.forecast(model.record.spec, model.record.scaler, model.weights, windows.astype(np.float64))

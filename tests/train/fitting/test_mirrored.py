@@ -1,4 +1,4 @@
-"""Several devices train what one trains. A child process splits its processor into two logical ones to show it."""
+"""Several devices train the same network as one. A child process splits its processor into two logical ones."""
 
 import json
 import os

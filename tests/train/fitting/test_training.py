@@ -1,4 +1,4 @@
-"""Fitting: a run that was killed ends in the same weights, the best ones are kept, and what cannot go on says why."""
+"""Fitting: a killed run ends with the same weights, the best ones are kept, other failures name the reason."""
 
 import json
 import os
@@ -203,7 +203,7 @@ def test_several_series_train_one_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_model_directory_says_what_it_is_and_tells_no_secrets(whole: Path, series: Path) -> None:
+def test_a_model_directory_describes_itself_without_secrets(whole: Path, series: Path) -> None:
     directory = read_model_directory(whole)
     record = directory.record
     assert sorted(path.name for path in whole.iterdir()) == sorted(["model.json", *record.files])
@@ -278,7 +278,7 @@ def epoch(number: int, loss: float | None) -> Epoch:
         ([3.0, 2.0, 1.0], 2, False),
         ([1.0, 2.0], 2, False),
         ([1.0, 2.0, 1.5], 2, True),
-        ([2.0, 1.0, 1.0, 1.0], 2, True),  # as good is not better
+        ([2.0, 1.0, 1.0, 1.0], 2, True),  # an equal loss is not better
         ([1.0, 2.0, 3.0, 4.0], 0, False),
         ([None, None, None], 1, False),
         ([], 1, False),

@@ -1,4 +1,4 @@
-"""Instants become steps without inventing or losing anything that is not counted."""
+"""Instants become steps; every added or lost value is counted."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Content types and the like: events counted by category, the same in every kind of file, or refused with a way out."""
+"""Content types and the like: events counted by category, the same in every kind of file, or refused with a remedy."""
 
 import json
 from pathlib import Path
@@ -62,7 +62,7 @@ def test_events_of_each_category_are_counted_beside_all_of_them(tmp_path: Path) 
 
 @pytest.mark.parametrize("ending", [".ndjson", ".parquet"])
 def test_categories_are_the_same_in_every_kind_of_file(tmp_path: Path, ending: str) -> None:
-    # numbers as categories: what is a number in one kind of file is text in another
+    # numbers as categories: a number in one kind of file is text in another
     rows = [{"timestamp": f"2025-01-06T{time}Z", "type": {"video": 1, "text": 2}.get(kind, 3)} for time, kind in POSTS]
     path = tmp_path / f"log{ending}"
     if ending == ".parquet":
@@ -136,7 +136,7 @@ def test_a_category_need_not_be_in_every_file(tmp_path: Path) -> None:
     assert [one.values.tolist() for one in series] == [[[2, 2, 0]], [[2, 0, 2]]]
 
 
-def test_a_rare_category_is_no_reason_for_a_warning(tmp_path: Path) -> None:
+def test_a_rare_category_gives_no_warning(tmp_path: Path) -> None:
     rows = [(f"{hour:02}:00:00", "video") for hour in range(24)]
     _, report = read(log(tmp_path, posts([*rows, ("23:59:59", "photo")])), **KINDS_OF_POSTS)
     assert not [warning for warning in report.warnings if "type=" in warning]

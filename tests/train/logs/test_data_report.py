@@ -50,7 +50,7 @@ def test_the_text_says_it_all() -> None:
     )
 
 
-def test_a_path_is_no_file_name() -> None:
+def test_a_path_is_not_a_file_name() -> None:
     with pytest.raises(ValueError, match="is a path; the report holds names only"):
         FileRecord(name="logs/a.csv", sha256="", bytes=1, rows=1, time_column="t", time_format="typed")
 

@@ -21,7 +21,7 @@ NAB = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "nab_twee
 NAMES = [f"Twitter_volume_{name}" for name in ("AAPL", "AMZN", "CRM", "FB", "GOOG", "IBM", "PFE")]
 needs_data = pytest.mark.skipif(not NAB.is_dir(), reason="the public counts are not beside this repository")
 POINTS = 12 * 24 * 4  # four days of five minutes
-MOST = 40  # of one five minutes: enough to be told apart, few enough for a quick test
+MOST = 40  # of one five minutes: enough to distinguish them, few enough for a quick test
 
 
 @pytest.fixture(scope="module", params=["generated", *(pytest.param(name, marks=needs_data) for name in NAMES)])
@@ -114,7 +114,7 @@ def test_a_log_cut_in_its_last_row_loses_that_row_and_says_so(truth: faults.Trut
     assert (unread.rows, unread.lines) == (1, (len(truth.rows) + 2,))
 
 
-def test_a_bot_is_capped_where_that_is_asked_for(truth: faults.Truth, tmp_path: Path) -> None:
+def test_a_bot_is_capped_on_request(truth: faults.Truth, tmp_path: Path) -> None:
     flooded = faults.bot(truth, rng_of("bot"))
     values, report = read(tmp_path, faults.text(flooded.rows), user_cap=100)
     hours = np.array([(row.t - faults.START_S) // 3600 for row in flooded.rows])

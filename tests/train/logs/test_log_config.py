@@ -1,4 +1,4 @@
-"""What a user may say about a log, and what is refused before any file is opened."""
+"""The options of a log, and the ones refused before any file is opened."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The stated policies one by one: what is handled is counted with its first lines, the rest refused in a sentence."""
+"""The stated policies one by one: a repair is counted with its first lines, other faults are refused."""
 
 import gzip
 import io
@@ -66,7 +66,7 @@ def test_a_quoted_newline_ends_no_row_and_lines_are_those_of_the_file(
     assert refusal(log(tmp_path, text.replace("x,5", "x,many"))).startswith("log.csv line 9: value is 'many', not a")
 
 
-def test_blank_lines_in_json_are_no_rows_but_are_lines(tmp_path: Path) -> None:
+def test_blank_lines_in_json_are_not_rows_but_are_lines(tmp_path: Path) -> None:
     rows = [json.dumps({"ds": DAY_S + 3600 * i, "y": i if i != 3 else "?"}) for i in range(4)]
     path = log(tmp_path, "\n".join([rows[0], "", rows[1], " ", rows[2], rows[3]]) + "\n", "log.ndjson")
     assert refusal(path).startswith("log.ndjson line 6: y is '?', not a finite number")
@@ -83,7 +83,7 @@ def test_reading_a_long_log_is_heard_of_in_percent(tmp_path: Path, monkeypatch: 
     paths = [log(tmp_path, hours([1, 2, 3]), name) for name in ("a.csv", "b.csv")]
     heard = Heard()
     read_log(paths, LogConfig(), progress=heard)
-    assert heard.steps == []  # over before a bar is seen
+    assert heard.steps == []  # finished before a bar is shown
     monkeypatch.setattr(reader, "SHOWN_FROM_BYTES", 1)
     read_log(paths, LogConfig(), progress=heard)
     assert heard.done("reading") == list(range(1, 101))
@@ -175,7 +175,7 @@ def test_thousands_separators_are_read_and_counted(tmp_path: Path) -> None:
         assert "not a finite number" in refusal(log(tmp_path, hours([1, f'"{cell}"'])))
 
 
-def test_ids_of_any_size_are_told_apart(tmp_path: Path) -> None:
+def test_ids_of_any_size_are_distinguished(tmp_path: Path) -> None:
     ids = [2**64 + 1, 2**64 + 2, 2**63 - 1, 2**63 - 2, -(2**63), 9007199254740993, 9007199254740992]
     rows = [{"ds": DAY_S + i, "id": number, "v": 1} for i, number in enumerate([*ids, ids[0]])]
     rows[-1]["ds"] = DAY_S

@@ -1,4 +1,4 @@
-"""A log becomes exact series and a report that counts every repair, or one sentence that says what to do."""
+"""A log becomes exact series and a report that counts every repair, or one sentence with the remedy."""
 
 import gzip
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Counters, totals of posts and shares of users: what adds up, and what must not be added up."""
+"""Counters, totals of posts and shares of users: values that add up, and values that must not be added up."""
 
 from pathlib import Path
 
@@ -107,7 +107,7 @@ USERS = "ts,who\n" + "".join(
 )
 
 
-def test_the_share_of_the_busiest_user_is_told_and_nobody_is_dropped(tmp_path: Path) -> None:
+def test_the_share_of_the_busiest_user_is_reported_and_no_user_is_dropped(tmp_path: Path) -> None:
     series, report = read(log(tmp_path, USERS), time="ts", events=True, step="1h", user="who")
     assert values(series) == [120, 120]
     assert [finding.sentence for finding in report.findings if finding.policy == "top-user"] == [

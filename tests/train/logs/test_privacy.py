@@ -1,4 +1,4 @@
-"""No user or event is named in a model directory or a bundle: every byte is looked at, unpacked too."""
+"""No user or event is named in a model directory or a bundle: every byte is searched, also unpacked."""
 
 import io
 import zipfile

@@ -1,4 +1,4 @@
-"""Public logs become the series that their makers describe; skipped where they are not beside this repository."""
+"""Public logs become the series that their makers describe; skipped if they are not beside this repository."""
 
 import datetime
 from pathlib import Path
@@ -135,7 +135,7 @@ def test_final_likes_by_the_hour_of_their_post_are_refused_in_a_real_log_too() -
 
 
 @needs_data
-def test_subscribers_that_fall_are_no_counter_in_a_real_log_either() -> None:
+def test_subscribers_that_fall_are_not_a_counter_in_a_real_log_either() -> None:
     falling = 0
     for path in sorted((DATA / "reddit_traffic").glob("*.csv")):
         rows = [line.split(",") for line in path.read_text().splitlines()[1:]]

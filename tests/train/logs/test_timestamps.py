@@ -1,4 +1,4 @@
-"""Every way of writing an instant gives the same instant; what is ambiguous or impossible is refused with its line."""
+"""Every way of writing an instant gives the same instant; an ambiguous or impossible time is refused with its line."""
 
 import datetime
 from dataclasses import dataclass
@@ -188,7 +188,7 @@ def test_the_repeated_hour_is_taken_as_chosen_and_counted(choice: str, expected:
     assert (found.reader.repeated.rows, found.reader.repeated.lines) == (1, [3])
 
 
-def test_the_skipped_hour_is_refused_whatever_is_chosen_for_the_repeated_one() -> None:
+def test_the_skipped_hour_is_refused_with_any_choice_for_the_repeated_one() -> None:
     with pytest.raises(DataError, match="does not exist in Europe/Berlin"):
         parsed(["2024-03-31 02:30:00"], timezone="Europe/Berlin", repeated_hour="first")
 

@@ -1,4 +1,4 @@
-"""Recipes: the textbook one to the letter, what each makes of a series, and how scalers are fitted."""
+"""Recipes: the textbook one to the letter, the inputs that each makes of a series, and how scalers are fitted."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The TOML file: what it says arrives, and what it should not say is refused, all of it at once."""
+"""The TOML file: its values arrive, and all wrong values are refused at once."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
     assert read_config(written(tmp_path, "")) == RunConfig()
 
 
-def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+def test_all_problems_are_listed_at_once(tmp_path: Path) -> None:
     text = '[train]\nepoch = 5\nwindow = "50"\n[log]\nstepp = "1h"\n[export]\n'
     with pytest.raises(UsageError) as raised:
         read_config(written(tmp_path, text))
@@ -56,7 +56,7 @@ def test_a_value_that_cannot_be_is_refused(tmp_path: Path, text: str, sentence: 
         read_config(written(tmp_path, text))
 
 
-def test_what_is_no_toml_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not TOML: "):
         read_config(written(tmp_path, "train: yes\n"))
     (tmp_path / "latin.toml").write_bytes(b'[log]\ntime = "\xe9"\n')

@@ -35,7 +35,7 @@ def noise(count: int, seed: int, memory: float = 0.6) -> np.ndarray:
 
 
 def known(weeks: float, *, step_s: int = 3600, loud: float = 0.01) -> np.ndarray:
-    """Four times the level in the hour from 20 h as in that from 8 h, half of it at weekends, on a growing trend."""
+    """The level in the hour from 20 h is four times that from 8 h, half as high at weekends, on a growing trend."""
     hours, days = clock(weeks, step_s)
     middle = 20.5 - step_s / 7200  # of the samples in the hour from 20 to 21
     day = np.log(2) * np.cos(2 * np.pi * (hours - middle) / 24)
@@ -71,7 +71,7 @@ def test_strength_is_the_published_formula() -> None:
 
 
 @pytest.mark.parametrize("memory", [0.0, 0.95])
-def test_noise_is_said_to_have_no_rhythm_whatever_its_memory(memory: float) -> None:
+def test_noise_of_any_memory_is_said_to_have_no_rhythm(memory: float) -> None:
     found = find_rhythm(series(8 + 0.1 * noise(8 * 168, 3, memory)))
     assert (found.day.sure, found.week.sure) == (False, False)
     assert "Day: no rhythm beyond chance" in words(found)[0]
@@ -82,7 +82,7 @@ def test_noise_is_said_to_have_no_rhythm_whatever_its_memory(memory: float) -> N
 @pytest.mark.parametrize("memory", [0.0, 1.0])
 def test_of_sixty_logs_without_rhythm_few_are_said_to_have_one(monkeypatch: pytest.MonkeyPatch, memory: float) -> None:
     monkeypatch.setattr(rhythm_module, "TURNS", 99)
-    monkeypatch.setattr(rhythm_module, "_strengths", lambda _grid: {})  # not what is tested, and most of the time
+    monkeypatch.setattr(rhythm_module, "_strengths", lambda _grid: {})  # not tested here, and most of the time
     logs = 60
     levels = [8 + 0.05 * noise(4 * 168 + 50, seed, memory) + 0.001 * np.arange(4 * 168 + 50) for seed in range(logs)]
     found = [find_rhythm(series(one, start_s=MONDAY_S + 5 * 3600)) for one in levels]
@@ -94,7 +94,7 @@ def test_of_sixty_logs_without_rhythm_few_are_said_to_have_one(monkeypatch: pyte
         assert np.median(p) > 0.3
 
 
-def test_a_trend_alone_is_no_rhythm() -> None:
+def test_a_trend_alone_is_not_a_rhythm() -> None:
     levels = np.linspace(4, 8, 6 * 168) + 0.01 * np.random.default_rng(0).normal(0, 1, 6 * 168)
     found = find_rhythm(series(levels))
     assert not found.day.sure
@@ -119,7 +119,7 @@ def test_daily_steps_show_a_week_and_no_hours() -> None:
     assert "Busiest on Wednesday" in words(found)[1]
 
 
-def test_hours_and_days_are_those_of_the_clock_that_was_asked_for_through_its_changes() -> None:
+def test_hours_and_days_are_those_of_the_requested_clock_through_its_changes() -> None:
     # eight weeks across the change to summer time of 2025-03-30 in Berlin; the peak is at 20 h there on every day
     seconds = 1_740_355_200 + 3600 * np.arange(8 * 168)  # 2025-02-24T00:00:00Z
     local = seconds + np.where(seconds < 1_743_296_400, 3600, 7200)
