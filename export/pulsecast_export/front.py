@@ -39,7 +39,7 @@ def export(  # noqa: PLR0913  # an option is a parameter
     native_for  platforms that the native targets get prebuilt libraries for, such as aarch64-linux
     force       replace an existing bundle, once the new one is verified
 
-    Of a model file only:
+    Of a Keras file only:
 
     heldout     .npz with raw `windows` (n, window, features) and `truth` (n, horizon) to verify it on
     step_s      seconds between two steps
@@ -64,7 +64,7 @@ def export(  # noqa: PLR0913  # an option is a parameter
         )
     if heldout is None:
         raise UsageError(
-            f"{source.name} is a model file: name the windows and truth to verify it on, as heldout (--heldout FILE)"
+            f"{source.name} is a Keras file: name the windows and truth to verify it on, as heldout (--heldout FILE)"
         )
     from .keras_models.keras_import import ImportOptions, import_keras
 

@@ -1,6 +1,6 @@
 """The converter child process: `python -m pulsecast_export.converting.conversion_child MODEL FOLDER TARGET...`.
 
-Converters can segfault, leak and log; in a process of their own nothing of this reaches the user's process. Before each
+Converters can segfault, leak and log; in a process of their own this does not affect the user's process. Before each
 target its id is written to stdout, so that the parent knows which one a crash belongs to; the last line of stderr is
 the reason of a failure.
 """

@@ -1,6 +1,6 @@
 """Reading a user's `.keras` or `.h5` file as data: nothing in it is ever executed, and nothing is read outside of it.
 
-A model file can make Keras run code (Lambda layers, functions and classes named in the configuration) and make HDF5
+A Keras file can make Keras run code (Lambda layers, functions and classes named in the configuration) and make HDF5
 read other files (external links and storage). So the configuration is read as JSON and compared with a list of harmless
 classes before Keras sees the file; Keras then reads it in safe mode.
 """

@@ -46,7 +46,7 @@ BATCH = 256
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions:
-    """What a model file does not contain.
+    """What a Keras file does not contain.
 
     name      of the model
     step_s    seconds between two steps
@@ -72,7 +72,7 @@ class Windows:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Imported:
-    """A model file that was read: its spec without scaling, weights, the Keras model, and its provenance."""
+    """A Keras file that was read: its spec without scaling, weights, the Keras model, and its provenance."""
 
     spec: ModelSpec
     weights: Weights
@@ -81,7 +81,7 @@ class _Imported:
 
 
 def import_keras(path: Path, heldout: Path, options: ImportOptions, out: Path, *, force: bool) -> ModelRecord:
-    """Write the model directory `out` for the model file at `path` and return its record.
+    """Write the model directory `out` for the Keras file at `path` and return its record.
 
     path     `.keras` (Keras 3; safe mode) or `.h5` (weights of LSTM layers and a dense head only)
     heldout  an .npz with `windows` (n, window, features), `truth` (n, horizon), and, for full-integer quantisation,

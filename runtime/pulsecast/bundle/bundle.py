@@ -76,7 +76,7 @@ class Bundle:
         """Yield a private copy of a file or folder of the bundle, for an engine that only takes paths.
 
         The copy is written from checked bytes into a new folder that only this user may enter, and is removed when the
-        block ends: nobody can swap the files between the check and the engine's reading.
+        block ends: no other user can swap the files between the check and the engine's reading.
         """
         paths = [f.path for f in self.manifest.files if f.path == relative or f.path.startswith(f"{relative}/")]
         if not paths:

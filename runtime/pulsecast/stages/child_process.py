@@ -1,6 +1,6 @@
 """Child processes of pulsecast's own modules: how one is started, its output, and why it failed.
 
-Converters and engines can crash, hang and print; in a process of their own nothing of this reaches the user's process.
+Converters and engines can crash, hang and print; in a process of their own this does not affect the user's process.
 No child outlives the process that started it, however that ends.
 """
 

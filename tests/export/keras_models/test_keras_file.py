@@ -1,4 +1,4 @@
-"""Refusals in a user's model file before Keras sees it, with the layer's name and the reason; no code runs."""
+"""Refusals in a user's Keras file before Keras sees it, with the layer's name and the reason; no code runs."""
 
 import io
 import json

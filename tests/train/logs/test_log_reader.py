@@ -336,7 +336,7 @@ def test_a_directory_and_an_absent_file_are_refused(tmp_path: Path) -> None:
     (tmp_path / "logs.csv").mkdir()
     with pytest.raises(UsageError, match=r"^log\.xlsx has an unknown ending; known: \.csv, .* \.parquet$"):
         read_log([tmp_path / "log.xlsx"], LogConfig())
-    with pytest.raises(DataError, match=r"^logs\.csv is a directory; name the log files in it$"):
+    with pytest.raises(DataError, match=r"^logs\.csv is a folder; name the log files in it$"):
         read(tmp_path / "logs.csv")
     with pytest.raises(DataError, match=r"^gone\.csv cannot be read: No such file or directory$"):
         read(tmp_path / "gone.csv")

@@ -68,7 +68,7 @@ class Block:
 def open_log(path: Path) -> LogFile:
     """Return the file at `path` described; raises DataError if it cannot be opened or is of an unknown kind."""
     if path.is_dir():
-        raise DataError(f"{path.name} is a directory; name the log files in it")
+        raise DataError(f"{path.name} is a folder; name the log files in it")
     packing = next((ending for ending in PACKINGS if path.name.lower().endswith(ending)), "")
     inner = path.name[: len(path.name) - len(packing)]
     if packing == ".zip" and Path(inner).suffix.lower() not in ENDINGS and path.exists():

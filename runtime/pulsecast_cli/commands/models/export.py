@@ -14,7 +14,7 @@ def export(
     model: Annotated[
         Path, typer.Argument(exists=True, help="Model directory of `pulsecast train`, or your own .keras or .h5 file.")
     ],
-    out: Annotated[Path, typer.Option("--out", help="Bundle directory to write.")],
+    out: Annotated[Path, typer.Option("--out", help="Bundle folder to write.")],
     target: Annotated[
         list[str] | None,
         typer.Option("--target", help="Target id, repeatable; all but native and native-w8 by default."),
@@ -28,15 +28,15 @@ def export(
     ] = None,
     heldout: Annotated[
         Path | None,
-        typer.Option("--heldout", exists=True, dir_okay=False, help="Model file: .npz with windows and truth."),
+        typer.Option("--heldout", exists=True, dir_okay=False, help="Keras file: .npz with windows and truth."),
     ] = None,
-    step_s: Annotated[int, typer.Option("--step-s", min=1, help="Model file: seconds between two steps.")] = 3600,
+    step_s: Annotated[int, typer.Option("--step-s", min=1, help="Keras file: seconds between two steps.")] = 3600,
     feature: Annotated[
-        list[str] | None, typer.Option("--feature", help="Model file: name of an input column, repeatable, in order.")
+        list[str] | None, typer.Option("--feature", help="Keras file: name of an input column, repeatable, in order.")
     ] = None,
     scaler: Annotated[
         Path | None,
-        typer.Option("--scaler", exists=True, dir_okay=False, help="Model file: scaler as JSON, as in a manifest."),
+        typer.Option("--scaler", exists=True, dir_okay=False, help="Keras file: scaler as JSON, as in a manifest."),
     ] = None,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
