@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.signing import Key
 from pulsecast.errors import UsageError
-from pulsecast.foundation.arguments import StrPath, fraction, one_path, whole_number
+from pulsecast.foundation.arguments import StrPath, flag, fraction, one_path, whole_number
 from pulsecast.stages.progress import SILENT, Progress
 
 from .backtesting.bundle_scores import BundleScores
@@ -83,7 +83,7 @@ def evaluate_bundle(  # noqa: PLR0913
     """
     from .backtesting.artifacts import score_bundle
 
-    interval = fraction("interval", interval, such_as=0.9)
+    interval, trust_code = fraction("interval", interval, such_as=0.9), flag("trust_code", trust_code)
     opened = Bundle.open(bundle, key=key)
     series, report = read_as_trained(logs, opened.manifest, changes, progress=progress)
     progress.tell(report.text())

@@ -16,13 +16,14 @@ require("typer", "polars", "sklearn", "scipy")
 from pulsecast.bundle.bundle import Bundle  # noqa: E402
 from pulsecast.computing import reference  # noqa: E402  the packages above are needed first
 from pulsecast.computing.calendars import with_calendar  # noqa: E402
-from pulsecast.errors import DataError  # noqa: E402
+from pulsecast.errors import DataError, UsageError  # noqa: E402
 from pulsecast_cli.app import run as run_arguments  # noqa: E402
 from pulsecast_train.backtesting import artifacts  # noqa: E402
 from pulsecast_train.backtesting.artifacts import score_bundle  # noqa: E402
 from pulsecast_train.backtesting.bundle_scores import REPRODUCED, ArtifactScore, BundleScores  # noqa: E402
 from pulsecast_train.backtesting.interval_scores import Judged, covered_by_one  # noqa: E402
 from pulsecast_train.backtesting.metrics import PointErrors  # noqa: E402
+from pulsecast_train.evaluation import evaluate_bundle  # noqa: E402
 from pulsecast_train.series import Series  # noqa: E402
 
 STEPS = 400
@@ -107,6 +108,11 @@ def test_code_is_scored_only_if_it_is_trusted(
     found = score_bundle(bundle, [series], tested=0.2, interval=0.9, trust_code=True)
     native = next(score for score in found.scores if score.name == "native")
     assert (native.reproduced, found.skipped) == (True, {})
+
+
+def test_a_word_for_trust_is_not_taken_for_yes(calendar_bundle: Path) -> None:
+    with pytest.raises(UsageError, match="trust_code is 'no'; expected True or False"):
+        evaluate_bundle("log.csv", calendar_bundle, trust_code="no")
 
 
 def test_a_metric_that_is_not_a_number_is_not_reproduced(calendar_bundle: Path) -> None:
