@@ -206,13 +206,13 @@ class Report:
 
     def markdown(self) -> str:
         """Return the whole report as Markdown."""
-        return markdown([part.result for part in self.parts], self.budget, more=self._more())
+        return markdown(self.parts, self.budget, more=self._more())
 
     def html(self) -> str:
         """Return the whole report as one HTML page with pictures; needs the extra `report`."""
         from .reporting.html import html
 
-        return html([part.result for part in self.parts], self.budget, more=self._more())
+        return html(self.parts, self.budget, more=self._more())
 
     def _more(self) -> list[Section]:
         return [microcontroller_section(self.footprints)] if self.footprints else []

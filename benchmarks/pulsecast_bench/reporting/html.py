@@ -8,10 +8,11 @@ from html import escape
 
 import numpy as np
 
+from pulsecast.foundation.tables import html_table
+
 from ..analysis.pareto import Budget
 from ..analysis.summary import points
 from ..analysis.verdicts import forecasts_of, leading_runs
-from ..results.result import Result
 from .pictures import (
     batch_picture,
     latency_picture,
@@ -21,7 +22,7 @@ from .pictures import (
     rmse_picture,
     scenario_picture,
 )
-from .section import Grid, Measured, Section, measured
+from .section import Grid, Measured, Section
 from .sections import merged, sections
 
 _LIGHT = (
@@ -64,9 +65,8 @@ code {{ font-size: 13px; }}
 """
 
 
-def html(results: Sequence[Result], budget: Budget | None = None, *, more: Sequence[Section] = ()) -> str:
-    """Return the report, with `more` at its end, as one HTML document; statistics are computed here."""
-    parts = measured(results)
+def html(parts: Sequence[Measured], budget: Budget | None = None, *, more: Sequence[Section] = ()) -> str:
+    """Return the report of what `measured` found, with `more` at its end, as one HTML document."""
     body = [_section(merged(parts), None, 2)] if len(parts) > 1 else []
     for part in parts:
         where = f", on {part.machine}" if len(parts) > 1 else ""
@@ -102,10 +102,7 @@ def _inline(text: str) -> str:
 
 
 def _table(grid: Grid) -> str:
-    head, rows = grid
-    top = "".join(f"<th>{escape(word)}</th>" for word in head)
-    lines = "".join(f"<tr>{''.join(f'<td>{escape(word)}</td>' for word in row)}</tr>" for row in rows)
-    return f'<div class="scroll" tabindex="0"><table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>'
+    return f'<div class="scroll" tabindex="0">{html_table(*grid)}</div>'
 
 
 def _pictures(which: str, part: Measured) -> list[str]:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..analysis.pareto import Budget
-from ..results.result import Result
-from .section import Measured, Section, measured
+from .section import Measured, Section
 from .sections import merged, sections
 from .table import grid
 
 
-def markdown(results: Sequence[Result], budget: Budget | None = None, *, more: Sequence[Section] = ()) -> str:
-    """Return the report, with `more` at its end; statistics are computed from the raw nanoseconds."""
-    parts = measured(results)
+def markdown(parts: Sequence[Measured], budget: Budget | None = None, *, more: Sequence[Section] = ()) -> str:
+    """Return the report of what `measured` found, with `more` at its end."""
     lines = ["# pulsecast benchmark"]
     if len(parts) > 1:
         lines += _section(merged(parts), level=2)

@@ -9,8 +9,10 @@ from pulsecast.errors import FormatError, UsageError
 from pulsecast.foundation import strict_json
 
 
-def read_document(path: Path, key: str, kind: str) -> Mapping[str, object]:
+def read_document(path: Path, key: str, kind: str, others: Mapping[str, str] | None = None) -> Mapping[str, object]:
     """Return the JSON object at `path`, which has `key`.
+
+    others  key that only another kind of file has -> what the file is then, and what takes it; `{file}` is its name
 
     Raises UsageError, which says that the file is not a `kind`, if it holds anything else; FormatError if it cannot be
     read or is not whole.
@@ -22,6 +24,9 @@ def read_document(path: Path, key: str, kind: str) -> Mapping[str, object]:
     if data.lstrip()[:1] != b"{":
         raise UsageError(f"{path.name} is not a {kind}")
     document = strict_json.loads(Mapping[str, object], data, where=path.name)  # type: ignore[type-abstract]
+    for other, sentence in (others or {}).items():
+        if other in document:
+            raise UsageError(f"{path.name} is {sentence.format(file=path.name)}")
     if key not in document:
         raise UsageError(f"{path.name} is not a {kind}")
     return document

@@ -189,17 +189,20 @@ def write_result(result: Result, path: Path, *, force: bool) -> None:
     write_whole(path, strict_json.dumps(result), force=force)
 
 
+_OTHERS = {  # other files of this package have a `schema_version` too
+    "ratios": "a baseline, not a result: `pulsecast compare RESULT --baseline {file}` takes one",
+    "programs": "a microcontroller result, not one of `pulsecast bench`: `pulsecast report RESULT --microcontroller "
+    "{file}` takes one",
+}
+
+
 def read_result(path: StrPath) -> Result:
     """Return the result at `path`.
 
     Raises UsageError if the file is of another kind, FormatError that lists every problem or names the unknown version.
     """
     file = one_path("path", path)
-    document = read_document(file, "schema_version", "result of `pulsecast bench`")
-    if "ratios" in document and "runs" not in document:
-        raise UsageError(
-            f"{file.name} is a baseline, not a result: `pulsecast compare RESULT --baseline {file.name}` takes one"
-        )
+    document = read_document(file, "schema_version", "result of `pulsecast bench`", _OTHERS)
     version = document["schema_version"]
     if version == 1 and type(version) is int:
         document = _from_version_1(document)

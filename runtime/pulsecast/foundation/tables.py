@@ -23,14 +23,19 @@ def text_table(head: Sequence[str], rows: Rows) -> str:
     return "\n".join(lines)
 
 
-def html_table(head: Sequence[str], rows: Rows, *, caption: str = "") -> str:
+def html_table(head: Sequence[str], rows: Rows, *, caption: str = "", marked: Sequence[int] = ()) -> str:
     """Return the same table as HTML, every cell escaped; `caption` stands below it.
+
+    `marked` rows have the class `model`, which a page may highlight.
 
     >>> html_table(("artifact",), [("<onnx>",)])
     '<table><thead><tr><th>artifact</th></tr></thead><tbody><tr><td>&lt;onnx&gt;</td></tr></tbody></table>'
     """
     top = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
-    body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    body = "".join(
+        f"<tr{' class=model' if i in marked else ''}>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>"
+        for i, row in enumerate(rows)
+    )
     below = f"<p>{html.escape(caption)}</p>" if caption else ""
     return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>{below}"
 

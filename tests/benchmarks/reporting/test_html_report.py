@@ -11,6 +11,7 @@ from helpers.engines import require
 from helpers.outside.browser import chromium
 from pulsecast_bench.analysis.pareto import Budget
 from pulsecast_bench.reporting.markdown import markdown
+from pulsecast_bench.reporting.section import measured as parts
 from pulsecast_bench.results.case import Case
 from pulsecast_bench.results.result import Energy, Package, Result
 from pulsecast_bench.results.run import ScenarioRun, encode
@@ -64,7 +65,7 @@ def whole() -> Result:
     )
 
 
-PAGE = html([whole()], Budget(latency_us=95))
+PAGE = html(parts([whole()]), Budget(latency_us=95))
 
 
 def test_the_page_names_no_address_and_runs_no_script() -> None:
@@ -94,7 +95,7 @@ def test_every_section_has_its_pictures() -> None:
 
 
 def test_both_reports_say_the_same() -> None:
-    text = markdown([whole()], Budget(latency_us=95))
+    text = markdown(parts([whole()]), Budget(latency_us=95))
     for sentence in (
         "Take onnx-w8 (90.0 us, RMSE ",
         "Not beaten in p50, RMSE and size together: onnx-w8.",
@@ -111,32 +112,32 @@ def test_both_reports_say_the_same() -> None:
 
 
 def test_the_accuracy_table_holds_changes_against_float32_of_the_same_engine() -> None:
-    accuracy = markdown([whole()]).partition("### Accuracy")[2].partition("###")[0]
+    accuracy = markdown(parts([whole()])).partition("### Accuracy")[2].partition("###")[0]
     row = next(line for line in accuracy.splitlines() if line.startswith("| onnx-w8 |"))
     assert re.search(r"\| [+-]0\.\d\d% \([+-]0\.\d\d to [+-]0\.\d\d\) \| onnx \|", row)
 
 
 def test_rows_of_several_machines_say_the_machine() -> None:
     other = dataclasses.replace(whole(), label="pi4")
-    text = markdown([whole(), other])
+    text = markdown(parts([whole(), other]))
     assert "| machine | model | artifact |" in text
     assert "| Test CPU | shop <b>& | onnx | 100 |" in text
     assert "| pi4 | shop <b>& | onnx | 100 |" in text
     assert "2 results of one model" in text
-    twice = markdown([whole(), whole()])
+    twice = markdown(parts([whole(), whole()]))
     assert "| Test CPU #1 |" in twice
     assert "| Test CPU #2 |" in twice
 
 
 def test_a_result_without_a_measurement_is_a_page_all_the_same() -> None:
     nothing = dataclasses.replace(rounds.result({"onnx": rounds.QUIET}), runs=())
-    page = html([nothing], Budget(latency_us=10))
+    page = html(parts([nothing]), Budget(latency_us=10))
     assert "No measured artifact can be recommended." in page
     assert "<svg" not in page
 
 
 def test_the_same_result_gives_the_same_page() -> None:
-    assert html([whole()], Budget(latency_us=95)) == PAGE
+    assert html(parts([whole()]), Budget(latency_us=95)) == PAGE
 
 
 def test_labels_keep_apart_and_stay_in_order() -> None:

@@ -9,6 +9,7 @@ from helpers import measured, rounds
 from pulsecast_bench.analysis.summary import summarise
 from pulsecast_bench.reporting.markdown import markdown
 from pulsecast_bench.reporting.protocol import command, protocol
+from pulsecast_bench.reporting.section import measured as parts
 from pulsecast_bench.reporting.table import notes, number, text_table
 from pulsecast_bench.results.case import PROFILES, change
 
@@ -80,7 +81,7 @@ def test_unstable_artifacts_are_listed_for_the_exit_code() -> None:
 
 
 def test_the_report_holds_the_table_the_sweep_the_machine_and_the_command() -> None:
-    report = markdown([measured.eventful()])
+    report = markdown(parts([measured.eventful()]))
     assert "| onnx | 100 | 100 | - | 20000 | 8 |" in report
     assert re.search(r"\| onnx \| 10000 \| 20000 \|", report)
     assert "Test CPU, 4 processors, usable 0, 1, limited to 1.5" in report
@@ -123,7 +124,7 @@ def test_the_command_names_peers_and_scenarios() -> None:
 
 
 def test_several_results_stand_in_one_report() -> None:
-    report = markdown([measured.eventful(), measured.result(measured.run("onnx"))])
+    report = markdown(parts([measured.eventful(), measured.result(measured.run("onnx"))]))
     assert report.count("## shop, 2026-01-02T03:04:05+00:00, profile standard") == 2
 
 

@@ -114,8 +114,15 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     assert path.read_text() == "precious"
 
 
-def test_a_baseline_is_not_taken_for_a_result(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "sentence"),
+    [
+        ("ratios", r"device\.json is a baseline, not a result: .*--baseline device\.json"),
+        ("programs", r"device\.json is a microcontroller result, .*report RESULT --microcontroller device\.json"),
+    ],
+)
+def test_another_file_of_the_benchmark_is_not_taken_for_a_result(tmp_path: Path, key: str, sentence: str) -> None:
     path = tmp_path / "device.json"
-    path.write_text(json.dumps({"schema_version": 1, "ratios": []}))
-    with pytest.raises(UsageError, match=r"device\.json is a baseline, not a result: .*--baseline device\.json"):
+    path.write_text(json.dumps({"schema_version": 1, key: []}))
+    with pytest.raises(UsageError, match=sentence):
         read_result(path)

@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
+from pulsecast.foundation.tables import html_table
 from pulsecast.foundation.whole_file import write_whole
 from pulsecast.model.spec import DAY_S
 
@@ -159,12 +160,7 @@ def _fold_ratio(rows: Sequence[FoldRow], fold: int, name: str) -> float:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], marked: Sequence[int] = ()) -> str:
-    heads = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join(
-        f"<tr{' class=model' if i in marked else ''}>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
-        for i, row in enumerate(rows)
-    )
-    return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
+    return f'<div class="scroll">{html_table(head, rows, marked=marked)}</div>'
 
 
 def _methods_table(found: HorizonResult) -> str:
