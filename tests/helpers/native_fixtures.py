@@ -9,6 +9,7 @@ import pytest
 from helpers import plain
 from helpers.native_models import (
     ODD_SPEC,
+    artifact,
     build,
     directory,
     write_sources,
@@ -19,25 +20,8 @@ from pulsecast.backends.native_library import (
     compiled,
     find_compiler,
 )
-from pulsecast.bundle.manifest import Artifact
 from pulsecast.stages.model_directory import ModelDirectory
 from pulsecast_export.native.writer import sources
-from pulsecast_export.targets import TARGETS, tolerance
-
-
-def artifact(target_id: str, model: ModelDirectory) -> Artifact:
-    target = TARGETS[target_id]
-    return Artifact(
-        id=target_id,
-        backend="native",
-        path=target.path,
-        precision=target.precision,
-        units="raw",
-        max_batch=None,
-        tolerance=tolerance(target, model.record.spec),
-        parity=plain.NO_PARITY,
-    )
-
 
 # the fitted level has a head of large weights, which makes more of an 8-bit error than training does
 CASES = (
@@ -70,7 +54,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def backend(case: tuple[str, str], model: ModelDirectory, cache: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(CACHE_VARIABLE, str(cache))
     opened = NativeBackend(str(compiled_source(model, case[1])), model.record.spec, 1)
-    opened.artifact = artifact(case[1], model)
+    opened.artifact = artifact(case[1], model.record.spec)
     return opened
 
 

@@ -24,6 +24,9 @@ from pulsecast_export.targets import TARGETS, tolerance
 
 AnyModel = TypeVar("AnyModel", plain.PlainModel, ModelDirectory)
 COMPILERS = ("gcc", "clang")
+FLOAT32_ROUNDING = 1e-5  # of the range: float32 arithmetic through two layers, and log1p and its inverse around them
+OUTPUT_ROUNDING = 1e-4  # of the range: outputs of layers as 16-bit integers
+PERTURBATION = 1.2  # of one layer's recurrent weights: the forecast stays plausible, the accuracy is worse
 INTEGER_PATHS = ("avx512", "avx2", "sse2", "scalar")  # those that sum 8-bit weights by integers
 # the macros that enable an instruction set and no better one; and its name on x86-64 processors
 PATHS = {
@@ -135,23 +138,28 @@ def build(folder: Path, compiler: str, *flags: str) -> Path:
     return out
 
 
-def add_native(bundle: Path, model: plain.PlainModel, target_id: str = "native") -> None:
-    """Give a bundle of `model`, made by `plain.write_bundle`, the artifact `target_id`."""
+def artifact(target_id: str, spec: ModelSpec) -> Artifact:
+    """Return the manifest's row of a native target, before anything is measured of it."""
     target = TARGETS[target_id]
-    if not (bundle / target.path).exists():
-        write_sources(directory(model), target_id, bundle / target.path)
-    manifest = parse_manifest((bundle / MANIFEST_NAME).read_bytes())
-    artifact = Artifact(
+    return Artifact(
         id=target_id,
         backend="native",
         path=target.path,
         precision=target.precision,
         units="raw",
         max_batch=None,
-        tolerance=tolerance(target, model.spec),
+        tolerance=tolerance(target, spec),
         parity=plain.NO_PARITY,
     )
+
+
+def add_native(bundle: Path, model: plain.PlainModel, target_id: str = "native") -> None:
+    """Give a bundle of `model`, made by `plain.write_bundle`, the artifact `target_id`."""
+    target = TARGETS[target_id]
+    if not (bundle / target.path).exists():
+        write_sources(directory(model), target_id, bundle / target.path)
+    manifest = parse_manifest((bundle / MANIFEST_NAME).read_bytes())
     paths = sorted(p.relative_to(bundle).as_posix() for p in bundle.rglob("*") if p.is_file())
     entries = tuple(entry_for(bundle, path) for path in paths if path != MANIFEST_NAME)
-    manifest = replace(manifest, artifacts=(*manifest.artifacts, artifact), files=entries)
+    manifest = replace(manifest, artifacts=(*manifest.artifacts, artifact(target_id, model.spec)), files=entries)
     (bundle / MANIFEST_NAME).write_text(strict_json.dumps(manifest), encoding="utf-8")

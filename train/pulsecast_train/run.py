@@ -144,9 +144,7 @@ def _fit_and_write(
 ) -> tuple[ModelRecord, ...]:
     """Fit one network on `examples` and write a model directory for each of `prepared`; return their records."""
     job.progress.tell(prepared[0].report.text())
-    from .fitting.device import (
-        describe_device,  # importing Keras takes seconds: a bad log is refused before
-    )
+    from .fitting.device import describe_device  # importing Keras takes seconds: a bad log is refused before
     from .fitting.training import fit_network
 
     config = prepared[0].config

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from helpers import plain
-from helpers.native_models import add_native, require_c
+from helpers.native_models import FLOAT32_ROUNDING, add_native, require_c
 from pulsecast.backends.native_library import library_path, platform_tag
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.packing import pack
@@ -20,8 +20,6 @@ from pulsecast_bench.native.precisions import lines as lines_of_precisions
 from pulsecast_bench.native.precisions import main as precisions_main
 from pulsecast_bench.native.processes import build_stream_program, cold_starts, first_forecast_us, stream_push_us
 from pulsecast_bench.native.sources import bundle_of
-
-FLOAT32_ROUNDING = 1e-5  # of the range: float32 arithmetic through two layers, and log1p and its inverse around them
 
 
 def test_a_bundle_without_the_artifacts_is_refused_by_name(plain_bundle: Path, capsys: pytest.CaptureFixture) -> None:

@@ -17,21 +17,13 @@ import pytest
 
 from helpers import plain
 from helpers.engines import require
+from helpers.trained import BUNDLES, bundle_of, model_of
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.stages.model_directory import ModelDirectory, read_model_directory
 from pulsecast_export.exporter import export_model
 from pulsecast_export.targets import TARGETS, find_targets
 
 pytestmark = pytest.mark.slow
-BUNDLES = pytest.mark.parametrize("recipe", ["textbook", "recommended"])
-
-
-def bundle_of(recipe: str, request: pytest.FixtureRequest) -> Path:
-    return Path(request.getfixturevalue(f"{recipe}_bundle"))
-
-
-def model_of(recipe: str, request: pytest.FixtureRequest) -> ModelDirectory:
-    return read_model_directory(request.getfixturevalue(f"{recipe}_model"))
 
 
 # ------------------------------------------------------------------------------------------------------------- bytes

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import tempfile
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,20 +12,11 @@ import pytest
 
 from helpers.engines import load as load_package
 from helpers.engines import require
+from helpers.trained import BUNDLES, bundle_of
 from pulsecast.bundle.bundle import Bundle
-from pulsecast.stages.model_directory import ModelDirectory, read_model_directory
 from pulsecast_export.graphs.warmup import predict_log, tfrecord
 
 pytestmark = pytest.mark.slow
-BUNDLES = pytest.mark.parametrize("recipe", ["textbook", "recommended"])
-
-
-def bundle_of(recipe: str, request: pytest.FixtureRequest) -> Path:
-    return Path(request.getfixturevalue(f"{recipe}_bundle"))
-
-
-def model_of(recipe: str, request: pytest.FixtureRequest) -> ModelDirectory:
-    return read_model_directory(request.getfixturevalue(f"{recipe}_model"))
 
 
 SERVE = """

@@ -15,7 +15,7 @@ import pytest
 
 from helpers import plain
 from helpers.engines import require, require_tool
-from helpers.native_models import add_native, directory, write_sources
+from helpers.native_models import FLOAT32_ROUNDING, add_native, directory, write_sources
 from helpers.outside.browser import document_of, served
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.computing import reference
@@ -30,7 +30,6 @@ from pulsecast_export.serving.page import longest_run, write_page
 from pulsecast_export.targets import TARGETS, tolerance
 
 SELF_TEST = "Node failed on the module: the self-test failed: not this model, or not here"
-FLOAT32_ROUNDING = 1e-5  # of the range: float32 arithmetic through two layers, and log1p and its inverse around them
 
 DOT = b"\xfd\xba\x01"  # i32x4.dot_i16x8_s
 

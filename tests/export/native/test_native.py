@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from helpers import plain
-from helpers.native_fixtures import artifact, built_library
+from helpers.native_fixtures import built_library
 from helpers.native_models import (
+    FLOAT32_ROUNDING,
+    PERTURBATION,
+    artifact,
     build,
     directory,
     require_c,
@@ -31,11 +34,6 @@ from pulsecast.stages.model_directory import ModelDirectory, read_model_director
 from pulsecast_export.native.writer import sources
 
 require_c()
-
-# of the range: float32 arithmetic through two layers, and log1p and its inverse around them
-FLOAT32_ROUNDING = 1e-5
-OUTPUT_ROUNDING = 1e-4  # of the range: outputs of layers as 16-bit integers
-PERTURBATION = 1.2  # of one layer's recurrent weights: the forecast stays plausible, the accuracy is worse
 
 
 def test_forecasts_are_the_reference_within_the_targets_tolerance(backend, model):
@@ -138,7 +136,8 @@ def test_a_trained_model_passes_and_a_perturbed_one_fails_selftest_and_verificat
     recipe: str, target_id: str, request: pytest.FixtureRequest, tmp_path: Path
 ):
     trained = read_model_directory(request.getfixturevalue(f"{recipe}_model"))
-    spec, golden, row = trained.record.spec, plain.from_directory(trained).golden(), artifact(target_id, trained)
+    spec, golden = trained.record.spec, plain.from_directory(trained).golden()
+    row = artifact(target_id, spec)
     first, *others = trained.weights.layers
     wrong = replace(first, recurrent=(first.recurrent * PERTURBATION).astype(np.float32))
     perturbed = replace(trained, weights=replace(trained.weights, layers=(wrong, *others)))

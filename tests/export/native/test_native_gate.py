@@ -32,11 +32,6 @@ from pulsecast_export.native.writer import sources
 
 require_c()
 
-# of the range: float32 arithmetic through two layers, and log1p and its inverse around them
-FLOAT32_ROUNDING = 1e-5
-OUTPUT_ROUNDING = 1e-4  # of the range: outputs of layers as 16-bit integers
-PERTURBATION = 1.2  # of one layer's recurrent weights: the forecast stays plausible, the accuracy is worse
-
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["textbook", "recommended"])

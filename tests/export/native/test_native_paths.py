@@ -15,6 +15,7 @@ from helpers.native_models import (
     COMPILERS,
     ODD_SPEC,
     PATHS,
+    artifact,
     build,
     directory,
     isa,
@@ -23,11 +24,9 @@ from helpers.native_models import (
     write_sources,
 )
 from pulsecast.backends.native import NativeBackend
-from pulsecast.bundle.manifest import Artifact
 from pulsecast.forecasting.streaming import Stream
 from pulsecast.forecasting.verification import check_backend
 from pulsecast.stages.model_directory import ModelDirectory, read_model_directory
-from pulsecast_export.targets import TARGETS, tolerance
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
@@ -84,18 +83,8 @@ def source(
     request: pytest.FixtureRequest, trained: ModelDirectory, tmp_path_factory: pytest.TempPathFactory
 ) -> SimpleNamespace:
     folder = write_sources(trained, request.param, tmp_path_factory.mktemp("native"))
-    target = TARGETS[request.param]
-    artifact = Artifact(
-        id=request.param,
-        backend="native",
-        path=target.path,
-        precision=target.precision,
-        units="raw",
-        max_batch=None,
-        tolerance=tolerance(target, trained.record.spec),
-        parity=plain.NO_PARITY,
-    )
-    return SimpleNamespace(folder=folder, model=trained, artifact=artifact)
+    row = artifact(request.param, trained.record.spec)
+    return SimpleNamespace(folder=folder, model=trained, artifact=row)
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)

@@ -16,8 +16,10 @@ import pytest
 from helpers import plain
 from helpers.engines import require_tool
 from helpers.native_models import (
+    FLOAT32_ROUNDING,
     INTEGER_PATHS,
     ODD_SPEC,
+    OUTPUT_ROUNDING,
     build,
     directory,
     require_c,
@@ -34,11 +36,6 @@ from pulsecast.forecasting.streaming import Stream
 from pulsecast_export.native.writer import PackedLayer, paired_bias, state_scale
 
 require_c()
-
-# of the range: float32 arithmetic through two layers, and log1p and its inverse around them
-FLOAT32_ROUNDING = 1e-5
-OUTPUT_ROUNDING = 1e-4  # of the range: outputs of layers as 16-bit integers
-PERTURBATION = 1.2  # of one layer's recurrent weights: the forecast stays plausible, the accuracy is worse
 
 
 @pytest.mark.parametrize("sums", ["by integers", "of floats"])
