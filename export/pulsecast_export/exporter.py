@@ -13,6 +13,7 @@ import numpy as np
 from pulsecast.bundle.bundle import entry_for
 from pulsecast.bundle.golden import MINIMUM_WINDOWS, Golden, write_golden
 from pulsecast.bundle.manifest import (
+    FORMAT,
     MANIFEST_NAME,
     Artifact,
     FileEntry,
@@ -200,7 +201,7 @@ def _manifest(
         for name, (target, limits) in rows.items()
     ]
     return Manifest(
-        format=1,
+        format=FORMAT,
         name=model.record.name,
         recipe=model.record.recipe,
         spec=spec,
@@ -212,6 +213,7 @@ def _manifest(
         heldout=model.record.heldout,
         provenance=_provenance(model.record.provenance),
         intervals=model.record.intervals,
+        level=None if model.record.intervals is None else model.record.intervals.default_level,
     )
 
 

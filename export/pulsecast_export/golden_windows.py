@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from pulsecast.bundle.golden import Golden, evenly
 from pulsecast.computing import reference
 from pulsecast.stages.model_directory import ModelDirectory
@@ -11,22 +9,15 @@ from pulsecast.stages.model_directory import ModelDirectory
 
 def reference_of(model: ModelDirectory) -> Golden:
     """Return all held-out windows with their float64 reference forecasts."""
-    spec, scaler, windows = model.record.spec, model.record.scaler, model.heldout.windows
-    forecasts = reference.forecast(spec, scaler, model.weights, windows.astype(np.float64))
+    record, windows = model.record, model.heldout.windows
     return Golden(
         windows=windows,
         truth=model.heldout.truth,
-        reference=forecasts.astype(np.float64),
+        reference=reference.forecast(record.spec, record.scaler, model.weights, windows),
         trained=model.heldout.trained,
     )
 
 
 def thinned(golden: Golden, at_most: int) -> Golden:
     """Return at most `at_most` evenly spaced windows of `golden`."""
-    rows = evenly(len(golden.windows), at_most)
-    return Golden(
-        windows=golden.windows[rows],
-        truth=golden.truth[rows],
-        reference=golden.reference[rows],
-        trained=golden.trained[rows],
-    )
+    return golden.take(evenly(len(golden.windows), at_most))

@@ -2,7 +2,7 @@
 
 from pulsecast import load
 model = load("bundle")
-model.predict(windows)
+model.predict(values, timestamps=time)
 
 `help("pulsecast.errors")` shows the tree of all errors; `PulsecastError` is its root.
 """
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         NotWrittenError,
         PulsecastError,
         SignatureError,
+        TimeError,
         ToleranceError,
         UsageError,
         WindowLengthError,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from .model.scaler import Scaler
     from .model.spec import Feature, ModelSpec
     from .model.weights import Weights
+    from .model.windows import Windows
     from .stages.progress import SILENT, LineProgress, Progress, RichProgress, TqdmProgress
 
 __version__ = "0.1.0"
@@ -97,11 +99,13 @@ _HOME = {
     "Snapshot": "forecasting.streaming",
     "SplitConformal": "model.radii",
     "Stream": "forecasting.streaming",
+    "TimeError": "errors",
     "ToleranceError": "errors",
     "TqdmProgress": "stages.progress",
     "UsageError": "errors",
     "Weights": "model.weights",
     "WindowLengthError": "errors",
+    "Windows": "model.windows",
     "generate_key": "bundle.signing",
     "load": "forecasting.forecaster",
     "load_native": "forecasting.native_forecaster",
@@ -151,11 +155,13 @@ __all__ = [
     "Snapshot",
     "SplitConformal",
     "Stream",
+    "TimeError",
     "ToleranceError",
     "TqdmProgress",
     "UsageError",
     "Weights",
     "WindowLengthError",
+    "Windows",
     "__version__",
     "generate_key",
     "load",

@@ -6,6 +6,7 @@ PulsecastError
 │   ├── FeatureCountError     a step has too few or too many features
 │   ├── DtypeError            not real numbers; also a TypeError
 │   ├── NonFiniteError        NaN or infinity, or a value outside the model's domain
+│   ├── TimeError             a time that is missing, of another unit, late, or beyond what the calendar knows
 │   └── EmptyInputError       no window at all
 ├── UsageError                an unknown name or an impossible combination of options
 ├── DataError                 a log or series that cannot be used as it is
@@ -45,6 +46,10 @@ class DtypeError(InputError, TypeError):
 
 class NonFiniteError(InputError):
     """A value is NaN or infinite, or lies outside the model's domain."""
+
+
+class TimeError(InputError):
+    """A time is missing, not that of the next step, of another unit than seconds, or beyond the known holidays."""
 
 
 class EmptyInputError(InputError):

@@ -37,6 +37,7 @@ from pulsecast.model.network import Network, Recurrent
 from pulsecast.model.scaler import FeatureScale, Scaler
 from pulsecast.model.spec import DAY_S, WEEK_S, Calendar, Channel, Feature, ModelSpec
 from pulsecast.model.weights import CellWeights, Weights, write_weights
+from pulsecast.model.windows import Windows
 from pulsecast.stages.model_directory import HeldOutWindows, ModelDirectory, ModelRecord
 from pulsecast.stages.model_directory import write_model_directory as write_directory
 
@@ -79,22 +80,22 @@ CHANGE_NETWORK_SPEC = replace(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PlainModel:
-    """A forecaster with held-out windows (n, context, features), their truth, and training windows."""
+    """A forecaster with held-out windows, their truth, and training windows."""
 
     spec: ModelSpec
     scaler: Scaler
     weights: Weights
-    windows: NDArray[np.float32]
+    windows: Windows
     truth: NDArray[np.float64]
-    calibration: NDArray[np.float32]
+    calibration: Windows
 
     def golden(self) -> Golden:
         """Return the golden of the held-out windows."""
-        forecasts = reference.forecast(self.spec, self.scaler, self.weights, self.windows.astype(np.float64))
+        forecasts = reference.forecast(self.spec, self.scaler, self.weights, self.windows)
         return Golden(
             windows=self.windows,
             truth=self.truth,
-            reference=forecasts.astype(np.float64),
+            reference=forecasts,
             trained=forecasts.astype(np.float32),
         )
 
@@ -137,14 +138,19 @@ def make_model(spec: ModelSpec) -> PlainModel:
         target = target - scaled[:, -1, :1]
     design = np.c_[hidden, np.ones(len(hidden))][fitted]
     head = np.linalg.solve(design.T @ design + RIDGE * np.eye(inputs + 1), design.T @ target[fitted])
+    raw = Windows(
+        values=np.ascontiguousarray(windows[:, :, : spec.measured]),
+        time=seconds[starts + spec.context - 1] if spec.timed else None,
+    )
+    kept = np.flatnonzero(~fitted)[:96]
     weights = replace(headless, head_kernel=head[:-1].astype(np.float32), head_bias=head[-1].astype(np.float32))
     return PlainModel(
         spec=spec,
         scaler=scaler,
         weights=weights,
-        windows=windows[~fitted][:96],
-        truth=truth[~fitted][:96],
-        calibration=windows[fitted][::8],
+        windows=raw.take(kept),
+        truth=truth[kept],
+        calibration=raw.take(np.flatnonzero(fitted)[::8]),
     )
 
 
@@ -172,9 +178,9 @@ def rescaled(model: PlainModel, low: float, high: float) -> PlainModel:
     return replace(
         model,
         scaler=Scaler(features=(new,)),
-        windows=moved(model.windows).astype(np.float32),
+        windows=model.windows.changed(moved(model.windows.values).astype(np.float32)),
         truth=moved(model.truth),
-        calibration=moved(model.calibration).astype(np.float32),
+        calibration=model.calibration.changed(moved(model.calibration.values).astype(np.float32)),
     )
 
 
@@ -242,8 +248,9 @@ def write_bundle(folder: Path, model: PlainModel, *extra: Artifact) -> Manifest:
 def write_manifest(folder: Path, model: PlainModel, artifacts: tuple[Artifact, ...]) -> Manifest:
     """Write the manifest of the files now in `folder`."""
     paths = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    intervals = fit_split(model.golden().reference, model.truth, "log1p", counts=True)
     manifest = Manifest(
-        format=1,
+        format=2,
         name="plain",
         recipe="plain",
         spec=model.spec,
@@ -254,7 +261,8 @@ def write_manifest(folder: Path, model: PlainModel, artifacts: tuple[Artifact, .
         files=tuple(entry_for(folder, path) for path in paths if path != MANIFEST_NAME),
         heldout=HeldOut(windows=len(model.windows), forecasts={}),
         provenance=PROVENANCE,
-        intervals=fit_split(model.golden().reference, model.truth, "log1p", counts=True),
+        intervals=intervals,
+        level=intervals.default_level if intervals else None,
     )
     (folder / MANIFEST_NAME).write_text(strict_json.dumps(manifest), encoding="utf-8")
     return manifest
@@ -265,13 +273,14 @@ def write_model_directory(folder: Path, model: PlainModel) -> ModelRecord:
     folder.mkdir(parents=True)
     golden = model.golden()
     record = ModelRecord(
-        format=1,
+        format=2,
         name="plain",
         recipe="plain",
         spec=model.spec,
         scaler=model.scaler,
         heldout=HeldOut(windows=len(golden.windows), forecasts={"model": accuracy(golden.reference, golden.truth)}),
         provenance=PROVENANCE,
+        intervals=fit_split(golden.reference, golden.truth, "log1p", counts=True),
     )
     heldout = HeldOutWindows(windows=golden.windows, truth=golden.truth, trained=golden.trained)
     directory = ModelDirectory(record=record, weights=model.weights, heldout=heldout, calibration=model.calibration)

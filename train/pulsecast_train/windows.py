@@ -14,6 +14,7 @@ from pulsecast.computing.calendars import with_calendar
 from pulsecast.errors import DataError
 from pulsecast.model.scaler import Scaler
 from pulsecast.model.spec import ModelSpec
+from pulsecast.model.windows import Windows
 
 from .series import Series
 
@@ -26,12 +27,14 @@ class Steps:
     """All steps of all series, one after the other, and the places of windows in them.
 
     values     (steps, features) float64, raw; NaN in gaps
+    time       (steps,) int64, unix seconds (UTC)
     scaled     (steps, features) float64
     series_at  (steps,) number of the series that each step belongs to
     starts     (windows,) first step of each window's context; a window never crosses a gap or the end of a series
     """
 
     values: NDArray[np.float64]
+    time: NDArray[np.int64]
     scaled: NDArray[np.float64]
     series_at: NDArray[np.int64]
     starts: NDArray[np.int64]
@@ -71,6 +74,7 @@ def all_steps(series: Sequence[Series], spec: ModelSpec, scaler: Scaler) -> Step
         offset += len(one.values)
     return Steps(
         values=values.astype(np.float64),
+        time=np.concatenate([one.timestamps_s() for one in series]),
         scaled=scaler.transform(values).astype(np.float64),
         series_at=np.repeat(np.arange(len(series)), [len(one.values) for one in series]),
         starts=np.concatenate(starts).astype(np.int64),
@@ -121,10 +125,16 @@ def check_enough(split: Split, spec: ModelSpec, steps: int) -> None:
             )
 
 
-def raw_windows(steps: Steps, spec: ModelSpec, starts: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return raw windows (n, context, features)."""
+def raw_columns(steps: Steps, spec: ModelSpec, starts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return all raw columns of windows, (n, context, features), those of the calendar included."""
     view = sliding_window_view(steps.values, spec.context, axis=0)  # (steps, features, context)
     return np.ascontiguousarray(view[starts].swapaxes(1, 2), dtype=np.float32)
+
+
+def raw_windows(steps: Steps, spec: ModelSpec, starts: NDArray[np.int64]) -> Windows:
+    """Return raw windows as an artifact takes them."""
+    values = np.ascontiguousarray(raw_columns(steps, spec, starts)[:, :, : spec.measured])
+    return Windows(values=values, time=steps.time[starts + spec.context - 1] if spec.timed else None)
 
 
 def truth(steps: Steps, spec: ModelSpec, starts: NDArray[np.int64]) -> NDArray[np.float64]:

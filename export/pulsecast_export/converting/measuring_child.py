@@ -51,7 +51,9 @@ def measure(path: str, artifact_ids: tuple[str, ...]) -> Measured:
     for artifact_id in artifact_ids:
         artifact = bundle.manifest.artifact(artifact_id)
         backend = open_backend(bundle, artifact, threads=1, trust_code=True)  # this export wrote it
-        parities[artifact_id] = measure_parity(backend.predict(golden.windows), golden, bundle.manifest.scaler.range)
+        parities[artifact_id] = measure_parity(
+            backend.predict(*golden.windows.inputs), golden, bundle.manifest.scaler.range
+        )
         checks = check_backend(backend, bundle.manifest, artifact, golden)
         reports.append(
             ArtifactReport(artifact=artifact_id, engine=backend.engine, device=backend.device, checks=checks)

@@ -24,6 +24,7 @@ from pulsecast.model.network import GATES, Recurrent, plain_stack
 from pulsecast.model.scaler import FeatureScale, Scaler
 from pulsecast.model.spec import Channel, Feature, ModelSpec
 from pulsecast.model.weights import CellWeights, Weights, read_npz
+from pulsecast.model.windows import Windows
 from pulsecast.stages.environment import commands, installed_versions, platform_name
 from pulsecast.stages.model_directory import (
     CALIBRATION_WINDOWS,
@@ -61,7 +62,7 @@ class ImportOptions:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Windows:
+class HeldOutArrays:
     """Raw held-out windows (n, window, features) float32, truth (n, horizon) float64; windows for quantisation."""
 
     windows: NDArray[np.float32]
@@ -98,7 +99,7 @@ def import_keras(path: Path, heldout: Path, options: ImportOptions, out: Path, *
 _EXPECTED = "Save held-out windows in raw units: numpy.savez(file, windows=(n, window, features), truth=(n, horizon))"
 
 
-def read_windows(path: Path) -> Windows:
+def read_windows(path: Path) -> HeldOutArrays:
     """Return the held-out windows at `path`; raises DataError that states what is expected."""
     content = read_bytes(path)
     try:
@@ -121,7 +122,7 @@ def read_windows(path: Path) -> Windows:
     if problems:
         raise DataError(f"{path.name}: {'; '.join(problems)}. {_EXPECTED}")
     windows = arrays["windows"].astype(np.float32)
-    return Windows(
+    return HeldOutArrays(
         windows=windows,
         truth=arrays["truth"].astype(np.float64),
         calibration=arrays.get("calibration", windows).astype(np.float32)[:CALIBRATION_WINDOWS],
@@ -129,7 +130,7 @@ def read_windows(path: Path) -> Windows:
     )
 
 
-def _read_keras(path: Path, data: Windows, options: ImportOptions) -> _Imported:
+def _read_keras(path: Path, data: HeldOutArrays, options: ImportOptions) -> _Imported:
     file = read_keras_file(path)
     found = find_network(file.config)
     if found.window not in (None, data.windows.shape[1]):
@@ -163,7 +164,7 @@ def _load(file: KerasFile) -> Any:
             raise ConversionError(f"Keras cannot load the model in safe mode: {reason}") from error
 
 
-def _read_h5(path: Path, data: Windows, options: ImportOptions) -> _Imported:
+def _read_h5(path: Path, data: HeldOutArrays, options: ImportOptions) -> _Imported:
     weights = read_h5_weights(path)
     units = tuple(layer.units for layer in weights.layers)
     found = Found(
@@ -199,7 +200,7 @@ def _own_network(spec: ModelSpec, weights: Weights) -> Any:
     return model
 
 
-def _spec(found: Found, data: Windows, options: ImportOptions) -> ModelSpec:
+def _spec(found: Found, data: HeldOutArrays, options: ImportOptions) -> ModelSpec:
     count = found.features
     names = options.features or ("value", *(f"feature_{i}" for i in range(1, count)))
     problems = []
@@ -258,14 +259,14 @@ def _dense(arrays: list[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDAr
     return kernel, np.asarray(arrays[1], np.float32) if len(arrays) > 1 else np.zeros(kernel.shape[1], np.float32)
 
 
-def _write(folder: Path, model: _Imported, data: Windows, options: ImportOptions) -> ModelRecord:
+def _write(folder: Path, model: _Imported, data: HeldOutArrays, options: ImportOptions) -> ModelRecord:
     spec = model.spec
     scaler = options.scaler or _identity(data.windows)
     forecasts = _forecasts(model, scaler, data.windows)  # (n, horizon)
     rows = evenly(len(data.windows), HELDOUT_WINDOWS)
     last = np.repeat(data.windows[:, -1, :1], spec.horizon, axis=1)
     record = ModelRecord(
-        format=1,
+        format=2,
         name=options.name,
         recipe=IMPORTED,
         spec=spec,
@@ -283,8 +284,12 @@ def _write(folder: Path, model: _Imported, data: Windows, options: ImportOptions
             commands=commands(),
         ),
     )
-    heldout = HeldOutWindows(windows=data.windows[rows], truth=data.truth[rows], trained=forecasts[rows])
-    directory = ModelDirectory(record=record, weights=model.weights, heldout=heldout, calibration=data.calibration)
+    heldout = HeldOutWindows(
+        windows=Windows(values=data.windows[rows]), truth=data.truth[rows], trained=forecasts[rows]
+    )
+    directory = ModelDirectory(
+        record=record, weights=model.weights, heldout=heldout, calibration=Windows(values=data.calibration)
+    )
     return write_model_directory(folder, directory)
 
 

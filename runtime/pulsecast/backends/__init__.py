@@ -1,8 +1,8 @@
 """The backends: one module per inference engine, found through one literal table and imported only when used.
 
-A backend is a loaded artifact that turns raw windows into raw forecasts. It does not check its input: the `Forecaster`
-does. It must be stateless: the same window gives the same forecast after any earlier call, in any batch, and from any
-thread. A non-finite row gives a non-finite forecast in that row only.
+A backend is a loaded artifact that turns raw windows and their times into raw forecasts. It does not check its input:
+the `Forecaster` does. It must be stateless: the same window gives the same forecast after any earlier call, in any
+batch, and from any thread. A non-finite row, and one of an unknown time, gives a non-finite forecast in that row only.
 """
 
 from __future__ import annotations
@@ -27,8 +27,22 @@ class Backend(Protocol):
     engine: str
     device: str
 
-    def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return forecasts (batch, horizon) for `windows` (batch, context, features); both raw, both C-contiguous."""
+    def predict(
+        self,
+        values: NDArray[np.float32],
+        time: NDArray[np.int64] | None = None,
+        series: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.float32]:
+        """Return raw forecasts (batch, horizon) for `pulsecast.model.windows.Windows.inputs`, all C-contiguous."""
+        ...
+
+    def outputs(
+        self,
+        values: NDArray[np.float32],
+        time: NDArray[np.int64] | None = None,
+        series: NDArray[np.int64] | None = None,
+    ) -> tuple[NDArray[np.float32], ...]:
+        """Return all that the artifact gives: (forecast,), or (forecast, lower, upper), each (batch, horizon)."""
         ...
 
 
@@ -138,4 +152,8 @@ def open_backend(bundle: Bundle, artifact: Artifact, threads: int, *, trust_code
     except Exception as error:  # an engine may raise any exception; the first line of its text gives the reason
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise EngineError(f"{artifact.id} cannot be loaded by {row.package or artifact.backend}: {reason}") from error
+    if bundle.manifest.format == 1:
+        from .format_1 import Format1Backend
+
+        return Format1Backend(opened, bundle.manifest.spec)
     return opened

@@ -15,6 +15,7 @@ from .native_library import find_library, open_library
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
+RESULTS = 5  # `model_size` of it: arrays that a forecast gives, 1 or 3
 BLOCK = 32  # windows that the kernels take at once on the widest instruction set
 
 
@@ -27,27 +28,95 @@ class NativeBackend:
         self.library = open_library(path, spec)
         self.engine = f"native {self.library.model_isa().decode()}"
         self._horizon = spec.horizon
+        self._bounded = self.library.model_size(RESULTS) == 3
         self._predict_batch = self.library.model_predict_batch
         self._pool = _pool(threads) if threads > 1 else None
         self._threads = threads
 
-    def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict(
+        self,
+        values: NDArray[np.float32],
+        time: NDArray[np.int64] | None = None,
+        series: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.float32]:
         """See `Backend.predict`."""
-        count = len(windows)
-        forecasts = np.empty((count, self._horizon), np.float32)
-        if self._pool is None or count <= BLOCK:
-            self._run(windows, forecasts)
-        else:
-            share = -(-count // (self._threads * BLOCK)) * BLOCK
-            parts = [slice(first, first + share) for first in range(0, count, share)]
-            list(self._pool.map(lambda part: self._run(windows[part], forecasts[part]), parts))
+        forecasts = np.empty((len(values), self._horizon), np.float32)
+        self._shared((values, time, series), (forecasts, None, None))
         return forecasts
 
-    def _run(self, windows: NDArray[np.float32], forecasts: NDArray[np.float32]) -> None:
-        # the array interface is the fastest way to an address; both arrays live until the call is over
-        self._predict_batch(
-            windows.__array_interface__["data"][0], len(windows), forecasts.__array_interface__["data"][0]
-        )
+    def outputs(
+        self,
+        values: NDArray[np.float32],
+        time: NDArray[np.int64] | None = None,
+        series: NDArray[np.int64] | None = None,
+    ) -> tuple[NDArray[np.float32], ...]:
+        """See `Backend.outputs`."""
+        if not self._bounded:
+            return (self.predict(values, time, series),)
+        found = tuple(np.empty((len(values), self._horizon), np.float32) for _ in range(3))
+        self._shared((values, time, series), found)
+        return found
+
+    def _shared(self, given: Arrays, results: Arrays) -> None:
+        """Fill `results`, with several threads if there are several blocks."""
+        count = _length(given)
+        if self._pool is None or count <= BLOCK:
+            self._run(given, results)
+            return
+        share = -(-count // (self._threads * BLOCK)) * BLOCK
+        parts = [slice(first, first + share) for first in range(0, count, share)]
+        list(self._pool.map(lambda part: self._run(_rows(given, part), _rows(results, part)), parts))
+
+    def _run(self, given: Arrays, results: Arrays) -> None:
+        self._predict_batch(*map(_address, given), _length(given), *map(_address, results))
+
+
+Arrays = tuple[NDArray[np.generic] | None, ...]
+
+
+def _address(array: NDArray[np.generic] | None) -> int | None:
+    # the array interface is the fastest way to an address; the arrays live until the call is over
+    return None if array is None else array.__array_interface__["data"][0]
+
+
+def _length(arrays: Arrays) -> int:
+    return 0 if arrays[0] is None else len(arrays[0])
+
+
+def _rows(arrays: Arrays, part: slice) -> Arrays:
+    return tuple(None if array is None else array[part] for array in arrays)
+
+
+class Format1NativeBackend:
+    """A library of a bundle of format 1: whole columns in, a forecast out."""
+
+    device = "CPU"
+
+    def __init__(self, path: str, spec: ModelSpec) -> None:
+        self._library = open_library(path, spec, older=True)
+        self.engine = f"native {self._library.model_isa().decode()}"
+        self._horizon = spec.horizon
+
+    def predict(
+        self,
+        values: NDArray[np.float32],
+        time: NDArray[np.int64] | None = None,
+        series: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.float32]:
+        """Return forecasts (batch, horizon) for all columns of windows, (batch, context, features)."""
+        del time, series
+        forecasts = np.empty((len(values), self._horizon), np.float32)
+        self._library.model_predict_batch(_address(values), len(values), _address(forecasts))
+        return forecasts
+
+    def outputs(
+        self,
+        values: NDArray[np.float32],
+        time: NDArray[np.int64] | None = None,
+        series: NDArray[np.int64] | None = None,
+    ) -> tuple[NDArray[np.float32], ...]:
+        """See `Backend.outputs`."""
+        return (self.predict(values, time, series),)
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:
@@ -56,6 +125,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads)
 
 
-def open_artifact(bundle: Bundle, artifact: Artifact, threads: int) -> NativeBackend:
+def open_artifact(bundle: Bundle, artifact: Artifact, threads: int) -> NativeBackend | Format1NativeBackend:
     """Return the artifact's library, from the bundle or compiled once into the user's cache."""
-    return NativeBackend(str(find_library(bundle, artifact.path)), bundle.manifest.spec, threads)
+    path, spec = str(find_library(bundle, artifact.path)), bundle.manifest.spec
+    return Format1NativeBackend(path, spec) if bundle.manifest.format == 1 else NativeBackend(path, spec, threads)

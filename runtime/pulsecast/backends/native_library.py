@@ -12,8 +12,9 @@ import hashlib
 import os
 import stat
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import EngineError, MissingExtraError
 
@@ -89,34 +90,49 @@ def kept(library: bytes) -> Path:
     return path
 
 
-def open_library(path: str, spec: ModelSpec) -> ctypes.CDLL:
-    """Return the library at `path` with typed functions; raises EngineError unless it is of this model and works."""
+_POINTER, _SIZE, _INT, _INT64 = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int64
+_THREE = (_POINTER, _POINTER, _POINTER)  # forecast, lower, upper
+# name -> (result, arguments), as model.h declares them
+_FUNCTIONS: Mapping[str, tuple[Any, tuple[Any, ...]]] = {
+    "model_predict": (_INT, (_POINTER, _INT64, _INT64, *_THREE)),
+    "model_predict_batch": (_SIZE, (_POINTER, _POINTER, _POINTER, _SIZE, *_THREE)),
+    "model_reset": (None, (_POINTER, _INT64)),
+    "model_step": (_INT, (_POINTER, _POINTER, _INT64, *_THREE)),
+    "model_stream_reset": (_INT, (_POINTER, _INT64)),
+    "model_stream_push": (_SIZE, (_POINTER, _SIZE, _POINTER, _INT64, *_THREE)),
+    "model_stream_settle": (None, (_POINTER, _SIZE)),
+    "model_selftest": (_INT, ()),
+    "model_isa": (ctypes.c_char_p, ()),
+    "model_info": (ctypes.c_char_p, ()),
+    "model_size": (_SIZE, (_INT,)),
+}
+_FUNCTIONS_1: Mapping[str, tuple[Any, tuple[Any, ...]]] = {  # of format 1, as far as they are used
+    "model_predict_batch": (_SIZE, (_POINTER, _SIZE, _POINTER)),
+    "model_selftest": (_INT, ()),
+    "model_isa": (ctypes.c_char_p, ()),
+    "model_info": (_SIZE, (_INT,)),
+}
+
+
+def open_library(path: str, spec: ModelSpec, *, older: bool = False) -> ctypes.CDLL:
+    """Return the library at `path` with typed functions; `older` is of a bundle of format 1.
+
+    Raises EngineError unless it is of a model of this `spec` and works.
+    """
     try:
         library = ctypes.CDLL(path)
     except OSError as error:
         raise EngineError(f"the native library cannot be loaded: {error}") from error
-    pointer, size = ctypes.c_void_p, ctypes.c_size_t
-    signatures = {
-        "model_predict": (ctypes.c_int, (pointer, pointer)),
-        "model_predict_batch": (size, (pointer, size, pointer)),
-        "model_reset": (None, (pointer,)),
-        "model_step": (ctypes.c_int, (pointer, pointer, pointer)),
-        "model_stream_reset": (None, (pointer,)),
-        "model_stream_push": (size, (pointer, size, pointer, pointer)),
-        "model_stream_settle": (None, (pointer, size)),
-        "model_selftest": (ctypes.c_int, ()),
-        "model_isa": (ctypes.c_char_p, ()),
-        "model_info": (size, (ctypes.c_int,)),
-    }
-    for name, (result, arguments) in signatures.items():
+    for name, (result, arguments) in (_FUNCTIONS_1 if older else _FUNCTIONS).items():
         function = getattr(library, name, None)
         if function is None:
             raise EngineError(f"the native library has no {name}; it was not made by pulsecast")
         function.restype, function.argtypes = result, arguments
-    shape = tuple(library.model_info(i) for i in (2, 3, 4))
-    expected = (spec.context, len(spec.features), spec.horizon)
+    size = library.model_info if older else library.model_size
+    shape = tuple(size(i) for i in (2, 3, 4))
+    expected = (spec.context, len(spec.features) if older else spec.measured, spec.horizon)
     if shape != expected:
-        raise EngineError(f"the library takes (context, features, horizon) {shape}; the manifest says {expected}")
+        raise EngineError(f"the library takes (context, columns, horizon) {shape}; the manifest says {expected}")
     if library.model_selftest():
         raise EngineError("the library's self-test failed; it does not compute this model here")
     return library

@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 from ..bundle.bundle import Bundle
 from ..bundle.manifest import Artifact, Manifest
 from ..computing import reference
+from ..computing.intervals import split_interval
 from ..model.weights import Weights
+from ..model.windows import Windows
 
 
 class NumpyBackend:
-    """Runs `pulsecast.computing.reference` in float64 and rounds the forecast to float32. Thread-safe."""
+    """Runs `pulsecast.computing.reference` in float64 and rounds its results to float32. Thread-safe."""
 
     device = "CPU"
 
@@ -21,12 +23,37 @@ class NumpyBackend:
         self._manifest = manifest
         self._weights = weights
 
-    def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict(
+        self,
+        values: NDArray[np.float32],
+        time: NDArray[np.int64] | None = None,
+        series: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.float32]:
         """See `Backend.predict`."""
-        manifest = self._manifest
-        forecasts = reference.forecast(manifest.spec, manifest.scaler, self._weights, windows.astype(np.float64))
         with np.errstate(over="ignore"):
-            return forecasts.astype(np.float32)
+            return self._forecast(values, time, series).astype(np.float32)
+
+    def outputs(
+        self,
+        values: NDArray[np.float32],
+        time: NDArray[np.int64] | None = None,
+        series: NDArray[np.int64] | None = None,
+    ) -> tuple[NDArray[np.float32], ...]:
+        """See `Backend.outputs`."""
+        manifest = self._manifest
+        forecasts = self._forecast(values, time, series)
+        with np.errstate(over="ignore"):
+            if manifest.intervals is None or manifest.level is None:
+                return (forecasts.astype(np.float32),)
+            forecast, lower, upper = split_interval(manifest.intervals, forecasts, manifest.level)
+            return forecast.astype(np.float32), lower.astype(np.float32), upper.astype(np.float32)
+
+    def _forecast(
+        self, values: NDArray[np.float32], time: NDArray[np.int64] | None, series: NDArray[np.int64] | None
+    ) -> NDArray[np.floating]:
+        manifest = self._manifest
+        windows = Windows(values=values, time=time, series=series)
+        return reference.forecast(manifest.spec, manifest.scaler, self._weights, windows)
 
 
 def open_artifact(bundle: Bundle, artifact: Artifact, threads: int) -> NumpyBackend:

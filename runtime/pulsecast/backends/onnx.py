@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..bundle.bundle import Bundle
 from ..bundle.manifest import Artifact
 from ..errors import FormatError
+from .contract import position
 
 # A tensor with its numbers in another file names this file under the key `location`, a protobuf string of 8 bytes; its
 # length may be written as 8 or, padded, with a last byte of 0. No manifest lists such a file and no hash covers it.
@@ -30,13 +31,34 @@ class OnnxBackend:
         # what really runs, not what was asked for: a provider that cannot start is dropped with only a log line
         self.device = self._session.get_providers()[0].removesuffix("ExecutionProvider")
         self._run = self._session.run
-        self._output = [self._session.get_outputs()[0].name]
-        self._input = self._session.get_inputs()[0].name
+        self._inputs = [(name, position(name)) for name in (given.name for given in self._session.get_inputs())]
+        self._all = [given.name for given in self._session.get_outputs()]
+        self._forecast = self._all[:1]
+        # bounds that nobody asks for are not computed
+        self._options = ort.RunOptions()
+        self._options.only_execute_path_to_fetches = len(self._all) > 1
 
-    def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict(
+        self,
+        values: NDArray[np.float32],
+        time: NDArray[np.int64] | None = None,
+        series: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.float32]:
         """See `Backend.predict`."""
-        forecasts: NDArray[np.float32] = self._run(self._output, {self._input: windows})[0]
+        given = (values, time, series)
+        feed = {name: given[i] for name, i in self._inputs}
+        forecasts: NDArray[np.float32] = self._run(self._forecast, feed, self._options)[0]
         return forecasts
+
+    def outputs(
+        self,
+        values: NDArray[np.float32],
+        time: NDArray[np.int64] | None = None,
+        series: NDArray[np.int64] | None = None,
+    ) -> tuple[NDArray[np.float32], ...]:
+        """See `Backend.outputs`."""
+        given = (values, time, series)
+        return tuple(self._run(self._all, {name: given[i] for name, i in self._inputs}))
 
 
 def _providers() -> list[str]:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from ..bundle.bundle import Bundle
 from ..bundle.manifest import Artifact
 from ..errors import EngineError
-from ..model.spec import INPUT, OUTPUT
+from ..model.spec import FORECAST
+from .contract import OUTPUTS, position
 
 SIGNATURE = "serving_default"
 # Arithmetic, shapes and loops. A TensorFlow graph is a program, which may also read and write files; a forecast needs
@@ -52,12 +53,31 @@ class SavedModelBackend:
         # the restored object owns the variables and must live as long as its signature
         self._model = tf.saved_model.load(path)
         self._signature = self._model.signatures[SIGNATURE]
+        self._inputs = [(name, position(name)) for name in self._signature.structured_input_signature[1]]
         self.device = device()
 
-    def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict(
+        self,
+        values: NDArray[np.float32],
+        time: NDArray[np.int64] | None = None,
+        series: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.float32]:
         """See `Backend.predict`."""
-        forecasts: NDArray[np.float32] = self._signature(**{INPUT: tf.constant(windows)})[OUTPUT].numpy()
+        forecasts: NDArray[np.float32] = self._run((values, time, series))[FORECAST].numpy()
         return forecasts
+
+    def outputs(
+        self,
+        values: NDArray[np.float32],
+        time: NDArray[np.int64] | None = None,
+        series: NDArray[np.int64] | None = None,
+    ) -> tuple[NDArray[np.float32], ...]:
+        """See `Backend.outputs`."""
+        found = self._run((values, time, series))
+        return tuple(found[name].numpy() for name in OUTPUTS if name in found)
+
+    def _run(self, given: tuple[NDArray[np.generic] | None, ...]) -> Any:
+        return self._signature(**{name: tf.constant(given[i]) for name, i in self._inputs})
 
 
 def open_artifact(bundle: Bundle, artifact: Artifact, threads: int) -> SavedModelBackend:

@@ -98,7 +98,7 @@ class Bundle:
         """Return the held-out windows and their reference forecasts."""
         from .golden import read_golden
 
-        return read_golden(self.read(self.manifest.golden.path), self.manifest.spec)
+        return read_golden(self.read(self.manifest.golden.path), self.manifest.spec, self.manifest.format)
 
     def weights(self) -> Weights:
         """Return the network's weights."""

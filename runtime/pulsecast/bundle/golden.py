@@ -9,6 +9,7 @@ from ..errors import FormatError
 from ..foundation.quick_dataclass import dataclass
 from ..model.spec import ModelSpec
 from ..model.weights import read_npz, write_npz
+from ..model.windows import Windows
 
 MINIMUM_WINDOWS = 64
 
@@ -17,34 +18,50 @@ MINIMUM_WINDOWS = 64
 class Golden:
     """Held-out raw windows and their forecasts, all in raw units.
 
-    windows    (n, context, features) float32
+    windows    n of them
     truth      (n, horizon) float64: what really happened
     reference  (n, horizon) float64: the float64 numpy forward pass
     trained    (n, horizon) float32: the trained Keras model
     """
 
-    windows: NDArray[np.float32]
+    windows: Windows
     truth: NDArray[np.float64]
     reference: NDArray[np.float64]
     trained: NDArray[np.float32]
 
+    def take(self, rows: slice | NDArray[np.integer]) -> Golden:
+        """Return the golden of the windows at `rows`."""
+        return Golden(
+            windows=self.windows.take(rows),
+            truth=self.truth[rows],
+            reference=self.reference[rows],
+            trained=self.trained[rows],
+        )
+
 
 def write_golden(golden: Golden) -> bytes:
     """Return the file's bytes: a compressed .npz, little-endian; the same golden gives the same bytes."""
+    values, time, _ = golden.windows.inputs
     return write_npz(
-        windows=golden.windows.astype("<f4"),
+        values=values.astype("<f4"),
+        **({} if time is None else {"time": time.astype("<i8")}),
         truth=golden.truth.astype("<f8"),
         reference=golden.reference.astype("<f8"),
         trained=golden.trained.astype("<f4"),
     )
 
 
-def read_golden(data: bytes, spec: ModelSpec) -> Golden:
-    """Return the golden in `data`; raises FormatError if its arrays are not those of a model of this `spec`."""
+def read_golden(data: bytes, spec: ModelSpec, number: int) -> Golden:
+    """Return the golden in `data`, a file of a bundle of format `number`.
+
+    Raises FormatError if its arrays are not those of a model of this `spec`.
+    """
     arrays = read_npz(data, where="golden.npz")
-    count = len(arrays["windows"]) if "windows" in arrays else 0
+    values, columns = ("values", spec.measured) if number > 1 else ("windows", len(spec.features))
+    count = len(arrays[values]) if values in arrays else 0
     expected = {
-        "windows": ("<f4", (count, spec.context, len(spec.features))),
+        values: ("<f4", (count, spec.context, columns)),
+        **({"time": ("<i8", (count,))} if number > 1 and spec.timed else {}),
         "truth": ("<f8", (count, spec.horizon)),
         "reference": ("<f8", (count, spec.horizon)),
         "trained": ("<f4", (count, spec.horizon)),
@@ -62,8 +79,9 @@ def read_golden(data: bytes, spec: ModelSpec) -> Golden:
             problems.append(f"{name} holds NaN or infinity")
     if problems:
         raise FormatError("golden.npz: " + "; ".join(problems))
+    time = arrays.get("time")
     return Golden(
-        windows=arrays["windows"].astype(np.float32),
+        windows=Windows(values=arrays[values].astype(np.float32), time=None if time is None else time.astype(np.int64)),
         truth=arrays["truth"].astype(np.float64),
         reference=arrays["reference"].astype(np.float64),
         trained=arrays["trained"].astype(np.float32),

@@ -1,4 +1,4 @@
-"""The manifest: everything a bundle says about itself, as frozen records that check themselves (format 1)."""
+"""The manifest: everything a bundle says about itself, as frozen records that check themselves (formats 1 and 2)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from ..model.radii import SplitConformal
 from ..model.scaler import Scaler
 from ..model.spec import ModelSpec
 
-FORMAT = 1
+FORMAT: Literal[2] = 2  # that is written
+FORMATS = (1, 2)  # that are read
 MANIFEST_NAME = "manifest.json"
 SIGNATURE_NAME = "manifest.sig"
 
@@ -185,10 +186,13 @@ class Provenance:
 class Manifest:
     """All of `manifest.json`; FORMAT.md specifies it.
 
+    level  coverage of the outputs `lower` and `upper` of every artifact of raw units, one of the intervals' levels;
+           None without intervals, and in format 1
+
     Older bundles have no `intervals` and no `libraries`.
     """
 
-    format: Literal[1]
+    format: Literal[1, 2]
     name: str
     recipe: str
     spec: ModelSpec
@@ -201,6 +205,7 @@ class Manifest:
     provenance: Provenance
     intervals: SplitConformal | None = None
     libraries: tuple[Library, ...] = ()
+    level: float | None = None
 
     def __post_init__(self) -> None:
         problems = []
@@ -233,8 +238,26 @@ class Manifest:
         ]
         if self.intervals and len(self.intervals.radii[0]) != self.spec.horizon:
             problems.append(f"intervals have {len(self.intervals.radii[0])} steps; horizon is {self.spec.horizon}")
+        problems += self._interval_problems()
         if problems:
             raise ValueError("; ".join(problems))
+
+    def _interval_problems(self) -> list[str]:
+        """Return what is wrong with the level of lower and upper bounds, and with the radii that they come from."""
+        intervals, levels = self.intervals, self.intervals.levels if self.intervals else ()
+        if self.format == 1:
+            return [] if self.level is None else ["level is given; format 1 has none"]
+        if intervals is None:
+            return [] if self.level is None else ["level is given, but no intervals"]
+        problems = [] if self.level in levels else [f"level is {self.level}; the intervals have {levels}"]
+        if intervals.counts and intervals.scale != "log1p":
+            problems.append("intervals of counts need the scale log1p")
+        return problems
+
+    @property
+    def radius(self) -> tuple[float, ...] | None:
+        """Radii of the artifacts' `lower` and `upper`, one for each horizon step; None if they give only a forecast."""
+        return None if self.intervals is None or self.level is None else self.intervals.at(self.level)
 
     def artifact(self, artifact_id: str) -> Artifact:
         """Return the artifact with this id; raises UsageError that lists the known ones."""
@@ -254,5 +277,6 @@ def check_format(data: bytes) -> None:
     """Raise FormatError if `data` is JSON of another format number: its remedy is another version of pulsecast."""
     found = strict_json.loads(Mapping[str, object], data, where=MANIFEST_NAME)  # type: ignore[type-abstract]
     number = found.get("format")
-    if number != FORMAT:
-        raise FormatError(f"{MANIFEST_NAME}: format is {number!r}; this version of pulsecast reads format {FORMAT}")
+    if number not in FORMATS:
+        read = " and ".join(map(str, FORMATS))
+        raise FormatError(f"{MANIFEST_NAME}: format is {number!r}; this version of pulsecast reads formats {read}")

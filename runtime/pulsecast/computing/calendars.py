@@ -8,8 +8,9 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DtypeError, InputError
-from ..model.spec import DAY_S, Calendar, Holidays, ModelSpec
+from ..errors import DtypeError, InputError, TimeError, WindowLengthError
+from ..model.spec import DAY_S, YEAR_1, YEAR_10000, Calendar, Holidays, ModelSpec
+from ..model.windows import Windows
 
 _LIMIT_S = 2.0**62  # larger floats do not fit int64
 
@@ -86,3 +87,87 @@ def with_calendar(spec: ModelSpec, measured: NDArray[np.floating], seconds: NDAr
         if feature.calendar is not None
     ]
     return np.concatenate([measured, *columns], axis=-1, dtype=measured.dtype)  # (..., features)
+
+
+def step_times(spec: ModelSpec, time: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the unix seconds of every step, (batch, context), for those of each window's last one (batch,)."""
+    return time[:, np.newaxis] + spec.step_s * np.arange(1 - spec.context, 1, dtype=np.int64)
+
+
+def known_times(spec: ModelSpec) -> tuple[int, int]:
+    """Return (first, last): the last step of a window lies between them, or its calendar is unknown.
+
+    The years are 1 to 9999, so that milliseconds taken for seconds fall outside. Holidays are known for some years.
+    """
+    first, last = YEAR_1, YEAR_10000 - 1
+    for feature in spec.features:
+        calendar = feature.calendar
+        if calendar is not None and calendar.holidays is not None:
+            start, stop = calendar.holidays.known
+            first = max(first, start + (spec.context - 1 - calendar.ahead_steps) * spec.step_s)
+            last = min(last, stop - (calendar.ahead_steps + 1) * spec.step_s)
+    return first, last
+
+
+def require_known(spec: ModelSpec, time: NDArray[np.int64]) -> None:
+    """Raise TimeError unless every one of `time`, of last steps (batch,), is among the `known_times`."""
+    first, last = known_times(spec)
+    outside = (time < first) | (time > last)
+    if not outside.any():
+        return
+    row = int(np.flatnonzero(outside)[0])
+    found = int(time[row])
+    if not YEAR_1 <= found < YEAR_10000:
+        raise TimeError(
+            f"window {row}: time {found} lies beyond the years 1 to 9999; expected unix seconds, so divide "
+            "milliseconds by 1,000"
+        )
+    regions = {c.holidays.region for f in spec.features if (c := f.calendar) and c.holidays}
+    raise TimeError(
+        f"window {row}: holidays of {', '.join(sorted(regions))} are known for windows that end from {utc_text(first)} "
+        f"to {utc_text(last)}, and this one ends at {utc_text(found)}; train again on a log that covers it"
+    )
+
+
+def last_times(spec: ModelSpec, seconds: NDArray[np.int64], batch: int) -> NDArray[np.int64]:
+    """Return the times of the last steps, (batch,), from those of the last or of all steps of `batch` windows.
+
+    seconds  (batch,) or (batch, context); for one window also () and (context,)
+
+    Raises WindowLengthError for another shape, TimeError if steps are not `step_s` apart or a time is not known.
+    """
+    if batch == 1:
+        seconds = seconds[np.newaxis] if seconds.ndim == 0 or seconds.shape == (spec.context,) else seconds
+    if seconds.shape == (batch, spec.context) and seconds.ndim == 2:
+        apart = np.diff(seconds, axis=1)
+        if (apart != spec.step_s).any():
+            row, step = np.argwhere(apart != spec.step_s)[0]
+            raise TimeError(
+                f"window {row}: step {step + 1} comes {apart[row, step]} s after step {step}; "
+                f"this model takes one step every {spec.step_s} s"
+            )
+        seconds = seconds[:, -1]
+    if seconds.shape != (batch,):
+        raise WindowLengthError(
+            f"timestamps have shape {seconds.shape}; expected ({batch},), the last step of each window, or "
+            f"({batch}, {spec.context}), every step"
+        )
+    time = np.ascontiguousarray(seconds)
+    require_known(spec, time)
+    return time
+
+
+def complete(spec: ModelSpec, windows: Windows) -> NDArray[np.floating]:
+    """Return all columns (batch, context, features) of `windows`, in the dtype of their values.
+
+    A window whose time is not among the `known_times` is NaN throughout.
+    """
+    if windows.time is None:
+        return windows.values
+    first, last = known_times(spec)
+    known = (windows.time >= first) & (windows.time <= last)
+    some = first if first <= last else 0
+    seconds = step_times(spec, np.where(known, windows.time, some))
+    columns = with_calendar(spec, windows.values, seconds)
+    columns[~known] = np.nan
+    return columns

@@ -23,7 +23,7 @@ from ..errors import InputError, UsageError
 from ..foundation.arguments import fraction, whole_number
 from ..model.radii import IntervalScale, SplitConformal
 
-FLOAT32_SLACK = 1e-6  # of a value: forecasts of one model by two artifacts differ by about as much
+FLOAT32_SLACK = 1e-6  # of a value plus 1: forecasts of one model by two artifacts differ by about as much
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 
 
@@ -72,11 +72,14 @@ def bounds(
 def _whole(
     lower: NDArray[np.floating], upper: NDArray[np.floating]
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    # a number that is whole up to float32 rounding counts as whole
-    first = np.ceil(lower - FLOAT32_SLACK * np.maximum(lower, 1.0))
-    last = np.floor(upper + FLOAT32_SLACK * np.maximum(upper, 1.0))
-    between = first <= last
-    return np.where(between, first, np.floor(lower)), np.where(between, last, np.ceil(upper))
+    """Return the first and the last whole number in [lower, upper], or the two around it if it holds none.
+
+    Without one, `last` is the whole number below the interval and `first` the one above it. A number that is whole up
+    to float32 rounding counts as whole.
+    """
+    first = np.ceil(lower - FLOAT32_SLACK * (np.abs(lower) + 1.0))
+    last = np.floor(upper + FLOAT32_SLACK * (np.abs(upper) + 1.0))
+    return np.maximum(np.minimum(first, last), 0.0), np.maximum(first, last)
 
 
 def residuals(

@@ -1,4 +1,4 @@
-"""The reference: the whole forecast in numpy, from raw windows to raw forecasts, in the dtype of its input.
+"""The reference: the whole forecast in numpy, from raw windows and their times to raw forecasts, in float64.
 
 Every artifact is compared with its float64 result. It has no engine, no state and no dependency except numpy.
 """
@@ -14,26 +14,30 @@ from numpy.typing import NDArray
 from ..model.scaler import Scaler
 from ..model.spec import ModelSpec
 from ..model.weights import Weights
+from ..model.windows import Windows
+from .calendars import complete
 from .network_forward import run
 
 Array = NDArray[np.floating]
 
 
-def forecast(spec: ModelSpec, scaler: Scaler, weights: Weights, windows: Array) -> Array:
-    """Return raw forecasts (batch, horizon) for raw `windows` (batch, context, features); dtype is kept.
+def forecast(spec: ModelSpec, scaler: Scaler, weights: Weights, windows: Windows) -> Array:
+    """Return raw forecasts (batch, horizon) of `windows`, in float64.
 
-    A row that holds a non-finite value, or one that the scaler cannot take, gives NaN in that row only.
+    A row that holds a non-finite value, one that the scaler cannot take, or an unknown time, gives NaN in that row
+    only.
     """
-    return through(spec, scaler, partial(run, spec.network, weights), windows)
+    columns = complete(spec, windows.changed(windows.values.astype(np.float64)))
+    return through(spec, scaler, partial(run, spec.network, weights), columns)
 
 
-def through(spec: ModelSpec, scaler: Scaler, network: Callable[[Array], Array], windows: Array) -> Array:
-    """Return raw forecasts for raw `windows`, as `forecast` does, through any `network`.
+def through(spec: ModelSpec, scaler: Scaler, network: Callable[[Array], Array], columns: Array) -> Array:
+    """Return raw forecasts for raw `columns` (batch, context, features) through any `network`; dtype is kept.
 
-    It takes channels (batch, window, channels) in the windows' dtype and returns outputs (batch, horizon). This is the
-    one place where values are scaled around a network in numpy.
+    It takes channels (batch, window, channels) and returns outputs (batch, horizon), in the same dtype. This is the one
+    place where values are scaled around a network in numpy.
     """
-    scaled = scaler.transform(windows)  # (batch, context, features)
+    scaled = scaler.transform(columns)  # (batch, context, features)
     inputs = channels(spec, scaled)  # (batch, window, channels)
     with np.errstate(invalid="ignore"):  # an infinite row becomes NaN on the way; `to_raw` handles it
         outputs = network(inputs)

@@ -13,13 +13,13 @@ from ..backends import Backend, choose, open_backend
 from ..bundle.bundle import Bundle
 from ..bundle.manifest import Artifact, Manifest
 from ..bundle.signing import UNSIGNED, Key, Signature
-from ..computing.calendars import unix_seconds, with_calendar
+from ..computing.calendars import last_times, require_known, unix_seconds
 from ..errors import (
     DtypeError,
     EmptyInputError,
     FeatureCountError,
-    InputError,
     NonFiniteError,
+    TimeError,
     UsageError,
     WindowLengthError,
 )
@@ -27,10 +27,11 @@ from ..foundation.arguments import flag, whole_number
 
 if TYPE_CHECKING:
     from ..computing.intervals import Interval
+    from ..model.spec import ModelSpec
     from .anomalies import AnomalyDetector
     from .streaming import Stream
 
-_FLOAT32 = np.dtype(np.float32)
+_FLOAT32, _INT64 = np.dtype(np.float32), np.dtype(np.int64)
 
 
 def load(
@@ -62,7 +63,7 @@ def load(
     differ from those of the export).
 
         model = load("bundle")
-        model.predict(windows)            # (batch, context, features) -> (batch, horizon)
+        model.predict(values, timestamps=time)   # (batch, context, measured) and (batch,) -> (batch, horizon)
     """
     threads, trust_code = whole_number("threads", threads), flag("trust_code", trust_code)
     bundle = Bundle.open(path, key=key)
@@ -91,7 +92,8 @@ class Forecaster:
         self.backend = backend
         self.signature = signature
         spec = manifest.spec
-        self._step_shape = (spec.context, len(spec.features))
+        self._step_shape = (spec.context, spec.measured)
+        self._timed = spec.timed
         self._backend_predict = backend.predict
 
     def __repr__(self) -> str:
@@ -106,36 +108,44 @@ class Forecaster:
     ) -> NDArray[np.float32] | Interval:
         """Return forecasts (batch, horizon) in raw units for raw `values`; never a non-finite number.
 
-        values      (batch, context, features), or one window (context, features) for a batch of one. A model with one
-                    feature also takes (batch, context) and (context,).
-        timestamps  of every step, shape (batch, context) or (context,), datetime64 or unix seconds, UTC. With them
-                    `values` holds the measured features only and the calendar ones are computed.
+        values      (batch, context, measured), or one window (context, measured) for a batch of one. A model with one
+                    measured column also takes (batch, context) and (context,).
+        timestamps  where the model has a calendar: of each window's last step, (batch,), or of every step, (batch,
+                    context); for one window also one time, or (context,). datetime64 or unix seconds, UTC.
         interval    coverage, such as 0.9: the result is then an `Interval` of forecast, lower and upper, each (batch,
                     horizon), by the radii in the manifest. Where truth keeps arriving, `pulsecast.RollingConformal`
                     follows the series and is the better choice.
 
-        Raises WindowLengthError, FeatureCountError, DtypeError, NonFiniteError, EmptyInputError (all InputError), and
-        UsageError for an interval that the bundle has no radii for.
+        A bundle of format 1 also takes (batch, context, features) without timestamps, its calendar columns ready-made.
+
+        Raises WindowLengthError, FeatureCountError, DtypeError, NonFiniteError, EmptyInputError, TimeError (all
+        InputError), and UsageError for an interval that the bundle has no radii for.
         """
         if (
-            timestamps is None
-            and type(values) is np.ndarray
+            type(values) is np.ndarray
             and values.dtype == _FLOAT32
-            and values.ndim == 3
             and values.shape[1:] == self._step_shape
             and len(values)
+            and (
+                timestamps is None
+                if not self._timed
+                else type(timestamps) is np.ndarray
+                and timestamps.dtype == _INT64
+                and timestamps.shape == values.shape[:1]
+            )
         ):
-            windows = cast("NDArray[np.float32]", np.ascontiguousarray(values))
+            raw = cast("NDArray[np.float32]", np.ascontiguousarray(values))
+            time = cast("NDArray[np.int64] | None", timestamps)
         else:
-            windows = self._windows(values, timestamps)
+            raw, time = self._windows(values, timestamps)
         # x.x is finite unless an element is not finite or the sum overflows: one pass in BLAS decides the usual case
-        flat = windows.reshape(-1)
+        flat = raw.reshape(-1)
         if not math.isfinite(np.vdot(flat, flat)):
-            _refuse_non_finite(windows)
-        forecasts = self._backend_predict(windows)
+            _refuse_non_finite(raw)
+        forecasts = self._backend_predict(raw, time)
         flat = forecasts.reshape(-1)
         if not math.isfinite(np.vdot(flat, flat)):
-            _refuse_outside_domain(forecasts)
+            _refuse_outside_domain(forecasts, self.manifest.spec, time)
         return forecasts if interval is None else self._interval(forecasts, interval)
 
     def _interval(self, forecasts: NDArray[np.float32], level: float) -> Interval:
@@ -164,33 +174,28 @@ class Forecaster:
             self.stream(), manifest.spec, manifest.intervals, false_alarm_rate=false_alarm_rate, window=window
         )
 
-    def _windows(self, values: ArrayLike, timestamps: object) -> NDArray[np.float32]:
+    def _windows(self, values: ArrayLike, timestamps: object) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
+        """Return values (batch, context, measured) and the times of the last steps (batch,), from all that is taken."""
         array = _real_numbers(values)
         spec = self.manifest.spec
+        if timestamps is None and self.manifest.format == 1:
+            return _batch(array, spec.context, len(spec.features), hint=self._calendar_hint()), None
+        hint = "" if spec.measured == array.shape[-1] else self._calendar_hint()
+        raw = _batch(array, spec.context, spec.measured, hint=hint)
         if timestamps is None:
-            return _batch(array, spec.context, len(spec.features), hint=self._calendar_hint())
-        measured = _batch(array, spec.context, spec.measured, hint="")
-        seconds = unix_seconds(timestamps)
-        if seconds.ndim == 1:
-            seconds = seconds[np.newaxis]
-        if seconds.shape != measured.shape[:2]:
-            raise WindowLengthError(
-                f"timestamps have shape {seconds.shape}; the values have {measured.shape[:2]} steps"
-            )
-        steps = np.diff(seconds, axis=1)
-        if (steps != spec.step_s).any():
-            row, step = np.argwhere(steps != spec.step_s)[0]
-            raise InputError(
-                f"window {row}: step {step + 1} comes {steps[row, step]} s after step {step}; "
-                f"this model takes one step every {spec.step_s} s"
-            )
-        return cast("NDArray[np.float32]", np.ascontiguousarray(with_calendar(spec, measured, seconds)))
+            if spec.timed:
+                raise TimeError(
+                    "this model has a calendar and the time is missing: pass timestamps, the unix seconds (UTC) or "
+                    "datetime64 of each window's last step"
+                )
+            return raw, None
+        time = last_times(spec, unix_seconds(timestamps), len(raw))
+        return raw, time if spec.timed else None
 
     def _calendar_hint(self) -> str:
         spec = self.manifest.spec
-        if spec.measured == len(spec.features):
-            return ""
-        return f"; pass timestamps to have {len(spec.features) - spec.measured} calendar features computed"
+        calendar = len(spec.features) - spec.measured
+        return f"; its {calendar} calendar columns are computed from timestamps" if calendar else ""
 
 
 def _real_numbers(values: ArrayLike) -> NDArray[np.float32]:
@@ -235,10 +240,13 @@ def _refuse_non_finite(windows: NDArray[np.float32]) -> None:
         )
 
 
-def _refuse_outside_domain(forecasts: NDArray[np.float32]) -> None:
+def _refuse_outside_domain(forecasts: NDArray[np.float32], spec: ModelSpec, time: NDArray[np.int64] | None) -> None:
     rows = np.flatnonzero(~np.isfinite(forecasts).all(axis=1))
-    if len(rows):
-        raise NonFiniteError(
-            f"{len(rows)} windows have no finite forecast, first window {rows[0]}: "
-            "its values lie outside what the model's scaler can take"
-        )
+    if not len(rows):
+        return
+    if time is not None:
+        require_known(spec, time)
+    raise NonFiniteError(
+        f"{len(rows)} windows have no finite forecast, first window {rows[0]}: "
+        "its values lie outside what the model's scaler can take"
+    )

@@ -1,8 +1,8 @@
 """The native model with the standard library alone: for a process that must answer at once, or has no numpy.
 
 Importing numpy takes most of the time from the start of a Python process to its first forecast from compiled C. Nothing
-here imports it: values are lists or float32 buffers, forecasts are lists. For everything else (calendar features from
-timestamps, intervals, streams, other backends) use `pulsecast.load`.
+here imports it: values are lists or float32 buffers, times are integers, forecasts are lists. For everything else
+(datetimes, intervals of any level, streams, other backends) use `pulsecast.load`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ..errors import (
     FeatureCountError,
     FormatError,
     NonFiniteError,
+    TimeError,
     UsageError,
     WindowLengthError,
 )
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from ..bundle.signing import Key
 
 CHECKED_WINDOWS = 3  # of the golden, when a library is loaded
-_DTYPES = {"f": b"'<f4'", "d": b"'<f8'"}  # array's type codes as .npy headers name them
+_DTYPES = {"f": b"'<f4'", "d": b"'<f8'", "q": b"'<i8'"}  # array's type codes as .npy headers name them
 
 
 def load_native(
@@ -56,7 +57,9 @@ def load_native(
     `pulsecast.load` raises.
 
         model = load_native("bundle", trust_code=True)
-        model.predict(window)             # lists in, lists out
+        model.predict(window, time)       # lists in, lists out
+
+    It reads bundles of format 2; for older ones use `pulsecast.load`.
     """
     trust_code = flag("trust_code", trust_code)
     bundle = Bundle.open(path, key=key)
@@ -64,6 +67,10 @@ def load_native(
     if chosen.backend != "native":
         raise UsageError(f"artifact {artifact!r} is for backend {chosen.backend!r}, not 'native'; use pulsecast.load")
     require_trust(bundle, chosen, trust_code=trust_code)
+    if bundle.manifest.format == 1:
+        raise UsageError(
+            "this bundle has format 1, which load_native does not read; use pulsecast.load, or export again"
+        )
     library = open_library(str(find_library(bundle, chosen.path)), bundle.manifest.spec)
     forecaster = NativeForecaster(bundle.manifest, library)
     _check_golden(bundle, chosen, forecaster)
@@ -75,19 +82,20 @@ def _check_golden(bundle: Bundle, artifact: Artifact, forecaster: NativeForecast
     manifest = bundle.manifest
     spec = manifest.spec
     data = bundle.read(manifest.golden.path)
-    windows = _first_rows(data, "windows", "f", CHECKED_WINDOWS * spec.context * len(spec.features))
+    values = _first_rows(data, "values", "f", CHECKED_WINDOWS * spec.context * spec.measured)
+    time = _first_rows(data, "time", "q", CHECKED_WINDOWS) if spec.timed else None
     expected = _first_rows(data, "reference", "d", CHECKED_WINDOWS * spec.horizon)
-    found = itertools.chain.from_iterable(forecaster.predict(windows))
+    found = itertools.chain.from_iterable(forecaster.predict(values, time))
     error = max(abs(a - b) for a, b in zip(found, expected, strict=True)) / manifest.scaler.range
     require_tolerance(artifact, error)
 
 
-def _first_rows(npz: bytes, name: str, code: str, count: int) -> array[float]:
+def _first_rows(npz: bytes, name: str, code: str, count: int) -> array[Any]:
     """Read the first `count` numbers of one array in an .npz without unpacking the rest; `code` is `array`'s."""
     import zipfile
     import zlib
 
-    numbers: array[float] = array(code)
+    numbers: array[Any] = array(code)
     try:
         with zipfile.ZipFile(io.BytesIO(npz)) as file, file.open(f"{name}.npy") as stored:
             start = stored.read(10)  # magic, version, and the length of the header that follows
@@ -119,28 +127,55 @@ class NativeForecaster:
     def __repr__(self) -> str:
         return f"NativeForecaster({self.manifest.name!r}, engine={self.engine!r})"
 
-    def predict(self, values: object) -> list[list[float]]:
+    def predict(self, values: object, time: object = None) -> list[list[float]]:
         """Return forecasts (batch, horizon) in raw units for raw `values`; never a non-finite number.
 
-        values  lists (batch, context, features), or one window (context, features); a model with one feature also takes
-                (batch, context) and (context,). Or a float32 buffer in C order (`array`, `memoryview`, a numpy array)
-                of any shape, which is read as whole windows.
+        values  lists (batch, context, measured), or one window (context, measured); a model with one measured column
+                also takes (batch, context) and (context,). Or a float32 buffer in C order (`array`, `memoryview`, a
+                numpy array) of any shape, which is read as whole windows.
+        time    where the model has a calendar: unix seconds (UTC) of each window's last step, integers; for one window
+                also one integer
 
-        Raises WindowLengthError, FeatureCountError, DtypeError, NonFiniteError, EmptyInputError (all InputError).
+        Raises WindowLengthError, FeatureCountError, DtypeError, NonFiniteError, EmptyInputError, TimeError (all
+        InputError).
         """
         spec = self.manifest.spec
-        windows = _floats(values, spec.context, len(spec.features))
-        count = len(windows) // (spec.context * len(spec.features))
+        windows = _floats(values, spec.context, spec.measured)
+        count = len(windows) // (spec.context * spec.measured)
+        times = _times(time, count) if spec.timed else None
         forecasts = array("f", bytes(4 * count * spec.horizon))
-        self._predict_batch(windows.buffer_info()[0], count, forecasts.buffer_info()[0])
+        self._predict_batch(
+            windows.buffer_info()[0],
+            None if times is None else times.buffer_info()[0],
+            None,
+            count,
+            forecasts.buffer_info()[0],
+            None,
+            None,
+        )
         rows = [forecasts[i : i + spec.horizon].tolist() for i in range(0, len(forecasts), spec.horizon)]
         for number, row in enumerate(rows):
             if not all(map(math.isfinite, row)):
                 raise NonFiniteError(
-                    f"window {number} has no finite forecast: it holds NaN or infinity, or values outside what the "
-                    "model's scaler can take"
+                    f"window {number} has no finite forecast: it holds NaN or infinity, values outside what the "
+                    "model's scaler can take, or a time that the calendar does not know (unix seconds are expected)"
                 )
         return rows
+
+
+def _times(time: object, count: int) -> array[int]:
+    """Return the times of `count` windows as int64."""
+    if time is None:
+        raise TimeError(
+            "this model has a calendar and the time is missing: pass the unix seconds (UTC) of each window's last step"
+        )
+    try:
+        found = array("q", time if isinstance(time, Iterable) else [time])
+    except (TypeError, OverflowError) as error:
+        raise DtypeError(f"time is not a list of whole numbers: {error}") from error
+    if len(found) != count:
+        raise TimeError(f"{len(found)} times for {count} windows; expected one for each")
+    return found
 
 
 def _floats(values: object, context: int, features: int) -> array[float]:

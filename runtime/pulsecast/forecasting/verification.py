@@ -92,7 +92,7 @@ def check_loaded(bundle: Bundle, artifact: Artifact, backend: Backend) -> None:
     golden = bundle.golden()
     last, parts = len(golden.windows) - 1, LOADED_WINDOWS - 1
     rows = sorted({round(i * last / parts) for i in range(LOADED_WINDOWS)})  # np.unique would import numpy.ma
-    forecasts = backend.predict(np.ascontiguousarray(golden.windows[rows]))
+    forecasts = backend.predict(*golden.windows.take(rows).inputs)
     expected = golden.reference[rows]
     if forecasts.shape != expected.shape:
         raise ToleranceError(f"{artifact.id} gives forecasts {forecasts.shape}; its golden has {expected.shape}")
@@ -143,7 +143,7 @@ class Described(Protocol):
 
 def check_backend(backend: Backend, manifest: Described, artifact: Artifact, golden: Golden) -> tuple[Check, ...]:
     """Return every check of a loaded backend against the golden; a bundle that is being made has no manifest yet."""
-    forecasts = backend.predict(golden.windows)
+    forecasts = backend.predict(*golden.windows.inputs)
     return (
         *parity_checks(measure_parity(forecasts, golden, manifest.scaler.range), artifact),
         _spread_check(forecasts, golden),
@@ -198,39 +198,43 @@ def _spread(values: NDArray[np.float64]) -> float:
 
 def _state_checks(backend: Backend, golden: Golden, manifest: Described) -> Iterator[Check]:
     windows = golden.windows
-    a, b = windows[:1], windows[len(windows) // 2 :][:1]
-    first = backend.predict(a)
-    backend.predict(b)
-    yield _same("A, B, A repeats A", backend.predict(a), first)
-    rows = windows[:: max(1, len(windows) // 16)][:16]
-    single = np.concatenate([backend.predict(row[np.newaxis]) for row in rows])
-    batched = backend.predict(windows[:64])
-    backend.predict(windows[:1])
-    yield _same("a batch repeats itself", backend.predict(windows[:64]), batched)
-    together = np.concatenate([rows, windows])[: max(64, len(rows))]
-    error = np.max(np.abs(single.astype(np.float64) - backend.predict(together)[: len(rows)])) / manifest.scaler.range
+    count = len(windows)
+    a, b = windows.take(slice(1)), windows.take([count // 2])
+    first = backend.predict(*a.inputs)
+    backend.predict(*b.inputs)
+    yield _same("A, B, A repeats A", backend.predict(*a.inputs), first)
+    rows = list(range(0, count, max(1, count // 16)))[:16]
+    single = np.concatenate([backend.predict(*windows.take([row]).inputs) for row in rows])
+    batched = backend.predict(*windows.take(slice(64)).inputs)
+    backend.predict(*a.inputs)
+    yield _same("a batch repeats itself", backend.predict(*windows.take(slice(64)).inputs), batched)
+    together = windows.take([*rows, *range(count)][: max(64, len(rows))])
+    found = backend.predict(*together.inputs)[: len(rows)]
+    error = np.max(np.abs(single.astype(np.float64) - found)) / manifest.scaler.range
     limit = BATCH_ROUNDING[manifest.spec.target]
     yield Check(name="batch 1 = batch 64", passed=bool(error <= limit), measured=f"{error:.1e}", limit=f"{limit:.1e}")
 
 
 def _neighbour_checks(backend: Backend, golden: Golden) -> Iterator[Check]:
     """A window's forecast does not depend on the other windows of its batch, and NaN in gives no number out."""
-    windows = golden.windows[:8].copy()
-    clean = backend.predict(windows)
-    wild = windows.copy()
+    windows = golden.windows.take(slice(8))
+    values = windows.values
+    clean = backend.predict(*windows.inputs)
+    wild = values.copy()
     wild[3] *= 1000
     kept = np.arange(len(windows)) != 3
-    yield _same("a wild neighbour changes nothing", backend.predict(wild)[kept], clean[kept])
-    for step in (0, windows.shape[1] - 1):
-        broken = windows.copy()
+    yield _same("a wild neighbour changes nothing", backend.predict(*windows.changed(wild).inputs)[kept], clean[kept])
+    for step in (0, values.shape[1] - 1):
+        broken = values.copy()
         broken[3, step, 0] = np.nan
-        answer = backend.predict(broken)
+        answer = backend.predict(*windows.changed(broken).inputs)
         yield _same(f"a NaN neighbour (step {step}) changes nothing", answer[kept], clean[kept])
-        silent = not np.isfinite(answer[3]).any()
-        yield Check(
-            name=f"NaN in (step {step}), no number out", passed=silent, measured=str(answer[3][0]), limit="not finite"
-        )
-    yield _same("clean again after NaN", backend.predict(windows), clean)
+        yield _silent(f"NaN in (step {step}), no number out", answer[3])
+    yield _same("clean again after NaN", backend.predict(*windows.inputs), clean)
+
+
+def _silent(name: str, answer: NDArray[np.float32]) -> Check:
+    return Check(name=name, passed=not np.isfinite(answer).any(), measured=str(answer[0]), limit="not finite")
 
 
 def _same(name: str, found: NDArray[np.float32], expected: NDArray[np.float32]) -> Check:
@@ -242,9 +246,7 @@ def _same(name: str, found: NDArray[np.float32], expected: NDArray[np.float32]) 
 def check_reference(bundle: Bundle, golden: Golden) -> Check:
     """The golden's reference must be what the bundle's weights give in float64 on this machine."""
     manifest = bundle.manifest
-    recomputed = reference.forecast(
-        manifest.spec, manifest.scaler, bundle.weights(), golden.windows.astype(np.float64)
-    )  # (n, horizon)
+    recomputed = reference.forecast(manifest.spec, manifest.scaler, bundle.weights(), golden.windows)  # (n, horizon)
     error = float(np.max(np.abs(recomputed - golden.reference))) / manifest.scaler.range
     return Check(
         name="golden = float64 reference here",

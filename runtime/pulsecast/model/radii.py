@@ -48,3 +48,8 @@ class SplitConformal:
             known = ", ".join(f"{known:g}" for known in self.levels)
             raise UsageError(f"interval is {level!r}; this model has intervals for {known}")
         return self.radii[self.levels.index(level)]
+
+    @property
+    def default_level(self) -> float:
+        """The level that artifacts give bounds at: 0.9, or the next lower one there is, or the lowest."""
+        return max((level for level in self.levels if level <= 0.9), default=self.levels[0])

@@ -13,9 +13,11 @@ from .network import Network, plain_stack
 DAY_S = 86_400
 WEEK_S = 7 * DAY_S
 _MOST_STEPS = 2**31 - 1  # and seconds of a step or period: products of two fit the integers of every reader
-_YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800  # unix seconds of 1 January
+YEAR_1, YEAR_10000 = -62_135_596_800, 253_402_300_800  # unix seconds of 1 January: no time of a step lies outside
 
-INPUT, OUTPUT = "window", "forecast"  # what every artifact calls its input and its output
+# what every artifact calls its inputs and outputs: `pulsecast.model.windows` and `pulsecast.computing.intervals`
+VALUES, TIME, SERIES = "values", "time", "series"
+FORECAST, LOWER, UPPER = "forecast", "lower", "upper"
 
 CalendarFunction = Literal["sin", "cos", "weekend", "holiday"]
 
@@ -42,7 +44,7 @@ class Holidays:
         edges = [self.known[0], *itertools.chain.from_iterable(self.spans), self.known[1]]
         if not (edges == sorted(edges) and all(first < stop for first, stop in pairs)):
             raise ValueError("spans must be ascending and lie within what is known")
-        if not (self.known[0] >= _YEAR_1 and self.known[1] < _YEAR_10000):
+        if not (self.known[0] >= YEAR_1 and self.known[1] < YEAR_10000):
             raise ValueError("known reaches beyond the years 1 to 9999")
 
 
@@ -106,10 +108,10 @@ _IMPLIED = strict_json.null_if(lambda network: network.is_plain)  # `units` desc
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
-    """The contract of a model: `(batch, context, features)` raw values in, `(batch, horizon)` raw values out.
+    """The contract of a model: raw values (batch, context, measured) and a time in, raw forecasts (batch, horizon) out.
 
     window    steps that the network runs over
-    features  columns of the input in order: measured first (the first one is forecast), then calendar
+    features  columns of a step in order: measured first (the first one is forecast), then those that follow from time
     channels  network inputs per step; those of lag 0 first
     units     LSTM units per layer
     horizon   steps forecast ahead
@@ -164,3 +166,8 @@ class ModelSpec:
     def measured(self) -> int:
         """How many leading features are measured; the rest follow from timestamps."""
         return sum(feature.calendar is None for feature in self.features)
+
+    @property
+    def timed(self) -> bool:
+        """Whether a forecast needs the time of the window's last step: some feature follows from it."""
+        return self.measured < len(self.features)

@@ -5,8 +5,9 @@ MODEL/
   model.keras       the trained Keras model, for further training; export does not trace it
   weights.npz       its weights, see `pulsecast.model.weights`
   history.json      loss per epoch
-  heldout.npz       up to 2,048 held-out raw windows, evenly spaced, with truth and the Keras model's forecasts
-  calibration.npz   raw training windows that span the training range, for full-integer quantisation
+  heldout.npz       up to 2,048 held-out raw windows and their times, evenly spaced, with truth and the Keras model's
+                    forecasts
+  calibration.npz   raw training windows and their times that span the training range, for full-integer quantisation
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from ..foundation import strict_json
 from ..foundation.quick_dataclass import dataclass
 from ..model.radii import SplitConformal
 from ..model.scaler import Scaler
-from ..model.spec import ModelSpec
+from ..model.spec import TIME, VALUES, ModelSpec
 from ..model.weights import Weights, read_npz, read_weights, write_npz, write_weights
+from ..model.windows import Windows
 
 MODEL_NAME = "model.json"
 KERAS_NAME = "model.keras"
@@ -45,7 +47,7 @@ CALIBRATION_WINDOWS = 256
 class ModelRecord:
     """All of `model.json`; `files` maps the directory's other files to their SHA-256, once they are written."""
 
-    format: Literal[1]
+    format: Literal[2]
     name: str
     recipe: str
     spec: ModelSpec
@@ -58,21 +60,21 @@ class ModelRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutWindows:
-    """Raw windows (n, context, features) float32, truth (n, horizon) float64, Keras' forecasts (n, horizon) float32."""
+    """Raw windows (n of them), truth (n, horizon) float64, the Keras model's forecasts (n, horizon) float32."""
 
-    windows: NDArray[np.float32]
+    windows: Windows
     truth: NDArray[np.float64]
     trained: NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelDirectory:
-    """An opened model directory; calibration windows are (n, context, features) float32, raw."""
+    """An opened model directory."""
 
     record: ModelRecord
     weights: Weights
     heldout: HeldOutWindows
-    calibration: NDArray[np.float32]
+    calibration: Windows
 
 
 def write_model_directory(folder: Path, model: ModelDirectory, more: Mapping[str, bytes] | None = None) -> ModelRecord:
@@ -80,8 +82,8 @@ def write_model_directory(folder: Path, model: ModelDirectory, more: Mapping[str
     heldout = model.heldout
     files = {
         WEIGHTS_NAME: write_weights(model.weights, model.record.spec.network),
-        HELDOUT_NAME: write_npz(windows=heldout.windows, truth=heldout.truth, trained=heldout.trained),
-        CALIBRATION_NAME: write_npz(windows=model.calibration),
+        HELDOUT_NAME: write_npz(**_named(heldout.windows), truth=heldout.truth, trained=heldout.trained),
+        CALIBRATION_NAME: write_npz(**_named(model.calibration)),
         **(more or {}),
     }
     for name, data in files.items():
@@ -94,7 +96,7 @@ def write_model_directory(folder: Path, model: ModelDirectory, more: Mapping[str
 def read_model_directory(path: Path) -> ModelDirectory:
     """Return the model at `path`; raises FormatError if a file is missing, changed or does not match `model.json`."""
     try:
-        record = strict_json.loads(ModelRecord, (path / MODEL_NAME).read_bytes(), where=MODEL_NAME)
+        record = strict_json.loads(ModelRecord, _of_this_format((path / MODEL_NAME).read_bytes()), where=MODEL_NAME)
         data = {name: (path / name).read_bytes() for name in (WEIGHTS_NAME, HELDOUT_NAME, CALIBRATION_NAME)}
     except FileNotFoundError as error:
         missing = Path(error.filename).name
@@ -106,23 +108,46 @@ def read_model_directory(path: Path) -> ModelDirectory:
     changed = [name for name, content in data.items() if record.files.get(name) != sha256(content)]
     if changed:
         raise FormatError(f"model directory {path.name} was changed after training: {', '.join(changed)}")
-    heldout = _arrays(data[HELDOUT_NAME], HELDOUT_NAME, ("windows", "truth", "trained"))
-    calibration = _arrays(data[CALIBRATION_NAME], CALIBRATION_NAME, ("windows",))
+    spec = record.spec
+    heldout = _arrays(data[HELDOUT_NAME], HELDOUT_NAME, (*_names(spec), "truth", "trained"))
+    calibration = _arrays(data[CALIBRATION_NAME], CALIBRATION_NAME, _names(spec))
     return ModelDirectory(
         record=record,
-        weights=read_weights(data[WEIGHTS_NAME], record.spec),
+        weights=read_weights(data[WEIGHTS_NAME], spec),
         heldout=HeldOutWindows(
-            windows=heldout["windows"].astype(np.float32),
+            windows=_windows(heldout),
             truth=heldout["truth"].astype(np.float64),
             trained=heldout["trained"].astype(np.float32),
         ),
-        calibration=calibration["windows"].astype(np.float32),
+        calibration=_windows(calibration),
     )
+
+
+def _of_this_format(data: bytes) -> bytes:
+    """Return `data`; raises FormatError if it is a `model.json` of an older format, which holds no times."""
+    found = strict_json.loads(Mapping[str, object], data, where=MODEL_NAME)  # type: ignore[type-abstract]
+    if found.get("format") == 1:
+        raise FormatError(f"{MODEL_NAME} has format 1, of an earlier pulsecast; train the model again")
+    return data
 
 
 def sha256(data: bytes) -> str:
     """Return the hash as a model directory records it, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
+
+
+def _names(spec: ModelSpec) -> tuple[str, ...]:
+    return (VALUES, TIME) if spec.timed else (VALUES,)
+
+
+def _named(windows: Windows) -> dict[str, NDArray[np.generic]]:
+    pairs = {VALUES: windows.values, TIME: windows.time}
+    return {name: array for name, array in pairs.items() if array is not None}
+
+
+def _windows(arrays: Mapping[str, NDArray[np.generic]]) -> Windows:
+    time = arrays.get(TIME)
+    return Windows(values=arrays[VALUES].astype(np.float32), time=None if time is None else time.astype(np.int64))
 
 
 def _arrays(data: bytes, where: str, names: tuple[str, ...]) -> dict[str, NDArray[np.generic]]:

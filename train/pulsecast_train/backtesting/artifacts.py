@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from pulsecast.computing import reference
 from pulsecast.errors import DataError, MissingExtraError
 from pulsecast.forecasting.verification import why_not_run
 from pulsecast.model.spec import ModelSpec
+from pulsecast.model.windows import Windows
 
 from ..naive import naive_forecasts
 from ..recipes.recipes import season_steps
@@ -32,7 +34,7 @@ from .metrics import PointErrors, naive_scale, point_errors
 
 BATCH = 256
 
-Predict = Callable[[NDArray[np.float32]], NDArray[np.floating]]
+Predict = Callable[[Windows], NDArray[np.floating]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,7 +63,7 @@ def score_bundle(
     ideal, intended = _score(
         (REFERENCE_NAME, "numpy, float64"), parts, interval,
         [
-            _forecasts(part, spec, lambda raw: reference.forecast(spec, scaler, weights, raw.astype(np.float64)))
+            _forecasts(part, spec, lambda windows: reference.forecast(spec, scaler, weights, windows))
             for part in parts
         ],
     )  # fmt: skip
@@ -72,7 +74,7 @@ def score_bundle(
         if isinstance(backend, str):
             skipped[artifact.id] = backend
             continue
-        forecasts = [_forecasts(part, spec, backend.predict) for part in parts]
+        forecasts = [_forecasts(part, spec, partial(_predicted, backend)) for part in parts]
         score, judged = _score((artifact.id, backend.engine), parts, interval, forecasts)
         found.append(dataclasses.replace(score, changes=_changes(score, ideal), chance=_chance(judged, intended)))
     return BundleScores(
@@ -144,6 +146,10 @@ def _forecasts(part: _Part, spec: ModelSpec, predict: Predict) -> NDArray[np.flo
     """Return raw forecasts (n, horizon) of the part's windows."""
     batches = [part.starts[first : first + BATCH] for first in range(0, len(part.starts), BATCH)]
     return np.concatenate([predict(raw_windows(part.steps, spec, batch)) for batch in batches]).astype(np.float64)
+
+
+def _predicted(backend: Backend, windows: Windows) -> NDArray[np.float32]:
+    return backend.predict(*windows.inputs)
 
 
 def _as_fold(part: _Part, forecasts: NDArray[np.float64]) -> FoldForecasts:

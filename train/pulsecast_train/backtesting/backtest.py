@@ -30,7 +30,7 @@ from pulsecast.stages.progress import SILENT
 from ..recipes.recipes import find_recipe, spec_of
 from ..recipes.train_config import TrainConfig
 from ..series import Series
-from ..windows import Steps, raw_windows
+from ..windows import Steps, raw_columns
 from .baselines import Past, find_baseline
 from .folds import MINIMUM_TRAINING_WINDOWS, Fold, first_targets, rolling_folds, until
 
@@ -191,8 +191,8 @@ def network_forecasts(
     """Return the Keras network's raw forecasts (n, horizon) for the windows at `starts`."""
     found = [np.empty((0, spec.horizon))]
     for first in range(0, len(starts), PREDICT_BATCH):
-        windows = raw_windows(steps, spec, starts[first : first + PREDICT_BATCH])
-        found.append(reference.through(spec, scaler, network.predict_on_batch, windows).astype(np.float64))
+        columns = raw_columns(steps, spec, starts[first : first + PREDICT_BATCH])
+        found.append(reference.through(spec, scaler, network.predict_on_batch, columns).astype(np.float64))
     return np.concatenate(found)
 
 

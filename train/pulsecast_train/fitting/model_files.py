@@ -27,7 +27,7 @@ from pulsecast.stages.model_directory import (
 
 from ..naive import compare_with_naive, naive_forecasts
 from ..series import are_counts, interval_scale
-from ..windows import raw_windows, truth
+from ..windows import raw_columns, raw_windows, truth
 from .checkpoint import Epoch
 from .preparing import Prepared
 
@@ -44,7 +44,7 @@ def write_model(folder: Path, name: str, prepared: Prepared, network: Any, histo
     naive = naive_forecasts(steps, spec, split.heldout)
     chosen = evenly(len(split.heldout), HELDOUT_WINDOWS)
     record = ModelRecord(
-        format=1,
+        format=2,
         name=name,
         recipe=prepared.config.recipe,
         spec=spec,
@@ -78,8 +78,8 @@ def keras_forecasts(network: Any, prepared: Prepared, starts: NDArray[np.int64])
     """Return the Keras model's raw forecasts (n, horizon) for the windows at `starts`."""
     spec, scaler, found = prepared.spec, prepared.scaler, []
     for first in range(0, len(starts), PREDICT_BATCH):
-        windows = raw_windows(prepared.steps, spec, starts[first : first + PREDICT_BATCH])
-        found.append(reference.through(spec, scaler, lambda x: np.asarray(network(x, training=False)), windows))
+        columns = raw_columns(prepared.steps, spec, starts[first : first + PREDICT_BATCH])
+        found.append(reference.through(spec, scaler, lambda x: np.asarray(network(x, training=False)), columns))
     return np.concatenate(found).astype(np.float32)
 
 

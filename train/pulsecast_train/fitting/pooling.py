@@ -44,6 +44,7 @@ def pooled_examples(parts: Sequence[tuple[Steps, Split]], spec: ModelSpec) -> tu
     offsets = [int(offset) for offset in np.concatenate(([0], np.cumsum(lengths)[:-1]))]
     joined = Steps(
         values=np.concatenate([steps.values for steps, _ in parts]),
+        time=np.concatenate([steps.time for steps, _ in parts]),
         scaled=np.concatenate([steps.scaled for steps, _ in parts]),
         series_at=np.repeat(np.arange(len(parts)), lengths),
         starts=np.concatenate([steps.starts + offset for (steps, _), offset in zip(parts, offsets, strict=True)]),
