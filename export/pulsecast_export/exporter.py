@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pulsecast.bundle.bundle import entry_for
+from pulsecast.bundle.contract import model_digest
 from pulsecast.bundle.golden import MINIMUM_WINDOWS, Golden, write_golden
 from pulsecast.bundle.manifest import (
     FORMAT,
@@ -214,6 +215,7 @@ def _manifest(
         provenance=_provenance(model.record.provenance),
         intervals=model.record.intervals,
         level=None if model.record.intervals is None else model.record.intervals.default_level,
+        digest=model_digest(spec, model.record.scaler, model.weights),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from pulsecast.bundle.golden import Golden, evenly
 from pulsecast.computing import reference
 from pulsecast.stages.model_directory import ModelDirectory
@@ -13,7 +15,7 @@ def reference_of(model: ModelDirectory) -> Golden:
     return Golden(
         windows=windows,
         truth=model.heldout.truth,
-        reference=reference.forecast(record.spec, record.scaler, model.weights, windows),
+        reference=reference.forecast(record.spec, record.scaler, model.weights, windows).astype(np.float64),
         trained=model.heldout.trained,
     )
 

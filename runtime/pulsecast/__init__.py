@@ -40,10 +40,12 @@ if TYPE_CHECKING:
         UsageError,
         WindowLengthError,
     )
-    from .forecasting.anomalies import Anomaly, AnomalyDetector
+    from .forecasting.anomalies import AnomalyDetector
+    from .forecasting.departures import Anomaly
     from .forecasting.forecaster import Forecaster, load
     from .forecasting.native_forecaster import NativeForecaster, load_native
-    from .forecasting.streaming import Snapshot, Stream
+    from .forecasting.stepping import StepForecast, Stepped, step
+    from .forecasting.streaming import Stream
     from .forecasting.verification import ArtifactReport, Check, verify
     from .model.accuracy import Accuracy
     from .model.network import Network
@@ -60,7 +62,7 @@ __version__ = "0.1.0"
 # one.
 _HOME = {
     "Accuracy": "model.accuracy",
-    "Anomaly": "forecasting.anomalies",
+    "Anomaly": "forecasting.departures",
     "AnomalyDetector": "forecasting.anomalies",
     "Artifact": "bundle.manifest",
     "ArtifactReport": "forecasting.verification",
@@ -96,8 +98,9 @@ _HOME = {
     "Scaler": "model.scaler",
     "Signature": "bundle.signing",
     "SignatureError": "errors",
-    "Snapshot": "forecasting.streaming",
     "SplitConformal": "model.radii",
+    "StepForecast": "forecasting.stepping",
+    "Stepped": "forecasting.stepping",
     "Stream": "forecasting.streaming",
     "TimeError": "errors",
     "ToleranceError": "errors",
@@ -111,6 +114,7 @@ _HOME = {
     "load_native": "forecasting.native_forecaster",
     "pack": "bundle.packing",
     "sign": "bundle.packing",
+    "step": "forecasting.stepping",
     "unpack": "bundle.packing",
     "verify": "forecasting.verification",
 }
@@ -152,8 +156,9 @@ __all__ = [
     "Scaler",
     "Signature",
     "SignatureError",
-    "Snapshot",
     "SplitConformal",
+    "StepForecast",
+    "Stepped",
     "Stream",
     "TimeError",
     "ToleranceError",
@@ -168,6 +173,7 @@ __all__ = [
     "load_native",
     "pack",
     "sign",
+    "step",
     "unpack",
     "verify",
 ]

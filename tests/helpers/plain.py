@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulsecast.bundle.bundle import entry_for
+from pulsecast.bundle.contract import model_digest
 from pulsecast.bundle.golden import Golden, write_golden
 from pulsecast.bundle.manifest import (
     MANIFEST_NAME,
@@ -263,6 +264,7 @@ def write_manifest(folder: Path, model: PlainModel, artifacts: tuple[Artifact, .
         provenance=PROVENANCE,
         intervals=intervals,
         level=intervals.default_level if intervals else None,
+        digest=model_digest(model.spec, model.scaler, model.weights),
     )
     (folder / MANIFEST_NAME).write_text(strict_json.dumps(manifest), encoding="utf-8")
     return manifest

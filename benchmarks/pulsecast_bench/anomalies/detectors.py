@@ -31,7 +31,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from pulsecast.errors import DataError, PulsecastError
-from pulsecast.forecasting.anomalies import Departures, Incidents, default_window
+from pulsecast.forecasting.departures import Departures, Incidents, default_window
 from pulsecast.foundation import strict_json
 from pulsecast.model.spec import DAY_S
 from pulsecast.stages.progress import SILENT, LineProgress, Progress

@@ -19,6 +19,7 @@ def main(arguments: list[str]) -> int:
     from pulsecast.errors import PulsecastError
     from pulsecast.stages.model_directory import read_model_directory
 
+    from ..contracts import write_contract
     from ..targets import TARGETS
     from .gates import check_target
 
@@ -32,6 +33,7 @@ def main(arguments: list[str]) -> int:
         try:
             write = getattr(importlib.import_module(f"pulsecast_export.{module}"), function)
             write(model, folder / target.path, source)
+            write_contract(model, target_id, folder / target.path)
             census = check_target(target_id, target, model.record.spec, folder)
         except PulsecastError as error:
             print(error, file=sys.stderr)

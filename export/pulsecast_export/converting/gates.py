@@ -16,10 +16,11 @@ from pulsecast.model.spec import ModelSpec
 from ..native.gate import native_gate
 from ..targets import Target
 
-# The operators of a cleaned forecast; Cast is for int8 weights only.
+# The operators of a cleaned forecast, its calendar and its bounds.
 ONNX_OPERATORS = {
-    "Add", "Cast", "Concat", "Div", "Exp", "Gather", "Log", "LSTM", "MatMul", "Max", "Mul", "Reciprocal", "ReduceSum",
-    "Slice", "Sqrt", "Squeeze", "Sub", "Transpose", "Unsqueeze",
+    "Add", "Cast", "Ceil", "Concat", "Cos", "Div", "Equal", "Exp", "Floor", "Gather", "GreaterOrEqual", "Log", "LSTM",
+    "MatMul", "Max", "Min", "Mod", "Mul", "Reciprocal", "ReduceSum", "Reshape", "Sin", "Slice", "Split", "Sqrt",
+    "Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze",
 }  # fmt: skip
 # also allowed in networks beyond the plain stack
 ONNX_NETWORK_OPERATORS = {"GRU", "HardSigmoid", "Relu", "Sigmoid", "Tanh"}

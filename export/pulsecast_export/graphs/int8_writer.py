@@ -14,8 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulsecast.computing import reference
+from pulsecast.computing.calendars import complete
 from pulsecast.model.weights import Weights
 from pulsecast.stages.model_directory import ModelDirectory
+
+from .tflite_file import packed, unpacked
 
 
 def write_tflite_int8(model: ModelDirectory, path: Path, source: Path | None) -> None:
@@ -26,7 +29,8 @@ def write_tflite_int8(model: ModelDirectory, path: Path, source: Path | None) ->
 
     del source
     spec, scaler = model.record.spec, model.record.scaler
-    inputs = reference.channels(spec, scaler.transform(model.calibration)).astype(np.float32)  # (n, window, channels)
+    columns = complete(spec, model.calibration)  # (n, context, features)
+    inputs = reference.channels(spec, scaler.transform(columns)).astype(np.float32)  # (n, window, channels)
 
     def calibration() -> Iterator[list[NDArray[np.float32]]]:
         for row in inputs:
@@ -52,10 +56,9 @@ def mended(data: bytes, weights: Weights) -> bytes:
     the calibration data: a forecast beyond it is clipped. On a series with bursts this cost 1.4 % of MAE by one window
     of 265. The head is only a row of products at the border to float32.
     """
-    import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromPackedBuf(data, 0)
+    model = unpacked(data)
     (graph,) = model.subgraphs
     by_kind: dict[int, list[Any]] = {}
     for operator in graph.operators:
@@ -79,6 +82,4 @@ def mended(data: bytes, weights: Weights) -> bytes:
     )  # fmt: skip
     at, after = graph.operators.index(head), graph.operators.index(to_float)
     graph.operators[at], graph.operators[after] = to_float, head
-    builder = flatbuffers.Builder(len(data) + 1024)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return packed(model)

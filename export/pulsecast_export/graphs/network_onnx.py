@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from pulsecast.model.network import Activation, Recurrent
-from pulsecast.model.spec import INPUT, OUTPUT
 from pulsecast.model.weights import CellWeights
 from pulsecast.stages.model_directory import ModelDirectory
 
@@ -27,40 +26,37 @@ _ORDER = {"lstm": (0, 3, 1, 2), "gru": (0, 1, 2)}
 
 
 def convert_network(model: ModelDirectory) -> onnx.ModelProto:
-    """Return the whole forecast, cleaned: raw windows in, raw forecasts out."""
+    """Return the whole forecast, cleaned: raw values and times in, raw forecasts out."""
     before, behind = _around(model)
     core = _core(model)
     joined = onnx.compose.merge_models(before, core, io_map=[("inputs", "core_inputs")])
     taken = {"core_outputs": "outputs", "guard": "guard_in", "last": "last_in"}
     needed = {given.name for given in behind.graph.input}
     joined = onnx.compose.merge_models(joined, behind, io_map=[pair for pair in taken.items() if pair[1] in needed])
-    return clean(joined, input_name=INPUT, output_name=OUTPUT)
+    return clean(joined)
 
 
 def _around(model: ModelDirectory) -> tuple[onnx.ModelProto, onnx.ModelProto]:
-    """Return the graph from windows to channels and the NaN tripwire, and the graph from outputs to forecasts."""
+    """Return the graph from raw inputs to channels and the NaN tripwire, and the one from outputs to forecasts."""
     import tensorflow as tf
     import tf2onnx
 
     from . import graph
 
-    spec, scaler = model.record.spec, model.record.scaler
-    window = [tf.TensorSpec([None, spec.context, len(spec.features)], tf.float32, name=INPUT)]
-    results = [
+    spec, given = model.record.spec, graph.signature(model)
+    passing = [
         tf.TensorSpec([None, spec.horizon], tf.float32, name="outputs"),
         tf.TensorSpec([None, 1], tf.float32, name="guard_in"),
     ]
-    change = spec.target == "change"
-    if change:
-        results.append(tf.TensorSpec([None, 1], tf.float32, name="last_in"))
+    if spec.target == "change":
+        passing.append(tf.TensorSpec([None, 1], tf.float32, name="last_in"))
 
-    def before(window: Any) -> dict[str, Any]:
-        scaled = graph.scale(scaler, window)
-        found = {"inputs": tf.identity(graph.channels(spec, scaled)), "guard": graph.tripwire(scaler, window)}
-        return found | ({"last": tf.identity(graph.last_value(scaled))} if change else {})
+    def before(*inputs: Any) -> dict[str, Any]:
+        found = graph.prepared(model, dict(zip(given, inputs, strict=True)))
+        return {name: tf.identity(tensor) for name, tensor in found.items()}
 
-    def behind(outputs: Any, guard_in: Any, *last_in: Any) -> dict[str, Any]:
-        return {OUTPUT: graph.to_raw(spec, scaler, outputs + last_in[0] if change else outputs, guard_in)}
+    def behind(outputs: Any, guard_in: Any, last_in: Any = None) -> dict[str, Any]:
+        return graph.results(model, outputs, guard_in, last_in)
 
     def converted(function: Any, signature: list[Any], prefix: str) -> onnx.ModelProto:
         traced = tf.function(function, input_signature=signature)
@@ -68,7 +64,7 @@ def _around(model: ModelDirectory) -> tuple[onnx.ModelProto, onnx.ModelProto]:
         found.ir_version = IR_VERSION
         return _prefixed(found, prefix)
 
-    return converted(before, window, "before_"), converted(behind, results, "behind_")
+    return converted(before, list(given.values()), "before_"), converted(behind, passing, "behind_")
 
 
 def _prefixed(model: onnx.ModelProto, prefix: str) -> onnx.ModelProto:

@@ -7,6 +7,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from pulsecast.errors import ConversionError
+from pulsecast.model.windows import INPUTS, OUTPUTS
+
 OPSET = 17
 IR_VERSION = 8
 PRODUCER = "pulsecast"
@@ -14,22 +17,24 @@ PRODUCER = "pulsecast"
 Array = NDArray[np.generic]
 
 
-def clean(model: onnx.ModelProto, *, input_name: str, output_name: str) -> onnx.ModelProto:
+def clean(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return `model` without zero initial states, identities, dead nodes and unused weights, canonically named.
 
-    The one graph input and output get the names given. The result is checked by ONNX's checker.
+    Its inputs and outputs get the names of the contract, the outputs in that order. The result is checked by ONNX's
+    checker.
     """
     graph = model.graph
     _drop_zero_initial_states(graph)
     _drop_identities(graph)
+    _fuse_remainders(graph)
     nodes = _live_nodes(graph)
-    rename = _canonical_names(graph, nodes, input_name, output_name)
+    rename = _canonical_names(graph, nodes)
     constants = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
     cleaned = onnx.helper.make_graph(
         [_renamed(node, number, rename) for number, node in enumerate(nodes)],
         PRODUCER,
-        [_value_info(graph.input[0], input_name)],
-        [_value_info(graph.output[0], output_name)],
+        [_value_info(given, rename[given.name]) for given in graph.input],
+        [_value_info(found, rename[found.name]) for found in graph.output],
         [numpy_helper.from_array(constants[old], new) for old, new in rename.items() if old in constants],
     )
     result = onnx.helper.make_model(
@@ -86,6 +91,23 @@ def _drop_identities(graph: onnx.GraphProto) -> None:
         output.name = original(output.name)
 
 
+def _fuse_remainders(graph: onnx.GraphProto) -> None:
+    """Turn x - x / y * y into Mod.
+
+    tf2onnx writes a floored remainder so, but ONNX cuts a quotient of integers towards zero: before 1970 it is wrong.
+    Mod has the sign of the divisor, as a floored remainder has.
+    """
+    producers = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        product = producers.get(node.input[1]) if node.op_type == "Sub" else None
+        quotient = producers.get(product.input[0]) if product is not None and product.op_type == "Mul" else None
+        if product is None or quotient is None or quotient.op_type != "Div":
+            continue
+        if quotient.input[0] == node.input[0] and quotient.input[1] == product.input[1]:
+            node.op_type = "Mod"
+            node.input[1] = quotient.input[1]
+
+
 def _live_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """Return the nodes that the output needs, producers first; their order depends on the graph only.
 
@@ -104,16 +126,18 @@ def _live_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
             visit(source)
         ordered.append(node)
 
-    visit(graph.output[0].name)
+    for output in graph.output:
+        visit(output.name)
     return ordered
 
 
-def _canonical_names(
-    graph: onnx.GraphProto, nodes: list[onnx.NodeProto], input_name: str, output_name: str
-) -> dict[str, str]:
+def _canonical_names(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> dict[str, str]:
     """Return new tensor names: numbered in order of use, so that the same model always has the same bytes."""
     constants = {i.name for i in graph.initializer}
-    rename = {graph.input[0].name: input_name, graph.output[0].name: output_name}
+    rename = {given.name: given.name.removesuffix(":0") for given in graph.input}
+    if foreign := set(rename.values()) - set(INPUTS):
+        raise ConversionError(f"the converter named the graph's inputs {', '.join(sorted(foreign))}")
+    rename |= {found.name: name for found, name in zip(graph.output, OUTPUTS, strict=False)}
     for number, node in enumerate(nodes):
         for name in node.input:
             if name in constants and name not in rename:

@@ -8,7 +8,6 @@ from pathlib import Path
 import onnx
 from onnx import numpy_helper
 
-from pulsecast.model.spec import INPUT, OUTPUT
 from pulsecast.stages.model_directory import ModelDirectory
 
 from ..quantisation import quantise_rows
@@ -26,19 +25,14 @@ def write_onnx(model: ModelDirectory, path: Path, source: Path | None) -> None:
 
 
 def _convert_plain(model: ModelDirectory) -> onnx.ModelProto:
-    import tensorflow as tf
     import tf2onnx
 
     from . import graph, stacks
 
-    spec, scaler = model.record.spec, model.record.scaler
-    signature = [tf.TensorSpec([None, spec.context, len(spec.features)], tf.float32, name=INPUT)]
-    function = tf.function(
-        lambda window: graph.forecast(spec, scaler, model.weights, window, stacks.tensor_list_stack),
-        input_signature=signature,
-    )
+    function = graph.traced(model, stacks.tensor_list_stack)
+    signature = list(graph.signature(model).values())
     converted, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
-    return clean(converted, input_name=INPUT, output_name=OUTPUT)
+    return clean(converted)
 
 
 def write_onnx_w8(model: ModelDirectory, path: Path, source: Path | None) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pulsecast.model.spec import INPUT, OUTPUT
+from pulsecast.model.windows import INPUTS, Windows
 from pulsecast.stages.model_directory import ModelDirectory
 
 from .warmup import predict_log, tfrecord
@@ -25,12 +26,8 @@ def write_savedmodel(model: ModelDirectory, path: Path, source: Path | None) -> 
     from . import graph, stacks
 
     del source
-    spec, scaler = model.record.spec, model.record.scaler
     module: Any = tf.Module()
-    module.forecast = tf.function(
-        lambda window: {OUTPUT: graph.forecast(spec, scaler, model.weights, window, stacks.gather_stack)},
-        input_signature=[tf.TensorSpec([None, spec.context, len(spec.features)], tf.float32, name=INPUT)],
-    )
+    module.forecast = graph.traced(model, stacks.gather_stack)
     tf.saved_model.save(module, str(path), signatures={SIGNATURE: module.forecast.get_concrete_function()})
     # TensorFlow puts a random identifier here; the same model must give the same bytes
     mark = fingerprint_pb2.FingerprintDef.FromString((path / "fingerprint.pb").read_bytes())
@@ -41,9 +38,14 @@ def write_savedmodel(model: ModelDirectory, path: Path, source: Path | None) -> 
     records = [
         tfrecord(
             predict_log(
-                SERVING_NAME, SIGNATURE, INPUT, np.resize(model.heldout.windows, (n, *model.heldout.windows.shape[1:]))
+                SERVING_NAME, SIGNATURE, _named(model.heldout.windows.take(np.arange(n) % len(model.heldout.windows)))
             )
         )
         for n in WARMUP_BATCHES
     ]
     (extra / "tf_serving_warmup_requests").write_bytes(b"".join(records))
+
+
+def _named(windows: Windows) -> dict[str, NDArray[np.generic]]:
+    pairs = zip(INPUTS, windows.inputs, strict=True)
+    return {name: array for name, array in pairs if array is not None}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pulsecast.model.spec import INPUT, OUTPUT
 from pulsecast.stages.model_directory import ModelDirectory
+
+from .tflite_file import named
 
 
 def write_tflite(model: ModelDirectory, path: Path, source: Path | None) -> None:
@@ -15,13 +16,10 @@ def write_tflite(model: ModelDirectory, path: Path, source: Path | None) -> None
     from . import graph, stacks
 
     del source
-    spec, scaler = model.record.spec, model.record.scaler
-    function = tf.function(
-        lambda window: {OUTPUT: graph.forecast(spec, scaler, model.weights, window, stacks.gather_stack)},
-        input_signature=[tf.TensorSpec([None, spec.context, len(spec.features)], tf.float32, name=INPUT)],
-    )
+    function = graph.traced(model, stacks.gather_stack)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], tf.Module())
-    path.write_bytes(converter.convert())
+    found = sorted(function.get_concrete_function().structured_outputs)  # the order in which they are returned
+    path.write_bytes(named(converter.convert(), list(graph.signature(model)), found))
 
 
 def write_tflite_fp16(model: ModelDirectory, path: Path, source: Path | None) -> None:

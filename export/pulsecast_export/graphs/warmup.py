@@ -7,23 +7,28 @@ those of tensorflow_serving/apis/{prediction_log,predict,model}.proto and tensor
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-_DT_FLOAT = 1
+_DT_FLOAT, _DT_INT64 = 1, 9
 _LENGTH_DELIMITED = 2
 _CRC32C = 0x82F63B78  # Castagnoli polynomial, reflected
 
 
-def predict_log(model: str, signature: str, name: str, value: NDArray[np.float32]) -> bytes:
-    """Return a PredictionLog of a request to `model`'s `signature` with the one input `name`."""
-    shape = b"".join(_field(2, _varint_field(1, size)) for size in value.shape)
-    tensor = _varint_field(1, _DT_FLOAT) + _field(2, shape) + _field(4, value.astype("<f4").tobytes())
+def predict_log(model: str, signature: str, inputs: Mapping[str, NDArray[np.generic]]) -> bytes:
+    """Return a PredictionLog of a request to `model`'s `signature` with float32 and int64 `inputs` by name."""
     spec = _field(1, model.encode()) + _field(3, signature.encode())
-    entry = _field(1, name.encode()) + _field(2, tensor)  # a map entry: key, value
-    request = _field(1, spec) + _field(2, entry)
+    entries = [_field(1, name.encode()) + _field(2, _tensor(inputs[name])) for name in sorted(inputs)]  # key, value
+    request = _field(1, spec) + b"".join(_field(2, entry) for entry in entries)
     return _field(6, _field(1, request))  # PredictionLog.predict_log.request
+
+
+def _tensor(value: NDArray[np.generic]) -> bytes:
+    kind, dtype = (_DT_INT64, "<i8") if value.dtype.kind == "i" else (_DT_FLOAT, "<f4")
+    shape = b"".join(_field(2, _varint_field(1, size)) for size in value.shape)
+    return _varint_field(1, kind) + _field(2, shape) + _field(4, value.astype(dtype).tobytes())
 
 
 def tfrecord(data: bytes) -> bytes:

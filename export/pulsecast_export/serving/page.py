@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from pulsecast.bundle.manifest import Artifact, Manifest
 from pulsecast.errors import UsageError
 from pulsecast.foundation.arguments import StrPath, one_path
 from pulsecast.foundation.whole_directory import whole_directory
+from pulsecast.model.spec import ModelSpec
+from pulsecast.model.windows import Windows
 
 from ..libraries.wasm import MODULE, TAG, WRAPPER
 
@@ -54,49 +57,70 @@ def write_page(path: StrPath, out: StrPath, *, force: bool = False) -> Artifact:
 
 def series_document(manifest: Manifest, artifact: Artifact, golden: Golden) -> dict[str, object]:
     """Return the page's data: rows of a series, and the golden windows in it, by the step after them."""
-    rows, ends = longest_run(golden.windows)
+    run = longest_run(golden.windows, manifest.spec)
     return {
         "name": manifest.name,
         "feature": manifest.spec.features[0].name,
         "step": _duration(manifest.spec.step_s),
+        "step_s": manifest.spec.step_s,
+        "start": run.start,
         "log": manifest.scaler.features[0].transform == "log1p",
-        "features": len(manifest.spec.features),
-        "rows": [_number(value) for value in rows.ravel()],
-        "golden": [{"end": end, "forecast": golden.reference[i].tolist()} for i, end in ends.items()],
+        "columns": manifest.spec.measured,
+        "rows": [_number(value) for value in run.rows.ravel()],
+        "golden": [{"end": end, "forecast": golden.reference[i].tolist()} for i, end in run.ends.items()],
         "limit": artifact.tolerance.max_abs,
         "range": manifest.scaler.range,
     }
 
 
-def longest_run(windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], dict[int, int]]:
-    """Return the longest series that `windows` (n, context, features) form together, at most MOST_STEPS of it.
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A series that windows form together.
 
-    A window continues the series if its beginning is the end of the window before. Returns the steps (steps, features),
-    and for every window in it, by its index, the step after its last one.
+    start  unix seconds (UTC) of its first step, None for a model without a calendar
+    rows   (steps, measured), raw
+    ends   for every window in it, by its index, the step after its last one
     """
-    runs: list[tuple[list[NDArray[np.float32]], dict[int, int]]] = []
+
+    start: int | None
+    rows: NDArray[np.floating]
+    ends: dict[int, int]
+
+
+def longest_run(windows: Windows, spec: ModelSpec) -> Run:
+    """Return the longest series that `windows` form together, at most MOST_STEPS of it.
+
+    A window continues the series if its beginning is the end of the window before.
+    """
+    runs: list[tuple[list[NDArray[np.floating]], dict[int, int]]] = []
     length = 0
-    for i, window in enumerate(windows):
-        shift = _shift(windows[i - 1], window) if runs else None
+    for i, values in enumerate(windows.values):
+        shift = _shift(windows, i, spec.step_s) if runs else None
         if shift is None or length + shift > MOST_STEPS:
-            runs.append(([window], {i: len(window)}))
-            length = len(window)
+            runs.append(([values], {i: len(values)}))
+            length = len(values)
         else:
             length += shift
-            runs[-1][0].append(window[len(window) - shift :])
+            runs[-1][0].append(values[len(values) - shift :])
             runs[-1][1][i] = length
     parts, ends = max(runs, key=lambda run: len(run[1]))
-    return np.concatenate(parts), ends
+    first = next(iter(ends))
+    start = None if windows.time is None else int(windows.time[first]) - (spec.context - 1) * spec.step_s
+    return Run(start=start, rows=np.concatenate(parts), ends=ends)
 
 
-def _shift(before: NDArray[np.float32], window: NDArray[np.float32]) -> int | None:
-    """Return by how many steps `window` ends after `before`, if both share at least half of their steps."""
-    steps = len(window)
-    shifts = (k for k in range(1, steps // 2 + 1) if np.array_equal(before[k:], window[:-k]))
-    return next(shifts, None)
+def _shift(windows: Windows, i: int, step_s: int) -> int | None:
+    """Return by how many steps window `i` ends after the one before it, if both share at least half of their steps."""
+    before, values = windows.values[i - 1], windows.values[i]
+    steps = len(values)
+    shifts = (k for k in range(1, steps // 2 + 1) if np.array_equal(before[k:], values[:-k]))
+    if windows.time is None:
+        return next(shifts, None)
+    apart, rest = divmod(int(windows.time[i] - windows.time[i - 1]), step_s)
+    return apart if not rest and apart in shifts else None
 
 
-def _number(value: np.float32) -> float | None:
+def _number(value: np.floating) -> float | None:
     """Return a float32 as a JSON number: the shortest decimal that determines it; null is a gap."""
     return float(str(value)) if math.isfinite(value) else None
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..bundle.bundle import Bundle
 from ..bundle.manifest import Artifact
 from ..errors import FormatError
-from .contract import position
+from ..model.windows import position
 
 # A tensor with its numbers in another file names this file under the key `location`, a protobuf string of 8 bytes; its
 # length may be written as 8 or, padded, with a last byte of 0. No manifest lists such a file and no hash covers it.
@@ -34,9 +34,6 @@ class OnnxBackend:
         self._inputs = [(name, position(name)) for name in (given.name for given in self._session.get_inputs())]
         self._all = [given.name for given in self._session.get_outputs()]
         self._forecast = self._all[:1]
-        # bounds that nobody asks for are not computed
-        self._options = ort.RunOptions()
-        self._options.only_execute_path_to_fetches = len(self._all) > 1
 
     def predict(
         self,
@@ -47,7 +44,7 @@ class OnnxBackend:
         """See `Backend.predict`."""
         given = (values, time, series)
         feed = {name: given[i] for name, i in self._inputs}
-        forecasts: NDArray[np.float32] = self._run(self._forecast, feed, self._options)[0]
+        forecasts: NDArray[np.float32] = self._run(self._forecast, feed)[0]
         return forecasts
 
     def outputs(

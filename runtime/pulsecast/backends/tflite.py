@@ -13,8 +13,7 @@ from ..bundle.bundle import Bundle
 from ..bundle.manifest import Artifact, Manifest
 from ..computing import reference
 from ..computing.calendars import complete
-from ..model.windows import Windows
-from .contract import position
+from ..model.windows import Windows, position
 
 
 class TfliteBackend:

@@ -186,6 +186,8 @@ class Provenance:
 class Manifest:
     """All of `manifest.json`; FORMAT.md specifies it.
 
+    digest  of spec, scaler and weights, `pulsecast.bundle.contract.model_digest`: what a forecast depends on; format 1
+            has none
     level  coverage of the outputs `lower` and `upper` of every artifact of raw units, one of the intervals' levels;
            None without intervals, and in format 1
 
@@ -206,6 +208,7 @@ class Manifest:
     intervals: SplitConformal | None = None
     libraries: tuple[Library, ...] = ()
     level: float | None = None
+    digest: str | None = None
 
     def __post_init__(self) -> None:
         problems = []
@@ -239,6 +242,10 @@ class Manifest:
         if self.intervals and len(self.intervals.radii[0]) != self.spec.horizon:
             problems.append(f"intervals have {len(self.intervals.radii[0])} steps; horizon is {self.spec.horizon}")
         problems += self._interval_problems()
+        if (self.digest is None) != (self.format == 1):
+            problems.append("digest is given if and only if format is not 1")
+        elif self.digest is not None and not _SHA256.fullmatch(self.digest):
+            problems.append("digest is malformed")
         if problems:
             raise ValueError("; ".join(problems))
 
@@ -253,6 +260,17 @@ class Manifest:
         if intervals.counts and intervals.scale != "log1p":
             problems.append("intervals of counts need the scale log1p")
         return problems
+
+    @property
+    def model_digest(self) -> str:
+        """`digest`; for a bundle of format 1 a number made from the same facts, which no other model shares."""
+        if self.digest is not None:
+            return self.digest
+        import hashlib
+
+        weights = next(entry.sha256 for entry in self.files if entry.path == self.weights.path)
+        facts = strict_json.dumps([self.spec, self.scaler, weights])
+        return hashlib.sha256(facts.encode("utf-8")).hexdigest()
 
     @property
     def radius(self) -> tuple[float, ...] | None:

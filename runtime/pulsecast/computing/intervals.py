@@ -94,6 +94,35 @@ def residuals(
     return magnitude
 
 
+def bounds_of_one(forecast: float, radius: float, scale: IntervalScale, *, counts: bool) -> tuple[float, float]:
+    """Return (lower, upper) as `bounds` does for one number: arrays of one number take ten times as long."""
+    if scale == "log1p":
+        level = math.log1p(max(forecast, 0.0))
+        lower, upper = max(math.expm1(level - radius), 0.0), _expm1(level + radius)
+    else:
+        lower, upper = forecast - radius, forecast + radius
+    if not counts:
+        return lower, upper
+    lower = max(lower, 0.0)
+    first = float(math.ceil(lower - FLOAT32_SLACK * (lower + 1.0)))
+    last = float(math.floor(upper + FLOAT32_SLACK * (abs(upper) + 1.0))) if upper < math.inf else upper
+    return max(min(first, last), 0.0), max(first, last)
+
+
+def residual_of_one(forecast: float, truth: float, scale: IntervalScale) -> float:
+    """Return |truth - forecast| on `scale`, as `residuals` does, for one number."""
+    if scale == "log1p":
+        return abs(math.log1p(max(truth, 0.0)) - math.log1p(max(forecast, 0.0)))
+    return abs(truth - forecast)
+
+
+def _expm1(x: float) -> float:
+    try:
+        return math.expm1(x)
+    except OverflowError:
+        return math.inf
+
+
 def fit_split(
     forecasts: NDArray[np.floating], truth: NDArray[np.floating], scale: IntervalScale, *, counts: bool
 ) -> SplitConformal | None:

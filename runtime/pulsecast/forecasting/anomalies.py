@@ -1,144 +1,24 @@
-"""Steps that depart from what a model expected: how far outside the prediction interval, one by one, with numpy alone.
-
-A step is judged by its residual, compared with those of the last days, by the rule and on the scale of
-`RollingConformal`. This form is for one step ahead and thousands of residuals, which are kept sorted. With a
-false-alarm rate of r, a step is an anomaly if it lies outside the interval of coverage 1 - r. If a series behaves as it
-did in the days that are kept, this happens to at most r of its ordinary steps. Conformal prediction guarantees this. It
-needs at least 1 / r - 1 residuals; until then nothing is flagged.
-
-A departure of hours is one incident, not an alarm for every step: within a day another alarm is raised only for a step
-that is further off than all before it.
-"""
+"""A model's stream with a judge of its steps: `departures` says how one is judged."""
 
 from __future__ import annotations
 
-import bisect
 import math
-from collections import deque
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from ..computing.intervals import bounds, residuals
-from ..errors import UsageError
-from ..foundation.arguments import fraction, whole_number
-from ..foundation.quick_dataclass import dataclass
-from ..model.radii import IntervalScale, SplitConformal
-from ..model.spec import DAY_S, WEEK_S, ModelSpec
+from ..errors import FormatError
+from ..foundation.arguments import fraction
+from ..model.radii import IntervalScale
+from ..model.spec import DAY_S
+from .departures import Anomaly, Departures, default_rate, default_window
+from .stream_state import DetectorState, read_state, write_state
 
 if TYPE_CHECKING:
+    from ..bundle.manifest import Manifest
+    from .forecaster import Forecaster
     from .streaming import Stream
-
-KEPT_S = 2 * WEEK_S
-MINIMUM_RESIDUALS = 200
-SMALLEST_RADIUS = 1e-9
-
-
-@dataclass(frozen=True, kw_only=True)
-class Anomaly:
-    """The judgement of one step; `forecast`, `lower` and `upper` are NaN or infinite while it cannot be judged.
-
-    score      distance from the forecast in radii of the interval: above 1 the value lies outside, unless it is a count
-               that rounding the bounds takes in; 0 if unjudged
-    anomalous  the value lies outside the interval of the false-alarm rate that was chosen
-    alarm      anomalous, and no step of the last day was as far off: an incident begins or gets worse
-    """
-
-    value: float
-    forecast: float
-    lower: float
-    upper: float
-    score: float
-    anomalous: bool
-    alarm: bool
-
-
-class Incidents:
-    """Finds what is news: a score above all of the `quiet` steps before it. One object per series."""
-
-    def __init__(self, quiet: int) -> None:
-        """Start with nothing known; 0 steps of quiet make everything news."""
-        self._quiet = quiet
-        self._step = 0
-        self._highest: deque[tuple[int, float]] = deque()  # (step, score) that no later one reaches, highest first
-
-    def is_news(self, score: float) -> bool:
-        """Take the next step's score and return whether it is news."""
-        self._step += 1
-        while self._highest and self._highest[0][0] < self._step - self._quiet:
-            self._highest.popleft()
-        news = not self._highest or score > self._highest[0][1]
-        while self._highest and self._highest[-1][1] <= score:
-            self._highest.pop()
-        self._highest.append((self._step, score))
-        return news
-
-
-class Departures:
-    """Judges values against given forecasts, one step after the other. One object per series."""
-
-    def __init__(
-        self, *, false_alarm_rate: float = 0.001, window: int = 4032, scale: IntervalScale = "log1p",
-        counts: bool = False, quiet: int = 0,
-    ) -> None:  # fmt: skip
-        """Start without residuals.
-
-        false_alarm_rate  share of ordinary steps that may be flagged
-        window            residuals kept, at least 1 / false_alarm_rate - 1
-        scale, counts     as of the model's intervals
-        quiet             steps after an alarm in which only a step that is further off raises another one
-
-        Raises UsageError.
-        """
-        fraction("false-alarm rate", false_alarm_rate, such_as=0.001)
-        needed = residuals_needed(false_alarm_rate)
-        if whole_number("window", window) < needed:
-            raise UsageError(
-                f"window is {window} residuals; a false-alarm rate of {false_alarm_rate:g} takes at least {needed}"
-            )
-        self._level = 1.0 - false_alarm_rate
-        self._scale: IntervalScale = scale
-        self._counts = counts
-        self._window = window
-        self._incidents = Incidents(quiet)
-        self._recent: deque[float] = deque()  # |residuals|, oldest first
-        self._sorted: list[float] = []  # the same, smallest first
-
-    def judge(self, forecast: float, value: float) -> Anomaly:
-        """Return what the step is, and learn from it; a step with a NaN is neither judged nor learnt."""
-        if not (math.isfinite(forecast) and math.isfinite(value)):
-            self._incidents.is_news(0.0)  # time goes on
-            return Anomaly(
-                value=value, forecast=forecast, lower=math.nan, upper=math.nan, score=0.0, anomalous=False, alarm=False
-            )
-        point, radius = np.array([forecast], np.float64), self._radius()
-        interval = bounds(point, np.array([radius]), self._scale, counts=self._counts)
-        distance = float(residuals(point, np.array([value]), self._scale)[0])
-        self._learn(distance)
-        lower, upper = float(interval.lower[0]), float(interval.upper[0])
-        score, anomalous = _ratio(distance, radius), not lower <= value <= upper
-        news = self._incidents.is_news(score if anomalous else 0.0)  # only what is flagged can begin an incident
-        return Anomaly(
-            value=value,
-            forecast=forecast,
-            lower=lower,
-            upper=upper,
-            score=score,
-            anomalous=anomalous,
-            alarm=anomalous and news,
-        )
-
-    def _radius(self) -> float:
-        """Return the k-th smallest residual, k = ceil((n + 1) * level), as `conformal_radius` does."""
-        rank = math.ceil((len(self._sorted) + 1) * self._level - 1e-9)
-        return self._sorted[rank - 1] if rank <= len(self._sorted) else math.inf
-
-    def _learn(self, distance: float) -> None:
-        if len(self._recent) == self._window:
-            del self._sorted[bisect.bisect_left(self._sorted, self._recent.popleft())]
-        self._recent.append(distance)
-        bisect.insort(self._sorted, distance)
 
 
 class AnomalyDetector:
@@ -153,30 +33,47 @@ class AnomalyDetector:
     """
 
     def __init__(
-        self, stream: Stream, spec: ModelSpec, split: SplitConformal | None, *,
-        false_alarm_rate: float | None = None, window: int | None = None,
-    ) -> None:  # fmt: skip
-        """Start with a stream of one series that has seen nothing yet.
+        self, stream: Stream, manifest: Manifest, *, false_alarm_rate: float | None = None, window: int | None = None
+    ) -> None:
+        """Start with a stream of one series that has seen nothing yet, of the model in `manifest`.
 
-        split             the model's radii, if it has any: they say on which scale to judge
         false_alarm_rate  share of ordinary steps that may be flagged; None means `default_rate`
         window            residuals kept; None means `default_window`
 
-        Raises UsageError.
+        The model's radii, if it has any, say on which scale to judge. Raises UsageError.
         """
+        spec, split = manifest.spec, manifest.intervals
         rate = default_rate(spec.step_s) if false_alarm_rate is None else false_alarm_rate
         rate = fraction("false-alarm rate", rate, such_as=0.001)
         scale: IntervalScale = "log1p" if spec.floor == 0.0 else "identity"
         self.false_alarm_rate = rate
+        self._window = default_window(spec.step_s, rate) if window is None else window
         self._stream = stream
         self._judge = Departures(
             false_alarm_rate=rate,
-            window=default_window(spec.step_s, rate) if window is None else window,
+            window=self._window,
             scale=scale if split is None else split.scale,
             counts=split is not None and split.counts,
             quiet=DAY_S // spec.step_s,
         )
-        self._forecast = math.nan
+        self._forecasts = np.full((1, spec.horizon), np.nan, np.float32)
+        self._judged: Anomaly | None = None
+
+    @property
+    def due(self) -> int | None:
+        """The time of the next step in unix seconds (UTC), None before a step had one."""
+        return self._stream.due
+
+    @property
+    def forecasts(self) -> NDArray[np.float32]:
+        """The forecasts (horizon,) made after the last step; NaN where there is no whole window."""
+        last: NDArray[np.float32] = self._forecasts[0]
+        return last
+
+    @property
+    def judged(self) -> Anomaly | None:
+        """The judgement of the last step; None before the first one."""
+        return self._judged
 
     def push(self, step: ArrayLike, *, timestamp: object = None) -> Anomaly:
         """Take one step and return how it fits what was forecast for it.
@@ -184,41 +81,79 @@ class AnomalyDetector:
         step, timestamp  as for `Stream.push`; the first column is judged, and NaN is a step that is missing
         """
         forecasts = self._stream.push(step, timestamp=timestamp)  # (1, horizon), of the steps after this one
-        value = float(np.asarray(step, np.float64).reshape(-1)[0])
-        found = self._judge.judge(self._forecast, value)
-        self._forecast = float(forecasts[0, 0])
+        value = step if type(step) is float else float(np.asarray(step, np.float64).reshape(-1)[0])
+        self._judged = found = self._judge.judge(self._forecasts.item(0), value)
+        self._forecasts = forecasts
         return found
 
+    def skip(self) -> None:
+        """Take one step that is missing: it is not judged, and leaves a gap in the window."""
+        self._judge.judge(math.nan, math.nan)
+        self._stream.skip()
+        self._forecasts = np.full_like(self._forecasts, np.nan)
 
-def residuals_needed(false_alarm_rate: float) -> int:
-    """Return how many residuals must be known before a step can be flagged at this rate.
+    def restart(self, missing: int) -> None:
+        """Forget the window after `missing` steps, at least a whole one; what was learnt of residuals stays."""
+        self._judge.wait(missing)
+        self._stream.reset()
+        self._forecasts = np.full_like(self._forecasts, np.nan)
 
-    >>> residuals_needed(0.001)
-    999
-    """
-    return max(1, math.ceil(1.0 / false_alarm_rate - 1.0 - 1e-9))
+    def to_bytes(self) -> bytes:
+        """Return the state, as `Stream.to_bytes` does: with the residuals that the detector has learnt."""
+        return write_state(
+            self._stream.state(),
+            DetectorState(
+                rate=self.false_alarm_rate,
+                kept=self._window,
+                forecasts=self._forecasts[0],
+                judged=_as_numbers(self._judged),
+                residuals=np.array(self._judge.residuals, np.float64),
+                highest=np.array(self._judge.highest, np.float64).reshape(-1, 2),
+            ),
+        )
+
+    @classmethod
+    def from_bytes(
+        cls, model: Forecaster, data: bytes, *, carry_over: bool = False, by_window: bool = False
+    ) -> AnomalyDetector:
+        """Return a detector of `model` that continues from `to_bytes`.
+
+        carry_over  as for `Stream.from_bytes`; the residuals of the other model are kept: they are forgotten as new
+                    ones come
+
+        Raises FormatError (damaged, or a stream's state), UsageError (the state of another model).
+        """
+        from .streaming import Stream
+
+        state = read_state(data)
+        known = state.detector
+        if known is None:
+            raise FormatError("the state is a stream's; expected what AnomalyDetector.to_bytes returned")
+        stream = Stream.of_state(model, state.stream, carry_over=carry_over, by_window=by_window)
+        detector = cls(stream, model.manifest, false_alarm_rate=known.rate, window=known.kept)
+        same = len(known.forecasts) == model.manifest.spec.horizon
+        if same and state.stream.digest == model.manifest.model_digest:
+            detector._forecasts = known.forecasts[np.newaxis]
+        detector._judged = _as_anomaly(known.judged)
+        detector._judge.resume(known.residuals.tolist(), [(int(ago), score) for ago, score in known.highest.tolist()])
+        return detector
 
 
-def default_window(step_s: int, false_alarm_rate: float) -> int:
-    """Return how many residuals to keep: two weeks of steps, or twice what the rate takes if that is more.
-
-    With exactly as many as the rate takes, one large residual would be the interval's edge until it is forgotten.
-
-    >>> default_window(300, 0.001), default_window(3600, 0.001)
-    (4032, 1998)
-    """
-    return max(KEPT_S // step_s, MINIMUM_RESIDUALS, 2 * residuals_needed(false_alarm_rate))
+_NUMBERS = ("value", "forecast", "lower", "upper", "score", "anomalous", "alarm")  # of an Anomaly, in a state's order
 
 
-def default_rate(step_s: int) -> float:
-    """Return the false-alarm rate of about one ordinary step a week, but no finer than 0.001 and no coarser than 0.01.
-
-    >>> default_rate(300), round(default_rate(3600), 4), default_rate(86400)
-    (0.001, 0.006, 0.01)
-    """
-    return min(max(step_s / WEEK_S, 0.001), 0.01)
+def _as_numbers(judged: Anomaly | None) -> NDArray[np.float64]:
+    """Return (7,) float64, NaN if no step was judged yet."""
+    if judged is None:
+        return np.full(len(_NUMBERS), np.nan)
+    return np.array([getattr(judged, name) for name in _NUMBERS], np.float64)
 
 
-def _ratio(distance: float, radius: float) -> float:
-    # a series that was forecast exactly has a radius of 0: any error is then far off
-    return distance / max(radius, SMALLEST_RADIUS) if math.isfinite(radius) else 0.0
+def _as_anomaly(judged: NDArray[np.float64]) -> Anomaly | None:
+    value, forecast, lower, upper, score, anomalous, alarm = judged.tolist()
+    if math.isnan(anomalous):  # no step was judged yet
+        return None
+    return Anomaly(
+        value=value, forecast=forecast, lower=lower, upper=upper, score=score, anomalous=bool(anomalous),
+        alarm=bool(alarm),
+    )  # fmt: skip

@@ -160,7 +160,7 @@ class Forecaster:
         """Return a Stream of `streams` empty sliding windows; raises UsageError below 1."""
         from .streaming import Stream
 
-        return Stream(self.manifest.spec, self.artifact.id, self.backend, streams)
+        return Stream(self.manifest, self.backend, streams)
 
     def detector(self, *, false_alarm_rate: float | None = None, window: int | None = None) -> AnomalyDetector:
         """Return an AnomalyDetector for one series, which flags about `false_alarm_rate` of its ordinary steps.
@@ -169,10 +169,7 @@ class Forecaster:
         """
         from .anomalies import AnomalyDetector
 
-        manifest = self.manifest
-        return AnomalyDetector(
-            self.stream(), manifest.spec, manifest.intervals, false_alarm_rate=false_alarm_rate, window=window
-        )
+        return AnomalyDetector(self.stream(), self.manifest, false_alarm_rate=false_alarm_rate, window=window)
 
     def _windows(self, values: ArrayLike, timestamps: object) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
         """Return values (batch, context, measured) and the times of the last steps (batch,), from all that is taken."""

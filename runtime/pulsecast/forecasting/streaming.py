@@ -8,32 +8,47 @@ keeping the last steps and calling `predict`.
 from __future__ import annotations
 
 import ctypes
-from functools import partial
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..computing.calendars import unix_seconds, with_calendar
-from ..errors import DtypeError, FeatureCountError, InputError, UsageError
-from ..foundation.arguments import whole_number
-from ..foundation.quick_dataclass import dataclass
+from ..computing.calendars import known_times, require_known, unix_seconds, with_calendar
+from ..errors import DtypeError, FeatureCountError, TimeError, UsageError
+from ..foundation.arguments import flag, whole_number
+from .stream_state import StreamState, read_state, write_state
 
 if TYPE_CHECKING:
     from ..backends import Backend
+    from ..bundle.manifest import Manifest
     from ..model.spec import ModelSpec
+    from .forecaster import Forecaster
 
 _FLOAT32 = np.dtype(np.float32)
+_LARGEST = float(np.finfo(np.float32).max)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Snapshot:
-    """A stream's whole state, for `Stream.restore` on a stream of the same model, backend and number of streams."""
+class Engine(Protocol):
+    """How a stream's forecasts are made. Rows are (streams, columns); a number stands for one stream of one column."""
 
-    artifact: str
-    streams: int
-    time_s: int | None
-    state: bytes
+    def push(self, rows: NDArray[np.float32] | float, time: int) -> NDArray[np.float32]:
+        """Take a step of every stream and its time, and return forecasts (streams, horizon), an array of their own.
+
+        A model without a calendar ignores the time.
+        """
+
+    def settle(self) -> None:
+        """Do postponed work now."""
+
+    def reset(self) -> None:
+        """Forget every step."""
+
+    def window(self) -> NDArray[np.float32]:
+        """Return the last steps, (streams, context, columns), oldest first; NaN where none was seen."""
+
+    def refill(self, window: NDArray[np.float32], time: int) -> None:
+        """Continue from what `window` of an engine of the same model returned, after the step at `time`."""
 
 
 class Stream:
@@ -42,64 +57,68 @@ class Stream:
     A row that holds NaN is a gap in that stream: its forecasts are NaN until the gap has left the window.
     """
 
-    def __init__(self, spec: ModelSpec, artifact: str, backend: Backend, streams: int) -> None:
-        """Start `streams` windows that have seen nothing; `backend` runs the artifact of the id `artifact`."""
-        streams = whole_number("streams", streams)
+    def __init__(self, manifest: Manifest, backend: Backend, streams: int, *, by_window: bool = False) -> None:
+        """Start `streams` windows of the model in `manifest` that have seen nothing; `backend` runs it.
+
+        by_window  forecast whole windows, also where the backend could advance them by a step
+        """
+        spec = manifest.spec
+        self._manifest = manifest
         self._spec = spec
-        self._artifact = artifact
-        self._streams = streams
-        self._shape = (streams, len(self._spec.features))
-        self._time_s: int | None = None
-        library = getattr(backend, "library", None)
+        self._streams = whole_number("streams", streams)
+        self._ready_made = manifest.format == 1 and spec.timed  # calendar columns are pushed, too
+        self._columns = len(spec.features) if self._ready_made else spec.measured
+        self._shape = (self._streams, self._columns)
+        self._single: bool = self._streams == self._columns == 1
+        self._step_s = spec.step_s
+        self._first, self._last = known_times(spec)
+        self._due: int | None = None  # the time of the next step, once one had a time
+        library = None if by_window else getattr(backend, "library", None)
         try:
-            self._engine: _NativeEngine | _WindowEngine = (
-                _NativeEngine(library, self._shape) if library is not None else _WindowEngine(spec, backend, streams)
+            self._engine: Engine = (
+                _WindowEngine(spec, backend, self._shape)
+                if library is None
+                else _NativeEngine(library, spec, self._streams)
             )
         except (MemoryError, ValueError) as error:  # numpy's ValueError: more bytes than an address has
             raise UsageError(f"streams is {streams}: there is no memory for so many") from error
-        self.reset()
+        self._push = self._engine.push
+
+    @property
+    def due(self) -> int | None:
+        """The time of the next step in unix seconds (UTC), None before a step had one."""
+        return self._due
 
     def push(self, steps: ArrayLike, *, timestamp: object = None) -> NDArray[np.float32]:
         """Take one step of every stream and return forecasts (streams, horizon); NaN where there is no whole window.
 
-        steps      (streams, features), or (features,) for one stream
-        timestamp  of this step (datetime64 or unix seconds, UTC); with it `steps` hold the measured features only, and
-                   it must come one step after the last one. After a step with a timestamp every step needs one, until
-                   the stream is reset.
+        steps      (streams, measured), or (measured,) for one stream, or a number for one stream of one column
+        timestamp  of this step (datetime64 or unix seconds, UTC), needed where the model has a calendar. It must come
+                   one step after the last one. After a step with a timestamp every step needs one, until the stream is
+                   reset.
 
-        Raises FeatureCountError, DtypeError, InputError (not the next time); the stream is then unchanged.
+        A bundle of format 1 also takes (streams, features) without timestamps, its calendar columns ready-made.
+
+        Raises FeatureCountError, DtypeError, TimeError (missing, or not the next time); the stream is then unchanged.
         """
-        if timestamp is None:
-            if self._time_s is not None:
-                raise InputError(
-                    "the step has no timestamp, but the last one had: pass one with every step of this stream, or "
-                    "reset it"
-                )
-            if type(steps) is np.ndarray and steps.shape == self._shape and steps.dtype == _FLOAT32:
-                return self._engine.push(steps)
-            return self._engine.push(self._rows(steps, len(self._spec.features)))
-        rows = self._rows(steps, self._spec.measured)
-        seconds = unix_seconds(timestamp)
-        if seconds.ndim:
-            raise InputError(f"timestamp has shape {seconds.shape}; expected one time, that of this step")
-        self._check_next(int(seconds))
-        times = np.full(self._streams, seconds)
-        forecasts = self._engine.push(with_calendar(self._spec, rows, times).astype(np.float32))
-        self._time_s = int(seconds)
+        time = timestamp if type(timestamp) is int else _seconds(timestamp)
+        if time is None or time != self._due or time > self._last:
+            self._check_time(time)
+        rows: NDArray[np.float32] | float
+        if self._single and isinstance(steps, float) and -_LARGEST <= steps <= _LARGEST:
+            rows = steps
+        else:
+            rows = self._rows(steps, time)
+        forecasts = self._push(rows, time or 0)
+        if time is not None:
+            self._due = time + self._step_s
         return forecasts
 
-    def _rows(self, steps: ArrayLike, count: int) -> NDArray[np.float32]:
-        """Return `steps` as (streams, count); raises DtypeError and FeatureCountError."""
-        try:
-            if np.asarray(steps).dtype.kind in "SU":  # numpy would read the number in a text
-                raise ValueError("they are text")
-            rows = np.asarray(steps, np.float32)
-        except (ValueError, TypeError) as error:
-            raise DtypeError(f"steps are not an array of real numbers: {error}") from error
-        rows = rows.reshape(1, -1) if rows.ndim < 2 else rows
-        if rows.shape != (self._streams, count):
-            raise FeatureCountError(f"steps have shape {rows.shape}; this stream takes ({self._streams}, {count})")
-        return rows
+    def skip(self) -> None:
+        """Take one step of which nothing is known: a gap in every stream."""
+        self._push(np.full(self._shape, np.nan, np.float32), self._due or 0)
+        if self._due is not None:
+            self._due += self._step_s
 
     def settle(self) -> None:
         """Do the postponed work now, so that the next push answers sooner."""
@@ -107,31 +126,100 @@ class Stream:
 
     def reset(self) -> None:
         """Forget every step; needed after a gap in time."""
-        self._time_s = None
+        self._due = None
         self._engine.reset()
 
-    def snapshot(self) -> Snapshot:
-        """Return the state; `restore` continues from it exactly."""
-        return Snapshot(
-            artifact=self._artifact, streams=self._streams, time_s=self._time_s, state=self._engine.snapshot()
+    def to_bytes(self) -> bytes:
+        """Return the state: the steps of the current window, in raw units, and whose they are.
+
+        It is small, and any version, backend and platform continues from it: see FORMAT.md, "Stream state".
+        """
+        return write_state(self.state())
+
+    def state(self) -> StreamState:
+        """Return the state as a record."""
+        return StreamState(
+            digest=self._manifest.model_digest,
+            step_s=self._step_s,
+            time=None if self._due is None else self._due - self._step_s,
+            window=self._engine.window(),
         )
 
-    def restore(self, snapshot: Snapshot) -> None:
-        """Continue from `snapshot`; raises UsageError if it is of another artifact or number of streams."""
-        if (snapshot.artifact, snapshot.streams) != (self._artifact, self._streams):
-            raise UsageError(
-                f"the snapshot is of {snapshot.streams} streams of {snapshot.artifact!r}; "
-                f"this is {self._streams} of {self._artifact!r}"
-            )
-        self._engine.restore(snapshot.state)
-        self._time_s = snapshot.time_s
+    @classmethod
+    def from_bytes(cls, model: Forecaster, data: bytes, *, carry_over: bool = False, by_window: bool = False) -> Stream:
+        """Return a stream of `model` that continues from `to_bytes`.
 
-    def _check_next(self, seconds: int) -> None:
-        if self._time_s is not None and seconds != self._time_s + self._spec.step_s:
-            raise InputError(
-                f"the step comes {seconds - self._time_s} s after the last one; this model takes one every "
-                f"{self._spec.step_s} s: push NaN for missing steps, or reset"
+        carry_over  accept the state of another model that takes the same columns at the same step, such as a newer one:
+                    the steps that it holds are replayed. A longer context has no forecast until it is filled.
+
+        Raises FormatError (damaged, or not a stream's state), UsageError (the state of another model).
+        """
+        return cls.of_state(model, read_state(data).stream, carry_over=carry_over, by_window=by_window)
+
+    @classmethod
+    def of_state(
+        cls, model: Forecaster, state: StreamState, *, carry_over: bool = False, by_window: bool = False
+    ) -> Stream:
+        """Return a stream that continues from a state's record, as `from_bytes` does."""
+        manifest = model.manifest
+        state.require(manifest, carry_over=flag("carry_over", carry_over))
+        stream = cls(manifest, model.backend, len(state.window), by_window=by_window)
+        window = np.full((len(state.window), manifest.spec.context, stream._columns), np.nan, np.float32)
+        kept = min(window.shape[1], state.window.shape[1])
+        window[:, window.shape[1] - kept :] = state.window[:, state.window.shape[1] - kept :]
+        stream._engine.refill(window, state.time or 0)
+        stream._due = None if state.time is None else state.time + manifest.spec.step_s
+        return stream
+
+    def _rows(self, steps: ArrayLike, time: int | None) -> NDArray[np.float32]:
+        """Return `steps` as the engine takes them; raises DtypeError and FeatureCountError."""
+        try:
+            array = np.asarray(steps)
+            if array.dtype.kind in "SU":  # numpy would read the number in a text
+                raise ValueError("they are text")
+            with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which is a gap
+                rows = array.astype(np.float32, copy=False)
+        except (ValueError, TypeError) as error:
+            raise DtypeError(f"steps are not an array of real numbers: {error}") from error
+        count = self._spec.measured if time is not None else self._columns
+        rows = rows.reshape(1, -1) if rows.ndim < 2 else rows
+        if rows.shape != (self._streams, count):
+            raise FeatureCountError(f"steps have shape {rows.shape}; this stream takes ({self._streams}, {count})")
+        if self._ready_made and time is not None:
+            return with_calendar(self._spec, rows, np.full(self._streams, time)).astype(np.float32)
+        return rows
+
+    def _check_time(self, time: int | None) -> None:
+        """Raise TimeError unless a step at `time` may come now."""
+        if time is None:
+            if self._due is not None:
+                raise TimeError(
+                    "the step has no timestamp, but the last one had: pass one with every step of this stream, or "
+                    "reset it"
+                )
+            if self._spec.timed and not self._ready_made:
+                raise TimeError(
+                    "this model has a calendar and the time is missing: pass timestamp, unix seconds (UTC) or "
+                    "datetime64, with every step"
+                )
+            return
+        if self._due is not None and time != self._due:
+            raise TimeError(
+                f"the step comes {time - self._due + self._step_s} s after the last one; this model takes one every "
+                f"{self._step_s} s: push NaN for missing steps, or reset"
             )
+        if self._spec.timed or not self._first <= time <= self._last:
+            require_known(self._spec, np.array([time], np.int64))
+
+
+def _seconds(timestamp: object) -> int | None:
+    """Return a time as unix seconds; raises DtypeError, and TimeError unless it is one time."""
+    if timestamp is None:
+        return None
+    seconds = unix_seconds(timestamp)
+    if seconds.ndim:
+        raise TimeError(f"timestamp has shape {seconds.shape}; expected one time, that of this step")
+    return int(seconds)
 
 
 class _NativeEngine:
@@ -141,73 +229,102 @@ class _NativeEngine:
     for an address at every push takes longer than the forecast's own arithmetic.
     """
 
-    def __init__(self, library: ctypes.CDLL, shape: tuple[int, int]) -> None:
+    def __init__(self, library: ctypes.CDLL, spec: ModelSpec, streams: int) -> None:
         self._library = library
-        self._streams = shape[0]
-        self._size = library.model_info(1)
-        self._memory = np.zeros(self._streams * self._size, np.uint8)
-        self._rows = np.zeros(shape, np.float32)
-        self._forecasts = np.zeros((self._streams, library.model_info(4)), np.float32)
+        self._spec = spec
+        self._streams = streams
+        self._size = library.model_size(1)
+        self._memory = np.zeros(streams * self._size, np.uint8)
+        self._rows = np.zeros((streams, spec.measured), np.float32)
+        self._forecasts = np.zeros((streams, spec.horizon), np.float32)
         self._address = self._memory.ctypes.data
         arrays = (self._memory, self._rows, self._forecasts)
-        memory, rows, forecasts = (ctypes.c_void_p(array.ctypes.data) for array in arrays)
-        count = ctypes.c_size_t(self._streams)
-        self._push = partial(library.model_stream_push, memory, count, rows, forecasts)
-        self._settle = partial(library.model_stream_settle, memory, count)
+        self._at, self._from, self._to = (ctypes.c_void_p(array.ctypes.data) for array in arrays)
+        self._count = ctypes.c_size_t(streams)
+        self._call = library.model_stream_push
         self._copy = self._forecasts.copy
+        self.reset()
 
-    def push(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        self._rows[:] = rows
-        self._push()
+    def push(self, rows: NDArray[np.float32] | float, time: int) -> NDArray[np.float32]:
+        self._rows[...] = rows
+        self._call(self._at, self._count, self._from, time, self._to, None, None)
         return self._copy()
 
     def settle(self) -> None:
-        self._settle()
+        self._library.model_stream_settle(self._at, self._count)
 
     def reset(self) -> None:
         for i in range(self._streams):
-            self._library.model_stream_reset(self._address + i * self._size)
+            self._library.model_stream_reset(self._address + i * self._size, 0)
 
-    def snapshot(self) -> bytes:
-        self.settle()
-        return self._memory.tobytes()
+    def window(self) -> NDArray[np.float32]:
+        window = np.empty((self._streams, self._spec.context, self._spec.measured), np.float32)
+        for i, own in enumerate(window):
+            self._library.model_stream_save(self._address + i * self._size, own.ctypes.data, None)
+        return window
 
-    def restore(self, state: bytes) -> None:
-        _check_length(state, self._memory.nbytes)
-        self._memory[:] = np.frombuffer(state, np.uint8)
+    def refill(self, window: NDArray[np.float32], time: int) -> None:
+        self.reset()
+        seen = np.flatnonzero(np.isfinite(window).any(axis=(0, 2)))
+        first = int(seen[0]) if len(seen) else window.shape[1]
+        for step in range(first, window.shape[1]):
+            self.push(window[:, step], time - (window.shape[1] - 1 - step) * self._spec.step_s)
 
 
 class _WindowEngine:
-    """Any backend: the last steps are kept and predicted as a window."""
+    """Any backend: the last steps are kept and predicted as a window.
 
-    def __init__(self, spec: ModelSpec, backend: Backend, streams: int) -> None:
+    Every step stands twice in the memory, `context` apart, so that the window is always one piece of it.
+    """
+
+    def __init__(self, spec: ModelSpec, backend: Backend, shape: tuple[int, int]) -> None:
         self._predict = backend.predict
-        self._horizon = spec.horizon
-        # steps never seen are NaN, as gaps are; (streams, context, features)
-        self._steps = np.full((streams, spec.context, len(spec.features)), np.nan, np.float32)
+        self._timed = spec.timed and shape[1] == spec.measured
+        self._context = spec.context
+        self._memory = np.empty((shape[0], 2 * spec.context, shape[1]), np.float32)
+        self._nothing = np.full((shape[0], spec.horizon), np.nan, np.float32)
+        self._time = np.zeros(shape[0], np.int64)
+        self._missing = np.full(shape[0], spec.context)  # pushes until the window is whole
+        self._at = 0  # where the next step goes
+        self.reset()
 
-    def push(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        self._steps = np.concatenate([self._steps[:, 1:], rows[:, np.newaxis]], axis=1)
-        forecasts = np.full((len(rows), self._horizon), np.nan, np.float32)
-        whole = np.isfinite(self._steps).all(axis=(1, 2))
+    def push(self, rows: NDArray[np.float32] | float, time: int) -> NDArray[np.float32]:
+        memory, at, context = self._memory, self._at, self._context
+        memory[:, at] = rows
+        memory[:, at + context] = rows
+        self._at = at = at + 1 if at + 1 < context else 0
+        self._time[...] = time
+        window = memory[:, at : at + context] if at else memory[:, context:]
+        if len(memory) == 1:
+            self._missing[0] = self._missing[0] - 1 if _is_finite(memory[0, at - 1]) else context
+            return self._nothing.copy() if self._missing[0] > 0 else self._ask(window, self._time)
+        self._missing = np.where(np.isfinite(memory[:, at - 1]).all(axis=1), self._missing - 1, context)
+        whole = self._missing <= 0
+        forecasts = self._nothing.copy()
         if whole.any():
-            forecasts[whole] = self._predict(np.ascontiguousarray(self._steps[whole]))
+            forecasts[whole] = self._ask(np.ascontiguousarray(window[whole]), self._time[whole])
         return forecasts
+
+    def _ask(self, window: NDArray[np.float32], time: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self._predict(window, time if self._timed else None)
 
     def settle(self) -> None:
         """Do nothing: this backend postpones no work."""
 
     def reset(self) -> None:
-        self._steps[:] = np.nan
+        self._memory[...] = np.nan  # steps never seen are gaps
+        self._missing[...] = self._context
+        self._at = 0
 
-    def snapshot(self) -> bytes:
-        return self._steps.tobytes()
+    def window(self) -> NDArray[np.float32]:
+        return self._memory[:, self._at : self._at + self._context].copy()
 
-    def restore(self, state: bytes) -> None:
-        _check_length(state, self._steps.nbytes)
-        self._steps = np.frombuffer(state, np.float32).reshape(self._steps.shape).copy()
+    def refill(self, window: NDArray[np.float32], time: int) -> None:
+        self._memory[...] = np.concatenate([window, window], axis=1)
+        self._at = 0
+        broken = ~np.isfinite(window).all(axis=2)  # (streams, context)
+        self._missing = np.where(broken, np.arange(1, self._context + 1), 0).max(axis=1)
 
 
-def _check_length(state: bytes, expected: int) -> None:
-    if len(state) != expected:
-        raise UsageError(f"the snapshot holds {len(state)} bytes; this backend takes {expected}")
+def _is_finite(row: NDArray[np.float32]) -> bool:
+    return math.isfinite(row[0]) if len(row) == 1 else bool(np.isfinite(row).all())

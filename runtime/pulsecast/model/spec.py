@@ -15,9 +15,6 @@ WEEK_S = 7 * DAY_S
 _MOST_STEPS = 2**31 - 1  # and seconds of a step or period: products of two fit the integers of every reader
 YEAR_1, YEAR_10000 = -62_135_596_800, 253_402_300_800  # unix seconds of 1 January: no time of a step lies outside
 
-# what every artifact calls its inputs and outputs: `pulsecast.model.windows` and `pulsecast.computing.intervals`
-VALUES, TIME, SERIES = "values", "time", "series"
-FORECAST, LOWER, UPPER = "forecast", "lower", "upper"
 
 CalendarFunction = Literal["sin", "cos", "weekend", "holiday"]
 

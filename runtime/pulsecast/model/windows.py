@@ -1,4 +1,4 @@
-"""A batch of windows, in the form that every artifact takes."""
+"""A batch of windows, in the form that every artifact takes, and the names of an artifact's inputs and outputs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,18 @@ from ..foundation.quick_dataclass import dataclass
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+INPUTS = VALUES, TIME, SERIES = "values", "time", "series"  # in the order of `Windows.inputs`
+OUTPUTS = FORECAST, LOWER, UPPER = "forecast", "lower", "upper"
+
+
+def position(name: str) -> int:
+    """Return the place in INPUTS of an artifact's input; the one input of another name is that of a file of format 1.
+
+    >>> position("time"), position("window")
+    (1, 0)
+    """
+    return INPUTS.index(name) if name in INPUTS else 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,9 +28,9 @@ from ..foundation import strict_json
 from ..foundation.quick_dataclass import dataclass
 from ..model.radii import SplitConformal
 from ..model.scaler import Scaler
-from ..model.spec import TIME, VALUES, ModelSpec
+from ..model.spec import ModelSpec
 from ..model.weights import Weights, read_npz, read_weights, write_npz, write_weights
-from ..model.windows import Windows
+from ..model.windows import TIME, VALUES, Windows
 
 MODEL_NAME = "model.json"
 KERAS_NAME = "model.keras"

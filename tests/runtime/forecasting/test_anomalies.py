@@ -9,7 +9,7 @@ from helpers import plain
 from pulsecast import load
 from pulsecast.computing.intervals import RollingConformal
 from pulsecast.errors import InputError, UsageError
-from pulsecast.forecasting.anomalies import Departures, Incidents, default_rate, default_window, residuals_needed
+from pulsecast.forecasting.departures import Departures, Incidents, default_rate, default_window, residuals_needed
 
 RATE = 0.02
 

@@ -6,7 +6,7 @@ const number = new Intl.NumberFormat('en', { maximumSignificantDigits: 5 });
 const show = (values) => Array.from(values, (value) => (Number.isFinite(value) ? number.format(value) : 'none')).join(', ');
 const STEPS_WIDE = 240, STEPS_NARROW = 110, NARROW_PX = 560; // steps in view
 
-/** @typedef {{name: string, feature: string, step: string, features: number, rows: (number | null)[],
+/** @typedef {{name: string, feature: string, step: string, step_s: number, start: number | null, columns: number, rows: (number | null)[],
  *   log: boolean, golden: {end: number, forecast: number[]}[], limit: number, range: number}} Series */
 
 async function begin() {
@@ -15,17 +15,18 @@ async function begin() {
   /** @type {Series} */
   const series = await answer.json();
   const rows = Float32Array.from(series.rows, (value) => value ?? NaN);
-  const steps = rows.length / series.features;
-  const value = (step) => (step < steps ? rows[step * series.features] : NaN);
-  const window = (end) => rows.subarray((end - model.context) * series.features, end * series.features);
+  const steps = rows.length / series.columns;
+  const value = (step) => (step < steps ? rows[step * series.columns] : NaN);
+  const time = (end) => (series.start === null ? undefined : series.start + (end - 1) * series.step_s); // of the last of `end` steps
+  const predict = (end) => model.predict(rows.subarray((end - model.context) * series.columns, end * series.columns), time(end)).forecast;
   const stream = model.stream();
   /** forecasts (steps, horizon): row i is the forecast after step i */
-  const forecasts = Array.from({ length: steps }, (_, i) => stream.push(rows.subarray(i * series.features, (i + 1) * series.features)));
+  const forecasts = Array.from({ length: steps }, (_, i) => stream.push(rows.subarray(i * series.columns, (i + 1) * series.columns), time(i + 1)).forecast);
 
   document.title = `${series.name}: forecasts`;
   $('name').textContent = series.name;
   $('about').textContent = `${series.feature}, a step every ${series.step}. Every forecast is computed in this browser from the last ${model.context} steps.`;
-  check(model, series, window);
+  check(series, predict);
 
   const at = /** @type {HTMLInputElement} */ ($('at'));
   at.min = String(model.context);
@@ -35,7 +36,7 @@ async function begin() {
 
   function draw() {
     const end = Number(at.value), began = performance.now();
-    const forecast = model.predict(window(end));
+    const forecast = predict(end);
     const took = performance.now() - began;
     const came = Array.from(forecast, (_, j) => value(end + j));
     $('step').textContent = `${end} of ${steps}`;
@@ -121,10 +122,10 @@ async function begin() {
 }
 
 /** Show the comparison with the bundle's reference forecasts. */
-function check(model, series, window) {
+function check(series, predict) {
   let most = 0;
   const rows = series.golden.map(({ end, forecast }) => {
-    const here = Array.from(model.predict(window(end)));
+    const here = Array.from(predict(end));
     most = Math.max(most, ...here.map((v, j) => (Number.isFinite(v) ? Math.abs(v - forecast[j]) : Infinity)));
     const row = document.createElement('tr');
     row.dataset.end = String(end);

@@ -12,7 +12,7 @@ import typer
 
 from pulsecast.computing.calendars import utc_text
 from pulsecast.errors import DataError, UsageError
-from pulsecast.forecasting.anomalies import Anomaly, default_rate, residuals_needed
+from pulsecast.forecasting.departures import Anomaly, default_rate, residuals_needed
 from pulsecast.forecasting.forecaster import Forecaster
 from pulsecast.foundation import strict_json
 from pulsecast.foundation.arguments import fraction

@@ -1,0 +1,90 @@
+"""What a lone file says about itself: the contract of one artifact, which also stands inside it.
+
+ONNX files have it in `metadata_props`, TFLite files in a metadata buffer, a SavedModel in `assets.extra`, C in a
+comment and behind `model_info`. It is one line of ASCII JSON. A bundle's manifest says the same and more; a reader of a
+bundle goes by the manifest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+from ..foundation import strict_json
+from ..foundation.quick_dataclass import dataclass
+from ..model.scaler import Scaler
+from ..model.spec import ModelSpec
+from ..model.windows import FORECAST, LOWER, SERIES, TIME, UPPER, VALUES
+
+if TYPE_CHECKING:
+    from ..model.weights import Weights
+
+CONTRACT_KEY = "pulsecast"  # of the text in ONNX and TFLite metadata
+CONTRACT_FILE = "assets.extra/pulsecast.json"  # in a SavedModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesContract:
+    """The series table of an artifact: its rows (row 0 is the pool), and the SHA-256 of the names, one a line."""
+
+    rows: int
+    names_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract:
+    """What an artifact takes and gives, and which model it is of.
+
+    artifact  its id in the bundle, such as `onnx-w8`
+    units     `raw`, or `scaled` for the file of full integers: `pulsecast.bundle.manifest.Artifact`
+    digest    of spec, scaler and weights: two files with the same one are forms of the same model
+    inputs    name -> shape; -1 is any number
+    level     coverage of `lower` and `upper`, None without them
+    """
+
+    format: Literal[2]
+    name: str
+    artifact: str
+    precision: str
+    units: Literal["raw", "scaled"]
+    digest: str
+    inputs: Mapping[str, tuple[int, ...]]
+    outputs: Mapping[str, tuple[int, ...]]
+    context: int
+    step_s: int
+    level: float | None
+    series: SeriesContract | None
+    spec: ModelSpec
+
+
+def inputs_of(spec: ModelSpec, *, many: bool = False) -> dict[str, tuple[int, ...]]:
+    """Return the inputs of an artifact of raw units: name -> shape, -1 for the batch."""
+    found: dict[str, tuple[int, ...]] = {VALUES: (-1, spec.context, spec.measured)}
+    return found | ({TIME: (-1,)} if spec.timed else {}) | ({SERIES: (-1,)} if many else {})
+
+
+def outputs_of(spec: ModelSpec, *, bounded: bool) -> dict[str, tuple[int, ...]]:
+    """Return the outputs of an artifact of raw units: name -> shape."""
+    return dict.fromkeys((FORECAST, LOWER, UPPER) if bounded else (FORECAST,), (-1, spec.horizon))
+
+
+def contract_text(contract: Contract) -> str:
+    """Return the contract as one line of ASCII JSON; the same contract gives the same text."""
+    return json.dumps(strict_json.to_json(contract), allow_nan=False, sort_keys=True, separators=(",", ":"))
+
+
+def read_contract(text: bytes, *, where: str) -> Contract:
+    """Return the contract in `text`; raises FormatError, naming `where`."""
+    return strict_json.loads(Contract, text, where=where)
+
+
+def model_digest(spec: ModelSpec, scaler: Scaler, weights: Weights) -> str:
+    """Return the SHA-256 of all that a forecast depends on: spec, scaler and every weight as little-endian float32."""
+    described = json.dumps([strict_json.to_json(spec), strict_json.to_json(scaler)], sort_keys=True, allow_nan=False)
+    digest = hashlib.sha256(described.encode("ascii"))
+    for name, array in sorted(weights.arrays(spec.network).items()):
+        digest.update(f"{name}{array.shape}".encode("ascii"))
+        digest.update(array.astype("<f4").tobytes())
+    return digest.hexdigest()

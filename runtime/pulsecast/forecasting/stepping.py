@@ -1,0 +1,141 @@
+"""One pure function for engines of streams: a state and a step in, a forecast, a judgement and the next state out.
+
+It keeps nothing between calls. The engine (Kafka, Flink, Beam, Spark, a database) keeps the bytes, by series.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import TimeError, UsageError
+from ..foundation.quick_dataclass import dataclass
+from .anomalies import AnomalyDetector
+from .departures import Anomaly
+from .streaming import Stream
+
+if TYPE_CHECKING:
+    from .forecaster import Forecaster
+
+Arrival = Literal["next", "gap", "repeated", "late", "between"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepForecast:
+    """What followed from a step.
+
+    arrival   `next`: it came when it was due, or it is the first one.
+              `gap`: steps before it are missing. They count as unknown: there is no forecast until the window is whole.
+              `repeated`: it has the time of the last step. The first value stands, and the answer is the one it gave.
+              `late`: it is older than the last step. `between`: its time is not on the grid of steps. Neither changes
+              the state, and there is no forecast.
+    missing   steps that a gap left out
+    time      unix seconds (UTC) of the step
+    forecast  (horizon,) float32, raw, of the steps after it; NaN where there is none
+    lower, upper  (horizon,) at the manifest's level; None if the model has no intervals
+    """
+
+    arrival: Arrival
+    missing: int
+    time: int
+    forecast: NDArray[np.float32]
+    lower: NDArray[np.floating] | None
+    upper: NDArray[np.floating] | None
+
+
+class Stepped(NamedTuple):
+    """The result of `step`; `anomaly` is None for a step that was late or between."""
+
+    forecast: StepForecast
+    anomaly: Anomaly | None
+    state: bytes
+
+
+def step(
+    model: Forecaster, state: bytes | None, values: ArrayLike, time: int, *, false_alarm_rate: float | None = None,
+    carry_over: bool = False,
+) -> Stepped:  # fmt: skip
+    """Return what follows from one step of one series; the same arguments always give the same result.
+
+    model   what `pulsecast.load` returned
+    state   the last result's; None starts a series
+    values  (measured,), or a number for a model of one column, raw; NaN is a step that is known to be missing
+    time    unix seconds (UTC) of the step
+    false_alarm_rate  of a new series, as for `Forecaster.detector`; a state has its own
+    carry_over        accept the state of another model, as `Stream.from_bytes` does
+
+        state = None
+        for second, value in measurements:
+            forecast, anomaly, state = step(model, state, value, second)
+
+    A step that is missing, late or repeated is no error: `StepForecast.arrival` says what happened. Raises FormatError
+    (a damaged state), UsageError (the state of another model), DtypeError and FeatureCountError (the values), TimeError
+    (a time of another unit, or beyond the known holidays).
+    """
+    if type(time) is not int:
+        raise TimeError(f"time is {str(time)[:60]}; expected a whole number of unix seconds (UTC)")
+    detector = _detector(model, state, false_alarm_rate, carry_over=carry_over)
+    due, step_s = detector.due, model.manifest.spec.step_s
+    missing = 0
+    if due is not None and time != due:
+        arrival = _arrival(time - due, step_s)
+        if arrival != "gap":
+            return _unchanged(model, detector, arrival, time)
+        missing = (time - due) // step_s
+    if missing >= model.manifest.spec.context:  # nothing that is known reaches into the window
+        detector.restart(missing)
+    else:
+        for _ in range(missing):
+            detector.skip()
+    anomaly = detector.push(values, timestamp=time)
+    forecast = _forecast(model, "gap" if missing else "next", missing, time, detector.forecasts)
+    return Stepped(forecast=forecast, anomaly=anomaly, state=detector.to_bytes())
+
+
+def _detector(
+    model: Forecaster, state: bytes | None, false_alarm_rate: float | None, *, carry_over: bool
+) -> AnomalyDetector:
+    if state is None:
+        stream = Stream(model.manifest, model.backend, 1, by_window=True)
+        return AnomalyDetector(stream, model.manifest, false_alarm_rate=false_alarm_rate)
+    detector = AnomalyDetector.from_bytes(model, state, carry_over=carry_over, by_window=True)
+    if false_alarm_rate not in (None, detector.false_alarm_rate):
+        raise UsageError(
+            f"false_alarm_rate is {false_alarm_rate}; the state was begun with {detector.false_alarm_rate:g}, "
+            "which holds for it"
+        )
+    return detector
+
+
+def _arrival(after_due_s: int, step_s: int) -> Arrival:
+    """Return how a step comes that is not due."""
+    if after_due_s % step_s:
+        return "between"
+    if after_due_s > 0:
+        return "gap"
+    return "repeated" if after_due_s == -step_s else "late"
+
+
+def _unchanged(model: Forecaster, detector: AnomalyDetector, arrival: Arrival, time: int) -> Stepped:
+    """Return the answer to a step that is not taken."""
+    repeated = arrival == "repeated"
+    made = detector.forecasts if repeated else np.full_like(detector.forecasts, np.nan)
+    return Stepped(
+        forecast=_forecast(model, arrival, 0, time, made),
+        anomaly=detector.judged if repeated else None,
+        state=detector.to_bytes(),
+    )
+
+
+def _forecast(
+    model: Forecaster, arrival: Arrival, missing: int, time: int, forecast: NDArray[np.float32]
+) -> StepForecast:
+    lower = upper = None
+    if model.manifest.intervals is not None:
+        from ..computing.intervals import split_interval
+
+        level = model.manifest.level or model.manifest.intervals.default_level
+        _, lower, upper = split_interval(model.manifest.intervals, forecast, level)
+    return StepForecast(arrival=arrival, missing=missing, time=time, forecast=forecast.copy(), lower=lower, upper=upper)

@@ -1,0 +1,175 @@
+"""The state of a stream or a detector as bytes: FORMAT.md, "Stream state", specifies it.
+
+It holds raw values, not the states of layers: it is small, the same for every backend, and means the same to the next
+version. It also says which model it is of, so that another model refuses it.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FormatError, UsageError
+from ..foundation.quick_dataclass import dataclass
+
+if TYPE_CHECKING:
+    from ..bundle.manifest import Manifest
+
+MAGIC, VERSION = b"PLSE", 1
+_NO_TIME = -(2**63)
+# magic, version, whether a detector's part follows, streams, context, columns, seconds of a step, time, digest
+_HEADER = struct.Struct("<4sBBxxIIIIq32s")
+# of a detector: false-alarm rate, residuals kept, horizon, residuals known, scores remembered
+_DETECTOR = struct.Struct("<dIIII")
+_CHECKSUM = struct.Struct("<I")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamState:
+    """What a stream has seen.
+
+    digest  of the model: `pulsecast.bundle.manifest.Manifest.model_digest`
+    step_s  seconds between two steps
+    time    unix seconds (UTC) of the last step; None if steps had no times
+    window  (streams, context, columns) float32, raw, oldest step first; NaN where there was none
+    """
+
+    digest: str
+    step_s: int
+    time: int | None
+    window: NDArray[np.float32]
+
+    def require(self, manifest: Manifest, *, carry_over: bool) -> None:
+        """Raise UsageError unless a model may continue from this state; `carry_over` accepts that of another model."""
+        spec = manifest.spec
+        if self.digest == manifest.model_digest:
+            return
+        if not carry_over:
+            raise UsageError(
+                f"the state is of another model than {manifest.name}: pass carry_over=True to replay its steps, or "
+                "start anew"
+            )
+        columns, theirs = spec.measured, self.window.shape[2]
+        if (columns, spec.step_s) != (theirs, self.step_s):
+            raise UsageError(
+                f"the state has steps of {theirs} columns every {self.step_s} s; this model takes {columns} every "
+                f"{spec.step_s} s, so they cannot be replayed"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorState:
+    """What a detector has learnt.
+
+    rate       its false-alarm rate
+    kept       residuals that it keeps
+    forecasts  (horizon,) float32 of the last step, NaN if there was none
+    judged     (7,) float64: the last step's value, forecast, lower, upper, score, anomalous, alarm
+    residuals  (n,) float64, oldest first
+    highest    (m, 2) float64: how many steps ago, and the score then
+    """
+
+    rate: float
+    kept: int
+    forecasts: NDArray[np.float32]
+    judged: NDArray[np.float64]
+    residuals: NDArray[np.float64]
+    highest: NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """All that a state's bytes hold; `detector` is None for those of a stream."""
+
+    stream: StreamState
+    detector: DetectorState | None = None
+
+
+def write_state(stream: StreamState, detector: DetectorState | None = None) -> bytes:
+    """Return the bytes; the same state gives the same bytes on every platform."""
+    time = _NO_TIME if stream.time is None else stream.time
+    digest = bytes.fromhex(stream.digest)
+    parts = [
+        _HEADER.pack(MAGIC, VERSION, detector is not None, *stream.window.shape, stream.step_s, time, digest),
+        stream.window.astype("<f4").tobytes(),
+    ]
+    if detector is not None:
+        counts = (len(detector.forecasts), len(detector.residuals), len(detector.highest))
+        parts.append(_DETECTOR.pack(detector.rate, detector.kept, *counts))
+        parts.append(detector.forecasts.astype("<f4").tobytes())
+        parts += [part.astype("<f8").tobytes() for part in (detector.judged, detector.residuals, detector.highest)]
+    body = b"".join(parts)
+    return body + _CHECKSUM.pack(zlib.crc32(body))
+
+
+def read_state(data: bytes) -> State:
+    """Return the state in `data`; raises FormatError if it is damaged, or not a state of a known version."""
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise FormatError(f"the state is {type(data).__name__}; expected the bytes that to_bytes returned")
+    data = bytes(data)
+    if data[:4] != MAGIC:
+        raise FormatError("the state is not one of a pulsecast stream or detector")
+    if data[4:5] != bytes([VERSION]):
+        raise FormatError(f"the state has version {data[4:5].hex() or 'none'}; this pulsecast reads {VERSION:02x}")
+    body = data[: -_CHECKSUM.size]
+    if len(data) < _HEADER.size + _CHECKSUM.size or data[-_CHECKSUM.size :] != _CHECKSUM.pack(zlib.crc32(body)):
+        raise FormatError("the state is damaged: its checksum differs")
+    return _parsed(_Reader(body))
+
+
+class _Reader:
+    """Takes a state's parts one after the other; raises FormatError at its end."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._at = 0
+
+    def record(self, form: struct.Struct) -> tuple[object, ...]:
+        return form.unpack(self._take(form.size))
+
+    def array(self, dtype: str, *shape: int) -> NDArray[np.generic]:
+        size = np.dtype(dtype).itemsize
+        for count in shape:
+            size *= count  # of Python: it cannot overflow
+        return np.frombuffer(self._take(size), dtype).reshape(shape).astype(np.dtype(dtype).newbyteorder("="))
+
+    def end(self) -> None:
+        if self._at != len(self._body):
+            raise FormatError(f"the state has {len(self._body) - self._at} bytes too many")
+
+    def _take(self, size: int) -> bytes:
+        part = self._body[self._at : self._at + size]
+        if len(part) != size:
+            raise FormatError("the state is too short for what it says it holds")
+        self._at += size
+        return part
+
+
+def _parsed(reader: _Reader) -> State:
+    _, _, detecting, streams, context, columns, step_s, time, digest = reader.record(_HEADER)
+    window = reader.array("<f4", streams, context, columns)  # type: ignore[arg-type]
+    stream = StreamState(
+        digest=digest.hex(),  # type: ignore[attr-defined]
+        step_s=step_s,  # type: ignore[arg-type]
+        time=None if time == _NO_TIME else time,  # type: ignore[arg-type]
+        window=window,  # type: ignore[arg-type]
+    )
+    detector = _detector(reader) if detecting else None
+    reader.end()
+    return State(stream=stream, detector=detector)
+
+
+def _detector(reader: _Reader) -> DetectorState:
+    rate, kept, horizon, residuals, highest = reader.record(_DETECTOR)
+    return DetectorState(
+        rate=rate,  # type: ignore[arg-type]
+        kept=kept,  # type: ignore[arg-type]
+        forecasts=reader.array("<f4", horizon),  # type: ignore[arg-type]
+        judged=reader.array("<f8", 7),  # type: ignore[arg-type]
+        residuals=reader.array("<f8", residuals),  # type: ignore[arg-type]
+        highest=reader.array("<f8", highest, 2),  # type: ignore[arg-type]
+    )
