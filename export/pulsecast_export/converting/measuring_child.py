@@ -54,7 +54,7 @@ def measure(path: str, artifact_ids: tuple[str, ...]) -> Measured:
         parities[artifact_id] = measure_parity(
             backend.predict(*golden.windows.inputs), golden, bundle.manifest.scaler.range
         )
-        checks = check_backend(backend, bundle.manifest, artifact, golden)
+        checks = check_backend(backend, bundle.manifest, artifact, golden, bundle.weights())
         reports.append(
             ArtifactReport(artifact=artifact_id, engine=backend.engine, device=backend.device, checks=checks)
         )

@@ -142,7 +142,7 @@ def _proven(backend: Backend, model: ModelDirectory, artifact: Artifact, found: 
     """Return `found` with the measured error; raises ToleranceError if a check of the artifact fails."""
     golden = thinned(reference_of(model), PROOF_WINDOWS)
     parity = measure_parity(backend.predict(*golden.windows.inputs), golden, model.record.scaler.range)
-    checks = check_backend(backend, model.record, artifact, golden)
+    checks = check_backend(backend, model.record, artifact, golden, model.weights)
     report = ArtifactReport(artifact=artifact.id, engine=backend.engine, device=backend.device, checks=checks)
     require_passed((report,))
     return dataclasses.replace(found, max_abs=parity.max_abs)

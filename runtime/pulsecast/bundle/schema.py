@@ -28,7 +28,7 @@ def manifest_schema() -> dict[str, Any]:
     top = _schema(Manifest, definitions)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "pulsecast bundle manifest, format 1",
+        "title": "pulsecast bundle manifest, formats 1 and 2",
         **top,
         "$defs": dict(sorted(definitions.items())),
     }

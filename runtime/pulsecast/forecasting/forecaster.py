@@ -24,6 +24,7 @@ from ..errors import (
     WindowLengthError,
 )
 from ..foundation.arguments import flag, whole_number
+from ..model.windows import Windows
 
 if TYPE_CHECKING:
     from ..computing.intervals import Interval
@@ -100,16 +101,16 @@ class Forecaster:
         return f"Forecaster({self.manifest.name!r}, artifact={self.artifact.id!r}, engine={self.backend.engine!r})"
 
     @overload
-    def predict(self, values: ArrayLike, *, timestamps: object = None) -> NDArray[np.float32]: ...
+    def predict(self, values: ArrayLike | Windows, *, timestamps: object = None) -> NDArray[np.float32]: ...
     @overload
-    def predict(self, values: ArrayLike, *, timestamps: object = None, interval: float) -> Interval: ...
+    def predict(self, values: ArrayLike | Windows, *, timestamps: object = None, interval: float) -> Interval: ...
     def predict(
-        self, values: ArrayLike, *, timestamps: object = None, interval: float | None = None
+        self, values: ArrayLike | Windows, *, timestamps: object = None, interval: float | None = None
     ) -> NDArray[np.float32] | Interval:
         """Return forecasts (batch, horizon) in raw units for raw `values`; never a non-finite number.
 
         values      (batch, context, measured), or one window (context, measured) for a batch of one. A model with one
-                    measured column also takes (batch, context) and (context,).
+                    measured column also takes (batch, context) and (context,). Or `Windows`, which have their times.
         timestamps  where the model has a calendar: of each window's last step, (batch,), or of every step, (batch,
                     context); for one window also one time, or (context,). datetime64 or unix seconds, UTC.
         interval    coverage, such as 0.9: the result is then an `Interval` of forecast, lower and upper, each (batch,
@@ -171,13 +172,19 @@ class Forecaster:
 
         return AnomalyDetector(self.stream(), self.manifest, false_alarm_rate=false_alarm_rate, window=window)
 
-    def _windows(self, values: ArrayLike, timestamps: object) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
+    def _windows(
+        self, values: ArrayLike | Windows, timestamps: object
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
         """Return values (batch, context, measured) and the times of the last steps (batch,), from all that is taken."""
+        if isinstance(values, Windows):
+            if timestamps is not None:
+                raise UsageError("the windows have their times; leave timestamps out")
+            values, timestamps = values.values, values.time
         array = _real_numbers(values)
         spec = self.manifest.spec
         if timestamps is None and self.manifest.format == 1:
             return _batch(array, spec.context, len(spec.features), hint=self._calendar_hint()), None
-        hint = "" if spec.measured == array.shape[-1] else self._calendar_hint()
+        hint = "" if array.shape[-1:] == (spec.measured,) else self._calendar_hint()
         raw = _batch(array, spec.context, spec.measured, hint=hint)
         if timestamps is None:
             if spec.timed:

@@ -175,8 +175,8 @@ class Stream:
         """Return `steps` as the engine takes them; raises DtypeError and FeatureCountError."""
         try:
             array = np.asarray(steps)
-            if array.dtype.kind in "SU":  # numpy would read the number in a text
-                raise ValueError("they are text")
+            if array.dtype.kind in "SUc":  # numpy would read the number in a text, and drop an imaginary part
+                raise ValueError(f"they are {array.dtype}")
             with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which is a gap
                 rows = array.astype(np.float32, copy=False)
         except (ValueError, TypeError) as error:

@@ -6,6 +6,7 @@ Parity alone is not enough: a leaked state, a batch-dependent scale or a swallow
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -17,18 +18,24 @@ from ..bundle.golden import Golden
 from ..bundle.manifest import Artifact, Parity
 from ..bundle.signing import Key
 from ..computing import reference
+from ..computing.calendars import known_times
+from ..computing.intervals import bounds
 from ..errors import MissingExtraError, ToleranceError, UsageError
 from ..foundation.arguments import StrPath, flag
 from ..foundation.quick_dataclass import dataclass
 from ..model.accuracy import accuracy, relative_change
+from ..model.radii import SplitConformal
 from ..model.scaler import Scaler
-from ..model.spec import ModelSpec
+from ..model.spec import WEEK_S, ModelSpec
+from ..model.weights import Weights
 
 # Batch 1 against a larger batch may differ by the rounding of float32 sums in another order (TensorFlow: 1.1e-7 of the
 # range measured): as much as a float32 artifact may differ from the reference. Everything else must be the same number.
 BATCH_ROUNDING = {"level": 2e-6, "change": 1e-5}
 SPREAD_LIMITS = (0.9, 1.1)  # of mean |y - median|: a constant output has none, and one burst does not decide it
 LOADED_WINDOWS = 8  # golden windows that every load forecasts
+BOUND_ROUNDING = 2e-5  # of a radius, and of a bound plus 1: float32 on both sides of a logarithm
+OTHER_WEEKS = (-7000, -3000, -1, 1, 400, 4000, 9000)  # from centuries before 1970 to centuries after 2100
 REFERENCE_LIMIT = 1e-9  # of the scaler's range: float64 sums in another order
 
 
@@ -119,7 +126,7 @@ def verify_one(bundle: Bundle, golden: Golden, artifact: Artifact, *, trust_code
         backend = open_backend(bundle, artifact, threads=1, trust_code=trust_code)
     except MissingExtraError as error:  # native: neither a library for this platform nor a compiler
         return _skipped(artifact, str(error))
-    checks = check_backend(backend, bundle.manifest, artifact, golden)
+    checks = check_backend(backend, bundle.manifest, artifact, golden, bundle.weights())
     if artifact.backend == "numpy":
         checks = (*checks, check_reference(bundle, golden))
     return ArtifactReport(artifact=artifact.id, engine=backend.engine, device=backend.device, checks=checks)
@@ -140,8 +147,14 @@ class Described(Protocol):
     def scaler(self) -> Scaler:
         """Its range is the unit of every error."""
 
+    @property
+    def intervals(self) -> SplitConformal | None:
+        """Radii of its bounds."""
 
-def check_backend(backend: Backend, manifest: Described, artifact: Artifact, golden: Golden) -> tuple[Check, ...]:
+
+def check_backend(
+    backend: Backend, manifest: Described, artifact: Artifact, golden: Golden, weights: Weights
+) -> tuple[Check, ...]:
     """Return every check of a loaded backend against the golden; a bundle that is being made has no manifest yet."""
     forecasts = backend.predict(*golden.windows.inputs)
     return (
@@ -149,6 +162,8 @@ def check_backend(backend: Backend, manifest: Described, artifact: Artifact, gol
         _spread_check(forecasts, golden),
         *_state_checks(backend, golden, manifest),
         *_neighbour_checks(backend, golden),
+        *_time_checks(backend, manifest, artifact, golden, weights),
+        *_bound_checks(backend, manifest, golden),
     )
 
 
@@ -233,8 +248,59 @@ def _neighbour_checks(backend: Backend, golden: Golden) -> Iterator[Check]:
     yield _same("clean again after NaN", backend.predict(*windows.inputs), clean)
 
 
+def _time_checks(
+    backend: Backend, manifest: Described, artifact: Artifact, golden: Golden, weights: Weights
+) -> Iterator[Check]:
+    """A window forecasts the same in other years and centuries, and a time in another unit gives no number."""
+    windows, spec = golden.windows.take(slice(8)), manifest.spec
+    if windows.time is None:
+        return
+    moved = [replace(windows, time=windows.time + weeks * WEEK_S) for weeks in OTHER_WEEKS]
+    first, last = known_times(spec)
+    known = [one for one in moved if first <= int(one.time.min()) and int(one.time.max()) <= last]  # type: ignore[union-attr]
+    errors = [
+        np.max(np.abs(backend.predict(*one.inputs) - reference.forecast(spec, manifest.scaler, weights, one)))
+        for one in known
+    ]
+    error, limit = float(max(errors, default=0.0)) / manifest.scaler.range, artifact.tolerance.max_abs
+    yield Check(name="other years", passed=error <= limit, measured=f"{error:.1e}", limit=f"{limit:.1e}")
+    unit = replace(windows, time=windows.time * 1000)
+    yield _silent("milliseconds in, no number out", backend.predict(*unit.inputs))
+
+
+def _bound_checks(backend: Backend, manifest: Described, golden: Golden) -> Iterator[Check]:
+    """The artifact's own bounds are those of its forecast; a bound that is whole may differ where it is just not so."""
+    found = backend.outputs(*golden.windows.inputs)
+    split = manifest.intervals
+    if len(found) == 1 or split is None:
+        return
+    forecast, lower, upper = (array.astype(np.float64) for array in found)
+    radius = np.array(split.at(split.default_level))
+    wide, narrow = (
+        bounds(forecast, radius * (1 + by), split.scale, counts=split.counts)
+        for by in (BOUND_ROUNDING, -BOUND_ROUNDING)
+    )
+    slack = BOUND_ROUNDING * (np.abs(forecast) + 1)
+    outside = np.maximum.reduce(
+        [
+            wide.lower - lower - slack,
+            lower - narrow.lower - slack,
+            upper - wide.upper - slack,
+            narrow.upper - upper - slack,
+        ]
+    )
+    worst = float(np.max(outside))
+    passed = bool(worst <= 0)
+    yield Check(
+        name="bounds",
+        passed=passed,
+        measured="same" if passed else f"off by {worst:.1e}",
+        limit="those of the forecast",
+    )
+
+
 def _silent(name: str, answer: NDArray[np.float32]) -> Check:
-    return Check(name=name, passed=not np.isfinite(answer).any(), measured=str(answer[0]), limit="not finite")
+    return Check(name=name, passed=not np.isfinite(answer).any(), measured=str(answer.flat[0]), limit="not finite")
 
 
 def _same(name: str, found: NDArray[np.float32], expected: NDArray[np.float32]) -> Check:

@@ -5,6 +5,7 @@ trained one by 4e-2.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pulsecast.bundle.golden import Golden
 from pulsecast.errors import NonFiniteError
 from pulsecast.forecasting.verification import BATCH_ROUNDING, measure_parity
 from pulsecast.model.accuracy import accuracy
+from pulsecast.model.windows import Windows
 
 pytestmark = pytest.mark.slow
 
@@ -36,6 +38,10 @@ ACCURACY_LIMITS = {"float32": 0.01, "float16 weights": 0.01, "int8 weights": 0.0
 def opened(path: Path) -> tuple[Bundle, Golden]:
     bundle = Bundle.open(path)
     return bundle, bundle.golden()
+
+
+def scaled(windows: Windows, factor: float) -> Windows:
+    return windows.changed(windows.values * np.float32(factor))
 
 
 @cache
@@ -59,74 +65,83 @@ def model(path: Path, request: pytest.FixtureRequest) -> Forecaster:
 
 
 @pytest.fixture
-def windows(path: Path) -> np.ndarray:
+def windows(path: Path) -> Windows:
     return opened(path)[1].windows
 
 
-def test_the_same_window_gives_the_same_forecast_after_any_other_call(model: Forecaster, windows: np.ndarray) -> None:
-    first = model.predict(windows[:1])
-    for between in (windows[100:101], windows[:64], windows[100:101] * 1000, windows[1:2]):
+def test_the_same_window_gives_the_same_forecast_after_any_other_call(model: Forecaster, windows: Windows) -> None:
+    first = model.predict(windows.take(slice(1)))
+    for between in (
+        windows.take(slice(100, 101)),
+        windows.take(slice(64)),
+        scaled(windows.take(slice(100, 101)), 1000),
+        windows.take(slice(1, 2)),
+    ):
         model.predict(between)
-        np.testing.assert_array_equal(model.predict(windows[:1]), first)
+        np.testing.assert_array_equal(model.predict(windows.take(slice(1))), first)
 
 
-def test_a_nan_between_leaves_no_trace(model: Forecaster, windows: np.ndarray) -> None:
-    first = model.predict(windows[:4])
+def test_a_nan_between_leaves_no_trace(model: Forecaster, windows: Windows) -> None:
+    first = model.predict(windows.take(slice(4)))
     with pytest.raises(NonFiniteError):
-        model.predict(windows[:4] * np.nan)
-    model.backend.predict(windows[:4] * np.float32(np.nan))
-    np.testing.assert_array_equal(model.predict(windows[:4]), first)
+        model.predict(scaled(windows.take(slice(4)), np.nan))
+    model.backend.predict(*scaled(windows.take(slice(4)), np.nan).inputs)
+    np.testing.assert_array_equal(model.predict(windows.take(slice(4))), first)
 
 
-def test_a_batch_of_64_forecasts_what_64_calls_do(model: Forecaster, windows: np.ndarray) -> None:
-    single = np.concatenate([model.predict(window) for window in windows[:64]])
+def test_a_batch_of_64_forecasts_what_64_calls_do(model: Forecaster, windows: Windows) -> None:
+    single = np.concatenate([model.predict(windows.take([row])) for row in range(64)])
     limit = BATCH_ROUNDING[model.manifest.spec.target] * model.manifest.scaler.range
-    np.testing.assert_allclose(model.predict(windows[:64]), single, rtol=0, atol=limit)
+    np.testing.assert_allclose(model.predict(windows.take(slice(64))), single, rtol=0, atol=limit)
 
 
-def test_any_size_of_batch_is_taken_in_any_order(model: Forecaster, windows: np.ndarray) -> None:
+def test_any_size_of_batch_is_taken_in_any_order(model: Forecaster, windows: Windows) -> None:
     limit = BATCH_ROUNDING[model.manifest.spec.target] * model.manifest.scaler.range
-    expected = model.predict(windows[:33])
+    expected = model.predict(windows.take(slice(33)))
     for size in (7, 1, 33, 2):
-        found = model.predict(windows[:size])
+        found = model.predict(windows.take(slice(size)))
         assert found.shape == (size, model.manifest.spec.horizon)
         np.testing.assert_allclose(found, expected[:size], rtol=0, atol=limit)
 
 
 @pytest.mark.parametrize("factor", [1000.0, 0.0])
-def test_a_wild_neighbour_changes_nothing(model: Forecaster, windows: np.ndarray, factor: float) -> None:
-    clean = model.predict(windows[:8])
-    wild = windows[:8].copy()
+def test_a_wild_neighbour_changes_nothing(model: Forecaster, windows: Windows, factor: float) -> None:
+    clean = model.predict(windows.take(slice(8)))
+    wild = windows.values[:8].copy()
     wild[5] *= factor
-    np.testing.assert_array_equal(np.delete(model.backend.predict(wild), 5, 0), np.delete(clean, 5, 0))
+    np.testing.assert_array_equal(
+        np.delete(model.backend.predict(*windows.take(slice(8)).changed(wild).inputs), 5, 0), np.delete(clean, 5, 0)
+    )
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("step", [0, 30, -1])
 def test_a_value_that_is_not_finite_gives_no_number_and_leaves_its_neighbours(
-    model: Forecaster, windows: np.ndarray, value: float, step: int
+    model: Forecaster, windows: Windows, value: float, step: int
 ) -> None:
-    clean = model.predict(windows[:8])
-    for feature in range(windows.shape[2]):
-        broken = windows[:8].copy()
-        broken[5, step, feature] = value
-        found = model.backend.predict(broken)
-        assert not np.isfinite(found[5]).any(), f"feature {feature}"
-        np.testing.assert_array_equal(np.delete(found, 5, 0), np.delete(clean, 5, 0))
+    clean = model.predict(windows.take(slice(8)))
+    broken = windows.values[:8].copy()
+    broken[5, step, 0] = value
+    for found in model.backend.outputs(*windows.take(slice(8)).changed(broken).inputs):
+        assert not np.isfinite(found[5]).any()
+        assert np.isfinite(np.delete(found, 5, 0)).all()
+    found = model.backend.predict(*windows.take(slice(8)).changed(broken).inputs)
+    np.testing.assert_array_equal(np.delete(found, 5, 0), np.delete(clean, 5, 0))
 
 
 @pytest.mark.parametrize("value", [-1.0, -1.5, -1e6])
 @pytest.mark.parametrize("artifact", ARTIFACTS)
 def test_a_count_without_a_logarithm_gives_no_number(recommended_bundle: Path, artifact: str, value: float) -> None:
-    windows = opened(recommended_bundle)[1].windows[:3].copy()
-    windows[1, 40, 0] = value
-    found = loaded(recommended_bundle, artifact).backend.predict(windows)
+    windows = opened(recommended_bundle)[1].windows.take(slice(3))
+    values = windows.values.copy()
+    values[1, 40, 0] = value
+    found = loaded(recommended_bundle, artifact).backend.predict(*windows.changed(values).inputs)
     assert np.isfinite(found).all(axis=1).tolist() == [True, False, True]
 
 
 def test_forecasts_are_in_raw_units(model: Forecaster, path: Path) -> None:
     golden = opened(path)[1]
-    last = np.repeat(golden.windows[:, -1:, 0], model.manifest.spec.horizon, axis=1)
+    last = np.repeat(golden.windows.values[:, -1:, 0], model.manifest.spec.horizon, axis=1)
     assert accuracy(model.predict(golden.windows), golden.truth).mae < accuracy(last, golden.truth).mae
 
 
@@ -143,8 +158,8 @@ def test_the_float64_reference_is_met_within_the_limit_of_the_precision(
     assert model.artifact.tolerance.accuracy_change <= ACCURACY_LIMITS[precision]
 
 
-def test_four_threads_at_once_get_the_numbers_that_one_gets(model: Forecaster, windows: np.ndarray) -> None:
-    batches = [windows[i : i + size] for i in range(0, 120, 5) for size in (1, 3, 16)]
+def test_four_threads_at_once_get_the_numbers_that_one_gets(model: Forecaster, windows: Windows) -> None:
+    batches = [windows.take(slice(i, i + size)) for i in range(0, 120, 5) for size in (1, 3, 16)]
     expected = [model.predict(batch) for batch in batches]
     with ThreadPoolExecutor(max_workers=4) as pool:
         found = list(pool.map(model.predict, batches))
@@ -152,25 +167,31 @@ def test_four_threads_at_once_get_the_numbers_that_one_gets(model: Forecaster, w
         np.testing.assert_array_equal(one, other)
 
 
-def test_timestamps_give_what_the_golden_windows_hold(recommended_bundle: Path) -> None:
-    """The golden's calendar columns were made in training; here the runtime makes them again."""
-    golden, model = opened(recommended_bundle)[1], loaded(recommended_bundle, "numpy")
-    spec = model.manifest.spec
-    day = golden.windows[:, :, [f.name for f in spec.features].index("day_sin")]
-    start = 1_736_121_600  # the generated log's first hour, a Monday midnight
-    hours = np.arange(60 * 24)
-    waves = np.sin(2 * np.pi * ((hours + 1) % 24) / 24).astype(np.float32)
-    weekend = ((hours + 1) // 24 % 7 >= 5).astype(np.float32)
-    for row in (0, 100, 255):
-        fits = [
-            h
-            for h in range(len(hours) - spec.context)
-            if np.allclose(waves[h : h + spec.context], day[row], rtol=0, atol=1e-6)
-            and np.array_equal(weekend[h : h + spec.context], golden.windows[row, :, -1])
-        ]
-        seconds = start + 3600 * (fits[0] + np.arange(spec.context))
-        found = model.predict(golden.windows[row, :, 0], timestamps=seconds)
-        np.testing.assert_array_equal(found, model.predict(golden.windows[row]))
+@pytest.mark.parametrize("artifact", ARTIFACTS)
+def test_a_time_in_milliseconds_gives_no_number_and_leaves_its_neighbours(
+    recommended_bundle: Path, artifact: str
+) -> None:
+    windows, backend = (
+        opened(recommended_bundle)[1].windows.take(slice(4)),
+        loaded(recommended_bundle, artifact).backend,
+    )
+    times = windows.time.copy()
+    times[1] *= 1000
+    clean = backend.outputs(*windows.inputs)
+    for found, expected in zip(backend.outputs(*replace(windows, time=times).inputs), clean, strict=True):
+        assert np.isnan(found[1]).all()
+        np.testing.assert_array_equal(np.delete(found, 1, 0), np.delete(expected, 1, 0))
+
+
+def test_bounds_hold_the_truth_about_as_often_as_the_manifest_says(model: Forecaster, path: Path) -> None:
+    golden = opened(path)[1]
+    found = model.backend.outputs(*golden.windows.inputs)
+    if model.artifact.units == "scaled":
+        assert len(found) == 1
+        return
+    covered = ((golden.truth >= found[1]) & (golden.truth <= found[2])).mean()
+    assert model.manifest.level == 0.9
+    assert 0.85 <= covered <= 0.97  # the radii come from these windows
 
 
 def test_verify_passes_every_artifact(path: Path) -> None:

@@ -26,7 +26,7 @@ from pulsecast.bundle.packing import pack
 from pulsecast.errors import IntegrityError, PulsecastError
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden_v1"
-WINDOWS = Bundle.open(GOLDEN).golden().windows[:4]
+WINDOWS = Bundle.open(GOLDEN).golden().windows.take(slice(4))
 EXPECTED = Bundle.open(GOLDEN).golden().reference[:4]
 # the manifest's tolerance of the numpy artifact: a forecast beyond it is wrong
 ALLOWED = Bundle.open(GOLDEN).manifest.artifact("numpy").tolerance.max_abs * Bundle.open(GOLDEN).manifest.scaler.range

@@ -136,7 +136,7 @@ def test_a_path_that_is_not_a_bundle_is_refused_with_the_reason(tmp_path: Path) 
 
 BAD_MANIFESTS: dict[str, tuple[bytes, str]] = {
     "an empty one": (b"", "manifest.json is not valid JSON"),
-    "another format": (b'{"format": 2}', "format is 2; this version of pulsecast reads format 1"),
+    "another format": (b'{"format": 3}', "format is 3; this version of pulsecast reads formats 1 and 2"),
     "no format": (b"{}", "format is None; this version"),
     "a list": (b"[]", "manifest.json"),
     "nothing but the format": (b'{"format": 1}', "missing key name; missing key recipe; missing key spec"),

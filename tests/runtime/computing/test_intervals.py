@@ -218,7 +218,7 @@ def test_a_bundle_from_before_there_were_intervals_still_forecasts_and_says_what
 ) -> None:
     bundle = copied(plain_bundle)
     document = json.loads((bundle / "manifest.json").read_text())
-    del document["intervals"]
+    del document["intervals"], document["level"]
     (bundle / "manifest.json").write_text(json.dumps(document))
     model = load(bundle)
     windows = Bundle.open(bundle).golden().windows

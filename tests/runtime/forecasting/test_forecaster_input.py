@@ -16,6 +16,7 @@ from pulsecast.errors import (
     InputError,
     NonFiniteError,
     PulsecastError,
+    TimeError,
     UsageError,
     WindowLengthError,
 )
@@ -89,9 +90,14 @@ def test_a_refused_dtype_is_a_type_error_too(level: Forecaster) -> None:
         level.predict(["a"] * 50)
 
 
-def test_the_error_for_missing_calendar_features_names_timestamps(calendar: Forecaster) -> None:
-    with pytest.raises(FeatureCountError, match="pass timestamps to have 3 calendar features computed"):
+def test_a_model_with_a_calendar_asks_for_the_time(calendar: Forecaster) -> None:
+    with pytest.raises(TimeError, match=r"has a calendar and the time is missing: pass timestamps, the unix seconds"):
         calendar.predict(ones(2, 73, 1))
+
+
+def test_calendar_columns_of_the_apps_own_are_refused(calendar: Forecaster) -> None:
+    with pytest.raises(FeatureCountError, match=r"takes 1 .*; its 3 calendar columns are computed from timestamps"):
+        calendar.predict(ones(2, 73, 4))
 
 
 @pytest.mark.filterwarnings("error")
@@ -116,7 +122,7 @@ def test_threads_below_one_are_refused(plain_bundle: Path) -> None:
 
 
 def windows_of(model: plain.PlainModel, count: int = 5) -> np.ndarray:
-    return model.windows[:count].copy()
+    return model.windows.values[:count].copy()
 
 
 def read_only(values: np.ndarray) -> np.ndarray:
@@ -156,13 +162,11 @@ def test_one_window_may_drop_its_batch_and_feature_axes(
     np.testing.assert_array_equal(level.predict(window.reshape(shape)), level.predict(window))
 
 
-def test_one_window_of_several_features_may_drop_its_batch_axis(
-    calendar: Forecaster, change_model: plain.PlainModel
-) -> None:
-    window = windows_of(change_model, 1)
-    forecasts = calendar.predict(window)
+def test_one_window_with_a_time_may_drop_its_batch_axis(calendar: Forecaster, change_model: plain.PlainModel) -> None:
+    window, time = change_model.windows.values[:1], change_model.windows.time[:1]
+    forecasts = calendar.predict(window, timestamps=time)
     assert forecasts.shape == (1, 2)
-    np.testing.assert_array_equal(calendar.predict(window[0]), forecasts)
+    np.testing.assert_array_equal(calendar.predict(window[0], timestamps=time[0]), forecasts)
 
 
 def test_the_values_passed_are_left_as_they_were(level: Forecaster, level_model: plain.PlainModel) -> None:
@@ -181,22 +185,24 @@ def stamps(batch: int, steps: int, *, start: int = plain.START_S) -> np.ndarray:
     return start + plain.STEP_S * (np.arange(batch)[:, np.newaxis] + np.arange(steps))
 
 
-def by_hand(measured: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-    """The calendar features of CHANGE_SPEC by the formula that `Calendar` states, with datetime's weekday."""
-    ahead = seconds + plain.STEP_S
-    phase = 2 * np.pi * (ahead % 86_400) / 86_400
-    days = ahead.astype("datetime64[s]").astype("datetime64[D]")
-    weekend = ~np.is_busday(days)
-    return np.stack([measured, np.sin(phase), np.cos(phase), weekend], axis=-1).astype(np.float32)
-
-
-def test_timestamps_give_the_calendar_features_of_the_written_formula(
+def test_the_time_of_the_last_step_says_what_those_of_all_steps_say(
     calendar: Forecaster, change_model: plain.PlainModel
 ) -> None:
-    measured = change_model.windows[:96, :, 0]  # consecutive windows: four days, a weekend among them
-    seconds = stamps(96, 73)
-    expected = calendar.predict(by_hand(measured, seconds))
-    np.testing.assert_array_equal(calendar.predict(measured, timestamps=seconds), expected)
+    measured, seconds = change_model.windows.values[:5], stamps(5, 73)
+    expected = calendar.predict(measured, timestamps=seconds)
+    np.testing.assert_array_equal(calendar.predict(measured, timestamps=seconds[:, -1]), expected)
+    np.testing.assert_array_equal(calendar.predict(measured[:1], timestamps=int(seconds[0, -1])), expected[:1])
+    assert not np.array_equal(calendar.predict(measured, timestamps=seconds[:, -1] + 7 * 3600), expected)
+
+
+def test_windows_that_have_their_times_are_taken_as_they_are(
+    calendar: Forecaster, change_model: plain.PlainModel
+) -> None:
+    windows = change_model.windows.take(slice(6))
+    expected = calendar.predict(windows.values, timestamps=windows.time)
+    np.testing.assert_array_equal(calendar.predict(windows), expected)
+    with pytest.raises(UsageError, match="the windows have their times; leave timestamps out"):
+        calendar.predict(windows, timestamps=windows.time)
 
 
 FORMS = {
@@ -210,13 +216,13 @@ FORMS = {
 def test_timestamps_may_be_datetimes_or_numbers(
     calendar: Forecaster, change_model: plain.PlainModel, convert: Callable[[np.ndarray], Any]
 ) -> None:
-    measured, seconds = change_model.windows[:2, :, :1], stamps(2, 73)
+    measured, seconds = change_model.windows.values[:2], stamps(2, 73)
     expected = calendar.predict(measured, timestamps=seconds)
     np.testing.assert_array_equal(calendar.predict(measured, timestamps=convert(seconds)), expected)
 
 
 def test_one_window_takes_flat_timestamps(calendar: Forecaster, change_model: plain.PlainModel) -> None:
-    measured, seconds = change_model.windows[0, :, 0], stamps(1, 73)
+    measured, seconds = change_model.windows.values[0, :, 0], stamps(1, 73)
     expected = calendar.predict(measured[np.newaxis], timestamps=seconds)
     np.testing.assert_array_equal(calendar.predict(measured, timestamps=seconds[0]), expected)
 
@@ -235,10 +241,16 @@ def with_gap() -> np.ndarray:
 
 
 BAD_TIMESTAMPS: dict[str, tuple[Callable[[], Any], type[PulsecastError], str]] = {
-    "a missing step": (with_gap, InputError, "window 1: step 10 comes 7200 s after step 9; .* every 3600 s"),
-    "milliseconds": (lambda: stamps(2, 73) * 1000, InputError, "step 1 comes 3600000 s after step 0"),
-    "backwards": (lambda: stamps(2, 73)[:, ::-1], InputError, "comes -3600 s after"),
-    "too few": (lambda: stamps(2, 72), WindowLengthError, r"shape \(2, 72\); the values have \(2, 73\) steps"),
+    "a missing step": (with_gap, TimeError, "window 1: step 10 comes 7200 s after step 9; .* every 3600 s"),
+    "milliseconds": (lambda: stamps(2, 73) * 1000, TimeError, "step 1 comes 3600000 s after step 0"),
+    "milliseconds of the last steps": (
+        lambda: stamps(2, 73)[:, -1] * 1000,
+        TimeError,
+        "window 0: time 1736380800000 lies beyond the years 1 to 9999; .* divide milliseconds by 1,000",
+    ),
+    "backwards": (lambda: stamps(2, 73)[:, ::-1], TimeError, "comes -3600 s after"),
+    "too few": (lambda: stamps(2, 72), WindowLengthError, r"shape \(2, 72\); expected \(2,\), the last step of each"),
+    "one time for two windows": (lambda: stamps(1, 73)[0, -1], WindowLengthError, r"shape \(\); expected \(2,\)"),
     "one row for two windows": (lambda: stamps(1, 73), WindowLengthError, r"shape \(1, 73\)"),
     "text": (lambda: np.full((2, 73), "2026-01-01"), DtypeError, "timestamps are <U10; expected datetime64"),
     "NaT": (lambda: np.full((2, 73), np.datetime64("NaT", "s")), DtypeError, "timestamps hold NaT"),
@@ -262,7 +274,7 @@ def test_ragged_timestamps_are_a_typed_error(calendar: Forecaster) -> None:
 
 
 def test_values_with_calendar_features_and_timestamps_are_refused(calendar: Forecaster) -> None:
-    with pytest.raises(FeatureCountError, match="steps have 4 features; this model takes 1"):
+    with pytest.raises(FeatureCountError, match=r"takes 1 .*; its 3 calendar columns are computed from timestamps"):
         calendar.predict(ones(2, 73, 4), timestamps=stamps(2, 73))
 
 

@@ -12,105 +12,186 @@ from helpers import plain
 from helpers.native_fixtures import backend, cache, case, model  # noqa: F401  (fixtures)
 from pulsecast import load
 from pulsecast.bundle.bundle import Bundle
-from pulsecast.computing.calendars import with_calendar
-from pulsecast.errors import DtypeError, FeatureCountError, InputError, UsageError
+from pulsecast.errors import DtypeError, FeatureCountError, FormatError, TimeError, UsageError
 from pulsecast.forecasting.streaming import Stream
+from pulsecast.model.windows import Windows
+
+DIGEST = "0123456789abcdef" * 4
 
 
 @pytest.fixture(params=["native", "any"])
 def forecaster(request, backend, model):  # noqa: F811
-    manifest = SimpleNamespace(spec=model.record.spec)
+    manifest = SimpleNamespace(spec=model.record.spec, format=2, model_digest=DIGEST, name="plain")
     inner = backend if request.param == "native" else SimpleNamespace(predict=backend.predict)
-    return SimpleNamespace(
-        manifest=manifest, backend=inner, stream=lambda streams: Stream(model.record.spec, "a", inner, streams)
-    )
+    return SimpleNamespace(manifest=manifest, backend=inner, stream=lambda streams: Stream(manifest, inner, streams))
 
 
 def _series(forecaster, seed: int, streams: int = 1) -> np.ndarray:
-    """Return steps (2 * context + 5, streams, features): the series' values in another order, each stream shifted."""
+    """Return steps (2 * context + 5, streams, 1): the series' values in another order, each stream shifted."""
+    column = np.random.default_rng(seed).permutation(plain.series())[: 2 * forecaster.manifest.spec.context + 5]
+    return np.stack([np.roll(column, 7 * i) for i in range(streams)], axis=1)[..., np.newaxis].astype(np.float32)
+
+
+def _time(n: int) -> int:
+    return plain.START_S + plain.STEP_S * n
+
+
+def _predicted(forecaster, series: np.ndarray, n: int) -> np.ndarray:
+    """Return the forecasts of the windows that end with step `n`."""
     spec = forecaster.manifest.spec
-    column = np.random.default_rng(seed).permutation(plain.series())[: 2 * spec.context + 5]
-    values = np.stack([np.roll(column, 7 * i) for i in range(streams)], axis=1)[..., np.newaxis]
-    return np.stack([_with_calendar(spec, values[:, i]) for i in range(streams)], axis=1)
-
-
-def _with_calendar(spec, values: np.ndarray) -> np.ndarray:
-    return with_calendar(spec, values, _times(len(values))).astype(np.float32)
-
-
-def _times(count: int) -> np.ndarray:
-    return plain.START_S + plain.STEP_S * np.arange(count, dtype=np.int64)
-
-
-def _window(forecaster, series: np.ndarray, n: int) -> np.ndarray:
-    context = forecaster.manifest.spec.context
-    return np.ascontiguousarray(series[n + 1 - context : n + 1].swapaxes(0, 1))
+    values = np.ascontiguousarray(series[n + 1 - spec.context : n + 1].swapaxes(0, 1))
+    time = np.full(len(values), _time(n), np.int64) if spec.timed else None
+    return forecaster.backend.predict(*Windows(values=values, time=time).inputs)
 
 
 def test_every_push_gives_the_bits_of_the_whole_window(forecaster):
     series, stream = _series(forecaster, 1, streams=3), forecaster.stream(3)
     series[20, 1, 0] = np.nan
     for n, steps in enumerate(series):
-        found = stream.push(steps)
+        found = stream.push(steps, timestamp=_time(n))
         if n % 3 == 0:
             stream.settle()
         if n + 1 < forecaster.manifest.spec.context:
             assert np.isnan(found).all()
         else:
-            assert np.array_equal(found, forecaster.backend.predict(_window(forecaster, series, n)), equal_nan=True), n
+            assert np.array_equal(found, _predicted(forecaster, series, n), equal_nan=True), n
 
 
-def test_a_snapshot_goes_on_as_if_nothing_had_been(forecaster):
-    series, stream = _series(forecaster, 2), forecaster.stream(1)
+def test_one_stream_takes_numbers_and_gives_the_bits_of_the_whole_window(forecaster):
+    series, stream = _series(forecaster, 7), forecaster.stream(1)
+    for n, steps in enumerate(series):
+        found = stream.push(float(steps[0, 0]), timestamp=_time(n))
+    assert np.array_equal(found, _predicted(forecaster, series, len(series) - 1))
+    assert np.isnan(stream.push(1e39, timestamp=_time(len(series)))).all()  # infinite in float32: a gap
+
+
+def test_a_state_goes_on_as_if_nothing_had_been_on_any_backend(forecaster):
+    series, stream = _series(forecaster, 2, streams=2), forecaster.stream(2)
+    series[30, 1] = np.nan
     half = forecaster.manifest.spec.context + 3
-    for steps in series[:half]:
-        stream.push(steps)
-    kept = stream.snapshot()
-    expected = [stream.push(steps) for steps in series[half:]]
-    assert np.isfinite(expected).all()
-    other = forecaster.stream(1)
-    other.restore(kept)
-    assert np.array_equal([other.push(steps) for steps in series[half:]], expected)
+    for n, steps in enumerate(series[:half]):
+        stream.push(steps, timestamp=_time(n))
+    kept = stream.to_bytes()
+    rest = list(enumerate(series[half:], start=half))
+    expected = [stream.push(steps, timestamp=_time(n)) for n, steps in rest]
+    assert np.isfinite(expected[-1]).all()
+    for by_window in (False, True):
+        other = Stream.from_bytes(forecaster, kept, by_window=by_window)
+        assert other.due == _time(half)
+        assert other.to_bytes() == kept
+        assert np.array_equal([other.push(x, timestamp=_time(n)) for n, x in rest], expected, equal_nan=True)
+
+
+def test_the_state_of_one_feature_has_about_three_hundred_bytes(calendar_bundle):
+    stream = load(calendar_bundle, backend="numpy").stream()
+    assert len(stream.to_bytes()) == 4 * 73 + 68
+
+
+def test_a_state_before_the_first_step_is_one_that_has_seen_nothing(forecaster):
+    kept = forecaster.stream(1).to_bytes()
+    stream = Stream.from_bytes(forecaster, kept)
+    assert stream.due is None
+    assert np.isnan(stream.push(1.0, timestamp=_time(0))).all()
+
+
+def test_the_state_of_another_model_is_refused_unless_its_steps_may_be_replayed(forecaster):
+    series, stream = _series(forecaster, 8), forecaster.stream(1)
+    for n, steps in enumerate(series):
+        stream.push(steps, timestamp=_time(n))
+    kept, manifest = stream.to_bytes(), forecaster.manifest
+    other = SimpleNamespace(**{**vars(manifest), "model_digest": "f" * 64})
+    newer = SimpleNamespace(manifest=other, backend=forecaster.backend)
+    with pytest.raises(UsageError, match="the state is of another model than plain: pass carry_over=True"):
+        Stream.from_bytes(newer, kept)
+    carried = Stream.from_bytes(newer, kept, carry_over=True)
+    step = np.full((1, 1), 7.0)
+    expected = stream.push(step, timestamp=_time(len(series)))
+    assert np.array_equal(carried.push(step, timestamp=_time(len(series))), expected)
+
+
+def test_steps_of_another_length_or_width_are_never_replayed(plain_bundle, calendar_bundle, tmp_path):
+    level, calendar = load(plain_bundle, backend="numpy"), load(calendar_bundle, backend="numpy")
+    kept = bytearray(level.stream().to_bytes())
+    stream = Stream.from_bytes(calendar, bytes(kept), carry_over=True)  # the same columns at the same step
+    assert stream.due is None
+    daily = SimpleNamespace(manifest=_daily(level.manifest), backend=level.backend)
+    with pytest.raises(UsageError, match="steps of 1 columns every 3600 s; this model takes 1 every 86400 s"):
+        Stream.from_bytes(daily, bytes(kept), carry_over=True)
+
+
+def _daily(manifest):
+    from dataclasses import replace
+
+    spec = replace(manifest.spec, step_s=86400)
+    return SimpleNamespace(spec=spec, format=2, model_digest="e" * 64, name="daily")
+
+
+@pytest.mark.parametrize("part", ["header", "values", "checksum"])
+def test_a_state_with_any_flipped_bit_is_refused(part, plain_bundle):
+    model = load(plain_bundle, backend="numpy")  # noqa: F811
+    kept = model.stream().to_bytes()
+    places = {"header": range(64), "values": range(64, len(kept) - 4), "checksum": range(len(kept) - 4, len(kept))}
+    for place in places[part]:
+        changed = bytearray(kept)
+        changed[place] ^= 1 << place % 8
+        with pytest.raises(FormatError, match="the state"):
+            Stream.from_bytes(model, bytes(changed))
+
+
+BAD_STATES = {
+    "empty": (b"", "not one of a pulsecast stream"),
+    "of something else": (b"PK\x03\x04" * 30, "not one of a pulsecast stream"),
+    "of a later version": (b"PLSE\x09" + bytes(99), "version 09; this pulsecast reads 01"),
+    "cut short": (b"PLSE\x01\x00", "damaged: its checksum differs"),
+    "text": ("PLSE", "the state is str; expected the bytes"),
+}
+
+
+@pytest.mark.parametrize(("data", "sentence"), BAD_STATES.values(), ids=BAD_STATES.keys())
+def test_what_is_no_state_is_refused_with_a_sentence(data, sentence, plain_bundle):
+    with pytest.raises(FormatError, match=sentence):
+        Stream.from_bytes(load(plain_bundle, backend="numpy"), data)
 
 
 def test_reset_forgets_every_step(forecaster):
     series, stream = _series(forecaster, 3), forecaster.stream(1)
-    for steps in series[:-1]:
-        stream.push(steps)
+    for n, steps in enumerate(series[:-1]):
+        stream.push(steps, timestamp=_time(n))
     stream.reset()
-    assert np.isnan(stream.push(series[-1])).all()
-
-
-def test_pushes_with_timestamps_compute_the_calendar(forecaster):
-    series, stream = _series(forecaster, 4, streams=2), forecaster.stream(2)
-    measured = forecaster.manifest.spec.measured
-    for time, steps in zip(_times(len(series)), series, strict=True):
-        found = stream.push(steps[:, :measured], timestamp=np.datetime64(int(time), "s"))
-    assert np.array_equal(found, forecaster.backend.predict(_window(forecaster, series, len(series) - 1)))
+    assert np.isnan(stream.push(series[-1], timestamp=_time(1000))).all()
 
 
 def test_a_push_at_the_wrong_time_or_without_one_is_refused_and_changes_nothing(forecaster):
-    series, times = _series(forecaster, 5), _times(1000)
-    measured = forecaster.manifest.spec.measured
-    stream = forecaster.stream(1)
+    series, stream = _series(forecaster, 5), forecaster.stream(1)
     for n, steps in enumerate(series):
-        found = stream.push(steps[:, :measured], timestamp=times[n])
-        with pytest.raises(InputError, match="comes 7200 s after the last one; this model takes one every 3600 s"):
-            stream.push(steps[:, :measured], timestamp=times[n + 2])
-        for width in (measured, len(forecaster.manifest.spec.features)):
-            with pytest.raises(InputError, match="the step has no timestamp, but the last one had"):
-                stream.push(steps[:, :width])
-    assert np.array_equal(found, forecaster.backend.predict(_window(forecaster, series, n)))
-    stream.reset()
-    assert np.isnan(stream.push(series[0])).all()
+        found = stream.push(steps, timestamp=np.datetime64(_time(n), "s"))
+        with pytest.raises(TimeError, match="comes 7200 s after the last one; this model takes one every 3600 s"):
+            stream.push(steps, timestamp=_time(n + 2))
+        with pytest.raises(TimeError, match="the step has no timestamp, but the last one had"):
+            stream.push(steps)
+    assert np.array_equal(found, _predicted(forecaster, series, n))
 
 
-def test_wrong_shapes_and_snapshots_are_refused_with_a_sentence(forecaster):
-    stream, features = forecaster.stream(1), len(forecaster.manifest.spec.features)
-    with pytest.raises(FeatureCountError, match=rf"this stream takes \(1, {features}\)"):
-        stream.push([1.0] * (features + 1))
-    with pytest.raises(UsageError, match="the snapshot is of 2 streams"):
-        stream.restore(forecaster.stream(2).snapshot())
+def test_a_stream_of_a_calendar_asks_for_the_time_and_refuses_milliseconds(calendar_bundle):
+    stream = load(calendar_bundle, backend="numpy").stream()
+    with pytest.raises(TimeError, match="has a calendar and the time is missing: pass timestamp, unix seconds"):
+        stream.push(1.0)
+    with pytest.raises(TimeError, match="beyond the years 1 to 9999; expected unix seconds, so divide milliseconds"):
+        stream.push(1.0, timestamp=_time(0) * 1000)
+
+
+def test_a_model_without_a_calendar_takes_steps_without_times(plain_bundle):
+    model = load(plain_bundle, backend="numpy")  # noqa: F811
+    stream, values = model.stream(), plain.series()[:60].astype(np.float32)
+    for value in values:
+        found = stream.push(float(value))
+    assert np.array_equal(found, model.predict(values[-50:]))
+
+
+def test_wrong_shapes_are_refused_with_a_sentence(forecaster):
+    stream = forecaster.stream(1)
+    with pytest.raises(FeatureCountError, match=r"this stream takes \(1, 1\)"):
+        stream.push([1.0, 2.0], timestamp=_time(0))
     for many in (10**13, 10**19):  # more than any machine has, and more than can be addressed
         with pytest.raises(UsageError, match=f"streams is {many}: there is no memory for so many"):
             forecaster.stream(many)
@@ -119,29 +200,30 @@ def test_wrong_shapes_and_snapshots_are_refused_with_a_sentence(forecaster):
 @pytest.mark.slow
 def test_many_streams_share_one_call_on_every_backend(textbook_bundle):
     bundle = Bundle.open(textbook_bundle)
-    windows = bundle.golden().windows[[0, 5, 9]]  # (stream, context, features)
+    windows = bundle.golden().windows.take(np.array([0, 5, 9]))
     for artifact in bundle.manifest.artifacts:
         loaded = load(textbook_bundle, artifact=artifact.id)
         stream = loaded.stream(len(windows))
-        for steps in windows.swapaxes(0, 1)[::-1]:  # something else is in the window before
+        for steps in windows.values.swapaxes(0, 1)[::-1]:  # something else is in the window before
             stream.push(steps)
-        for steps in windows.swapaxes(0, 1):
+        for steps in windows.values.swapaxes(0, 1):
             found = stream.push(steps)
         assert np.array_equal(found, loaded.predict(windows)), artifact.id
 
 
 def test_a_push_keeps_no_array_of_its_caller_and_takes_any_numbers(forecaster):
     series, stream = _series(forecaster, 6), forecaster.stream(1)
-    for steps in series[:-1]:
+    for n, steps in enumerate(series[:-1]):
         row = steps.copy()
-        first = stream.push(row)
+        first = stream.push(row, timestamp=_time(n))
         row[:] = np.nan  # the caller's own again
     kept = first.copy()
-    last = stream.push(series[-1][0].astype(np.float64).tolist())
+    end = len(series) - 1
+    last = stream.push(series[-1][0].astype(np.float64).tolist(), timestamp=_time(end))
     assert np.array_equal(first, kept)  # a later push writes into no forecast that was given
-    assert np.array_equal(last, forecaster.backend.predict(_window(forecaster, series, len(series) - 1)))
+    assert np.array_equal(last, _predicted(forecaster, series, end))
     strided = np.repeat(series[-1], 2, axis=1)[:, ::2]
-    assert np.isfinite(stream.push(strided)).all()
+    assert np.isfinite(stream.push(strided, timestamp=_time(end + 1))).all()
 
 
 @pytest.mark.parametrize(

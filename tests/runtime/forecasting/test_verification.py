@@ -31,8 +31,9 @@ from pulsecast.forecasting.verification import (
 from pulsecast.model.accuracy import Accuracy, accuracy
 from pulsecast.model.weights import Weights
 
-Windows = NDArray[np.float32]
-Predict = Callable[[Windows], Windows]
+Values = NDArray[np.float32]
+Times = NDArray[np.int64] | None
+Predict = Callable[[Values, Times], Values]
 
 
 class Defective:
@@ -42,16 +43,29 @@ class Defective:
     device = "CPU"
 
     def __init__(self, manifest: Manifest, weights: Weights, spoil: Callable[[Predict, Manifest], Predict]) -> None:
-        self.predict = spoil(NumpyBackend(manifest, weights).predict, manifest)
+        self._spoiled = spoil(NumpyBackend(manifest, weights).predict, manifest)
+        self._sound = NumpyBackend(manifest, weights)
+        self._bounds_of = bounds_of(spoil)
+
+    def predict(self, values: Values, time: Times = None, series: Times = None) -> Values:
+        return self._spoiled(values, time)
+
+    def outputs(self, values: Values, time: Times = None, series: Times = None) -> tuple[Values, ...]:
+        return self._bounds_of(self._sound.outputs(values, time, series))
+
+
+def bounds_of(spoil: Callable[[Predict, Manifest], Predict]) -> Callable[[tuple[Values, ...]], tuple[Values, ...]]:
+    """Return what a defect makes of sound outputs: most leave them as they are."""
+    return getattr(spoil, "bounds", lambda found: found)
 
 
 def leaks_state(sound: Predict, manifest: Manifest) -> Predict:
     """Carry a little of the last call's last forecast into the next, as an LSTM without a reset does."""
     carried = np.zeros(manifest.spec.horizon, np.float32)
 
-    def predict(windows: Windows) -> Windows:
+    def predict(values: Values, time: Times) -> Values:
         nonlocal carried
-        forecasts = sound(windows) + np.float32(1e-4) * carried
+        forecasts = sound(values, time) + np.float32(1e-4) * carried
         carried = np.nan_to_num(forecasts[-1])
         return forecasts
 
@@ -61,8 +75,8 @@ def leaks_state(sound: Predict, manifest: Manifest) -> Predict:
 def leaks_state_between_rows(sound: Predict, manifest: Manifest) -> Predict:
     """Each row feels the one before it in its batch."""
 
-    def predict(windows: Windows) -> Windows:
-        forecasts = sound(windows)
+    def predict(values: Values, time: Times) -> Values:
+        forecasts = sound(values, time)
         forecasts[1:] += np.float32(1e-3) * forecasts[:-1]
         return forecasts
 
@@ -73,9 +87,9 @@ def keeps_nan(sound: Predict, manifest: Manifest) -> Predict:
     """Once poisoned by NaN, always poisoned: what a state does that is never reset."""
     poisoned = False
 
-    def predict(windows: Windows) -> Windows:
+    def predict(values: Values, time: Times) -> Values:
         nonlocal poisoned
-        forecasts = sound(windows)
+        forecasts = sound(values, time)
         if poisoned:
             forecasts[:] = np.nan
         poisoned = poisoned or bool(np.isnan(forecasts).any())
@@ -85,52 +99,82 @@ def keeps_nan(sound: Predict, manifest: Manifest) -> Predict:
 
 
 def answers_a_constant(sound: Predict, manifest: Manifest) -> Predict:
-    return lambda windows: np.full_like(sound(windows), manifest.scaler.features[0].low)
+    return lambda values, time: np.full_like(sound(values, time), manifest.scaler.features[0].low)
 
 
 def halves_the_swing(sound: Predict, manifest: Manifest) -> Predict:
     middle = np.float32((manifest.scaler.features[0].low + manifest.scaler.features[0].high) / 2)
-    return lambda windows: middle + (sound(windows) - middle) * np.float32(0.8)
+    return lambda values, time: middle + (sound(values, time) - middle) * np.float32(0.8)
 
 
 def scales_by_the_batch(sound: Predict, manifest: Manifest) -> Predict:
     """As dynamic quantisation of activations does: one scale for the whole batch, so that rows feel each other."""
 
-    def predict(windows: Windows) -> Windows:
-        step = np.nanmax(np.abs(windows)) / 127 / 64
-        return np.round(sound(windows) / step) * step  # type: ignore[no-any-return]
+    def predict(values: Values, time: Times) -> Values:
+        step = np.nanmax(np.abs(values)) / 127 / 64
+        return np.round(sound(values, time) / step) * step  # type: ignore[no-any-return]
 
     return predict
 
 
 def depends_on_the_batch_size(sound: Predict, manifest: Manifest) -> Predict:
     shift = np.float32(manifest.scaler.range * 1e-4)
-    return lambda windows: sound(windows) + shift * np.float32(len(windows) > 1)
+    return lambda values, time: sound(values, time) + shift * np.float32(len(values) > 1)
 
 
 def swallows_nan(sound: Predict, manifest: Manifest) -> Predict:
-    return lambda windows: sound(np.nan_to_num(windows, nan=manifest.scaler.features[0].low))
+    return lambda values, time: sound(np.nan_to_num(values, nan=manifest.scaler.features[0].low), time)
 
 
 def swallows_nan_in_the_oldest_step(sound: Predict, manifest: Manifest) -> Predict:
-    def predict(windows: Windows) -> Windows:
-        filled = windows.copy()
+    def predict(values: Values, time: Times) -> Values:
+        filled = values.copy()
         filled[:, 0] = np.nan_to_num(filled[:, 0], nan=manifest.scaler.features[0].low)
-        return sound(filled)
+        return sound(filled, time)
 
     return predict
 
 
 def spreads_nan(sound: Predict, manifest: Manifest) -> Predict:
-    def predict(windows: Windows) -> Windows:
-        forecasts = sound(windows)
+    def predict(values: Values, time: Times) -> Values:
+        forecasts = sound(values, time)
         return np.full_like(forecasts, np.nan) if np.isnan(forecasts).any() else forecasts
 
     return predict
 
 
+def takes_milliseconds(sound: Predict, manifest: Manifest) -> Predict:
+    """Guess the unit of a time that is far in the future."""
+    return lambda values, time: sound(values, time if time is None else np.where(time > 10**11, time // 1000, time))
+
+
+def cuts_remainders_towards_zero(sound: Predict, manifest: Manifest) -> Predict:
+    """As integer division in C does: before 1970 every step is on another day of the week."""
+    return lambda values, time: sound(values, time if time is None else np.abs(time))
+
+
+def swapped(found: tuple[Values, ...]) -> tuple[Values, ...]:
+    forecast, lower, upper = found
+    return forecast, upper, lower
+
+
+def a_count_wide(found: tuple[Values, ...]) -> tuple[Values, ...]:
+    forecast, lower, upper = found
+    return forecast, lower, upper + np.float32(1)
+
+
+def spoils_bounds(change: Callable[[tuple[Values, ...]], tuple[Values, ...]]) -> Callable[[Predict, Manifest], Predict]:
+    """Return a defect that leaves the forecast, and makes of the outputs what `change` does."""
+
+    def spoil(sound: Predict, manifest: Manifest) -> Predict:
+        return sound
+
+    spoil.bounds = change  # type: ignore[attr-defined]
+    return spoil
+
+
 def is_biased(sound: Predict, manifest: Manifest) -> Predict:
-    return lambda windows: sound(windows) + np.float32(manifest.scaler.range * 0.05)
+    return lambda values, time: sound(values, time) + np.float32(manifest.scaler.range * 0.05)
 
 
 DEFECTS: dict[str, tuple[Callable[[Predict, Manifest], Predict], str]] = {
@@ -149,6 +193,12 @@ DEFECTS: dict[str, tuple[Callable[[Predict, Manifest], Predict], str]] = {
     "NaN spread over the batch": (spreads_nan, "a NaN neighbour (step 0) changes nothing"),
     "a bias": (is_biased, "MAE change"),
     "a bias, squared": (is_biased, "RMSE change"),
+    "bounds swapped": (spoils_bounds(swapped), "bounds"),
+    "a bound that is one too wide": (spoils_bounds(a_count_wide), "bounds"),
+}
+TIME_DEFECTS: dict[str, tuple[Callable[[Predict, Manifest], Predict], str]] = {
+    "a unit guessed": (takes_milliseconds, "milliseconds in, no number out"),
+    "another calendar before 1970": (cuts_remainders_towards_zero, "other years"),
 }
 
 
@@ -156,15 +206,15 @@ def checks_of(path: Path, spoil: Callable[[Predict, Manifest], Predict]) -> dict
     bundle = Bundle.open(path)
     manifest = bundle.manifest
     backend = Defective(manifest, bundle.weights(), spoil)
-    checks = check_backend(backend, manifest, manifest.artifacts[0], bundle.golden())
+    checks = check_backend(backend, manifest, manifest.artifacts[0], bundle.golden(), bundle.weights())
     return {check.name: check for check in checks}
 
 
 def test_the_sound_reference_passes_every_check(plain_bundle: Path, calendar_bundle: Path) -> None:
-    for path in (plain_bundle, calendar_bundle):
+    for path, count in ((plain_bundle, 14), (calendar_bundle, 16)):
         checks = checks_of(path, lambda sound, _: sound)
         assert [check for check in checks.values() if not check.passed] == []
-        assert len(checks) == 13
+        assert len(checks) == count
 
 
 @pytest.mark.parametrize(("spoil", "name"), DEFECTS.values(), ids=DEFECTS.keys())
@@ -179,6 +229,14 @@ def test_each_defect_fails_its_own_check(
     assert str(raised.value) == f"onnx: {name} is {check.measured}, limit {check.limit}"
 
 
+@pytest.mark.parametrize(("spoil", "name"), TIME_DEFECTS.values(), ids=TIME_DEFECTS.keys())
+def test_each_defect_of_the_calendar_fails_its_own_check(
+    calendar_bundle: Path, spoil: Callable[[Predict, Manifest], Predict], name: str
+) -> None:
+    checks = checks_of(calendar_bundle, spoil)
+    assert [check.name for check in checks.values() if not check.passed] == [name]
+
+
 @pytest.mark.parametrize(
     "name", ["lstm_0.kernel", "lstm_0.recurrent", "lstm_1.kernel", "lstm_1.recurrent", "head.kernel"]
 )
@@ -186,7 +244,7 @@ def test_one_percent_of_noise_in_one_matrix_fails(plain_bundle: Path, name: str)
     bundle = Bundle.open(plain_bundle)
     noisy = perturbed(bundle.weights(), name, 0.01)
     checks = check_backend(
-        NumpyBackend(bundle.manifest, noisy), bundle.manifest, bundle.manifest.artifacts[0], bundle.golden()
+        NumpyBackend(bundle.manifest, noisy), bundle.manifest, bundle.manifest.artifacts[0], bundle.golden(), noisy
     )
     failed = {check.name for check in checks if not check.passed}
     assert "largest error / range" in failed

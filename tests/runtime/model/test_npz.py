@@ -49,8 +49,10 @@ def test_an_lstm_stack_written_as_a_network_of_cells_is_read(level_model: plain.
 def test_a_golden_comes_back_as_written_and_twice_the_same_bytes(change_model: plain.PlainModel) -> None:
     golden = change_model.golden()
     data = write_golden(golden)
-    found = read_golden(data, change_model.spec)
-    for name in ("windows", "truth", "reference", "trained"):
+    found = read_golden(data, change_model.spec, 2)
+    np.testing.assert_array_equal(found.windows.values, golden.windows.values)
+    np.testing.assert_array_equal(found.windows.time, golden.windows.time)
+    for name in ("truth", "reference", "trained"):
         np.testing.assert_array_equal(getattr(found, name), getattr(golden, name))
     assert write_golden(found) == data
 
@@ -91,7 +93,8 @@ def test_all_problems_of_the_weights_are_listed_at_once(level_model: plain.Plain
 
 
 def golden_arrays(golden: Golden) -> Arrays:
-    return {name: getattr(golden, name).copy() for name in ("windows", "truth", "reference", "trained")}
+    arrays = {name: getattr(golden, name).copy() for name in ("truth", "reference", "trained")}
+    return {"values": golden.windows.values.copy(), "time": golden.windows.time.copy(), **arrays}
 
 
 BAD_GOLDENS: dict[str, tuple[Callable[[Arrays], object], str]] = {
@@ -101,9 +104,15 @@ BAD_GOLDENS: dict[str, tuple[Callable[[Arrays], object], str]] = {
         lambda a: a.update({name: array[:63] for name, array in a.items()}),
         "63 windows; at least 64 are needed",
     ),
-    "no windows at all": (lambda a: a.pop("windows"), "windows is missing or unexpected"),
-    "unequal counts": (lambda a: a.update(truth=a["truth"][:-1]), r"truth is float64\(95, 1\); expected <f8\(96, 1\)"),
-    "a shorter context": (lambda a: a.update(windows=a["windows"][:, 1:]), r"windows is float32\(96, 49, 1\)"),
+    "no windows at all": (lambda a: a.pop("values"), "values is missing or unexpected"),
+    "no times": (lambda a: a.pop("time"), "time is missing or unexpected"),
+    "times of 32 bits": (lambda a: a.update(time=a["time"].astype("<i4")), r"time is int32\(96,\); expected <i8"),
+    "columns of format 1": (
+        lambda a: a.update(windows=a.pop("values")),
+        "values is missing or unexpected",
+    ),
+    "unequal counts": (lambda a: a.update(truth=a["truth"][:-1]), r"truth is float64\(95, 2\); expected <f8\(96, 2\)"),
+    "a shorter context": (lambda a: a.update(values=a["values"][:, 1:]), r"values is float32\(96, 72, 1\)"),
     "reference in float32": (lambda a: a.update(reference=a["reference"].astype("<f4")), "reference is float32"),
     "NaN in the truth": (lambda a: a["truth"].__setitem__((3, 0), np.nan), "truth holds NaN or infinity"),
 }
@@ -111,12 +120,12 @@ BAD_GOLDENS: dict[str, tuple[Callable[[Arrays], object], str]] = {
 
 @pytest.mark.parametrize(("damage", "sentence"), BAD_GOLDENS.values(), ids=BAD_GOLDENS.keys())
 def test_a_golden_that_is_not_of_the_spec_is_refused(
-    level_model: plain.PlainModel, damage: Callable[[Arrays], object], sentence: str
+    change_model: plain.PlainModel, damage: Callable[[Arrays], object], sentence: str
 ) -> None:
-    arrays = golden_arrays(level_model.golden())
+    arrays = golden_arrays(change_model.golden())
     damage(arrays)
     with pytest.raises(FormatError, match=f"golden.npz: .*{sentence}"):
-        read_golden(npz(arrays), level_model.spec)
+        read_golden(npz(arrays), change_model.spec, 2)
 
 
 class Bomb:

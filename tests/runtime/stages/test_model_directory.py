@@ -22,9 +22,9 @@ def test_a_whole_model_directory_is_read_as_written(model: Path, level_model: pl
     found = read_model_directory(model)
     assert (found.record.spec, found.record.scaler) == (level_model.spec, level_model.scaler)
     np.testing.assert_array_equal(found.weights.head_kernel, level_model.weights.head_kernel)
-    np.testing.assert_array_equal(found.heldout.windows, level_model.windows)
+    np.testing.assert_array_equal(found.heldout.windows.values, level_model.windows.values)
     np.testing.assert_array_equal(found.heldout.truth, level_model.truth)
-    np.testing.assert_array_equal(found.calibration, level_model.calibration)
+    np.testing.assert_array_equal(found.calibration.values, level_model.calibration.values)
 
 
 def flip(path: Path) -> None:
