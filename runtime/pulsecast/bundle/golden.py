@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import limits
 from ..errors import FormatError
 from ..foundation.quick_dataclass import dataclass
 from ..model.spec import ModelSpec
 from ..model.weights import read_npz, write_npz
+from ..plain_text import listed
 
 MINIMUM_WINDOWS = 64
 
@@ -52,6 +54,8 @@ def read_golden(data: bytes, spec: ModelSpec) -> Golden:
     problems = [f"{name} is missing or unexpected" for name in sorted(set(arrays) ^ set(expected))]
     if count < MINIMUM_WINDOWS:
         problems.append(f"{count} windows; at least {MINIMUM_WINDOWS} are needed")
+    if count > limits.GOLDEN_WINDOWS:
+        problems.append(f"{count} windows; at most {limits.GOLDEN_WINDOWS} are read")
     for name, (dtype, shape) in expected.items():
         array = arrays.get(name)
         if array is None:
@@ -61,7 +65,7 @@ def read_golden(data: bytes, spec: ModelSpec) -> Golden:
         elif not np.isfinite(array.astype(np.float64)).all():
             problems.append(f"{name} holds NaN or infinity")
     if problems:
-        raise FormatError("golden.npz: " + "; ".join(problems))
+        raise FormatError("golden.npz: " + listed(problems))
     return Golden(
         windows=arrays["windows"].astype(np.float32),
         truth=arrays["truth"].astype(np.float64),
