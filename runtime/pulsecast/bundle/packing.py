@@ -56,7 +56,7 @@ def sign(path: StrPath, private_key: StrPath, *, force: bool = False) -> Bundle:
     Every file is checked first: a damaged bundle is not signed. Raises UsageError if it is signed already and not
     `force`, MissingExtraError without `cryptography`.
     """
-    private = read_private_key(one_path("private_key", private_key))
+    private = read_private_key(private_key)
     bundle = Bundle.open(path)
     if bundle.signature.state != "unsigned" and not force:
         raise UsageError(f"{bundle.path.name} is already signed by key {bundle.signature.key_id}; pass --force")
