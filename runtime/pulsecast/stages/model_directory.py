@@ -25,7 +25,7 @@ from .. import limits
 from ..bundle.manifest import HeldOut, Provenance, check_printable, shown_of_spec
 from ..errors import FormatError
 from ..foundation import strict_json
-from ..foundation.plain_file import read_plain
+from ..foundation.plain_file import NotPlainError, TooLongError, read_plain
 from ..foundation.quick_dataclass import dataclass
 from ..model.radii import SplitConformal
 from ..model.scaler import Scaler
@@ -98,10 +98,10 @@ def read_model_directory(path: Path) -> ModelDirectory:
     """Return the model at `path`; raises FormatError if a file is missing, changed or does not match `model.json`."""
     try:
         # what does not fit a manifest is refused before hours of export, not after them
-        content = read_plain(path / MODEL_NAME, limits.MANIFEST_BYTES)
+        content = _read(path, MODEL_NAME, limits.MANIFEST_BYTES)
         record = strict_json.loads(ModelRecord, content, where=MODEL_NAME)
         names = (WEIGHTS_NAME, HELDOUT_NAME, CALIBRATION_NAME)
-        data = {name: read_plain(path / name, limits.FILE_BYTES) for name in names}
+        data = {name: _read(path, name, limits.FILE_BYTES) for name in names}
     except FileNotFoundError as error:
         missing = Path(error.filename).name
         raise FormatError(
@@ -126,6 +126,13 @@ def read_model_directory(path: Path) -> ModelDirectory:
         ),
         calibration=calibration["windows"].astype(np.float32),
     )
+
+
+def _read(folder: Path, name: str, at_most: int) -> bytes:
+    try:
+        return read_plain(folder / name, at_most)
+    except (NotPlainError, TooLongError) as error:
+        raise FormatError(f"{folder} is not a readable model directory: {name} {error.strerror}") from error
 
 
 def _shown(record: ModelRecord) -> Iterator[str]:
