@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -62,13 +63,17 @@ class Bundle:
 
     def read(self, relative: str) -> bytes:
         """Return the bytes of one listed file, checked again at this read."""
-        entry = next((entry for entry in self.manifest.files if entry.path == relative), None)
+        entry = self._entries.get(relative)
         if entry is None:
             raise FormatError(f"{relative} is not among the files of this bundle")
         try:
             return _checked(self.source, entry)
         except IntegrityError as error:
             raise IntegrityError(f"{relative} was changed while the bundle was open: {error}") from error
+
+    @functools.cached_property
+    def _entries(self) -> Mapping[str, FileEntry]:
+        return {entry.path: entry for entry in self.manifest.files}
 
     @contextmanager
     def unpacked(self, relative: str) -> Iterator[Path]:
