@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from helpers.engines import require
-from pulsecast import load, verify
+from pulsecast import limits, load, verify
 from pulsecast.bundle import archive
 from pulsecast.bundle.archive import read_archive, write_archive
 from pulsecast.bundle.bundle import Bundle
@@ -242,7 +242,7 @@ def test_a_member_that_inflates_beyond_its_size_stops_there(tmp_path: Path) -> N
 
 
 def test_members_beyond_the_total_are_refused(monkeypatch: pytest.MonkeyPatch, stored: Path) -> None:
-    monkeypatch.setattr(archive, "MAX_TOTAL_BYTES", 10_000)
+    monkeypatch.setattr(limits, "ARCHIVE_BYTES", 10_000)
     with pytest.raises(FormatError, match="more than 10000 bytes together"):
         Bundle.open(stored)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +15,7 @@ from pulsecast.bundle.tables import ARTIFACTS, artifact_rows
 from pulsecast.foundation.tables import size_text, text_table
 from pulsecast.model.words import network_words
 
-from ...terminal.output import Format, show
+from ...terminal.output import Format, put_document, show
 
 
 def inspect(
@@ -29,7 +28,7 @@ def inspect(
     """Print what a bundle holds: the model, its artifacts with measured errors, accuracy, and what made it."""
     opened = Bundle.open(bundle)
     if statement:
-        print(json.dumps(in_toto(opened.manifest, opened.manifest_bytes()), indent=2))
+        put_document(in_toto(opened.manifest, opened.manifest_bytes()))
         return
     show(
         format_,

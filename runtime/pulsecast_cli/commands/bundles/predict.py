@@ -13,6 +13,7 @@ import typer
 from pulsecast.computing.calendars import utc_text
 from pulsecast.errors import DataError
 from pulsecast.forecasting.forecaster import Forecaster
+from pulsecast.plain_text import printable
 
 from ...logs.options import UNSAID, LogOptions
 from ...logs.reading import tell_findings
@@ -54,7 +55,7 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=("series", "time", "step", "forecast"), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({**row, "forecast": f"{row['forecast']:.6g}"} for row in rows)
+    writer.writerows({**row, "series": printable(row["series"]), "forecast": f"{row['forecast']:.6g}"} for row in rows)
     return text.getvalue()
 
 
