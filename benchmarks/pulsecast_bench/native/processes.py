@@ -23,7 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pulsecast.backends.native_library import CACHE_VARIABLE, compile_library, find_compiler, library_path, platform_tag
+from pulsecast.backends.native_library import compile_library, find_compiler, library_path, platform_tag
+from pulsecast.backends.native_store import CACHE_VARIABLE
 from pulsecast.bundle.bundle import Bundle, entry_for
 from pulsecast.bundle.manifest import MANIFEST_NAME, SIGNATURE_NAME, Artifact, parse_manifest
 from pulsecast.errors import EngineError

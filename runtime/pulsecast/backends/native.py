@@ -23,8 +23,9 @@ class NativeBackend:
 
     device = "CPU"
 
-    def __init__(self, path: str, spec: ModelSpec, threads: int) -> None:
-        self.library = open_library(path, spec)
+    def __init__(self, source: bytes | str, spec: ModelSpec, threads: int) -> None:
+        """`source` is that of `open_library`."""
+        self.library = open_library(source, spec)
         self.engine = f"native {self.library.model_isa().decode()}"
         self._horizon = spec.horizon
         self._predict_batch = self.library.model_predict_batch
@@ -58,4 +59,4 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 def open_artifact(bundle: Bundle, artifact: Artifact, threads: int) -> NativeBackend:
     """Return the artifact's library, from the bundle or compiled once into the user's cache."""
-    return NativeBackend(str(find_library(bundle, artifact.path)), bundle.manifest.spec, threads)
+    return NativeBackend(find_library(bundle, artifact.path), bundle.manifest.spec, threads)

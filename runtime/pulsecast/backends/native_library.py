@@ -1,8 +1,6 @@
 """The native model as a shared library: the bundle's own one for this platform, or compiled once and kept.
 
-A compiled library is code that this process will run, so it is kept in a folder that only this user can write: mode
-0700. Its name is the SHA-256 of everything that it was made from; processes that compile at the same time each write
-their own file and rename it.
+How compiled ones are kept is in `native_store`, how checked bytes are loaded in `sealed_library`.
 """
 
 from __future__ import annotations
@@ -10,12 +8,15 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
-import stat
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import EngineError, MissingExtraError
+from ..foundation.private_folder import temporary_folder
+from .native_store import kept
+from .sealed_library import load_bytes
 
 if TYPE_CHECKING:
     from ..bundle.bundle import Bundle
@@ -31,7 +32,6 @@ FLAGS = (
     *(("-Wl,-z,noseparate-code",) if sys.platform == "linux" else ()),
 )
 COMPILERS = ("cc", "gcc", "clang")
-CACHE_VARIABLE = "PULSECAST_CACHE"
 COMPILE_TIMEOUT_S = 120
 _SYSTEMS = {"linux": ("linux", "model.so"), "darwin": ("macos", "model.dylib"), "win32": ("windows", "model.dll")}
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "armv7l": "armv7"}
@@ -55,7 +55,7 @@ def library_path(artifact_path: str, tag: str) -> str:
     return f"{artifact_path}/lib/{tag}/{names.get(tag.rpartition('-')[2], 'model.so')}"
 
 
-def find_library(bundle: Bundle, artifact_path: str) -> Path:
+def find_library(bundle: Bundle, artifact_path: str) -> bytes:
     """Return a library for this platform: the bundle's, or one compiled from its source now or before.
 
     Raises MissingExtraError if there is none and no compiler, EngineError if the compiler fails or the cache folder is
@@ -63,7 +63,7 @@ def find_library(bundle: Bundle, artifact_path: str) -> Path:
     """
     prebuilt = library_path(artifact_path, platform_tag())
     if any(entry.path == prebuilt for entry in bundle.manifest.files):
-        return kept(bundle.read(prebuilt))
+        return bundle.read(prebuilt)
     return compiled(read_sources(bundle, artifact_path), find_compiler())
 
 
@@ -72,27 +72,13 @@ def read_sources(bundle: Bundle, artifact_path: str) -> dict[str, bytes]:
     return {name: bundle.read(f"{artifact_path}/{name}") for name in (SOURCE, HEADER)}
 
 
-def kept(library: bytes) -> Path:
-    """Return a copy of a library's checked bytes in the cache.
+def open_library(source: bytes | str, spec: ModelSpec) -> ctypes.CDLL:
+    """Return a library with typed functions; raises EngineError unless it is of this model and works.
 
-    A file of the bundle could be swapped between check and load, and a `.pulse` file has none.
+    source  its checked bytes, or a path that only this user can write to
     """
-    path = cache_folder() / f"{hashlib.sha256(library).hexdigest()}.so"
-    if path.exists() and path.read_bytes() == library:
-        return path
-    unfinished = _unfinished(path)
     try:
-        unfinished.write_bytes(library)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return path
-
-
-def open_library(path: str, spec: ModelSpec) -> ctypes.CDLL:
-    """Return the library at `path` with typed functions; raises EngineError unless it is of this model and works."""
-    try:
-        library = ctypes.CDLL(path)
+        library = load_bytes(source) if isinstance(source, bytes) else ctypes.CDLL(source)
     except OSError as error:
         raise EngineError(f"the native library cannot be loaded: {error}") from error
     pointer, size = ctypes.c_void_p, ctypes.c_size_t
@@ -137,24 +123,20 @@ def find_compiler() -> str:
     )
 
 
-def compiled(sources: dict[str, bytes], compiler: str) -> Path:
-    """Return the library compiled by `compiler` from `sources` (name -> bytes), from the cache if it is there."""
-    folder = cache_folder()
-    path = folder / f"{_key(sources, compiler)}.so"
-    if path.exists():
-        return path
-    import tempfile
+def compiled(sources: Mapping[str, bytes], compiler: str) -> bytes:
+    """Return the library that `compiler` compiles from `sources` (name -> bytes), from the cache if it is there."""
 
-    unfinished = _unfinished(path)
-    try:
-        with tempfile.TemporaryDirectory(dir=folder) as work:
-            for name, data in sources.items():
-                (Path(work) / name).write_bytes(data)
-            compile_library([compiler], Path(work), unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return path
+    def compile_now() -> bytes:
+        try:
+            with temporary_folder() as work:
+                for name, data in sources.items():
+                    (work / name).write_bytes(data)
+                compile_library([compiler], work, work / "library")
+                return (work / "library").read_bytes()
+        except OSError as error:
+            raise EngineError(f"the model cannot be compiled in a temporary folder: {error.strerror}") from error
+
+    return kept(_key(sources, compiler), compile_now)
 
 
 def compile_library(command: list[str], folder: Path, out: Path, flags: tuple[str, ...] = FLAGS) -> None:
@@ -184,42 +166,7 @@ def compile_library(command: list[str], folder: Path, out: Path, flags: tuple[st
         raise EngineError(f"the C compiler {Path(command[0]).name} reported success but wrote no library")
 
 
-def cache_folder() -> Path:
-    """Return the user's own folder for compiled models, made if missing; raises EngineError unless it is private.
-
-    It is $PULSECAST_CACHE/native, or `pulsecast/native` below $XDG_CACHE_HOME or `~/.cache`.
-    """
-    own = os.environ.get(CACHE_VARIABLE)
-    base = Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pulsecast"
-    folder = base / "native"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.lstat()
-    except OSError as error:
-        raise EngineError(
-            f"the cache folder {folder} cannot be made ({error.strerror}); set {CACHE_VARIABLE} to a folder of yours"
-        ) from error
-    problem = None
-    if not stat.S_ISDIR(found.st_mode):
-        problem = "is not a folder"
-    elif hasattr(os, "getuid") and found.st_uid != os.getuid():
-        problem = "belongs to another user"
-    elif hasattr(os, "getuid") and found.st_mode & 0o077:
-        problem = f"is open to others (mode {stat.S_IMODE(found.st_mode):o}; expected 700)"
-    if problem:
-        raise EngineError(
-            f"the cache folder {folder} {problem}, so a library in it cannot be trusted; "
-            f"correct this or set {CACHE_VARIABLE} to a folder of yours"
-        )
-    return folder
-
-
-def _unfinished(path: Path) -> Path:
-    """Return a name beside `path` that no other process writes to."""
-    return path.with_name(f".{path.stem}.{os.getpid()}.{os.urandom(4).hex()}")
-
-
-def _key(sources: dict[str, bytes], compiler: str) -> str:
+def _key(sources: Mapping[str, bytes], compiler: str) -> str:
     """Return a cache name for `sources` compiled by `compiler`; another compiler or other flags give another name."""
     real = Path(compiler).resolve()
     facts = real.stat()

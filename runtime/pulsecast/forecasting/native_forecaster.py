@@ -64,7 +64,7 @@ def load_native(
     if chosen.backend != "native":
         raise UsageError(f"artifact {artifact!r} is for backend {chosen.backend!r}, not 'native'; use pulsecast.load")
     require_trust(bundle, chosen, trust_code=trust_code)
-    library = open_library(str(find_library(bundle, chosen.path)), bundle.manifest.spec)
+    library = open_library(find_library(bundle, chosen.path), bundle.manifest.spec)
     forecaster = NativeForecaster(bundle.manifest, library)
     _check_golden(bundle, chosen, forecaster)
     return forecaster
