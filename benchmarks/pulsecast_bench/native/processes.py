@@ -119,7 +119,7 @@ def build_stream_program(bundle: Bundle, artifact: Artifact, folder: Path) -> li
     """Return the command that pushes steps from stdin through the compiled model; built in `folder`."""
     write_sources(bundle, artifact.id, folder)
     (folder / "stream.c").write_text(_STREAM, encoding="ascii")
-    compile_library([find_compiler()], folder, folder / "stream", ("-std=c99", "-O2", "stream.c"))
+    compile_library(find_compiler(), folder, folder / "stream", ("-std=c99", "-O2", "stream.c"))
     return [str(folder / "stream")]
 
 
@@ -183,7 +183,7 @@ def _with_library(bundle: Path, copy: Path) -> Path:
     library = copy / library_path(artifact.path, platform_tag())
     if not library.exists():
         library.parent.mkdir(parents=True)
-        compile_library([find_compiler()], copy / artifact.path, library)
+        compile_library(find_compiler(), copy / artifact.path, library)
     _list_files(copy)
     return copy
 

@@ -9,7 +9,7 @@ import ctypes
 import hashlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,14 +108,15 @@ def open_library(source: bytes | str, spec: ModelSpec) -> ctypes.CDLL:
     return library
 
 
-def find_compiler() -> str:
-    """Return the path of the system's C compiler: $CC, or the first of COMPILERS; raises MissingExtraError."""
-    import shutil
+def find_compiler() -> list[str]:
+    """Return the command of the system's C compiler: $CC, or the first of COMPILERS; raises MissingExtraError.
 
-    asked = os.environ.get("CC")
-    for name in (asked,) if asked else COMPILERS:
-        if path := shutil.which(name):
-            return path
+    $CC may hold options, or a program that starts the compiler, as in make: `gcc -O3`, `ccache gcc`.
+    """
+    asked = os.environ.get("CC", "").strip()
+    for command in (_split(asked),) if asked else ([name] for name in COMPILERS):
+        if command and (path := _program(command[0])):
+            return [path, *command[1:]]
     tried = f"$CC, which is {asked!r}" if asked else ", ".join(COMPILERS)
     raise MissingExtraError(
         f"backend 'native' has no library for {platform_tag()} in this bundle and found no C compiler ({tried}): "
@@ -123,23 +124,42 @@ def find_compiler() -> str:
     )
 
 
-def compiled(sources: Mapping[str, bytes], compiler: str) -> bytes:
-    """Return the library that `compiler` compiles from `sources` (name -> bytes), from the cache if it is there."""
+def _split(command: str) -> list[str]:
+    """Return the words of a command; none if a quote is not closed."""
+    import shlex
+
+    if _program(command):  # a path with spaces
+        return [command]
+    try:
+        return shlex.split(command, posix=sys.platform != "win32")
+    except ValueError:
+        return []
+
+
+def _program(name: str) -> str | None:
+    import shutil
+
+    path = shutil.which(name)
+    return path and str(Path(path).absolute())  # it is started in another folder
+
+
+def compiled(sources: Mapping[str, bytes], command: Sequence[str]) -> bytes:
+    """Return the library that `command` compiles from `sources` (name -> bytes), from the cache if it is there."""
 
     def compile_now() -> bytes:
         try:
             with temporary_folder() as work:
                 for name, data in sources.items():
                     (work / name).write_bytes(data)
-                compile_library([compiler], work, work / "library")
+                compile_library(command, work, work / "library")
                 return (work / "library").read_bytes()
         except OSError as error:
             raise EngineError(f"the model cannot be compiled in a temporary folder: {error.strerror}") from error
 
-    return kept(_key(sources, compiler), compile_now)
+    return kept(_key(sources, command), compile_now)
 
 
-def compile_library(command: list[str], folder: Path, out: Path, flags: tuple[str, ...] = FLAGS) -> None:
+def compile_library(command: Sequence[str], folder: Path, out: Path, flags: tuple[str, ...] = FLAGS) -> None:
     """Compile the model in `folder` to a library at `out`; raises EngineError with the compiler's first error."""
     import subprocess
 
@@ -166,13 +186,34 @@ def compile_library(command: list[str], folder: Path, out: Path, flags: tuple[st
         raise EngineError(f"the C compiler {Path(command[0]).name} reported success but wrote no library")
 
 
-def _key(sources: Mapping[str, bytes], compiler: str) -> str:
-    """Return a cache name for `sources` compiled by `compiler`; another compiler or other flags give another name."""
-    real = Path(compiler).resolve()
-    facts = real.stat()
+def _key(sources: Mapping[str, bytes], command: Sequence[str]) -> str:
+    """Return a cache name for `sources` compiled by `command`; another compiler or other options give another name."""
     digest = hashlib.sha256()
-    for part in (str(real), str(facts.st_size), str(facts.st_mtime_ns), platform_tag(), *FLAGS):
-        digest.update(part.encode() + b"\0")
+    for part in (*command, *_identities(command), platform_tag(), *FLAGS):
+        digest.update(part.encode(errors="surrogateescape") + b"\0")
     for name, data in sorted(sources.items()):
         digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
     return digest.hexdigest()
+
+
+def _identities(command: Sequence[str]) -> Iterator[str]:
+    """Yield what tells this compiler, and this processor if code is made for it alone, from another one."""
+    for word in command:
+        path = _program(word)  # in `ccache gcc` both
+        if path:
+            real = Path(path).resolve()
+            facts = real.stat()
+            yield f"{real} {facts.st_size} {facts.st_mtime_ns}"
+    if any("native" in word for word in command):  # -march=native; computers may share a home folder
+        yield _processor()
+
+
+def _processor() -> str:
+    """Return what this processor can do; `/proc/cpuinfo` also holds its clock, which changes all the time."""
+    import platform
+
+    try:
+        lines = Path("/proc/cpuinfo").read_text("ascii", "replace").partition("\n\n")[0].splitlines()
+    except OSError:
+        return platform.processor()
+    return "\n".join(line for line in lines if line.startswith(("model", "flags", "Features", "CPU part", "isa")))

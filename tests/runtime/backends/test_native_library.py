@@ -17,10 +17,11 @@ import pytest
 from helpers import plain
 from helpers.native_models import require_c
 from pulsecast import load, load_native
+from pulsecast.backends import native_library
 from pulsecast.backends.native_library import compiled, find_compiler, library_path, platform_tag
 from pulsecast.backends.sealed_library import load_bytes
 from pulsecast.bundle.manifest import Artifact
-from pulsecast.errors import EngineError
+from pulsecast.errors import EngineError, MissingExtraError
 
 require_c()
 EXPORT = '__attribute__((visibility("default"))) '
@@ -244,6 +245,84 @@ def test_a_library_that_the_bundle_brings_needs_no_cache(
     ):
         with pytest.raises(EngineError, match="the native library has no model_predict"):  # so it was loaded
             loading()
+
+
+def program(path: Path, text: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o700)
+    return path
+
+
+def test_cc_holds_options_and_a_starter_as_in_make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler = find_compiler()[0]
+    starter = program(tmp_path / "starter", f'echo "$@" > {tmp_path}/said; exec "$@"')
+    monkeypatch.setenv("CC", f"  {starter} {compiler} -O3 '-DNAME=two words' ")
+    assert find_compiler() == [str(starter), compiler, "-O3", "-DNAME=two words"]
+    assert answer() == 42
+    assert (tmp_path / "said").read_text().startswith(f"{compiler} -O3 -DNAME=two words -std=c99")
+
+
+@pytest.mark.parametrize("name", ["my tools/cc", "it's"])
+def test_cc_may_be_a_path_with_spaces_and_quotes(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my tools").mkdir()
+    own = program(tmp_path / name, f'exec {find_compiler()[0]} "$@"')
+    monkeypatch.setenv("CC", str(own))
+    assert find_compiler() == [str(own)]
+    assert answer() == 42
+
+
+def test_a_relative_cc_is_one_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path / "own-cc", f'exec {find_compiler()[0]} "$@"')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CC", "./own-cc")
+    assert answer() == 42
+
+
+@pytest.mark.parametrize("cc", ["", "   "])
+def test_an_empty_cc_is_as_if_it_were_not_set(cc: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = find_compiler()
+    monkeypatch.setenv("CC", cc)
+    assert find_compiler() == expected
+
+
+@pytest.mark.parametrize("cc", ["no-such-compiler", "no-such-compiler -O3", "gcc 'never closed", "''", '"" gcc', "-O3"])
+def test_a_compiler_that_is_not_there_is_one_sentence(cc: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", cc)
+    with pytest.raises(MissingExtraError) as error:
+        find_compiler()
+    assert f"found no C compiler ($CC, which is {cc!r}): install a C compiler, or load another" in str(error.value)
+
+
+def test_a_starter_without_a_compiler_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", str(program(tmp_path / "starter", "echo starter: what shall I start >&2; exit 2")))
+    with pytest.raises(EngineError, match=r"the C compiler starter failed on model\.c: starter: what shall I start"):
+        answer()
+
+
+def test_another_compiler_option_or_processor_has_an_entry_of_its_own(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = find_compiler()[0]
+    starter = program(tmp_path / "starter", 'exec "$@"')
+    other = program(tmp_path / "other", f'exec {compiler} "$@"')
+    commands = ([compiler], [compiler, "-O3"], [str(starter), compiler], [str(starter), str(other)])
+    for command in (*commands, *commands):
+        compiled(SOURCES, command)
+    assert len(list(cache.iterdir())) == 4
+    program(other, f'exec  {compiler} "$@"')  # a new version of what the starter starts
+    compiled(SOURCES, commands[3])
+    assert len(list(cache.iterdir())) == 5
+    own = [compiler, "-DFOR=native"]
+    compiled(SOURCES, own)
+    monkeypatch.setattr(native_library, "_processor", lambda: "another one")  # the same home on another computer
+    compiled(SOURCES, own)
+    compiled(SOURCES, commands[0])
+    assert len(list(cache.iterdir())) == 7
+
+
+def test_the_same_processor_is_the_same_each_time() -> None:
+    assert native_library._processor() == native_library._processor()
+    assert "MHz" not in native_library._processor()
 
 
 def test_the_entry_is_this_users_alone(cache: Path) -> None:
