@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -124,15 +125,17 @@ def write_sources(model: ModelDirectory, target: str, folder: Path) -> Path:
     return folder
 
 
-def build(folder: Path, compiler: str, *flags: str) -> Path:
+def build(folder: Path, compiler: str | Sequence[str], *flags: str) -> Path:
     """Return the library that `compiler` makes of the sources in `folder`, under a name of its own.
 
     The same sources are compiled once in a process: a compiler takes seconds for them.
     """
-    out = folder / f"{Path(compiler).name}{''.join(flags)}.so"
-    made_of = (compiler, *flags, *((folder / name).read_text("ascii") for name in ("model.c", "model.h")))
+    program, *options = [compiler] if isinstance(compiler, str) else compiler
+    command = (program, *options, *flags)
+    out = folder / f"{Path(program).name}{''.join((*options, *flags))}.so"
+    made_of = (*command, *((folder / name).read_text("ascii") for name in ("model.c", "model.h")))
     if made_of not in _BUILT:
-        compile_library([compiler, *flags], folder, out)
+        compile_library(command, folder, out)
         _BUILT[made_of] = out.read_bytes()
     out.write_bytes(_BUILT[made_of])
     return out

@@ -129,10 +129,10 @@ def count_instructions() -> Counts:
         spec = model.record.spec
         shapes[name] = f"{spec.window} steps, {len(spec.channels)} channels, {spec.units} units, {spec.horizon} ahead"
         with tempfile.TemporaryDirectory(prefix="pulsecast-") as folder:
-            program = _build(model, subject.target, [compiler, *subject.flags], Path(folder))
+            program = _build(model, subject.target, [*compiler, *subject.flags], Path(folder))
             counts[name] = {work: _count(program, work) for work in subject.works}
     return Counts(
-        compiler=_first_line([compiler, "--version"]),
+        compiler=_first_line([*compiler, "--version"]),
         valgrind=_first_line(["valgrind", "--version"]),
         machine=platform.machine(),
         path="avx2" if platform.machine() == "x86_64" else "the only one",

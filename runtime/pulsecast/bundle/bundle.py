@@ -80,23 +80,19 @@ class Bundle:
         """Yield a private copy of a file or folder of the bundle, for an engine that only takes paths.
 
         The copy is written from checked bytes into a new folder that only this user may enter, and is removed when the
-        block ends: no other user can swap the files between the check and the engine's reading.
+        block ends: no other user can swap the files between the check and the engine's reading. Raises EngineError if
+        the folder for temporary files, or one above it, can be exchanged by others.
         """
         paths = [f.path for f in self.manifest.files if f.path == relative or f.path.startswith(f"{relative}/")]
         if not paths:
             raise FormatError(f"{relative} is not in this bundle")
-        import shutil
-        import tempfile
-        from pathlib import Path
+        from ..foundation.private_folder import temporary_folder
 
-        private = Path(tempfile.mkdtemp(prefix="pulsecast-"))
-        try:
+        with temporary_folder() as private:
             for path in paths:
                 (private / path).parent.mkdir(parents=True, exist_ok=True)
                 (private / path).write_bytes(self.read(path))
             yield private / relative
-        finally:
-            shutil.rmtree(private, ignore_errors=True)
 
     def golden(self) -> Golden:
         """Return the held-out windows and their reference forecasts."""

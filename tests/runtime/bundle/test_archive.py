@@ -21,7 +21,7 @@ from pulsecast.bundle import archive
 from pulsecast.bundle.archive import read_archive, write_archive
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.packing import pack, unpack
-from pulsecast.errors import BundleError, FormatError, IntegrityError, UsageError
+from pulsecast.errors import BundleError, EngineError, FormatError, IntegrityError, UsageError
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden_v1"
 PULSE = GOLDEN.with_suffix(".pulse")
@@ -307,6 +307,16 @@ def test_a_private_copy_is_checked_closed_to_others_and_removed(stored: Path) ->
         assert (folder / "model.w8.onnx").read_bytes() == (GOLDEN / "onnx" / "model.w8.onnx").read_bytes()
         assert folder.parent.stat().st_mode & 0o777 == 0o700
     assert not folder.parent.exists()
+
+
+def test_a_private_copy_is_not_made_where_others_can_exchange_it(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs").chmod(0o777)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "theirs"))
+    with pytest.raises(EngineError, match="theirs can be changed by others"), Bundle.open(stored).unpacked("onnx"):
+        pytest.fail("a copy was handed out that others can exchange")
 
 
 def test_a_private_copy_of_a_swapped_file_is_refused(tmp_path: Path) -> None:
