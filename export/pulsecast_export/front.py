@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from pulsecast.bundle.manifest import MANIFEST_NAME
+from pulsecast.bundle.folder import BUNDLE_FOLDER
 from pulsecast.errors import FormatError, UsageError
 from pulsecast.foundation import strict_json
 from pulsecast.foundation.arguments import StrPath, one_path, whole_number
@@ -68,7 +68,7 @@ def export(  # noqa: PLR0913  # an option is a parameter
         )
     from .keras_models.keras_import import ImportOptions, import_keras
 
-    check_free(folder, force=force, marker=MANIFEST_NAME)
+    check_free(folder, BUNDLE_FOLDER, force=force)
     options = ImportOptions(
         name=source.stem,
         step_s=whole_number("step_s", step_s),

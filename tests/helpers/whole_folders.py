@@ -7,6 +7,8 @@ import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from pulsecast.errors import FormatError
+from pulsecast.foundation.folder_kind import FolderKind
 from pulsecast.foundation.staging import Staged
 from pulsecast.foundation.whole_directory import check_free, whole_directory
 
@@ -14,12 +16,21 @@ MARKER = "manifest.json"
 FILES = 20
 
 
+def _listed(marker: bytes) -> set[str]:
+    if marker.decode().strip("abcdefghijklmnopqrstuvwxyz"):  # the marker holds the content of all files: one word
+        raise FormatError(f"{MARKER}: expected one word")
+    return {*map(str, range(FILES)), "nested/file", MARKER}
+
+
+KIND = FolderKind(noun="folder of numbers", marker=MARKER, listed=_listed)
+
+
 def whole(target: Path, *, force: bool = True) -> AbstractContextManager[Path]:
-    return whole_directory(target, force=force, marker=MARKER)
+    return whole_directory(target, KIND, force=force)
 
 
 def check(target: Path, *, force: bool = True) -> None:
-    check_free(target, force=force, marker=MARKER)
+    check_free(target, KIND, force=force)
 
 
 def fill(folder: Path, content: str) -> None:

@@ -29,7 +29,7 @@ from pulsecast.stages.model_directory import (
     CALIBRATION_WINDOWS,
     HELDOUT_WINDOWS,
     IMPORTED,
-    MODEL_NAME,
+    MODEL_FOLDER,
     HeldOutWindows,
     ModelDirectory,
     ModelRecord,
@@ -90,7 +90,7 @@ def import_keras(path: Path, heldout: Path, options: ImportOptions, out: Path, *
     Raises ConversionError (the model cannot be converted, or is refused), DataError (the windows), UsageError (`out`).
     """
     data = read_windows(heldout)
-    with whole_directory(out, force=force, marker=MODEL_NAME) as folder:
+    with whole_directory(out, MODEL_FOLDER, force=force) as folder:
         model = _read_h5(path, data, options) if path.suffix.lower() == ".h5" else _read_keras(path, data, options)
         return _write(folder, model, data, options)
 

@@ -10,17 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import PulsecastError, UsageError
+from .folder_kind import FolderKind, foreign
 from .staging import Staged, flush_folder, staged, sweep
 
 _AT_FDCWD = -100  # Linux: paths are relative to the working directory
 _RENAME_EXCHANGE = 2  # Linux renameat2: swap two paths atomically
 
 
-def check_free(target: Path, *, force: bool, marker: str) -> None:
-    """Raise UsageError unless `target` can become a directory that holds a file named `marker`.
+def check_free(target: Path, kind: FolderKind, *, force: bool) -> None:
+    """Raise UsageError unless `target` can become a folder of `kind`.
 
-    With `force` it may exist if it is empty or holds `marker`: nothing else is ever replaced. What a killed writer left
-    beside it is swept first, and an old folder that it had moved aside comes back.
+    With `force` it may exist if it is empty, or if every file in it belongs to a folder of that kind: nothing else is
+    ever replaced. What a killed writer left beside it is swept first, and an old folder that it moved aside comes back.
     """
     if target.name in ("", ".."):
         raise UsageError(f"{target} is not a name for a folder; give the new one a name of its own")
@@ -35,12 +36,17 @@ def check_free(target: Path, *, force: bool, marker: str) -> None:
         raise UsageError(f"{target} exists; pass --force to replace it")
     if target.is_symlink() or not target.is_dir():
         raise UsageError(f"{target} is not a folder and is not replaced")
-    if any(target.iterdir()) and not (target / marker).is_file():
-        raise UsageError(f"{target} holds other files (no {marker}) and is not replaced")
+    _check_own(target, kind, target)
+
+
+def _check_own(folder: Path, kind: FolderKind, target: Path) -> None:
+    """Raise UsageError, which names `target`, if `folder` holds more than a folder of `kind`."""
+    if others := foreign(folder, kind):
+        raise UsageError(f"{target} {others}; nothing is replaced: move your files away, or choose another folder")
 
 
 @contextmanager
-def whole_directory(target: Path, *, force: bool, marker: str) -> Iterator[Path]:
+def whole_directory(target: Path, kind: FolderKind, *, force: bool) -> Iterator[Path]:
     """Yield an empty folder beside `target`; if the block succeeds it takes target's place in one step.
 
     A reader, or a kill at any moment, finds the old directory or the new one, whole. If the block raises, `target` is
@@ -49,31 +55,31 @@ def whole_directory(target: Path, *, force: bool, marker: str) -> Iterator[Path]
     Where the system cannot swap two folders, there is a moment without either. The next writer to the same parent
     folder ends it after a kill: it puts the old one back.
     """
-    check_free(target, force=force, marker=marker)
+    check_free(target, kind, force=force)
     try:
         with staged(target.parent, target.name) as names:
             names.partial.mkdir()
             yield names.partial
             _flush(names.partial)
-            check_free(target, force=force, marker=marker)
-            _put_in_place(names, target, force=force)
+            check_free(target, kind, force=force)
+            _put_in_place(names, target, kind, force=force)
     except OSError as error:
         raise PulsecastError(f"{target} could not be written and is as it was: {error.strerror or error}") from error
 
 
-def _put_in_place(names: Staged, target: Path, *, force: bool) -> None:
+def _put_in_place(names: Staged, target: Path, kind: FolderKind, *, force: bool) -> None:
     try:
         names.partial.rename(target)  # onto nothing, or an empty folder
     except OSError as error:
         # also a folder that another process put there after the check
         if not force or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-        _replace(names, target)
+        _replace(names, target, kind)
     else:
         flush_folder(target.parent)
 
 
-def _replace(names: Staged, target: Path) -> None:
+def _replace(names: Staged, target: Path, kind: FolderKind) -> None:
     """Put the new folder in the place of the old one, which `staged` puts back or removes."""
     if _exchange(names.partial, target):
         names.partial.rename(names.old)
@@ -81,6 +87,7 @@ def _replace(names: Staged, target: Path) -> None:
         target.rename(names.old)
         names.partial.rename(target)
     try:
+        _check_own(names.old, kind, target)  # again: until now, files could come into it
         flush_folder(target.parent)
     except BaseException:
         target.rename(names.partial)

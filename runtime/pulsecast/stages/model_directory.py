@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from ..bundle.manifest import HeldOut, Provenance
 from ..errors import FormatError
 from ..foundation import strict_json
+from ..foundation.folder_kind import FolderKind
 from ..foundation.quick_dataclass import dataclass
 from ..model.radii import SplitConformal
 from ..model.scaler import Scaler
@@ -73,6 +74,13 @@ class ModelDirectory:
     weights: Weights
     heldout: HeldOutWindows
     calibration: NDArray[np.float32]
+
+
+def _listed(record: bytes) -> set[str]:
+    return {*strict_json.loads(ModelRecord, record, where=MODEL_NAME).files, MODEL_NAME}
+
+
+MODEL_FOLDER = FolderKind(noun="model directory", marker=MODEL_NAME, listed=_listed)
 
 
 def write_model_directory(folder: Path, model: ModelDirectory, more: Mapping[str, bytes] | None = None) -> ModelRecord:

@@ -61,8 +61,61 @@ def _with_other_files(target: Path) -> None:
     (target / "thesis.txt").write_text("x")
 
 
+def _a_project(target: Path) -> None:
+    (target / ".git" / "refs").mkdir(parents=True)
+    (target / ".git" / "HEAD").write_text("ref")
+    for name in ("main.py", "tests.py", "app.js"):
+        (target / name).write_text("x")
+
+
+def _a_project_with_a_marker(target: Path) -> None:
+    _a_project(target)
+    (target / MARKER).write_text('{"name": "app"}')
+
+
 def _with_a_folder_of_the_markers_name(target: Path) -> None:
     (target / MARKER).mkdir(parents=True)
+
+
+def _with_a_pipe_of_the_markers_name(target: Path) -> None:
+    target.mkdir()
+    os.mkfifo(target / MARKER)
+
+
+def _with_a_link_for_a_marker(target: Path) -> None:
+    make(target, "old")
+    (target / MARKER).rename(target.with_name("elsewhere"))
+    (target / MARKER).symlink_to("../elsewhere")
+
+
+def _with_notes(target: Path) -> None:
+    make(target, "old")
+    (target / "nested" / "notes.txt").write_text("x")
+
+
+def _with_many_notes(target: Path) -> None:
+    make(target, "old")
+    for number in range(7):
+        (target / f"note {number}").write_text("x")
+
+
+def _with_a_link(target: Path) -> None:
+    make(target, "old")
+    (target / "7").unlink()
+    (target / "7").symlink_to(target.parent)
+
+
+def _with_a_folder_of_a_files_name(target: Path) -> None:
+    make(target, "old")
+    (target / "7").unlink()
+    (target / "7").mkdir()
+    (target / "7" / "thesis.txt").write_text("x")
+
+
+def _with_an_unprintable_name(target: Path) -> None:
+    make(target, "old")
+    (target / "\x1b[2J").write_text("x")
+    (target / os.fsdecode(b"\xff")).write_text("x")
 
 
 def _link_to_a_bundle(target: Path) -> None:
@@ -71,8 +124,26 @@ def _link_to_a_bundle(target: Path) -> None:
 
 
 NOT_REPLACED: dict[str, tuple[Callable[[Path], object], str]] = {
-    "other files": (_with_other_files, r"holds other files \(no manifest.json\) and is not replaced"),
-    "a folder named as the marker": (_with_a_folder_of_the_markers_name, "holds other files"),
+    "other files": (
+        _with_other_files,
+        r"holds other files \(no manifest.json\): thesis.txt; nothing is replaced: move",
+    ),
+    "a project": (_a_project, r"\(no manifest.json\): .git, app.js, main.py and 1 more; nothing is replaced"),
+    "a project with a marker": (
+        _a_project_with_a_marker,
+        r"holds a manifest.json that is not of a folder of numbers \(manifest.json: expected one word\); nothing is",
+    ),
+    "a folder named as the marker": (_with_a_folder_of_the_markers_name, r"\(it is not a plain file\)"),
+    "a pipe named as the marker": (_with_a_pipe_of_the_markers_name, r"\(it is not a plain file\)"),
+    "a link named as the marker": (_with_a_link_for_a_marker, r"\(it is not a plain file\)"),
+    "notes in a folder of ours": (
+        _with_notes,
+        r"holds what its manifest.json does not list: nested/notes.txt; nothing",
+    ),
+    "many notes": (_with_many_notes, r"does not list: note 0, note 1, note 2 and 4 more; nothing is replaced"),
+    "a link in the place of a file": (_with_a_link, "does not list: 7; nothing is replaced"),
+    "a folder in the place of a file": (_with_a_folder_of_a_files_name, "does not list: 7/thesis.txt; nothing"),
+    "an unprintable name": (_with_an_unprintable_name, r"does not list: '\\x1b\[2J', '\\udcff'; nothing is replaced"),
     "a file": (lambda t: t.write_text("x"), "is not a folder and is not replaced"),
     "a link to a bundle": (_link_to_a_bundle, "is not a folder and is not replaced"),
     "a broken link": (lambda t: t.symlink_to("nowhere"), "is not a folder and is not replaced"),
@@ -91,6 +162,36 @@ def test_force_replaces_nothing_that_is_not_ours(
     with pytest.raises(UsageError, match=sentence):
         make(target, "new")
     assert {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+@pytest.mark.parametrize("exchange", [True, False], ids=["exchanged", "by two renames"])
+def test_a_file_that_comes_into_the_old_folder_at_the_last_moment_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool
+) -> None:
+    target = tmp_path / "out"
+    make(target, "old")
+    swap = module._exchange if exchange else lambda *_: False
+
+    def late(one: Path, other: Path) -> bool:
+        (target / "notes.txt").write_text("mine")
+        return swap(one, other)
+
+    monkeypatch.setattr(module, "_exchange", late)
+    with pytest.raises(UsageError, match=r"out holds what its manifest.json does not list: notes.txt"):
+        make(target, "new")
+    assert (target / "notes.txt").read_text() == "mine"
+    (target / "notes.txt").unlink()
+    assert content_of(target) == "old"
+    assert names(tmp_path) == ["out"]
+
+
+def test_force_replaces_a_damaged_folder_of_ours(tmp_path: Path) -> None:
+    make(tmp_path / "out", "old")
+    (tmp_path / "out" / "3").unlink()
+    (tmp_path / "out" / "4").write_text("damaged")
+    (tmp_path / "out" / "empty").mkdir()
+    make(tmp_path / "out", "new")
+    assert content_of(tmp_path / "out") == "new"
 
 
 def test_force_takes_an_empty_folder(tmp_path: Path) -> None:

@@ -8,13 +8,15 @@ from typing import Annotated
 import typer
 
 from pulsecast import verify as verify_bundle
-from pulsecast.bundle.manifest import MANIFEST_NAME
+from pulsecast.bundle.folder import BUNDLE_FOLDER
 from pulsecast.errors import UsageError
 from pulsecast.forecasting.verification import require_passed
 from pulsecast.foundation.arguments import with_changes
+from pulsecast.foundation.folder_kind import few
+from pulsecast.foundation.staging import sweep
 from pulsecast.foundation.whole_directory import check_free
 from pulsecast.stages.exits import UNSTABLE
-from pulsecast.stages.model_directory import MODEL_NAME
+from pulsecast.stages.model_directory import MODEL_FOLDER
 
 from ...terminal.output import Format, progress, show, tell
 from ..benchmarks.bench import bench_document, verdict
@@ -78,11 +80,28 @@ def _make_folder(out: Path, *, force: bool) -> None:
     """Make the demo's folder; refuse now, not after minutes of work."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; choose another folder with --out")
-    if out.exists() and any(out.iterdir()) and not force:
-        raise UsageError(f"{out} is not empty; pass --force to replace an earlier demo, or choose another --out")
+    if out.exists() and any(out.iterdir()):
+        if not force:
+            raise UsageError(f"{out} is not empty; pass --force to replace an earlier demo, or choose another --out")
+        _check_earlier_demo(out)
     out.mkdir(parents=True, exist_ok=True)
-    check_free(out / MODEL, force=force, marker=MODEL_NAME)
-    check_free(out / BUNDLE, force=force, marker=MANIFEST_NAME)
+    check_free(out / MODEL, MODEL_FOLDER, force=force)
+    check_free(out / BUNDLE, BUNDLE_FOLDER, force=force)
+
+
+def _check_earlier_demo(out: Path) -> None:
+    """Raise UsageError if `out` holds what a demo does not write; its model and bundle are checked by themselves."""
+    from pulsecast_train.logs.generator import COLUMNS
+
+    sweep(out)
+    own = {LOG, MODEL, f"{MODEL}.training", BUNDLE, RESULT, REPORT}
+    others = sorted(path.name for path in out.iterdir() if path.name not in own)
+    if (out / LOG).exists():
+        with (out / LOG).open("rb") as log:
+            if log.readline(200).strip() not in (b"", ",".join(COLUMNS).encode()):
+                others.insert(0, LOG)
+    if others:
+        raise UsageError(f"{out} holds what a demo does not write: {few(others)}; choose another folder with --out")
 
 
 def _next(out: Path) -> str:
