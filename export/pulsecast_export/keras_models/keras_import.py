@@ -6,7 +6,6 @@ every fault. Values are in the model's own units unless a scaler says otherwise.
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from pulsecast.bundle.golden import MINIMUM_WINDOWS, evenly
 from pulsecast.bundle.manifest import HeldOut, Provenance
 from pulsecast.computing import reference
 from pulsecast.errors import ConversionError, DataError, FormatError
+from pulsecast.foundation.staging import private_folder
 from pulsecast.foundation.whole_directory import whole_directory
 from pulsecast.model.accuracy import accuracy
 from pulsecast.model.network import GATES, Recurrent, plain_stack
@@ -153,8 +153,8 @@ def _load(file: KerasFile) -> Any:
     """Return the Keras model, read in safe mode from a private copy of the vetted bytes."""
     import keras
 
-    with tempfile.TemporaryDirectory(prefix="pulsecast-") as folder:
-        copy = Path(folder) / "model.keras"
+    with private_folder() as folder:
+        copy = folder / "model.keras"
         copy.write_bytes(file.data)
         try:
             return keras.saving.load_model(copy, compile=False, safe_mode=True)

@@ -81,18 +81,13 @@ class Bundle:
         paths = [f.path for f in self.manifest.files if f.path == relative or f.path.startswith(f"{relative}/")]
         if not paths:
             raise FormatError(f"{relative} is not in this bundle")
-        import shutil
-        import tempfile
-        from pathlib import Path
+        from ..foundation.staging import private_folder
 
-        private = Path(tempfile.mkdtemp(prefix="pulsecast-"))
-        try:
+        with private_folder() as private:
             for path in paths:
                 (private / path).parent.mkdir(parents=True, exist_ok=True)
                 (private / path).write_bytes(self.read(path))
             yield private / relative
-        finally:
-            shutil.rmtree(private, ignore_errors=True)
 
     def golden(self) -> Golden:
         """Return the held-out windows and their reference forecasts."""

@@ -12,13 +12,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import shutil
 import stat
 import sys
+import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from .quick_dataclass import dataclass
 
 _LOCK_NAME = re.compile(r"\.(.+)\.pulsecast-([0-9a-f]{12})\.lock", re.DOTALL)
 _LOCK = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # a link or a pipe is not ours
@@ -68,6 +69,18 @@ def staged(folder: Path, target: str) -> Iterator[Staged]:
         os.close(lock)
 
 
+@contextlib.contextmanager
+def private_folder() -> Iterator[Path]:
+    """Yield a new folder for temporary files that only this user may enter; it is removed when the block ends.
+
+    It lies where `tempfile` puts its files. The next one to be made there removes those of killed processes, which
+    folders of `tempfile` itself outlive.
+    """
+    with staged(Path(tempfile.gettempdir()), "work") as names:
+        names.partial.mkdir(mode=0o700)
+        yield names.partial
+
+
 def sweep(folder: Path) -> None:
     """Remove what killed writers left in `folder`, for any target; what a living one holds stays.
 
@@ -91,7 +104,7 @@ def flush_folder(folder: Path) -> None:
 def _begun(folder: Path, target: str) -> tuple[Staged, int]:
     """Return new names and the handle that holds their lock."""
     while True:
-        names = Staged(folder=folder, target=target, tag=secrets.token_hex(6))
+        names = Staged(folder=folder, target=target, tag=os.urandom(6).hex())
         handle = os.open(names.lock, _LOCK | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             if _is_locked(handle) is not False and _is_at(names.lock, handle):

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from helpers.whole_folders import check, content_of, environment, left_by_a_kill, make, make_and_fail, names
 from pulsecast.errors import UsageError
-from pulsecast.foundation.staging import Staged, staged, sweep
+from pulsecast.foundation.staging import Staged, private_folder, staged, sweep
 from pulsecast.foundation.whole_file import whole_file
 
 
@@ -39,6 +40,21 @@ def test_a_file_is_written_beside_leftovers_as_a_directory_is(tmp_path: Path) ->
         assert len(names(tmp_path)) == 3
         living.partial.write_text("half")
     assert names(tmp_path) == ["notes"]
+
+
+def test_temporary_files_of_a_killed_process_are_removed_when_the_next_ones_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    dead = left_by_a_kill(tmp_path, "work").partial
+    dead.mkdir()
+    (dead / "x").write_text("half")
+    with private_folder() as first, private_folder() as second:
+        assert first != second
+        assert first.stat().st_mode & 0o777 == 0o700
+        (first / "x").write_text("x")
+        assert not dead.exists()
+    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize("name", [".bundle.pulsecast-0123456789ab.partial", ".bundle.1.0.partial", "a.partial"])
@@ -137,6 +153,7 @@ def test_an_old_directory_stays_aside_while_something_else_is_at_its_place(tmp_p
 # Replaces a directory again and again; it waits for a line on standard input, so that the racers overlap.
 REPLACE = """
 import sys
+import tempfile
 from pathlib import Path
 from helpers.whole_folders import make
 print("ready", flush=True)
