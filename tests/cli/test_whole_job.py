@@ -12,7 +12,7 @@ require("typer")
 
 from pulsecast.errors import UsageError  # noqa: E402
 from pulsecast_cli.app import run as run_arguments  # noqa: E402
-from pulsecast_cli.commands.models.demo import _make_folder  # noqa: E402
+from pulsecast_cli.commands.models.demo import _check_folder  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -94,9 +94,9 @@ def test_a_demo_refuses_at_once_what_it_would_refuse_at_the_end(tmp_path: Path, 
     out = tmp_path / "demo"
     prepare(out)
     with pytest.raises(UsageError, match=r"is a file|is not empty"):
-        _make_folder(out, force=False)
+        _check_folder(out, force=False)
     with pytest.raises(UsageError, match=sentence):
-        _make_folder(out, force=True)
+        _check_folder(out, force=True)
 
 
 def test_a_demo_replaces_an_earlier_one_that_was_killed(tmp_path: Path) -> None:
@@ -106,4 +106,4 @@ def test_a_demo_replaces_an_earlier_one_that_was_killed(tmp_path: Path) -> None:
     generate_log(tmp_path / "engagement.csv", days=28)
     (tmp_path / "model.training").mkdir()
     (tmp_path / "result.json").write_text("{}")
-    _make_folder(tmp_path, force=True)
+    _check_folder(tmp_path, force=True)

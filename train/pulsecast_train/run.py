@@ -96,12 +96,22 @@ def train(  # noqa: PLR0913  # an option is a parameter
     """
     files, folder = paths("logs", logs), one_path("out", out)
     run = RunConfig(log=log, train=training)
+    check_out(folder, training, force=force)
     pooled = bool(filled(training).pool)
-    if not (pooled and folder.is_dir()) or (folder / MODEL_NAME).exists():  # a pool's folder may exist
-        check_free(folder, MODEL_FOLDER, force=force)
     found = read_log(files, log, progress=progress, user_key=user_key)
     job = _Job(out=folder, force=force, restart=restart, progress=progress)
     return _train_pool(found, run, job) if pooled and len(found.series) > 1 else _train_one(found, run, job)
+
+
+def check_out(folder: Path, training: TrainConfig, *, force: bool) -> bool:
+    """Return whether it is known before the logs are read that `folder` can be written; raises UsageError if it cannot.
+
+    It is not known of a folder that several series would get their models in, and that one series would not replace.
+    """
+    if filled(training).pool and folder.is_dir() and not (folder / MODEL_NAME).exists():
+        return False
+    check_free(folder, MODEL_FOLDER, force=force)
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from pulsecast.foundation.whole_directory import check_free
 from pulsecast.stages.exits import UNSTABLE
 from pulsecast.stages.model_directory import MODEL_FOLDER
 
+from ...terminal.dry_run import DryRun, tell_fate
 from ...terminal.output import Format, progress, show, tell
 from ..benchmarks.bench import bench_document, verdict
 
@@ -30,12 +31,17 @@ def demo(
     days: Annotated[int, typer.Option("--days", min=28, help="Length of the generated log.")] = 60,
     recipe: Annotated[str, typer.Option("--recipe", help="recommended or textbook.")] = "recommended",
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier demo.")] = False,
+    dry_run: DryRun = False,
     format_: Annotated[Format, typer.Option("--format", help="How the table is printed.")] = Format.text,
 ) -> None:
     """Generate a messy engagement log, train, export every target, verify, and measure each backend here."""
     from pulsecast_bench import bench, report
 
-    _make_folder(out, force=force)
+    _check_folder(out, force=force)
+    if dry_run:
+        tell_fate(out, command="demo", format_=format_)
+        return
+    out.mkdir(parents=True, exist_ok=True)
     bundle = _make_bundle(out, recipe=recipe, seed=seed, days=days, force=force)
     tell("4/4 measuring, each case in a process of its own")
     with progress() as heard:
@@ -76,17 +82,17 @@ def _make_bundle(out: Path, *, recipe: str, seed: int, days: int, force: bool) -
     return out / BUNDLE
 
 
-def _make_folder(out: Path, *, force: bool) -> None:
-    """Make the demo's folder; refuse now, not after minutes of work."""
+def _check_folder(out: Path, *, force: bool) -> None:
+    """Raise UsageError if the demo cannot be written to `out`: now, not after minutes of work."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; choose another folder with --out")
     if out.exists() and any(out.iterdir()):
         if not force:
             raise UsageError(f"{out} is not empty; pass --force to replace an earlier demo, or choose another --out")
         _check_earlier_demo(out)
-    out.mkdir(parents=True, exist_ok=True)
-    check_free(out / MODEL, MODEL_FOLDER, force=force)
-    check_free(out / BUNDLE, BUNDLE_FOLDER, force=force)
+    if out.exists():
+        check_free(out / MODEL, MODEL_FOLDER, force=force)
+        check_free(out / BUNDLE, BUNDLE_FOLDER, force=force)
 
 
 def _check_earlier_demo(out: Path) -> None:
