@@ -16,6 +16,7 @@ from pulsecast.stages.environment import set_command
 from pulsecast.stages.exits import FAILED, INTERRUPTED, MISSING_EXTRA, OK, USAGE, exit_code
 
 from .commands.table import COMMANDS
+from .terminal.interrupts import ending
 from .terminal.output import tell
 
 app = typer.Typer(
@@ -65,7 +66,8 @@ def run(arguments: list[str]) -> int:
     finally:
         set_command(None)
     if code == INTERRUPTED:  # typer turns Ctrl-C into this code
-        tell("interrupted")
+        word, code = ending()
+        tell(word)
     return code if isinstance(code, int) else OK
 
 

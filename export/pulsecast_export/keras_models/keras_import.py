@@ -6,7 +6,6 @@ every fault. Values are in the model's own units unless a scaler says otherwise.
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from pulsecast.bundle.golden import MINIMUM_WINDOWS, evenly
 from pulsecast.bundle.manifest import HeldOut, Provenance
 from pulsecast.computing import reference
 from pulsecast.errors import ConversionError, DataError, FormatError
+from pulsecast.foundation.private_folder import temporary_folder
 from pulsecast.foundation.whole_directory import whole_directory
 from pulsecast.model.accuracy import accuracy
 from pulsecast.model.network import GATES, Recurrent, plain_stack
@@ -30,7 +30,7 @@ from pulsecast.stages.model_directory import (
     CALIBRATION_WINDOWS,
     HELDOUT_WINDOWS,
     IMPORTED,
-    MODEL_NAME,
+    MODEL_FOLDER,
     HeldOutWindows,
     ModelDirectory,
     ModelRecord,
@@ -91,7 +91,7 @@ def import_keras(path: Path, heldout: Path, options: ImportOptions, out: Path, *
     Raises ConversionError (the model cannot be converted, or is refused), DataError (the windows), UsageError (`out`).
     """
     data = read_windows(heldout)
-    with whole_directory(out, force=force, marker=MODEL_NAME) as folder:
+    with whole_directory(out, MODEL_FOLDER, force=force) as folder:
         model = _read_h5(path, data, options) if path.suffix.lower() == ".h5" else _read_keras(path, data, options)
         return _write(folder, model, data, options)
 
@@ -154,8 +154,8 @@ def _load(file: KerasFile) -> Any:
     """Return the Keras model, read in safe mode from a private copy of the vetted bytes."""
     import keras
 
-    with tempfile.TemporaryDirectory(prefix="pulsecast-") as folder:
-        copy = Path(folder) / "model.keras"
+    with temporary_folder() as folder:
+        copy = folder / "model.keras"
         copy.write_bytes(file.data)
         try:
             return keras.saving.load_model(copy, compile=False, safe_mode=True)

@@ -12,6 +12,7 @@ from ..foundation.whole_directory import whole_directory
 from ..foundation.whole_file import check_file_free, whole_file
 from .archive import SUFFIX, check_archive, read_archive, write_archive
 from .bundle import Bundle
+from .folder import BUNDLE_FOLDER
 from .manifest import MANIFEST_NAME, SIGNATURE_NAME
 from .signing import read_private_key, sign_manifest
 
@@ -43,7 +44,7 @@ def pack(path: StrPath, out: StrPath, *, force: bool = False, compress: bool = F
 def unpack(path: StrPath, out: StrPath, *, force: bool = False) -> Bundle:
     """Write the bundle at `path` as a folder at `out`, which exists whole or not at all; return it opened."""
     bundle, out = Bundle.open(path), one_path("out", out)
-    with whole_directory(out, force=force, marker=MANIFEST_NAME) as staging:
+    with whole_directory(out, BUNDLE_FOLDER, force=force) as staging:
         for relative, data in _all_files(bundle, bundle.signature_bytes()):
             (staging / relative).parent.mkdir(parents=True, exist_ok=True)
             (staging / relative).write_bytes(data)

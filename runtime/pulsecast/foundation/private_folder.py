@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..errors import EngineError
 from .quick_dataclass import dataclass
+from .staging import staged
 
 # Windows has neither owners in numbers nor steps from an open folder; its profile folders are private by default
 _STEPS_ARE_CHECKED = hasattr(os, "getuid") and os.open in os.supports_dir_fd
@@ -69,21 +70,23 @@ def private_folder(path: Path, *, purpose: str, variable: str) -> Iterator[Priva
 def temporary_folder() -> Iterator[Path]:
     """Yield a new private folder below the system's folder for temporary files; it is removed when the block ends.
 
-    Raises EngineError if another user could exchange it, or it cannot be made.
+    The next one to be made there removes those of killed processes, which folders of `tempfile` outlive. Raises
+    EngineError if another user could exchange it, or it cannot be made.
     """
     import tempfile
 
-    try:
-        parent = Path(tempfile.gettempdir())
-        if _STEPS_ARE_CHECKED:
-            os.close(_reach(parent, _Words(purpose="temporary", path=parent, variable="TMPDIR")))
-        made = tempfile.TemporaryDirectory(prefix="pulsecast-", ignore_cleanup_errors=True)
-    except OSError as error:
-        raise EngineError(
-            f"a temporary folder cannot be made ({error.strerror}); set TMPDIR to a folder of yours"
-        ) from error
-    with made as folder:
-        yield Path(folder)
+    with contextlib.ExitStack() as stack:
+        try:
+            parent = Path(tempfile.gettempdir())
+            if _STEPS_ARE_CHECKED:
+                os.close(_reach(parent, _Words(purpose="temporary", path=parent, variable="TMPDIR")))
+            folder = stack.enter_context(staged(parent, "work")).partial
+            folder.mkdir(mode=0o700)
+        except OSError as error:
+            raise EngineError(
+                f"a temporary folder cannot be made ({error.strerror}); set TMPDIR to a folder of yours"
+            ) from error
+        yield folder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ from .. import limits
 from ..bundle.manifest import HeldOut, Provenance, check_printable, shown_of_spec
 from ..errors import FormatError
 from ..foundation import strict_json
+from ..foundation.folder_kind import FolderKind
 from ..foundation.plain_file import NotPlainError, TooLongError, read_plain
 from ..foundation.quick_dataclass import dataclass
 from ..model.radii import SplitConformal
@@ -78,6 +79,13 @@ class ModelDirectory:
     weights: Weights
     heldout: HeldOutWindows
     calibration: Windows
+
+
+def _listed(record: bytes) -> set[str]:
+    return {*strict_json.loads(ModelRecord, record, where=MODEL_NAME).files, MODEL_NAME}
+
+
+MODEL_FOLDER = FolderKind(noun="model directory", marker=MODEL_NAME, listed=_listed)
 
 
 def write_model_directory(folder: Path, model: ModelDirectory, more: Mapping[str, bytes] | None = None) -> ModelRecord:
