@@ -35,7 +35,8 @@ def main(bundle, *files):
     for file in files:
         found = run(bundle / file, inputs)
         assert sorted(found) == ["forecast", "lower", "upper"]
-        assert (found["lower"] <= found["forecast"]).all() and (found["forecast"] <= found["upper"]).all()
+        assert (found["lower"] <= found["forecast"]).all()
+        assert (found["forecast"] <= found["upper"]).all()
         assert np.isnan(run(bundle / file, later)["forecast"]).all()
         errors[file] = float(np.max(np.abs(found["forecast"] - reference)))
     print(json.dumps(errors))
