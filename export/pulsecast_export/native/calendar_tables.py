@@ -14,7 +14,7 @@ import numpy as np
 from pulsecast.computing.calendars import known_times
 from pulsecast.model.spec import WEEK_S, Calendar, ModelSpec
 
-from .c_text import float_text, padded
+from .c_text import float_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,27 +30,21 @@ def calendar_tables(spec: ModelSpec) -> dict[str, str]:
     """Return the texts of the templates' tables; a model without a calendar leaves them out."""
     calendars = [feature.calendar for feature in spec.features if feature.calendar is not None]
     clocks = clocks_of(calendars, spec.step_s)
-    room = padded(max(len(clocks), 1))  # a vector of clocks is always whole
     first, last = known_times(spec)
 
-    def row(of: Callable[[Clock], str], rest: str) -> str:
-        return ", ".join([*map(of, clocks), *[rest] * (room - len(clocks))])
-
-    def begin_s(clock: Clock) -> int:
-        return (clock.ahead_s - (spec.context - 1) * spec.step_s) % clock.period_s
+    def row(of: Callable[[Clock], str]) -> str:
+        return ", ".join(map(of, clocks)) or "0"
 
     return _holiday_tables(calendars, spec.step_s) | {
         "FIRST_KNOWN": str(first),
         "LAST_KNOWN": str(last),
         "CLOCKS": str(len(clocks)),
-        "CLOCK_ROOM": str(room),
-        "CLOCK_COLUMNS": row(_columns, "{-1, -1, -1}"),
-        "PERIODS": row(lambda clock: str(clock.period_s), "1"),
-        "AHEADS": row(lambda clock: str(clock.ahead_s % clock.period_s), "0"),
-        "BEGINS": row(lambda clock: str(begin_s(clock)), "0"),
-        "BACKS": row(lambda clock: str(clock.period_s - spec.step_s % clock.period_s), "1"),
-        "QUARTERS": row(lambda clock: float_text(4 / clock.period_s), "0.0f"),
-        "TURNS": row(lambda clock: float_text(np.pi / 2 / clock.period_s), "0.0f"),
+        "CLOCK_COLUMNS": row(_columns),
+        "PERIODS": row(lambda clock: str(clock.period_s)),
+        "AHEADS": row(lambda clock: str(clock.ahead_s % clock.period_s)),
+        "BACKS": row(lambda clock: str(clock.period_s - spec.step_s % clock.period_s)),
+        "QUARTERS": row(lambda clock: float_text(4 / clock.period_s)),
+        "TURNS": row(lambda clock: float_text(np.pi / 2 / clock.period_s)),
     }
 
 
