@@ -17,6 +17,7 @@ from pulsecast.backends import native_library
 from pulsecast.backends.native_library import compile_library
 from pulsecast.bundle.bundle import entry_for
 from pulsecast.bundle.manifest import MANIFEST_NAME, Artifact, HeldOut, parse_manifest
+from pulsecast.computing.intervals import fit_split
 from pulsecast.foundation import strict_json
 from pulsecast.model.spec import DAY_S, Calendar, Channel, Feature, ModelSpec
 from pulsecast.stages.model_directory import HeldOutWindows, ModelDirectory, ModelRecord
@@ -91,7 +92,7 @@ def directory(model: plain.PlainModel) -> ModelDirectory:
     """Return a fitted model as training would have left it."""
     golden = model.golden()
     record = ModelRecord(
-        format=1,
+        format=2,
         name='odd "name" */',
         recipe="plain",
         spec=model.spec,
@@ -99,6 +100,7 @@ def directory(model: plain.PlainModel) -> ModelDirectory:
         heldout=HeldOut(windows=len(model.windows), forecasts={}),
         provenance=plain.PROVENANCE,
         files={},
+        intervals=fit_split(golden.reference, golden.truth, "log1p", counts=True),
     )
     return ModelDirectory(
         record=record,

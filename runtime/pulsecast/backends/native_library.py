@@ -83,6 +83,7 @@ _FUNCTIONS: Mapping[str, tuple[Any, tuple[Any, ...]]] = {
     "model_stream_reset": (_INT, (_POINTER, _INT64)),
     "model_stream_push": (_SIZE, (_POINTER, _SIZE, _POINTER, _INT64, *_THREE)),
     "model_stream_settle": (None, (_POINTER, _SIZE)),
+    "model_stream_save": (_SIZE, (_POINTER, _POINTER, _POINTER)),
     "model_selftest": (_INT, ()),
     "model_isa": (ctypes.c_char_p, ()),
     "model_info": (ctypes.c_char_p, ()),
