@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pulsecast.bundle.contract import contract_text
 from pulsecast.bundle.golden import evenly
 from pulsecast.computing import reference
 from pulsecast.computing.intervals import FLOAT32_SLACK
@@ -26,10 +27,10 @@ from pulsecast.model.spec import YEAR_1, YEAR_10000, Feature, ModelSpec
 from pulsecast.model.weights import Weights
 from pulsecast.stages.model_directory import ModelDirectory, ModelRecord
 
+from ..contracts import contract_of
 from ..targets import TARGETS, tolerance
 from .c_text import array_text, c_string, float_text, padded, plain, rows_text
 from .calendar_tables import calendar_tables
-from .info import contract_text
 from .layers import PackedLayer, are_small, dequantised, for_kernels, for_kernels8, paired_bias, state_scale
 
 SOURCE, HEADER = "model.c", "model.h"
@@ -72,13 +73,15 @@ def sources(model: ModelDirectory, target_id: str) -> dict[str, str]:
     eight_bits = target.precision == "int8 weights"
     layers = [(for_kernels8 if eight_bits else for_kernels)(layer) for layer in model.weights.layers]
     rounding = tolerance(TARGETS["native"], spec).max_abs * (STATE_ROUNDING if eight_bits else 1)
-    contract = contract_text(model.record)
+    contract = contract_of(model, target_id)
     values = _dimensions(spec, layers) | calendar_tables(spec) | _series_texts(model.record)
     values |= {
         "NAME": plain(model.record.name),
         "PRECISION": target.precision,
-        "CONTRACT": contract.replace("*/", "*\\/"),  # JSON's own way of writing it; it would end the comment
-        "INFO": c_string(contract),
+        "CONTRACT": contract_text(contract).replace(
+            "*/", "*\\/"
+        ),  # JSON's own way of writing it; it would end the comment
+        "INFO": c_string(contract_text(contract, brief=True)),
         "FEATURE_LINES": _feature_lines(spec.features[: spec.measured]),
         "CALENDAR_LINES": _calendar_lines(spec),
         "TOLERANCE": repr(rounding * model.record.scaler.range),
