@@ -59,7 +59,8 @@ _CHANGES = (_flip, _flip, _cut, _leave_out, _repeat, _put_in, _overwrite, _overw
 def apart(work: Callable[[], str], *, seconds: int, memory_bytes: int) -> str:
     """Return what `work` returns in a forked process; or how it ended: a traceback's last lines, or a signal.
 
-    A fork takes a millisecond where an interpreter takes half a second: thousands of cases are possible.
+    A fork takes a millisecond where an interpreter takes half a second: thousands of cases are possible. It is not for
+    polars, whose threads a fork leaves behind.
     """
     reading, writing = os.pipe()
     child = os.fork()
