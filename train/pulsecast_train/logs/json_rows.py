@@ -26,9 +26,7 @@ def check_json(name: str, block: Block) -> None:
     if not re.match(rb"\s*\{", block.data):  # polars would unpack what looks packed
         raise bad_json(name, block)
     _refuse_depth(name, block)
-    text = pl.Series([block.data.decode("utf-8")])
-    if b"\\" in block.data:
-        text = text.str.replace_all(r"\\.", "")  # escaped quotes end no string
+    text = pl.Series([_without_escapes(block.data).decode("utf-8")])
     keys = text.str.extract_all(r'"[^"]*"\s*:').explode()
     names = keys.n_unique()
     if names > MOST_FIELDS:
@@ -70,8 +68,13 @@ def _refuse_depth(name: str, block: Block) -> None:
 
 def _deep(line: bytes) -> bool:
     """Return whether a row is nested too deeply, brackets within text left out."""
-    text = re.sub(rb'"[^"]*"', b"", re.sub(rb"\\.", b"", line))
+    text = re.sub(rb'"[^"]*"', b"", _without_escapes(line))
     left = text.translate(None, _BUT_BRACKETS)
     for _ in range(MAX_DEPTH):  # each round takes the innermost level away
         left = left.replace(b"{}", b"").replace(b"[]", b"")
     return len(left) > 0
+
+
+def _without_escapes(data: bytes) -> bytes:
+    """Return JSON without its escaped backslashes and quotes: every quote that is left begins or ends a string."""
+    return data.replace(b"\\\\", b"").replace(b'\\"', b"")
