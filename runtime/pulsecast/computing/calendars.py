@@ -13,7 +13,7 @@ from ..model.spec import DAY_S, YEAR_1, YEAR_10000, Calendar, Holidays, ModelSpe
 from ..model.windows import Windows
 
 # years 1 to 9999, of which Python has dates; milliseconds that are taken for seconds lie beyond
-_FIRST_S, _LAST_S = -62_135_596_800, 253_402_300_799
+_FIRST_S, _LAST_S = YEAR_1, YEAR_10000 - 1
 
 
 def unix_seconds(timestamps: object) -> NDArray[np.int64]:
