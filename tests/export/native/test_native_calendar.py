@@ -28,12 +28,15 @@ from pulsecast_export.native.calendar_tables import clocks_of
 
 CALENDAR_ERROR = 2e-7  # as kernels/calendar.c.in states; measured 1.2e-7 with and without fused multiply-add
 YEAR_2100 = 4_102_444_800
+KNOWN_S = 1_577_854_800
 # days that begin at midnight of a zone 5 h behind UTC: their edges fall within the steps of most lengths
 HOLIDAYS = Holidays(
     region="US",
     zone="America/New_York",
-    known=(1_577_854_800, 1_767_243_600),
-    spans=tuple((1_577_854_800 + DAY_S * day, 1_577_854_800 + DAY_S * (day + 1)) for day in (0, 19, 47, 145, 1000, 2191)),
+    known=(KNOWN_S, 1_767_243_600),
+    spans=tuple(
+        (1_577_854_800 + DAY_S * day, 1_577_854_800 + DAY_S * (day + 1)) for day in (0, 19, 47, 145, 1000, 2191)
+    ),
 )
 
 
@@ -57,7 +60,9 @@ def _spec(step_s: int, *more: Feature) -> ModelSpec:
     others = [*_waves(WEEK_S, 1), *_waves(2**31 - 1, 0), *_waves(10_007, 5), *_waves(1, 1)]
     features = (Feature(name="value"), *days, *others, *weekends, again, *more)
     channels = tuple(Channel(feature=i) for i in range(len(features)))
-    return replace(plain.CHANGE_SPEC, features=features, channels=channels, window=21, step_s=step_s, units=(5,), network=None)
+    return replace(
+        plain.CHANGE_SPEC, features=features, channels=channels, window=21, step_s=step_s, units=(5,), network=None
+    )
 
 
 def _holiday(ahead_steps: int) -> Feature:

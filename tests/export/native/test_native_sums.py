@@ -56,13 +56,19 @@ def test_8_bit_weights_give_the_same_bits_widened_beforehand_and_in_the_sums(sum
 )
 def test_sums_by_integers_equal_those_of_floats_except_for_16_bit_layer_outputs(path, change_model, tmp_path):
     model = directory(change_model)
-    folder, spec, windows = write_sources(model, "native-w8", tmp_path), model.record.spec, model.heldout.windows.take(slice(70))
+    folder, spec, windows = (
+        write_sources(model, "native-w8", tmp_path),
+        model.record.spec,
+        model.heldout.windows.take(slice(70)),
+    )
     integers, floats = (
         NativeBackend(str(build(folder, find_compiler(), *require_processor(path), *flags)), spec, 1)
         for flags in ((), ("-DMODEL_FLOAT_SUMS",))
     )
     assert (integers.engine, floats.engine) == (f"native {path}-int16", f"native {path}")
-    apart = np.abs(integers.predict(*windows.inputs) - floats.predict(*windows.inputs)).max() / model.record.scaler.range
+    apart = (
+        np.abs(integers.predict(*windows.inputs) - floats.predict(*windows.inputs)).max() / model.record.scaler.range
+    )
     assert 0 < apart < OUTPUT_ROUNDING
 
 
