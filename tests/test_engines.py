@@ -16,7 +16,11 @@ MAY_SKIP = {
     "export/test_faults.py": ["is for root", "root writes everywhere"],
     "helpers/native_models.py": ["this processor has no"],
     "runtime/backends/test_artifacts.py": ["this is the GPU wheel"],
+    "runtime/backends/test_native_library.py": ["is for root"],
+    "runtime/backends/test_native_store.py": ["is for root"],
+    "runtime/backends/test_sealed_library.py": ["are Linux's"],
     "runtime/bundle/test_bundle.py": ["root reads everything"],
+    "runtime/foundation/test_private_folder.py": ["is for root", "on Linux only"],
     "runtime/foundation/test_whole_directory.py": ["root writes everywhere"],
     "runtime/stages/test_child_process.py": ["the parent-death signal is Linux's"],
     "train/fitting/test_keras_backends.py": ["{backend} is not installed"],  # jax and torch: gigabytes each

@@ -12,6 +12,7 @@ import numpy as np
 
 from pulsecast.bundle.bundle import entry_for
 from pulsecast.bundle.contract import model_digest
+from pulsecast.bundle.folder import BUNDLE_FOLDER
 from pulsecast.bundle.golden import MINIMUM_WINDOWS, Golden, write_golden
 from pulsecast.bundle.manifest import (
     FORMAT,
@@ -95,14 +96,14 @@ def export_model(
         check_platforms(native_for)
         targets = with_native(targets)
     chosen = find_targets(targets)
-    check_free(out, force=force, marker=MANIFEST_NAME)
+    check_free(out, BUNDLE_FOLDER, force=force)
     model = read_model_directory(model_path)
     every, chosen = chosen, fitting(targets, chosen, model.record.spec)
     if left := [name for name in every if name not in chosen]:
         progress.tell(f"skipped (only for plain LSTM stacks): {', '.join(left)}")
     heldout = reference_of(model)
     _check_trained(model, heldout)
-    with whole_directory(out, force=force, marker=MANIFEST_NAME) as staging:
+    with whole_directory(out, BUNDLE_FOLDER, force=force) as staging:
         progress.tell(f"converting {len(chosen)} targets from weights, each family in its own process")
         convert_all(model_path, staging, chosen)
         _remove_sources(staging, chosen)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
-from pulsecast.bundle.manifest import MANIFEST_NAME
+from pulsecast.bundle.folder import BUNDLE_FOLDER
 from pulsecast.errors import FormatError, UsageError
 from pulsecast.foundation import strict_json
 from pulsecast.foundation.arguments import StrPath, one_path, whole_number
+from pulsecast.foundation.private_folder import temporary_folder
 from pulsecast.foundation.whole_directory import check_free
 from pulsecast.model.scaler import Scaler
 from pulsecast.stages.progress import SILENT, Progress
@@ -68,15 +67,15 @@ def export(  # noqa: PLR0913  # an option is a parameter
         )
     from .keras_models.keras_import import ImportOptions, import_keras
 
-    check_free(folder, force=force, marker=MANIFEST_NAME)
+    check_free(folder, BUNDLE_FOLDER, force=force)
     options = ImportOptions(
         name=source.stem,
         step_s=whole_number("step_s", step_s),
         features=_names("features", features),
         scaler=_scaler(scaler),
     )
-    with tempfile.TemporaryDirectory(prefix="pulsecast-") as work:
-        directory = Path(work) / "model"
+    with temporary_folder() as work:
+        directory = work / "model"
         import_keras(source, one_path("heldout", heldout), options, directory, force=False)
         manifest = export_model(directory, folder, targets=chosen, native_for=platforms, force=force, progress=progress)
     return Exported(path=folder, manifest=manifest)

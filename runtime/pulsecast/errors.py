@@ -23,9 +23,17 @@ PulsecastError
 
 from __future__ import annotations
 
+from .plain_text import message
+
 
 class PulsecastError(Exception):
-    """Root of all errors that pulsecast raises on purpose; its text is one sentence for the user."""
+    """Root of all errors that pulsecast raises on purpose; its text is one sentence for the user.
+
+    The text may quote what a stranger wrote, so it is made fit for a terminal: see `pulsecast.plain_text.message`.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(message(text))
 
 
 class InputError(PulsecastError, ValueError):

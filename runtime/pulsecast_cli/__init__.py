@@ -8,10 +8,20 @@ import sys
 def main() -> None:
     """Run the command line of this process and exit with one of the codes in `pulsecast.stages.exits`."""
     try:
-        code = _run(sys.argv[1:])
-    except KeyboardInterrupt:  # during the imports, or again at the end; a command reports its own interrupt
+        code = _interruptible(sys.argv[1:])
+    except KeyboardInterrupt:
         code = 130
     sys.exit(code)
+
+
+def _interruptible(arguments: list[str]) -> int:
+    from .terminal.interrupts import ending, interrupt_on_signals
+
+    interrupt_on_signals()
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:  # during the imports, or again at the end; a command reports its own interrupt
+        return ending()[1]
 
 
 def _run(arguments: list[str]) -> int:

@@ -11,10 +11,12 @@ from typer.exceptions import TyperException
 
 from pulsecast import __version__
 from pulsecast.errors import PulsecastError
+from pulsecast.plain_text import message
 from pulsecast.stages.environment import set_command
 from pulsecast.stages.exits import FAILED, INTERRUPTED, MISSING_EXTRA, OK, USAGE, exit_code
 
 from .commands.table import COMMANDS
+from .terminal.interrupts import ending
 from .terminal.output import tell
 
 app = typer.Typer(
@@ -60,11 +62,12 @@ def run(arguments: list[str]) -> int:
         return FAILED
     except (PulsecastError, TyperException, ModuleNotFoundError, OSError) as error:
         sentence, code = _explained(error, arguments)
-        tell(f"error: {sentence}")
+        tell(f"error: {message(sentence)}")
     finally:
         set_command(None)
     if code == INTERRUPTED:  # typer turns Ctrl-C into this code
-        tell("interrupted")
+        word, code = ending()
+        tell(word)
     return code if isinstance(code, int) else OK
 
 
@@ -73,7 +76,8 @@ def _explained(error: Exception, arguments: list[str]) -> tuple[str, int]:
     if isinstance(error, PulsecastError):
         return str(error), exit_code(error)
     if isinstance(error, TyperException):  # an unknown command or option, a file that is not there
-        return error.format_message().replace("Value error, ", ""), USAGE  # a prefix of pydantic's
+        said = error.format_message().replace("Value error, ", "")  # a prefix of pydantic's
+        return " ".join(said.split()), USAGE
     if isinstance(error, ModuleNotFoundError):
         command = next((argument for argument in arguments if argument in COMMANDS), "")
         extra = COMMANDS[command].extra if command else "all"

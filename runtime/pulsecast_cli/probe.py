@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 # y = x, opset 17: a session has to exist before ONNX Runtime says which provider runs
 _IDENTITY = (
@@ -45,7 +46,8 @@ def _savedmodel() -> tuple[str, str]:
 def _native() -> tuple[str, str]:
     from pulsecast.backends.native_library import find_compiler
 
-    return f"C compiler {find_compiler().rpartition('/')[2]}", "CPU"
+    program, *options = find_compiler()
+    return " ".join(("C compiler", Path(program).name, *options)), "CPU"
 
 
 PROBES: dict[str, Callable[[], tuple[str, str]]] = {

@@ -197,6 +197,43 @@ def test_ctrl_c_while_the_command_line_is_imported_gives_no_traceback(module: st
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+SIGNALLED = (
+    "import signal, sys\n"
+    "from pulsecast.bundle import packing\n"
+    "every = packing._all_files\n"
+    "def signalled(*arguments):\n"
+    "    for number, file in enumerate(every(*arguments)):\n"
+    "        if number == 2:\n"
+    "            signal.raise_signal(signal.{name})\n"
+    "        yield file\n"
+    "packing._all_files = signalled\n"
+    "from pulsecast_cli import main\n"
+    "main()\n"
+)
+
+
+@pytest.mark.parametrize("command", ["pack", "unpack"])
+@pytest.mark.parametrize(
+    ("name", "code", "word"),
+    [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated"), ("SIGHUP", 129, "the terminal was closed")],
+)
+def test_a_signal_in_the_middle_of_a_command_leaves_nothing_half_written(
+    name: str, code: int, word: str, command: str, plain_bundle: Path, tmp_path: Path
+) -> None:
+    arguments = [command, str(plain_bundle), "--out", str(tmp_path / "b.pulse")]
+    script = [sys.executable, "-c", SIGNALLED.format(name=name), *arguments]
+    done = subprocess.run(script, capture_output=True, text=True, check=False, env=environment())
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", f"{word}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_hangup_that_is_ignored_as_under_nohup_stays_ignored(plain_bundle: Path, tmp_path: Path) -> None:
+    ignoring = "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + SIGNALLED.format(name="SIGHUP")
+    script = [sys.executable, "-c", ignoring, "unpack", str(plain_bundle), "--out", str(tmp_path / "out")]
+    assert subprocess.run(script, capture_output=True, check=False, env=environment()).returncode == 0
+    assert (tmp_path / "out" / "manifest.json").is_file()
+
+
 @pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full"])
 def test_a_stderr_that_takes_nothing_changes_no_exit_code(stderr: str) -> None:
     command = f"'{sys.executable}' -m pulsecast verify nothing {stderr}"

@@ -12,7 +12,7 @@ require("typer")
 
 from pulsecast.errors import UsageError  # noqa: E402
 from pulsecast_cli.app import run as run_arguments  # noqa: E402
-from pulsecast_cli.commands.models.demo import _make_folder  # noqa: E402
+from pulsecast_cli.commands.models.demo import _check_folder  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -64,14 +64,46 @@ def test_unknown_keys_in_the_configuration_are_refused_all_at_once(
     assert "unknown key logs" in message
 
 
-@pytest.mark.parametrize("what", ["a folder with files", "a file"])
+def _a_model_with_notes(out: Path) -> None:
+    (out / "model").mkdir(parents=True)
+    (out / "model" / "notes.txt").write_text("mine")
+
+
+def _a_project(out: Path) -> None:
+    out.mkdir()
+    (out / "main.py").write_text("mine")
+
+
+def _an_own_log(out: Path) -> None:
+    out.mkdir()
+    (out / "engagement.csv").write_text("time,likes\n")
+
+
+REFUSED = {
+    "a file": (lambda out: out.write_text("mine"), "is a file"),
+    "a model with notes": (_a_model_with_notes, r"holds other files \(no model.json\): notes.txt"),
+    "a project": (_a_project, "holds what a demo does not write: main.py; choose another folder with --out"),
+    "a log of the user's": (_an_own_log, r"holds what a demo does not write: engagement.csv"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
 def test_a_demo_refuses_at_once_what_it_would_refuse_at_the_end(tmp_path: Path, what: str) -> None:
+    require("polars")
+    prepare, sentence = REFUSED[what]
     out = tmp_path / "demo"
-    if what == "a file":
-        out.write_text("mine")
-    else:
-        (out / "model").mkdir(parents=True)
-        (out / "model" / "notes.txt").write_text("mine")
-    for force in (False, True):
-        with pytest.raises(UsageError, match=r"is a file|is not empty|holds other files"):
-            _make_folder(out, force=force)
+    prepare(out)
+    with pytest.raises(UsageError, match=r"is a file|is not empty"):
+        _check_folder(out, force=False)
+    with pytest.raises(UsageError, match=sentence):
+        _check_folder(out, force=True)
+
+
+def test_a_demo_replaces_an_earlier_one_that_was_killed(tmp_path: Path) -> None:
+    require("polars")
+    from pulsecast_train import generate_log
+
+    generate_log(tmp_path / "engagement.csv", days=28)
+    (tmp_path / "model.training").mkdir()
+    (tmp_path / "result.json").write_text("{}")
+    _check_folder(tmp_path, force=True)

@@ -15,11 +15,8 @@ from helpers.native_models import (
     write_sources,
 )
 from pulsecast.backends.native import NativeBackend
-from pulsecast.backends.native_library import (
-    CACHE_VARIABLE,
-    compiled,
-    find_compiler,
-)
+from pulsecast.backends.native_library import compiled, find_compiler
+from pulsecast.backends.native_store import CACHE_VARIABLE
 from pulsecast.stages.model_directory import ModelDirectory
 from pulsecast_export.native.writer import sources
 
@@ -53,12 +50,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def backend(case: tuple[str, str], model: ModelDirectory, cache: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(CACHE_VARIABLE, str(cache))
-    opened = NativeBackend(str(compiled_source(model, case[1])), model.record.spec, 1)
+    opened = NativeBackend(compiled_source(model, case[1]), model.record.spec, 1)
     opened.artifact = artifact(case[1], model.record.spec)
     return opened
 
 
-def compiled_source(model: ModelDirectory, target_id: str) -> Path:
+def compiled_source(model: ModelDirectory, target_id: str) -> bytes:
     return compiled({name: text.encode() for name, text in sources(model, target_id).items()}, find_compiler())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +17,7 @@ from pulsecast.backends import native_library
 from pulsecast.backends.native_library import compile_library
 from pulsecast.bundle.bundle import entry_for
 from pulsecast.bundle.manifest import MANIFEST_NAME, Artifact, HeldOut, parse_manifest
+from pulsecast.computing.intervals import fit_split
 from pulsecast.foundation import strict_json
 from pulsecast.model.spec import DAY_S, Calendar, Channel, Feature, ModelSpec
 from pulsecast.stages.model_directory import HeldOutWindows, ModelDirectory, ModelRecord
@@ -90,7 +92,7 @@ def directory(model: plain.PlainModel) -> ModelDirectory:
     """Return a fitted model as training would have left it."""
     golden = model.golden()
     record = ModelRecord(
-        format=1,
+        format=2,
         name='odd "name" */',
         recipe="plain",
         spec=model.spec,
@@ -98,6 +100,7 @@ def directory(model: plain.PlainModel) -> ModelDirectory:
         heldout=HeldOut(windows=len(model.windows), forecasts={}),
         provenance=plain.PROVENANCE,
         files={},
+        intervals=fit_split(golden.reference, golden.truth, "log1p", counts=True),
     )
     return ModelDirectory(
         record=record,
@@ -124,15 +127,17 @@ def write_sources(model: ModelDirectory, target: str, folder: Path) -> Path:
     return folder
 
 
-def build(folder: Path, compiler: str, *flags: str) -> Path:
+def build(folder: Path, compiler: str | Sequence[str], *flags: str) -> Path:
     """Return the library that `compiler` makes of the sources in `folder`, under a name of its own.
 
     The same sources are compiled once in a process: a compiler takes seconds for them.
     """
-    out = folder / f"{Path(compiler).name}{''.join(flags)}.so"
-    made_of = (compiler, *flags, *((folder / name).read_text("ascii") for name in ("model.c", "model.h")))
+    program, *options = [compiler] if isinstance(compiler, str) else compiler
+    command = (program, *options, *flags)
+    out = folder / f"{Path(program).name}{''.join((*options, *flags))}.so"
+    made_of = (*command, *((folder / name).read_text("ascii") for name in ("model.c", "model.h")))
     if made_of not in _BUILT:
-        compile_library([compiler, *flags], folder, out)
+        compile_library(command, folder, out)
         _BUILT[made_of] = out.read_bytes()
     out.write_bytes(_BUILT[made_of])
     return out

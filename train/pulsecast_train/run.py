@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,10 @@ from pulsecast.errors import UsageError
 from pulsecast.foundation.arguments import StrPath, one_path, paths
 from pulsecast.foundation.tables import html_table, text_table
 from pulsecast.foundation.whole_directory import check_free, whole_directory
-from pulsecast.stages.model_directory import MODEL_NAME, ModelRecord
+from pulsecast.stages.model_directory import MODEL_FOLDER, MODEL_NAME, ModelRecord
 from pulsecast.stages.progress import SILENT, Progress
 
-from .fitting.checkpoint import Checkpoint
+from .fitting.checkpoint import Checkpoint, forget_run
 from .fitting.model_files import write_model
 from .fitting.pooling import pooled_examples
 from .fitting.preparing import Prepared, directory_name, prepare, prepare_pool
@@ -97,12 +96,22 @@ def train(  # noqa: PLR0913  # an option is a parameter
     """
     files, folder = paths("logs", logs), one_path("out", out)
     run = RunConfig(log=log, train=training)
+    check_out(folder, training, force=force)
     pooled = bool(filled(training).pool)
-    if not (pooled and folder.is_dir()) or (folder / MODEL_NAME).exists():  # a pool's folder may exist
-        check_free(folder, force=force, marker=MODEL_NAME)
     found = read_log(files, log, progress=progress, user_key=user_key)
     job = _Job(out=folder, force=force, restart=restart, progress=progress)
     return _train_pool(found, run, job) if pooled and len(found.series) > 1 else _train_one(found, run, job)
+
+
+def check_out(folder: Path, training: TrainConfig, *, force: bool) -> bool:
+    """Return whether it is known before the logs are read that `folder` can be written; raises UsageError if it cannot.
+
+    It is not known of a folder that several series would get their models in, and that one series would not replace.
+    """
+    if filled(training).pool and folder.is_dir() and not (folder / MODEL_NAME).exists():
+        return False
+    check_free(folder, MODEL_FOLDER, force=force)
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +126,7 @@ class _Job:
 
 def _train_one(log: ReadLog, run: RunConfig, job: _Job) -> Trained:
     """Train on all series with one scaler."""
-    check_free(job.out, force=job.force, marker=MODEL_NAME)
+    check_free(job.out, MODEL_FOLDER, force=job.force)
     prepared = prepare(log, run)
     training, validation = (
         Examples(prepared.steps, prepared.spec, starts)
@@ -134,7 +143,7 @@ def _train_pool(log: ReadLog, run: RunConfig, job: _Job) -> Trained:
         raise UsageError(f"{job.out.parent} is not a folder; make it first")
     job.out.mkdir(exist_ok=True)
     for folder in folders:
-        check_free(folder, force=job.force, marker=MODEL_NAME)
+        check_free(folder, MODEL_FOLDER, force=job.force)
     examples = pooled_examples([(one.steps, one.split) for one in prepared], prepared[0].spec)
     return Trained(path=job.out, records=_fit_and_write(prepared, folders, examples, job), pooled=True)
 
@@ -152,15 +161,15 @@ def _fit_and_write(
     job.progress.tell(f"{what} on {describe_device(config.devices)}")
     unfinished = job.out.with_name(f"{job.out.name}.training")
     if job.restart:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        forget_run(unfinished)
     unfinished.mkdir(exist_ok=True)
     checkpoint = Checkpoint(folder=unfinished, run=prepared[0].fingerprint)
     network, history = fit_network(prepared[0].spec, config, *examples, checkpoint, job.progress)
     records = []
     for one, target in zip(prepared, folders, strict=True):
-        with whole_directory(target, force=job.force, marker=MODEL_NAME) as folder:
+        with whole_directory(target, MODEL_FOLDER, force=job.force) as folder:
             records.append(write_model(folder, target.name, one, network, history))
-    shutil.rmtree(unfinished, ignore_errors=True)
+    forget_run(unfinished)
     return tuple(records)
 
 

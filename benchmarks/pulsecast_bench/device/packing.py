@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
-from pulsecast.bundle.archive import MAX_TOTAL_BYTES, write_archive
+from pulsecast import limits
+from pulsecast.bundle.archive import write_archive
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.manifest import MANIFEST_NAME, SIGNATURE_NAME
 from pulsecast.errors import UsageError
@@ -54,8 +55,8 @@ def packed(bundle: Bundle) -> bytes:
     Every file of the bundle is checked as it is read. Raises UsageError if the bundle is too large.
     """
     total = sum(entry.size_bytes for entry in bundle.manifest.files)
-    if total > MAX_TOTAL_BYTES // 2:
-        raise UsageError(f"{bundle.path.name} has {total} bytes; a packed benchmark takes {MAX_TOTAL_BYTES // 2}")
+    if total > limits.ARCHIVE_BYTES // 2:
+        raise UsageError(f"{bundle.path.name} has {total} bytes; a packed benchmark takes {limits.ARCHIVE_BYTES // 2}")
     archive, program = io.BytesIO(), io.BytesIO()
     # zipapp alone would write file times, and names in the order of the disk
     write_archive(archive, sorted([*_code(), *_bundle(bundle)]), compress=False)

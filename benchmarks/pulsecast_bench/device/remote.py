@@ -28,6 +28,7 @@ from pulsecast.foundation import strict_json
 from pulsecast.stages.progress import SILENT, Progress
 
 from ..results.case import BenchConfig
+from ..results.document import printable_document
 from ..results.result import Result
 from ..subjects.subject import UNVOUCHED, Trust
 from .packing import packed
@@ -106,7 +107,8 @@ def bench_remotely(
     heard = _Heard(progress)
     code = _converse(_command(ssh, device, len(program), arguments), program, heard)
     try:
-        return strict_json.loads(Result, heard.answer or b"", where="the device's result")
+        document = printable_document(heard.answer or b"", where="the device's result")
+        return strict_json.parse(Result, document, where="the device's result")
     except FormatError:
         if code not in _WITH_RESULT or not heard.answer:  # output of the device or of ssh comes first
             heard.pass_on(but=1)

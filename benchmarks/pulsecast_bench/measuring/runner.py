@@ -6,7 +6,6 @@ import dataclasses
 import datetime
 import hashlib
 import importlib.util
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from pulsecast.bundle.bundle import Bundle, size_bytes
 from pulsecast.bundle.manifest import Artifact
 from pulsecast.errors import EngineError, FormatError, MissingExtraError
 from pulsecast.foundation import strict_json
+from pulsecast.foundation.private_folder import temporary_folder
 from pulsecast.stages.progress import SILENT, Progress
 
 from ..analysis.statistics import Latencies, is_known
@@ -48,10 +48,10 @@ def run_benchmark(path: Path, config: BenchConfig, progress: Progress = SILENT, 
     chosen, peers = _chosen(bundle, config), find_peers(config.peers)
     resolved = dataclasses.replace(config, issuer=_issuer(config))
     machine, load_before, clock = describe_machine(), load_average(), time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         skipped, measured = _sort_out(bundle, chosen, config, trust)
         steps = _Steps(progress, len(schedule(plan_cases([*measured, *_as_planned(peers, {})], config), config)))
-        unmade, files = make_peers(peers, path, Path(folder), steps.one_more)
+        unmade, files = make_peers(peers, path, folder, steps.one_more)
         order = schedule(plan_cases([*measured, *_as_planned(files, files)], config), config)
         steps.set_left(len(order))
 

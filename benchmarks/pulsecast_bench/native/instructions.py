@@ -35,8 +35,10 @@ from pulsecast.bundle.manifest import HeldOut, Provenance
 from pulsecast.errors import EngineError, MissingExtraError, PulsecastError
 from pulsecast.foundation import strict_json
 from pulsecast.foundation.whole_file import write_whole
+from pulsecast.model.radii import SplitConformal
 from pulsecast.model.scaler import FeatureScale, Scaler
 from pulsecast.model.weights import CellWeights, Weights
+from pulsecast.model.windows import Windows
 from pulsecast.stages.model_directory import HeldOutWindows, ModelDirectory, ModelRecord
 
 BASELINE = Path(__file__).resolve().parents[2] / "instructions.json"
@@ -70,31 +72,38 @@ SUBJECTS = {
     "sse2": Subject(recipe="recommended", flags=("-DMODEL_NO_AVX512", "-DMODEL_NO_AVX2"), works=WINDOWS),
     "scalar": Subject(recipe="recommended", flags=("-DMODEL_SCALAR",), works=WINDOWS),
 }
-# Steps are multiples of 1/8 in 1...9: any scaler takes them, and the arithmetic does not depend on their values.
+# Steps are multiples of 1/8 in 1...9: any scaler takes them, and the arithmetic does not depend on their values. Bounds
+# are asked for.
 _RUNNER = f"""
 #include "model.h"
 #include <stdlib.h>
-static float windows[{BATCH}][MODEL_CONTEXT * MODEL_FEATURES], forecasts[{BATCH}][MODEL_HORIZON];
+static float windows[{BATCH}][MODEL_CONTEXT * MODEL_MEASURED], found[3][{BATCH} * MODEL_HORIZON];
+static int64_t times[{BATCH}];
 static model_stream stream;
+static int64_t now = 1736121600;
+static void push(const float *values) {{
+    model_stream_push(&stream, 1, values, now += MODEL_STEP_SECONDS, found[0], found[1], found[2]);
+}}
 int main(int count, char **argument) {{
     long i, j, n = count > 2 ? atol(argument[2]) : 0;
-    for (i = 0; i < {BATCH}; i++)
-        for (j = 0; j < MODEL_CONTEXT * MODEL_FEATURES; j++)
+    for (i = 0; i < {BATCH}; i++) {{
+        times[i] = now + i * MODEL_STEP_SECONDS;
+        for (j = 0; j < MODEL_CONTEXT * MODEL_MEASURED; j++)
             windows[i][j] = 1.0f + 0.125f * (float)((i * 7 + j * 13) % 64);
-    model_stream_reset(&stream);
-    for (i = 0; i < (argument[1][0] == 's' ? MODEL_CONTEXT : 0); i++) {{
-        model_stream_push(&stream, 1, windows[0] + i * MODEL_FEATURES, forecasts[0]);
     }}
+    model_stream_reset(&stream, 0);
+    for (i = 0; i < (argument[1][0] == 's' ? MODEL_CONTEXT : 0); i++) push(windows[0] + i * MODEL_MEASURED);
     model_stream_settle(&stream, 1);
     for (i = 0; i < n; i++) {{
-        if (argument[1][0] == 'p') model_predict(windows[i % {BATCH}], forecasts[0]);
-        if (argument[1][0] == 'b') model_predict_batch(windows[0], {BATCH}, forecasts[0]);
+        if (argument[1][0] == 'p') model_predict(windows[i % {BATCH}], now, 0, found[0], found[1], found[2]);
+        if (argument[1][0] == 'b')
+            model_predict_batch(windows[0], times, NULL, {BATCH}, found[0], found[1], found[2]);
         if (argument[1][0] == 's') {{
-            model_stream_push(&stream, 1, windows[i % {BATCH}], forecasts[0]);
+            push(windows[i % {BATCH}]);
             model_stream_settle(&stream, 1);
         }}
     }}
-    return forecasts[0][0] != forecasts[0][0];
+    return found[0][0] != found[0][0];
 }}
 """
 
@@ -129,10 +138,10 @@ def count_instructions() -> Counts:
         spec = model.record.spec
         shapes[name] = f"{spec.window} steps, {len(spec.channels)} channels, {spec.units} units, {spec.horizon} ahead"
         with tempfile.TemporaryDirectory(prefix="pulsecast-") as folder:
-            program = _build(model, subject.target, [compiler, *subject.flags], Path(folder))
+            program = _build(model, subject.target, [*compiler, *subject.flags], Path(folder))
             counts[name] = {work: _count(program, work) for work in subject.works}
     return Counts(
-        compiler=_first_line([compiler, "--version"]),
+        compiler=_first_line([*compiler, "--version"]),
         valgrind=_first_line(["valgrind", "--version"]),
         machine=platform.machine(),
         path="avx2" if platform.machine() == "x86_64" else "the only one",
@@ -160,10 +169,13 @@ def model_of(recipe: str) -> ModelDirectory:
             CellWeights(kernel=numbers(inputs, 4 * units), recurrent=numbers(units, 4 * units), bias=numbers(4 * units))
         )
         inputs = units
-    windows = rng.uniform(1, 9, (4, spec.context, len(spec.features))).astype(np.float32)
+    windows = Windows(
+        values=rng.uniform(1, 9, (4, spec.context, spec.measured)).astype(np.float32),
+        time=1_736_121_600 + 3600 * np.arange(4) if spec.timed else None,
+    )
     nothing = np.zeros((len(windows), spec.horizon))
     record = ModelRecord(
-        format=1,
+        format=2,
         name="instructions",
         recipe=recipe,
         spec=spec,
@@ -171,6 +183,9 @@ def model_of(recipe: str) -> ModelDirectory:
         heldout=HeldOut(windows=len(windows), forecasts={}),
         provenance=Provenance(versions={}, platform="", seed=6, training={}, data={}),
         files={},
+        intervals=SplitConformal(
+            scale="log1p", counts=True, levels=(0.9,), radii=((0.25,) * spec.horizon,), windows=len(windows)
+        ),
     )
     return ModelDirectory(
         record=record,

@@ -83,7 +83,7 @@ def measure_native(path: Path, *, rounds: int, round_s: float) -> Comparison:
         engines={name: forecaster.backend.engine for name, forecaster in forecasters.items()},
         rows=rows,
         parity=measure_parity(forecasts, golden, bundle.manifest.scaler.range).max_abs,
-        library_bytes=find_library(bundle, bundle.manifest.artifact("native").path).stat().st_size,
+        library_bytes=len(find_library(bundle, bundle.manifest.artifact("native").path)),
     )
 
 

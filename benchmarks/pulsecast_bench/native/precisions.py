@@ -102,7 +102,7 @@ def _backends(bundle: Bundle, folder: Path) -> dict[tuple[str, str], NativeBacke
     for path, without in PATHS.items():
         for name, arithmetic in ARITHMETICS.items():
             out = folder / f"{path}{arithmetic.ending}-{arithmetic.target}.so"  # a name is loaded once
-            compile_library([compiler, *without, *arithmetic.flags], sources[arithmetic.target], out)
+            compile_library([*compiler, *without, *arithmetic.flags], sources[arithmetic.target], out)
             backend = NativeBackend(str(out), spec, 1)
             if backend.engine == f"native {path}{arithmetic.ending}":  # otherwise the processor or the model lacks it
                 found[path, name] = backend

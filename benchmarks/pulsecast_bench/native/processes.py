@@ -23,7 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pulsecast.backends.native_library import CACHE_VARIABLE, compile_library, find_compiler, library_path, platform_tag
+from pulsecast.backends.native_library import compile_library, find_compiler, library_path, platform_tag
+from pulsecast.backends.native_store import CACHE_VARIABLE
 from pulsecast.bundle.bundle import Bundle, entry_for
 from pulsecast.bundle.manifest import MANIFEST_NAME, SIGNATURE_NAME, Artifact, parse_manifest
 from pulsecast.errors import EngineError
@@ -118,7 +119,7 @@ def build_stream_program(bundle: Bundle, artifact: Artifact, folder: Path) -> li
     """Return the command that pushes steps from stdin through the compiled model; built in `folder`."""
     write_sources(bundle, artifact.id, folder)
     (folder / "stream.c").write_text(_STREAM, encoding="ascii")
-    compile_library([find_compiler()], folder, folder / "stream", ("-std=c99", "-O2", "stream.c"))
+    compile_library(find_compiler(), folder, folder / "stream", ("-std=c99", "-O2", "stream.c"))
     return [str(folder / "stream")]
 
 
@@ -182,7 +183,7 @@ def _with_library(bundle: Path, copy: Path) -> Path:
     library = copy / library_path(artifact.path, platform_tag())
     if not library.exists():
         library.parent.mkdir(parents=True)
-        compile_library([find_compiler()], copy / artifact.path, library)
+        compile_library(find_compiler(), copy / artifact.path, library)
     _list_files(copy)
     return copy
 

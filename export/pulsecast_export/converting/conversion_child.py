@@ -19,9 +19,9 @@ def main(arguments: list[str]) -> int:
     from pulsecast.errors import PulsecastError
     from pulsecast.stages.model_directory import read_model_directory
 
-    from ..contracts import write_contract
     from ..targets import TARGETS
     from .gates import check_target
+    from .labelling import write_contract
 
     model, folder = read_model_directory(Path(arguments[0])), Path(arguments[1])
     for target_id in arguments[2:]:

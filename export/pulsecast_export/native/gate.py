@@ -33,7 +33,7 @@ def native_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "model.so"
         warnings = ("-Wall", "-Wextra", "-Werror")
-        compile_library([compiler], path, library, (*FLAGS, *warnings))
+        compile_library(compiler, path, library, (*FLAGS, *warnings))
         size = library.stat().st_size
         problems = symbol_problems(library, interface)
     limit = limit_bytes(spec)

@@ -22,7 +22,9 @@ from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.golden import Golden
 from pulsecast.bundle.manifest import Artifact, Manifest
 from pulsecast.errors import UsageError
+from pulsecast.foundation import strict_json
 from pulsecast.foundation.arguments import StrPath, one_path
+from pulsecast.foundation.folder_kind import FolderKind
 from pulsecast.foundation.whole_directory import whole_directory
 from pulsecast.model.spec import ModelSpec
 from pulsecast.model.windows import Windows
@@ -32,6 +34,42 @@ from ..libraries.wasm import MODULE, TAG, WRAPPER
 MARKER = "series.json"
 PAGE_FILES = ("index.html", "page.css", "page.js")
 MOST_STEPS = 2000  # few enough for one load and for a slider
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """A golden window of the page: the step after its last one, and the reference forecast (horizon)."""
+
+    end: int
+    forecast: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageSeries:
+    """All of `series.json`: `rows` are steps (steps, columns), row by row; None is a gap.
+
+    start  unix seconds (UTC) of the first step, None for a model without a calendar
+    """
+
+    name: str
+    feature: str
+    step: str
+    step_s: int
+    start: int | None
+    log: bool
+    columns: int
+    rows: tuple[float | None, ...]
+    golden: tuple[Known, ...]
+    limit: float
+    range: float
+
+
+def _listed(series: bytes) -> set[str]:
+    strict_json.loads(PageSeries, series, where=MARKER)
+    return {MARKER, *PAGE_FILES, *(Path(name).name for name in (MODULE, WRAPPER))}
+
+
+PAGE_FOLDER = FolderKind(noun="page", marker=MARKER, listed=_listed)
 
 
 def write_page(path: StrPath, out: StrPath, *, force: bool = False) -> Artifact:
@@ -45,32 +83,33 @@ def write_page(path: StrPath, out: StrPath, *, force: bool = False) -> Artifact:
     artifact = next((a for a in manifest.artifacts if f"{a.path}/{MODULE}" in present), None)
     if artifact is None:
         raise UsageError(f"{bundle.path.name} has no model for browsers; export it with --native-for {TAG}")
-    with whole_directory(out, force=force, marker=MARKER) as staging:
+    with whole_directory(out, PAGE_FOLDER, force=force) as staging:
         for name in (MODULE, WRAPPER):
             (staging / Path(name).name).write_bytes(bundle.read(f"{artifact.path}/{name}"))
         for name in PAGE_FILES:
             (staging / name).write_bytes(files(__package__).joinpath("page_files", name).read_bytes())
-        document = series_document(manifest, artifact, bundle.golden())
-        (staging / MARKER).write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
+        series = page_series(manifest, artifact, bundle.golden())
+        text = json.dumps(strict_json.to_json(series), allow_nan=False)
+        (staging / MARKER).write_text(text, encoding="utf-8")
     return artifact
 
 
-def series_document(manifest: Manifest, artifact: Artifact, golden: Golden) -> dict[str, object]:
+def page_series(manifest: Manifest, artifact: Artifact, golden: Golden) -> PageSeries:
     """Return the page's data: rows of a series, and the golden windows in it, by the step after them."""
     run = longest_run(golden.windows, manifest.spec)
-    return {
-        "name": manifest.name,
-        "feature": manifest.spec.features[0].name,
-        "step": _duration(manifest.spec.step_s),
-        "step_s": manifest.spec.step_s,
-        "start": run.start,
-        "log": manifest.scaler.features[0].transform == "log1p",
-        "columns": manifest.spec.measured,
-        "rows": [_number(value) for value in run.rows.ravel()],
-        "golden": [{"end": end, "forecast": golden.reference[i].tolist()} for i, end in run.ends.items()],
-        "limit": artifact.tolerance.max_abs,
-        "range": manifest.scaler.range,
-    }
+    return PageSeries(
+        name=manifest.name,
+        feature=manifest.spec.features[0].name,
+        step=_duration(manifest.spec.step_s),
+        step_s=manifest.spec.step_s,
+        start=run.start,
+        log=manifest.scaler.features[0].transform == "log1p",
+        columns=manifest.spec.measured,
+        rows=tuple(_number(value) for value in run.rows.ravel()),
+        golden=tuple(Known(end=end, forecast=tuple(golden.reference[i].tolist())) for i, end in run.ends.items()),
+        limit=artifact.tolerance.max_abs,
+        range=manifest.scaler.range,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

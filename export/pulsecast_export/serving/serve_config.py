@@ -4,6 +4,7 @@
     DIR/config/                     models.config, batching.config, monitoring.config (protobuf text)
     DIR/compose.yaml                docker compose
     DIR/kubernetes.yaml             ConfigMap, Deployment, Service; expects the models on a volume claim
+    DIR/pulsecast.json              the names and SHA-256 of these files: only such a folder is ever replaced
 
 The server runs as a user without rights, on a read-only file system, and cannot change the model. It accepts only batch
 sizes that have warm-up records.
@@ -11,18 +12,24 @@ sizes that have warm-up records.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 from pulsecast.backends import is_installed
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.manifest import Artifact
 from pulsecast.errors import MissingExtraError, UsageError
+from pulsecast.foundation import strict_json
 from pulsecast.foundation.arguments import StrPath, one_path
+from pulsecast.foundation.folder_kind import FolderKind
 from pulsecast.foundation.whole_directory import whole_directory
+from pulsecast.stages.model_directory import sha256
 
 from ..graphs.savedmodel import SERVING_NAME, WARMUP_BATCHES
 
-MARKER = "compose.yaml"
+MARKER = "pulsecast.json"
 IMAGE = "tensorflow/serving:2.19.1"
 USER = 65534  # the usual id of the user without rights
 
@@ -49,6 +56,22 @@ class ServeOptions:
             raise ValueError(f"image {self.image!r} is not the name of an image")
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Written:
+    """All of `pulsecast.json`; `files` maps every other file's relative path to its SHA-256."""
+
+    format: Literal[1]
+    kind: Literal["serving"]
+    files: Mapping[str, str]
+
+
+def _listed(written: bytes) -> set[str]:
+    return {*strict_json.loads(_Written, written, where=MARKER).files, MARKER}
+
+
+SERVING_FOLDER = FolderKind(noun="serving folder", marker=MARKER, listed=_listed)
+
+
 def serve_config(
     path: StrPath,
     out: StrPath,
@@ -67,7 +90,7 @@ def serve_config(
     if artifact is None:
         raise UsageError(f"{bundle.path.name} has no SavedModel; export it with --target savedmodel")
     _require_arithmetic(bundle, artifact)
-    with whole_directory(out, force=force, marker=MARKER) as staging:
+    with whole_directory(out, SERVING_FOLDER, force=force) as staging:
         version = staging / "models" / SERVING_NAME / str(options.version)
         for entry in bundle.manifest.files:
             if entry.path.startswith(f"{artifact.path}/"):
@@ -77,7 +100,14 @@ def serve_config(
         for name, text in _texts(options).items():
             (staging / name).parent.mkdir(exist_ok=True)
             (staging / name).write_text(text, encoding="utf-8")
+        (staging / MARKER).write_text(strict_json.dumps(_written(staging)), encoding="utf-8")
     return artifact
+
+
+def _written(folder: Path) -> _Written:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = {path.relative_to(folder).as_posix(): sha256(path.read_bytes()) for path in paths}
+    return _Written(format=1, kind="serving", files=files)
 
 
 def _require_arithmetic(bundle: Bundle, artifact: Artifact) -> None:

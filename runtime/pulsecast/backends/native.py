@@ -24,8 +24,9 @@ class NativeBackend:
 
     device = "CPU"
 
-    def __init__(self, path: str, spec: ModelSpec, threads: int) -> None:
-        self.library = open_library(path, spec)
+    def __init__(self, source: bytes | str, spec: ModelSpec, threads: int) -> None:
+        """`source` is that of `open_library`."""
+        self.library = open_library(source, spec)
         self.engine = f"native {self.library.model_isa().decode()}"
         self._horizon = spec.horizon
         self._bounded = self.library.model_size(RESULTS) == 3
@@ -92,8 +93,8 @@ class Format1NativeBackend:
 
     device = "CPU"
 
-    def __init__(self, path: str, spec: ModelSpec) -> None:
-        self._library = open_library(path, spec, older=True)
+    def __init__(self, source: bytes, spec: ModelSpec) -> None:
+        self._library = open_library(source, spec, older=True)
         self.engine = f"native {self._library.model_isa().decode()}"
         self._horizon = spec.horizon
 
@@ -127,5 +128,5 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 def open_artifact(bundle: Bundle, artifact: Artifact, threads: int) -> NativeBackend | Format1NativeBackend:
     """Return the artifact's library, from the bundle or compiled once into the user's cache."""
-    path, spec = str(find_library(bundle, artifact.path)), bundle.manifest.spec
-    return Format1NativeBackend(path, spec) if bundle.manifest.format == 1 else NativeBackend(path, spec, threads)
+    library, spec = find_library(bundle, artifact.path), bundle.manifest.spec
+    return Format1NativeBackend(library, spec) if bundle.manifest.format == 1 else NativeBackend(library, spec, threads)

@@ -1,8 +1,6 @@
 """The native model as a shared library: the bundle's own one for this platform, or compiled once and kept.
 
-A compiled library is code that this process will run, so it is kept in a folder that only this user can write: mode
-0700. Its name is the SHA-256 of everything that it was made from; processes that compile at the same time each write
-their own file and rename it.
+How compiled ones are kept is in `native_store`, how checked bytes are loaded in `sealed_library`.
 """
 
 from __future__ import annotations
@@ -10,13 +8,15 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
-import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EngineError, MissingExtraError
+from ..foundation.private_folder import temporary_folder
+from .native_store import kept
+from .sealed_library import load_bytes
 
 if TYPE_CHECKING:
     from ..bundle.bundle import Bundle
@@ -32,7 +32,6 @@ FLAGS = (
     *(("-Wl,-z,noseparate-code",) if sys.platform == "linux" else ()),
 )
 COMPILERS = ("cc", "gcc", "clang")
-CACHE_VARIABLE = "PULSECAST_CACHE"
 COMPILE_TIMEOUT_S = 120
 _SYSTEMS = {"linux": ("linux", "model.so"), "darwin": ("macos", "model.dylib"), "win32": ("windows", "model.dll")}
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "armv7l": "armv7"}
@@ -56,7 +55,7 @@ def library_path(artifact_path: str, tag: str) -> str:
     return f"{artifact_path}/lib/{tag}/{names.get(tag.rpartition('-')[2], 'model.so')}"
 
 
-def find_library(bundle: Bundle, artifact_path: str) -> Path:
+def find_library(bundle: Bundle, artifact_path: str) -> bytes:
     """Return a library for this platform: the bundle's, or one compiled from its source now or before.
 
     Raises MissingExtraError if there is none and no compiler, EngineError if the compiler fails or the cache folder is
@@ -64,30 +63,13 @@ def find_library(bundle: Bundle, artifact_path: str) -> Path:
     """
     prebuilt = library_path(artifact_path, platform_tag())
     if any(entry.path == prebuilt for entry in bundle.manifest.files):
-        return kept(bundle.read(prebuilt))
+        return bundle.read(prebuilt)
     return compiled(read_sources(bundle, artifact_path), find_compiler())
 
 
 def read_sources(bundle: Bundle, artifact_path: str) -> dict[str, bytes]:
     """Return the sources of a native artifact, name -> checked bytes."""
     return {name: bundle.read(f"{artifact_path}/{name}") for name in (SOURCE, HEADER)}
-
-
-def kept(library: bytes) -> Path:
-    """Return a copy of a library's checked bytes in the cache.
-
-    A file of the bundle could be swapped between check and load, and a `.pulse` file has none.
-    """
-    path = cache_folder() / f"{hashlib.sha256(library).hexdigest()}.so"
-    if path.exists() and path.read_bytes() == library:
-        return path
-    unfinished = _unfinished(path)
-    try:
-        unfinished.write_bytes(library)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return path
 
 
 _POINTER, _SIZE, _INT, _INT64 = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int64
@@ -101,6 +83,7 @@ _FUNCTIONS: Mapping[str, tuple[Any, tuple[Any, ...]]] = {
     "model_stream_reset": (_INT, (_POINTER, _INT64)),
     "model_stream_push": (_SIZE, (_POINTER, _SIZE, _POINTER, _INT64, *_THREE)),
     "model_stream_settle": (None, (_POINTER, _SIZE)),
+    "model_stream_save": (_SIZE, (_POINTER, _POINTER, _POINTER)),
     "model_selftest": (_INT, ()),
     "model_isa": (ctypes.c_char_p, ()),
     "model_info": (ctypes.c_char_p, ()),
@@ -114,13 +97,14 @@ _FUNCTIONS_1: Mapping[str, tuple[Any, tuple[Any, ...]]] = {  # of format 1, as f
 }
 
 
-def open_library(path: str, spec: ModelSpec, *, older: bool = False) -> ctypes.CDLL:
-    """Return the library at `path` with typed functions; `older` is of a bundle of format 1.
+def open_library(source: bytes | str, spec: ModelSpec, *, older: bool = False) -> ctypes.CDLL:
+    """Return a library with typed functions; raises EngineError unless it is of this model and works.
 
-    Raises EngineError unless it is of a model of this `spec` and works.
+    source  its checked bytes, or a path that only this user can write to
+    older   it is of a bundle of format 1
     """
     try:
-        library = ctypes.CDLL(path)
+        library = load_bytes(source) if isinstance(source, bytes) else ctypes.CDLL(source)
     except OSError as error:
         raise EngineError(f"the native library cannot be loaded: {error}") from error
     for name, (result, arguments) in (_FUNCTIONS_1 if older else _FUNCTIONS).items():
@@ -138,14 +122,15 @@ def open_library(path: str, spec: ModelSpec, *, older: bool = False) -> ctypes.C
     return library
 
 
-def find_compiler() -> str:
-    """Return the path of the system's C compiler: $CC, or the first of COMPILERS; raises MissingExtraError."""
-    import shutil
+def find_compiler() -> list[str]:
+    """Return the command of the system's C compiler: $CC, or the first of COMPILERS; raises MissingExtraError.
 
-    asked = os.environ.get("CC")
-    for name in (asked,) if asked else COMPILERS:
-        if path := shutil.which(name):
-            return path
+    $CC may hold options, or a program that starts the compiler, as in make: `gcc -O3`, `ccache gcc`.
+    """
+    asked = os.environ.get("CC", "").strip()
+    for command in (_split(asked),) if asked else ([name] for name in COMPILERS):
+        if command and (path := _program(command[0])):
+            return [path, *command[1:]]
     tried = f"$CC, which is {asked!r}" if asked else ", ".join(COMPILERS)
     raise MissingExtraError(
         f"backend 'native' has no library for {platform_tag()} in this bundle and found no C compiler ({tried}): "
@@ -153,27 +138,42 @@ def find_compiler() -> str:
     )
 
 
-def compiled(sources: dict[str, bytes], compiler: str) -> Path:
-    """Return the library compiled by `compiler` from `sources` (name -> bytes), from the cache if it is there."""
-    folder = cache_folder()
-    path = folder / f"{_key(sources, compiler)}.so"
-    if path.exists():
-        return path
-    import tempfile
+def _split(command: str) -> list[str]:
+    """Return the words of a command; none if a quote is not closed."""
+    import shlex
 
-    unfinished = _unfinished(path)
+    if _program(command):  # a path with spaces
+        return [command]
     try:
-        with tempfile.TemporaryDirectory(dir=folder) as work:
-            for name, data in sources.items():
-                (Path(work) / name).write_bytes(data)
-            compile_library([compiler], Path(work), unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return path
+        return shlex.split(command, posix=sys.platform != "win32")
+    except ValueError:
+        return []
 
 
-def compile_library(command: list[str], folder: Path, out: Path, flags: tuple[str, ...] = FLAGS) -> None:
+def _program(name: str) -> str | None:
+    import shutil
+
+    path = shutil.which(name)
+    return path and str(Path(path).absolute())  # it is started in another folder
+
+
+def compiled(sources: Mapping[str, bytes], command: Sequence[str]) -> bytes:
+    """Return the library that `command` compiles from `sources` (name -> bytes), from the cache if it is there."""
+
+    def compile_now() -> bytes:
+        try:
+            with temporary_folder() as work:
+                for name, data in sources.items():
+                    (work / name).write_bytes(data)
+                compile_library(command, work, work / "library")
+                return (work / "library").read_bytes()
+        except OSError as error:
+            raise EngineError(f"the model cannot be compiled in a temporary folder: {error.strerror}") from error
+
+    return kept(_key(sources, command), compile_now)
+
+
+def compile_library(command: Sequence[str], folder: Path, out: Path, flags: tuple[str, ...] = FLAGS) -> None:
     """Compile the model in `folder` to a library at `out`; raises EngineError with the compiler's first error."""
     import subprocess
 
@@ -200,48 +200,34 @@ def compile_library(command: list[str], folder: Path, out: Path, flags: tuple[st
         raise EngineError(f"the C compiler {Path(command[0]).name} reported success but wrote no library")
 
 
-def cache_folder() -> Path:
-    """Return the user's own folder for compiled models, made if missing; raises EngineError unless it is private.
-
-    It is $PULSECAST_CACHE/native, or `pulsecast/native` below $XDG_CACHE_HOME or `~/.cache`.
-    """
-    own = os.environ.get(CACHE_VARIABLE)
-    base = Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pulsecast"
-    folder = base / "native"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.lstat()
-    except OSError as error:
-        raise EngineError(
-            f"the cache folder {folder} cannot be made ({error.strerror}); set {CACHE_VARIABLE} to a folder of yours"
-        ) from error
-    problem = None
-    if not stat.S_ISDIR(found.st_mode):
-        problem = "is not a folder"
-    elif hasattr(os, "getuid") and found.st_uid != os.getuid():
-        problem = "belongs to another user"
-    elif hasattr(os, "getuid") and found.st_mode & 0o077:
-        problem = f"is open to others (mode {stat.S_IMODE(found.st_mode):o}; expected 700)"
-    if problem:
-        raise EngineError(
-            f"the cache folder {folder} {problem}, so a library in it cannot be trusted; "
-            f"correct this or set {CACHE_VARIABLE} to a folder of yours"
-        )
-    return folder
-
-
-def _unfinished(path: Path) -> Path:
-    """Return a name beside `path` that no other process writes to."""
-    return path.with_name(f".{path.stem}.{os.getpid()}.{os.urandom(4).hex()}")
-
-
-def _key(sources: dict[str, bytes], compiler: str) -> str:
-    """Return a cache name for `sources` compiled by `compiler`; another compiler or other flags give another name."""
-    real = Path(compiler).resolve()
-    facts = real.stat()
+def _key(sources: Mapping[str, bytes], command: Sequence[str]) -> str:
+    """Return a cache name for `sources` compiled by `command`; another compiler or other options give another name."""
     digest = hashlib.sha256()
-    for part in (str(real), str(facts.st_size), str(facts.st_mtime_ns), platform_tag(), *FLAGS):
-        digest.update(part.encode() + b"\0")
+    for part in (*command, *_identities(command), platform_tag(), *FLAGS):
+        digest.update(part.encode(errors="surrogateescape") + b"\0")
     for name, data in sorted(sources.items()):
         digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
     return digest.hexdigest()
+
+
+def _identities(command: Sequence[str]) -> Iterator[str]:
+    """Yield what tells this compiler, and this processor if code is made for it alone, from another one."""
+    for word in command:
+        path = _program(word)  # in `ccache gcc` both
+        if path:
+            real = Path(path).resolve()
+            facts = real.stat()
+            yield f"{real} {facts.st_size} {facts.st_mtime_ns}"
+    if any("native" in word for word in command):  # -march=native; computers may share a home folder
+        yield _processor()
+
+
+def _processor() -> str:
+    """Return what this processor can do; `/proc/cpuinfo` also holds its clock, which changes all the time."""
+    import platform
+
+    try:
+        lines = Path("/proc/cpuinfo").read_text("ascii", "replace").partition("\n\n")[0].splitlines()
+    except OSError:
+        return platform.processor()
+    return "\n".join(line for line in lines if line.startswith(("model", "flags", "Features", "CPU part", "isa")))

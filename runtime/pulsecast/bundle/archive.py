@@ -19,17 +19,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from .. import limits
 from ..errors import FormatError, IntegrityError
 from ..foundation.quick_dataclass import dataclass
+from ..plain_text import Problems
 from .manifest import MANIFEST_NAME, check_distinct, check_relative
 
 SUFFIX = ".pulse"
 STORED, DEFLATED = 0, 8
-MAX_MEMBERS = 1000
-MAX_FILE_BYTES = 1 << 30  # a file is read whole; no recurrent forecaster needs 1 GiB
-MAX_TOTAL_BYTES = 2 * MAX_FILE_BYTES  # of all members, inflated; with it no offset needs zip64
-MAX_RATIO = 100  # inflated to deflated size of a member; above it the writer stores
-MAX_NAME_BYTES = 240
 
 _LOCAL = struct.Struct("<4s5H3L2H")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
@@ -142,10 +139,11 @@ def check_archive(file: BinaryIO, name: str) -> list[Member]:
     """Return the members of an opened archive; raises FormatError, naming `name`, that lists what is wrong."""
     size = file.seek(0, os.SEEK_END)
     central, count = _central_directory(file, size, name)
-    members, problems = _members(central, count)
-    problems += _problems(file, members, size - _END.size - len(central))
+    members, found = _members(central, count)
+    problems = Problems(found)
+    problems.extend(_problems(file, members, size - _END.size - len(central)))
     if problems:
-        raise FormatError(f"{name} is refused: " + "; ".join(problems[:20]))
+        raise FormatError(f"{name} is refused: {problems}")
     return members
 
 
@@ -158,8 +156,8 @@ def _central_directory(file: BinaryIO, size: int, name: str) -> tuple[bytes, int
     signature, _, _, _, count, length, offset, _ = _END.unpack(end)
     if signature != b"PK\5\6":
         raise FormatError(f"{name} is not a whole .pulse file: it does not end in a zip end record without comment")
-    if not 0 < count <= MAX_MEMBERS or length > MAX_MEMBERS * (_CENTRAL.size + MAX_NAME_BYTES):
-        raise FormatError(f"{name} says it has {count} members; expected 1 to {MAX_MEMBERS}")
+    if not 0 < count <= limits.MEMBERS or length > limits.MEMBERS * (_CENTRAL.size + limits.PATH_BYTES):
+        raise FormatError(f"{name} says it has {count} members; expected 1 to {limits.MEMBERS}")
     if offset + length + _END.size != size or end != _end_record(count, length, offset):
         raise FormatError(f"{name} is refused: there are bytes before, after or between its parts, or zip64 records")
     file.seek(offset)
@@ -191,8 +189,8 @@ def _members(central: bytes, count: int) -> tuple[list[Member], list[str]]:
 
 
 def _member(fields: tuple[int, ...], raw: bytes, header: bytes) -> tuple[Member | None, list[str]]:
-    _, _, _, flags, method, _, _, crc, packed, size, length, _, _, _, _, mode, offset = fields
-    shown = raw.decode("utf-8", "backslashreplace")[:80]
+    _, _, _, flags, method, _, _, crc, packed, size, _, _, _, _, _, mode, offset = fields
+    shown = raw[:80].decode("utf-8", "backslashreplace")
     try:
         name = raw.decode("ascii")
         check_relative(name)
@@ -205,12 +203,10 @@ def _member(fields: tuple[int, ...], raw: bytes, header: bytes) -> tuple[Member 
         problems.append(f"{name} uses compression method {method}; expected stored or deflated")
     if stat.S_ISLNK(mode >> 16):
         problems.append(f"{name} is a link")
-    if length > MAX_NAME_BYTES:
-        problems.append(f"{shown} is longer than {MAX_NAME_BYTES} bytes")
-    if size > MAX_FILE_BYTES or packed > MAX_FILE_BYTES:
-        problems.append(f"{name} has {size} bytes; at most {MAX_FILE_BYTES} are read")
-    if method == DEFLATED and size > MAX_RATIO * packed:
-        problems.append(f"{name} inflates {size // max(packed, 1)} times; at most {MAX_RATIO} times is read")
+    if size > limits.FILE_BYTES or packed > limits.FILE_BYTES:
+        problems.append(f"{name} has {size} bytes; at most {limits.FILE_BYTES} are read")
+    if method == DEFLATED and size > limits.INFLATION * packed:
+        problems.append(f"{name} inflates {size // max(packed, 1)} times; at most {limits.INFLATION} times is read")
     member = Member(name=name, method=method, crc=crc, packed_bytes=packed, size_bytes=size, offset=offset)
     if not problems and (header != member.central or (method == STORED and size != packed)):
         problems.append(f"the directory entry of {name} is not in canonical form")
@@ -222,8 +218,8 @@ def _problems(file: BinaryIO, members: list[Member], start_of_directory: int) ->
     if members and members[0].name != MANIFEST_NAME:
         yield f"its first member is {members[0].name}; expected {MANIFEST_NAME}"
     yield from check_distinct([member.name for member in members])
-    if sum(member.size_bytes for member in members) > MAX_TOTAL_BYTES:
-        yield f"its members have more than {MAX_TOTAL_BYTES} bytes together"
+    if sum(member.size_bytes for member in members) > limits.ARCHIVE_BYTES:
+        yield f"its members have more than {limits.ARCHIVE_BYTES} bytes together"
     expected = 0
     for member in members:
         if member.offset != expected:
@@ -246,7 +242,7 @@ def write_archive(file: BinaryIO, files: Iterable[tuple[str, bytes]], *, compres
     offset = 0
     for name, data in files:
         packed = _deflate(data) if compress else data
-        if len(packed) >= len(data) or len(data) > MAX_RATIO * len(packed):
+        if len(packed) >= len(data) or len(data) > limits.INFLATION * len(packed):
             packed = data
         member = Member(
             name=name,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from .. import limits
 from ..errors import FormatError, IntegrityError, UsageError
 from ..foundation.quick_dataclass import dataclass
-from ..foundation.strict_json import MAX_JSON_BYTES
-from .archive import MAX_FILE_BYTES
+from ..plain_text import Problems
 from .manifest import MANIFEST_NAME, SIGNATURE_NAME, FileEntry, Manifest, check_format, parse_manifest
-from .signing import MAX_SIGNATURE_BYTES, Key, Signature, examine
+from .signing import Key, Signature, examine
 from .source import Source, open_source
 
 if TYPE_CHECKING:  # imported when a bundle is opened, not when the runtime is imported
@@ -41,7 +42,7 @@ class Bundle:
         key  Ed25519 public key (a PEM file's path, PEM bytes or 32 raw bytes) that must have signed the manifest
 
         Raises FormatError if there is no readable manifest, SignatureError if it is not signed by `key`, IntegrityError
-        that lists every file that is missing, changed, unlisted or a link.
+        that lists the files that are missing, changed, unlisted or links.
         """
         if not isinstance(path, str | os.PathLike):
             raise UsageError(
@@ -56,14 +57,13 @@ class Bundle:
         signature = examine(content, _read_signature(source, listing), key)
         check_format(content)
         manifest = parse_manifest(content)
-        problems = list(_problems(source, listing, manifest))
-        if problems:
-            raise IntegrityError(f"bundle {root.name} was changed after export: " + "; ".join(problems))
+        if problems := Problems(_problems(source, listing, manifest)):
+            raise IntegrityError(f"bundle {root.name} was changed after export: {problems}")
         return cls(path=root, manifest=manifest, source=source, signature=signature)
 
     def read(self, relative: str) -> bytes:
         """Return the bytes of one listed file, checked again at this read."""
-        entry = next((entry for entry in self.manifest.files if entry.path == relative), None)
+        entry = self._entries.get(relative)
         if entry is None:
             raise FormatError(f"{relative} is not among the files of this bundle")
         try:
@@ -71,28 +71,28 @@ class Bundle:
         except IntegrityError as error:
             raise IntegrityError(f"{relative} was changed while the bundle was open: {error}") from error
 
+    @functools.cached_property
+    def _entries(self) -> Mapping[str, FileEntry]:
+        return {entry.path: entry for entry in self.manifest.files}
+
     @contextmanager
     def unpacked(self, relative: str) -> Iterator[Path]:
         """Yield a private copy of a file or folder of the bundle, for an engine that only takes paths.
 
         The copy is written from checked bytes into a new folder that only this user may enter, and is removed when the
-        block ends: no other user can swap the files between the check and the engine's reading.
+        block ends: no other user can swap the files between the check and the engine's reading. Raises EngineError if
+        the folder for temporary files, or one above it, can be exchanged by others.
         """
         paths = [f.path for f in self.manifest.files if f.path == relative or f.path.startswith(f"{relative}/")]
         if not paths:
             raise FormatError(f"{relative} is not in this bundle")
-        import shutil
-        import tempfile
-        from pathlib import Path
+        from ..foundation.private_folder import temporary_folder
 
-        private = Path(tempfile.mkdtemp(prefix="pulsecast-"))
-        try:
+        with temporary_folder() as private:
             for path in paths:
                 (private / path).parent.mkdir(parents=True, exist_ok=True)
                 (private / path).write_bytes(self.read(path))
             yield private / relative
-        finally:
-            shutil.rmtree(private, ignore_errors=True)
 
     def golden(self) -> Golden:
         """Return the held-out windows and their reference forecasts."""
@@ -108,7 +108,7 @@ class Bundle:
 
     def manifest_bytes(self) -> bytes:
         """Return the bytes of `manifest.json`; raises IntegrityError if they changed after opening."""
-        content = self.source.read(MANIFEST_NAME, MAX_JSON_BYTES)
+        content = self.source.read(MANIFEST_NAME, limits.MANIFEST_BYTES)
         if parse_manifest(content) != self.manifest:
             raise IntegrityError(f"{MANIFEST_NAME} was changed while the bundle was open")
         return content
@@ -137,10 +137,10 @@ def _read_manifest(source: Source, listing: Mapping[str, int | str], root: Path)
         raise FormatError(f"{root} is not a bundle: it has no {MANIFEST_NAME}")
     if isinstance(found, str):
         raise FormatError(f"{MANIFEST_NAME} in {root.name} {found}; a bundle holds plain files")
-    if found > MAX_JSON_BYTES:
-        raise FormatError(f"{MANIFEST_NAME} in {root.name} is larger than {MAX_JSON_BYTES} bytes")
+    if found > limits.MANIFEST_BYTES:
+        raise FormatError(f"{MANIFEST_NAME} in {root.name} is larger than {limits.MANIFEST_BYTES} bytes")
     try:
-        return source.read(MANIFEST_NAME, MAX_JSON_BYTES)
+        return source.read(MANIFEST_NAME, limits.MANIFEST_BYTES)
     except IntegrityError as error:
         raise FormatError(f"{root} is not a readable bundle: {error}") from error
 
@@ -151,7 +151,7 @@ def _read_signature(source: Source, listing: Mapping[str, int | str]) -> bytes |
         return None
     if isinstance(found, str):
         raise FormatError(f"{SIGNATURE_NAME} {found}; a bundle holds plain files")
-    return source.read(SIGNATURE_NAME, MAX_SIGNATURE_BYTES)
+    return source.read(SIGNATURE_NAME, limits.SIGNATURE_BYTES)
 
 
 def _problems(source: Source, listing: Mapping[str, int | str], manifest: Manifest) -> Iterator[str]:
@@ -164,8 +164,8 @@ def _problems(source: Source, listing: Mapping[str, int | str], manifest: Manife
             yield f"{entry.path} {found}"
         elif found != entry.size_bytes:
             yield f"{entry.path} has {found} bytes, the manifest says {entry.size_bytes}"
-        elif found > MAX_FILE_BYTES:
-            yield f"{entry.path} has {found} bytes; at most {MAX_FILE_BYTES} are read"
+        elif found > limits.FILE_BYTES:
+            yield f"{entry.path} has {found} bytes; at most {limits.FILE_BYTES} are read"
         else:
             try:
                 _checked(source, entry)

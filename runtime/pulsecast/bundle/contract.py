@@ -100,9 +100,14 @@ def outputs_of(spec: ModelSpec, *, bounded: bool) -> dict[str, tuple[int, ...]]:
     return dict.fromkeys((FORECAST, LOWER, UPPER) if bounded else (FORECAST,), (-1, spec.horizon))
 
 
-def contract_text(contract: Contract) -> str:
-    """Return the contract as one line of ASCII JSON; the same contract gives the same text."""
-    return json.dumps(strict_json.to_json(contract), allow_nan=False, sort_keys=True, separators=(",", ":"))
+def contract_text(contract: Contract, *, brief: bool = False) -> str:
+    """Return the contract as one line of ASCII JSON; the same contract gives the same text.
+
+    brief  without the spec, for a library that is small
+    """
+    facts = strict_json.to_json(contract)
+    facts = {key: value for key, value in facts.items() if key != "spec"} if brief else facts
+    return json.dumps(facts, allow_nan=False, sort_keys=True, separators=(",", ":"))
 
 
 def read_contract(text: bytes, *, where: str) -> Contract:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import limits
 from ..errors import FormatError
 from ..foundation.quick_dataclass import dataclass
 from ..model.spec import ModelSpec
 from ..model.weights import read_npz, write_npz
 from ..model.windows import Windows
+from ..plain_text import listed
 
 MINIMUM_WINDOWS = 64
 
@@ -69,6 +71,8 @@ def read_golden(data: bytes, spec: ModelSpec, number: int) -> Golden:
     problems = [f"{name} is missing or unexpected" for name in sorted(set(arrays) ^ set(expected))]
     if count < MINIMUM_WINDOWS:
         problems.append(f"{count} windows; at least {MINIMUM_WINDOWS} are needed")
+    if count > limits.GOLDEN_WINDOWS:
+        problems.append(f"{count} windows; at most {limits.GOLDEN_WINDOWS} are read")
     for name, (dtype, shape) in expected.items():
         array = arrays.get(name)
         if array is None:
@@ -78,7 +82,7 @@ def read_golden(data: bytes, spec: ModelSpec, number: int) -> Golden:
         elif not np.isfinite(array.astype(np.float64)).all():
             problems.append(f"{name} holds NaN or infinity")
     if problems:
-        raise FormatError("golden.npz: " + "; ".join(problems))
+        raise FormatError("golden.npz: " + listed(problems))
     time = arrays.get("time")
     return Golden(
         windows=Windows(values=arrays[values].astype(np.float32), time=None if time is None else time.astype(np.int64)),

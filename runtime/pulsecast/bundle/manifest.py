@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import field
 from typing import Literal
 
+from .. import limits
 from ..errors import FormatError, UsageError
 from ..foundation import strict_json
 from ..foundation.quick_dataclass import dataclass
@@ -14,6 +17,7 @@ from ..model.network import GATE_ORDER
 from ..model.radii import SplitConformal
 from ..model.scaler import Scaler
 from ..model.spec import ModelSpec
+from ..plain_text import listed
 
 FORMAT: Literal[2] = 2  # that is written
 FORMATS = (1, 2)  # that are read
@@ -31,12 +35,17 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 def check_relative(path: str) -> None:
     """Raise ValueError unless `path` is a relative POSIX path of plain names that stays inside its folder."""
+    if len(path) > limits.PATH_BYTES or path.count("/") >= limits.PATH_PARTS:
+        raise ValueError(
+            f"path {path[:40]!r} has {len(path)} characters and {path.count('/') + 1} parts; expected at most "
+            f"{limits.PATH_BYTES} and {limits.PATH_PARTS}"
+        )
     if not all(_SAFE_PART.fullmatch(part) for part in path.split("/")):
         raise ValueError(f"path {path!r} is not a relative path of plain names")
 
 
 def check_distinct(paths: Sequence[str]) -> list[str]:
-    """Return why `paths` cannot share a folder on every system (on some, `A` and `a` are the same), or None."""
+    """Return why `paths` cannot share a folder on every system: on some, `A` and `a` are the same."""
     seen: dict[str, str] = {}
     problems = []
     for path in paths:
@@ -45,10 +54,40 @@ def check_distinct(paths: Sequence[str]) -> list[str]:
             problems.append(f"{path} appears twice" if other == path else f"{path} and {other} differ by case only")
         seen[path.lower()] = path
     for path in paths:
-        parents = path.lower().split("/")[:-1]
-        above = ("/".join(parents[: i + 1]) for i in range(len(parents)))
-        problems += [f"{seen[parent]} is a file and the folder of {path}" for parent in above if parent in seen]
+        problems += [
+            f"{seen[parent]} is a file and the folder of {path}" for parent in _above(path.lower()) if parent in seen
+        ]
     return problems
+
+
+def check_printable(texts: Iterable[str]) -> Iterator[str]:
+    """Yield what is wrong with texts that people read: control characters could rewrite the screen."""
+    for text in texts:
+        if len(text) > limits.TEXT_CHARACTERS:
+            yield f"{text[:40]!a} has {len(text)} characters; at most {limits.TEXT_CHARACTERS} are read"
+        elif not text.isprintable():
+            yield f"{text!a} holds characters that cannot be printed"
+
+
+def shown_of_spec(spec: ModelSpec) -> Iterator[str]:
+    """Yield the texts of `spec` that people read."""
+    for feature in spec.features:
+        yield feature.name
+        if feature.calendar and feature.calendar.holidays:
+            yield from (feature.calendar.holidays.region, feature.calendar.holidays.zone)
+
+
+def _above(path: str) -> Iterator[str]:
+    """Yield the folders of `path`, the outermost one first."""
+    at = path.find("/")
+    while at >= 0:
+        yield path[:at]
+        at = path.find("/", at + 1)
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    """Return the names that stand more than once in `names`, sorted."""
+    return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +203,7 @@ class HeldOut:
     """Accuracy on the chronologically last part of every series, in raw units, for the model and naive forecasts."""
 
     windows: int
-    forecasts: Mapping[str, Accuracy]
+    forecasts: Mapping[str, Accuracy] = field(metadata=strict_json.most(limits.FORECASTS))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,12 +213,21 @@ class Provenance:
     commands  command lines that trained and exported it, paths reduced to names; empty if it was made from Python
     """
 
-    versions: Mapping[str, str]
+    versions: Mapping[str, str] = field(metadata=strict_json.most(limits.VERSIONS))
     platform: str
     seed: int
     training: Mapping[str, object]
     data: Mapping[str, object]
-    commands: tuple[tuple[str, ...], ...] = ()
+    commands: tuple[tuple[str, ...], ...] = field(
+        default=(), metadata=strict_json.most(limits.COMMANDS, limits.COMMAND_WORDS)
+    )
+
+    @property
+    def shown(self) -> Iterator[str]:
+        """The texts that people read."""
+        yield self.platform
+        for name, version in self.versions.items():
+            yield from (name, version)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,65 +249,73 @@ class Manifest:
     scaler: Scaler
     weights: WeightsEntry
     golden: GoldenEntry
-    artifacts: tuple[Artifact, ...]
-    files: tuple[FileEntry, ...]
+    artifacts: tuple[Artifact, ...] = field(metadata=strict_json.most(limits.ARTIFACTS))
+    files: tuple[FileEntry, ...] = field(metadata=strict_json.most(limits.FILES))
     heldout: HeldOut
     provenance: Provenance
     intervals: SplitConformal | None = None
-    libraries: tuple[Library, ...] = ()
+    libraries: tuple[Library, ...] = field(default=(), metadata=strict_json.most(limits.LIBRARIES))
+
     level: float | None = None
     digest: str | None = None
 
     def __post_init__(self) -> None:
-        problems = []
-        if len(self.scaler.features) != len(self.spec.features):
-            problems.append(f"scaler has {len(self.scaler.features)} features; spec has {len(self.spec.features)}")
-        ids = [artifact.id for artifact in self.artifacts]
-        paths = [entry.path for entry in self.files]
-        problems += [f"artifact {i} appears twice" for i in sorted({i for i in ids if ids.count(i) > 1})]
-        problems += [f"file {problem}" for problem in check_distinct(paths)]
-        unlisted = ((MANIFEST_NAME, "itself"), (SIGNATURE_NAME, "its signature"))
-        problems += [f"{MANIFEST_NAME} cannot list {what}" for name, what in unlisted if name in paths]
-        # these are shown on terminals, where a control character could rewrite the screen
-        libraries = [text for x in self.libraries for text in (x.platform, x.compiler, x.engine or "")]
-        holidays = [h for feature in self.spec.features if feature.calendar and (h := feature.calendar.holidays)]
-        regions = [text for h in holidays for text in (h.region, h.zone)]
-        shown = [self.name, self.recipe, *ids, *libraries, *regions, *(feature.name for feature in self.spec.features)]
-        problems += [f"{text!a} holds characters that cannot be printed" for text in shown if not text.isprintable()]
-        folders = [a.path for a in self.artifacts if a.backend in FOLDER_BACKENDS]
-        wanted = [self.weights.path, self.golden.path, *(a.path for a in self.artifacts)]
-        problems += [
-            f"{path} is not among the files"
-            for path in dict.fromkeys(wanted)
-            if not any(p.startswith(f"{path}/") if path in folders else p == path for p in paths)
-        ]
-        problems += [f"library {x.path} is not among the files" for x in self.libraries if x.path not in paths]
-        problems += [
-            f"library {x.path} names artifact {x.artifact!a}, which is not in the bundle"
-            for x in self.libraries
-            if x.artifact not in ids
-        ]
-        if self.intervals and len(self.intervals.radii[0]) != self.spec.horizon:
-            problems.append(f"intervals have {len(self.intervals.radii[0])} steps; horizon is {self.spec.horizon}")
-        problems += self._interval_problems()
-        if (self.digest is None) != (self.format == 1):
-            problems.append("digest is given if and only if format is not 1")
-        elif self.digest is not None and not _SHA256.fullmatch(self.digest):
-            problems.append("digest is malformed")
+        problems = [*self._mismatches(), *self._misplaced(), *self._additions(), *check_printable(self._shown())]
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValueError(listed(problems))
 
-    def _interval_problems(self) -> list[str]:
-        """Return what is wrong with the level of lower and upper bounds, and with the radii that they come from."""
+    def _mismatches(self) -> Iterator[str]:
+        """Yield which parts of the model have another size than `spec` says."""
+        if len(self.scaler.features) != len(self.spec.features):
+            yield f"scaler has {len(self.scaler.features)} features; spec has {len(self.spec.features)}"
+        if self.intervals and len(self.intervals.radii[0]) != self.spec.horizon:
+            yield f"intervals have {len(self.intervals.radii[0])} steps; horizon is {self.spec.horizon}"
+
+    def _misplaced(self) -> Iterator[str]:
+        """Yield what is named twice, or names a part that is not there."""
+        names = [artifact.id for artifact in self.artifacts]
+        paths = [entry.path for entry in self.files]
+        ids, files, folders = set(names), set(paths), {folder for path in paths for folder in _above(path)}
+        yield from (f"artifact {name} appears twice" for name in _repeated(names))
+        yield from (f"file {problem}" for problem in check_distinct(paths))
+        unlisted = ((MANIFEST_NAME, "itself"), (SIGNATURE_NAME, "its signature"))
+        yield from (f"{MANIFEST_NAME} cannot list {what}" for name, what in unlisted if name in files)
+        in_folders = {a.path for a in self.artifacts if a.backend in FOLDER_BACKENDS}
+        for path in dict.fromkeys([self.weights.path, self.golden.path, *(a.path for a in self.artifacts)]):
+            if path not in (folders if path in in_folders else files):
+                yield f"{path} is not among the files"
+        for library in self.libraries:
+            if library.path not in files:
+                yield f"library {library.path} is not among the files"
+            if library.artifact not in ids:
+                yield f"library {library.path} names artifact {library.artifact!a}, which is not in the bundle"
+
+    def _shown(self) -> Iterator[str]:
+        """Yield the texts that people read."""
+        yield from (self.name, self.recipe)
+        yield from (artifact.id for artifact in self.artifacts)
+        for library in self.libraries:
+            yield from (library.platform, library.compiler, library.engine or "")
+        yield from shown_of_spec(self.spec)
+        yield from self.heldout.forecasts
+        yield from self.provenance.shown
+
+    def _additions(self) -> Iterator[str]:
+        """Yield what is wrong with the keys that format 2 has beside those of format 1."""
         intervals, levels = self.intervals, self.intervals.levels if self.intervals else ()
         if self.format == 1:
-            return [] if self.level is None else ["level is given; format 1 has none"]
+            yield from (
+                f"{key} is given; format 1 has none" for key in ("level", "digest") if getattr(self, key) is not None
+            )
+            return
+        if self.digest is None or not _SHA256.fullmatch(self.digest):
+            yield "digest is missing or malformed; expected 64 lower-case hexadecimal digits"
         if intervals is None:
-            return [] if self.level is None else ["level is given, but no intervals"]
-        problems = [] if self.level in levels else [f"level is {self.level}; the intervals have {levels}"]
-        if intervals.counts and intervals.scale != "log1p":
-            problems.append("intervals of counts need the scale log1p")
-        return problems
+            yield from ["level is given, but no intervals"] if self.level is not None else []
+        elif self.level not in levels:
+            yield f"level is {self.level}; the intervals have {', '.join(f'{level:g}' for level in levels)}"
+        if intervals is not None and intervals.counts and intervals.scale != "log1p":
+            yield "intervals of counts need the scale log1p"
 
     @property
     def model_digest(self) -> str:
@@ -287,13 +343,14 @@ class Manifest:
 
 
 def parse_manifest(data: bytes) -> Manifest:
-    """Return the manifest in `data`; raises FormatError with every problem found."""
-    return strict_json.loads(Manifest, data, where=MANIFEST_NAME)
+    """Return the manifest in `data`; raises FormatError with the problems found."""
+    return strict_json.loads(Manifest, data, where=MANIFEST_NAME, at_most=limits.MANIFEST_BYTES)
 
 
 def check_format(data: bytes) -> None:
     """Raise FormatError if `data` is JSON of another format number: its remedy is another version of pulsecast."""
-    found = strict_json.loads(Mapping[str, object], data, where=MANIFEST_NAME)  # type: ignore[type-abstract]
+    kind = Mapping[str, object]
+    found = strict_json.loads(kind, data, where=MANIFEST_NAME, at_most=limits.MANIFEST_BYTES)  # type: ignore[type-abstract]
     number = found.get("format")
     if number not in FORMATS:
         read = " and ".join(map(str, FORMATS))

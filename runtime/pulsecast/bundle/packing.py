@@ -5,12 +5,14 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator
 
+from .. import limits
 from ..errors import UsageError
 from ..foundation.arguments import StrPath, one_path
 from ..foundation.whole_directory import whole_directory
 from ..foundation.whole_file import check_file_free, whole_file
-from .archive import MAX_MEMBERS, MAX_TOTAL_BYTES, SUFFIX, check_archive, read_archive, write_archive
+from .archive import SUFFIX, check_archive, read_archive, write_archive
 from .bundle import Bundle
+from .folder import BUNDLE_FOLDER
 from .manifest import MANIFEST_NAME, SIGNATURE_NAME
 from .signing import read_private_key, sign_manifest
 
@@ -29,10 +31,9 @@ def pack(path: StrPath, out: StrPath, *, force: bool = False, compress: bool = F
     check_file_free(out, force=force)
     bundle = Bundle.open(path)
     total = sum(entry.size_bytes for entry in bundle.manifest.files)
-    if len(bundle.manifest.files) > MAX_MEMBERS - 2 or total > MAX_TOTAL_BYTES:
+    if total > limits.ARCHIVE_BYTES:
         raise UsageError(
-            f"{bundle.path.name} has {len(bundle.manifest.files)} files of {total} bytes together; "
-            f"a {SUFFIX} file takes {MAX_MEMBERS - 2} of {MAX_TOTAL_BYTES}"
+            f"the files of {bundle.path.name} have {total} bytes together; a {SUFFIX} file takes {limits.ARCHIVE_BYTES}"
         )
     with whole_file(out, force=force) as file:
         write_archive(file, _all_files(bundle, bundle.signature_bytes()), compress=compress)
@@ -43,7 +44,7 @@ def pack(path: StrPath, out: StrPath, *, force: bool = False, compress: bool = F
 def unpack(path: StrPath, out: StrPath, *, force: bool = False) -> Bundle:
     """Write the bundle at `path` as a folder at `out`, which exists whole or not at all; return it opened."""
     bundle, out = Bundle.open(path), one_path("out", out)
-    with whole_directory(out, force=force, marker=MANIFEST_NAME) as staging:
+    with whole_directory(out, BUNDLE_FOLDER, force=force) as staging:
         for relative, data in _all_files(bundle, bundle.signature_bytes()):
             (staging / relative).parent.mkdir(parents=True, exist_ok=True)
             (staging / relative).write_bytes(data)
@@ -56,7 +57,7 @@ def sign(path: StrPath, private_key: StrPath, *, force: bool = False) -> Bundle:
     Every file is checked first: a damaged bundle is not signed. Raises UsageError if it is signed already and not
     `force`, MissingExtraError without `cryptography`.
     """
-    private = read_private_key(one_path("private_key", private_key))
+    private = read_private_key(private_key)
     bundle = Bundle.open(path)
     if bundle.signature.state != "unsigned" and not force:
         raise UsageError(f"{bundle.path.name} is already signed by key {bundle.signature.key_id}; pass --force")

@@ -72,8 +72,16 @@ def _record(cls: type, definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _property(field: dataclasses.Field[Any], kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
-    found = _schema(kind, definitions)
+    found = _bounded(_schema(kind, definitions), field.metadata.get("most", ()))
     return {"anyOf": [found, {"type": "null"}]} if "null_if" in field.metadata else found
+
+
+def _bounded(schema: dict[str, Any], most: tuple[int, ...]) -> dict[str, Any]:
+    """Return the schema of a list or an object with at most as many items as its field may have."""
+    if not most:
+        return schema
+    inner = {"items": _bounded(schema["items"], most[1:])} if "items" in schema else {}
+    return {**schema, **inner, {"array": "maxItems", "object": "maxProperties"}[schema["type"]]: most[0]}
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:

@@ -11,24 +11,29 @@ import base64
 import binascii
 import importlib.util
 import os
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
+from .. import limits
 from ..errors import FormatError, MissingExtraError, SignatureError, UsageError
 from ..foundation import strict_json
 from ..foundation.arguments import StrPath, one_path
+from ..foundation.plain_file import NotPlainError, TooLongError, read_plain
 from ..foundation.quick_dataclass import dataclass
 from .manifest import SIGNATURE_NAME
+from .weak_keys import PUBLIC_KEY_BYTES, weakness
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-MAX_SIGNATURE_BYTES = 4096
-MAX_KEY_BYTES = 4096
 PUBLIC_SUFFIX = ".pub"
 Key = str | os.PathLike[str] | bytes
+_KEY_ID = re.compile(r"[0-9a-f]{64}")
+# base64 or hexadecimal of a key: it may stand where its file's name should
+_MAY_BE_SECRET = re.compile(r"[A-Za-z0-9+/=]{40,}|[A-Za-z0-9_=-]{40,}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +44,10 @@ class SignatureRecord:
     algorithm: Literal["ed25519"]
     key_id: str
     signature: str
+
+    def __post_init__(self) -> None:
+        if not _KEY_ID.fullmatch(self.key_id):
+            raise ValueError(f"key_id is {self.key_id[:40]!a}; expected 64 lower-case hexadecimal digits")
 
     @property
     def signature_bytes(self) -> bytes:
@@ -83,7 +92,7 @@ def examine(manifest: bytes, signature: bytes | None, key: Key | None) -> Signat
     record = _record(signature)
     expected = key_id(public)
     if record.key_id != expected:
-        raise SignatureError(f"the bundle is signed by key {record.key_id[:64]}, not by the given key {expected}")
+        raise SignatureError(f"the bundle is signed by key {record.key_id}, not by the given key {expected}")
     from cryptography.exceptions import InvalidSignature
 
     try:
@@ -139,42 +148,46 @@ def _refuse_replacing(target: Path) -> None:
     check_file_free(target, force=False)
 
 
-def read_private_key(path: Path) -> Ed25519PrivateKey:
+def read_private_key(path: StrPath) -> Ed25519PrivateKey:
     """Return the Ed25519 key in the PEM file at `path`; raises UsageError unless only its owner can read it."""
     _require_cryptography()
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    data = _key_bytes(path)
+    file = _key_path("private_key", path)
+    data = _key_bytes(file)
     if b"PUBLIC KEY" in data:
-        raise UsageError(f"{path.name} is a public key; signing needs the private one, which `pulsecast keygen` made")
-    if os.name == "posix" and path.stat().st_mode & 0o077:
-        raise UsageError(f"{path} can be read by others; a private key must have mode 0600: chmod 600 {path.name}")
-    key = _parse(lambda: serialization.load_pem_private_key(data, password=None), path.name, "private")
+        raise UsageError(f"{file.name} is a public key; signing needs the private one, which `pulsecast keygen` made")
+    if os.name == "posix" and file.stat().st_mode & 0o077:
+        raise UsageError(f"{file} can be read by others; a private key must have mode 0600: chmod 600 {file.name}")
+    key = _parse(lambda: serialization.load_pem_private_key(data, password=None), file.name, "private")
     if not isinstance(key, Ed25519PrivateKey):
-        raise UsageError(f"{path.name} is not an Ed25519 key; make one with `pulsecast keygen`")
+        raise UsageError(f"{file.name} is not an Ed25519 key; make one with `pulsecast keygen`")
     return key
 
 
 def read_public_key(key: Key) -> Ed25519PublicKey:
-    """Return the Ed25519 public key of a PEM file, of PEM bytes, or of its 32 raw bytes; raises UsageError."""
-    if not isinstance(key, bytes | str | os.PathLike):
-        raise UsageError(f"key is {repr(key)[:60]}; expected the path of a public key, or its bytes")
-    _require_cryptography()
-    from pathlib import Path
+    """Return the Ed25519 public key of a PEM file, of PEM bytes, or of its 32 raw bytes.
 
+    Raises UsageError, which never quotes the key; also for a key with which anyone could sign.
+    """
+    if not isinstance(key, bytes | str | os.PathLike):
+        raise UsageError(f"key is of type {type(key).__name__}; expected the path of a public key, or its bytes")
+    _require_cryptography()
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    data = key if isinstance(key, bytes) else _key_bytes(Path(key))
-    name = "the key" if isinstance(key, bytes) else Path(key).name
-    if len(data) == 32:
-        return Ed25519PublicKey.from_public_bytes(data)
+    data, name = _key_data(key)
     if b"PRIVATE KEY" in data:
         raise UsageError(f"{name} is a private key; a check needs only the public key (`{PUBLIC_SUFFIX}`)")
-    found = _parse(lambda: serialization.load_pem_public_key(data), name, "public")
+    if len(data) == PUBLIC_KEY_BYTES:
+        found: object = Ed25519PublicKey.from_public_bytes(data)
+    else:
+        found = _parse(lambda: serialization.load_pem_public_key(data), name, "public")
     if not isinstance(found, Ed25519PublicKey):
         raise UsageError(f"{name} is not an Ed25519 public key")
+    if problem := weakness(found.public_bytes_raw()):
+        raise UsageError(f"{name} {problem}; expected a key that `pulsecast keygen` made")
     return found
 
 
@@ -196,15 +209,34 @@ def _record(data: bytes) -> SignatureRecord:
     return strict_json.loads(SignatureRecord, data, where=SIGNATURE_NAME)
 
 
+def _key_data(key: Key) -> tuple[bytes, str]:
+    """Return the bytes of a public key, and what messages call it."""
+    if isinstance(key, bytes):
+        return key, "the key"
+    path = _key_path("key", key)
+    return _key_bytes(path), path.name
+
+
+def _key_path(name: str, key: str | os.PathLike[str]) -> Path:
+    """Return the path of a key's file; raises UsageError for the key itself, which no message may quote."""
+    if not isinstance(key, str | os.PathLike):
+        raise UsageError(f"{name} is of type {type(key).__name__}; expected the path of a key's file")
+    if "-----BEGIN" in str(key):
+        kind = "a private key" if "PRIVATE KEY" in str(key) else "a key"
+        raise UsageError(f"{name} is the text of {kind}; expected the path of its file")
+    return one_path(name, key)
+
+
 def _key_bytes(path: Path) -> bytes:
+    shown = "the key's file" if _MAY_BE_SECRET.fullmatch(str(path)) else f"key {path}"
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_KEY_BYTES + 1)
+        return read_plain(path, limits.KEY_BYTES)
+    except NotPlainError as error:
+        raise UsageError(f"{shown} {error.strerror}") from error
+    except TooLongError as error:
+        raise UsageError(f"{shown} is not a key: it {error.strerror}") from error
     except OSError as error:
-        raise UsageError(f"key {path} cannot be read: {error.strerror}") from error
-    if len(data) > MAX_KEY_BYTES:
-        raise UsageError(f"{path} is not a key: it has more than {MAX_KEY_BYTES} bytes")
-    return data
+        raise UsageError(f"{shown} cannot be read: {error.strerror}") from None  # the system's own words quote the path
 
 
 def _parse(load: Callable[[], object], name: str, kind: str) -> object:
@@ -212,9 +244,9 @@ def _parse(load: Callable[[], object], name: str, kind: str) -> object:
 
     try:
         return load()
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         # the parser's own words may quote the file, which may be a secret
-        raise UsageError(f"{name} is not an unencrypted {kind} key in PEM form") from error
+        raise UsageError(f"{name} is not an unencrypted {kind} key in PEM form") from None
 
 
 def _require_cryptography() -> None:

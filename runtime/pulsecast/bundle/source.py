@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from .. import limits
 from ..errors import FormatError, IntegrityError, UsageError
+from ..foundation.plain_file import NotPlainError, TooLongError, read_plain
 from .archive import SUFFIX, read_archive
 
 if TYPE_CHECKING:
@@ -37,42 +39,56 @@ class DirectorySource:
         self.root = root
 
     def listing(self) -> dict[str, int | str]:
-        """See `Source.listing`."""
+        """See `Source.listing`; raises FormatError if there is more than any bundle holds, before all of it is seen."""
         found: dict[str, int | str] = {}
-        from pathlib import Path
-
-        for folder, names, files in os.walk(self.root):
-            base = Path(folder)
-            for path in (base / name for name in (*files, *names)):
-                relative = path.relative_to(self.root).as_posix()
-                try:
-                    state = path.lstat()
-                except OSError as error:
-                    found[relative] = f"cannot be read: {error.strerror}"
-                    continue
-                if stat.S_ISLNK(state.st_mode):
-                    found[relative] = "is a link"
-                elif stat.S_ISREG(state.st_mode):
-                    found[relative] = state.st_size
-                elif not stat.S_ISDIR(state.st_mode):
-                    found[relative] = "is not a plain file"
+        pending, folders = [""], 0
+        while pending:
+            folder = pending.pop()
+            if folder.count("/") >= limits.PATH_PARTS:
+                raise FormatError(
+                    f"{self.root.name} is not a bundle: its folders are nested {limits.PATH_PARTS} deep or more"
+                )
+            for name, state in self._entries(folder):
+                if state == "is a folder":
+                    pending.append(f"{folder}{name}/")
+                    folders += 1
+                else:
+                    found[f"{folder}{name}"] = state
+                if len(found) + folders > limits.ENTRIES:
+                    raise FormatError(
+                        f"{self.root.name} is not a bundle: it holds more than {limits.ENTRIES} files and folders"
+                    )
         return dict(sorted(found.items()))
+
+    def _entries(self, folder: str) -> Iterator[tuple[str, int | str]]:
+        """Yield the names in `folder` with the size of a file, or with what is there instead."""
+        try:
+            with os.scandir(self.root / folder) as entries:
+                for entry in entries:
+                    yield entry.name, _state(entry)
+        except OSError as error:
+            yield "", f"cannot be read: {error.strerror}"
 
     def read(self, relative: str, at_most: int) -> bytes:
         """See `Source.read`."""
-        path = self.root / relative
-        # a pipe would block the open, a link would leave the bundle; the flags are missing on Windows only
-        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         try:
-            with os.fdopen(os.open(path, flags), "rb") as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise IntegrityError(f"{relative} is not a plain file")
-                data = file.read(at_most + 1)
+            return read_plain(self.root / relative, at_most, links=False)
+        except (NotPlainError, TooLongError) as error:
+            raise IntegrityError(f"{relative} {error.strerror}") from error
         except OSError as error:
             raise IntegrityError(f"{relative} cannot be read: {error.strerror}") from error
-        if len(data) > at_most:
-            raise IntegrityError(f"{relative} has more than {at_most} bytes")
-        return data
+
+
+def _state(entry: os.DirEntry[str]) -> int | str:
+    try:
+        state = entry.stat(follow_symlinks=False)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if stat.S_ISREG(state.st_mode):
+        return state.st_size
+    if stat.S_ISDIR(state.st_mode):
+        return "is a folder"
+    return "is a link" if stat.S_ISLNK(state.st_mode) else "is not a plain file"
 
 
 def open_source(path: Path) -> Source:

@@ -16,11 +16,11 @@ import bisect
 import math
 from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ..computing.intervals import bounds_of_one, residual_of_one
 from ..errors import UsageError
 from ..foundation.arguments import fraction, whole_number
-from ..foundation.quick_dataclass import dataclass
 from ..model.radii import IntervalScale
 from ..model.spec import WEEK_S
 
@@ -29,8 +29,7 @@ MINIMUM_RESIDUALS = 200
 SMALLEST_RADIUS = 1e-9
 
 
-@dataclass(frozen=True, kw_only=True)
-class Anomaly:
+class Anomaly(NamedTuple):
     """The judgement of one step; `forecast`, `lower` and `upper` are NaN or infinite while it cannot be judged.
 
     score      distance from the forecast in radii of the interval: above 1 the value lies outside, unless it is a count

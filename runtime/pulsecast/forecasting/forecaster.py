@@ -179,7 +179,7 @@ class Forecaster:
         if isinstance(values, Windows):
             if timestamps is not None:
                 raise UsageError("the windows have their times; leave timestamps out")
-            values, timestamps = values.values, values.time
+            return self._windows(values.values, values.time)
         array = _real_numbers(values)
         spec = self.manifest.spec
         if timestamps is None and self.manifest.format == 1:

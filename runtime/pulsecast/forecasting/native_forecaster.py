@@ -71,7 +71,7 @@ def load_native(
         raise UsageError(
             "this bundle has format 1, which load_native does not read; use pulsecast.load, or export again"
         )
-    library = open_library(str(find_library(bundle, chosen.path)), bundle.manifest.spec)
+    library = open_library(find_library(bundle, chosen.path), bundle.manifest.spec)
     forecaster = NativeForecaster(bundle.manifest, library)
     _check_golden(bundle, chosen, forecaster)
     return forecaster

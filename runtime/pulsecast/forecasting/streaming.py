@@ -104,12 +104,11 @@ class Stream:
         time = timestamp if type(timestamp) is int else _seconds(timestamp)
         if time is None or time != self._due or time > self._last:
             self._check_time(time)
-        rows: NDArray[np.float32] | float
-        if self._single and isinstance(steps, float) and -_LARGEST <= steps <= _LARGEST:
-            rows = steps
+        given: object = steps
+        if self._single and isinstance(given, float) and -_LARGEST <= given <= _LARGEST:
+            forecasts = self._push(given, time or 0)
         else:
-            rows = self._rows(steps, time)
-        forecasts = self._push(rows, time or 0)
+            forecasts = self._push(self._rows(steps, time), time or 0)
         if time is not None:
             self._due = time + self._step_s
         return forecasts
@@ -175,8 +174,10 @@ class Stream:
         """Return `steps` as the engine takes them; raises DtypeError and FeatureCountError."""
         try:
             array = np.asarray(steps)
-            if array.dtype.kind in "SUc":  # numpy would read the number in a text, and drop an imaginary part
-                raise ValueError(f"they are {array.dtype}")
+            if array.dtype.kind in "SU":  # numpy would read the number in a text
+                raise ValueError("they are text")
+            if array.dtype.kind == "c":  # and drop an imaginary part
+                raise ValueError("they are complex")
             with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which is a gap
                 rows = array.astype(np.float32, copy=False)
         except (ValueError, TypeError) as error:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
+from ..plain_text import printable
+
 Rows = Sequence[Sequence[str]]
 
 
 def text_table(head: Sequence[str], rows: Rows) -> str:
-    """Return aligned lines: the first column to the left, all others to the right.
+    """Return aligned lines: the first column to the left, all others to the right; a line end in a cell is escaped.
 
     >>> print(text_table(("artifact", "bytes"), [("onnx", "125,092")]))
     artifact    bytes
     onnx      125,092
     """
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    shown = [[printable(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(len(row[i]) for row in shown) for i in range(len(head))]
     lines = []
-    for row in (head, *rows):
+    for row in shown:
         cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)

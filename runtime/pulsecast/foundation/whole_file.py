@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import PulsecastError, UsageError
-from .whole_directory import flush_folder, is_alive
+from .staging import flush_folder, staged
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
@@ -44,22 +42,17 @@ def whole_file(target: Path, *, force: bool, mode: int = 0o644, staging: Path | 
     """
     check_file_free(target, force=force)
     folder = staging or target.parent
-    _remove_leftovers(folder, target.name)
-    partial = folder / f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.partial"
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"{folder} is not writable")
     try:
-        handle = os.open(partial, _NEW, mode)
-    except OSError as error:
-        raise UsageError(f"{folder} cannot be written to: {error.strerror}") from error
-    try:
-        with os.fdopen(handle, "w+b") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        _put_in_place(partial, target, force=force)
+        with staged(folder, target.name) as names:
+            with os.fdopen(os.open(names.partial, _NEW, mode), "w+b") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            _put_in_place(names.partial, target, force=force)
     except OSError as error:
         raise PulsecastError(f"{target} could not be written and is as it was: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _put_in_place(partial: Path, target: Path, *, force: bool) -> None:
@@ -74,14 +67,3 @@ def _put_in_place(partial: Path, target: Path, *, force: bool) -> None:
         except OSError:  # a file system without hard links
             partial.replace(target)
     flush_folder(target.parent)
-
-
-def _remove_leftovers(folder: Path, name: str) -> None:
-    """Remove what killed processes left; a living process, this one included, keeps its own."""
-    pattern = re.compile(rf"\.{re.escape(name)}\.(\d+)\.[0-9a-f]{{8}}\.partial")
-    for path in folder.iterdir():
-        match = pattern.fullmatch(path.name)
-        if not match or not path.is_file() or int(match.group(1)) == os.getpid():
-            continue
-        if not is_alive(int(match.group(1))):
-            path.unlink(missing_ok=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Literal
 
+from .. import limits
+from ..foundation import strict_json
 from ..foundation.quick_dataclass import dataclass
 
 Activation = Literal["linear", "tanh", "sigmoid", "relu", "hard_sigmoid"]
@@ -33,8 +36,7 @@ class Recurrent:
     reset_after: bool = True
 
     def __post_init__(self) -> None:
-        if self.units < 1:
-            raise ValueError(f"units is {self.units}; expected at least 1")
+        _check_units(self.units)
 
     @property
     def cells(self) -> int:
@@ -60,16 +62,15 @@ class Dense:
     activation: Activation = "linear"
 
     def __post_init__(self) -> None:
-        if self.units < 1:
-            raise ValueError(f"units is {self.units}; expected at least 1")
+        _check_units(self.units)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
     """Recurrent layers, the last one's last step, dense layers, and a head of `horizon` outputs with `activation`."""
 
-    recurrent: tuple[Recurrent, ...]
-    dense: tuple[Dense, ...] = ()
+    recurrent: tuple[Recurrent, ...] = field(metadata=strict_json.most(limits.LAYERS))
+    dense: tuple[Dense, ...] = field(default=(), metadata=strict_json.most(limits.LAYERS))
     activation: Activation = "linear"
 
     def __post_init__(self) -> None:
@@ -111,6 +112,11 @@ class Network:
             shapes |= {f"dense_{i}.kernel": (inputs, dense.units), f"dense_{i}.bias": (dense.units,)}
             inputs = dense.units
         return shapes | {"head.kernel": (inputs, horizon), "head.bias": (horizon,)}
+
+
+def _check_units(units: int) -> None:
+    if not 1 <= units <= limits.UNITS:
+        raise ValueError(f"units is {units}; expected at {f'most {limits.UNITS}' if units > 1 else 'least 1'}")
 
 
 def plain_stack(units: tuple[int, ...]) -> Network:

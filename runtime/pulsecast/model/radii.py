@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import field
 from typing import Literal
 
+from .. import limits
 from ..errors import UsageError
+from ..foundation import strict_json
 from ..foundation.quick_dataclass import dataclass
+from ..plain_text import listed
 
 IntervalScale = Literal["log1p", "identity"]
 
@@ -24,8 +28,8 @@ class SplitConformal:
 
     scale: IntervalScale
     counts: bool
-    levels: tuple[float, ...]
-    radii: tuple[tuple[float, ...], ...]
+    levels: tuple[float, ...] = field(metadata=strict_json.most(limits.LEVELS))
+    radii: tuple[tuple[float, ...], ...] = field(metadata=strict_json.most(limits.LEVELS, limits.HORIZON_STEPS))
     windows: int
 
     def __post_init__(self) -> None:
@@ -37,7 +41,7 @@ class SplitConformal:
         elif any(radius < 0 for row in self.radii for radius in row):
             problems.append("a radius is negative")
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValueError(listed(problems))
 
     def at(self, level: float) -> tuple[float, ...]:
         """Return the radii that cover with probability `level`, one per horizon step, on the scale.

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
+from .. import limits
+from ..foundation import strict_json
 from ..foundation.quick_dataclass import dataclass
 
 if TYPE_CHECKING:  # a manifest is read without numpy
@@ -46,7 +49,7 @@ class FeatureScale:
 class Scaler:
     """One `FeatureScale` per feature, in the order of the features."""
 
-    features: tuple[FeatureScale, ...]
+    features: tuple[FeatureScale, ...] = field(metadata=strict_json.most(limits.FEATURES))
 
     @property
     def range(self) -> float:

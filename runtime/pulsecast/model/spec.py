@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import field
 from typing import Literal
 
+from .. import limits
 from ..foundation import strict_json
 from ..foundation.quick_dataclass import dataclass
+from ..plain_text import listed
 from .network import Network, plain_stack
 
 DAY_S = 86_400
 WEEK_S = 7 * DAY_S
-_MOST_STEPS = 2**31 - 1  # and seconds of a step or period: products of two fit the integers of every reader
 YEAR_1, YEAR_10000 = -62_135_596_800, 253_402_300_800  # unix seconds of 1 January: no time of a step lies outside
 
 
@@ -31,8 +33,8 @@ class Holidays:
 
     region: str
     zone: str
-    known: tuple[int, ...]
-    spans: tuple[tuple[int, ...], ...]
+    known: tuple[int, ...] = field(metadata=strict_json.most(2))
+    spans: tuple[tuple[int, ...], ...] = field(metadata=strict_json.most(limits.HOLIDAY_SPANS, 2))
 
     def __post_init__(self) -> None:
         pairs = (self.known, *self.spans)
@@ -62,19 +64,19 @@ class Calendar:
     holidays: Holidays | None = field(default=None, metadata=strict_json.OMITTED)
 
     def __post_init__(self) -> None:
-        if problem := _beyond("period_s", self.period_s):
+        if problem := _beyond("period_s", self.period_s, limits.SECONDS):
             raise ValueError(problem)
-        if not 0 <= self.ahead_steps <= _MOST_STEPS:
-            raise ValueError(f"ahead_steps is {self.ahead_steps}; expected 0 to {_MOST_STEPS}")
+        if not 0 <= self.ahead_steps <= limits.SECONDS:
+            raise ValueError(f"ahead_steps is {self.ahead_steps}; expected 0 to {limits.SECONDS}")
         if (self.function == "holiday") != (self.holidays is not None):
             raise ValueError("holidays are given if and only if the function is holiday")
 
 
-def _beyond(name: str, value: int) -> str | None:
-    """Return what is wrong with a number of steps or seconds, which must be at least 1."""
-    if 1 <= value <= _MOST_STEPS:
+def _beyond(name: str, value: int, most: int) -> str | None:
+    """Return what is wrong with a number of steps or seconds, which must be 1 to `most`."""
+    if 1 <= value <= most:
         return None
-    return f"{name} is {value}; expected at {f'most {_MOST_STEPS}' if value > 1 else 'least 1'}"
+    return f"{name} is {value}; expected at {f'most {most}' if value > 1 else 'least 1'}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +100,8 @@ class Channel:
     def __post_init__(self) -> None:
         if self.lag < 0:
             raise ValueError(f"lag is {self.lag}; a channel may only look back")
+        if self.lag > limits.WINDOW_STEPS:
+            raise ValueError(f"lag is {self.lag}; expected at most {limits.WINDOW_STEPS}")
 
 
 _IMPLIED = strict_json.null_if(lambda network: network.is_plain)  # `units` describes it fully
@@ -119,9 +123,9 @@ class ModelSpec:
     """
 
     window: int
-    features: tuple[Feature, ...]
-    channels: tuple[Channel, ...]
-    units: tuple[int, ...]
+    features: tuple[Feature, ...] = field(metadata=strict_json.most(limits.FEATURES))
+    channels: tuple[Channel, ...] = field(metadata=strict_json.most(limits.CHANNELS))
+    units: tuple[int, ...] = field(metadata=strict_json.most(limits.LAYERS))
     horizon: int
     step_s: int
     target: Literal["level", "change"]
@@ -129,22 +133,7 @@ class ModelSpec:
     network: Network = field(default=None, metadata=_IMPLIED)  # type: ignore[assignment]  # never None once it is made
 
     def __post_init__(self) -> None:
-        problems = [
-            problem
-            for name, value in (("window", self.window), ("horizon", self.horizon), ("step_s", self.step_s))
-            if (problem := _beyond(name, value))
-        ]
-        if not self.features or self.features[0].calendar is not None:
-            problems.append("features must start with the measured column that is forecast")
-        if len({f.name for f in self.features}) != len(self.features):
-            problems.append("feature names repeat")
-        calendars = [f.calendar is not None for f in self.features]
-        if calendars != sorted(calendars):
-            problems.append("measured features must stand before calendar features")
-        if not self.channels or any(not 0 <= c.feature < len(self.features) for c in self.channels):
-            problems.append(f"every channel must name a feature from 0 to {len(self.features) - 1}")
-        if [c.lag > 0 for c in self.channels] != sorted(c.lag > 0 for c in self.channels):
-            problems.append("channels of lag 0 must stand first")
+        problems = [*self._beyond_limits(), *self._out_of_order()]
         if not self.units or min(self.units) < 1:
             problems.append("units must hold at least one layer of at least one unit")
         elif self.network is None:  # it was left out
@@ -152,7 +141,36 @@ class ModelSpec:
         elif tuple(layer.units for layer in self.network.recurrent) != self.units:
             problems.append("units must be those of the network's recurrent layers")
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValueError(listed(problems))
+
+    def _beyond_limits(self) -> Iterator[str]:
+        """Yield which numbers are not of a size that a reader can compute with."""
+        bounds = (
+            ("window", self.window, limits.WINDOW_STEPS),
+            ("horizon", self.horizon, limits.HORIZON_STEPS),
+            ("step_s", self.step_s, limits.SECONDS),
+        )
+        yield from (problem for name, value, most in bounds if (problem := _beyond(name, value, most)))
+        if any(units > limits.UNITS for units in self.units):
+            yield f"units are {max(self.units)}; expected at most {limits.UNITS}"
+        columns = max(len(self.features), len(self.channels))
+        steps = self.window + max((channel.lag for channel in self.channels), default=0)
+        if steps * columns > limits.WINDOW_VALUES:
+            yield f"a window has {steps} steps of {columns} numbers; expected at most {limits.WINDOW_VALUES} together"
+
+    def _out_of_order(self) -> Iterator[str]:
+        """Yield what is missing, named twice or not where it must stand."""
+        if not self.features or self.features[0].calendar is not None:
+            yield "features must start with the measured column that is forecast"
+        if len({f.name for f in self.features}) != len(self.features):
+            yield "feature names repeat"
+        calendars = [f.calendar is not None for f in self.features]
+        if calendars != sorted(calendars):
+            yield "measured features must stand before calendar features"
+        if not self.channels or any(not 0 <= c.feature < len(self.features) for c in self.channels):
+            yield f"every channel must name a feature from 0 to {len(self.features) - 1}"
+        if [c.lag > 0 for c in self.channels] != sorted(c.lag > 0 for c in self.channels):
+            yield "channels of lag 0 must stand first"
 
     @property
     def context(self) -> int:

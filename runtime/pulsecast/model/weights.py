@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import zipfile
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import limits
 from ..errors import FormatError
 from ..foundation.quick_dataclass import dataclass
+from ..plain_text import listed
 from .network import Network
 from .spec import ModelSpec
 
 LITTLE_FLOAT32 = np.dtype("<f4")
-MAX_INFLATION, SMALL_BYTES = 20, 64 << 20  # of an .npz file: numbers that were measured or trained hardly shrink
+_ENTRY = b"PK\1\2"  # every entry of a zip's directory begins so
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +91,7 @@ def read_weights(data: bytes, spec: ModelSpec) -> Weights:
         elif not np.isfinite(array.astype(np.float32)).all():
             problems.append(f"{name} holds NaN or infinity")
     if problems:
-        raise FormatError("weights.npz: " + "; ".join(problems))
+        raise FormatError("weights.npz: " + listed(problems))
     floats = {name: arrays[name].astype(np.float32) for name in shapes}
     return Weights(
         layers=tuple(
@@ -108,12 +112,13 @@ def write_npz(**arrays: NDArray[np.generic]) -> bytes:
 
 
 def read_npz(data: bytes, *, where: str) -> dict[str, NDArray[np.generic]]:
-    """Return the arrays of an .npz file by name; object arrays (pickles) and damaged files raise FormatError."""
+    """Return the arrays of an .npz file by name; object arrays (pickles) and damaged files raise FormatError.
+
+    No array is made before the file's directory and every array's header are within the limits.
+    """
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as members:  # reads no member beyond the size that it states
-            inflated = sum(member.file_size for member in members.infolist())
-        if inflated > max(SMALL_BYTES, MAX_INFLATION * len(data)):
-            raise ValueError(f"its {len(data)} bytes hold {inflated}; at most {MAX_INFLATION} times as many are read")
+        with zipfile.ZipFile(io.BytesIO(_counted(data))) as members:  # reads no member beyond the size that it states
+            _check_sizes(members, len(data))
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     # damage comes out as zlib.error, MemoryError, RuntimeError, tokenize's error and others: no list of them is
@@ -124,3 +129,35 @@ def read_npz(data: bytes, *, where: str) -> dict[str, NDArray[np.generic]]:
     if strange := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
         raise FormatError(f"{where} is not a readable .npz file of plain arrays: {strange[0]} is not an array")
     return arrays
+
+
+def _counted(data: bytes) -> bytes:
+    """Return `data` if its directory is short: zipfile makes an object of every entry."""
+    if data.count(_ENTRY) > limits.NPZ_ARRAYS:
+        raise ValueError(f"it holds more than {limits.NPZ_ARRAYS} arrays")
+    return data
+
+
+def _check_sizes(members: zipfile.ZipFile, size_bytes: int) -> None:
+    """Raise ValueError if the arrays are too large together, or one of them promises more than its member holds."""
+    inflated = sum(member.file_size for member in members.infolist())
+    if inflated > limits.NPZ_BYTES:
+        raise ValueError(f"its arrays have {inflated} bytes; at most {limits.NPZ_BYTES} are read")
+    if inflated > max(limits.NPZ_SMALL_BYTES, limits.NPZ_INFLATION * size_bytes):
+        raise ValueError(
+            f"its {size_bytes} bytes hold {inflated}; at most {limits.NPZ_INFLATION} times as many are read"
+        )
+    for member in members.infolist():
+        if member.filename.endswith(".npy"):
+            with members.open(member) as file:
+                _check_promise(file, member)
+
+
+def _check_promise(file: IO[bytes], member: zipfile.ZipInfo) -> None:
+    """Raise ValueError unless the header of an array states as many bytes as its member holds."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    promised = math.prod(shape) * dtype.itemsize
+    if not dtype.hasobject and promised != member.file_size - file.tell():
+        raise ValueError(f"{member.filename} promises {promised} bytes; it holds {member.file_size - file.tell()}")

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TypeVar
 
+from ..foundation.private_folder import temporary_folder
 from .parent import PARENT
 
 T = TypeVar("T")
@@ -62,15 +63,18 @@ def run_module(
     """Run `python -m module arguments` and return how it ended and what it said.
 
     It imports from where this process does, not from the working directory. `environment` is added to this process's
-    own. It asks to end with this process by `pulsecast.stages.parent.die_with_parent`.
+    own. It asks to end with this process by `pulsecast.stages.parent.die_with_parent`. Its temporary files are removed
+    when it has ended, even if it was killed.
     """
-    own = {
-        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        PARENT: str(os.getpid()),
-    }
     command = [sys.executable, "-P", "-m", module, *arguments]
-    return run_child(command, os.environ | own | dict(environment or {}), timeout_s=timeout_s)
+    with temporary_folder() as temporary:
+        own = {
+            "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "TMPDIR": str(temporary),
+            PARENT: str(os.getpid()),
+        }
+        return run_child(command, os.environ | own | dict(environment or {}), timeout_s=timeout_s)
 
 
 def run_child(command: Sequence[str], environment: Mapping[str, str], *, timeout_s: float) -> Ended:

@@ -16,7 +16,7 @@ OUT_OF_TOLERANCE = 3
 UNSTABLE = 4
 INTEGRITY = 5
 MISSING_EXTRA = 6
-INTERRUPTED = 130  # as a shell reports it: 128 + SIGINT
+INTERRUPTED = 130  # as a shell reports it: 128 + SIGINT; SIGTERM gives 143 and SIGHUP 129
 
 _CODES: tuple[tuple[type[PulsecastError], int], ...] = (
     (UsageError, USAGE),

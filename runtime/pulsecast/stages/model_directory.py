@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Literal
@@ -22,15 +22,19 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle.manifest import HeldOut, Provenance
+from .. import limits
+from ..bundle.manifest import HeldOut, Provenance, check_printable, shown_of_spec
 from ..errors import FormatError
 from ..foundation import strict_json
+from ..foundation.folder_kind import FolderKind
+from ..foundation.plain_file import NotPlainError, TooLongError, read_plain
 from ..foundation.quick_dataclass import dataclass
 from ..model.radii import SplitConformal
 from ..model.scaler import Scaler
 from ..model.spec import ModelSpec
 from ..model.weights import Weights, read_npz, read_weights, write_npz, write_weights
 from ..model.windows import TIME, VALUES, Windows
+from ..plain_text import Problems
 
 MODEL_NAME = "model.json"
 KERAS_NAME = "model.keras"
@@ -77,6 +81,13 @@ class ModelDirectory:
     calibration: Windows
 
 
+def _listed(record: bytes) -> set[str]:
+    return {*strict_json.loads(ModelRecord, record, where=MODEL_NAME).files, MODEL_NAME}
+
+
+MODEL_FOLDER = FolderKind(noun="model directory", marker=MODEL_NAME, listed=_listed)
+
+
 def write_model_directory(folder: Path, model: ModelDirectory, more: Mapping[str, bytes] | None = None) -> ModelRecord:
     """Write every file of `model` into the empty `folder`, and `more` by name; return the record with their hashes."""
     heldout = model.heldout
@@ -96,8 +107,11 @@ def write_model_directory(folder: Path, model: ModelDirectory, more: Mapping[str
 def read_model_directory(path: Path) -> ModelDirectory:
     """Return the model at `path`; raises FormatError if a file is missing, changed or does not match `model.json`."""
     try:
-        record = strict_json.loads(ModelRecord, _of_this_format((path / MODEL_NAME).read_bytes()), where=MODEL_NAME)
-        data = {name: (path / name).read_bytes() for name in (WEIGHTS_NAME, HELDOUT_NAME, CALIBRATION_NAME)}
+        # what does not fit a manifest is refused before hours of export, not after them
+        content = _read(path, MODEL_NAME, limits.MANIFEST_BYTES)
+        record = strict_json.loads(ModelRecord, _of_this_format(content), where=MODEL_NAME)
+        names = (WEIGHTS_NAME, HELDOUT_NAME, CALIBRATION_NAME)
+        data = {name: _read(path, name, limits.FILE_BYTES) for name in names}
     except FileNotFoundError as error:
         missing = Path(error.filename).name
         raise FormatError(
@@ -105,6 +119,8 @@ def read_model_directory(path: Path) -> ModelDirectory:
         ) from error
     except OSError as error:
         raise FormatError(f"{path} is not a readable model directory: {error.strerror}") from error
+    if unprintable := Problems(check_printable(_shown(record))):
+        raise FormatError(f"{MODEL_NAME}: {unprintable}")
     changed = [name for name, content in data.items() if record.files.get(name) != sha256(content)]
     if changed:
         raise FormatError(f"model directory {path.name} was changed after training: {', '.join(changed)}")
@@ -129,6 +145,21 @@ def _of_this_format(data: bytes) -> bytes:
     if found.get("format") == 1:
         raise FormatError(f"{MODEL_NAME} has format 1, of an earlier pulsecast; train the model again")
     return data
+
+
+def _read(folder: Path, name: str, at_most: int) -> bytes:
+    try:
+        return read_plain(folder / name, at_most)
+    except (NotPlainError, TooLongError) as error:
+        raise FormatError(f"{folder} is not a readable model directory: {name} {error.strerror}") from error
+
+
+def _shown(record: ModelRecord) -> Iterator[str]:
+    """Yield the texts that people read, of this directory and of the bundle that is made from it."""
+    yield from (record.name, record.recipe)
+    yield from shown_of_spec(record.spec)
+    yield from record.heldout.forecasts
+    yield from record.provenance.shown
 
 
 def sha256(data: bytes) -> str:

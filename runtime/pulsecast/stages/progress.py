@@ -1,7 +1,8 @@
 """Progress of long work, and ready ways to show it.
 
 Every public function that takes long has a parameter `progress`. It is silent by default. It takes any object with the
-two methods of `Progress`; ready ones print lines, or draw bars of tqdm or rich.
+two methods of `Progress`; ready ones print lines, or draw bars of tqdm or rich. They escape what could act on a
+terminal: a line may quote a log or a bundle.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import sys
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol, TextIO, runtime_checkable
+
+from ..plain_text import printable
 
 
 @runtime_checkable
@@ -50,7 +53,7 @@ class LineProgress:
     def tell(self, line: str) -> None:
         """Print the line; if the file cannot be written, the work continues."""
         with suppress(OSError):
-            print(line, file=self._file or sys.stderr, flush=True)
+            print(printable(line), file=self._file or sys.stderr, flush=True)
 
     def advance(self, what: str, done: int, total: int, note: str = "") -> None:
         """Print every tenth part of the work, and its end."""
@@ -71,15 +74,15 @@ class TqdmProgress:
 
     def tell(self, line: str) -> None:
         """Print the line above the bars."""
-        self._tqdm.write(line)
+        self._tqdm.write(printable(line))
 
     def advance(self, what: str, done: int, total: int, note: str = "") -> None:
         """Move the bar of `what`; it is made at its first step and closed at its last."""
         bar = self._bars.get(what)
         if bar is None:
-            bar = self._bars[what] = self._tqdm(total=total, desc=what)
+            bar = self._bars[what] = self._tqdm(total=total, desc=printable(what))
         bar.total = total
-        bar.set_postfix_str(note, refresh=False)
+        bar.set_postfix_str(printable(note), refresh=False)
         bar.update(done - bar.n)
         if done >= total:
             self._bars.pop(what).close()
@@ -98,11 +101,11 @@ class RichProgress:
 
         self._console = console or Console(stderr=True)
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
         )
         self._bars = Bars(*columns, console=self._console, transient=True)
         self._tasks: dict[str, Any] = {}
@@ -113,7 +116,7 @@ class RichProgress:
         if self._lines is not None:
             self._lines.tell(line)
         else:
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
     def advance(self, what: str, done: int, total: int, note: str = "") -> None:
         """Move the bar of `what`, which is on the screen from its first step to its last."""
@@ -123,8 +126,8 @@ class RichProgress:
         if not self._tasks:
             self._bars.start()
         if what not in self._tasks:
-            self._tasks[what] = self._bars.add_task(what, total=total, note="")
-        self._bars.update(self._tasks[what], completed=done, total=total, note=note)
+            self._tasks[what] = self._bars.add_task(printable(what), total=total, note="")
+        self._bars.update(self._tasks[what], completed=done, total=total, note=printable(note))
         if done >= total:
             self._bars.remove_task(self._tasks.pop(what))
             if not self._tasks:

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
+from pulsecast.plain_text import printable_lines
+
 TAIL_BYTES = 4000
 
 
@@ -36,7 +38,7 @@ def engine_log(*, shown: bool) -> Iterator[None]:
             yield
         except Exception:
             log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL_BYTES))
-            ours.write(log.read().decode(errors="replace"))
+            ours.write(printable_lines(log.read().decode(errors="replace")))
             raise
         finally:
             ours.flush()

@@ -314,7 +314,7 @@ def test_an_export_that_is_killed_leaves_the_old_bundle_and_the_next_one_clears_
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert hashes(out) == old
         assert Bundle.open(out).manifest.name == "plain"
-        assert len(list(tmp_path.iterdir())) == 2  # and the unfinished files of the killed process
+        assert len(list(tmp_path.iterdir())) == 3  # and the lock file and the unfinished files of the killed process
     manifest = export_model(textbook_model, out, targets=("onnx",), force=True)
     assert Bundle.open(out).manifest == manifest
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]

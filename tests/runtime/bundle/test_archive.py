@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from helpers.engines import require
-from pulsecast import load, verify
+from pulsecast import limits, load, verify
 from pulsecast.bundle import archive
 from pulsecast.bundle.archive import read_archive, write_archive
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.packing import pack, unpack
-from pulsecast.errors import BundleError, FormatError, IntegrityError, UsageError
+from pulsecast.errors import BundleError, EngineError, FormatError, IntegrityError, UsageError
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden_v1"
 PULSE = GOLDEN.with_suffix(".pulse")
@@ -242,7 +242,7 @@ def test_a_member_that_inflates_beyond_its_size_stops_there(tmp_path: Path) -> N
 
 
 def test_members_beyond_the_total_are_refused(monkeypatch: pytest.MonkeyPatch, stored: Path) -> None:
-    monkeypatch.setattr(archive, "MAX_TOTAL_BYTES", 10_000)
+    monkeypatch.setattr(limits, "ARCHIVE_BYTES", 10_000)
     with pytest.raises(FormatError, match="more than 10000 bytes together"):
         Bundle.open(stored)
 
@@ -307,6 +307,16 @@ def test_a_private_copy_is_checked_closed_to_others_and_removed(stored: Path) ->
         assert (folder / "model.w8.onnx").read_bytes() == (GOLDEN / "onnx" / "model.w8.onnx").read_bytes()
         assert folder.parent.stat().st_mode & 0o777 == 0o700
     assert not folder.parent.exists()
+
+
+def test_a_private_copy_is_not_made_where_others_can_exchange_it(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs").chmod(0o777)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "theirs"))
+    with pytest.raises(EngineError, match="theirs can be changed by others"), Bundle.open(stored).unpacked("onnx"):
+        pytest.fail("a copy was handed out that others can exchange")
 
 
 def test_a_private_copy_of_a_swapped_file_is_refused(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ EDITS: dict[str, Callable[[dict[str, Any]], object]] = {
     "no name": lambda m: m.pop("name"),
     "an unknown key": lambda m: m.update(more=1),
     "an unknown key deep inside": lambda m: m["artifacts"][0]["parity"].update(more=1),
-    "a format of the future": lambda m: m.update(format=2),
+    "a format of the future": lambda m: m.update(format=3),
     "a window that is text": lambda m: m["spec"].update(window="50"),
     "a window that is a fraction": lambda m: m["spec"].update(window=50.5),
     "files that are no list": lambda m: m.update(files={}),

@@ -14,8 +14,10 @@ from pulsecast.computing.intervals import (
     RollingConformal,
     SplitConformal,
     bounds,
+    bounds_of_one,
     conformal_radius,
     fit_split,
+    residual_of_one,
     residuals,
     split_interval,
 )
@@ -234,3 +236,18 @@ def test_radii_of_another_horizon_are_refused_at_open(plain_bundle: Path, copied
     (bundle / "manifest.json").write_text(json.dumps(document))
     with pytest.raises(FormatError, match="intervals have 2 steps; horizon is 1"):
         Bundle.open(bundle)
+
+
+@pytest.mark.parametrize("scale", ["log1p", "identity"])
+@pytest.mark.parametrize("counts", [True, False])
+def test_one_number_has_the_bounds_and_the_residual_that_it_has_in_an_array(scale: str, counts: bool) -> None:
+    draw = np.random.default_rng(4)
+    forecasts = np.concatenate([draw.uniform(-3, 50, 400), [0.0, 1.0, 7.0, 1e6, 3e38]])
+    radii = np.concatenate([draw.uniform(0, 2, 404), [np.inf]])
+    expected = bounds(forecasts, radii, scale, counts=counts)  # type: ignore[arg-type]
+    found = [bounds_of_one(f, r, scale, counts=counts) for f, r in zip(forecasts, radii, strict=True)]  # type: ignore[arg-type]
+    # `math` and numpy round a logarithm differently in the last place
+    np.testing.assert_allclose(found, np.stack(expected[1:], axis=1), rtol=1e-12, atol=1e-12)
+    truth = forecasts[::-1]
+    distances = [residual_of_one(f, y, scale) for f, y in zip(forecasts, truth, strict=True)]  # type: ignore[arg-type]
+    np.testing.assert_allclose(distances, residuals(forecasts, truth, scale), rtol=1e-12, atol=1e-12)  # type: ignore[arg-type]

@@ -31,7 +31,7 @@ WRONG: dict[str, tuple[Callable[[Forecaster], object], str]] = {
     "threads, none": (opened(threads=0), "threads is 0; expected at least 1"),
     "artifact, a number": (opened(artifact=5), "no artifact 5 in this bundle; it has numpy"),
     "backend, a list": (opened(backend=[]), r"no backend \[\]; known: auto, numpy"),
-    "key, a number": (opened(key=5), "key is 5; expected the path of a public key, or its bytes"),
+    "key, a number": (opened(key=5), "key is of type int; expected the path of a public key, or its bytes"),
     "trust_code, a word": (opened(trust_code="no"), "trust_code is 'no'; expected True or False"),
     "verify, trust_code": (lambda _: verify(GOLDEN, trust_code=1), "trust_code is 1; expected True or False"),  # type: ignore[arg-type]
     "path, None": (lambda _: load(None), "None is not a path; expected the path of a bundle"),  # type: ignore[arg-type]

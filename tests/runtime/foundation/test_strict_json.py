@@ -146,7 +146,6 @@ def test_what_is_not_strict_json_is_refused(data: bytes, sentence: str) -> None:
         strict_json.loads(Outer, data, where="file.json")
 
 
-def test_a_file_too_large_to_be_meant_is_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strict_json, "MAX_JSON_BYTES", 10)
+def test_a_file_too_large_to_be_meant_is_refused_unread() -> None:
     with pytest.raises(FormatError, match="has 11 bytes; at most 10 are read"):
-        strict_json.loads(Outer, b" " * 11, where="file.json")
+        strict_json.loads(Outer, b" " * 11, where="file.json", at_most=10)

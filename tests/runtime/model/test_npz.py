@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from helpers import plain
+from pulsecast import limits
 from pulsecast.bundle.golden import Golden, read_golden, write_golden
 from pulsecast.errors import FormatError
 from pulsecast.model.weights import read_npz, read_weights, write_weights
@@ -208,3 +209,26 @@ def test_an_archive_that_inflates_without_measure_is_refused_before_it_is_read()
     np.savez_compressed(buffer, zeros=np.zeros(20_000_000, np.float32))
     with pytest.raises(FormatError, match="at most 20 times as many are read"):
         read_npz(buffer.getvalue(), where="weights.npz")
+
+
+def test_an_archive_of_more_arrays_than_are_read_is_refused_before_zipfile_sees_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = npz({f"a{i}": np.zeros(1, np.float32) for i in range(limits.NPZ_ARRAYS + 1)})
+    monkeypatch.setattr(zipfile, "ZipFile", lambda *_: pytest.fail("the directory was read"))
+    with pytest.raises(FormatError, match="it holds more than 1000 arrays"):
+        read_npz(data, where="weights.npz")
+
+
+def test_arrays_that_are_too_large_together_are_refused_before_one_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = npz({"a": np.zeros(1000, np.float32), "b": np.zeros(1000, np.float32)})
+    monkeypatch.setattr(limits, "NPZ_BYTES", 8000)
+    monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("an array was read"))
+    with pytest.raises(FormatError, match="its arrays have 8256 bytes; at most 8000 are read"):
+        read_npz(data, where="weights.npz")
+
+
+def test_an_array_that_promises_more_than_its_member_holds_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("an array was read"))
+    with pytest.raises(FormatError, match=r"a\.npy promises 1152921504606846976 bytes; it holds 0"):
+        read_npz(huge_array(), where="weights.npz")

@@ -25,7 +25,15 @@ def test_measured_features_are_those_without_a_calendar() -> None:
 
 BAD_SPECS: dict[str, tuple[dict[str, Any], str]] = {
     "no window": ({"window": 0}, "window is 0; expected at least 1"),
-    "a window beyond reason": ({"window": 10**30}, f"window is {10**30}; expected at most 2147483647"),
+    "a window beyond reason": ({"window": 10**30}, f"window is {10**30}; expected at most 100000"),
+    "a window of more steps than are read": ({"window": 100_001}, "window is 100001; expected at most 100000"),
+    "a horizon beyond reason": ({"horizon": 10_001}, "horizon is 10001; expected at most 10000"),
+    "a step beyond reason": ({"step_s": 2**31}, f"step_s is {2**31}; expected at most {2**31 - 1}"),
+    "a layer beyond reason": ({"units": (65_537,)}, "units are 65537; expected at most 65536"),
+    "a window of many columns": (
+        {"window": 50_000, "channels": (Channel(feature=0),) * 81},
+        "a window has 50000 steps of 81 numbers; expected at most 4000000 together",
+    ),
     "no horizon": ({"horizon": 0}, "horizon is 0; expected at least 1"),
     "a negative step": ({"step_s": -60}, "step_s is -60; expected at least 1"),
     "no features": ({"features": ()}, "features must start with the measured column"),

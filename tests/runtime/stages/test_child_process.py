@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +51,19 @@ def test_a_module_is_run_with_what_this_process_imports() -> None:
     assert done.stdout.startswith("usage: ")
     assert run_module("pulsecast", ["--version"], timeout_s=60).answer.startswith("pulsecast ")
     assert run_module("no_such_module", [], timeout_s=60).reason.endswith("No module named no_such_module")
+
+
+def test_a_child_that_is_killed_leaves_no_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "killed_here.py").write_text(
+        "import os, signal, tempfile\nprint(tempfile.mkdtemp(), flush=True)\nos.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    done = run_module("killed_here", [], timeout_s=60)
+    assert done.reason == "crashed with SIGKILL"
+    assert done.answer.startswith(str(tmp_path / "temporary"))
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the parent-death signal is Linux's")

@@ -1,5 +1,6 @@
 """Reading a model directory: whole and unchanged since training, or a FormatError that says what is wrong."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,3 +69,27 @@ def test_a_file_is_not_a_model_directory(tmp_path: Path) -> None:
     (tmp_path / "model").write_text("x")
     with pytest.raises(FormatError, match="model is not a readable model directory: Not a directory"):
         read_model_directory(tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", ["model.json", "weights.npz", "heldout.npz", "calibration.npz"])
+def test_a_pipe_in_place_of_a_file_is_refused_and_blocks_nothing(model: Path, name: str) -> None:
+    (model / name).unlink()
+    os.mkfifo(model / name)
+    with pytest.raises(FormatError, match=f"is not a readable model directory: {name} is not a plain file"):
+        read_model_directory(model)
+
+
+def test_a_record_that_no_manifest_could_hold_is_refused(model: Path) -> None:
+    with (model / "model.json").open("ab") as file:
+        file.write(b" " * 1_000_000)
+    with pytest.raises(
+        FormatError, match=r"is not a readable model directory: model\.json has more than 1000000 bytes"
+    ):
+        read_model_directory(model)
+
+
+def test_a_name_that_could_act_on_a_terminal_is_refused(model: Path) -> None:
+    path = model / "model.json"
+    path.write_text(path.read_text().replace('"recipe": "', '"recipe": "\\u001b[2J', 1))
+    with pytest.raises(FormatError, match=r"^model\.json: '\\x1b\[2J.*' holds characters that cannot be printed$"):
+        read_model_directory(model)

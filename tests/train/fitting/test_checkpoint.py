@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pulsecast.errors import PulsecastError
-from pulsecast_train.fitting.checkpoint import Checkpoint, Epoch, SavedRun, load_run, save_run
+from pulsecast_train.fitting.checkpoint import Checkpoint, Epoch, SavedRun, forget_run, load_run, save_run
 from pulsecast_train.fitting.preparing import prepare
 from pulsecast_train.logs.config import LogConfig
 from pulsecast_train.logs.reader import read_log
@@ -51,3 +51,17 @@ def test_a_recipe_that_means_another_model_does_not_go_on_from_its_checkpoint(
     assert prepare(read_log(path, reading), run).fingerprint == before
     monkeypatch.setitem(RECIPES, "recommended", dataclasses.replace(RECIPES["recommended"], **change))
     assert prepare(read_log(path, reading), run).fingerprint != before
+
+
+def test_a_run_that_is_forgotten_takes_no_file_of_the_users_with_it(tmp_path: Path) -> None:
+    folder = tmp_path / "model.training"
+    folder.mkdir()
+    save_run(Checkpoint(folder=folder, run="run"), progress(10))
+    (folder / "notes.txt").write_text("mine")
+    forget_run(folder)
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+    (folder / "notes.txt").unlink()
+    save_run(Checkpoint(folder=folder, run="run"), progress(10))
+    forget_run(folder)
+    forget_run(folder)
+    assert not folder.exists()

@@ -193,3 +193,15 @@ def test_large_values_with_a_large_range_are_taken() -> None:
 def test_a_configuration_that_cannot_be_is_refused(change: dict[str, object], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         replace(TrainConfig(), **change)  # type: ignore[arg-type]
+
+
+def test_a_metric_that_no_bundle_may_name_is_refused_before_training() -> None:
+    with pytest.raises(
+        DataError, match=r"a metric's name 'a\\x1b\[2J' holds characters that cannot be printed; rename"
+    ):
+        build_spec(TEXTBOOK, TrainConfig(), ("a\x1b[2J",), HOUR)
+
+
+def test_a_size_that_no_reader_takes_is_refused_before_training() -> None:
+    with pytest.raises(UsageError, match="window is 100001; expected at most 100000"):
+        build_spec(TEXTBOOK, TrainConfig(window=100_001), ("value",), HOUR)

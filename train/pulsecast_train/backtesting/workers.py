@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pulsecast.errors import MissingExtraError, PulsecastError, UsageError
+from pulsecast.foundation.private_folder import temporary_folder
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -61,7 +63,7 @@ def run_local(run: Callable[[T], R], tasks: Sequence[T], jobs: int, on_result: C
 def _run_pool(run: Callable[[T], R], waiting: dict[int, T], jobs: int, on_result: Callable[[int, R], None]) -> None:
     """Run the `waiting` tasks in one pool, and remove each one that is done."""
     earlier = set(multiprocessing.active_children())
-    with _limited_threads(max(1, usable_cores() // jobs)):
+    with temporary_folder() as temporary, _surroundings(max(1, usable_cores() // jobs), temporary):
         executor = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker)
         try:
             futures = {executor.submit(run, task): i for i, task in waiting.items()}
@@ -78,10 +80,11 @@ def _run_pool(run: Callable[[T], R], waiting: dict[int, T], jobs: int, on_result
 
 
 @contextmanager
-def _limited_threads(threads: int) -> Iterator[None]:
-    """Limit each process that starts in this block to `threads` threads."""
-    kept = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+def _surroundings(threads: int, temporary: Path) -> Iterator[None]:
+    """Limit each process that starts in this block to `threads` threads, and its temporary files to `temporary`."""
+    chosen = dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"TMPDIR": str(temporary)}
+    kept = {name: os.environ.get(name) for name in chosen}
+    os.environ.update(chosen)
     try:
         yield
     finally:

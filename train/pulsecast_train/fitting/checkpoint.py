@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from pulsecast.errors import FormatError, UsageError
 from pulsecast.foundation import strict_json
+from pulsecast.foundation.staging import sweep
 from pulsecast.foundation.whole_file import whole_file
 from pulsecast.model.weights import read_npz
 
@@ -96,6 +98,15 @@ def load_run(checkpoint: Checkpoint) -> SavedRun | None:
             "repeat that command to continue it, or pass --restart to discard it"
         )
     return SavedRun(history=header.history, variables=_numbered(arrays, "variable_"), best=_numbered(arrays, "best_"))
+
+
+def forget_run(folder: Path) -> None:
+    """Delete the saved progress in `folder`, and the folder if nothing else is in it: other files are the user's."""
+    (folder / PROGRESS_NAME).unlink(missing_ok=True)
+    if folder.is_dir():
+        sweep(folder)
+    with suppress(OSError):  # it is not there, or not empty
+        folder.rmdir()
 
 
 def _numbered(arrays: dict[str, NDArray[np.generic]], prefix: str) -> tuple[NDArray[np.generic], ...]:

@@ -19,6 +19,7 @@ from .config import LogConfig
 
 START_S = 1_736_121_600  # 2025-01-06T00:00:00Z, a Monday
 STEP_S = 3600
+COLUMNS = ("timestamp", "event_id", "user_id", "likes")
 GENERATED_LOG = LogConfig(time="timestamp", id="event_id", events=True, step="1h")  # how to read the generated log
 _BASE_RATE = 32.0  # immigrant events an hour; with their offspring about twice that
 _REPLIES = 0.45  # mean direct offspring of an event; below 1, or bursts never end
@@ -53,7 +54,7 @@ class GeneratedTruth:
 
 
 def generate_log(path: StrPath, *, seed: int = 7, days: int = 60, messy: bool = True) -> GeneratedTruth:
-    """Write an event log of `days` days (CSV: timestamp, event_id, user_id, likes) to `path` and return its truth.
+    """Write an event log of `days` days (CSV with COLUMNS) to `path` and return its truth.
 
     The same seed writes the same bytes. Raises ValueError if `days` is below 1.
     """
@@ -66,7 +67,7 @@ def generate_log(path: StrPath, *, seed: int = 7, days: int = 60, messy: bool = 
     faults: dict[str, int] = {}
     if messy:
         log, faults = _messy(rng, log)
-    written = log.select(_written_time(), "event_id", "user_id", "likes")
+    written = log.select(_written_time(), *COLUMNS[1:])
     written.write_csv(one_path("path", path))
     return GeneratedTruth(start_s=START_S, step_s=STEP_S, counts=counts, rows=len(log), **faults)
 
@@ -139,4 +140,4 @@ def _written_time() -> pl.Expr:
     """ISO 8601 with the row's own offset; UTC is written Z."""
     text = pl.from_epoch(pl.col("t") + pl.col("offset"), time_unit="s").dt.to_string("%Y-%m-%dT%H:%M:%S")
     suffix = pl.col("offset").replace_strict({0: "Z", 7200: "+02:00", -18_000: "-05:00", 19_800: "+05:30"})
-    return (text + suffix).alias("timestamp")
+    return (text + suffix).alias(COLUMNS[0])

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
+from pulsecast.bundle.manifest import check_printable
 from pulsecast.errors import DataError, UsageError
 from pulsecast.model.scaler import FeatureScale, Scaler, Transform
 from pulsecast.model.spec import DAY_S, WEEK_S, Calendar, Channel, Feature, ModelSpec
+from pulsecast.plain_text import listed
 
 from ..series import Series
 from .holiday_calendar import holiday_features
@@ -126,22 +128,30 @@ def spec_of(config: TrainConfig, series: Sequence[Series]) -> ModelSpec:
 def build_spec(
     recipe: Recipe, config: TrainConfig, metrics: tuple[str, ...], step_s: int, holidays: tuple[Feature, ...] = ()
 ) -> ModelSpec:
-    """Return the spec of a model of this recipe over a series with these metrics and step."""
+    """Return the spec of a model of this recipe over a series with these metrics and step.
+
+    Raises DataError for a metric that no bundle may name, UsageError for sizes that no reader takes.
+    """
+    if problems := listed(check_printable(metrics)):
+        raise DataError(f"a metric's name {problems}; rename its column")
     calendars = (*calendar_features(step_s), *holidays) if recipe.calendar else ()
     features = (*(Feature(name=name) for name in metrics), *calendars)
     levels = tuple(Channel(feature=i) for i in range(len(features)))
     lags = (1, *season_lag(step_s)) if recipe.changes else ()
     changes = tuple(Channel(feature=i, lag=lag) for i in range(len(metrics)) for lag in lags)
-    return ModelSpec(
-        window=config.window,
-        features=features,
-        channels=levels + changes,
-        units=config.units,
-        horizon=config.horizon,
-        step_s=step_s,
-        target=recipe.target,
-        floor=0.0 if recipe.nonnegative else None,
-    )
+    try:
+        return ModelSpec(
+            window=config.window,
+            features=features,
+            channels=levels + changes,
+            units=config.units,
+            horizon=config.horizon,
+            step_s=step_s,
+            target=recipe.target,
+            floor=0.0 if recipe.nonnegative else None,
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def calendar_features(step_s: int) -> tuple[Feature, ...]:

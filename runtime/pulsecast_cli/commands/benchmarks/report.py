@@ -10,7 +10,7 @@ import typer
 from pulsecast.errors import UsageError
 from pulsecast.stages.exits import FAILED
 
-from ...terminal.output import Format, show, tell
+from ...terminal.output import Format, put, show, tell
 
 if TYPE_CHECKING:
     from pulsecast_bench import Report
@@ -63,9 +63,9 @@ def report(
     if format_ is Format.json:
         show(format_, text="", document=_document(found))
     elif out is None:
-        print(found.markdown(), end="")
+        put(found.markdown())
     elif budget.stated:
-        print(found.recommended)
+        put(found.recommended)
     if not all(one.artifact for one in found.recommendations):
         raise typer.Exit(FAILED)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +21,7 @@ from pulsecast.model.spec import ModelSpec
 from pulsecast.model.windows import SERIES, TIME
 from pulsecast.model.words import network_words
 
-from ...terminal.output import Format, show
+from ...terminal.output import Format, put_document, show
 
 Shapes = Mapping[str, tuple[int, ...]]  # -1 is any number
 
@@ -46,7 +45,7 @@ def inspect(
         return
     opened = Bundle.open(bundle)
     if statement:
-        print(json.dumps(in_toto(opened.manifest, opened.manifest_bytes()), indent=2))
+        put_document(in_toto(opened.manifest, opened.manifest_bytes()))
         return
     show(
         format_,

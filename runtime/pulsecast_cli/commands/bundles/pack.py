@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from pulsecast import Bundle
+from pulsecast.bundle.folder import BUNDLE_FOLDER
 from pulsecast.foundation.tables import size_text
 
+from ...terminal.dry_run import DryRun, show_fate
 from ...terminal.output import Format, show
 
 
@@ -32,11 +34,15 @@ def unpack(
     bundle: Annotated[Path, typer.Argument(exists=True, help="Bundle, a .pulse file or a folder.")],
     out: Annotated[Path, typer.Option("--out", help="Folder to write.")],
     force: Annotated[bool, typer.Option("--force", help="Replace an existing bundle.")] = False,
+    dry_run: DryRun = False,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Write a bundle as a folder, for tools that need files: TensorFlow Serving, an app's build."""
     from pulsecast import unpack as run
 
+    if dry_run:
+        show_fate(out, BUNDLE_FOLDER, force=force, command="unpack", format_=format_)
+        return
     written = run(bundle, out, force=force)
     _tell(written, sum(entry.size_bytes for entry in written.manifest.files), "unpack", format_)
 

@@ -16,6 +16,7 @@ from pulsecast.computing.calendars import utc_text
 from pulsecast.errors import DataError
 from pulsecast.forecasting.forecaster import Forecaster
 from pulsecast.model.windows import FORECAST
+from pulsecast.plain_text import printable
 
 from ...logs.options import UNSAID, LogOptions
 from ...logs.reading import tell_findings
@@ -69,7 +70,8 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: f"{cell:.6g}" if isinstance(cell, float) else cell for name, cell in row.items()})
+        cells = {name: f"{cell:.6g}" if isinstance(cell, float) else cell for name, cell in row.items()}
+        writer.writerow(cells | {"series": printable(row["series"])})
     return text.getvalue()
 
 

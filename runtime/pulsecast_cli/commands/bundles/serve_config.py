@@ -9,6 +9,7 @@ import typer
 
 from pulsecast.errors import UsageError
 
+from ...terminal.dry_run import DryRun, show_fate
 from ...terminal.output import Format, show
 
 
@@ -20,17 +21,21 @@ def serve_config(
     wait_us: Annotated[int, typer.Option("--wait-us", help="How long a batch waits to fill; 0 never.")] = 0,
     image: Annotated[str | None, typer.Option("--image", help="Image of the server.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a folder that this command wrote.")] = False,
+    dry_run: DryRun = False,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Write a version directory, server configuration, and docker compose and Kubernetes files for a bundle."""
     from pulsecast_export import ServeOptions
     from pulsecast_export import serve_config as run
-    from pulsecast_export.serving.serve_config import IMAGE
+    from pulsecast_export.serving.serve_config import IMAGE, SERVING_FOLDER
 
     try:
         options = ServeOptions(version=version, threads=threads, wait_us=wait_us, image=image or IMAGE)
     except ValueError as error:
         raise UsageError(str(error)) from error
+    if dry_run:
+        show_fate(out, SERVING_FOLDER, force=force, command="serve-config", format_=format_)
+        return
     artifact = run(bundle, out, options, force=force)
     show(
         format_,

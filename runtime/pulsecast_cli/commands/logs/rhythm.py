@@ -10,6 +10,7 @@ import typer
 from pulsecast.errors import UsageError
 from pulsecast.foundation import strict_json
 from pulsecast.foundation.whole_file import check_file_free
+from pulsecast.plain_text import printable
 
 from ...logs.options import UNSAID, LogOptions, Logs, UserKey, secret
 from ...logs.reading import configured
@@ -69,7 +70,7 @@ def rhythm_text(one: Rhythm) -> str:
     from pulsecast_train.rhythm.words import words
 
     what = "times the typical level" if one.factors else "above the typical level"
-    lines = [f"{one.series}, {one.first} to {one.last}, by the clock of {one.zone}", *words(one)]
+    lines = [f"{printable(one.series)}, {one.first} to {one.last}, by the clock of {one.zone}", *words(one)]
     if one.day.profile:
         hours = one.slot_s // HOUR_S
         cells = [f"{slot * hours:02d}h {value:.2f}" for slot, value in enumerate(one.day.profile)]

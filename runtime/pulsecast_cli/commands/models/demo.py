@@ -8,14 +8,17 @@ from typing import Annotated
 import typer
 
 from pulsecast import verify as verify_bundle
-from pulsecast.bundle.manifest import MANIFEST_NAME
+from pulsecast.bundle.folder import BUNDLE_FOLDER
 from pulsecast.errors import UsageError
 from pulsecast.forecasting.verification import require_passed
 from pulsecast.foundation.arguments import with_changes
+from pulsecast.foundation.folder_kind import few
+from pulsecast.foundation.staging import sweep
 from pulsecast.foundation.whole_directory import check_free
 from pulsecast.stages.exits import UNSTABLE
-from pulsecast.stages.model_directory import MODEL_NAME
+from pulsecast.stages.model_directory import MODEL_FOLDER
 
+from ...terminal.dry_run import DryRun, tell_fate
 from ...terminal.output import Format, progress, show, tell
 from ..benchmarks.bench import bench_document, verdict
 
@@ -28,12 +31,17 @@ def demo(
     days: Annotated[int, typer.Option("--days", min=28, help="Length of the generated log.")] = 60,
     recipe: Annotated[str, typer.Option("--recipe", help="recommended or textbook.")] = "recommended",
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier demo.")] = False,
+    dry_run: DryRun = False,
     format_: Annotated[Format, typer.Option("--format", help="How the table is printed.")] = Format.text,
 ) -> None:
     """Generate a messy engagement log, train, export every target, verify, and measure each backend here."""
     from pulsecast_bench import bench, report
 
-    _make_folder(out, force=force)
+    _check_folder(out, force=force)
+    if dry_run:
+        tell_fate(out, command="demo", format_=format_)
+        return
+    out.mkdir(parents=True, exist_ok=True)
     bundle = _make_bundle(out, recipe=recipe, seed=seed, days=days, force=force)
     tell("4/4 measuring, each case in a process of its own")
     with progress() as heard:
@@ -74,15 +82,32 @@ def _make_bundle(out: Path, *, recipe: str, seed: int, days: int, force: bool) -
     return out / BUNDLE
 
 
-def _make_folder(out: Path, *, force: bool) -> None:
-    """Make the demo's folder; refuse now, not after minutes of work."""
+def _check_folder(out: Path, *, force: bool) -> None:
+    """Raise UsageError if the demo cannot be written to `out`: now, not after minutes of work."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; choose another folder with --out")
-    if out.exists() and any(out.iterdir()) and not force:
-        raise UsageError(f"{out} is not empty; pass --force to replace an earlier demo, or choose another --out")
-    out.mkdir(parents=True, exist_ok=True)
-    check_free(out / MODEL, force=force, marker=MODEL_NAME)
-    check_free(out / BUNDLE, force=force, marker=MANIFEST_NAME)
+    if out.exists() and any(out.iterdir()):
+        if not force:
+            raise UsageError(f"{out} is not empty; pass --force to replace an earlier demo, or choose another --out")
+        _check_earlier_demo(out)
+    if out.exists():
+        check_free(out / MODEL, MODEL_FOLDER, force=force)
+        check_free(out / BUNDLE, BUNDLE_FOLDER, force=force)
+
+
+def _check_earlier_demo(out: Path) -> None:
+    """Raise UsageError if `out` holds what a demo does not write; its model and bundle are checked by themselves."""
+    from pulsecast_train.logs.generator import COLUMNS
+
+    sweep(out)
+    own = {LOG, MODEL, f"{MODEL}.training", BUNDLE, RESULT, REPORT}
+    others = sorted(path.name for path in out.iterdir() if path.name not in own)
+    if (out / LOG).exists():
+        with (out / LOG).open("rb") as log:
+            if log.readline(200).strip() not in (b"", ",".join(COLUMNS).encode()):
+                others.insert(0, LOG)
+    if others:
+        raise UsageError(f"{out} holds what a demo does not write: {few(others)}; choose another folder with --out")
 
 
 def _next(out: Path) -> str:

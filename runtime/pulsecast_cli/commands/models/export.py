@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from pulsecast.bundle.folder import BUNDLE_FOLDER
+
+from ...terminal.dry_run import DryRun, show_fate
 from ...terminal.output import Format, progress, show
 
 
@@ -22,6 +25,7 @@ def export(
     force: Annotated[
         bool, typer.Option("--force", help="Replace an existing bundle, once the new one is verified.")
     ] = False,
+    dry_run: DryRun = False,
     native_for: Annotated[
         str | None,
         typer.Option("--native-for", help="Platforms for libraries of the native targets, e.g. aarch64-linux,…"),
@@ -43,6 +47,9 @@ def export(
     """Convert a model to every target and verify each one; the bundle appears whole or not at all."""
     from pulsecast_export import export as run
 
+    if dry_run:
+        show_fate(out, BUNDLE_FOLDER, force=force, command="export", format_=format_)
+        return
     with progress() as heard:
         found = run(
             model,

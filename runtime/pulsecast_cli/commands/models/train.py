@@ -10,8 +10,11 @@ import typer
 from ...logs.options import UNSAID, LogOptions, Logs, UserKey, secret
 from ...logs.reading import configured
 from ...logs.train_options import AS_THE_RECIPE_SAYS, TrainOptions
+from ...terminal.dry_run import DryRun, tell_fate
 from ...terminal.grouped import grouped
 from ...terminal.output import Format, progress, show
+
+_POOL = "exists: several series would each get a folder in it, which is checked once the logs are read"
 
 
 @grouped
@@ -26,13 +29,19 @@ def train(
     log: LogOptions = UNSAID,
     user_key: UserKey = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing model directory.")] = False,
+    dry_run: DryRun = False,
     restart: Annotated[bool, typer.Option("--restart", help="Discard the progress of a killed run.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Train on engagement logs and write a model directory; a killed run continues where it stopped."""
     from pulsecast_train import train as run
+    from pulsecast_train.run import check_out
 
     chosen = configured(config, log, training.changes())
+    if dry_run:
+        known = check_out(out, chosen.train, force=force)
+        tell_fate(out, command="train", format_=format_, unless="" if known else _POOL)
+        return
     with progress() as heard:
         found = run(
             logs,
