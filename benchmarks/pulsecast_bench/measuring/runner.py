@@ -223,7 +223,7 @@ def processor(case: Case, config: BenchConfig) -> str:
 
 def _model(bundle: Bundle) -> Model:
     manifest, golden = bundle.manifest, bundle.golden()
-    spec = manifest.spec
+    spec, (values, times, _) = manifest.spec, golden.windows.inputs
     return Model(
         name=manifest.name,
         recipe=manifest.recipe,
@@ -234,7 +234,8 @@ def _model(bundle: Bundle) -> Model:
         scaler_range=manifest.scaler.range,
         truth=tuple(tuple(row) for row in golden.truth.tolist()),
         reference=tuple(tuple(row) for row in golden.reference.tolist()),
-        last=tuple(golden.windows[:, -1, 0].astype(float).tolist()),
+        timestamps=None if times is None else tuple(times.tolist()),
+        last=tuple(values[:, -1, 0].astype(float).tolist()),
         step_s=spec.step_s,
     )
 
