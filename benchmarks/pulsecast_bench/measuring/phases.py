@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pulsecast.bundle.bundle import Bundle
+from pulsecast.errors import UsageError
 from pulsecast.forecasting.forecaster import Forecaster
 from pulsecast.foundation import strict_json
 from pulsecast.model.windows import Windows
@@ -18,13 +19,14 @@ from pulsecast.model.windows import Windows
 from ..analysis.statistics import JUDGED_WINDOWS, stability
 from ..results.case import BenchConfig, Case
 from ..results.run import Memory, Paired, Phases, Run, ScenarioRun, Steady, encode
-from ..subjects.bare import BARE
+from ..subjects.bare import BARE, engine_of
 from ..subjects.peers import PeerFile
 from ..subjects.subject import UNVOUCHED, LoadedSubject, Trust, open_artifact
 from .calls import Timed, predicting, rotation
 from .machine import affinity, peak_resident_bytes, resident_bytes, threads_alive
 from .scenarios import Answer, Answered, Load, loop
 from .spending import Spending
+from .steps import steps_of
 
 _MOST_WINDOWS = 20  # of requests: a phase that is not stable by then counts as unstable
 _BLOCK_CALLS = 6  # of runtime or bare engine before the other's turn
@@ -65,7 +67,7 @@ def measure(path: Path, request: Request, *, start_ns: int, import_ns: int) -> R
     loaded_bytes = resident_bytes()
     golden = Bundle.open(path).golden()
     inputs = rotation(golden.windows, case.batch, seed=config.seed + request.repeat)
-    call = predicting(subject.predict, inputs)
+    call = _call(subject, request, golden.windows, inputs)
     first_ns = call(0)
     warmup = _warm_up(call, config)
     steady = _steady(call, case, config)
@@ -167,6 +169,17 @@ def _load(path: Path, request: Request) -> tuple[LoadedSubject, int]:
     return subject, time.perf_counter_ns() - began
 
 
+def _call(subject: LoadedSubject, request: Request, windows: Windows, inputs: Sequence[Windows]) -> Timed:
+    """Return the case's call; streams are filled."""
+    case = request.case
+    if case.call == "predict":
+        return predicting(subject.predict, inputs)
+    if subject.forecaster is None:
+        raise UsageError(f"{case.artifact} is a peer, and only artifacts have streams")
+    seed = request.config.seed + request.repeat
+    return steps_of(subject.forecaster, case.call, windows, case.batch, seed=seed).timed
+
+
 def _warm_up(call: Timed, config: BenchConfig) -> list[int]:
     until = time.perf_counter_ns() + round(config.warmup_s * 1e9)
     latencies: list[int] = []
@@ -218,11 +231,13 @@ def _window(call: Timed, latencies: list[int], config: BenchConfig, limit: int) 
 def _over_engine(
     forecaster: Forecaster | None, call: Timed, inputs: Sequence[Windows], request: Request
 ) -> Paired | None:
-    """Return calls beside the engine's own, of a leading case with an engine."""
+    """Return calls beside the engine's own of as many windows: of a leading case with an engine, and of a step call."""
     case, config = request.case, request.config
-    if forecaster is None or not case.leading or forecaster.artifact.backend not in BARE or not config.paired_s:
+    if forecaster is None or not config.paired_s:
         return None
-    engine = BARE[forecaster.artifact.backend](forecaster)
+    if case.call == "predict" and (not case.leading or forecaster.artifact.backend not in BARE):
+        return None
+    engine = engine_of(forecaster)
     return _paired(call, predicting(engine.call, [engine.prepare(batch) for batch in inputs]), config)
 
 

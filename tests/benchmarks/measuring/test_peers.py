@@ -29,6 +29,7 @@ SHORT = dataclasses.replace(
     limit_s=0.2,
     window_s=0.0,
     paired_s=0.0,
+    step_calls=(),
 )
 # float32 in other orders of summation, as a fraction of the training part's range; largest seen 1.1e-7
 FLOAT32 = 2e-6

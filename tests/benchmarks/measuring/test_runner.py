@@ -31,6 +31,7 @@ from pulsecast_bench.subjects.bare import engine_of
 
 SHORT = dataclasses.replace(
     PROFILES["quick"], batches=(1, 4), repeats=2, calls=20, steady_s=0.02, limit_s=0.3, window_s=0.0, paired_s=0.05,
+    step_calls=(),
 )  # fmt: skip
 
 
@@ -174,7 +175,7 @@ def test_a_case_whose_processes_differ_gets_more_until_its_median_is_known(
         "dead": (100, 200),
     }
     _levels(monkeypatch, levels, failing=("dead", 4))
-    config = change(PROFILES["standard"], batches=(1,), most_repeats=12)
+    config = change(PROFILES["standard"], batches=(1,), most_repeats=12, step_calls=())
     result, heard = run(tmp_path / "bundle", config)
     counts = {name: [one.case.artifact for one in result.runs].count(name) for name in names}
     assert counts == {"even": 5, "odd": 6, "wild": 12, "dead": 4}  # of six processes a high one is outside the interval
@@ -240,7 +241,7 @@ def test_the_bare_calls_of_a_bundle_of_format_1_take_its_ready_made_columns() ->
 @pytest.mark.slow
 def test_a_bundle_of_format_1_is_measured_too() -> None:
     require("onnxruntime")
-    config = dataclasses.replace(SHORT, batches=(1,), artifacts=("onnx-w8",))
+    config = dataclasses.replace(SHORT, batches=(1,), artifacts=("onnx-w8",), step_calls=("push", "detector"))
     result, _ = run(FORMAT_1, config)
     assert result.failures == ()
     assert result.model.timestamps is None
@@ -248,6 +249,7 @@ def test_a_bundle_of_format_1_is_measured_too() -> None:
     assert row.overhead.value is not None
     assert row.fidelity is not None
     assert row.fidelity.max_error <= Bundle.open(FORMAT_1).manifest.artifact("onnx-w8").parity.max_abs * 1.01 + 1e-9
+    assert {step.case.call: step.paired is not None for step in result.steps} == {"push": True, "detector": True}
 
 
 @pytest.mark.slow
