@@ -23,10 +23,21 @@ if TYPE_CHECKING:
     from ..backends import Backend
     from ..bundle.manifest import Manifest
     from ..model.spec import ModelSpec
-    from .forecaster import Forecaster
 
 _FLOAT32 = np.dtype(np.float32)
 _LARGEST = float(np.finfo(np.float32).max)
+
+
+class Loaded(Protocol):
+    """What a stream needs of a `Forecaster`."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says about itself."""
+
+    @property
+    def backend(self) -> Backend:
+        """The engine that runs it."""
 
 
 class Engine(Protocol):
@@ -145,7 +156,7 @@ class Stream:
         )
 
     @classmethod
-    def from_bytes(cls, model: Forecaster, data: bytes, *, carry_over: bool = False, by_window: bool = False) -> Stream:
+    def from_bytes(cls, model: Loaded, data: bytes, *, carry_over: bool = False, by_window: bool = False) -> Stream:
         """Return a stream of `model` that continues from `to_bytes`.
 
         carry_over  accept the state of another model that takes the same columns at the same step, such as a newer one:
@@ -157,7 +168,7 @@ class Stream:
 
     @classmethod
     def of_state(
-        cls, model: Forecaster, state: StreamState, *, carry_over: bool = False, by_window: bool = False
+        cls, model: Loaded, state: StreamState, *, carry_over: bool = False, by_window: bool = False
     ) -> Stream:
         """Return a stream that continues from a state's record, as `from_bytes` does."""
         manifest = model.manifest
