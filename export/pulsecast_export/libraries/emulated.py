@@ -31,9 +31,8 @@ def emulator_version(path: str) -> str:
 def request_of(values: NDArray[np.float32], time: NDArray[np.int64] | None) -> bytes:
     """Return what the hosts read: a uint32 count, as many windows of float32, as many int64 times (0 without)."""
     times = np.zeros(len(values), np.int64) if time is None else time
-    return (
-        np.uint32(len(values)).astype("<u4").tobytes() + values.astype("<f4").tobytes() + times.astype("<i8").tobytes()
-    )
+    parts = (np.array(len(values), "<u4"), values.astype("<f4"), times.astype("<i8"))
+    return b"".join(part.tobytes() for part in parts)
 
 
 class EmulatedBackend:
