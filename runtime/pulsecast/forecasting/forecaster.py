@@ -141,11 +141,11 @@ class Forecaster:
             raw, time = self._windows(values, timestamps)
         # x.x is finite unless an element is not finite or the sum overflows: one pass in BLAS decides the usual case
         flat = raw.reshape(-1)
-        if not math.isfinite(flat.dot(flat)):
+        if not math.isfinite(np.vdot(flat, flat)):
             _refuse_non_finite(raw)
         forecasts = self._backend_predict(raw, time)
         flat = forecasts.reshape(-1)
-        if not math.isfinite(flat.item() if flat.size == 1 else flat.dot(flat)):
+        if not math.isfinite(flat.item() if flat.size == 1 else np.vdot(flat, flat)):
             _refuse_outside_domain(forecasts, self.manifest.spec, time)
         return forecasts if interval is None else self._interval(forecasts, interval)
 
