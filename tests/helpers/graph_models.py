@@ -28,7 +28,7 @@ from pulsecast.stages.model_directory import HeldOutWindows, ModelDirectory, Mod
 YEAR_S = 31_556_952  # of 365.2425 days
 TARGETS = ("savedmodel", "onnx", "tflite")  # the converted ones of float32
 ARTIFACTS = ("numpy", *TARGETS)
-NAMES = ("calendar", "bare", "scaled", "columns", "quarters", "network")  # of `make_cases`
+NAMES = ("calendar", "bare", "logs", "scaled", "columns", "quarters", "network")  # of `make_cases`
 LOGS = FeatureScale(transform="log1p", offset=5.75, scale=0.3125, low=100.0, high=500.0)
 RANGE = FeatureScale(offset=96.0, scale=400.0, low=96.0, high=496.0)
 AS_IT_IS = FeatureScale()
@@ -168,6 +168,8 @@ def make_cases() -> dict[str, Case]:
         ),
         # the textbook recipe's form
         "bare": case(spec((VALUE,), ((0, 0),), units=(6,), horizon=1, target="level"), (RANGE,), None),
+        # a logarithm without a floor and without intervals
+        "logs": case(spec((VALUE, *DAY), ((0, 0), (1, 0), (2, 0)), units=(6,)), (LOGS,), None),
         # calendar columns scaled, lagged, out of order and not all used; values that are not counts
         "scaled": case(
             spec(

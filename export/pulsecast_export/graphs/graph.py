@@ -131,9 +131,9 @@ def tripwire(spec: ModelSpec, scaler: Scaler, raw: Tensor, time: Tensor | None) 
     """Return (batch, 1): zero, or NaN for a row that must not have a forecast.
 
     Such a row has a value that is not finite or has no logarithm, or a time that is not one of the `known_times`.
-    Some engines swallow NaN: ONNX Runtime's LSTM and XNNPACK's logarithm give a plausible number for it. This guard
-    uses only subtraction, sums, a division, and x times the reciprocal root of x + 1: at -1 and below the root is not
-    finite, and at infinity the product is not finite.
+    Some engines swallow NaN: ONNX Runtime's LSTM, and XNNPACK's logarithm and exponential, give a plausible number for
+    it. This guard uses only subtraction, sums, a division, and x times the reciprocal root of x + 1: at -1 and below
+    the root is not finite, and at infinity the product is not finite.
     """
     scales = scaler.features[: spec.measured]
     total: Tensor = None
@@ -154,18 +154,18 @@ def results(model: ModelDirectory, outputs: Tensor, guard: Tensor, last: Tensor 
     record = model.record
     spec, first, split = record.spec, record.scaler.features[0], record.intervals
     scaled = outputs if last is None else outputs + last
-    if split is None and spec.floor is None:
+    logs = first.transform == "log1p"
+    if not logs:
         # here it also keeps converters from folding the scale into the head's weights, where large raw values would
-        # cost precision
+        # cost precision, or all of it: float16 ends at 65,504
         scaled = scaled + guard
     level = scaled * np.float32(first.scale) + np.float32(first.offset)
-    in_logs = first.transform == "log1p" and (split is None or (spec.floor == 0.0 and split.scale == "log1p"))
-    if in_logs:
+    if logs and (split is None or (spec.floor == 0.0 and split.scale == "log1p")):
         return _from_logs(model, level, guard)
-    raw = tf.exp(level) - 1.0 if first.transform == "log1p" else level
+    raw = tf.exp(level) - 1.0 if logs else level
     raw = raw if spec.floor is None else tf.maximum(raw, np.float32(spec.floor))
-    # a maximum may swallow NaN, so the tripwire comes after it
-    raw = raw if split is None and spec.floor is None else raw + guard
+    # an exponential and a maximum may swallow NaN, so the tripwire comes after them
+    raw = raw + guard if logs or spec.floor is not None else raw
     return {FORECAST: raw} | ({} if split is None else _bounds_of(model, raw, guard))
 
 
@@ -175,8 +175,7 @@ def _from_logs(model: ModelDirectory, level: Tensor, guard: Tensor) -> dict[str,
     if spec.floor is not None and spec.floor > -1:
         level = tf.maximum(level, np.float32(np.log1p(spec.floor)))
     if split is None:
-        raw = tf.exp(level) - 1.0
-        return {FORECAST: raw if spec.floor is None else raw + guard}
+        return {FORECAST: tf.exp(level) - 1.0 + guard}
     low, high = _moves(model)
     moves = np.concatenate([np.zeros(spec.horizon), low, high]).astype(np.float32)
     raw = tf.exp(tf.tile(level, [1, 3]) + moves) - 1.0 + guard  # (batch, 3 * horizon)

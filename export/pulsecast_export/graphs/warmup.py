@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _DT_FLOAT, _DT_INT64 = 1, 9
+_CONTENT, _FLOAT_VAL, _INT64_VAL = 4, 5, 10  # fields of TensorProto
 _LENGTH_DELIMITED = 2
 _CRC32C = 0x82F63B78  # Castagnoli polynomial, reflected
 
@@ -28,7 +29,16 @@ def predict_log(model: str, signature: str, inputs: Mapping[str, NDArray[np.gene
 def _tensor(value: NDArray[np.generic]) -> bytes:
     kind, dtype = (_DT_INT64, "<i8") if value.dtype.kind == "i" else (_DT_FLOAT, "<f4")
     shape = b"".join(_field(2, _varint_field(1, size)) for size in value.shape)
-    return _varint_field(1, kind) + _field(2, shape) + _field(4, value.astype(dtype).tobytes())
+    return _varint_field(1, kind) + _field(2, shape) + _numbers(value.astype(dtype))
+
+
+def _numbers(value: NDArray[np.generic]) -> bytes:
+    """Return a tensor's numbers as TensorFlow writes them: a single one in a field of its type, others as bytes."""
+    if value.size != 1:
+        return _field(_CONTENT, value.tobytes())
+    if value.dtype.kind == "f":
+        return _field(_FLOAT_VAL, value.tobytes())
+    return _field(_INT64_VAL, _varint(int(value.item()) % 2**64))  # two's complement
 
 
 def tfrecord(data: bytes) -> bytes:

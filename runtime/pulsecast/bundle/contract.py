@@ -18,6 +18,7 @@ from ..foundation.quick_dataclass import dataclass
 from ..model.scaler import Scaler
 from ..model.spec import ModelSpec
 from ..model.windows import FORECAST, LOWER, SERIES, TIME, UPPER, VALUES
+from .manifest import check_printable, shown_of_spec
 
 if TYPE_CHECKING:
     from ..model.weights import Weights
@@ -75,16 +76,8 @@ class Contract:
             problems.append(f"level is {self.level}; expected a number between 0 and 1")
         if not _SHA256.fullmatch(self.digest):
             problems.append("digest is malformed")
-        # these are shown on terminals, where a control character could rewrite the screen
-        shown = (
-            self.name,
-            self.artifact,
-            self.precision,
-            *self.inputs,
-            *self.outputs,
-            *(f.name for f in spec.features),
-        )
-        problems += [f"{text!a} holds characters that cannot be printed" for text in shown if not text.isprintable()]
+        shown = (self.name, self.artifact, self.precision, *self.inputs, *self.outputs, *shown_of_spec(spec))
+        problems += check_printable(shown)
         if problems:
             raise ValueError("; ".join(problems))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import FormatError, IntegrityError, UsageError
 from ..foundation.quick_dataclass import dataclass
+from ..limits import MANIFEST_BYTES
 from .contract import CONTRACT_FILE, CONTRACT_KEY, Contract, read_contract
 from .manifest import MANIFEST_NAME
 from .source import DirectorySource
@@ -18,7 +19,7 @@ from .source import DirectorySource
 if TYPE_CHECKING:
     from pathlib import Path
 
-MAX_CONTRACT_BYTES = 1 << 20  # ten years of the holidays of ten regions have about 40 kB
+MAX_CONTRACT_BYTES = MANIFEST_BYTES  # a contract says a part of what a manifest does
 SAVED_MODEL = "saved_model.pb"
 # a model has about ten fields at its top and a few entries of metadata; more are not searched
 _MOST_FIELDS = 10_000

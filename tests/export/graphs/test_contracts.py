@@ -15,6 +15,7 @@ from pulsecast.bundle.lone_files import lone_contract
 from pulsecast.model.windows import INPUTS
 from pulsecast.stages.model_directory import read_model_directory
 from pulsecast_export.contracts import contract_of
+from pulsecast_export.native.writer import sources
 from pulsecast_export.targets import TARGETS as ROWS
 
 pytestmark = pytest.mark.slow
@@ -118,6 +119,13 @@ def test_the_contract_in_a_file_is_that_of_its_model(converted: Converted, targe
     assert set(found.outputs) == set(given(converted))
     manifest = Bundle.open(converted.folder / "bundle").manifest
     assert (found.digest, found.level) == (manifest.digest, manifest.level)
+
+
+@pytest.mark.parametrize("target", ["native", "native-w8"])
+def test_the_contract_in_c_is_that_of_its_model(recommended_model: Path, target: str, tmp_path: Path) -> None:
+    model = read_model_directory(recommended_model)
+    (tmp_path / "model.c").write_text(sources(model, target)["model.c"])
+    assert lone_contract(tmp_path / "model.c") == contract_of(model, target)
 
 
 @BUNDLES

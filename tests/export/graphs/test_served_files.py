@@ -72,7 +72,7 @@ def official(model: str, signature: str, inputs: dict[str, np.ndarray]) -> bytes
     return bytes(log.SerializeToString(deterministic=True))
 
 
-@pytest.mark.parametrize("shape", [(1, 50, 1), (64, 73, 8), (200, 1, 1)])
+@pytest.mark.parametrize("shape", [(1, 50, 1), (64, 73, 8), (200, 1, 1), (1, 1, 1)])
 def test_a_warm_up_record_is_byte_for_byte_what_the_official_library_writes(shape: tuple[int, ...]) -> None:
     values = np.random.default_rng(0).normal(0, 100, shape).astype(np.float32)
     time = np.arange(shape[0], dtype=np.int64) * 3600 - 86_400  # some before 1970

@@ -190,7 +190,7 @@ def test_two_contracts_in_one_file_are_refused(name: str, make: Make, contract: 
 
 
 @KINDS
-def test_a_contract_beyond_a_megabyte_is_refused_unread(name: str, make: Make, tmp_path: Path) -> None:
+def test_a_contract_that_is_too_long_is_refused_unread(name: str, make: Make, tmp_path: Path) -> None:
     text = b'{"' + b"x" * MAX_CONTRACT_BYTES + b'":1}'
     with pytest.raises(FormatError, match=f"{name} is damaged: its (contract has|first comment does not end)"):
         lone_contract(written(tmp_path, name, make(text + b" " * 8192)))

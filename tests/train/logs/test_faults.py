@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers import faults
+from helpers.logs import faults
 from pulsecast.errors import DataError
 from pulsecast.foundation.strict_json import dumps
 from pulsecast_train.logs.config import LogConfig

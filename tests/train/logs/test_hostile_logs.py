@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from helpers.hostile.damage import damaged
-from helpers.log_files import NOW_S, hours, log, refusal
+from helpers.logs.log_files import NOW_S, hours, log, refusal
 from helpers.source_tree import REPOSITORY
 from pulsecast.errors import PulsecastError
 from pulsecast_train.logs import files as log_files

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from helpers.heard import Heard
-from helpers.log_files import DAY_S, found, hours, log, read, refusal, values
+from helpers.logs.log_files import DAY_S, found, hours, log, read, refusal, values
 from pulsecast_train.logs import files as log_files
 from pulsecast_train.logs import reader
 from pulsecast_train.logs import tables as log_tables

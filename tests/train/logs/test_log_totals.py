@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.log_files import DAY_S, NOW_S, found, hours, log, read, refusal, values
+from helpers.logs.log_files import DAY_S, NOW_S, found, hours, log, read, refusal, values
 from pulsecast.foundation.strict_json import dumps
 from pulsecast_train.logs.config import LogConfig
 from pulsecast_train.logs.reader import read_log

@@ -1,0 +1,1 @@
+"""Logs for tests: faults that are put into known counts, and small files of one kind."""
