@@ -32,7 +32,7 @@ from pulsecast_export.targets import TARGETS
 pytestmark = pytest.mark.slow
 
 FLOAT32_ROUNDING = 2e-6  # of the range: scaling back by C instead of numpy, both in float32
-LEAKED = 1e-3  # of the range: what a state that was not reset changes at least, in the largest of some windows
+LEAKED = 1e-4  # of the range: what the state of other windows changes at least in one forecast; a reset changes nothing
 
 
 class Microcontroller:
@@ -108,13 +108,14 @@ def test_without_a_reset_a_forecast_depends_on_the_windows_before_it(
     device: Microcontroller, recommended_bundle: Path
 ) -> None:
     bundle = Bundle.open(recommended_bundle)
-    windows = bundle.golden().windows.take(slice(0, 40))
+    windows = bundle.golden().windows
     right, leaked = device.results(windows)[0], device.results(windows, reset=False)[0]
     assert np.abs(leaked - right).max() / bundle.manifest.scaler.range > LEAKED
+    assert (leaked != right).mean() > 0.5
     np.testing.assert_array_equal(device.results(windows)[0], right)
     one = windows.take([0])
-    again = [float(device.results(one, reset=False)[0, 0, 0]) for _ in range(3)]
-    assert len(set(again)) == 3
+    again = {float(device.results(one, reset=False)[0, 0, 0]) for _ in range(3)}
+    assert len(again) > 1  # the same window, three times
 
 
 def test_a_bundle_lists_both_files_and_its_card_says_what_a_caller_must_do(
