@@ -14,7 +14,7 @@ from pulsecast.stages.model_directory import read_model_directory
 @pytest.mark.parametrize("spec", [plain.LEVEL_SPEC, plain.CHANGE_SPEC], ids=["level", "change"])
 def test_the_plain_forecaster_beats_the_last_value(spec: plain.ModelSpec) -> None:
     model = plain.make_model(spec)
-    last = np.repeat(model.windows[:, -1:, 0], spec.horizon, axis=1)
+    last = np.repeat(model.windows.values[:, -1:, 0], spec.horizon, axis=1)
     assert accuracy(model.golden().reference, model.truth).mae < accuracy(last, model.truth).mae
 
 

@@ -19,7 +19,7 @@ require("polars")
 DOORS = {name: stage for name, stage in PACKAGES.items() if name != "pulsecast_cli"}
 # public functions of a stage that its table of functions lists
 FUNCTIONS = {
-    "pulsecast": {"generate_key", "load", "load_native", "pack", "sign", "unpack", "verify"},
+    "pulsecast": {"generate_key", "load", "load_native", "pack", "sign", "step", "unpack", "verify"},
     "pulsecast_train": {"evaluate", "evaluate_bundle", "fetch", "find_rhythm", "generate_log", "read_as_trained",
                         "read_config", "read_log", "train"},
     "pulsecast_export": {"export", "serve_config", "write_page"},

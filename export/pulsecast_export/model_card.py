@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pulsecast.bundle.bundle import size_bytes
 from pulsecast.bundle.manifest import Artifact, Manifest
 from pulsecast.computing.calendars import utc_text
+from pulsecast.model.spec import ModelSpec
 from pulsecast.model.words import network_words
 from pulsecast.stages.model_directory import IMPORTED
 
@@ -24,26 +25,42 @@ def model_card(manifest: Manifest) -> str:
 def _contract(manifest: Manifest) -> str:
     spec = manifest.spec
     measured = ", ".join(_cell(feature.name) for feature in spec.features[: spec.measured])
-    calendar = len(spec.features) - spec.measured
-    return (
-        f"A forecaster: {network_words(spec)}, recipe `{_cell(manifest.recipe)}`.\n\n"
-        f"* Takes `window`, float32 (batch, {spec.context}, {len(spec.features)}), raw units: {measured}"
-        + (f", then {calendar} calendar columns that the runtime computes from timestamps" if calendar else "")
-        + f".\n{_holidays(manifest)}"
-        + f"* Gives `forecast`, float32 (batch, {spec.horizon}), raw units of {_cell(spec.features[0].name)}: "
-        f"the next {spec.horizon} steps of {spec.step_s} s."
-    )
+    name, steps = _cell(spec.features[0].name), f"the next {spec.horizon} steps of {spec.step_s} s"
+    lines = [
+        f"* Takes `values`, float32 (batch, {spec.context}, {spec.measured}), raw units: {measured}.",
+        *_time(spec),
+        *_holidays(manifest),
+        f"* Gives `forecast`, float32 (batch, {spec.horizon}), raw units of {name}: {steps}.",
+        *_bounds(manifest),
+    ]
+    return "\n".join([f"A forecaster: {network_words(spec)}, recipe `{_cell(manifest.recipe)}`.", "", *lines])
 
 
-def _holidays(manifest: Manifest) -> str:
+def _time(spec: ModelSpec) -> list[str]:
+    if not spec.timed:
+        return []
+    columns = len(spec.features) - spec.measured
+    follow = f"{columns} calendar columns follow from it, inside the artifact"
+    return [f"* Takes `time`, int64 (batch,): unix seconds (UTC) of each window's last step. {follow}."]
+
+
+def _bounds(manifest: Manifest) -> list[str]:
+    if manifest.level is None:
+        return []
+    return [
+        f"* Gives `lower` and `upper`, of the same shape: {100 * manifest.level:g} % of true values lie between them."
+    ]
+
+
+def _holidays(manifest: Manifest) -> list[str]:
     """Return a line for each region whose holidays the model knows, with the end of that knowledge."""
     calendars = [feature.calendar for feature in manifest.spec.features]
     found = {c.holidays.region: c.holidays for c in calendars if c is not None and c.holidays is not None}
-    return "".join(
+    return [
         f"* Knows the holidays of {_cell(region)} (in {_cell(one.zone)}) up to {utc_text(one.known[1])}, and takes no "
-        "later step.\n"
+        "later step."
         for region, one in found.items()
-    )
+    ]
 
 
 def _accuracy(manifest: Manifest) -> str:

@@ -108,7 +108,7 @@ def test_json_is_one_document_that_names_its_schema(plain_bundle: Path, capsys: 
     document = json.loads(capsys.readouterr().out)
     assert list(document)[:2] == ["schema_version", "command"]
     assert document["schema_version"] == 1
-    assert document["manifest"]["format"] == 1
+    assert document["manifest"]["format"] == 2
 
 
 def test_columns_are_aligned_on_their_own_side() -> None:

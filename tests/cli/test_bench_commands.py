@@ -33,14 +33,38 @@ def test_bench_writes_a_result_and_prints_its_table(
     plain_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "result.json"
-    code = run("bench", plain_bundle, "--out", out, "--profile", "quick", "--batch", 2, "--repeats", 1)
+    quick = ("--profile", "quick", "--batch", 2, "--repeats", 1)
+    code = run("bench", plain_bundle, "--out", out, *quick, "--step-call", "none")
     captured = capsys.readouterr()
     result = read_result(out)
     assert code == (4 if Benchmark(result=result).summary.unstable else 0)
     assert [(one.case.batch, one.repeat) for one in result.runs] == [(2, 0)]
+    assert result.steps == ()
     assert captured.out.splitlines()[2].startswith("numpy")
     assert f"next: pulsecast report {out}" in captured.out
     assert "measuring 1/1 numpy, batch 2, threads 1" in captured.err
+
+
+@pytest.mark.slow
+def test_bench_shows_what_a_push_costs_of_what_load_takes_by_itself(
+    calendar_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "result.json"
+    assert run("bench", calendar_bundle, "--out", out, "--profile", "quick", "--batch", 1, "--repeats", 1) in (0, 4)
+    printed = capsys.readouterr().out
+    table = printed[printed.index("one step at a time") :].splitlines()
+    assert [line.split()[:2] for line in table[1:3]] == [["numpy", "push"], ["numpy", "detector"]]
+    assert run("report", out, "--format", "json") == 0
+    steps = json.loads(capsys.readouterr().out)["results"][0]["summary"]["steps"]
+    assert [(step["artifact"], step["call"]) for step in steps] == [("numpy", "push"), ("numpy", "detector")]
+    assert all(step["over_engine"]["value"] > 0 for step in steps)
+
+
+def test_bench_refuses_an_unknown_step_call(
+    plain_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("bench", plain_bundle, "--out", tmp_path / "r.json", "--step-call", "push,jump") == 2
+    assert "no step call jump; known: push, detector, streams" in capsys.readouterr().err
 
 
 def test_bench_refuses_to_overwrite_before_it_measures(

@@ -77,6 +77,23 @@ FETCHES = {
         "--token-env names NOWHERE, which is not set or empty; export the token under that name",
     ),
     "no attempt": (("--out", "log.ndjson", "--attempts", "0"), 2, "attempts is 0; expected at least 1"),
+    "no page": (("--out", "log.ndjson", "--max-pages", "0"), 2, "max pages is 0; expected at least 1"),
+    "no byte": (("--out", "log.ndjson", "--max-bytes", "0"), 2, "max bytes is 0; expected at least 1"),
+    "no second": (
+        ("--out", "log.ndjson", "--max-seconds", "nan"),
+        2,
+        "max seconds is nan; expected more than 0 seconds",
+    ),
+    "a timeout of years": (
+        ("--out", "log.ndjson", "--timeout", "inf"),
+        2,
+        "timeout is inf; expected at most 3600 seconds",
+    ),
+    "a token of two lines": (
+        ("--out", "log.ndjson", "--token-env", "TWO_LINES"),
+        2,
+        "the token is empty, or holds a line break, a space or a letter outside ASCII; copy it again",
+    ),
     "no token": (("--out", "log.ndjson"), 1, "answered 401 Unauthorized; check the token that --token-env names"),
 }
 
@@ -92,6 +109,7 @@ def test_what_fetch_cannot_do_is_one_sentence(
     sentence: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TWO_LINES", "ses\name")
     assert run("fetch", api, *options) == code
     assert capsys.readouterr().err.rstrip().endswith(sentence)
 

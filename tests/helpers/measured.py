@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pulsecast_bench.results.case import BenchConfig, Case
+from dataclasses import replace
+
+from pulsecast_bench.results.case import STEP_CALLS, BenchConfig, Call, Case
 from pulsecast_bench.results.result import Failure, Machine, Model, Result, Skipped, Subject
 from pulsecast_bench.results.run import Memory, Paired, Phases, Run, ScenarioRun, Steady, encode
 
@@ -67,6 +69,17 @@ def run(
         memory=Memory(imported=40_000_000, loaded=50_000_000, peak=60_000_000),
         forecasts=((12.0,), (18.0,)) if leading else None,
         paired=Paired(block=1, runtime=encode([105, 105]), bare=encode([100, 100])) if leading else None,
+    )
+
+
+def step(artifact: str, call: Call = "push", *, repeat: int = 0, microseconds: tuple[int, ...] = (110,) * 150) -> Run:
+    """Return pushes of these latencies beside an engine whose window takes 100 us; of `streams` 1,000 at once."""
+    streams = STEP_CALLS[call].streams
+    one = run(artifact, leading=False, repeat=repeat, microseconds=microseconds)
+    return replace(
+        one,
+        case=Case(artifact=artifact, batch=streams, threads=1, leading=False, call=call),
+        paired=Paired(block=1, runtime=encode([1000 * microseconds[0]] * 2), bare=encode([100_000] * 2)),
     )
 
 

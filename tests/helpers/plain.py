@@ -112,12 +112,18 @@ def series() -> NDArray[np.float64]:
     return np.round(rhythm * np.where(hours // 24 % 7 >= 5, 0.8, 1.0) + noise)
 
 
-def make_model(spec: ModelSpec) -> PlainModel:
-    """Return a fitted forecaster of this spec; the same spec gives the same forecaster."""
-    column = series()[:, np.newaxis]  # (steps, 1)
-    seconds = START_S + STEP_S * np.arange(STEPS, dtype=np.int64)
+def columns(spec: ModelSpec) -> NDArray[np.float64]:
+    """Return the measured columns (STEPS, measured): `series`, and the same some hours later for each further one."""
+    first = series()
+    return np.stack([np.roll(first, 5 * i) + 40 * i for i in range(spec.measured)], axis=-1)
+
+
+def make_model(spec: ModelSpec, scaler: Scaler | None = None) -> PlainModel:
+    """Return a fitted forecaster of this spec; the same spec and scaler give the same forecaster."""
+    column = columns(spec)  # (steps, measured)
+    seconds = START_S + spec.step_s * np.arange(STEPS, dtype=np.int64)
     values = with_calendar(spec, column, seconds)  # (steps, features)
-    scaler = _scaler(spec, column[:TRAINING_STEPS, 0])
+    scaler = scaler or _scaler(spec, column[:TRAINING_STEPS, 0])
     rng = np.random.default_rng(5)
     weights = _recurrent_weights(rng, spec)
     inputs = spec.network.recurrent[-1].width
@@ -133,8 +139,8 @@ def make_model(spec: ModelSpec) -> PlainModel:
     )
     scaled = scaler.transform(windows.astype(np.float64))
     hidden = run(spec.network, headless, reference.channels(spec, scaled))  # (n, units)
-    target = (np.log1p(truth) if spec.target == "change" else truth) - scaler.features[0].offset
-    target = target / scaler.features[0].scale
+    first = scaler.features[0]
+    target = ((np.log1p(truth) if first.transform == "log1p" else truth) - first.offset) / first.scale
     if spec.target == "change":
         target = target - scaled[:, -1, :1]
     design = np.c_[hidden, np.ones(len(hidden))][fitted]

@@ -10,6 +10,7 @@ from helpers.engines import require
 require("sklearn")
 
 from pulsecast.computing import reference  # noqa: E402  the package above is needed first
+from pulsecast.computing.calendars import complete  # noqa: E402
 from pulsecast.errors import DataError  # noqa: E402
 from pulsecast.model.spec import ModelSpec  # noqa: E402
 from pulsecast_train.naive import compare_with_naive, naive_forecasts  # noqa: E402
@@ -130,9 +131,12 @@ def test_raw_windows_and_truth_are_what_the_series_holds(recipe: str) -> None:
     spec, steps, split = ready(recipe, [series(COUNTS)])
     starts = split.heldout[:3]
     windows, happened = raw_windows(steps, spec, starts), truth(steps, spec, starts)
-    assert windows.dtype == np.float32
+    assert windows.values.dtype == np.float32
+    assert (windows.time is not None) == spec.timed
     for row, start in enumerate(starts):
-        np.testing.assert_array_equal(windows[row, :, 0], COUNTS[start : start + spec.context])
+        np.testing.assert_array_equal(windows.values[row, :, 0], COUNTS[start : start + spec.context])
+        if windows.time is not None:  # of the last step
+            assert windows.time[row] == (start + spec.context - 1) * HOUR
         np.testing.assert_array_equal(happened[row], COUNTS[start + spec.context :][: spec.horizon])
 
 
@@ -144,8 +148,9 @@ def test_examples_are_what_the_runtime_computes_from_raw_windows(recipe: str) ->
     order = np.array([0, 5, len(split.training) - 1])
     inputs, targets = Examples(steps, spec, split.training).gather(order)
     starts = split.training[order]
-    scaled = scaler.transform(raw_windows(steps, spec, starts).astype(np.float64))
-    # calendar features are rounded to float32 in a window and not in the series
+    windows = raw_windows(steps, spec, starts)
+    scaled = scaler.transform(complete(spec, windows.changed(windows.values.astype(np.float64))))
+    # inputs are float32
     np.testing.assert_allclose(inputs, reference.channels(spec, scaled), rtol=0, atol=2e-6)
     back = reference.to_raw(replace(spec, floor=None), scaler, targets.astype(np.float64), scaled, inputs)
     # float32 targets of a scale of a few, brought back to values of about 50

@@ -11,36 +11,13 @@ import numpy as np
 
 from ..results.result import Result, Subject
 from ..results.run import Run, decode
+from .cells import Cell, all_stable, cell_of
 from .forecast_errors import Fidelity, fidelity
 from .pareto import Point, front
 from .run_figures import cold_start_ns, overhead
-from .statistics import Estimate, Stability, median_of_runs, percentiles, stability, throughput
+from .statistics import Estimate, median_of_runs
+from .step_summary import StepRow, step_rows
 from .verdicts import Verdict, verdicts
-
-RANKS = (50.0, 90.0, 95.0, 99.0, 99.9)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """An artifact at one batch; latencies are in nanoseconds per call.
-
-    stable      None with too few requests to judge; `instability` says what differed, or what is missing
-    medians_ns  the smallest and the largest median of its processes
-    """
-
-    batch: int
-    processes: int
-    calls: int
-    p50_ns: Estimate
-    p90_ns: Estimate
-    p95_ns: Estimate
-    p99_ns: Estimate
-    p999_ns: Estimate
-    windows_per_s: Estimate
-    cpu_ns_per_window: float
-    stable: bool | None
-    instability: str | None
-    medians_ns: tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +66,7 @@ class Row:
     @property
     def stable(self) -> bool | None:
         """False if any cell is unstable, None if any cannot be judged."""
-        return _all_stable([cell.stable for cell in self.cells])
+        return all_stable([cell.stable for cell in self.cells])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +75,7 @@ class Summary:
 
     front     rows that no other row beats in latency, RMSE and size together
     verdicts  whether each smaller artifact is worth having here
+    steps     what a step costs where values are pushed one after the other
     """
 
     model: str
@@ -107,11 +85,13 @@ class Summary:
     rows: tuple[Row, ...]
     front: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
+    steps: tuple[StepRow, ...] = ()
 
     @property
     def unstable(self) -> tuple[str, ...]:
-        """Artifacts with an unstable cell."""
-        return tuple(row.artifact for row in self.rows if row.stable is False)
+        """Artifacts with an unstable cell, and step calls that are unstable."""
+        artifacts = [row.artifact for row in self.rows if row.stable is False]
+        return (*artifacts, *(step.name for step in self.steps if step.cell.stable is False))
 
 
 def summarise(result: Result) -> Summary:
@@ -125,6 +105,7 @@ def summarise(result: Result) -> Summary:
         rows=rows,
         front=front(points(rows)),
         verdicts=verdicts(result),
+        steps=step_rows(result),
     )
 
 
@@ -154,7 +135,7 @@ def _row(result: Result, subject: Subject) -> Row:
     runs = [run for run in result.runs if run.case.artifact == subject.artifact]
     leading = [run for run in runs if run.case.leading]
     batches = sorted({run.case.batch for run in runs})
-    cells = tuple(_cell(result, [run for run in runs if run.case.batch == batch]) for batch in batches)
+    cells = tuple(cell_of(result, [run for run in runs if run.case.batch == batch]) for batch in batches)
     best = max(cells, key=lambda cell: cell.windows_per_s.value or 0.0, default=None)
     seed = result.config.seed
 
@@ -189,48 +170,6 @@ def _row(result: Result, subject: Subject) -> Row:
         ),
         skipped=next((one.reason for one in result.skipped if one.artifact == subject.artifact), None),
     )
-
-
-def _cell(result: Result, runs: Sequence[Run]) -> Cell:
-    config, batch = result.config, runs[0].case.batch
-    latencies = [decode(run.steady.latencies) for run in runs]
-    p50, p90, p95, p99, p999 = percentiles(latencies, RANKS, seed=config.seed)
-    judged = [
-        stability(calls, run.steady.windows, config.window_calls) for calls, run in zip(latencies, runs, strict=True)
-    ]
-    stable = _all_stable([one.stable for one in judged])
-    calls = sum(map(len, latencies))
-    medians = [float(np.median(one)) for one in latencies]
-    return Cell(
-        batch=batch,
-        processes=len(runs),
-        calls=calls,
-        p50_ns=p50,
-        p90_ns=p90,
-        p95_ns=p95,
-        p99_ns=p99,
-        p999_ns=p999,
-        windows_per_s=median_of_runs([throughput(one, batch) for one in latencies], seed=config.seed),
-        cpu_ns_per_window=sum(run.steady.cpu_ns for run in runs) / (calls * batch),
-        stable=stable,
-        instability=_instability(judged, stable),
-        medians_ns=(min(medians), max(medians)),
-    )
-
-
-def _all_stable(judged: Sequence[bool | None]) -> bool | None:
-    if False in judged:
-        return False
-    return None if None in judged or not judged else True
-
-
-def _instability(judged: Sequence[Stability], stable: bool | None) -> str | None:
-    """Return the number of unstable processes, and the reason of the worst one."""
-    if stable:
-        return None
-    found = [one for one in judged if one.stable is stable]
-    worst = max(found, key=lambda one: max(one.latency_ratio or 0.0, one.throughput_ratio or 0.0))
-    return f"{len(found)} of {len(judged)} processes; {worst.reason}"
 
 
 def _energy_uj_per_window(run: Run) -> float | None:

@@ -2,7 +2,7 @@
 
 Two kinds are stored, each with the value of every process or round, so that a reader can compute an interval:
 
-    over bare   a call of `Forecaster.predict` over the bare engine's own, in one process
+    over bare   a call of `Forecaster.predict`, or of STEP_CALLS, over the bare engine's own, in one process
     over NAME   an artifact's median latency over that of the artifact NAME, in one round of processes
 
 The first hardly depends on the machine. The second depends on its instruction set: a baseline says which processor it
@@ -23,6 +23,7 @@ from ..analysis.run_figures import over_bare
 from ..analysis.statistics import Estimate, median_of_runs, ratio_of_runs
 from ..analysis.verdicts import leading_runs, medians
 from ..reporting.protocol import command
+from ..results.case import Call
 from ..results.document import read_document
 from ..results.result import Result
 from .compare import Allowed, State, state_of
@@ -33,15 +34,28 @@ _SEED = 7
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio:
-    """`artifact` over `over`, which is "bare" or another artifact, at the smallest batch; one value per process."""
+    """`artifact` over `over`, which is "bare" or another artifact; one value per process.
+
+    call  of the artifact: `predict` at the smallest batch, or a key of STEP_CALLS, which is always over "bare"
+    """
 
     artifact: str
     over: str
     values: tuple[float, ...]
+    call: Call = "predict"
 
     def __post_init__(self) -> None:
         if not self.values or min(self.values) <= 0:
-            raise ValueError(f"{self.artifact} over {self.over} has values {self.values}; expected some above 0")
+            raise ValueError(f"{self.name} over {self.over} has values {self.values}; expected some above 0")
+
+    @property
+    def name(self) -> str:
+        """The artifact, and its call if that is not `predict`."""
+        return _name(self.artifact, self.call)
+
+
+def _name(artifact: str, call: Call) -> str:
+    return artifact if call == "predict" else f"{artifact} {call}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +85,12 @@ class Checked:
     now: Estimate
     change: Estimate
     state: State
+    call: Call = "predict"
+
+    @property
+    def name(self) -> str:
+        """The artifact, and its call if that is not `predict`."""
+        return _name(self.artifact, self.call)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +149,16 @@ def _ratios(result: Result) -> list[Ratio]:
         rounds = sorted(mine.keys() & yardstick.keys()) if name != "onnx" else []
         if rounds:
             found.append(Ratio(artifact=name, over="onnx", values=_rounded([mine[i] / yardstick[i] for i in rounds])))
+        found += _of_steps(result, name)
     return found
+
+
+def _of_steps(result: Result, artifact: str) -> list[Ratio]:
+    found: dict[Call, list[float]] = {}
+    for run in result.steps:
+        if run.case.artifact == artifact and (value := over_bare(run)) is not None:
+            found.setdefault(run.case.call, []).append(value)
+    return [Ratio(artifact=artifact, over="bare", values=_rounded(one), call=call) for call, one in found.items()]
 
 
 def _rounded(values: list[float]) -> tuple[float, ...]:
@@ -143,15 +172,15 @@ def check_baseline(baseline: Baseline, result: Result, allowed: Allowed) -> Base
     `allowed.machines`), the threads differ, or no ratio is in both.
     """
     _refuse(baseline, result, allowed)
-    now = {(ratio.artifact, ratio.over): ratio for ratio in _ratios(result)}
+    now = {(ratio.name, ratio.over): ratio for ratio in _ratios(result)}
     checked = [
-        _checked(ratio, now[ratio.artifact, ratio.over], allowed.max_slowdown)
+        _checked(ratio, now[ratio.name, ratio.over], allowed.max_slowdown)
         for ratio in baseline.ratios
-        if (ratio.artifact, ratio.over) in now
+        if (ratio.name, ratio.over) in now
     ]
     if not checked:
         raise UsageError("the result has none of the baseline's ratios: measure its artifacts with `pulsecast bench`")
-    missing = [f"{r.artifact} over {r.over}" for r in baseline.ratios if (r.artifact, r.over) not in now]
+    missing = [f"{r.name} over {r.over}" for r in baseline.ratios if (r.name, r.over) not in now]
     return BaselineCheck(max_slowdown=allowed.max_slowdown, ratios=tuple(checked), missing=tuple(missing))
 
 
@@ -178,6 +207,7 @@ def _checked(then: Ratio, now: Ratio, most: float) -> Checked:
     change = ratio_of_runs(then.values, now.values, seed=_SEED)
     return Checked(
         artifact=then.artifact,
+        call=then.call,
         over=then.over,
         then=median_of_runs(then.values, seed=_SEED),
         now=median_of_runs(now.values, seed=_SEED),

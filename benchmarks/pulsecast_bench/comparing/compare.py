@@ -7,6 +7,7 @@ interval (fewer than five processes on a side) is not judged, and a comparison w
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -160,7 +161,8 @@ def _by_case(result: Result) -> dict[Case, list[Run]]:
     found: dict[Case, list[Run]] = {}
     for subject in result.subjects:
         runs = [run for run in result.runs if run.case.artifact == subject.artifact]
-        for run in sorted(runs, key=lambda run: run.case.batch):
+        steps = [run for run in result.steps if run.case.artifact == subject.artifact]
+        for run in [*sorted(runs, key=lambda run: run.case.batch), *steps]:
             if run.steady.latencies:
                 found.setdefault(_key(run.case), []).append(run)
     return found
@@ -168,7 +170,7 @@ def _by_case(result: Result) -> dict[Case, list[Run]]:
 
 def _key(case: Case) -> Case:
     """Return the case without `leading`, which depends on the other cases."""
-    return Case(artifact=case.artifact, batch=case.batch, threads=case.threads, leading=False, scenario=case.scenario)
+    return dataclasses.replace(case, leading=False)
 
 
 def _failed(result: Result, case: Case) -> bool:

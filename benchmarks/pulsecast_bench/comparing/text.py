@@ -10,7 +10,7 @@ from .baseline import BaselineCheck, Checked
 from .compare import CaseRatio, Comparison
 
 Table = tuple[tuple[str, ...], list[list[str]]]
-_CASES = ("artifact", "batch", "threads", "first us", "second us", "second / first", "")
+_CASES = ("artifact", "batch or call", "threads", "first us", "second us", "second / first", "")
 _ARTIFACTS = ("artifact", "cold start", "peak memory", "size", "call over bare", "RMSE")
 _RATIOS = ("artifact", "over", "baseline", "now", "now / baseline", "")
 
@@ -53,11 +53,12 @@ def _case(one: CaseRatio) -> list[str]:
     case = one.case
     state = f"{one.state}, {one.unstable} unstable" if one.unstable else one.state
     times = [number(one.first_ns.value, 1e-3), number(one.second_ns.value, 1e-3)]
-    return [case.artifact, str(case.batch), str(case.threads), *times, span(one.ratio, "x"), state]
+    what = str(case.batch) if case.call == "predict" else case.call
+    return [case.artifact, what, str(case.threads), *times, span(one.ratio, "x"), state]
 
 
 def _checked(one: Checked) -> list[str]:
-    return [one.artifact, one.over, span(one.then, "x"), span(one.now, "x"), span(one.change, "x"), one.state]
+    return [one.name, one.over, span(one.then, "x"), span(one.now, "x"), span(one.change, "x"), one.state]
 
 
 def _artifacts(found: Comparison) -> list[list[str]]:

@@ -78,7 +78,7 @@ class EveryStep(LineProgress):
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
-    from ..results.case import PROFILES
+    from ..results.case import PROFILES, STEP_CALLS
 
     parser = argparse.ArgumentParser(
         prog=program,
@@ -93,6 +93,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     add("--batch", action="append", type=int, help="windows per call, repeatable")
     add("--threads", type=int, help="threads per call; 1 by default")
     add("--repeats", type=int, help="processes per case")
+    add("--step-call", action="append", choices=(*STEP_CALLS, "none"), help="call of a stream to measure, repeatable")
     add("--seed", type=int, help="seed of the order and the inputs")
     add("--label", help="what reports call this machine, e.g. pi4")
     add("--trust-code", action="store_true", help="run native artifacts, which are code that came with the bundle")
@@ -118,6 +119,7 @@ def _config(options: argparse.Namespace) -> BenchConfig:
         threads=options.threads,
         repeats=options.repeats,
         seed=options.seed,
+        step_calls=None if options.step_call is None else tuple(one for one in options.step_call if one != "none"),
     )
 
 

@@ -9,26 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pulsecast.bundle.bundle import Bundle
+from pulsecast.errors import UsageError
 from pulsecast.forecasting.forecaster import Forecaster
 from pulsecast.foundation import strict_json
+from pulsecast.model.windows import Windows
 
 from ..analysis.statistics import JUDGED_WINDOWS, stability
 from ..results.case import BenchConfig, Case
 from ..results.run import Memory, Paired, Phases, Run, ScenarioRun, Steady, encode
-from ..subjects.bare import BARE
+from ..subjects.bare import BARE, engine_of
 from ..subjects.peers import PeerFile
 from ..subjects.subject import UNVOUCHED, LoadedSubject, Trust, open_artifact
+from .calls import Timed, predicting, rotation
 from .machine import affinity, peak_resident_bytes, resident_bytes, threads_alive
 from .scenarios import Answer, Answered, Load, loop
 from .spending import Spending
+from .steps import steps_of
 
-Array = NDArray[np.float32]
-Predict = Callable[[Array], object]
-_DISTINCT_INPUTS = 256  # of each batch, at most; and at most so many values:
-_INPUT_VALUES = 4_000_000
 _MOST_WINDOWS = 20  # of requests: a phase that is not stable by then counts as unstable
 _BLOCK_CALLS = 6  # of runtime or bare engine before the other's turn
 _LEAST_BLOCKS = 3  # of each four, even if a call is slow
@@ -68,9 +67,10 @@ def measure(path: Path, request: Request, *, start_ns: int, import_ns: int) -> R
     loaded_bytes = resident_bytes()
     golden = Bundle.open(path).golden()
     inputs = rotation(golden.windows, case.batch, seed=config.seed + request.repeat)
-    first_ns = _timed(subject.predict, inputs[0])
-    warmup = _warm_up(subject.predict, inputs, config)
-    steady = _steady(subject.predict, inputs, case, config)
+    call = _call(subject, request, golden.windows, inputs)
+    first_ns = call(0)
+    warmup = _warm_up(call, config)
+    steady = _steady(call, case, config)
     memory = Memory(imported=imported_bytes, loaded=loaded_bytes, steady=resident_bytes(), peak=peak_resident_bytes())
     alive = threads_alive()
     forecasts = subject.forecast(golden.windows) if case.leading else None  # (windows, horizon)
@@ -92,7 +92,7 @@ def measure(path: Path, request: Request, *, start_ns: int, import_ns: int) -> R
         steady=steady,
         memory=memory,
         forecasts=None if forecasts is None else tuple(tuple(row) for row in forecasts.astype(np.float64).tolist()),
-        paired=_paired(subject.forecaster, inputs, config) if case.leading and subject.forecaster else None,
+        paired=_over_engine(subject.forecaster, call, inputs, request),
         affinity=affinity(),
     )
 
@@ -104,7 +104,7 @@ def measure_scenario(path: Path, request: Request) -> ScenarioRun:
     windows = Bundle.open(path).golden().windows
     at_once = min(case.batch, subject.max_batch or case.batch)
     inputs = rotation(windows, at_once, seed=config.seed + request.repeat)
-    warmup = _warm_up(subject.predict, inputs, config)
+    warmup = _warm_up(predicting(subject.predict, inputs), config)
     rate = at_once * 1e9 / float(np.mean(warmup[len(warmup) // 2 :]))  # windows a second, slow calls included
     load = Load(
         scenario=case.scenario or "",
@@ -116,7 +116,7 @@ def measure_scenario(path: Path, request: Request) -> ScenarioRun:
     )
 
     def answer_queries(indices: Sequence[int]) -> int:
-        batch = windows[list(indices)]
+        batch = windows.take(list(indices))
         began = time.perf_counter_ns()
         subject.forecast(batch)
         return time.perf_counter_ns() - began
@@ -169,33 +169,26 @@ def _load(path: Path, request: Request) -> tuple[LoadedSubject, int]:
     return subject, time.perf_counter_ns() - began
 
 
-def rotation(windows: Array, batch: int, *, seed: int) -> list[Array]:
-    """Return different batches (batch, context, features) of the held-out windows, in a seeded order.
-
-    Every window is in them equally often, plus or minus one; a batch larger than the golden repeats windows.
-    """
-    rng = np.random.default_rng(seed)
-    count = max(2, min(_DISTINCT_INPUTS, _INPUT_VALUES // (batch * windows[0].size)))
-    rounds = -(-count * batch // len(windows))
-    order = np.concatenate([rng.permutation(len(windows)) for _ in range(rounds)])[: count * batch]
-    return [np.ascontiguousarray(windows[rows]) for rows in order.reshape(count, batch)]
-
-
-def _timed(predict: Predict, batch: Array) -> int:
-    began = time.perf_counter_ns()
-    predict(batch)
-    return time.perf_counter_ns() - began
+def _call(subject: LoadedSubject, request: Request, windows: Windows, inputs: Sequence[Windows]) -> Timed:
+    """Return the case's call; streams are filled."""
+    case = request.case
+    if case.call == "predict":
+        return predicting(subject.predict, inputs)
+    if subject.forecaster is None:
+        raise UsageError(f"{case.artifact} is a peer, and only artifacts have streams")
+    seed = request.config.seed + request.repeat
+    return steps_of(subject.forecaster, case.call, windows, case.batch, seed=seed).timed
 
 
-def _warm_up(predict: Predict, inputs: Sequence[Array], config: BenchConfig) -> list[int]:
+def _warm_up(call: Timed, config: BenchConfig) -> list[int]:
     until = time.perf_counter_ns() + round(config.warmup_s * 1e9)
     latencies: list[int] = []
     while len(latencies) < config.warmup_calls or time.perf_counter_ns() < until:
-        latencies.append(_timed(predict, inputs[len(latencies) % len(inputs)]))
+        latencies.append(call(len(latencies)))
     return latencies
 
 
-def _steady(predict: Predict, inputs: Sequence[Array], case: Case, config: BenchConfig) -> Steady:
+def _steady(call: Timed, case: Case, config: BenchConfig) -> Steady:
     """Call until there are enough calls, time and stable windows of requests, or the limit is reached."""
     enough = config.calls if case.leading else JUDGED_WINDOWS * config.window_calls
     latencies: list[int] = []
@@ -206,7 +199,7 @@ def _steady(predict: Predict, inputs: Sequence[Array], case: Case, config: Bench
         now = began
         while now < limit:
             windows.append(len(latencies))
-            now = _window(predict, inputs, latencies, config, limit)
+            now = _window(call, latencies, config, limit)
             if len(latencies) < enough or now - began < config.steady_s * 1e9:
                 continue
             judged = stability(np.array(latencies, np.int64), windows, config.window_calls)
@@ -222,43 +215,45 @@ def _steady(predict: Predict, inputs: Sequence[Array], case: Case, config: Bench
     )
 
 
-def _window(predict: Predict, inputs: Sequence[Array], latencies: list[int], config: BenchConfig, limit: int) -> int:
+def _window(call: Timed, latencies: list[int], config: BenchConfig, limit: int) -> int:
     """Add one window of requests to `latencies` and return when it ended."""
-    clock, count, at = time.perf_counter_ns, len(inputs), len(latencies)
+    clock, at = time.perf_counter_ns, len(latencies)
     full = at + config.window_calls
-    began = ended = clock()
-    until = began + round(config.window_s * 1e9)
-    while (at < full or ended < until) and ended < limit:
-        batch = inputs[at % count]
-        began = clock()
-        predict(batch)
-        ended = clock()
-        latencies.append(ended - began)
+    now = clock()
+    until = now + round(config.window_s * 1e9)
+    while (at < full or now < until) and now < limit:
+        latencies.append(call(at))
+        now = clock()
         at += 1
-    return ended
+    return now
 
 
-def _paired(forecaster: Forecaster, inputs: Sequence[Array], config: BenchConfig) -> Paired | None:
+def _over_engine(
+    forecaster: Forecaster | None, call: Timed, inputs: Sequence[Windows], request: Request
+) -> Paired | None:
+    """Return calls beside the engine's own of as many windows: of a leading case with an engine, and of a step call."""
+    case, config = request.case, request.config
+    if forecaster is None or not config.paired_s:
+        return None
+    if case.call == "predict" and (not case.leading or forecaster.artifact.backend not in BARE):
+        return None
+    engine = engine_of(forecaster)
+    return _paired(call, predicting(engine.call, [engine.prepare(batch) for batch in inputs]), config)
+
+
+def _paired(runtime: Timed, bare: Timed, config: BenchConfig) -> Paired:
     """Return calls of the runtime and of the bare engine in alternating blocks: A B B A A B B A ...
 
     Between processes a call differs by more than the few percent of interest, so this one comparison is made inside a
     process: same engine object, same inputs, at the same time.
     """
-    backend = forecaster.artifact.backend
-    if backend not in BARE or not config.paired_s:
-        return None
-    bare = BARE[backend](forecaster)
-    sides: tuple[tuple[Predict, Sequence[Array], list[int]], ...] = (
-        (forecaster.predict, inputs, []),
-        (bare.call, [bare.prepare(batch) for batch in inputs], []),
-    )
+    sides: tuple[tuple[Timed, list[int]], ...] = ((runtime, []), (bare, []))
     until = time.perf_counter_ns() + round(config.paired_s * 1e9)
     at = 0
     while time.perf_counter_ns() < until or at < _LEAST_BLOCKS * _BLOCK_CALLS:
         for side in (0, 1, 1, 0):  # all four blocks get the same inputs
-            predict, batches, latencies = sides[side]
-            predict(batches[at % len(batches)])  # not counted: it refills the caches after the other side
-            for step in range(at, at + _BLOCK_CALLS):
-                latencies.append(_timed(predict, batches[step % len(batches)]))
+            call, latencies = sides[side]
+            call(at)  # not counted: it refills the caches after the other side
+            latencies += [call(turn) for turn in range(at, at + _BLOCK_CALLS)]
         at += _BLOCK_CALLS
-    return Paired(block=_BLOCK_CALLS, runtime=encode(sides[0][2]), bare=encode(sides[1][2]))
+    return Paired(block=_BLOCK_CALLS, runtime=encode(sides[0][1]), bare=encode(sides[1][1]))

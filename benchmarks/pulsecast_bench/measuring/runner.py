@@ -20,7 +20,7 @@ from pulsecast.foundation.private_folder import temporary_folder
 from pulsecast.stages.progress import SILENT, Progress
 
 from ..analysis.statistics import Latencies, is_known
-from ..results.case import BenchConfig, Case, Measurable, plan_cases, schedule
+from ..results.case import BenchConfig, Case, Measurable, leading_artifacts, plan_cases, schedule
 from ..results.result import SCHEMA_VERSION, Failure, Model, Result, Skipped, Subject
 from ..results.run import Run, ScenarioRun, decode
 from ..subjects.peers import PeerFile, PeerRow, find_peers
@@ -50,9 +50,9 @@ def run_benchmark(path: Path, config: BenchConfig, progress: Progress = SILENT, 
     machine, load_before, clock = describe_machine(), load_average(), time.monotonic()
     with temporary_folder() as folder:
         skipped, measured = _sort_out(bundle, chosen, config, trust)
-        steps = _Steps(progress, len(schedule(plan_cases([*measured, *_as_planned(peers, {})], config), config)))
+        steps = _Steps(progress, len(_planned(measured, peers, {}, config)))
         unmade, files = make_peers(peers, path, folder, steps.one_more)
-        order = schedule(plan_cases([*measured, *_as_planned(files, files)], config), config)
+        order = _planned(measured, files, files, config)
         steps.set_left(len(order))
 
         def request(case: Case, repeat: int, place: int) -> Request:
@@ -69,8 +69,7 @@ def run_benchmark(path: Path, config: BenchConfig, progress: Progress = SILENT, 
             more = [request(case, repeat, taken + place) for place, case in enumerate(unknown)]
             new_runs, new_failures = _run_all(path, more, modules, steps.one_more)
             runs, failures = [*runs, *new_runs], [*failures, *new_failures]
-        subjects = [_subject(bundle, artifact) for artifact in chosen]
-        subjects += [_peer_subject(name, row, files.get(name)) for name, row in peers.items()]
+        subjects = _subjects(bundle, chosen, peers, files)
     if failures and not runs:
         raise EngineError(f"no measurement succeeded; first failure, {failures[0].case}: {failures[0].reason}")
     return Result(
@@ -83,11 +82,12 @@ def run_benchmark(path: Path, config: BenchConfig, progress: Progress = SILENT, 
         load_before=load_before,
         load_after=load_average(),
         subjects=tuple(subjects),
-        runs=tuple(run for run in runs if isinstance(run, Run)),
+        runs=tuple(run for run in runs if isinstance(run, Run) and run.case.call == "predict"),
         failures=tuple(failures),
         skipped=(*skipped, *unmade),
         scenarios=tuple(run for run in runs if isinstance(run, ScenarioRun)),
         packages=packages(subject.needs for subject in subjects),
+        steps=tuple(run for run in runs if isinstance(run, Run) and run.case.call != "predict"),
     )
 
 
@@ -140,8 +140,12 @@ def _modules(chosen: Sequence[Artifact], peers: Mapping[str, PeerRow]) -> dict[s
     return found | {name: row.imports for name, row in peers.items()}
 
 
-def _as_planned(names: Iterable[str], files: Mapping[str, PeerFile]) -> list[Measurable]:
-    return [Measurable(id=name, max_batch=files[name].max_batch if name in files else None) for name in names]
+def _planned(
+    artifacts: Sequence[Artifact], peers: Iterable[str], files: Mapping[str, PeerFile], config: BenchConfig
+) -> tuple[tuple[Case, int], ...]:
+    """Return (case, repeat) in the order of their processes; a peer whose file is not made yet takes any batch."""
+    others = [Measurable(id=name, max_batch=files[name].max_batch if name in files else None) for name in peers]
+    return schedule(plan_cases([*artifacts, *others], config, leading_artifacts(artifacts, config)), config)
 
 
 class _Steps:
@@ -223,7 +227,7 @@ def processor(case: Case, config: BenchConfig) -> str:
 
 def _model(bundle: Bundle) -> Model:
     manifest, golden = bundle.manifest, bundle.golden()
-    spec = manifest.spec
+    spec, (values, times, _) = manifest.spec, golden.windows.inputs
     return Model(
         name=manifest.name,
         recipe=manifest.recipe,
@@ -234,9 +238,17 @@ def _model(bundle: Bundle) -> Model:
         scaler_range=manifest.scaler.range,
         truth=tuple(tuple(row) for row in golden.truth.tolist()),
         reference=tuple(tuple(row) for row in golden.reference.tolist()),
-        last=tuple(golden.windows[:, -1, 0].astype(float).tolist()),
+        timestamps=None if times is None else tuple(times.tolist()),
+        last=tuple(values[:, -1, 0].astype(float).tolist()),
         step_s=spec.step_s,
     )
+
+
+def _subjects(
+    bundle: Bundle, chosen: Sequence[Artifact], peers: Mapping[str, PeerRow], files: Mapping[str, PeerFile]
+) -> list[Subject]:
+    artifacts = [_subject(bundle, artifact) for artifact in chosen]
+    return artifacts + [_peer_subject(name, row, files.get(name)) for name, row in peers.items()]
 
 
 def _subject(bundle: Bundle, artifact: Artifact) -> Subject:

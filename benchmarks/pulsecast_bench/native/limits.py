@@ -14,6 +14,7 @@ the bundle has it (`precisions` compares the two on every instruction set).
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import tempfile
 from collections.abc import Callable
@@ -21,18 +22,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 import pulsecast
 from pulsecast.backends.native_library import find_library
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.errors import PulsecastError
 from pulsecast.forecasting.forecaster import Forecaster
+from pulsecast.forecasting.streaming import Stream
 from pulsecast.forecasting.verification import measure_parity
+from pulsecast.model.windows import Windows
 
 from .processes import Start, build_stream_program, cold_starts, first_forecast_us, stream_push_us
 from .rounds import (
     INPUTS,
-    Array,
     Row,
     Work,
     add_round_options,
@@ -49,6 +52,8 @@ ARTIFACTS = ("native", "onnx", "tflite")
 BESIDE = ("native-w8",)  # shown if the bundle has it; no limit applies to it
 BATCHES = (32, 64, 256)
 _STREAM_STEP_S = 3e-5  # about the time of a push and its settling
+FIRST_S = 1_736_121_600  # of the streams that are pushed: a Monday of 2025
+Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,13 +77,13 @@ def measure_native(path: Path, *, rounds: int, round_s: float) -> Comparison:
     forecasters = {name: pulsecast.load(path, artifact=name, threads=1, trust_code=True) for name in shown}
     golden = bundle.golden()
     windows = golden.windows
-    calls = {name: forecaster.predict for name, forecaster in forecasters.items()}
+    calls = {name: _call(forecaster) for name, forecaster in forecasters.items()}
     works = [predicting(calls, windows, batch, round_s) for batch in (1, *BATCHES)]
     works += [_pushing(forecasters, windows, round_s, settled=settled) for settled in (False, True)]
     with tempfile.TemporaryDirectory(prefix="pulsecast-") as folder:
         works += [_in_c(bundle, windows, Path(folder), round_s), *_starting(path, windows, Path(folder))]
         rows = take_rounds(works, rounds)
-    forecasts = forecasters["native"].predict(windows)
+    forecasts = forecasters["native"].backend.predict(*windows.inputs)
     return Comparison(
         engines={name: forecaster.backend.engine for name, forecaster in forecasters.items()},
         rows=rows,
@@ -87,32 +92,48 @@ def measure_native(path: Path, *, rounds: int, round_s: float) -> Comparison:
     )
 
 
-def _pushing(forecasters: dict[str, Forecaster], windows: Array, round_s: float, *, settled: bool) -> Work:
-    steps = [np.ascontiguousarray(step[np.newaxis]) for window in windows[:INPUTS] for step in window]
+def _call(forecaster: Forecaster) -> Callable[[Windows], object]:
+    return lambda windows: forecaster.predict(windows.values, timestamps=windows.time)
+
+
+def _pushing(forecasters: dict[str, Forecaster], windows: Windows, round_s: float, *, settled: bool) -> Work:
+    values = windows.values[:INPUTS]
+    steps = [np.ascontiguousarray(step[np.newaxis]) for window in values for step in window]
     streams = {name: forecaster.stream() for name, forecaster in forecasters.items()}
-    for stream in streams.values():
-        for step in steps[-windows.shape[1] :]:  # fills the window
-            stream.push(step)
+    pushes = {name: _push(forecasters[name], stream) for name, stream in streams.items()}
+    for push in pushes.values():
+        for step in steps[-values.shape[1] :]:  # fills the window
+            push(step)
     timers = {
-        name: timer(stream.push, steps, stream.settle if settled else nothing, round_s)
+        name: timer(pushes[name], steps, stream.settle if settled else nothing, round_s)
         for name, stream in streams.items()
     }
     return Work(name="answer" if settled else "push", windows=1, timers=timers)
 
 
-def _in_c(bundle: Bundle, windows: Array, folder: Path, round_s: float) -> Work:
-    steps = windows[:INPUTS].reshape(-1, windows.shape[2])
+def _push(forecaster: Forecaster, stream: Stream) -> Callable[[Array], object]:
+    """Return a push of one step, whose time is that after the last one where the model needs times."""
+    spec = forecaster.manifest.spec
+    if not spec.timed:
+        return stream.push
+    times = itertools.count(FIRST_S, spec.step_s)
+    return lambda step: stream.push(step, timestamp=next(times))
+
+
+def _in_c(bundle: Bundle, windows: Windows, folder: Path, round_s: float) -> Work:
+    steps = windows.values[:INPUTS].reshape(-1, windows.values.shape[2]).astype(np.float32)
     program = build_stream_program(bundle, bundle.manifest.artifact("native"), folder / "stream")
     pushes = max(100, min(20_000, round(round_s / _STREAM_STEP_S)))
     return Work(name="answer in C", windows=1, timers={"native": lambda: stream_push_us(program, steps, pushes)})
 
 
-def _starting(path: Path, windows: Array, folder: Path) -> list[Work]:
+def _starting(path: Path, windows: Windows, folder: Path) -> list[Work]:
     window = folder / "window"
-    windows[:1].tofile(window)
+    windows.values[:1].tofile(window)
+    time_s = 0 if windows.time is None else int(windows.time[0])
 
     def timer(start: Start) -> Callable[[], float]:
-        return lambda: first_forecast_us(start, window)
+        return lambda: first_forecast_us(start, window, time_s)
 
     return [
         Work(name=row, windows=1, timers={name: timer(start) for name, start in starts.items()})

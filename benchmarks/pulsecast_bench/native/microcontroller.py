@@ -3,9 +3,9 @@
 Compiled and linked, not run: for each precision and each way to call it, a program with only this call, by
 arm-none-eabi-gcc for the hardware floating point of an M4F, without uncalled functions, and without a C library except
 the functions that the compiler itself calls. Flash is code, weights and initial values; RAM is static memory: the
-caller's window or state, and the forecast. Stack is the deepest chain of calls as reported by the compiler; functions
-of libgcc and newlib, which it does not know, count as nothing (memset and division: some tens of bytes). `--out FILE`
-writes the figures as JSON, which `pulsecast report --microcontroller FILE` puts into a report.
+caller's window or state, the time and the results. Stack is the deepest chain of calls as reported by the compiler;
+functions of libgcc and newlib, which it does not know, count as nothing (memset and division: some tens of bytes).
+`--out FILE` writes the figures as JSON, which `pulsecast report --microcontroller FILE` puts into a report.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ FLAGS = (
 # how a firmware calls it -> its static memory, and the calls
 USES = {
     "predict": (
-        "static float window[MODEL_CONTEXT * MODEL_FEATURES], forecast[MODEL_HORIZON];",
-        "return model_predict(window, forecast);",
+        "static float window[MODEL_CONTEXT * MODEL_MEASURED], found[3][MODEL_HORIZON]; static int64_t time;",
+        "return model_predict(window, time, 0, found[0], found[1], found[2]);",
     ),
     "step": (
-        "static model_state state; static float step[MODEL_FEATURES], forecast[MODEL_HORIZON];",
-        "model_reset(&state); return model_step(&state, step, forecast);",
+        "static model_state state; static float step[MODEL_MEASURED], found[3][MODEL_HORIZON]; static int64_t time;",
+        "model_reset(&state, 0); return model_step(&state, step, time, found[0], found[1], found[2]);",
     ),
     "stream": (
-        "static model_stream stream; static float step[MODEL_FEATURES], forecast[MODEL_HORIZON];",
-        "model_stream_reset(&stream); model_stream_push(&stream, 1, step, forecast); return 0;",
+        "static model_stream stream; static float step[MODEL_MEASURED], found[3][MODEL_HORIZON]; static int64_t time;",
+        "model_stream_reset(&stream, 0); return (int)model_stream_push(&stream, 1, step, time, found[0], NULL, NULL);",
     ),
 }
 _NODE = re.compile(r'node: \{ title: "([^"]+)" label: "[^"]*?(\d+) bytes \((\w+)')

@@ -25,8 +25,9 @@ from pulsecast.bundle.golden import Golden
 from pulsecast.bundle.manifest import Parity
 from pulsecast.errors import PulsecastError
 from pulsecast.forecasting.verification import measure_parity
+from pulsecast.model.windows import Windows
 
-from .rounds import Array, Row, add_round_options, estimate_text, predicting, take_rounds
+from .rounds import Row, add_round_options, estimate_text, predicting, take_rounds
 from .sources import bundle_of, require_artifacts, write_sources
 
 ARTIFACTS = ("native", "native-w8")
@@ -87,8 +88,8 @@ def measure_precisions(path: Path, *, rounds: int, round_s: float) -> tuple[list
         measured = [(_precision(key, backend, golden, bundle), backend) for key, backend in backends.items()]
         works = []
         for instructions in dict.fromkeys(precision.path for precision, _ in measured):
-            calls: dict[str, Callable[[Array], object]] = {
-                precision.name: backend.predict for precision, backend in measured if precision.path == instructions
+            calls: dict[str, Callable[[Windows], object]] = {
+                precision.name: _call(backend) for precision, backend in measured if precision.path == instructions
             }
             works += [predicting(calls, golden.windows, batch, round_s) for batch in (1, BATCH)]
         return [precision for precision, _ in measured], take_rounds(works, rounds)
@@ -109,8 +110,12 @@ def _backends(bundle: Bundle, folder: Path) -> dict[tuple[str, str], NativeBacke
     return found
 
 
+def _call(backend: NativeBackend) -> Callable[[Windows], object]:
+    return lambda windows: backend.outputs(*windows.inputs)
+
+
 def _precision(key: tuple[str, str], backend: NativeBackend, golden: Golden, bundle: Bundle) -> Precision:
-    parity = measure_parity(backend.predict(golden.windows), golden, bundle.manifest.scaler.range)
+    parity = measure_parity(backend.predict(*golden.windows.inputs), golden, bundle.manifest.scaler.range)
     return Precision(path=key[0], arithmetic=key[1], parity=parity)
 
 

@@ -1,8 +1,8 @@
 """The measurements of `pulsecast_bench.native.limits` in processes of their own: a stream in C, and cold starts.
 
 The C program pushes the golden's steps, one a call with `model_stream_settle` before it, untimed, and prints the median
-nanoseconds of a push; the time between two readings of the clock with no work in between is subtracted, because a push
-takes little longer.
+nanoseconds of a push, with bounds; the time between two readings of the clock with no work in between is subtracted,
+because a push takes little longer.
 
 A cold start is the time from before Python is started until it has printed its first forecast: through
 `pulsecast.load`, which verifies every engine in the same way and imports numpy, and bare, with the least that each
@@ -51,19 +51,22 @@ static int order(const void *a, const void *b) {
 static long nothing[20000], pushed[20000];
 static model_stream stream;
 int main(int count, char **argument) {
-    static float steps[4096][MODEL_FEATURES];
-    float forecast[MODEL_HORIZON], sum = 0.0f;
+    static float steps[4096][MODEL_MEASURED];
+    float found[3][MODEL_HORIZON], sum = 0.0f;
+    int64_t time = 1736121600;
     long i, began, n = count > 1 ? atol(argument[1]) : 0;
     long rows = (long)fread(steps, sizeof steps[0], 4096, stdin);
     if (n < 1 || n > 20000 || rows < 1) return 2;
-    model_stream_reset(&stream);
-    for (i = 0; i < MODEL_CONTEXT; i++) model_stream_push(&stream, 1, steps[i % rows], forecast);
+    model_stream_reset(&stream, 0);
+    for (i = 0; i < MODEL_CONTEXT; i++)
+        model_stream_push(&stream, 1, steps[i % rows], time += MODEL_STEP_SECONDS, found[0], found[1], found[2]);
     for (i = 0; i < n; i++) {
         model_stream_settle(&stream, 1);
         began = now();
-        model_stream_push(&stream, 1, steps[(MODEL_CONTEXT + i) % rows], forecast);
+        model_stream_push(&stream, 1, steps[(MODEL_CONTEXT + i) % rows], time += MODEL_STEP_SECONDS, found[0], found[1],
+                          found[2]);
         pushed[i] = now() - began;
-        sum += forecast[0];
+        sum += found[0][0];
         began = now();
         nothing[i] = now() - began;
     }
@@ -73,15 +76,16 @@ int main(int count, char **argument) {
     return 0;
 }
 """
-# each takes a bundle, an artifact of it, and a window's float32 numbers in a file
+# each takes a bundle, an artifact of it, a window's float32 numbers in a file, and the time of its last step
 THROUGH_LOAD = """
 import sys
 import numpy as np
 import pulsecast
 model = pulsecast.load(sys.argv[1], artifact=sys.argv[2], threads=1, trust_code=True)
 spec = model.manifest.spec
-window = np.fromfile(sys.argv[3], np.float32).reshape(1, spec.context, len(spec.features))
-print(model.predict(window)[0, 0], flush=True)
+window = np.fromfile(sys.argv[3], np.float32).reshape(1, spec.context, spec.measured)
+time = [int(sys.argv[4])] if spec.timed else None
+print(model.predict(window, timestamps=time)[0, 0], flush=True)
 """
 WITHOUT_NUMPY = """
 import sys
@@ -90,7 +94,7 @@ import pulsecast
 model = pulsecast.load_native(sys.argv[1], artifact=sys.argv[2], trust_code=True)
 with open(sys.argv[3], "rb") as file:
     window = array("f", file.read())
-print(model.predict(window)[0][0], flush=True)
+print(model.predict(window, int(sys.argv[4]))[0][0], flush=True)
 """
 BARE_ONNX = """
 import sys
@@ -99,9 +103,9 @@ import onnxruntime
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = options.inter_op_num_threads = 1
 session = onnxruntime.InferenceSession(f"{sys.argv[1]}/onnx/model.onnx", options, providers=["CPUExecutionProvider"])
-taken = session.get_inputs()[0]
-window = np.fromfile(sys.argv[3], np.float32).reshape(1, *taken.shape[1:])
-print(session.run(None, {taken.name: window})[0][0, 0], flush=True)
+given = {"values": np.fromfile(sys.argv[3], np.float32), "time": np.array([int(sys.argv[4])])}
+taken = {each.name: given[each.name].reshape(1, *each.shape[1:]) for each in session.get_inputs()}
+print(session.run(None, taken)[0][0, 0], flush=True)
 """
 
 
@@ -156,8 +160,8 @@ def cold_starts(bundle: Path, artifacts: tuple[str, ...], folder: Path) -> dict[
     return {"cold start": through_load, "cold start, bare": bare}
 
 
-def first_forecast_us(start: Start, window: Path) -> float:
-    """Return the microseconds from before Python starts until it has forecast and ended."""
+def first_forecast_us(start: Start, window: Path, time_s: int) -> float:
+    """Return the microseconds from before Python starts until it has forecast `window`, which ends at `time_s`."""
     environment = os.environ | {
         CACHE_VARIABLE: str(start.cache / "libraries"),
         "PYTHONPYCACHEPREFIX": str(start.cache / "bytecode"),
@@ -165,7 +169,7 @@ def first_forecast_us(start: Start, window: Path) -> float:
         **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     }
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    command = [sys.executable, "-c", start.program, str(start.bundle), start.artifact, str(window)]
+    command = [sys.executable, "-c", start.program, str(start.bundle), start.artifact, str(window), str(time_s)]
     began = time.perf_counter_ns()
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         out = process.stdout.readline() if process.stdout else b""

@@ -10,16 +10,18 @@ import argparse
 import itertools
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+
+from pulsecast.model.windows import Windows
 
 from ..analysis.statistics import Estimate, median_of_runs
 
 INPUTS = 64  # different windows or batches, at most
-Array = NDArray[np.float32]
+Input = TypeVar("Input")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +54,11 @@ def ratio(theirs: list[float], ours: list[float]) -> Estimate:
     return median_of_runs([a / b for a, b in zip(theirs, ours, strict=True)], seed=7)
 
 
-def predicting(calls: Mapping[str, Callable[[Array], object]], windows: Array, batch: int, round_s: float) -> Work:
-    """Return the row of `batch` windows a call, drawn from `windows` (n, context, features); `calls` by name."""
+def predicting(calls: Mapping[str, Callable[[Windows], object]], windows: Windows, batch: int, round_s: float) -> Work:
+    """Return the row of `batch` windows a call, drawn from `windows`; `calls` by name."""
     count = min(INPUTS, max(2, 4096 // batch))
     rng = np.random.default_rng(batch)
-    inputs = [np.ascontiguousarray(windows[rng.integers(0, len(windows), batch)]) for _ in range(count)]
+    inputs = [windows.take(rng.integers(0, len(windows), batch)) for _ in range(count)]
     timers = {name: timer(call, inputs, nothing, round_s) for name, call in calls.items()}
     return Work(name=f"batch {batch}", windows=batch, timers=timers)
 
@@ -66,7 +68,7 @@ def nothing() -> None:
 
 
 def timer(
-    call: Callable[[Array], object], inputs: list[Array], between: Callable[[], object], seconds: float
+    call: Callable[[Input], object], inputs: Sequence[Input], between: Callable[[], object], seconds: float
 ) -> Callable[[], float]:
     """Return a timer of one round: the median microseconds of `call` on `inputs` in turn, `between` done untimed."""
     clock = time.perf_counter_ns

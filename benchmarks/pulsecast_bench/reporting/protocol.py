@@ -9,11 +9,11 @@ from ..results.result import Result
 
 def protocol(result: Result) -> str:
     """Return the protocol that `result` followed, in sentences."""
-    config = result.config
+    config, processes = result.config, len(result.runs) + len(result.steps)
     sentences = (
-        f"{len(result.runs)} processes in {result.duration_s:.0f} s, one after the other in a shuffled order",
+        f"{processes} processes in {result.duration_s:.0f} s, one after the other in a shuffled order",
         f"(seed {config.seed}): {_processes(config)} for an artifact's smallest batch,",
-        f"{config.sweep_repeats} for others.",
+        f"{config.sweep_repeats} for others" + (" and for each step call." if result.steps else "."),
         f"Each: import, load, first forecast, warm-up (at least {config.warmup_calls} calls, {config.warmup_s:g} s),",
         f"steady phase (at least {config.calls} calls, {config.steady_s:g} s; at most {config.limit_s:g} s).",
         f"Stable: the last three windows (at least {config.window_calls} requests, {config.window_s:g} s) differ by",
@@ -41,6 +41,8 @@ def command(result: Result) -> str:
         words += [word for batch in config.batches for word in ("--batch", str(batch))]
     words += ["--peers", ",".join(config.peers)] if config.peers else []
     words += ["--scenario", ",".join(config.scenarios)] if config.scenarios else []
+    if config.step_calls != usual.step_calls:
+        words += ["--step-call", ",".join(config.step_calls) or "none"]
     words += [] if config.pin else ["--no-pin"]
     words += _number_options(config, usual)
     return " ".join(words)

@@ -9,12 +9,13 @@ from ..analysis.forecast_errors import QUANTILES
 from ..analysis.pareto import Budget
 from ..analysis.statistics import Estimate
 from ..analysis.summary import Row, Summary, cores_used
+from ..results.case import STEP_CALLS
 from ..results.result import Result
 from .choosing import choices_section, recommendation_section
 from .noise import machine_lines
 from .protocol import command, protocol
 from .section import Grid, Measured, Section, interval
-from .table import COLUMNS, MISSING, cells, notes, number, span
+from .table import COLUMNS, MISSING, STEP_HEAD, cells, notes, number, span, step_cells
 
 _DISTRIBUTION = (
     "In the picture of the HTML report, at the smallest batch: the tick is p50, the bar the middle half, the line 1 to "
@@ -53,8 +54,10 @@ def sections(part: Measured, budget: Budget) -> list[Section]:
             picture="latency",
         ),
         Section(title="Batch sweep", grids=(_sweep(summary),), picture="batch"),
-        _accuracy(summary),
     ]
+    if summary.steps:
+        found.append(_one_step_at_a_time(summary))
+    found.append(_accuracy(summary))
     if part.scenarios or any(one.scenario for one in result.skipped):
         found.append(_scenarios(part))
     found += [
@@ -107,6 +110,18 @@ def _sweep(summary: Summary) -> Grid:
         ]
         rows.append([row.artifact, *shown])
     return ("windows/s at batch", *map(str, batches)), rows
+
+
+def _one_step_at_a_time(summary: Summary) -> Section:
+    called = "; ".join(f"{call}: `{row.text}`" for call, row in STEP_CALLS.items())
+    text = (
+        "An app that gets one value after the other pushes it and has the next forecast. The streams hold a whole "
+        "window before the clock starts, every push comes one step after the last, and a detector knows as many "
+        "residuals as it keeps. Microseconds are of one step of one stream. The last ratio is of the call over the "
+        "engine's own call for as many whole windows, without pulsecast, in alternation in one process; where the "
+        "engine is pulsecast's own code, over its backend."
+    )
+    return Section(title="One step at a time", text=(text, f"{called}."), grids=((STEP_HEAD, step_cells(summary)),))
 
 
 def _phases(result: Result, summary: Summary) -> Grid:

@@ -8,9 +8,11 @@ from typing import Literal
 
 from pulsecast.foundation.tables import html_table
 
+from ..analysis.cells import Cell
 from ..analysis.forecast_errors import Fidelity
 from ..analysis.statistics import Estimate
-from ..analysis.summary import Cell, Row, Summary
+from ..analysis.step_summary import StepRow
+from ..analysis.summary import Row, Summary
 
 MISSING = "-"
 PROCESSES_ALIKE = 1.25  # largest over smallest median of a row's processes without a remark
@@ -50,9 +52,12 @@ def _overhead(row: Row) -> str:
 
 
 def _stable(row: Row) -> str:
-    if not row.cells:
-        return MISSING
-    return {True: "yes", False: "NO", None: MISSING}[row.stable]
+    return stable_text(row.stable) if row.cells else MISSING
+
+
+def stable_text(stable: bool | None) -> str:
+    """Return "yes", "NO", or "-" where it could not be judged."""
+    return {True: "yes", False: "NO", None: MISSING}[stable]
 
 
 COLUMNS = (
@@ -82,13 +87,36 @@ def cells(rows: Sequence[Row]) -> list[list[str]]:
 def text_table(summary: Summary) -> str:
     """Return the table for a terminal, with a line for everything missing; at most 120 columns."""
     lines = [[column.name for column in COLUMNS], [column.unit for column in COLUMNS], *cells(summary.rows)]
-    return "\n".join([*aligned(lines), "", *choices(summary), *notes(summary)])
+    return "\n".join([*aligned(lines), "", *_steps(summary), *choices(summary), *notes(summary)])
 
 
 def html_summary(summary: Summary) -> str:
-    """Return the table for a notebook."""
+    """Return the tables for a notebook."""
     head = [f"{column.name} ({column.unit})" if column.unit else column.name for column in COLUMNS]
-    return html_table(head, cells(summary.rows), caption="; ".join([*choices(summary)[:1], *notes(summary)]))
+    table = html_table(head, cells(summary.rows), caption="; ".join([*choices(summary)[:1], *notes(summary)]))
+    return table + (html_table(STEP_HEAD, step_cells(summary)) if summary.steps else "")
+
+
+STEP_HEAD = ("one step at a time", "call", "us p50", "p90", "p99", "over the engine's window", "stable")
+_STEP_CALLS = {"push": "push", "detector": "detector push", "streams": "push of {:,} streams, each"}
+
+
+def step_cells(summary: Summary) -> list[list[str]]:
+    """Return one line per step call, under STEP_HEAD: microseconds of a step of one stream."""
+    return [
+        [
+            row.artifact,
+            _STEP_CALLS[row.call].format(row.cell.batch),
+            *(number(one.value, 1e-3 / row.cell.batch) for one in (row.cell.p50_ns, row.cell.p90_ns, row.cell.p99_ns)),
+            span(row.over_engine, "x"),
+            stable_text(row.cell.stable),
+        ]
+        for row in summary.steps
+    ]
+
+
+def _steps(summary: Summary) -> list[str]:
+    return [*aligned([STEP_HEAD, *step_cells(summary)]), ""] if summary.steps else []
 
 
 def choices(summary: Summary) -> list[str]:
@@ -167,17 +195,22 @@ def notes(summary: Summary) -> list[str]:
             for cell in row.cells
             if cell.stable is False
         ]
-        found += [f"{row.artifact}: {apart}" for cell in row.cells if cell.stable and (apart := _apart(cell))]
+        found += [f"{row.artifact}: batch {cell.batch}: {apart}" for cell in row.cells if (apart := _apart(cell))]
+    for step in summary.steps:
+        if step.cell.stable is False:
+            found.append(f"{step.name}: it is unstable: {step.cell.instability}")
+        if apart := _apart(step.cell):
+            found.append(f"{step.name}: {apart}")
     return [*found, *_missing(summary)]
 
 
 def _apart(cell: Cell) -> str:
-    """Return a remark if the medians of a row's steady processes differ too much, else ""."""
+    """Return a remark if the medians of steady processes differ too much, else ""."""
     low, high = cell.medians_ns
-    if high <= PROCESSES_ALIKE * low:
+    if not cell.stable or high <= PROCESSES_ALIKE * low:
         return ""
     return (
-        f"batch {cell.batch}: its processes differ by {high / low:.2f}x, from {number(low, 1e-3)} to "
+        f"its processes differ by {high / low:.2f}x, from {number(low, 1e-3)} to "
         f"{number(high, 1e-3)} us, although each was steady: the machine changed between them, so repeat it"
     )
 
@@ -188,6 +221,9 @@ def _missing(summary: Summary) -> list[str]:
     for row in summary.rows:
         for what, reason in _reasons(row):
             reasons.setdefault(f"no {what}: {reason}", []).append(row.artifact)
+    for step in summary.steps:
+        for what, reason in _step_reasons(step):
+            reasons.setdefault(f"no {what}: {reason}", []).append(step.name)
     for one in summary.verdicts:
         if one.answer == "cannot tell":
             reasons.setdefault(f"no verdict: {one.why}", []).append(one.artifact)
@@ -197,10 +233,18 @@ def _missing(summary: Summary) -> list[str]:
 def _reasons(row: Row) -> list[tuple[str, str]]:
     found = []
     if row.leading:
-        for estimate in (row.leading.p50_ns, row.leading.p90_ns, row.leading.p99_ns):
-            if estimate.value is None and estimate.reason:
-                found.append(("percentile", estimate.reason))
+        found += _no_percentiles(row.leading)
         if row.overhead.value is None and row.overhead.reason:
             found.append(("overhead over a bare engine", row.overhead.reason))
     found += [(f"stability at batch {cell.batch}", cell.instability or "") for cell in row.cells if cell.stable is None]
     return found
+
+
+def _step_reasons(step: StepRow) -> list[tuple[str, str]]:
+    found = _no_percentiles(step.cell)
+    return found if step.cell.stable is not None else [*found, ("stability", step.cell.instability or "")]
+
+
+def _no_percentiles(cell: Cell) -> list[tuple[str, str]]:
+    shown = (cell.p50_ns, cell.p90_ns, cell.p99_ns)
+    return [("percentile", one.reason) for one in shown if one.value is None and one.reason]

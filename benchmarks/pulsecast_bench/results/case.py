@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pulsecast.backends import AUTO_ORDER
 from pulsecast.bundle.manifest import Artifact
 from pulsecast.errors import UsageError
+
+Call = Literal["predict", "push", "detector", "streams"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +22,7 @@ class Case:
     leading   the smallest batch: latency, accuracy, and the runtime's overhead over the bare engine come from here; the
               other batches give the throughput
     scenario  a key of SCENARIOS whose queries it answers, `batch` windows each; None is the closed loop
+    call      what is called: `predict` takes whole windows, a key of STEP_CALLS one step of each of `batch` streams
     """
 
     artifact: str
@@ -26,10 +30,11 @@ class Case:
     threads: int
     leading: bool
     scenario: str | None = None
+    call: Call = "predict"
 
     def __str__(self) -> str:
-        what = f"batch {self.batch}" if self.scenario is None else self.scenario
-        return f"{self.artifact}, {what}, threads {self.threads}"
+        what = f"batch {self.batch}" if self.call == "predict" else self.call
+        return f"{self.artifact}, {self.scenario or what}, threads {self.threads}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +55,22 @@ SCENARIOS = {
     "multi-stream": Scenario(batch=8, text="eight windows a query, the next when the last is answered"),
     "server": Scenario(batch=1, text="one window a query, in a Poisson process; latency from when it was due"),
     "offline": Scenario(batch=64, text="all windows at once, answered 64 at a time"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepCall:
+    """A call that takes one step of every stream and forecasts from all steps before it; `streams` of them."""
+
+    streams: int
+    text: str
+
+
+# Literal on purpose, like SCENARIOS.
+STEP_CALLS: dict[Call, StepCall] = {
+    "push": StepCall(streams=1, text="Stream.push(value, timestamp=...)"),
+    "detector": StepCall(streams=1, text="AnomalyDetector.push(value, timestamp=...)"),
+    "streams": StepCall(streams=1000, text="Stream.push of 1,000 streams at once, a stream's share"),
 }
 
 
@@ -78,6 +99,8 @@ class BenchConfig:
     target_qps       queries a second in `server`; None is `server_load` times a process's capacity, measured in its
                      warm-up
     scenario_repeats processes per scenario and subject
+    step_calls       keys of STEP_CALLS, for the artifacts that `leading_artifacts` names; `sweep_repeats` processes of
+                     each
     """
 
     profile: str = "standard"
@@ -104,6 +127,7 @@ class BenchConfig:
     server_load: float = 0.5
     scenario_repeats: int = 5
     most_repeats: int = 0
+    step_calls: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         problems = [
@@ -115,6 +139,8 @@ class BenchConfig:
             problems.append(f"batches are {self.batches}; expected different numbers from 1")
         if unknown := [name for name in self.scenarios if name not in SCENARIOS]:
             problems.append(f"no scenario {', '.join(unknown)}; known: {', '.join(SCENARIOS)}")
+        if unknown := [name for name in self.step_calls if name not in STEP_CALLS]:
+            problems.append(f"no step call {', '.join(unknown)}; known: {', '.join(STEP_CALLS)}")
         if self.target_qps is not None and self.target_qps <= 0:
             problems.append(f"target_qps is {self.target_qps}; expected more than 0")
         if self.server_load <= 0:
@@ -143,7 +169,7 @@ _LEAST = {
 }
 
 PROFILES = {
-    "standard": BenchConfig(most_repeats=15),
+    "standard": BenchConfig(most_repeats=15, step_calls=("push", "detector", "streams")),
     # For a first look, not for a decision: 332 calls in each of two processes are enough for p99, too few for
     # intervals.
     "quick": BenchConfig(
@@ -158,6 +184,7 @@ PROFILES = {
         paired_s=0.1,
         scenario_s=1.0,
         scenario_repeats=2,
+        step_calls=("push", "detector"),
     ),
 }
 
@@ -193,11 +220,28 @@ class Measurable:
     max_batch: int | None
 
 
-def plan_cases(subjects: Sequence[Measurable | Artifact], config: BenchConfig) -> tuple[Case, ...]:
-    """Return the cases of `subjects`, every batch and every scenario; batches above a `max_batch` have none."""
+def leading_artifacts(artifacts: Sequence[Artifact], config: BenchConfig) -> tuple[str, ...]:
+    """Return the ids of the artifacts whose step calls are measured: those that were named.
+
+    If none was named: the one that `pulsecast.load` takes by itself, and `native`, of those that can be measured.
+    """
+    if config.artifacts:
+        return tuple(artifact.id for artifact in artifacts)
+    first = {artifact.backend: artifact.id for artifact in reversed(artifacts)}
+    chosen = next((backend for backend in AUTO_ORDER if backend in first), None)
+    return tuple(first[backend] for backend in (chosen, "native") if backend in first)
+
+
+def plan_cases(
+    subjects: Sequence[Measurable | Artifact], config: BenchConfig, stepped: Collection[str] = ()
+) -> tuple[Case, ...]:
+    """Return the cases of `subjects`: every batch, every scenario, and every step call of those in `stepped`.
+
+    A batch above a subject's `max_batch` has none.
+    """
     cases = []
     for subject in subjects:
-        batches = sorted(b for b in config.batches if subject.max_batch is None or b <= subject.max_batch)
+        batches = sorted(b for b in config.batches if _takes(subject, b))
         cases += [
             Case(artifact=subject.id, batch=batch, threads=config.threads, leading=batch == batches[0])
             for batch in batches
@@ -212,7 +256,16 @@ def plan_cases(subjects: Sequence[Measurable | Artifact], config: BenchConfig) -
             )
             for scenario in config.scenarios
         ]
+        cases += [
+            Case(artifact=subject.id, batch=row.streams, threads=config.threads, leading=False, call=call)
+            for call, row in STEP_CALLS.items()
+            if subject.id in stepped and call in config.step_calls and _takes(subject, row.streams)
+        ]
     return tuple(cases)
+
+
+def _takes(subject: Measurable | Artifact, batch: int) -> bool:
+    return subject.max_batch is None or batch <= subject.max_batch
 
 
 def _repeats(config: BenchConfig) -> Callable[[Case], int]:

@@ -145,6 +145,7 @@ class Result:
 
     runs       closed loop of one caller: the source of latency, throughput, memory, cold start and accuracy
     scenarios  further processes, one for each requested scenario
+    steps      further processes: a call of STEP_CALLS in the same closed loop, `case.batch` streams a call
     packages   every distribution that a subject needs, and numpy
     label      the user's name for this machine, e.g. `pi4`
     """
@@ -164,13 +165,18 @@ class Result:
     scenarios: tuple[ScenarioRun, ...] = ()
     packages: tuple[Package, ...] = ()
     label: str | None = None
+    steps: tuple[Run, ...] = ()
 
     def __post_init__(self) -> None:
         known = {subject.artifact for subject in self.subjects}
-        cases = [run.case for run in self.runs] + [run.case for run in self.scenarios]
+        cases = [run.case for run in (*self.runs, *self.steps)] + [run.case for run in self.scenarios]
         named = {case.artifact for case in cases} | {one.artifact for one in self.skipped}
         if named - known:
             raise ValueError(f"runs of artifacts that are not among the subjects: {', '.join(sorted(named - known))}")
+        mixed = [str(run.case) for run in self.runs if run.case.call != "predict"]
+        mixed += [str(run.case) for run in self.steps if run.case.call == "predict"]
+        if mixed:
+            raise ValueError(f"{'; '.join(mixed)}: expected windows among the runs and step calls among the steps")
         shape = (len(self.model.truth), self.model.horizon)
         for run in self.runs:
             if run.forecasts is not None and np.shape(run.forecasts) != shape:

@@ -91,8 +91,9 @@ class Memory:
 
 @dataclass(frozen=True, kw_only=True)
 class Paired:
-    """`Forecaster.predict` and the bare engine in alternating blocks of `block` calls: packed nanoseconds of each.
+    """A call and the bare engine's, in alternating blocks of `block` calls: packed nanoseconds of each.
 
+    The call is `Forecaster.predict`, or that of STEP_CALLS; the engine forecasts as many windows as the call does.
     The order is runtime, bare, bare, runtime, repeated; one such round has 2 * block calls of each side.
     """
 
@@ -117,7 +118,7 @@ class Run:
     threads    threads alive in the process after the steady phase, helpers of the engine included
     affinity   processors that the process could use; None if the system has no affinity
     forecasts  (golden windows, horizon) of a leading case
-    paired     of a leading case with an engine
+    paired     of a leading case with an engine, and of a step call
     """
 
     case: Case

@@ -4,7 +4,7 @@ A second session or interpreter of the same file differs from the first by up to
 (`benchmarks/README.md`), which is as much as the overhead that is looked for. So both sides share one engine object,
 and the difference is only pulsecast's own code. That is why this module, alone, reaches into backends.
 
-A row of BARE takes a loaded backend. The reference backend has no row: it is pulsecast's own code.
+A row of BARE takes a loaded backend. The reference and `native` have no row: they are pulsecast's own code.
 """
 
 from __future__ import annotations
@@ -14,89 +14,133 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pulsecast.computing import reference
+from pulsecast.computing.calendars import complete
 from pulsecast.forecasting.forecaster import Forecaster
+from pulsecast.model.windows import TIME, Windows, position
 
-Array = NDArray[np.float32]
+from .subject import Array, Predict, Times
+
+
+def _as_they_are(windows: Windows) -> Windows:
+    return windows
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bare:
     """`call` is timed; `prepare` is not: it makes the artifact's inputs from raw windows."""
 
-    prepare: Callable[[Array], Array]
-    call: Callable[[Array], object]
+    call: Predict
+    prepare: Callable[[Windows], Windows] = _as_they_are
 
 
-def _as_it_is(windows: Array) -> Array:
-    return windows
+def engine_of(forecaster: Forecaster) -> Bare:
+    """Return the engine's own call; where the engine is pulsecast's code, its backend without the checks of `predict`.
+
+    The backend has no name for the time, so that one more call of a function, about 0.1 us, stands around it.
+    """
+    backend = forecaster.artifact.backend
+    if backend in BARE:
+        return BARE[backend](forecaster)
+    predict = forecaster.backend.predict
+
+    def call(values: Array, *, timestamps: Times | None = None) -> Array:
+        return predict(values, timestamps)
+
+    return Bare(call=call)
 
 
 def bare_onnx(forecaster: Forecaster) -> Bare:
     """`InferenceSession.run`."""
-    session: Any = _inside(forecaster.backend, "_session")
-    run, names, name = session.run, [session.get_outputs()[0].name], session.get_inputs()[0].name
+    session: Any = _inside(forecaster, "_session")
+    names = [given.name for given in session.get_inputs()]
+    run, forecast, values_name = session.run, [session.get_outputs()[0].name], names[0]
 
-    def call(windows: Array) -> object:
-        return run(names, {name: windows})[0]
+    def call(values: Array, *, timestamps: Times | None = None) -> Array:
+        found: Array = run(forecast, {values_name: values})[0]
+        return found
 
-    return Bare(prepare=_as_it_is, call=call)
+    def timed(values: Array, *, timestamps: Times | None = None) -> Array:
+        found: Array = run(forecast, {values_name: values, TIME: timestamps})[0]
+        return found
+
+    return Bare(call=timed if TIME in names else call)
 
 
 def bare_tflite(forecaster: Forecaster) -> Bare:
     """`set_tensor`, `invoke`, `get_tensor`; earlier calls have resized the interpreter."""
     if forecaster.artifact.units == "scaled":
         return _bare_scaled(forecaster)
-    interpreter, at, to = _interpreter(forecaster.backend)
+    interpreter: Any = _inside(forecaster, "_interpreter")
+    places = {position(tensor["name"]): tensor["index"] for tensor in interpreter.get_input_details()}
+    at, time_at, to = places[0], places.get(1), interpreter.get_output_details()[0]["index"]
 
-    def call(windows: Array) -> object:
-        interpreter.set_tensor(at, windows)
+    def call(values: Array, *, timestamps: Times | None = None) -> Array:
+        interpreter.set_tensor(at, values)
         interpreter.invoke()
-        return interpreter.get_tensor(to)
+        found: Array = interpreter.get_tensor(to)
+        return found
 
-    return Bare(prepare=_as_it_is, call=call)
+    def timed(values: Array, *, timestamps: Times | None = None) -> Array:
+        interpreter.set_tensor(at, values)
+        interpreter.set_tensor(time_at, timestamps)
+        interpreter.invoke()
+        found: Array = interpreter.get_tensor(to)
+        return found
+
+    return Bare(call=call if time_at is None else timed)
 
 
 def _bare_scaled(forecaster: Forecaster) -> Bare:
     """The int8 file takes one window's network channels, keeps state and must be reset: this is part of its use."""
-    interpreter, at, to = _interpreter(_inside(forecaster.backend, "_inner"))
+    inner: Any = _inside(forecaster, "_inner")
+    interpreter: Any = vars(inner)["_interpreter"]
+    at, to = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
     spec, scaler = forecaster.manifest.spec, forecaster.manifest.scaler
 
-    def prepare(windows: Array) -> Array:
-        inputs = reference.channels(spec, scaler.transform(windows))  # (1, window, channels)
-        return np.ascontiguousarray(inputs, np.float32)
+    def prepare(windows: Windows) -> Windows:
+        inputs = reference.channels(spec, scaler.transform(complete(spec, windows)))  # (1, window, channels)
+        return Windows(values=np.ascontiguousarray(inputs, np.float32))
 
-    def call(inputs: Array) -> object:
+    def call(values: Array, *, timestamps: Times | None = None) -> Array:
         interpreter.reset_all_variables()
-        interpreter.set_tensor(at, inputs)
+        interpreter.set_tensor(at, values)
         interpreter.invoke()
-        return interpreter.get_tensor(to)
+        found: Array = interpreter.get_tensor(to)
+        return found
 
     return Bare(prepare=prepare, call=call)
 
 
 def bare_savedmodel(forecaster: Forecaster) -> Bare:
-    """The restored `serving_default`, tensor in and array out."""
+    """The restored `serving_default`, tensors in and array out."""
     import tensorflow as tf
 
-    signature: Any = _inside(forecaster.backend, "_signature")
+    signature: Any = _inside(forecaster, "_signature")
     constant = tf.constant
 
-    def call(windows: Array) -> object:
-        return signature(window=constant(windows))["forecast"].numpy()
+    def call(values: Array, *, timestamps: Times | None = None) -> Array:
+        found: Array = signature(values=constant(values))["forecast"].numpy()
+        return found
 
-    return Bare(prepare=_as_it_is, call=call)
+    def timed(values: Array, *, timestamps: Times | None = None) -> Array:
+        found: Array = signature(values=constant(values), time=constant(timestamps))["forecast"].numpy()
+        return found
+
+    def of_format_1(values: Array, *, timestamps: Times | None = None) -> Array:
+        found: Array = signature(window=constant(values))["forecast"].numpy()
+        return found
+
+    if forecaster.manifest.format == 1:
+        return Bare(call=of_format_1)
+    return Bare(call=timed if forecaster.manifest.spec.timed else call)
 
 
-def _interpreter(backend: object) -> tuple[Any, int, int]:
-    interpreter: Any = _inside(backend, "_interpreter")
-    return interpreter, interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
-
-
-def _inside(backend: object, name: str) -> object:
-    return vars(backend)[name]
+def _inside(forecaster: Forecaster, name: str) -> object:
+    """Return a field of the loaded backend; that of a bundle of format 1 lies in another one."""
+    fields = vars(forecaster.backend)
+    return vars(fields["inner"])[name] if forecaster.manifest.format == 1 else fields[name]
 
 
 BARE: dict[str, Callable[[Forecaster], Bare]] = {

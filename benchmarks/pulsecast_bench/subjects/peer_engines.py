@@ -1,6 +1,7 @@
 """Runs the peers: each function opens one and returns it as a `LoadedSubject`, raw windows in, raw forecasts out.
 
-No backend of pulsecast is used; the code around an engine is what an app would write.
+No backend of pulsecast is used; the code around an engine is what an app would write. A network that takes channels has
+the whole recipe in numpy around it: the calendar of every step from the time of the last one, scaling, lags.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from numpy.typing import NDArray
 
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.computing import reference
+from pulsecast.computing.calendars import complete
 from pulsecast.errors import EngineError, PulsecastError
 from pulsecast.model.weights import read_weights
+from pulsecast.model.windows import TIME, Windows
 
 from .peers import PEERS, PeerFile
-from .subject import LoadedSubject
+from .subject import Array, LoadedSubject, Predict, Times
 
-Array = NDArray[np.float32]
 Network = Callable[[Array], Array]
 
 
@@ -59,7 +61,7 @@ def open_keras_call(bundle: Bundle, file: PeerFile, threads: int) -> LoadedSubje
 
 
 def open_onnx(bundle: Bundle, file: PeerFile, threads: int) -> LoadedSubject:
-    """`InferenceSession.run` of a graph that takes raw windows."""
+    """`InferenceSession.run` of a graph that takes raw windows and their times."""
     import onnxruntime as ort
 
     del bundle
@@ -68,13 +70,19 @@ def open_onnx(bundle: Bundle, file: PeerFile, threads: int) -> LoadedSubject:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     session = ort.InferenceSession(file.path, options, providers=["CPUExecutionProvider"])
-    run, name = session.run, session.get_inputs()[0].name
+    names = [given.name for given in session.get_inputs()]
+    run, forecast, values_name = session.run, [session.get_outputs()[0].name], names[0]
 
-    def predict(windows: Array) -> Array:
-        forecasts: Array = run(None, {name: windows})[0]
+    def predict(values: Array, *, timestamps: Times | None = None) -> Array:
+        forecasts: Array = run(forecast, {values_name: values})[0]
         return forecasts
 
-    return LoadedSubject(predict=predict, engine=f"onnxruntime {ort.__version__}", device="CPU")
+    def timed(values: Array, *, timestamps: Times | None = None) -> Array:
+        forecasts: Array = run(forecast, {values_name: values, TIME: timestamps})[0]
+        return forecasts
+
+    called = timed if TIME in names else predict
+    return LoadedSubject(predict=called, engine=f"onnxruntime {ort.__version__}", device="CPU")
 
 
 def open_litert(bundle: Bundle, file: PeerFile, threads: int) -> LoadedSubject:
@@ -113,11 +121,16 @@ def open_openvino(bundle: Bundle, file: PeerFile, threads: int) -> LoadedSubject
     request = compiled.create_infer_request()
     output = compiled.output(0)
 
-    def predict(windows: Array) -> Array:
-        forecasts: Array = request.infer([windows])[output]
+    def predict(values: Array, *, timestamps: Times | None = None) -> Array:
+        forecasts: Array = request.infer([values])[output]
         return forecasts
 
-    return LoadedSubject(predict=predict, engine=f"openvino {ov.__version__.partition('-')[0]}", device="CPU")
+    def timed(values: Array, *, timestamps: Times | None = None) -> Array:
+        forecasts: Array = request.infer({0: values, 1: timestamps})[output]
+        return forecasts
+
+    called = timed if len(compiled.inputs) > 1 else predict
+    return LoadedSubject(predict=called, engine=f"openvino {ov.__version__.partition('-')[0]}", device="CPU")
 
 
 def open_numpy_loop(bundle: Bundle, file: PeerFile, threads: int) -> LoadedSubject:
@@ -144,15 +157,19 @@ def open_numpy_loop(bundle: Bundle, file: PeerFile, threads: int) -> LoadedSubje
     return LoadedSubject(predict=around(bundle, network), engine=f"numpy {np.__version__}", device="CPU")
 
 
-def around(bundle: Bundle, network: Network) -> Callable[[Array], Array]:
-    """Return raw windows -> raw forecasts in float32 around a `network` of channels (batch, window, channels)."""
+def around(bundle: Bundle, network: Network) -> Predict:
+    """Return raw windows and times -> raw forecasts in float32, around a `network` of channels.
+
+    The network takes (batch, window, channels).
+    """
     spec, scaler = bundle.manifest.spec, bundle.manifest.scaler
 
     def taken(inputs: NDArray[np.floating]) -> NDArray[np.floating]:
         return network(np.ascontiguousarray(inputs, np.float32))
 
-    def predict(windows: Array) -> Array:
-        return reference.through(spec, scaler, taken, windows).astype(np.float32)
+    def predict(values: Array, *, timestamps: Times | None = None) -> Array:
+        columns = complete(spec, Windows(values=values, time=timestamps))  # (batch, context, features)
+        return reference.through(spec, scaler, taken, columns).astype(np.float32)
 
     return predict
 

@@ -19,7 +19,7 @@ import numpy as np
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.errors import PulsecastError, UsageError
 from pulsecast.foundation import strict_json
-from pulsecast.model.spec import INPUT
+from pulsecast.stages.model_directory import HeldOutWindows, ModelDirectory, ModelRecord
 
 from .peers import PEERS, PeerFile
 
@@ -51,23 +51,37 @@ def bundle_weights(bundle: Bundle, folder: Path) -> PeerFile:
 
 def raw_onnx(bundle: Bundle, folder: Path) -> PeerFile:
     """Convert the forecast with tf2onnx and write its graph unchanged, like `onnx` before its cleaning."""
-    import tensorflow as tf
     import tf2onnx
 
     from pulsecast_export.graphs import graph, stacks
 
     _plain_spec(bundle)
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    spec, scaler, weights = bundle.manifest.spec, bundle.manifest.scaler, bundle.weights()
-    signature = [tf.TensorSpec([None, spec.context, len(spec.features)], tf.float32, name=INPUT)]
-    function = tf.function(
-        lambda window: graph.forecast(spec, scaler, weights, window, stacks.tensor_list_stack),
-        input_signature=signature,
-    )
+    model = _as_trained(bundle)
+    function, signature = graph.traced(model, stacks.tensor_list_stack), list(graph.signature(model).values())
     converted, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=17)
     path = folder / "raw.onnx"
     path.write_bytes(converted.SerializeToString())
     return PeerFile(path=str(path))
+
+
+def _as_trained(bundle: Bundle) -> ModelDirectory:
+    """Return the model of a bundle in the form that converters take; raises UsageError if its windows have no times."""
+    manifest, golden = bundle.manifest, bundle.golden()
+    if manifest.spec.timed and golden.windows.time is None:
+        raise UsageError("this bundle has format 1, without the times that the graph takes; export its model again")
+    record = ModelRecord(
+        format=2,
+        name=manifest.name,
+        recipe=manifest.recipe,
+        spec=manifest.spec,
+        scaler=manifest.scaler,
+        heldout=manifest.heldout,
+        provenance=manifest.provenance,
+        intervals=manifest.intervals,
+    )
+    heldout = HeldOutWindows(windows=golden.windows, truth=golden.truth, trained=golden.trained)
+    return ModelDirectory(record=record, weights=bundle.weights(), heldout=heldout, calibration=golden.windows)
 
 
 def keras_litert(bundle: Bundle, folder: Path) -> PeerFile:

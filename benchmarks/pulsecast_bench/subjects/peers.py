@@ -1,8 +1,8 @@
 """The peers: other ways to run the same network, without pulsecast, measured in the same run.
 
-A peer answers raw windows with raw forecasts as every artifact does: if its model takes the network's own inputs, the
-recipe in numpy is added around it, as in an app. Only the table belongs here, so that it can be read without any
-engine; `peer_files.py` makes what a peer loads, `peer_engines.py` runs it.
+A peer answers raw windows and their times with raw forecasts, as every artifact does. If its model takes the network's
+own inputs, the recipe in numpy stands around it, as in an app. Only the table belongs here, so that it can be read
+without any engine; `peer_files.py` makes what a peer loads, `peer_engines.py` runs it.
 """
 
 from __future__ import annotations

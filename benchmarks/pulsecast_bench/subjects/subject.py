@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 import pulsecast
 from pulsecast.forecasting.forecaster import Forecaster
+from pulsecast.model.windows import Windows
 
 Array = NDArray[np.float32]
+Times = NDArray[np.int64]
+
+
+class Predict(Protocol):
+    """A call as an app makes it, that of `Forecaster.predict`: every subject has this form, so that none pays for it.
+
+    values      (batch, context, measured) raw; of a bundle of format 1 (batch, context, features)
+    timestamps  (batch,) unix seconds of each window's last step; None where the model takes no time
+    """
+
+    def __call__(self, values: Array, *, timestamps: Times | None = None) -> Array:
+        """Return raw forecasts (batch, horizon)."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,22 +42,24 @@ UNVOUCHED = Trust()
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedSubject:
-    """`predict` takes (batch, context, features) and returns (batch, horizon).
+    """What is called, and what runs it.
 
-    forecaster  of an artifact: it holds the engine for the overhead
+    forecaster  of an artifact: it holds the engine for the overhead, and makes streams
     """
 
-    predict: Callable[[Array], Array]
+    predict: Predict
     engine: str
     device: str
     max_batch: int | None = None
     forecaster: Forecaster | None = None
 
-    def forecast(self, windows: Array) -> Array:
+    def forecast(self, windows: Windows) -> Array:
         """Return `predict` of any number of windows, in as many calls as necessary."""
-        at_once = self.max_batch or len(windows)
-        parts = [self.predict(windows[first : first + at_once]) for first in range(0, len(windows), at_once)]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if self.max_batch is None or len(windows) <= self.max_batch:
+            return self.predict(windows.values, timestamps=windows.time)
+        starts = range(0, len(windows), self.max_batch)
+        parts = [windows.take(slice(first, first + self.max_batch)) for first in starts]
+        return np.concatenate([self.predict(part.values, timestamps=part.time) for part in parts])
 
 
 def open_artifact(path: Path, artifact: str, threads: int, trust: Trust = UNVOUCHED) -> LoadedSubject:

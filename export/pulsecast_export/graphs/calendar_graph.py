@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pulsecast.model.scaler import Scaler
+from pulsecast.model.scaler import FeatureScale, Scaler
 from pulsecast.model.spec import DAY_S, WEEK_S, Calendar, Holidays, ModelSpec
 
 Tensor = Any
@@ -72,14 +72,13 @@ def _share(spec: ModelSpec, holidays: Holidays | None, offsets: NDArray[np.int64
     """Return (batch, 1, steps): seconds of a step after the start of a span less those after its end, over the step.
 
     The difference to an edge is exact in int64; as a float it is exact too where it is within a step, and far outside
-    it is cut to 0 or to the whole step.
+    it is cut to 0 or to the whole step. Without a span one edge stands where knowledge ends, and no step reaches it.
     """
-    if holidays is None or not holidays.spans:
-        return tf.zeros_like(tf.cast(moment, tf.float32)) * np.zeros((1, offsets.shape[1]), np.float32)
-    edges = np.array(holidays.spans, np.int64).reshape(-1)  # first, stop, first, stop, ...
+    assert holidays is not None  # noqa: S101  # for the type checker: a column of holidays has them
+    edges = np.array(holidays.spans or holidays.known[1:], np.int64).reshape(-1)  # first, stop, first, stop, ...
     ends = offsets.reshape(-1, 1) + spec.step_s - edges  # (steps, edges): a step's end, from each edge
     after = tf.clip_by_value(tf.cast(moment + ends, tf.float32), 0.0, np.float32(spec.step_s))  # (batch, steps, edges)
-    signs = np.tile(np.array([1.0, -1.0]), len(holidays.spans)) / spec.step_s
+    signs = np.resize([1.0, -1.0], len(edges)) / spec.step_s
     return tf.reduce_sum(after * signs.astype(np.float32), axis=2)[:, tf.newaxis]
 
 
@@ -89,6 +88,15 @@ def _scaled(scaler: Scaler, measured: int, found: Tensor) -> Tensor:
     if all(scale.is_identity for scale in scales):
         return found
     offset, divisor = (np.array([[getattr(s, name)] for s in scales], np.float32) for name in ("offset", "scale"))
-    logs = np.array([[s.transform == "log1p"] for s in scales])
-    level = tf.where(logs, tf.math.log(found + 1.0), found) if logs.any() else found
-    return (level - offset) / divisor
+    return (_logs(scales, found) - offset) / divisor
+
+
+def _logs(scales: tuple[FeatureScale, ...], found: Tensor) -> Tensor:
+    """Return the columns with those that the scaler takes on a log scale there; a choice by element is slower."""
+    blocks, first = [], 0
+    for transform, group in itertools.groupby(scale.transform for scale in scales):
+        stop = first + len(list(group))
+        block = found[:, first:stop]
+        blocks.append(tf.math.log(block + 1.0) if transform == "log1p" else block)
+        first = stop
+    return blocks[0] if len(blocks) == 1 else tf.concat(blocks, axis=1)

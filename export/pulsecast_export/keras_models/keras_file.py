@@ -2,7 +2,8 @@
 
 A Keras file can make Keras run code (Lambda layers, functions and classes named in the configuration) and make HDF5
 read other files (external links and storage). So the configuration is read as JSON and compared with a list of harmless
-classes before Keras sees the file; Keras then reads it in safe mode.
+classes before Keras sees it. HDF5 is read by a child process. Keras then reads, in safe mode, a file that is written
+anew from that configuration and those numbers.
 """
 
 from __future__ import annotations
@@ -15,22 +16,38 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pulsecast.errors import ConversionError
+from pulsecast.foundation.zip_directory import open_zip
+
+from .h5_reading import h5_arrays
+from .keras_layers import NO_OPERATION, WHY_NOT
 
 MAX_BYTES = 1 << 30
-MAX_CONFIG_BYTES = 16 << 20
+MAX_CONFIG_BYTES = 4 << 20
+MAX_INFLATION = 100  # how many times as long a member may be as it is in the file; Keras does not pack its members
+MAX_DIRECTORY_BYTES = 4096  # of the zip file's list of members; there are three
 MAX_DEPTH = 64
 CONFIG, WEIGHTS, METADATA = "config.json", "model.weights.h5", "metadata.json"
-# All classes that a recurrent model's configuration names; none takes code, files or addresses
-_MODULES = {
-    "keras",
-    "keras.constraints",
-    "keras.initializers",
-    "keras.layers",
-    "keras.models",
-    "keras.regularizers",
-    "keras.src.models.functional",
-    "keras.src.models.sequential",
+# All classes that a recurrent model's configuration may name, by the module that it names for them. None takes code,
+# files or addresses. A name is compared as a whole: Keras resolves dots in it as attributes.
+_CLASSES: dict[str, frozenset[str]] = {
+    "keras": frozenset({"DTypePolicy", "FloatDTypePolicy", "Functional", "Model", "Sequential"}),
+    "keras.constraints": frozenset({"MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"}),
+    "keras.initializers": frozenset(
+        {
+            *("Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity", "IdentityInitializer"),
+            *("LecunNormal", "LecunUniform", "Ones", "Orthogonal", "OrthogonalInitializer", "RandomNormal"),
+            *("RandomUniform", "TruncatedNormal", "VarianceScaling", "Zeros"),
+        }
+    ),
+    "keras.layers": frozenset({"Bidirectional", "Dense", "GRU", "InputLayer", "LSTM", *NO_OPERATION, *WHY_NOT}),
+    "keras.models": frozenset({"Functional", "Model", "Sequential"}),
+    "keras.regularizers": frozenset({"L1", "L1L2", "L2", "OrthogonalRegularizer"}),
+    "keras.src.models.functional": frozenset({"Functional"}),
+    "keras.src.models.sequential": frozenset({"Sequential"}),
 }
 _CODE = {"Lambda", "__lambda__", "function", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"}
 _TENSOR = "__keras_tensor__"
@@ -38,11 +55,15 @@ _TENSOR = "__keras_tensor__"
 
 @dataclass(frozen=True, kw_only=True)
 class KerasFile:
-    """A vetted `.keras` file: its whole bytes, its configuration, and the Keras version that wrote it."""
+    """A vetted `.keras` file: its whole bytes, its configuration, and the Keras version that wrote it.
+
+    `arrays` are its weights under their HDF5 paths: Keras reads these, and not the file's own HDF5.
+    """
 
     data: bytes
     config: dict[str, Any]
     version: str
+    arrays: dict[str, NDArray[np.generic]]
 
 
 def read_bytes(path: Path) -> bytes:
@@ -61,17 +82,22 @@ def read_keras_file(path: Path) -> KerasFile:
     """Return the vetted file; raises ConversionError that names what is refused and why."""
     data = read_bytes(path)
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with open_zip(io.BytesIO(data), directory_bytes=MAX_DIRECTORY_BYTES) as archive:
             members = _members(archive, path.name)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError) as error:
-        raise ConversionError(f"{path.name} is not a whole .keras file: {error}") from error
+    except ConversionError:
+        raise
+    except Exception as error:  # zlib.error, LZMAError, RuntimeError: what unpackers make of damage has no end
+        reason = ascii(str(error) or type(error).__name__)[1:-1][:100]
+        raise ConversionError(f"{path.name} is not a whole .keras file: {reason}") from error
     config = _json(members[CONFIG], f"{CONFIG} in {path.name}")
     problems = list(dict.fromkeys(_foreign(config)))
     if problems:
-        raise ConversionError(f"{path.name} is refused, and nothing in it was run: " + "; ".join(problems[:20]))
-    check_h5(members[WEIGHTS], path.name)
+        more = f"; and {len(problems) - 20} more" if len(problems) > 20 else ""
+        raise ConversionError(f"{path.name} is refused, and nothing in it was run: " + "; ".join(problems[:20]) + more)
     metadata = _json(members[METADATA], f"{METADATA} in {path.name}")
-    return KerasFile(data=data, config=config, version=str(metadata.get("keras_version", "unknown"))[:40])
+    version = str(metadata.get("keras_version", "unknown"))[:40]
+    arrays = h5_arrays(members[WEIGHTS], path.name)
+    return KerasFile(data=data, config=config, version=version if version.isprintable() else "unknown", arrays=arrays)
 
 
 def _members(archive: zipfile.ZipFile, name: str) -> dict[str, bytes]:
@@ -86,6 +112,10 @@ def _members(archive: zipfile.ZipFile, name: str) -> dict[str, bytes]:
     limits = {CONFIG: MAX_CONFIG_BYTES, METADATA: MAX_CONFIG_BYTES, WEIGHTS: MAX_BYTES}
     members = {}
     for info in infos:
+        if info.file_size > max(MAX_INFLATION * info.compress_size, MAX_INFLATION << 10):
+            raise ConversionError(
+                f"{info.filename} in {name} unpacks to over {MAX_INFLATION} times its size; save the model again"
+            )
         with archive.open(info) as file:
             content = file.read(limits[info.filename] + 1)
         if len(content) > limits[info.filename]:
@@ -97,7 +127,7 @@ def _members(archive: zipfile.ZipFile, name: str) -> dict[str, bytes]:
 def _json(data: bytes, where: str) -> dict[str, Any]:
     try:
         value = json.loads(data)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, MemoryError) as error:
         raise ConversionError(f"{where} is not valid JSON") from error
     if not isinstance(value, dict):
         raise ConversionError(f"{where} is not an object")
@@ -126,56 +156,19 @@ def _owner(item: dict[str, Any], owner: str) -> str:
     """Return a layer's name for a message; parts of a layer have the layer's name."""
     config = item.get("config")
     if isinstance(config, dict) and "trainable" in config and isinstance(config.get("name"), str):
-        return f"layer {config['name'][:60]!r} ({str(item['class_name'])[:60]})"
+        return f"layer {config['name'][:60]!a} ({ascii(str(item['class_name']))[1:-1][:60]})"
     return owner
 
 
 def _foreign_class(item: dict[str, Any], owner: str) -> Iterator[str]:
     name, module, registered = item["class_name"], item.get("module"), item.get("registered_name")
-    if name in _CODE:
+    known = _CLASSES.get(module, frozenset()) if isinstance(module, str) else frozenset()
+    if not isinstance(name, str):
+        yield f"{owner} needs a class whose name is not text"
+    elif name in _CODE:
         yield f"{owner} carries code ({name}); express it with Keras' own layers"
-    elif name != _TENSOR and module not in _MODULES:
-        yield f"{owner} needs {str(name)[:60]!r} of module {str(module)[:60]!r}; only Keras' own classes are accepted"
     elif registered not in (None, name):
-        yield f"{owner} needs the registered class {str(registered)[:60]!r}; only Keras' own classes are accepted"
-
-
-def check_h5(data: bytes, name: str) -> None:
-    """Raise ConversionError unless HDF5 `data` holds only plain numeric arrays, in the file itself, of sane size."""
-    import h5py
-
-    total = 0
-    try:
-        with h5py.File(io.BytesIO(data), "r") as file:
-            for path, item in _hard_links(file, name):
-                if not isinstance(item, h5py.Dataset):
-                    continue
-                if item.is_virtual or item.external:
-                    raise ConversionError(f"{name}: {path} lies in another file")
-                if item.dtype.kind not in "fiu":
-                    raise ConversionError(f"{name}: {path} is {item.dtype}; expected numbers")
-                total += item.size * item.dtype.itemsize
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise ConversionError(f"{name} holds no readable HDF5 weights") from error
-    if total > MAX_BYTES:
-        raise ConversionError(f"{name}: its weights have {total} bytes; at most {MAX_BYTES} are read")
-
-
-def _hard_links(group: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Yield every object below `group` with its path, each once; raises ConversionError at a link to elsewhere."""
-    import h5py
-
-    pending, seen = [group], set()
-    while pending:
-        parent = pending.pop()
-        for key in parent:
-            if not isinstance(parent.get(key, getlink=True), h5py.HardLink):
-                raise ConversionError(f"{name}: {parent.name}/{key} is a link")
-            item = parent[key]
-            identity = h5py.h5o.get_info(item.id).addr
-            if identity in seen:
-                continue
-            seen.add(identity)
-            yield item.name, item
-            if isinstance(item, h5py.Group):
-                pending.append(item)
+        yield f"{owner} needs the registered class {ascii(registered)[:60]}; only Keras' own classes are accepted"
+    elif name not in known and not (name == _TENSOR and module is None):
+        needed = f"{ascii(name)[:60]} of module {ascii(str(module))[:60]}"
+        yield f"{owner} needs {needed}; only Keras' own classes for recurrent models are accepted"

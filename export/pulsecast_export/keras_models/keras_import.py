@@ -6,6 +6,10 @@ every fault. Values are in the model's own units unless a scaler says otherwise.
 
 from __future__ import annotations
 
+import io
+import json
+import math
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +43,7 @@ from pulsecast.stages.model_directory import (
 )
 
 from .h5_weights import read_h5_weights
-from .keras_file import KerasFile, read_bytes, read_keras_file
+from .keras_file import CONFIG, METADATA, WEIGHTS, KerasFile, read_bytes, read_keras_file
 from .keras_layers import Found, find_network
 
 BATCH = 256
@@ -136,6 +140,7 @@ def _read_keras(path: Path, data: HeldOutArrays, options: ImportOptions) -> _Imp
     if found.window not in (None, data.windows.shape[1]):
         raise DataError(f"windows have {data.windows.shape[1]} steps; this model takes {found.window}")
     spec = _spec(found, data, options)
+    check_sizes(file, found)
     keras_model = _load(file)
     origin: dict[str, object] = {
         "file": path.name,
@@ -151,17 +156,43 @@ def _words(layer: Recurrent) -> str:
 
 
 def _load(file: KerasFile) -> Any:
-    """Return the Keras model, read in safe mode from a private copy of the vetted bytes."""
+    """Return the Keras model, read in safe mode from a file made anew of what was vetted."""
     import keras
 
     with temporary_folder() as folder:
         copy = folder / "model.keras"
-        copy.write_bytes(file.data)
+        _write_keras_file(copy, file)
         try:
             return keras.saving.load_model(copy, compile=False, safe_mode=True)
         except Exception as error:  # Keras may raise any exception
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-            raise ConversionError(f"Keras cannot load the model in safe mode: {reason}") from error
+            raise ConversionError(f"Keras cannot load the model in safe mode: {ascii(reason)[1:-1]}") from error
+
+
+def _write_keras_file(path: Path, file: KerasFile) -> None:
+    """Write the configuration and the weights as Keras does; no byte of the user's HDF5 or zip file is copied."""
+    import h5py
+
+    weights = io.BytesIO()
+    with h5py.File(weights, "w") as made:
+        for name, array in file.arrays.items():
+            made[name] = array
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(METADATA, json.dumps({"keras_version": file.version}))
+        vetted = {key: value for key, value in file.config.items() if key != "compile_config"}
+        archive.writestr(CONFIG, json.dumps(vetted))
+        archive.writestr(WEIGHTS, weights.getbuffer())
+
+
+def check_sizes(file: KerasFile, found: Found) -> None:
+    """Raise ConversionError if the layers take more weights than there are: Keras would make them, however many."""
+    shapes = found.network.shapes(found.features, found.horizon)
+    kernels = [
+        shape for name, shape in shapes.items() if not name.endswith("bias") and (found.head or "head" not in name)
+    ]
+    needed, held = sum(map(math.prod, kernels)), sum(array.size for array in file.arrays.values())
+    if needed > held:
+        raise ConversionError(f"the layers of this model take {needed:,} weights; its file holds {held:,}")
 
 
 def _read_h5(path: Path, data: HeldOutArrays, options: ImportOptions) -> _Imported:
@@ -305,7 +336,11 @@ def _forecasts(model: _Imported, scaler: Scaler, windows: NDArray[np.float32]) -
     """Return the Keras model's own raw forecasts (n, horizon); raises ConversionError for any other output."""
 
     def network(inputs: NDArray[np.floating]) -> NDArray[np.floating]:
-        outputs = np.asarray(model.keras_model(inputs, training=False))
+        try:
+            outputs = np.asarray(model.keras_model(inputs, training=False))
+        except Exception as error:  # Keras may raise any exception
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+            raise ConversionError(f"Keras cannot run the model: {ascii(reason)[1:-1]}") from error
         if outputs.shape != (expected := (len(inputs), model.spec.horizon)):
             raise ConversionError(f"the Keras model gives {outputs.shape}; expected {expected}")
         return outputs

@@ -11,6 +11,7 @@ from typing import Any
 from pulsecast.errors import ConversionError
 from pulsecast.model.network import Activation, Dense, Network, Recurrent
 
+MAX_LAYERS, MAX_WIDTH = 256, 1 << 16  # layers of a model; units of a layer, and features of a step
 ACTIVATIONS = typing.get_args(Activation)
 # at inference these return their input
 NO_OPERATION = ("ActivityRegularization", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D")
@@ -49,8 +50,17 @@ class Found:
 def find_network(config: Mapping[str, Any]) -> Found:
     """Return the network that the configuration describes; raises ConversionError that names all unsupported layers.
 
-    The configuration must have been vetted (`keras_file`): names in it are shown to the user as they are.
+    The configuration must have been vetted (`keras_file`).
     """
+    try:
+        return _find_network(config)
+    except ConversionError:
+        raise
+    except Exception as error:  # its parts are of any kind: KeyError, TypeError, IndexError and others
+        raise ConversionError("this model's configuration is damaged; save the model again") from error
+
+
+def _find_network(config: Mapping[str, Any]) -> Found:
     layers = _chain(config)
     problems: list[str] = []
     recurrent: list[tuple[str, Recurrent, bool]] = []
@@ -58,7 +68,7 @@ def find_network(config: Mapping[str, Any]) -> Found:
     shape: Sequence[Any] = ()
     for layer in layers:
         kind, settings = layer["class_name"], layer["config"]
-        name = f"layer {settings.get('name')!r} ({kind})"
+        name = f"layer {ascii(settings.get('name'))[:60]} ({ascii(str(kind))[1:-1][:60]})"
         if kind == "InputLayer":
             shape = settings.get("batch_shape") or settings.get("batch_input_shape") or ()
         elif kind in ("LSTM", "GRU", "Bidirectional"):
@@ -78,10 +88,15 @@ def find_network(config: Mapping[str, Any]) -> Found:
         elif kind not in NO_OPERATION:
             problems.append(f"{name}: {WHY_NOT.get(kind, 'it has no counterpart in the verified reference')}")
     problems += _order(recurrent) or ([] if recurrent else ["it has no LSTM or GRU layer"])
-    if len(shape) != 3 or not isinstance(shape[2], int):
-        problems.append(f"its input is {tuple(shape)}; expected (batch, window, features) with a number of features")
+    if len(shape) != 3 or type(shape[2]) is not int or not 0 < shape[2] <= MAX_WIDTH:
+        problems.append(
+            f"its input is {ascii(tuple(shape))[:60]}; expected (batch, window, features) with a number of features"
+        )
+    elif shape[1] is not None and type(shape[1]) is not int:
+        problems.append(f"its window is {ascii(shape[1])[:60]}; expected a number of steps")
     if problems:
-        raise ConversionError("this model cannot be converted: " + "; ".join(problems))
+        more = f"; and {len(problems) - 20} more" if len(problems) > 20 else ""
+        raise ConversionError("this model cannot be converted: " + "; ".join(problems[:20]) + more)
     return _found(recurrent, dense, shape)
 
 
@@ -107,17 +122,20 @@ def _chain(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     kind, inner = config.get("class_name"), config.get("config")
     layers = inner.get("layers") if isinstance(inner, Mapping) else None
     if kind not in ("Sequential", "Functional") or not isinstance(layers, list):
-        raise ConversionError(f"this model is a {str(kind)[:60]!r}; expected Sequential or Functional")
-    if not all(isinstance(layer, dict) and isinstance(layer.get("config"), dict) for layer in layers):
-        raise ConversionError("this model's configuration is damaged: one layer has no `config`")
+        raise ConversionError(f"this model is a {ascii(str(kind))[:60]}; expected Sequential or Functional")
+    settings = [layer.get("config") if isinstance(layer, dict) else None for layer in layers]
+    if not all(isinstance(one, dict) and isinstance(one.get("name"), str) for one in settings):
+        raise ConversionError("this model's configuration is damaged: one layer has no `config` or no name")
+    if len(layers) > MAX_LAYERS:
+        raise ConversionError(f"this model has {len(layers):,} layers; at most {MAX_LAYERS} are converted")
     if kind == "Functional":
         previous = None
         for layer in layers:
             sources = _sources(layer.get("inbound_nodes"))
             if sources != ([] if previous is None else [previous]):
                 raise ConversionError(
-                    f"layer {layer['config'].get('name')!r}: its inputs are {sources}; only one chain of layers, "
-                    f"each used once, is converted"
+                    f"layer {ascii(layer['config'].get('name'))[:60]}: its inputs are {ascii(sources)[:200]}; only one "
+                    f"chain of layers, each used once, is converted"
                 )
             previous = layer["config"].get("name")
     return layers
@@ -186,8 +204,8 @@ def _common(settings: Mapping[str, Any]) -> list[str]:
     if activation is not None and activation not in ACTIVATIONS:
         problems.append(f"activation is {str(activation)[:60]!r}; known: {', '.join(ACTIVATIONS)}")
     units = settings.get("units")
-    if type(units) is not int or units < 1:
-        problems.append(f"units is {str(units)[:60]!r}; expected a number of at least 1")
+    if type(units) is not int or not 1 <= units <= MAX_WIDTH:
+        problems.append(f"units is {str(units)[:60]!r}; expected a number from 1 to {MAX_WIDTH}")
     dtype = settings.get("dtype", "float32")
     if isinstance(dtype, Mapping):
         dtype = dtype.get("config", {}).get("name")

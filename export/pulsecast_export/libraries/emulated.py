@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import subprocess
@@ -27,6 +28,13 @@ def emulator_version(path: str) -> str:
     return f"{Path(path).name.removesuffix('-static')} {found.group(1) if found else 'of unknown version'}"
 
 
+def request_of(values: NDArray[np.float32], time: NDArray[np.int64] | None) -> bytes:
+    """Return what the hosts read: a uint32 count, as many windows of float32, as many int64 times (0 without)."""
+    times = np.zeros(len(values), np.int64) if time is None else time
+    parts = (np.array(len(values), "<u4"), values.astype("<f4"), times.astype("<i8"))
+    return b"".join(part.tobytes() for part in parts)
+
+
 class EmulatedBackend:
     """One library in one emulator process; use it as a context. Not thread-safe."""
 
@@ -38,7 +46,7 @@ class EmulatedBackend:
             [emulator, str(runner), str(library)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
         self._to, self._from = _open(self._process.stdin), _open(self._process.stdout)
-        failed, length = self._take(2)
+        failed, self._results, length = self._take(3)
         self.isa = self._take(length).decode("ascii")
         self.engine = f"native {self.isa} under {emulator_version(emulator)}"
         if failed:
@@ -60,17 +68,32 @@ class EmulatedBackend:
         self._to.close()
         self._from.close()
 
-    def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict(
+        self,
+        values: NDArray[np.float32],
+        time: NDArray[np.int64] | None = None,
+        series: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.float32]:
         """See `Backend.predict`; raises EngineError if the emulated process ends."""
-        request = np.uint32(len(windows)).astype("<u4").tobytes() + windows.astype("<f4").tobytes()
+        return self.outputs(values, time, series)[0]
+
+    def outputs(
+        self,
+        values: NDArray[np.float32],
+        time: NDArray[np.int64] | None = None,
+        series: NDArray[np.int64] | None = None,
+    ) -> tuple[NDArray[np.float32], ...]:
+        """See `Backend.outputs`; the library is of one series. Raises EngineError if the emulated process ends."""
+        del series
         try:
-            view = memoryview(request)
+            view = memoryview(request_of(values, time))
             while view:
                 view = view[self._to.write(view) :]
         except BrokenPipeError as error:
             raise EngineError(self._ended()) from error
-        answer = self._take(len(windows) * self._horizon * 4)
-        return np.frombuffer(answer, "<f4").astype(np.float32).reshape(len(windows), self._horizon)
+        shape = (self._results, len(values), self._horizon)
+        answer = np.frombuffer(self._take(4 * math.prod(shape)), "<f4").astype(np.float32)
+        return tuple(answer.reshape(shape))
 
     def _take(self, count: int) -> bytes:
         found = b""

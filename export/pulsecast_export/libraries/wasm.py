@@ -7,6 +7,7 @@ files: the module through the wrapper.
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import struct
@@ -20,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulsecast.errors import EngineError
+
+from .emulated import request_of
 
 TAG = "wasm32"
 MODULE, WRAPPER = f"lib/{TAG}/model.wasm", f"lib/{TAG}/pulsecast.js"  # in the target's folder
@@ -111,24 +114,46 @@ class NodeBackend:
         self._process = process
         self._horizon = horizon
 
-    def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict(
+        self,
+        values: NDArray[np.float32],
+        time: NDArray[np.int64] | None = None,
+        series: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.float32]:
         """See `Backend.predict`."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        if stdin is None or stdout is None:
+        return self.outputs(values, time, series)[0]
+
+    def outputs(
+        self,
+        values: NDArray[np.float32],
+        time: NDArray[np.int64] | None = None,
+        series: NDArray[np.int64] | None = None,
+    ) -> tuple[NDArray[np.float32], ...]:
+        """See `Backend.outputs`; the module is of one series."""
+        del series
+        stdin = self._process.stdin
+        if stdin is None:
             raise EngineError(f"{TAG}: Node was started without pipes")
-        wanted = 4 * len(windows) * self._horizon
         try:
-            stdin.write(struct.pack("<I", len(windows)) + windows.astype("<f4").tobytes())
+            stdin.write(request_of(values, time))
             stdin.flush()
-        except BrokenPipeError:
-            answer = b""  # it ended; its last output gives the reason
-        else:
-            answer = stdout.read(wanted)
+        except BrokenPipeError as error:
+            raise self._ended() from error  # its last output gives the reason
+        (results,) = struct.unpack("<I", self._read(4))
+        shape = (results, len(values), self._horizon)
+        return tuple(np.frombuffer(self._read(4 * math.prod(shape)), "<f4").astype(np.float32).reshape(shape))
+
+    def _read(self, wanted: int) -> bytes:
+        stdout = self._process.stdout
+        answer = b"" if stdout is None else stdout.read(wanted)
         if len(answer) != wanted:
-            _, said = self._process.communicate()
-            reason = (said.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
-            raise EngineError(f"{TAG}: Node failed on the module: {reason}")
-        return np.frombuffer(answer, "<f4").reshape(len(windows), self._horizon).astype(np.float32)
+            raise self._ended()
+        return answer
+
+    def _ended(self) -> EngineError:
+        _, said = self._process.communicate()
+        reason = (said.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
+        return EngineError(f"{TAG}: Node failed on the module: {reason}")
 
 
 def find_node() -> str | None:

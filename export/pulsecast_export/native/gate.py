@@ -17,8 +17,9 @@ from .writer import GOLDEN_WINDOWS
 # A library of the default architecture (two layers of 50 units) fits into this with every recipe. A model whose numbers
 # alone exceed DEFAULT_NUMBER_BYTES may have these numbers, code for three instruction sets with the file's own tables,
 # and SHAPE_BYTES for each further shape of layers, because its kernels are compiled once more.
-LIMIT_BYTES, DEFAULT_NUMBER_BYTES = 200_000, 150_000
+LIMIT_BYTES, DEFAULT_NUMBER_BYTES = 200_000, 142_000
 CODE_BYTES, SHAPE_BYTES = 72_000, 26_000
+SPAN_BYTES = 16  # of holidays
 # Functions that a compiler may call for assignments in any program, and weak symbols of the C runtime.
 _COMPILER_SYMBOLS = {"memset", "memcpy", "memmove", "__stack_chk_fail"}
 
@@ -72,10 +73,14 @@ def limit_bytes(spec: ModelSpec) -> int:
 
 
 def number_bytes(spec: ModelSpec) -> int:
-    """Return the bytes of the weights as float32, columns padded to 16, and of the window for the self-test."""
+    """Return the bytes of the weights as float32, columns padded to 16, of the self-test's window, and of holidays."""
     total, inputs = 0, len(spec.channels)
     for units in spec.units:
         total += (inputs + units + 2) * (-(-4 * units // 16) * 16) * 4  # two: the bias, and the bias for sums by pairs
         inputs = units
-    golden = GOLDEN_WINDOWS * (spec.context * len(spec.features) + spec.horizon)
-    return total + (inputs + 1) * spec.horizon * 4 + golden * 4
+    golden = GOLDEN_WINDOWS * (spec.context * spec.measured + spec.horizon)
+    holidays = [
+        f.calendar.holidays for f in spec.features if f.calendar is not None and f.calendar.holidays is not None
+    ]
+    spans = sum(len(each.spans) for each in holidays)
+    return total + (inputs + 1) * spec.horizon * 4 + golden * 4 + spans * SPAN_BYTES

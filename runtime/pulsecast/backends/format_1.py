@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +11,21 @@ from ..computing.calendars import complete
 from ..model.spec import ModelSpec
 from ..model.windows import Windows
 
-if TYPE_CHECKING:
-    from . import Backend
+
+class WholeColumns(Protocol):
+    """A loaded file of format 1: all columns (batch, context, features) in, forecasts (batch, horizon) out."""
+
+    engine: str
+    device: str
+
+    def predict(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the forecasts."""
 
 
 class Format1Backend:
     """A backend of a file of format 1 behind the protocol of today. It gives no bounds."""
 
-    def __init__(self, inner: Backend, spec: ModelSpec) -> None:
+    def __init__(self, inner: WholeColumns, spec: ModelSpec) -> None:
         self.engine = inner.engine
         self.device = inner.device
         self.inner = inner

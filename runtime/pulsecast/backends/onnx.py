@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..bundle.bundle import Bundle
 from ..bundle.manifest import Artifact
 from ..errors import FormatError
-from ..model.windows import position
+from ..model.windows import TIME, VALUES, position
 
 # A tensor with its numbers in another file names this file under the key `location`, a protobuf string of 8 bytes; its
 # length may be written as 8 or, padded, with a last byte of 0. No manifest lists such a file and no hash covers it.
@@ -32,6 +32,7 @@ class OnnxBackend:
         self.device = self._session.get_providers()[0].removesuffix("ExecutionProvider")
         self._run = self._session.run
         self._inputs = [(name, position(name)) for name in (given.name for given in self._session.get_inputs())]
+        self._usual = [name for name, _ in self._inputs] == [VALUES, TIME]  # a literal is made faster than by a loop
         self._all = [given.name for given in self._session.get_outputs()]
         self._forecast = self._all[:1]
 
@@ -42,9 +43,10 @@ class OnnxBackend:
         series: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float32]:
         """See `Backend.predict`."""
+        if self._usual:
+            return self._run(self._forecast, {VALUES: values, TIME: time})[0]  # type: ignore[no-any-return]
         given = (values, time, series)
-        feed = {name: given[i] for name, i in self._inputs}
-        forecasts: NDArray[np.float32] = self._run(self._forecast, feed)[0]
+        forecasts: NDArray[np.float32] = self._run(self._forecast, {name: given[i] for name, i in self._inputs})[0]
         return forecasts
 
     def outputs(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 CONTRACT_KEY = "pulsecast"  # of the text in ONNX and TFLite metadata
 CONTRACT_FILE = "assets.extra/pulsecast.json"  # in a SavedModel
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,34 @@ class Contract:
     level: float | None
     series: SeriesContract | None
     spec: ModelSpec
+
+    def __post_init__(self) -> None:
+        spec = self.spec
+        problems = []
+        if (self.context, self.step_s) != (spec.context, spec.step_s):
+            problems.append(f"context and step_s are {self.context} and {self.step_s}; spec says otherwise")
+        if self.units == "raw" and self.inputs != inputs_of(spec, many=self.series is not None):
+            problems.append("inputs are not those of spec")
+        if self.units == "raw" and self.outputs != outputs_of(spec, bounded=self.level is not None):
+            problems.append("outputs are not those of spec and level")
+        if not self.inputs or not self.outputs:
+            problems.append("inputs or outputs are empty")
+        if self.level is not None and not 0 < self.level < 1:
+            problems.append(f"level is {self.level}; expected a number between 0 and 1")
+        if not _SHA256.fullmatch(self.digest):
+            problems.append("digest is malformed")
+        # these are shown on terminals, where a control character could rewrite the screen
+        shown = (
+            self.name,
+            self.artifact,
+            self.precision,
+            *self.inputs,
+            *self.outputs,
+            *(f.name for f in spec.features),
+        )
+        problems += [f"{text!a} holds characters that cannot be printed" for text in shown if not text.isprintable()]
+        if problems:
+            raise ValueError("; ".join(problems))
 
 
 def inputs_of(spec: ModelSpec, *, many: bool = False) -> dict[str, tuple[int, ...]]:

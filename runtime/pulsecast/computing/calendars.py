@@ -12,25 +12,61 @@ from ..errors import DtypeError, InputError, TimeError, WindowLengthError
 from ..model.spec import DAY_S, YEAR_1, YEAR_10000, Calendar, Holidays, ModelSpec
 from ..model.windows import Windows
 
-_LIMIT_S = 2.0**62  # larger floats do not fit int64
+# years 1 to 9999, of which Python has dates; milliseconds that are taken for seconds lie beyond
+_FIRST_S, _LAST_S = YEAR_1, YEAR_10000 - 1
 
 
 def unix_seconds(timestamps: object) -> NDArray[np.int64]:
     """Return `timestamps` (datetime64, or numbers of unix seconds; UTC) as int64 seconds of the same shape.
 
-    Raises DtypeError for anything else, and for NaT.
+    Every value is taken exactly or refused: none is rounded, cut or wrapped. Raises DtypeError for anything else, for
+    NaT and NaN, and for a fraction of a second; TimeError outside the years 1 to 9999.
     """
     try:
         array = np.asarray(timestamps)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise DtypeError("timestamps are ragged; every step of every window needs its time") from error
-    if array.dtype.kind == "M":
-        if np.isnat(array).any():
-            raise DtypeError("timestamps hold NaT; every step needs its time")
-        return array.astype("datetime64[s]").astype(np.int64)
-    if array.dtype.kind in "iu" or (array.dtype.kind == "f" and (np.abs(array) < _LIMIT_S).all()):
-        return array.astype(np.int64)
-    raise DtypeError(f"timestamps are {array.dtype}; expected datetime64 or numbers of unix seconds, in UTC")
+    kind = array.dtype.kind
+    if kind not in "Miuf":
+        raise DtypeError(f"timestamps are {array.dtype}; expected datetime64 or numbers of unix seconds, in UTC")
+    if kind == "M" and np.isnat(array).any():
+        raise DtypeError("timestamps hold NaT; every step needs its time")
+    if kind == "f" and not np.isfinite(array).all():
+        raise DtypeError("timestamps are not all finite; every step needs its time")
+    if kind == "f":  # as the smallest float that the limits fit into; a longer one is compared as it is
+        array = array.astype(np.promote_types(array.dtype, np.float64))
+    if kind != "M" and ((array < _FIRST_S) | (array > _LAST_S)).any():
+        raise _outside()
+    seconds = _whole_seconds(array) if kind == "M" else array.astype(np.int64)
+    if kind == "f" and (seconds != array).any():
+        raise _fraction()
+    return seconds
+
+
+def _whole_seconds(array: NDArray[np.generic]) -> NDArray[np.int64]:
+    """Return datetime64 `array` as seconds; raises DtypeError or TimeError unless it is these seconds exactly."""
+    try:
+        whole = array.astype("datetime64[s]")
+        seconds = whole.astype(np.int64)
+        same = whole.astype(array.dtype) == array
+    except (OverflowError, ValueError) as error:  # some versions of numpy refuse, others wrap
+        raise _outside() from error
+    inside = (seconds >= _FIRST_S) & (seconds <= _LAST_S)
+    if not inside.all():
+        raise _outside()
+    if not same.all():  # a fraction; or a day or year so far away that its seconds wrapped
+        raise _fraction()
+    return seconds
+
+
+def _fraction() -> DtypeError:
+    return DtypeError("timestamps hold fractions of a second; round them to whole seconds: steps are whole seconds")
+
+
+def _outside() -> TimeError:
+    return TimeError(
+        "timestamps lie beyond the years 1 to 9999; expected unix seconds, so divide milliseconds by 1,000"
+    )
 
 
 def utc_text(seconds: int) -> str:

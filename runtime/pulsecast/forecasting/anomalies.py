@@ -17,8 +17,7 @@ from .stream_state import DetectorState, read_state, write_state
 
 if TYPE_CHECKING:
     from ..bundle.manifest import Manifest
-    from .forecaster import Forecaster
-    from .streaming import Stream
+    from .streaming import Loaded, Stream
 
 
 class AnomalyDetector:
@@ -114,7 +113,7 @@ class AnomalyDetector:
 
     @classmethod
     def from_bytes(
-        cls, model: Forecaster, data: bytes, *, carry_over: bool = False, by_window: bool = False
+        cls, model: Loaded, data: bytes, *, carry_over: bool = False, by_window: bool = False
     ) -> AnomalyDetector:
         """Return a detector of `model` that continues from `to_bytes`.
 

@@ -145,7 +145,7 @@ class Forecaster:
             _refuse_non_finite(raw)
         forecasts = self._backend_predict(raw, time)
         flat = forecasts.reshape(-1)
-        if not math.isfinite(np.vdot(flat, flat)):
+        if not math.isfinite(flat.item() if flat.size == 1 else np.vdot(flat, flat)):
             _refuse_outside_domain(forecasts, self.manifest.spec, time)
         return forecasts if interval is None else self._interval(forecasts, interval)
 

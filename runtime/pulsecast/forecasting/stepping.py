@@ -5,7 +5,7 @@ It keeps nothing between calls. The engine (Kafka, Flink, Beam, Spark, a databas
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,10 +14,7 @@ from ..errors import TimeError, UsageError
 from ..foundation.quick_dataclass import dataclass
 from .anomalies import AnomalyDetector
 from .departures import Anomaly
-from .streaming import Stream
-
-if TYPE_CHECKING:
-    from .forecaster import Forecaster
+from .streaming import Loaded, Stream
 
 Arrival = Literal["next", "gap", "repeated", "late", "between"]
 
@@ -54,7 +51,7 @@ class Stepped(NamedTuple):
 
 
 def step(
-    model: Forecaster, state: bytes | None, values: ArrayLike, time: int, *, false_alarm_rate: float | None = None,
+    model: Loaded, state: bytes | None, values: ArrayLike, time: int, *, false_alarm_rate: float | None = None,
     carry_over: bool = False,
 ) -> Stepped:  # fmt: skip
     """Return what follows from one step of one series; the same arguments always give the same result.
@@ -95,7 +92,7 @@ def step(
 
 
 def _detector(
-    model: Forecaster, state: bytes | None, false_alarm_rate: float | None, *, carry_over: bool
+    model: Loaded, state: bytes | None, false_alarm_rate: float | None, *, carry_over: bool
 ) -> AnomalyDetector:
     if state is None:
         stream = Stream(model.manifest, model.backend, 1, by_window=True)
@@ -118,7 +115,7 @@ def _arrival(after_due_s: int, step_s: int) -> Arrival:
     return "repeated" if after_due_s == -step_s else "late"
 
 
-def _unchanged(model: Forecaster, detector: AnomalyDetector, arrival: Arrival, time: int) -> Stepped:
+def _unchanged(model: Loaded, detector: AnomalyDetector, arrival: Arrival, time: int) -> Stepped:
     """Return the answer to a step that is not taken."""
     repeated = arrival == "repeated"
     made = detector.forecasts if repeated else np.full_like(detector.forecasts, np.nan)
@@ -129,9 +126,7 @@ def _unchanged(model: Forecaster, detector: AnomalyDetector, arrival: Arrival, t
     )
 
 
-def _forecast(
-    model: Forecaster, arrival: Arrival, missing: int, time: int, forecast: NDArray[np.float32]
-) -> StepForecast:
+def _forecast(model: Loaded, arrival: Arrival, missing: int, time: int, forecast: NDArray[np.float32]) -> StepForecast:
     lower = upper = None
     if model.manifest.intervals is not None:
         from ..computing.intervals import split_interval

@@ -8,7 +8,6 @@ keeping the last steps and calling `predict`.
 from __future__ import annotations
 
 import ctypes
-import math
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -23,10 +22,21 @@ if TYPE_CHECKING:
     from ..backends import Backend
     from ..bundle.manifest import Manifest
     from ..model.spec import ModelSpec
-    from .forecaster import Forecaster
 
 _FLOAT32 = np.dtype(np.float32)
 _LARGEST = float(np.finfo(np.float32).max)
+
+
+class Loaded(Protocol):
+    """What a stream needs of a `Forecaster`."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says about itself."""
+
+    @property
+    def backend(self) -> Backend:
+        """The engine that runs it."""
 
 
 class Engine(Protocol):
@@ -105,7 +115,7 @@ class Stream:
         if time is None or time != self._due or time > self._last:
             self._check_time(time)
         given: object = steps
-        if self._single and isinstance(given, float) and -_LARGEST <= given <= _LARGEST:
+        if self._single and isinstance(given, float) and -_LARGEST <= given <= _LARGEST:  # NaN is a gap
             forecasts = self._push(given, time or 0)
         else:
             forecasts = self._push(self._rows(steps, time), time or 0)
@@ -145,7 +155,7 @@ class Stream:
         )
 
     @classmethod
-    def from_bytes(cls, model: Forecaster, data: bytes, *, carry_over: bool = False, by_window: bool = False) -> Stream:
+    def from_bytes(cls, model: Loaded, data: bytes, *, carry_over: bool = False, by_window: bool = False) -> Stream:
         """Return a stream of `model` that continues from `to_bytes`.
 
         carry_over  accept the state of another model that takes the same columns at the same step, such as a newer one:
@@ -157,7 +167,7 @@ class Stream:
 
     @classmethod
     def of_state(
-        cls, model: Forecaster, state: StreamState, *, carry_over: bool = False, by_window: bool = False
+        cls, model: Loaded, state: StreamState, *, carry_over: bool = False, by_window: bool = False
     ) -> Stream:
         """Return a stream that continues from a state's record, as `from_bytes` does."""
         manifest = model.manifest
@@ -247,7 +257,10 @@ class _NativeEngine:
         self.reset()
 
     def push(self, rows: NDArray[np.float32] | float, time: int) -> NDArray[np.float32]:
-        self._rows[...] = rows
+        if isinstance(rows, float):
+            self._rows[0, 0] = rows
+        else:
+            self._rows[...] = rows
         self._call(self._at, self._count, self._from, time, self._to, None, None)
         return self._copy()
 
@@ -290,21 +303,35 @@ class _WindowEngine:
         self.reset()
 
     def push(self, rows: NDArray[np.float32] | float, time: int) -> NDArray[np.float32]:
+        if isinstance(rows, float):
+            return self._push_number(rows, time)
         memory, at, context = self._memory, self._at, self._context
         memory[:, at] = rows
         memory[:, at + context] = rows
         self._at = at = at + 1 if at + 1 < context else 0
         self._time[...] = time
+        self._missing = np.where(np.isfinite(memory[:, at - 1]).all(axis=1), np.maximum(self._missing - 1, 0), context)
         window = memory[:, at : at + context] if at else memory[:, context:]
-        if len(memory) == 1:
-            self._missing[0] = self._missing[0] - 1 if _is_finite(memory[0, at - 1]) else context
-            return self._nothing.copy() if self._missing[0] > 0 else self._ask(window, self._time)
-        self._missing = np.where(np.isfinite(memory[:, at - 1]).all(axis=1), self._missing - 1, context)
-        whole = self._missing <= 0
+        whole = self._missing == 0
+        if whole.all():
+            return self._ask(np.ascontiguousarray(window), self._time)
         forecasts = self._nothing.copy()
         if whole.any():
             forecasts[whole] = self._ask(np.ascontiguousarray(window[whole]), self._time[whole])
         return forecasts
+
+    def _push_number(self, value: float, time: int) -> NDArray[np.float32]:
+        """Push a finite number onto one stream of one column; the general way takes three times as long."""
+        memory, at, context = self._memory, self._at, self._context
+        memory[0, at, 0] = value
+        memory[0, at + context, 0] = value
+        self._at = at = at + 1 if at + 1 < context else 0
+        self._time[0] = time
+        if self._missing[0] > 1:
+            self._missing[0] -= 1
+            return self._nothing.copy()
+        self._missing[0] = 0
+        return self._ask(memory[:, at : at + context] if at else memory[:, context:], self._time)
 
     def _ask(self, window: NDArray[np.float32], time: NDArray[np.int64]) -> NDArray[np.float32]:
         return self._predict(window, time if self._timed else None)
@@ -325,7 +352,3 @@ class _WindowEngine:
         self._at = 0
         broken = ~np.isfinite(window).all(axis=2)  # (streams, context)
         self._missing = np.where(broken, np.arange(1, self._context + 1), 0).max(axis=1)
-
-
-def _is_finite(row: NDArray[np.float32]) -> bool:
-    return math.isfinite(row[0]) if len(row) == 1 else bool(np.isfinite(row).all())

@@ -103,6 +103,37 @@ def test_a_case_that_failed_in_the_second_is_lost_and_an_unrequested_one_is_note
     assert found.notes == ("only in old: tflite, batch 1, threads 1; numpy, batch 1, threads 1",)
 
 
+def pushes(*levels: int) -> Result:
+    steps = tuple(
+        measured.step("onnx", repeat=i, microseconds=(level,) * 150) for i, level in enumerate(levels or rounds.QUIET)
+    )
+    return dataclasses.replace(rounds.result({"onnx": rounds.QUIET}), steps=steps)
+
+
+def test_a_push_that_became_slower_is_a_case_of_its_own() -> None:
+    found = compared(pushes(), pushes(*times(1.2)))
+    assert [(one.case.call, one.state) for one in found.cases] == [("predict", "within"), ("push", "slower")]
+    text = comparison_text(found, markdown=True)
+    assert "| onnx | 1 | 1 | 100 | 100 |" in text
+    assert "| onnx | push | 1 | 100 | 120 | 1.20x (" in text
+    lost = compared(pushes(), rounds.result({"onnx": rounds.QUIET}))
+    assert lost.notes == ("only in old: onnx, push, threads 1",)
+
+
+def test_a_baseline_holds_a_push_over_the_engines_window() -> None:
+    baseline = make_baseline(pushes(110, 110, 110, 110, 110))
+    assert [(one.name, one.over, one.values[0]) for one in baseline.ratios] == [
+        ("onnx", "bare", 1.05),
+        ("onnx push", "bare", 1.1),
+    ]
+    found = check_baseline(baseline, pushes(140, 141, 139, 140, 142), Allowed())
+    assert [(one.name, one.state) for one in found.ratios] == [("onnx", "within"), ("onnx push", "slower")]
+    assert "| onnx push | bare | 1.10x (" in baseline_text(found, markdown=True)
+    assert check_baseline(baseline, rounds.result({"onnx": rounds.QUIET}), Allowed()).missing == (
+        "onnx push over bare",
+    )
+
+
 def test_a_threshold_below_1_is_refused() -> None:
     with pytest.raises(UsageError, match=r"--max-slowdown is 0.9; expected a factor from 1"):
         Allowed(max_slowdown=0.9)
@@ -111,7 +142,7 @@ def test_a_threshold_below_1_is_refused() -> None:
 def test_markdown_is_a_table_that_can_be_pasted() -> None:
     first = rounds.result({"onnx": rounds.QUIET})
     text = comparison_text(compared(first, rounds.result({"onnx": times(1.2)})), markdown=True)
-    assert text.startswith("### new over old\n\n| artifact | batch | threads |")
+    assert text.startswith("### new over old\n\n| artifact | batch or call | threads |")
     assert "| onnx | 1 | 1 | 100 | 120 | 1.20x (" in text
     assert "* 1 of 1 are slower (slower means: the whole 95 % interval lies above 1.1)" in text
 

@@ -14,19 +14,25 @@ from helpers import measured, plain
 from helpers.engines import require
 from helpers.heard import Heard
 from helpers.outside.processes import children, is_running, wait_for
+from helpers.trained import BUNDLES, bundle_of
+from pulsecast import load
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.errors import EngineError, MissingExtraError, UsageError
+from pulsecast.model.windows import Windows
 from pulsecast_bench.analysis.summary import summarise
 from pulsecast_bench.measuring import runner
-from pulsecast_bench.measuring.phases import Request, rotation
+from pulsecast_bench.measuring.calls import predicting, rotation
+from pulsecast_bench.measuring.phases import Request
 from pulsecast_bench.measuring.runner import run_benchmark
 from pulsecast_bench.results.case import PROFILES, BenchConfig, change
 from pulsecast_bench.results.result import Result
 from pulsecast_bench.results.run import Run, decode
+from pulsecast_bench.subjects.bare import engine_of
 
 SHORT = dataclasses.replace(
-    PROFILES["quick"], batches=(1, 4), repeats=2, calls=20, steady_s=0.02, limit_s=0.3, window_s=0.0, paired_s=0.05
-)
+    PROFILES["quick"], batches=(1, 4), repeats=2, calls=20, steady_s=0.02, limit_s=0.3, window_s=0.0, paired_s=0.05,
+    step_calls=(),
+)  # fmt: skip
 
 
 def run(bundle: Path, config: BenchConfig = SHORT) -> tuple[Result, list[tuple[int, int, str]]]:
@@ -34,18 +40,46 @@ def run(bundle: Path, config: BenchConfig = SHORT) -> tuple[Result, list[tuple[i
     return run_benchmark(bundle, config, heard), [(done, total, note) for _, done, total, note in heard.steps]
 
 
-def test_inputs_are_the_held_out_windows_each_as_often_as_any_other() -> None:
-    windows = np.arange(96, dtype=np.float32).reshape(96, 1, 1)
-    batches = rotation(windows, 36, seed=3)
-    assert {batch.shape for batch in batches} == {(36, 1, 1)}
-    seen = np.bincount(np.concatenate(batches).ravel().astype(int), minlength=96)
+def numbered(count: int) -> Windows:
+    """Return windows of one value, their own number, which end that many seconds after 1,000."""
+    numbers = np.arange(count)
+    return Windows(values=numbers.astype(np.float32).reshape(count, 1, 1), time=1000 + numbers)
+
+
+def test_inputs_are_the_held_out_windows_with_their_times_each_as_often_as_any_other() -> None:
+    batches = rotation(numbered(96), 36, seed=3)
+    assert {batch.values.shape for batch in batches} == {(36, 1, 1)}
+    for batch in batches:
+        assert batch.time is not None
+        assert np.array_equal(batch.values.ravel() + 1000, batch.time)
+        assert batch.values.flags.c_contiguous
+    seen = np.bincount(np.concatenate([batch.values for batch in batches]).ravel().astype(int), minlength=96)
     assert seen.max() - seen.min() <= 1
-    assert not np.array_equal(batches[0], rotation(windows, 36, seed=4)[0])
+    assert not np.array_equal(batches[0].values, rotation(numbered(96), 36, seed=4)[0].values)
 
 
 def test_a_batch_larger_than_the_golden_repeats_windows() -> None:
-    windows = np.arange(5, dtype=np.float32).reshape(5, 1, 1)
-    assert {batch.shape for batch in rotation(windows, 12, seed=1)} == {(12, 1, 1)}
+    assert {batch.values.shape for batch in rotation(numbered(5), 12, seed=1)} == {(12, 1, 1)}
+
+
+def test_windows_of_a_model_without_a_calendar_have_no_times() -> None:
+    batches = rotation(Windows(values=numbered(5).values), 2, seed=1)
+    assert {batch.time for batch in batches} == {None}
+
+
+def test_the_timed_call_is_what_an_app_calls() -> None:
+    heard = []
+
+    def predict(values: np.ndarray, *, timestamps: np.ndarray | None = None) -> np.ndarray:
+        heard.append((values, timestamps))
+        return values[:, 0]
+
+    inputs = rotation(numbered(4), 1, seed=1)
+    call = predicting(predict, inputs)
+    assert min(call(turn) for turn in (0, 1, len(inputs))) > 0
+    for (values, timestamps), batch in zip(heard, (inputs[0], inputs[1], inputs[0]), strict=True):
+        assert values is batch.values
+        assert timestamps is batch.time
 
 
 def test_an_artifact_whose_engine_is_missing_is_skipped_by_name(
@@ -141,13 +175,13 @@ def test_a_case_whose_processes_differ_gets_more_until_its_median_is_known(
         "dead": (100, 200),
     }
     _levels(monkeypatch, levels, failing=("dead", 4))
-    config = change(PROFILES["standard"], batches=(1,), most_repeats=12)
+    config = change(PROFILES["standard"], batches=(1,), most_repeats=12, step_calls=())
     result, heard = run(tmp_path / "bundle", config)
     counts = {name: [one.case.artifact for one in result.runs].count(name) for name in names}
     assert counts == {"even": 5, "odd": 6, "wild": 12, "dead": 4}  # of six processes a high one is outside the interval
     assert sorted(one.order for one in result.runs)[-8:] == list(range(20, 28))
     assert heard[-1][:2] == (28, 28)
-    fixed, _ = run(tmp_path / "bundle", change(PROFILES["standard"], batches=(1,), repeats=5, artifacts=("wild",)))
+    fixed, _ = run(tmp_path / "bundle", change(config, repeats=5, most_repeats=5, artifacts=("wild",)))
     assert len(fixed.runs) == 5
 
 
@@ -175,17 +209,47 @@ def test_every_engine_is_measured_and_compared_with_its_bare_call(textbook_bundl
 
 
 @pytest.mark.slow
-def test_the_bare_calls_give_the_forecasts_of_the_runtime(textbook_bundle: Path) -> None:
+@BUNDLES
+def test_the_bare_calls_give_the_forecasts_of_the_runtime(recipe: str, request: pytest.FixtureRequest) -> None:
     require("onnxruntime", "ai_edge_litert")
-    from pulsecast import load
-    from pulsecast_bench.subjects.bare import BARE
+    bundle = bundle_of(recipe, request)
+    windows = Bundle.open(bundle).golden().windows.take(slice(1))
+    for name in ("onnx", "tflite", "savedmodel", "tflite-int8", "numpy"):
+        forecaster = load(bundle, artifact=name)
+        expected = forecaster.predict(windows.values, timestamps=windows.time)
+        bare = engine_of(forecaster)
+        given = bare.prepare(windows)
+        found = bare.call(given.values, timestamps=given.time)
+        if name == "tflite-int8":  # the bare call ends at the network's output
+            assert found.shape == expected.shape
+        else:
+            assert np.array_equal(found, expected)
 
-    windows = Bundle.open(textbook_bundle).golden().windows[:1]
-    for name in ("onnx", "tflite", "savedmodel"):
-        forecaster = load(textbook_bundle, artifact=name)
-        expected = forecaster.predict(windows)
-        bare = BARE[forecaster.artifact.backend](forecaster)
-        assert np.array_equal(bare.call(bare.prepare(windows)), expected)
+
+FORMAT_1 = Path(__file__).parents[2] / "data" / "golden_v1"
+
+
+def test_the_bare_calls_of_a_bundle_of_format_1_take_its_ready_made_columns() -> None:
+    require("onnxruntime", "ai_edge_litert")
+    windows = Bundle.open(FORMAT_1).golden().windows.take(slice(1))
+    for name in ("onnx-w8", "tflite-w8", "numpy"):
+        forecaster = load(FORMAT_1, artifact=name)
+        expected = forecaster.predict(windows.values, timestamps=windows.time)
+        assert np.array_equal(engine_of(forecaster).call(windows.values, timestamps=windows.time), expected)
+
+
+@pytest.mark.slow
+def test_a_bundle_of_format_1_is_measured_too() -> None:
+    require("onnxruntime")
+    config = dataclasses.replace(SHORT, batches=(1,), artifacts=("onnx-w8",), step_calls=("push", "detector"))
+    result, _ = run(FORMAT_1, config)
+    assert result.failures == ()
+    assert result.model.timestamps is None
+    row = summarise(result).rows[0]
+    assert row.overhead.value is not None
+    assert row.fidelity is not None
+    assert row.fidelity.max_error <= Bundle.open(FORMAT_1).manifest.artifact("onnx-w8").parity.max_abs * 1.01 + 1e-9
+    assert {step.case.call: step.paired is not None for step in result.steps} == {"push": True, "detector": True}
 
 
 @pytest.mark.slow

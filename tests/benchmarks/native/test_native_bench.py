@@ -140,7 +140,7 @@ def test_streams_in_c_and_cold_starts_run_in_processes_of_their_own(level_model,
     plain.write_bundle(bundle, level_model)
     add_native(bundle, level_model)
     opened = Bundle.open(bundle)
-    windows = opened.golden().windows
+    windows = opened.golden().windows.values
     program = build_stream_program(opened, opened.manifest.artifact("native"), tmp_path / "stream")
     assert 0 < stream_push_us(program, windows.reshape(-1, 1), 200) < 1e6
     with pytest.raises(EngineError, match="the program that streams in C failed"):
@@ -158,8 +158,8 @@ def test_streams_in_c_and_cold_starts_run_in_processes_of_their_own(level_model,
         "numpy": False,
     }
     for start in (*starts.values(), *bare.values()):
-        assert first_forecast_us(start, window) > 0
+        assert first_forecast_us(start, window, 0) > 0
     monkeypatch.setenv("CC", "no-such-compiler")
-    assert first_forecast_us(starts["native"], window) > 0  # the bundle brings the library
+    assert first_forecast_us(starts["native"], window, 0) > 0  # the bundle brings the library
     with pytest.raises(EngineError, match="a first forecast of nothing failed"):
-        first_forecast_us(replace(starts["native"], artifact="nothing"), window)
+        first_forecast_us(replace(starts["native"], artifact="nothing"), window, 0)

@@ -10,7 +10,7 @@ from pulsecast_bench.analysis.summary import summarise
 from pulsecast_bench.reporting.markdown import markdown
 from pulsecast_bench.reporting.protocol import command, protocol
 from pulsecast_bench.reporting.section import measured as parts
-from pulsecast_bench.reporting.table import notes, number, text_table
+from pulsecast_bench.reporting.table import html_summary, notes, number, text_table
 from pulsecast_bench.results.case import PROFILES, change
 
 TABLE = text_table(summarise(measured.eventful()))
@@ -95,7 +95,7 @@ def test_the_report_holds_the_table_the_sweep_the_machine_and_the_command() -> N
 
 def test_the_command_repeats_the_measurement_with_what_was_chosen() -> None:
     assert command(measured.eventful()) == (
-        "pulsecast bench shop --out RESULT --profile standard --batch 1 --batch 8 --repeats 2"
+        "pulsecast bench shop --out RESULT --profile standard --batch 1 --batch 8 --step-call none --repeats 2"
     )
 
 
@@ -116,11 +116,48 @@ def test_the_command_names_peers_and_scenarios() -> None:
         issuer="loop",
         target_qps=250.0,
         pin=False,
+        step_calls=("push",),
     )
     assert command(measured.result(measured.run("onnx"), config=config)) == (
-        "pulsecast bench shop --out RESULT --profile standard --peers openvino,keras.call --scenario server --no-pin "
+        "pulsecast bench shop --out RESULT --profile standard --peers openvino,keras.call --scenario server "
+        "--step-call push --no-pin "
         "--target-qps 250.0 --issuer loop"
     )
+
+
+STEPS = measured.result(
+    measured.run("onnx"),
+    steps=(
+        measured.step("onnx", "streams", microseconds=(45_000,) * 150),
+        measured.step("onnx"),
+        measured.step("onnx", "detector", microseconds=(120,) * 100 + (150,) * 50),
+    ),
+)
+
+
+def test_steps_have_a_table_of_their_own_with_the_ratio_to_the_engines_window() -> None:
+    # 1,000 streams in 45 ms are 45 us each, and 450 times the 100 us that the engine's call took beside it
+    lines = text_table(summarise(STEPS)).splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("one step at a time"))
+    assert [re.split(r"  +", line) for line in lines[at : at + 4]] == [
+        ["one step at a time", "call", "us p50", "p90", "p99", "over the engine's window", "stable"],
+        ["onnx", "push", "110", "110", "-", "1.10x", "yes"],
+        ["onnx", "detector push", "120", "150", "-", "1.20x", "NO"],
+        ["onnx", "push of 1,000 streams, each", "45.0", "45.0", "-", "450.00x", "yes"],
+    ]
+    assert "one step at a time" not in TABLE
+    report = markdown(parts([STEPS]))
+    assert "### One step at a time" in report
+    assert "| onnx | push | 110 | 110 | - | 1.10x | yes |" in report
+    assert "### One step at a time" not in markdown(parts([measured.eventful()]))
+    assert "<td>detector push</td>" in html_summary(summarise(STEPS))
+
+
+def test_an_unstable_step_is_named_and_decides_the_exit_code() -> None:
+    summary = summarise(STEPS)
+    assert summary.unstable == ("onnx detector",)
+    assert [line for line in notes(summary) if line.startswith("onnx detector: it is unstable: 1 of 1 processes;")]
+    assert "onnx, onnx push, onnx detector, onnx streams: no percentile: 150 calls; p99 needs 662" in notes(summary)
 
 
 def test_several_results_stand_in_one_report() -> None:

@@ -5,8 +5,19 @@ import dataclasses
 import pytest
 
 from helpers import plain
+from pulsecast.bundle.manifest import Artifact
 from pulsecast.errors import UsageError
-from pulsecast_bench.results.case import PROFILES, BenchConfig, Measurable, change, find_profile, plan_cases, schedule
+from pulsecast_bench.results.case import (
+    PROFILES,
+    BenchConfig,
+    Case,
+    Measurable,
+    change,
+    find_profile,
+    leading_artifacts,
+    plan_cases,
+    schedule,
+)
 
 FREE = plain.numpy_artifact()
 SINGLE = dataclasses.replace(FREE, id="single", max_batch=1)
@@ -49,6 +60,45 @@ def test_every_scenario_is_a_case_with_the_windows_of_its_query_and_repeats_of_i
 def test_an_unknown_scenario_is_answered_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="no scenario burst; known: single-stream, multi-stream, server, offline"):
         change(PROFILES["quick"], scenarios=("burst",))
+
+
+def artifact(name: str, backend: str = "") -> Artifact:
+    return dataclasses.replace(FREE, id=name, backend=backend or name)
+
+
+def test_a_case_is_of_windows_unless_it_says_what_it_calls() -> None:
+    assert Case(artifact="onnx", batch=1, threads=1, leading=True).call == "predict"
+    step = Case(artifact="onnx", batch=1000, threads=1, leading=False, call="streams")
+    assert str(step) == "onnx, streams, threads 1"
+
+
+def test_steps_are_measured_of_what_load_takes_by_itself_and_of_native() -> None:
+    every = [FREE, artifact("tflite"), artifact("onnx-w8", "onnx"), artifact("onnx"), artifact("native")]
+    assert leading_artifacts(every, CONFIG) == ("onnx-w8", "native")  # the backend's first artifact
+    assert leading_artifacts(every[:2], CONFIG) == ("tflite",)
+    assert leading_artifacts([artifact("savedmodel")], CONFIG) == ()
+    named = dataclasses.replace(CONFIG, artifacts=("savedmodel", "tflite"))
+    assert leading_artifacts([artifact("savedmodel"), artifact("tflite")], named) == ("savedmodel", "tflite")
+
+
+def test_every_step_call_is_a_case_that_does_not_lead_and_has_the_sweeps_repeats() -> None:
+    config = dataclasses.replace(CONFIG, batches=(1,), step_calls=("streams", "push", "detector"))
+    cases = plan_cases([FREE, SINGLE], config, stepped=("numpy", "single"))
+    steps = [(c.artifact, c.call, c.batch, c.leading) for c in cases if c.call != "predict"]
+    assert steps == [
+        ("numpy", "push", 1, False),
+        ("numpy", "detector", 1, False),
+        ("numpy", "streams", 1000, False),
+        ("single", "push", 1, False),
+        ("single", "detector", 1, False),
+    ]
+    assert [case.call for case in plan_cases([FREE], config)] == ["predict"]
+    assert [case.call for case, _ in schedule(cases, config)].count("streams") == config.sweep_repeats
+
+
+def test_an_unknown_step_call_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="no step call jump; known: push, detector, streams"):
+        change(PROFILES["quick"], step_calls=("jump",))
 
 
 def test_the_seed_decides_the_order() -> None:

@@ -20,6 +20,26 @@ def test_a_result_is_the_same_after_writing_and_reading(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_steps_come_back_and_an_older_result_has_none(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    result = measured.result(measured.run("onnx"), steps=(measured.step("onnx"), measured.step("onnx", "streams")))
+    write_result(result, path, force=False)
+    assert read_result(path) == result
+    document = json.loads(path.read_text())
+    del document["steps"], document["config"]["step_calls"]
+    for run in document["runs"]:
+        del run["case"]["call"]
+    path.write_text(json.dumps(document))
+    assert read_result(path) == dataclasses.replace(result, steps=())
+
+
+def test_windows_and_steps_are_kept_apart() -> None:
+    with pytest.raises(ValueError, match="onnx, push, threads 1: expected windows among the runs and step calls among"):
+        measured.result(measured.step("onnx"))
+    with pytest.raises(ValueError, match="onnx, batch 1, threads 1: expected windows"):
+        measured.result(measured.run("onnx"), steps=(measured.run("onnx"),))
+
+
 def test_packed_nanoseconds_come_back_as_they_were() -> None:
     values = np.array([1, 75_123, 2**53 + 1], np.int64)
     assert encode(values) == "1 75123 9007199254740993"

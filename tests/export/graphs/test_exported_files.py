@@ -19,6 +19,8 @@ from helpers import plain
 from helpers.engines import require
 from helpers.trained import BUNDLES, bundle_of, model_of
 from pulsecast.bundle.bundle import Bundle
+from pulsecast.computing.calendars import complete
+from pulsecast.model.windows import INPUTS
 from pulsecast.stages.model_directory import ModelDirectory, read_model_directory
 from pulsecast_export.exporter import export_model
 from pulsecast_export.targets import TARGETS, find_targets
@@ -30,10 +32,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def again(textbook_model: Path, textbook_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A second export of the model that `textbook_bundle` was made from."""
+def again(recommended_model: Path, recommended_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second export of the model that `recommended_bundle` was made from."""
     out = tmp_path_factory.mktemp("again") / "bundle"
-    export_model(textbook_model, out)
+    export_model(recommended_model, out)
     return out
 
 
@@ -42,8 +44,9 @@ def hashes(path: Path) -> dict[str, str]:
     return {p.relative_to(path).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
-def test_exporting_twice_gives_the_same_bytes_in_every_file(textbook_bundle: Path, again: Path) -> None:
-    assert hashes(textbook_bundle) == hashes(again)
+def test_exporting_twice_gives_the_same_bytes_in_every_file(recommended_bundle: Path, again: Path) -> None:
+    """The calendar, the bounds and the contracts in the files included."""
+    assert hashes(recommended_bundle) == hashes(again)
 
 
 def secrets(log: Path) -> dict[str, bytes]:
@@ -138,14 +141,15 @@ def test_the_onnx_file_computes_what_six_nodes_made_by_hand_do(recipe: str, requ
     model, path = model_of(recipe, request), bundle_of(recipe, request)
     spec, scaler = model.record.spec, model.record.scaler
     windows = model.heldout.windows
-    scaled = scaler.transform(windows.astype(np.float64))
+    scaled = scaler.transform(complete(spec, windows.changed(windows.values.astype(np.float64))))
     channels = reference.channels(spec, scaled)
     by_hand = ort.InferenceSession(onnx_by_hand(model), providers=["CPUExecutionProvider"])
     assert len(by_hand.get_inputs()) == 1
     outputs = by_hand.run(None, {"channels": channels.astype(np.float32)})[0]
     expected = reference.to_raw(spec, scaler, outputs.astype(np.float64), scaled, channels)
     exported = ort.InferenceSession((path / "onnx" / "model.onnx").read_bytes(), providers=["CPUExecutionProvider"])
-    found = exported.run(None, {"window": windows})[0]
+    given = {name: array for name, array in zip(INPUTS, windows.inputs, strict=True) if array is not None}
+    found = exported.run(["forecast"], given)[0]
     # both in float32 in one engine: twice what each may differ from float64
     limit = 2 * TARGETS["onnx"].level.max_abs if recipe == "textbook" else 2 * TARGETS["onnx"].change.max_abs
     np.testing.assert_allclose(found, expected, rtol=0, atol=limit * scaler.range)
@@ -166,8 +170,10 @@ def test_onnx_files_hold_two_lstms_one_domain_and_everything_inside(
     assert [(o.domain, o.version) for o in model.opset_import] == [("", 17)]
     assert model.ir_version == 8
     assert all(not i.external_data for i in model.graph.initializer)
-    assert [(i.name, i.type.tensor_type.shape.dim[0].dim_param) for i in model.graph.input] == [("window", "batch")]
-    assert [o.name for o in model.graph.output] == ["forecast"]
+    names = ["values"] if recipe == "textbook" else ["values", "time"]
+    assert [i.name for i in model.graph.input] == names
+    assert {i.type.tensor_type.shape.dim[0].dim_param for i in model.graph.input} == {"batch"}
+    assert [o.name for o in model.graph.output] == ["forecast", "lower", "upper"]
 
 
 @BUNDLES
@@ -213,9 +219,10 @@ def test_tflite_files_run_in_the_engine_that_takes_no_variables(
     path = bundle_of(recipe, request)
     model = CompiledModel.from_file(str(path / "tflite" / name))
     golden = Bundle.open(path).golden()
-    window = np.ascontiguousarray(golden.windows[:1])
+    window = golden.windows.take(slice(1))
     inputs, outputs = model.create_input_buffers(0), model.create_output_buffers(0)
-    inputs[0].write(window.ravel())
+    for buffer, array in zip(inputs, window.inputs, strict=False):
+        buffer.write(array.ravel())
     model.run_by_index(0, inputs, outputs)
     found = outputs[0].read(golden.reference.shape[1], np.float32)
     artifact = next(t for t, row in TARGETS.items() if row.path.endswith(name))

@@ -26,7 +26,8 @@ sys.modules["keras"] = sys.modules["tf_keras"] = None
 import numpy as np
 import tensorflow as tf
 model = tf.saved_model.load(sys.argv[1])
-found = model.signatures["serving_default"](window=tf.constant(np.load(sys.argv[2])))["forecast"].numpy()
+given = {name: tf.constant(array) for name, array in np.load(sys.argv[2]).items()}
+found = model.signatures["serving_default"](**given)["forecast"].numpy()
 np.save(sys.argv[3], found)
 print(json.dumps(sorted(name for name, module in sys.modules.items()
                         if module and name.split(".")[0] in ("keras", "tf_keras", "pulsecast"))))
@@ -37,11 +38,11 @@ import numpy as np
 import openvino
 core = openvino.Core()
 model = core.read_model(sys.argv[1])
-assert [one.any_name for one in model.inputs] == ["window"], model.inputs
-assert [one.any_name for one in model.outputs] == ["forecast"], model.outputs
+assert sorted(one.any_name for one in model.inputs) == ["time", "values"], model.inputs
+assert sorted(one.any_name for one in model.outputs) == ["forecast", "lower", "upper"], model.outputs
 # the processor may have bfloat16, which is not what is compared here
 compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-np.save(sys.argv[3], compiled(np.load(sys.argv[2]))[0])
+np.save(sys.argv[3], compiled(dict(np.load(sys.argv[2])))["forecast"])
 """
 CLI = "from tensorflow.python.tools.saved_model_cli import main; main()"
 
@@ -53,11 +54,11 @@ def golden(recommended_bundle: Path) -> Golden:
 
 @pytest.fixture
 def windows(golden: Golden, tmp_path: Path) -> Path:
-    """Golden windows as a file, the last one with a missing value."""
-    given = golden.windows.copy()
-    given[-1, 3, 0] = np.nan
-    np.save(tmp_path / "windows.npy", given)
-    return tmp_path / "windows.npy"
+    """Golden windows with their times as a file, the last one with a missing value."""
+    values = golden.windows.values.copy()
+    values[-1, 3, 0] = np.nan
+    np.savez(tmp_path / "windows.npz", values=values, time=golden.windows.time)
+    return tmp_path / "windows.npz"
 
 
 def run(code: str, *arguments: object) -> str:
@@ -89,7 +90,8 @@ def test_saved_model_cli_runs_it(recommended_bundle: Path, golden: Golden, windo
     require(*EXPORT)
     folder = recommended_bundle / "savedmodel" / "1"
     options = ["--tag_set", "serve", "--signature_def", "serving_default"]
-    run(CLI, "run", "--dir", folder, *options, "--inputs", f"window={windows}", "--outdir", tmp_path)
+    given = f"values={windows}[values];time={windows}[time]"
+    run(CLI, "run", "--dir", folder, *options, "--inputs", given, "--outdir", tmp_path)
     check(np.load(tmp_path / "forecast.npy"), golden, recommended_bundle)
 
 

@@ -14,6 +14,7 @@ from helpers.engines import load as load_package
 from helpers.engines import require
 from helpers.trained import BUNDLES, bundle_of
 from pulsecast.bundle.bundle import Bundle
+from pulsecast.bundle.contract import inputs_of
 from pulsecast_export.graphs.warmup import predict_log, tfrecord
 
 pytestmark = pytest.mark.slow
@@ -27,7 +28,8 @@ for name in ("keras", "tf_keras"):
 import tensorflow as tf
 model = tf.saved_model.load(sys.argv[1])
 with np.load(sys.argv[2]) as golden:
-    found = model.signatures["serving_default"](window=tf.constant(golden["windows"]))["forecast"].numpy()
+    given = {name: tf.constant(golden[name]) for name in ("values", "time") if name in golden}
+    found = model.signatures["serving_default"](**given)["forecast"].numpy()
     error = float(np.max(np.abs(found - golden["reference"])))
 loaded = sorted({n.split(".")[0] for n, m in sys.modules.items() if m} & {"keras", "tf_keras", "pulsecast"})
 import json
@@ -58,22 +60,24 @@ def serving_api() -> Any:
     return apis, predict_pb2
 
 
-def official(model: str, signature: str, name: str, value: np.ndarray) -> bytes:
+def official(model: str, signature: str, inputs: dict[str, np.ndarray]) -> bytes:
     import tensorflow as tf
 
     apis, predict_pb2 = serving_api()
     request = predict_pb2.PredictRequest()
     request.model_spec.name, request.model_spec.signature_name = model, signature
-    request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+    for name, value in inputs.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
     log = apis.PredictionLog(predict_log=apis.PredictLog(request=request))
     return bytes(log.SerializeToString(deterministic=True))
 
 
 @pytest.mark.parametrize("shape", [(1, 50, 1), (64, 73, 8), (200, 1, 1)])
 def test_a_warm_up_record_is_byte_for_byte_what_the_official_library_writes(shape: tuple[int, ...]) -> None:
-    value = np.random.default_rng(0).normal(0, 100, shape).astype(np.float32)
-    ours = predict_log("pulsecast", "serving_default", "window", value)
-    assert ours == official("pulsecast", "serving_default", "window", value)
+    values = np.random.default_rng(0).normal(0, 100, shape).astype(np.float32)
+    time = np.arange(shape[0], dtype=np.int64) * 3600 - 86_400  # some before 1970
+    for inputs in ({"values": values}, {"values": values, "time": time}):
+        assert predict_log("pulsecast", "serving_default", inputs) == official("pulsecast", "serving_default", inputs)
 
 
 def test_tensorflow_reads_our_records_back() -> None:
@@ -105,10 +109,11 @@ def test_the_warm_up_records_replay_through_the_savedmodel(recipe: str, request:
     for record in _records((folder / "assets.extra" / "tf_serving_warmup_requests").read_bytes()):
         asked = apis.PredictionLog.FromString(record).predict_log.request
         assert (asked.model_spec.name, asked.model_spec.signature_name) == ("pulsecast", "serving_default")
-        window = tf.make_ndarray(asked.inputs["window"])
-        assert window.shape[1:] == (manifest.spec.context, len(manifest.spec.features))
-        forecasts = signature(window=tf.constant(window))["forecast"].numpy()
+        given = {name: tf.make_ndarray(asked.inputs[name]) for name in asked.inputs}
+        assert set(given) == set(inputs_of(manifest.spec))
+        assert given["values"].shape[1:] == (manifest.spec.context, manifest.spec.measured)
+        forecasts = signature(**{name: tf.constant(array) for name, array in given.items()})["forecast"].numpy()
         assert np.isfinite(forecasts).all()
-        sizes.append(len(window))
+        sizes.append(len(given["values"]))
     assert sizes == [1, 2, 4, 8, 16, 32, 64]
     assert model is not None

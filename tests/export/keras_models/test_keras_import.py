@@ -62,8 +62,7 @@ def imported(path: Path, heldout: Path, out: Path, scaler: Scaler | None = None)
 
 def difference(model: Any) -> float:
     """Return the largest difference of the float64 reference from the Keras model on the held-out windows."""
-    windows = model.heldout.windows.astype(np.float64)
-    forecasts = reference.forecast(model.record.spec, model.record.scaler, model.weights, windows)
+    forecasts = reference.forecast(model.record.spec, model.record.scaler, model.weights, model.heldout.windows)
     return float(np.max(np.abs(forecasts - model.heldout.trained)))
 
 

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +20,11 @@ from helpers.native_models import FLOAT32_ROUNDING, add_native, directory, write
 from helpers.outside.browser import document_of, served
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.computing import reference
+from pulsecast.computing.intervals import bounds
 from pulsecast.errors import EngineError, ToleranceError, UsageError
 from pulsecast.forecasting.verification import measure_parity
 from pulsecast.model.weights import CellWeights
+from pulsecast.model.windows import Windows
 from pulsecast_export.libraries.libraries import compile_library
 from pulsecast_export.libraries.library_child import file_problems, prove
 from pulsecast_export.libraries.wasm import MODULE, TAG, TYPES, WRAPPER, node_backend, write_wrapper
@@ -87,7 +90,7 @@ def test_a_module_that_is_not_what_it_must_be_is_refused(module: bytes, problem:
 def test_the_module_passes_every_check_of_the_native_artifact_under_node(bundle: Path, request, monkeypatch) -> None:
     node = require_tool("node")
     opened = Bundle.open(bundle)
-    name = "level" if len(opened.manifest.spec.features) == 1 else "change"
+    name = "change" if opened.manifest.spec.timed else "level"
     model = directory(request.getfixturevalue(f"{name}_model"))
     found = prove(model, "native", TAG, bundle / "native" / MODULE)
     assert (found.proof, found.path) == ("run", "native/lib/wasm32/model.wasm")
@@ -95,8 +98,14 @@ def test_the_module_passes_every_check_of_the_native_artifact_under_node(bundle:
     assert found.max_abs < FLOAT32_ROUNDING
     golden, spec = opened.golden(), opened.manifest.spec
     with node_backend(node, bundle / "native" / MODULE, spec.horizon) as backend:
-        parity = measure_parity(backend.predict(golden.windows), golden, opened.manifest.scaler.range)
+        found = backend.outputs(*golden.windows.inputs)
+        parity = measure_parity(backend.predict(*golden.windows.inputs), golden, opened.manifest.scaler.range)
     assert parity.max_abs < FLOAT32_ROUNDING
+    radius, intervals = opened.manifest.radius, opened.manifest.intervals
+    expected = bounds(golden.reference, np.array(radius), intervals.scale, counts=intervals.counts)
+    for one, other in zip(found[1:], expected[1:], strict=True):
+        assert np.abs(one - other).max() <= 1  # a count that rounds the other way
+        assert (one == other).mean() > 0.98
     weights = replace(model.weights, head_bias=(model.weights.head_bias + 0.05).astype(np.float32))
     with pytest.raises(ToleranceError, match=r"largest error / range is"):
         prove(replace(model, weights=weights), "native", TAG, bundle / "native" / MODULE)
@@ -113,7 +122,7 @@ def test_a_module_of_other_weights_is_refused_by_its_self_test(bundle: Path, tmp
     module = build_wasm(folder, tmp_path / "work")
     spec = Bundle.open(bundle).manifest.spec
     with node_backend(node, module, spec.horizon) as backend, pytest.raises(EngineError, match=SELF_TEST):
-        backend.predict(np.zeros((1, spec.context, len(spec.features)), np.float32))
+        backend.predict(np.zeros((1, spec.context, spec.measured), np.float32), np.zeros(1, np.int64))
 
 
 @pytest.mark.slow
@@ -138,9 +147,11 @@ def test_a_model_that_outgrows_the_default_gets_a_larger_stack(tmp_path: Path) -
     assert module.read_bytes().count(DOT) > 10
     windows = model.heldout.windows
     with node_backend(node, module, spec.horizon) as backend:
-        batch = backend.predict(windows)
-        assert np.array_equal(backend.predict(windows[:1]), batch[:1])  # the batch's widened weights do no damage
-    expected = reference.forecast(spec, model.record.scaler, weights, windows.astype(np.float64))
+        batch = backend.predict(*windows.inputs)
+        assert np.array_equal(
+            backend.predict(*windows.take([0]).inputs), batch[:1]
+        )  # the batch's widened weights do no damage
+    expected = reference.forecast(spec, model.record.scaler, weights, windows)
     assert np.abs(batch - expected).max() / model.record.scaler.range < tolerance(TARGETS["native-w8"], spec).max_abs
 
 
@@ -149,89 +160,129 @@ CALLER = """
 import { readFile } from 'node:fs/promises';
 const { load, PulsecastError } = await import(process.argv[2]);
 const model = await load(await readFile(process.argv[3]));
-const windows = JSON.parse(await readFile(process.argv[4], 'utf8'));
-const flat = windows.flat(2), size = model.context * model.features;
+const { values: windows, time: times, step_s: step } = JSON.parse(await readFile(process.argv[4], 'utf8'));
+const flat = windows.flat(2), size = model.context * model.measured, first = windows[0].flat(), time = times?.[0];
+const plain = (found) => Object.values(found).map((each) => each && Array.from(each));
 const said = async (call) => {
   try { await call(); } catch (error) { return [error instanceof PulsecastError, error.message]; }
 };
 const streams = model.stream(2), pushed = [];
-for (const pass of [windows[0], windows[1]]) {
-  for (const step of pass) pushed.push(streams.push([...step, ...step]));
+const begin = (time ?? 0) - (model.context - 1) * step;
+for (const pass of [0, 1]) {
+  windows[pass].forEach((row, i) => {
+    pushed.push(plain(streams.push([...row, ...row], begin + (pass * model.context + i) * step)));
+  });
   streams.settle();
 }
-const broken = windows[0].flat(); broken[broken.length - model.features] = NaN;
-const holed = windows[0].flat(); holed[0] = null;
+const late = plain(streams.push([...windows[0][0], ...windows[0][0]], begin));
+const broken = first.slice(); broken[broken.length - model.measured] = NaN;
+const holed = first.slice(); holed[0] = null;
 const everywhere = [];
-for (const step of [0, 1, model.context - 1]) for (let i = 0; i < model.features; i++) {
-  const one = windows[0].flat(); one[step * model.features + i] = NaN;
-  everywhere.push(...model.predict(one));
+for (const step of [0, 1, model.context - 1]) for (let i = 0; i < model.measured; i++) {
+  const one = first.slice(); one[step * model.measured + i] = NaN;
+  everywhere.push(...plain(model.predict(one, time)).flat());
 }
-const last = pushed.at(-1);
 streams.reset();
 let refused = 0;
 for (const count of [2 ** 31, 1e9]) try { model.stream(count); } catch { refused++; }
-const later = model.stream(1), after = windows[0].map((step) => Array.from(later.push(step))).at(-1);
+const later = model.stream(1), after = windows[0].map((row, i) => plain(later.push(row, begin + i * step))).at(-1);
+const untimed = model.stream(1), without = time === undefined &&
+  windows[0].map((row) => plain(untimed.push(row))).at(-1);
+const seconds = [new Date(), 1.5, NaN, '7', 2 ** 53, null];
 console.log(JSON.stringify({
-  refused, after, shape: [model.context, model.features, model.horizon],
-  one: Array.from(model.predict(windows[0].flat())),
-  typed: Array.from(model.predict(new Float32Array(windows[0].flat()))),
-  batch: Array.from(model.predictBatch(flat)),
-  none: Array.from(model.predictBatch([])),
-  nan: Array.from(model.predict(broken)).concat(Array.from(model.predict(holed))),
-  everywhere,
-  again: Array.from(model.predict(windows[0].flat())),
-  early: Array.from(pushed[model.context - 2]), whole: Array.from(pushed[model.context - 1]), last: Array.from(last),
-  reset: Array.from(streams.push(flat.slice(0, 2 * model.features))),
-  short: await said(() => model.predict(flat.slice(1, size))),
-  uneven: await said(() => model.predictBatch(flat.slice(1))),
-  text: await said(() => model.predict(windows[0].flat().map(String))),
-  nothing: await said(() => model.predict(undefined)),
-  push: await said(() => streams.push([1])),
+  refused, after, without, shape: [model.context, model.measured, model.horizon], info: model.info,
+  one: plain(model.predict(first, time)),
+  typed: plain(model.predict(new Float32Array(first), time)),
+  named: plain(model.predict(first, time, { series: 0 })),
+  other: plain(model.predict(first, time, { series: 1 })),
+  batch: plain(model.predictBatch(flat, times)),
+  none: plain(model.predictBatch([], [])),
+  nan: [plain(model.predict(broken, time)), plain(model.predict(holed, time))].flat(2),
+  milliseconds: plain(model.predict(first, 1736121600000)),
+  everywhere, late,
+  again: plain(model.predict(first, time)),
+  early: pushed[model.context - 2], whole: pushed[model.context - 1], last: pushed.at(-1),
+  next: plain(model.predict(windows[1].flat(), begin + (2 * model.context - 1) * step)),
+  reset: plain(streams.push(flat.slice(0, 2 * model.measured), begin)),
+  short: await said(() => model.predict(flat.slice(1, size), time)),
+  uneven: await said(() => model.predictBatch(flat.slice(1), times)),
+  few: await said(() => model.predictBatch(flat, times?.slice(1))),
+  untimed: await said(() => model.predict(first)),
+  text: await said(() => model.predict(first.map(String), time)),
+  nothing: await said(() => model.predict(undefined, time)),
+  push: await said(() => streams.push([1], begin + step)),
+  seconds: await Promise.all(seconds.map((one) => said(() => model.predict(first, one)))),
+  series: await said(() => model.predict(first, time, { series: 0.5 })),
   streams: await Promise.all([0, -1, 1.5, NaN, Infinity, '2', null].map((count) => said(() => model.stream(count)))),
-  other: await said(() => load(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]))),
+  foreign: await said(() => load(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]))),
   garbage: await said(() => load(new Uint8Array(8))),
 }));
 """
 
 
+def _lists(found: Sequence[np.ndarray], row: int, times: int = 1) -> list[list[float]]:
+    return [each[row].tolist() * times for each in found]
+
+
 def test_the_wrapper_gives_the_reference_one_by_one_in_batches_and_as_streams(bundle: Path, tmp_path: Path) -> None:
     opened = Bundle.open(bundle)
     spec, golden, scaler = opened.manifest.spec, opened.golden(), opened.manifest.scaler
-    found = _called(bundle, golden.windows[:70], tmp_path)  # more than the wrapper copies at once
-    assert found["shape"] == [spec.context, len(spec.features), spec.horizon]
+    found = _called(bundle, golden.windows.take(slice(70)), tmp_path)  # more than the wrapper copies at once
+    assert found["shape"] == [spec.context, spec.measured, spec.horizon]
+    assert found["info"]["outputs"] == ["forecast", "lower", "upper"]
     expected = golden.reference[:70]
-    batch = np.reshape(found["batch"], expected.shape)
-    assert np.abs(batch - expected).max() / scaler.range < FLOAT32_ROUNDING
-    assert found["one"] == found["typed"] == found["again"] == batch[0].tolist()
-    assert found["none"] == []
-    assert found["nan"] == [None] * 2 * spec.horizon
-    assert found["everywhere"] == [None] * 3 * len(spec.features) * spec.horizon
-    assert found["early"] == found["reset"] == [None] * 2 * spec.horizon
-    assert found["whole"] == batch[0].tolist() * 2
-    assert found["last"] == batch[1].tolist() * 2
+    batch = [np.reshape(each, expected.shape) for each in found["batch"]]
+    assert len(batch) == 3
+    assert np.abs(batch[0] - expected).max() / scaler.range < FLOAT32_ROUNDING
+    assert (batch[1] <= batch[0]).all()
+    assert (batch[0] <= batch[2]).all()
+    assert found["one"] == found["typed"] == found["named"] == found["again"] == _lists(batch, 0)
+    nothing = [[None] * spec.horizon] * 3
+    assert found["none"] == [[]] * 3
+    assert found["other"] == nothing
+    assert found["nan"] == [None] * 6 * spec.horizon
+    assert found["milliseconds"] == (nothing if spec.timed else found["one"])
+    assert found["everywhere"] == [None] * 9 * spec.measured * spec.horizon
+    assert found["early"] == found["reset"] == found["late"] == [[None] * 2 * spec.horizon] * 3
+    assert found["whole"] == _lists(batch, 0, 2)
+    assert found["last"] == [each * 2 for each in found["next"]]
     assert found["refused"] == 2  # more streams than memory do not damage a later one
-    assert found["after"] == batch[0].tolist()
+    assert found["after"] == _lists(batch, 0)
+    assert found["without"] == (False if spec.timed else _lists(batch, 0))
 
 
 def test_the_wrapper_refuses_bad_input_with_a_sentence(bundle: Path, tmp_path: Path) -> None:
     opened = Bundle.open(bundle)
     spec = opened.manifest.spec
-    size, features = spec.context * len(spec.features), len(spec.features)
-    found = _called(bundle, opened.golden().windows[:2], tmp_path)
+    size, measured = spec.context * spec.measured, spec.measured
+    found = _called(bundle, opened.golden().windows.take(slice(2)), tmp_path)
     assert found["short"] == [True, f"a window has {size} numbers; got {size - 1}"]
     assert found["uneven"] == [True, f"{2 * size - 1} numbers are no whole windows; one has {size}"]
     assert found["text"] == [True, "string is no number"]
     assert found["nothing"] == [True, f"a window has {size} numbers; got undefined"]
-    assert found["push"] == [True, f"a push has {2 * features} numbers; got 1"]
+    assert found["push"] == [True, f"a push has {2 * measured} numbers; got 1"]
+    if spec.timed:
+        assert found["few"] == [True, "2 windows need as many times; got 1"]
+        assert found["untimed"] == [True, "time is undefined; expected unix seconds, a whole number"]
+    date, *numbers = found["seconds"]
+    assert date == [True, "time is a Date; expected unix seconds: divide its milliseconds by 1000"]
+    assert numbers == [
+        [True, f"time is {number}; expected unix seconds, a whole number"]
+        for number in ("1.5", "NaN", "7", "9007199254740992", "null")
+    ]
+    assert found["series"] == [True, "series is 0.5; expected 0 to 0"]
     counts = ("0", "-1", "1.5", "NaN", "Infinity", "2", "null")
     assert found["streams"] == [[True, f"{count} streams; expected 1, 2, ..."] for count in counts]
-    assert found["other"] == [True, "the self-test failed: not this model, or not here"]
+    assert found["foreign"] == [True, "the self-test failed: not this model, or not here"]
     assert found["garbage"][0]
     assert found["garbage"][1].startswith("no model that runs here (it needs WebAssembly SIMD): ")
 
 
-def _called(bundle: Path, windows: np.ndarray, folder: Path) -> dict[str, list]:
-    (folder / "windows.json").write_text(json.dumps(windows.astype(np.float64).tolist()), "ascii")
+def _called(bundle: Path, windows: Windows, folder: Path) -> dict[str, list]:
+    given = {"values": windows.values.astype(np.float64).tolist(), "step_s": Bundle.open(bundle).manifest.spec.step_s}
+    if windows.time is not None:
+        given["time"] = windows.time.tolist()
+    (folder / "windows.json").write_text(json.dumps(given), "ascii")
     (folder / "caller.mjs").write_text(CALLER, "utf-8")
     shutil.copy(bundle / "native" / WRAPPER, folder / "pulsecast.mjs")  # Node needs a package for `.js` modules
     command = [
@@ -246,11 +297,12 @@ def _called(bundle: Path, windows: np.ndarray, folder: Path) -> dict[str, list]:
     return json.loads(done.stdout)
 
 
-def test_the_wrapper_has_three_kilobytes_and_its_types_name_what_it_gives(bundle: Path) -> None:
-    assert (bundle / "native" / WRAPPER).stat().st_size <= 3000
+def test_the_wrapper_has_five_kilobytes_and_its_types_name_what_it_gives(bundle: Path) -> None:
+    assert (bundle / "native" / WRAPPER).stat().st_size <= 5000
     types = (bundle / "native" / TYPES).read_text("utf-8")
     assert set(re.findall(r"^  (?:readonly )?(\w+)[(:]", types, re.MULTILINE)) == {
-        *("context", "features", "horizon", "predict", "predictBatch", "stream"),
+        *("info", "context", "measured", "horizon", "predict", "predictBatch", "stream"),
+        *("forecast", "lower", "upper"),
         *("push", "settle", "reset"),
     }
 

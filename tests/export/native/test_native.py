@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from helpers import plain
+from helpers.native_calls import NativeState, NativeStreams
 from helpers.native_fixtures import built_library
 from helpers.native_models import (
     FLOAT32_ROUNDING,
@@ -27,9 +28,9 @@ from pulsecast.backends.native_library import (
 )
 from pulsecast.computing import reference
 from pulsecast.errors import EngineError
-from pulsecast.forecasting.streaming import Stream
 from pulsecast.forecasting.verification import check_backend
 from pulsecast.model.spec import Feature
+from pulsecast.model.windows import Windows
 from pulsecast.stages.model_directory import ModelDirectory, read_model_directory
 from pulsecast_export.native.writer import sources
 
@@ -38,95 +39,104 @@ require_c()
 
 def test_forecasts_are_the_reference_within_the_targets_tolerance(backend, model):
     windows, record = model.heldout.windows, model.record
-    expected = reference.forecast(record.spec, record.scaler, model.weights, windows.astype(np.float64))
-    error = np.abs(backend.predict(windows) - expected).max() / record.scaler.range
+    expected = reference.forecast(record.spec, record.scaler, model.weights, windows)
+    error = np.abs(backend.predict(*windows.inputs) - expected).max() / record.scaler.range
     float32 = backend.artifact.precision == "float32"
     assert error < (FLOAT32_ROUNDING if float32 else backend.artifact.tolerance.max_abs)
 
 
 def test_a_window_gives_the_same_bits_alone_and_in_a_batch_of_any_size(backend, model):
     windows = model.heldout.windows
-    alone = np.concatenate([backend.predict(window[np.newaxis]) for window in windows])
+    single = [backend.outputs(*windows.take([row]).inputs) for row in range(len(windows))]
+    alone = [np.concatenate(found) for found in zip(*single, strict=True)]
+    assert len(alone) == 3
     for count in (1, 2, 12, 13, 24, 31, 33, 47, len(windows)):
-        assert np.array_equal(backend.predict(windows[:count]), alone[:count]), count
+        together = backend.outputs(*windows.take(slice(count)).inputs)
+        for found, expected in zip(together, alone, strict=True):
+            assert np.array_equal(found, expected[:count]), count
 
 
 def test_several_threads_give_the_bits_of_one(backend, model):
-    windows = np.concatenate([model.heldout.windows] * 3)  # more than threads * BLOCK, and not a multiple of it
+    rows = np.arange(3 * len(model.heldout.windows)) % len(model.heldout.windows)
+    windows = model.heldout.windows.take(rows)  # more than threads * BLOCK, and not a multiple of it
     assert len(windows) > 3 * BLOCK
     several = NativeBackend(backend.library._name, model.record.spec, 3)
     for count in (1, BLOCK, BLOCK + 1, 2 * BLOCK + 5, len(windows) - 7, len(windows)):
-        assert np.array_equal(several.predict(windows[:count]), backend.predict(windows[:count])), count
+        some = windows.take(slice(count))
+        for found, expected in zip(several.outputs(*some.inputs), backend.outputs(*some.inputs), strict=True):
+            assert np.array_equal(found, expected), count
+
+
+def _broken(windows: Windows, row: int, step: int, feature: int, value: float) -> Windows:
+    values = windows.values.copy()
+    values[row, step, feature] = value
+    return windows.changed(values)
 
 
 def test_a_broken_row_is_nan_and_leaves_the_others_as_they_were(backend, model):
-    windows = model.heldout.windows[:40].copy()
-    clean = backend.predict(windows)
+    windows = model.heldout.windows.take(slice(40))
+    clean = backend.outputs(*windows.inputs)
     outside = (-1.0, -2.0) if model.record.scaler.features[0].transform == "log1p" else ()
     for value in (np.nan, np.inf, -np.inf, *outside):
-        broken = windows.copy()
-        broken[5, 7, 0] = value
-        found = backend.predict(broken)
-        assert np.isnan(found[5]).all(), value
-        assert np.array_equal(np.delete(found, 5, axis=0), np.delete(clean, 5, axis=0)), value
+        for found, before in zip(backend.outputs(*_broken(windows, 5, 7, 0, value).inputs), clean, strict=True):
+            assert np.isnan(found[5]).all(), value
+            assert np.array_equal(np.delete(found, 5, axis=0), np.delete(before, 5, axis=0)), value
 
 
 def _broken_steps(model: ModelDirectory) -> list[tuple[int, int]]:
-    """Return (step, feature): each feature at the first step, the last that only lags reach, the next, the last."""
+    """Return (step, column): each column at the first step, the last that only lags reach, the next, the last."""
     spec = model.record.spec
     steps = {0, spec.context - spec.window - 1, spec.context - spec.window, spec.context - 1} - {-1}
-    return [(step, feature) for step in sorted(steps) for feature in range(len(spec.features))]
+    return [(step, feature) for step in sorted(steps) for feature in range(spec.measured)]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_any_value_of_the_context_that_is_not_finite_makes_the_forecast_nan(backend, model, value):
-    windows = model.heldout.windows[:40]
-    clean = backend.predict(windows)
+    windows = model.heldout.windows.take(slice(40))
+    clean = backend.predict(*windows.inputs)
     for step, feature in _broken_steps(model):
-        broken = windows.copy()
-        broken[5, step, feature] = value
-        found = backend.predict(broken)
+        broken = _broken(windows, 5, step, feature, value)
+        found = backend.predict(*broken.inputs)
         assert np.isnan(found[5]).all(), (step, feature)
         assert np.array_equal(np.delete(found, 5, axis=0), np.delete(clean, 5, axis=0)), (step, feature)
-        assert np.isnan(backend.predict(broken[5:6])).all(), (step, feature)
+        assert np.isnan(backend.predict(*broken.take([5]).inputs)).all(), (step, feature)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_broken_step_is_nan_in_a_stream_and_a_state_for_as_long_as_the_window_holds_it(backend, model, value):
     spec, library = model.record.spec, backend.library
-    context, features = spec.context, len(spec.features)
-    rows = np.concatenate([model.heldout.windows[0], model.heldout.windows[1]])
-    state = np.zeros(library.model_info(0), np.uint8)
-    forecast = np.zeros(spec.horizon, np.float32)
-    stream = Stream(model.record.spec, "native", backend, 1)
-    clean = [stream.push(row) for row in rows]
-    for feature in range(features):
+    context = spec.context
+    rows = np.concatenate([model.heldout.windows.values[0], model.heldout.windows.values[1]])
+    times = plain.START_S + spec.step_s * np.arange(len(rows))
+    streams = NativeStreams(library, spec)
+    clean = [streams.push(row, time).forecast for row, time in zip(rows, times, strict=True)]
+    for feature in range(spec.measured):
         for at in (0, context // 3, context - 1):
             broken = rows.copy()
             broken[at, feature] = value
-            stream.reset()
-            found = [stream.push(row) for row in broken]
-            silent = [bool(np.isnan(row).all()) for row in found]
+            streams.reset()
+            found = [streams.push(row, time) for row, time in zip(broken, times, strict=True)]
+            silent = [bool(np.isnan(each.forecast).all()) for each in found]
             assert silent == [i < max(context - 1, at + context) for i in range(len(rows))], (feature, at)
-            assert np.array_equal(found[at + context], clean[at + context]), (feature, at)
-            library.model_reset(state.ctypes.data)
-            for row in broken[:context]:
-                answer = library.model_step(state.ctypes.data, row.ctypes.data, forecast.ctypes.data)
-            assert (answer, np.isnan(forecast).all()) == (1, True), (feature, at)
+            assert silent == [each.code == 1 for each in found]
+            assert np.array_equal(found[at + context].forecast, clean[at + context]), (feature, at)
+            state = NativeState(library, spec)
+            for row, time in zip(broken[:context], times, strict=False):
+                last = state.step(row, time)
+            assert (last.code, np.isnan(last.forecast).all()) == (1, True), (feature, at)
 
 
-def test_a_feature_that_no_channel_reads_is_held_to_be_finite_too(level_model, tmp_path):
+def test_a_column_that_no_channel_reads_is_held_to_be_finite_too(level_model, tmp_path):
     features = (*level_model.spec.features, Feature(name="unread"))
     scaler = replace(level_model.scaler, features=(level_model.scaler.features[0],) * 2)
-    windows = np.repeat(level_model.windows, 2, axis=2)  # (n, context, 2)
+    windows = level_model.windows.changed(np.repeat(level_model.windows.values, 2, axis=2))  # (n, context, 2)
     fitted = replace(level_model, spec=replace(level_model.spec, features=features), scaler=scaler, windows=windows)
     model = directory(fitted)
     opened = NativeBackend(str(built_library(model, "native", tmp_path)), model.record.spec, 1)
     for step in (0, model.record.spec.context - 1):
-        broken = windows[:40].copy()
-        broken[7, step, 1] = np.nan
-        assert np.isnan(opened.predict(broken)).all(axis=1).tolist() == [i == 7 for i in range(40)]
-        assert np.isnan(opened.predict(broken[7:8])).all()
+        broken = _broken(windows.take(slice(40)), 7, step, 1, np.nan)
+        assert np.isnan(opened.predict(*broken.inputs)).all(axis=1).tolist() == [i == 7 for i in range(40)]
+        assert np.isnan(opened.predict(*broken.take([7]).inputs)).all()
 
 
 @pytest.mark.slow

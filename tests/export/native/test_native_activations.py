@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from helpers import plain
 from helpers.engines import require_tool
-from helpers.native_models import COMPILERS, directory, require_processor, write_sources
+from helpers.native_models import COMPILERS, LANES, PATH_FLAGS, directory, require_processor, write_sources
 
 pytestmark = pytest.mark.slow
 
@@ -39,8 +39,6 @@ void sweep(int which, size_t count, const float *x, float *y) {
     }
 }
 """
-LANES = {"avx512": 16, "avx2": 8, "sse2": 4, "vector": 4, "scalar": 1}
-FLAGS = {"avx512": ("-mavx512f",), "avx2": ("-mavx2", "-mfma")}  # for `sweep`; the kernels carry theirs
 # What the comments of kernels/arithmetic.c.in state. Measured, GCC 12 and Clang 14 alike: exp2 1.64e-7 with fused
 # multiply-add and 1.83e-7 without, sigmoid 9.0e-8, tanh 1.34e-7, log1p 0.83 and expm1 1.62 units in the last place.
 EXP2_RELATIVE, SIGMOID_ABSOLUTE, TANH_ABSOLUTE, LOG1P_ULPS, EXPM1_ULPS = 1.9e-7, 1e-7, 1.5e-7, 1.0, 1.75
@@ -62,7 +60,7 @@ def sweep(request: pytest.FixtureRequest, source: Path) -> Sweep:
     definitions = require_processor(path)
     out = source / f"{compiler}-{path}.so"
     (source / "sweep.c").write_text(SWEEP, encoding="ascii")
-    flags = ("-std=c99", "-O2", "-w", "-shared", "-fPIC", *FLAGS.get(path, ()), *definitions)
+    flags = ("-std=c99", "-O2", "-w", "-shared", "-fPIC", *PATH_FLAGS.get(path, ()), *definitions)
     names = (f"-DTEST_PATH={path}", f"-DTEST_VL={LANES[path]}")
     command = [require_tool(compiler), *flags, *names, "sweep.c", "-o", str(out)]
     built = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)

@@ -16,7 +16,7 @@ import pytest
 
 import pulsecast
 from helpers import plain
-from helpers.native_models import add_native, require_c
+from helpers.native_models import FLOAT32_ROUNDING, add_native, require_c
 from pulsecast import load, load_native
 from pulsecast.backends.native_library import open_library
 from pulsecast.bundle.bundle import Bundle
@@ -30,6 +30,7 @@ from pulsecast.errors import (
     IntegrityError,
     NonFiniteError,
     SignatureError,
+    TimeError,
     ToleranceError,
     UsageError,
     WindowLengthError,
@@ -65,7 +66,7 @@ def model(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> NativeForec
 
 def test_lists_and_buffers_give_the_bits_of_load(bundle, model, level_model, tmp_path, monkeypatch):
     monkeypatch.setenv("PULSECAST_CACHE", str(tmp_path))
-    windows = level_model.golden().windows[:5]
+    windows = level_model.golden().windows.values[:5]
     expected = load(bundle, backend="native", trust_code=True).predict(windows).tolist()
     flat = array("f", windows.reshape(-1).tolist())
     same = (windows, windows.tolist(), windows[:, :, 0].tolist(), flat, memoryview(flat), windows.reshape(-1))
@@ -78,7 +79,7 @@ def test_lists_and_buffers_give_the_bits_of_load(bundle, model, level_model, tmp
 
 def test_a_process_forecasts_and_never_imports_numpy(bundle, model, level_model, tmp_path, monkeypatch):
     monkeypatch.setenv("PULSECAST_CACHE", str(tmp_path))
-    window = level_model.golden().windows[0, :, 0].tolist()
+    window = level_model.golden().windows.values[0, :, 0].tolist()
     command = [sys.executable, "-I", "-c", FIRST, RUNTIME, str(bundle), json.dumps(window)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stderr == ""
@@ -114,13 +115,29 @@ def test_a_number_that_is_not_finite_is_refused_wherever_it_stands(change_model,
     plain.write_bundle(tmp_path / "bundle", change_model)
     add_native(tmp_path / "bundle", change_model)
     model = load_native(tmp_path / "bundle", trust_code=True)
-    spec = change_model.spec
+    spec, windows = change_model.spec, change_model.windows
     for step in (0, (spec.context - spec.window) // 2, spec.context - 1):
-        for feature in range(len(spec.features)):
-            window = change_model.windows[0].tolist()
-            window[step][feature] = float("nan")
-            with pytest.raises(NonFiniteError, match="window 0 has no finite forecast"):
-                model.predict(window)
+        window = windows.values[0].tolist()
+        window[step][0] = float("nan")
+        with pytest.raises(NonFiniteError, match="window 0 has no finite forecast"):
+            model.predict(window, int(windows.time[0]))
+
+
+def test_a_model_with_a_calendar_takes_a_time_for_each_window(change_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("PULSECAST_CACHE", str(tmp_path / "cache"))
+    plain.write_bundle(tmp_path / "bundle", change_model)
+    add_native(tmp_path / "bundle", change_model)
+    model, windows = load_native(tmp_path / "bundle", trust_code=True), change_model.windows.take(slice(3))
+    found = model.predict(windows.values, windows.time.tolist())
+    scale = change_model.scaler.range
+    assert np.abs(np.array(found) - change_model.golden().reference[:3]).max() < FLOAT32_ROUNDING * scale
+    assert model.predict(windows.values[0].tolist(), int(windows.time[0])) == found[:1]
+    with pytest.raises(TimeError, match="this model has a calendar and the time is missing"):
+        model.predict(windows.values)
+    with pytest.raises(TimeError, match="2 times for 3 windows"):
+        model.predict(windows.values, windows.time[:2].tolist())
+    with pytest.raises(NonFiniteError, match="unix seconds are expected"):
+        model.predict(windows.values, (windows.time * 1000).tolist())
 
 
 def test_a_bundle_passes_the_gates_of_load_first(bundle, tmp_path, monkeypatch):
@@ -182,8 +199,8 @@ def test_a_golden_that_is_cut_short_is_refused(level_model):
     assert len(_first_rows(data, "reference", "d", 64)) == 64
     with pytest.raises(FormatError, match="at least 10000000 are expected"):
         _first_rows(data, "reference", "d", 10_000_000)
-    with pytest.raises(FormatError, match="cannot be read: windows is not a little-endian array of the expected type"):
-        _first_rows(data, "windows", "d", 1)
+    with pytest.raises(FormatError, match="cannot be read: values is not a little-endian array of the expected type"):
+        _first_rows(data, "values", "d", 1)
     for damaged in (b"", data[:100], data.replace(b"reference.npy", b"preference.py")):
         with pytest.raises(FormatError, match="the golden cannot be read"):
             _first_rows(damaged, "reference", "d", 64)

@@ -11,6 +11,7 @@ import pytest
 
 from helpers import plain
 from helpers.engines import require_tool
+from helpers.native_calls import NativeState, NativeStreams, steps_of
 from helpers.native_models import (
     COMPILERS,
     ODD_SPEC,
@@ -24,49 +25,73 @@ from helpers.native_models import (
     write_sources,
 )
 from pulsecast.backends.native import NativeBackend
-from pulsecast.forecasting.streaming import Stream
 from pulsecast.forecasting.verification import check_backend
 from pulsecast.stages.model_directory import ModelDirectory, read_model_directory
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
-# Runs every exported function once: the self-test, blocks that are whole and partly filled, state and stream.
+# Runs every exported function: the self-test, blocks that are whole and partly filled, a state, and as many streams as
+# fill a block, with a gap, a late step, and a stream that is rebuilt from what another one saved.
 MAIN = """
 #include "model.h"
 #include <stdio.h>
-static float windows[70][MODEL_CONTEXT * MODEL_FEATURES], batch[70][MODEL_HORIZON], one[MODEL_HORIZON];
+enum { WINDOWS = 70, STREAMS = 37, SIZE = MODEL_CONTEXT * MODEL_MEASURED };
+static float windows[WINDOWS][SIZE], batch[3][WINDOWS][MODEL_HORIZON], one[3][MODEL_HORIZON];
+static int64_t times[WINDOWS];
 static model_state state;
-static model_stream streams[3];
+static model_stream streams[STREAMS], rebuilt;
+static int differ;
+static void compare(const float *forecast, const float *lower, const float *upper, int window) {
+    int j;
+    for (j = 0; j < MODEL_HORIZON; j++) {
+        differ += forecast[j] != batch[0][window][j];
+        if (MODEL_RESULTS > 1) differ += lower[j] != batch[1][window][j];
+        if (MODEL_RESULTS > 1) differ += upper[j] != batch[2][window][j];
+    }
+}
+static void push(int64_t time, size_t step, int compared) {
+    static float rows[STREAMS][MODEL_MEASURED], out[3][STREAMS][MODEL_HORIZON];
+    size_t n, j;
+    for (n = 0; n < STREAMS; n++)
+        for (j = 0; j < MODEL_MEASURED; j++) rows[n][j] = windows[n][step * MODEL_MEASURED + j];
+    model_stream_push(streams, STREAMS, rows[0], time, out[0][0], out[1][0], out[2][0]);
+    for (n = 0; compared && n < STREAMS; n++) compare(out[0][n], out[1][n], out[2][n], (int)n);
+}
 int main(void) {
-    size_t counts[] = {1, 3, 4, 7, 8, 13, 16, 31, 32, 33, 70}, n, i, j;
-    size_t steps = 2 * MODEL_CONTEXT + 5;
-    int differ = 0;
-    for (i = 0; i < 70; i++)
-        for (j = 0; j < MODEL_CONTEXT * MODEL_FEATURES; j++) windows[i][j] = (float)((i * 7 + j * 3) % 11);
+    size_t counts[] = {1, 3, 4, 7, 8, 13, 16, 31, 32, 33, WINDOWS}, n, i, j;
+    const int64_t end = 1736121600, begin = end - (int64_t)(MODEL_CONTEXT - 1) * MODEL_STEP_SECONDS;
+    static float saved[SIZE];
+    int64_t last;
+    for (i = 0; i < WINDOWS; i++) {
+        times[i] = i < STREAMS ? end : end + (int64_t)i * 40000;
+        for (j = 0; j < SIZE; j++) windows[i][j] = (float)((i * 7 + j * 3) % 11);
+    }
     for (n = 0; n < sizeof counts / sizeof *counts; n++) {
-        model_predict_batch(windows[0], counts[n], batch[0]);
+        model_predict_batch(windows[0], times, NULL, counts[n], batch[0][0], batch[1][0], batch[2][0]);
         for (i = 0; i < counts[n]; i++) {
-            model_predict(windows[i], one);
-            for (j = 0; j < MODEL_HORIZON; j++) differ += one[j] != batch[i][j];
+            model_predict(windows[i], times[i], 0, one[0], one[1], one[2]);
+            compare(one[0], one[1], one[2], (int)i);
         }
     }
-    model_reset(&state);
-    for (i = 0; i < MODEL_CONTEXT; i++) model_step(&state, windows[2] + i * MODEL_FEATURES, one);
-    for (j = 0; j < MODEL_HORIZON; j++) differ += one[j] != batch[2][j];
-    for (i = 0; i < 3; i++) model_stream_reset(streams + i);
-    for (i = 0; i < steps; i++) {
-        float rows[3][MODEL_FEATURES], out[3][MODEL_HORIZON];
-        for (n = 0; n < 3; n++)
-            for (j = 0; j < MODEL_FEATURES; j++) {
-                size_t back = steps - 1 - i;
-                rows[n][j] = back < MODEL_CONTEXT ? windows[n][(MODEL_CONTEXT - 1 - back) * MODEL_FEATURES + j] : 1.0f;
-            }
-        model_stream_push(streams, 3, rows[0], out[0]);
-        if (i % 2) model_stream_settle(streams, 3);
-        if (i + 1 == steps)
-            for (n = 0; n < 3; n++)
-                for (j = 0; j < MODEL_HORIZON; j++) differ += out[n][j] != batch[n][j];
+    model_reset(&state, 0);
+    for (i = 0; i < MODEL_CONTEXT; i++)
+        model_step(&state, windows[2] + i * MODEL_MEASURED, begin + (int64_t)i * MODEL_STEP_SECONDS, one[0], one[1],
+                   one[2]);
+    compare(one[0], one[1], one[2], 2);
+    for (i = 0; i < STREAMS; i++) model_stream_reset(streams + i, 0);
+    for (i = 0; i < MODEL_CONTEXT + 5; i++)
+        push(begin + ((int64_t)i - 1000) * MODEL_STEP_SECONDS, i % MODEL_CONTEXT, 0);
+    for (i = 0; i < MODEL_CONTEXT; i++) { /* after a gap */
+        push(begin + (int64_t)i * MODEL_STEP_SECONDS, i, i + 1 == MODEL_CONTEXT);
+        if (i % 2) model_stream_settle(streams, STREAMS);
+        if (i % 3 == 0) push(begin, 0, 0); /* late */
     }
+    model_stream_save(streams + 3, saved, &last);
+    model_stream_reset(&rebuilt, 0);
+    for (i = 0; i < MODEL_CONTEXT; i++)
+        model_stream_push(&rebuilt, 1, saved + i * MODEL_MEASURED,
+                          last - (int64_t)(MODEL_CONTEXT - 1 - i) * MODEL_STEP_SECONDS, one[0], one[1], one[2]);
+    compare(one[0], one[1], one[2], 3);
     printf("%s %d %d\\n", model_isa(), model_selftest(), differ);
     return 0;
 }
@@ -97,11 +122,14 @@ def test_every_path_passes_verification_and_streams_its_own_bits(source, path: s
     golden = plain.from_directory(source.model).golden()
     checks = check_backend(backend, record, source.artifact, golden)
     assert [check for check in checks if not check.passed] == []
-    window = golden.windows[:1]  # (1, context, features)
-    stream = Stream(record.spec, source.artifact.id, backend, 1)
-    for step in (*window[0][::-1], *window[0]):
-        last = stream.push(step)
-    np.testing.assert_array_equal(last, backend.predict(window))
+    windows = golden.windows.take(slice(2))
+    streams, state = NativeStreams(backend.library, record.spec, 40), NativeState(backend.library, record.spec)
+    alone = backend.outputs(*windows.take([0]).inputs)
+    for step, time in steps_of(record.spec, windows.take([0])):
+        pushed, stepped = streams.push(step, time), state.step(step, time)
+    for found, again, expected in zip(pushed[1:], stepped[1:], alone, strict=False):
+        np.testing.assert_array_equal(found, np.repeat(expected, 40, axis=0))
+        np.testing.assert_array_equal(again, expected)
 
 
 @pytest.mark.parametrize("path", PATHS)

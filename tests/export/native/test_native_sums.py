@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
 import platform
 import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from helpers import plain
 from helpers.engines import require_tool
+from helpers.native_calls import NativeState, NativeStreams, steps_of
 from helpers.native_models import (
     FLOAT32_ROUNDING,
     INTEGER_PATHS,
@@ -32,8 +31,7 @@ from pulsecast.backends.native_library import (
     find_compiler,
 )
 from pulsecast.computing import reference
-from pulsecast.forecasting.streaming import Stream
-from pulsecast_export.native.writer import PackedLayer, paired_bias, state_scale
+from pulsecast_export.native.layers import PackedLayer, paired_bias, state_scale
 
 require_c()
 
@@ -48,7 +46,8 @@ def test_8_bit_weights_give_the_same_bits_widened_beforehand_and_in_the_sums(sum
         for flag in ("-DMODEL_WIDE_BYTES=524288", "-DMODEL_WIDE_BYTES=0")
     )
     for count in (1, 40):
-        assert np.array_equal(beforehand.predict(windows[:count]), within.predict(windows[:count])), count
+        some = windows.take(slice(count))
+        assert np.array_equal(beforehand.predict(*some.inputs), within.predict(*some.inputs)), count
 
 
 @pytest.mark.parametrize(
@@ -57,13 +56,19 @@ def test_8_bit_weights_give_the_same_bits_widened_beforehand_and_in_the_sums(sum
 )
 def test_sums_by_integers_equal_those_of_floats_except_for_16_bit_layer_outputs(path, change_model, tmp_path):
     model = directory(change_model)
-    folder, spec, windows = write_sources(model, "native-w8", tmp_path), model.record.spec, model.heldout.windows[:70]
+    folder, spec, windows = (
+        write_sources(model, "native-w8", tmp_path),
+        model.record.spec,
+        model.heldout.windows.take(slice(70)),
+    )
     integers, floats = (
         NativeBackend(str(build(folder, find_compiler(), *require_processor(path), *flags)), spec, 1)
         for flags in ((), ("-DMODEL_FLOAT_SUMS",))
     )
     assert (integers.engine, floats.engine) == (f"native {path}-int16", f"native {path}")
-    apart = np.abs(integers.predict(windows) - floats.predict(windows)).max() / model.record.scaler.range
+    apart = (
+        np.abs(integers.predict(*windows.inputs) - floats.predict(*windows.inputs)).max() / model.record.scaler.range
+    )
     assert 0 < apart < OUTPUT_ROUNDING
 
 
@@ -119,9 +124,9 @@ def test_sums_of_the_largest_8_bit_weights_stay_within_32_bits(tmp_path):
     layer = replace(first, kernel=np.zeros_like(first.kernel), recurrent=recurrent, bias=bias.astype(np.float32))
     model = directory(replace(made, weights=replace(made.weights, layers=(layer,))))
     folder = write_sources(model, "native-w8", tmp_path)
-    window = model.heldout.windows[:1]
-    found = NativeBackend(str(build(folder, find_compiler())), spec, 1).predict(window)
-    expected = reference.forecast(spec, model.record.scaler, model.weights, window.astype(np.float64))
+    window = model.heldout.windows.take(slice(1))
+    found = NativeBackend(str(build(folder, find_compiler())), spec, 1).predict(*window.inputs)
+    expected = reference.forecast(spec, model.record.scaler, model.weights, window)
     assert np.abs(found - expected).max() / model.record.scaler.range < OUTPUT_ROUNDING
 
 
@@ -146,8 +151,8 @@ def test_a_library_of_one_instruction_set_gives_the_bits_of_the_one_that_chooses
     chosen = build(folder, compiler, *left_out)
     backends = [NativeBackend(str(library), level_model.spec, 1) for library in (alone, chosen)]
     assert [backend.engine for backend in backends] == [f"native {case.partition(',')[0]}"] * 2
-    windows = level_model.windows[:40]
-    np.testing.assert_array_equal(backends[0].predict(windows), backends[1].predict(windows))
+    windows = level_model.windows.take(slice(40))
+    np.testing.assert_array_equal(backends[0].predict(*windows.inputs), backends[1].predict(*windows.inputs))
     assert alone.stat().st_size < build(folder, compiler).stat().st_size
 
 
@@ -159,35 +164,24 @@ def small_model(request, level_model, change_model):
 
 def test_sums_by_pairs_are_those_of_single_products_and_the_same_however_a_window_comes(small_model, tmp_path):
     folder = write_sources(directory(small_model), "native", tmp_path)
-    windows = small_model.windows[:70]
+    windows = small_model.windows.take(slice(70))
     found = {}
     for path in ("avx512", "avx512-pairs"):
         library = build(folder, find_compiler(), *require_processor(path))
         backend = NativeBackend(str(library), small_model.spec, 1)
         assert backend.engine == f"native {path}"
-        found[path] = backend.predict(windows)
+        found[path] = backend.predict(*windows.inputs)
     assert not np.array_equal(*found.values())  # both were there: they round differently
     apart = np.abs(found["avx512"] - found["avx512-pairs"]).max()
     assert apart < FLOAT32_ROUNDING * small_model.scaler.range
     # `backend` is the one that sums by pairs: alone, in a stream, and step by step it gives the bits of the batch
     for row in (0, 69):
-        np.testing.assert_array_equal(backend.predict(windows[row : row + 1])[0], found["avx512-pairs"][row])
-    manifest = SimpleNamespace(spec=small_model.spec)
-    stream = Stream(manifest.spec, "native", backend, 1)
-    for step in (*windows[5][::-1], *windows[0]):
-        last = stream.push(step)
-    np.testing.assert_array_equal(last[0], found["avx512-pairs"][0])
-    np.testing.assert_array_equal(_stepped(backend.library, windows[0], small_model.spec.horizon), last[0])
-
-
-def _stepped(library, window, horizon):
-    """Return the forecast (horizon,) of `model_step` after every step of a window."""
-    state, forecast = np.zeros(library.model_info(0), np.uint8), np.zeros(horizon, np.float32)
-    library.model_reset(ctypes.c_void_p(state.ctypes.data))
-    for step in np.ascontiguousarray(window, np.float32):
-        pointers = [ctypes.c_void_p(array.ctypes.data) for array in (state, step, forecast)]
-        library.model_step(*pointers)
-    return forecast
+        np.testing.assert_array_equal(backend.predict(*windows.take([row]).inputs)[0], found["avx512-pairs"][row])
+    streams, state = NativeStreams(backend.library, small_model.spec), NativeState(backend.library, small_model.spec)
+    for step, time in steps_of(small_model.spec, windows.take([0])):
+        pushed, stepped = streams.push(step, time), state.step(step, time)
+    np.testing.assert_array_equal(pushed.forecast[0], found["avx512-pairs"][0])
+    np.testing.assert_array_equal(stepped.forecast[0], found["avx512-pairs"][0])
 
 
 def test_large_weights_are_not_summed_by_pairs(small_model, tmp_path):

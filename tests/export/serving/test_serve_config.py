@@ -129,11 +129,11 @@ def test_the_version_directory_forecasts_its_warm_up_as_the_bundle_does(served: 
     for record in tf.data.TFRecordDataset(str(folder / "assets.extra" / "tf_serving_warmup_requests")):
         request = logs.PredictionLog.FromString(record.numpy()).predict_log.request
         assert (request.model_spec.name, request.model_spec.signature_name) == ("pulsecast", "serving_default")
-        windows = tf.make_ndarray(request.inputs["window"])
-        forecasts = model.signatures["serving_default"](window=tf.constant(windows))["forecast"].numpy()
+        values = tf.make_ndarray(request.inputs["values"])
+        forecasts = model.signatures["serving_default"](values=tf.constant(values))["forecast"].numpy()
         # float32 graph against the float64 reference, in fractions of the range
-        np.testing.assert_allclose(forecasts / scale, expected.predict(windows) / scale, rtol=0, atol=2e-6)
-        sizes.append(len(windows))
+        np.testing.assert_allclose(forecasts / scale, expected.predict(values) / scale, rtol=0, atol=2e-6)
+        sizes.append(len(values))
     assert sizes == [1, 2, 4, 8, 16, 32, 64]
 
 

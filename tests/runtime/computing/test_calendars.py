@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pulsecast.computing.calendars import calendar_values, complete, unix_seconds
-from pulsecast.errors import DtypeError, InputError
+from pulsecast.errors import DtypeError, InputError, TimeError
 from pulsecast.foundation import strict_json
 from pulsecast.model.spec import DAY_S, WEEK_S, Calendar, Channel, Feature, Holidays, ModelSpec
 from pulsecast.model.windows import Windows
@@ -60,6 +60,54 @@ def test_numbers_are_taken_as_unix_seconds() -> None:
 def test_what_is_not_a_time_is_refused(bad: list[object]) -> None:
     with pytest.raises(DtypeError, match="timestamps are"):
         unix_seconds(bad)
+
+
+FRACTIONS = {
+    "a float": [1.0, 1.5],
+    "a small float": np.array([0.5], np.float16),
+    "a long float": np.array([1.25], np.longdouble),
+    "milliseconds": np.array([1500], "datetime64[ms]"),
+    "nanoseconds": np.array(["2026-01-02T00:00:00.000000001"], "datetime64[ns]"),
+    "before 1970": np.array([-1], "datetime64[us]"),
+}
+
+
+@pytest.mark.parametrize("name", FRACTIONS)
+def test_a_fraction_of_a_second_is_refused_and_never_cut(name: str) -> None:
+    with pytest.raises(DtypeError, match="timestamps hold fractions of a second; round them to whole seconds"):
+        unix_seconds(FRACTIONS[name])
+
+
+FAR_AWAY = {
+    "the first number that wraps": np.array([2**63], np.uint64),
+    "the largest number": [2**64 - 1],
+    "the smallest number": [-(2**63)],
+    "a float beyond 64 bits": [1e300],
+    "milliseconds": [1_767_312_000_000],
+    "nanoseconds": [1_767_312_000_000_000_000],
+    "the year 10,000": np.array(["10000"], "datetime64[Y]"),
+    "the year 0": np.array(["0000"], "datetime64[Y]"),
+}
+
+
+@pytest.mark.parametrize("name", FAR_AWAY)
+def test_a_time_beyond_the_years_of_dates_is_refused_and_never_wraps(name: str) -> None:
+    with pytest.raises(TimeError, match="timestamps lie beyond the years 1 to 9999; expected unix seconds"):
+        unix_seconds(FAR_AWAY[name])
+
+
+@pytest.mark.parametrize(("value", "unit"), [(10**18, "D"), (2**62, "Y"), (213_503_982_334_602, "D"), (2**61, "W")])
+def test_a_date_whose_seconds_wrap_is_refused(value: int, unit: str) -> None:
+    with pytest.raises(InputError, match=r"timestamps (lie beyond|hold fractions)"):
+        unix_seconds(np.array([value], f"datetime64[{unit}]"))
+
+
+def test_the_first_and_last_second_of_dates_are_taken_as_they_are() -> None:
+    ends = ["0001-01-01T00:00:00", "9999-12-31T23:59:59"]
+    assert unix_seconds(np.array(ends, "datetime64[s]")).tolist() == [-62_135_596_800, 253_402_300_799]
+    assert unix_seconds(np.array([253_402_300_799], np.uint64)).tolist() == [253_402_300_799]
+    assert unix_seconds(np.array([1_767_312_000], np.float64)).tolist() == [1_767_312_000]
+    assert unix_seconds(np.array([200], np.uint8)).tolist() == [200]
 
 
 DAY_OFF = Holidays(region="XX", zone="UTC", known=(0, 10 * DAY_S), spans=((DAY_S, 2 * DAY_S), (5 * DAY_S, 7 * DAY_S)))

@@ -15,8 +15,8 @@ require("typer", "polars", "sklearn", "scipy")
 
 from pulsecast.bundle.bundle import Bundle  # noqa: E402
 from pulsecast.computing import reference  # noqa: E402  the packages above are needed first
-from pulsecast.computing.calendars import with_calendar  # noqa: E402
 from pulsecast.errors import DataError, UsageError  # noqa: E402
+from pulsecast.model.windows import Windows  # noqa: E402
 from pulsecast_cli.app import run as run_arguments  # noqa: E402
 from pulsecast_train.backtesting import artifacts  # noqa: E402
 from pulsecast_train.backtesting.artifacts import score_bundle  # noqa: E402
@@ -48,8 +48,8 @@ def test_the_scores_are_those_of_the_last_part_forecast_window_by_window(calenda
     assert (list(by_name), found.skipped) == (["reference", "last_value", "numpy"], {})
     targets = np.arange(STEPS * 4 // 5, STEPS - spec.horizon + 1)
     steps = targets[:, np.newaxis] - np.arange(spec.context, 0, -1)
-    windows = with_calendar(spec, series.values[steps], series.timestamps_s()[steps]).astype(np.float32)
-    forecasts = reference.forecast(spec, manifest.scaler, bundle.weights(), windows.astype(np.float64))
+    windows = Windows(values=series.values[steps].astype(np.float32), time=series.timestamps_s()[targets - 1])
+    forecasts = reference.forecast(spec, manifest.scaler, bundle.weights(), windows)
     truth = series.values[targets[:, np.newaxis] + np.arange(spec.horizon), 0]
     assert found.forecasts == len(targets)
     assert by_name["reference"].errors.mae == pytest.approx(np.abs(forecasts - truth).mean(), rel=1e-12)
@@ -71,8 +71,8 @@ def test_an_artifact_that_forecasts_otherwise_is_named_with_exit_code_3(
             self._whole = open_backend(*arguments, **options)  # type: ignore[arg-type]
             self.engine, self.device = self._whole.engine, self._whole.device
 
-        def predict(self, windows: np.ndarray) -> np.ndarray:
-            return self._whole.predict(windows) * np.float32(1.2)
+        def predict(self, *given: object) -> np.ndarray:
+            return self._whole.predict(*given) * np.float32(1.2)  # type: ignore[arg-type]
 
     bundle = Bundle.open(calendar_bundle)
     series = make_series(bundle)

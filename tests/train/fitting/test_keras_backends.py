@@ -14,7 +14,7 @@ from helpers.engines import TRAIN, require
 require(*TRAIN)
 
 from pulsecast.computing import reference  # noqa: E402  the packages above are needed first
-from pulsecast.stages.model_directory import HELDOUT_NAME, read_model_directory  # noqa: E402
+from pulsecast.stages.model_directory import read_model_directory  # noqa: E402
 
 TRAINED = """
 import json, sys
@@ -45,7 +45,6 @@ def test_a_model_trained_on_another_backend_is_an_ordinary_model(backend: str, t
     model = read_model_directory(tmp_path / "model")
     assert f"Keras on {backend}" in str(model.record.provenance.training["device"])
     # the backend's forecasts right after training equal those of the stored float32 weights in numpy
-    with np.load(tmp_path / "model" / HELDOUT_NAME) as heldout:
-        windows, trained = heldout["windows"], heldout["trained"]
-    expected = reference.forecast(model.record.spec, model.record.scaler, model.weights, windows.astype(np.float64))
+    trained, windows = model.heldout.trained, model.heldout.windows
+    expected = reference.forecast(model.record.spec, model.record.scaler, model.weights, windows)
     np.testing.assert_allclose(trained, expected, atol=1e-5 * model.record.scaler.range)  # as a float32 artifact may

@@ -13,7 +13,7 @@ from helpers.engines import TRAIN, require
 
 require(*TRAIN)
 
-from pulsecast.stages.model_directory import HELDOUT_NAME, KERAS_NAME, read_model_directory  # noqa: E402
+from pulsecast.stages.model_directory import KERAS_NAME, read_model_directory  # noqa: E402
 
 # 329 windows in batches of 41: each is shared as 21 and 20, and the last one has a single window
 CHILD = """
@@ -128,9 +128,8 @@ def test_a_model_trained_on_two_devices_is_an_ordinary_model(
 
     folder, losses = trained
     model = read_model_directory(folder / "two")
-    with np.load(folder / "two" / HELDOUT_NAME) as heldout:
-        windows, forecast = heldout["windows"], heldout["trained"]
-    expected = reference.forecast(model.record.spec, model.record.scaler, model.weights, windows.astype(np.float64))
+    forecast, windows = model.heldout.trained, model.heldout.windows
+    expected = reference.forecast(model.record.spec, model.record.scaler, model.weights, windows)
     np.testing.assert_allclose(forecast, expected, atol=1e-5 * model.record.scaler.range)  # as a float32 artifact may
     loaded = keras.models.load_model(folder / "two" / KERAS_NAME)
     np.testing.assert_array_equal(loaded.get_layer("head").get_weights()[0], model.weights.head_kernel)

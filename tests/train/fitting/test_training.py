@@ -197,7 +197,7 @@ def test_several_series_train_one_model(tmp_path: Path) -> None:
     assert counts["heldout"] == 100 + 80
     assert record.scaler.features[0].low < 300
     assert record.scaler.features[0].high > 900
-    windows = read_model_directory(tmp_path / "model").heldout.windows[:, :, 0]
+    windows = read_model_directory(tmp_path / "model").heldout.windows.values[:, :, 0]
     own = (windows < 600).all(axis=1) | (windows > 600).all(axis=1)
     assert own.all()
 
@@ -214,9 +214,7 @@ def test_a_model_directory_describes_itself_without_secrets(whole: Path, series:
     # Keras' float32 forecasts that were stored, against the float64 reference
     from pulsecast.computing import reference
 
-    ours = reference.forecast(
-        record.spec, record.scaler, directory.weights, directory.heldout.windows.astype(np.float64)
-    )
+    ours = reference.forecast(record.spec, record.scaler, directory.weights, directory.heldout.windows)
     np.testing.assert_allclose(directory.heldout.trained, ours, rtol=0, atol=1e-5 * record.scaler.range)
 
 
@@ -226,8 +224,8 @@ def test_calibration_windows_are_training_windows_and_reach_both_extremes(whole:
     values = np.loadtxt(series, delimiter=",", skiprows=1, usecols=1)[:400]
     context = directory.record.spec.context
     of_training = {values[s : s + context].astype(np.float32).tobytes() for s in range(400 - context)}
-    assert {np.ascontiguousarray(w).tobytes() for w in directory.calibration[:, :, 0]} <= of_training
-    last = directory.calibration[:, -1, 0]
+    assert {np.ascontiguousarray(w).tobytes() for w in directory.calibration.values[:, :, 0]} <= of_training
+    last = directory.calibration.values[:, -1, 0]
     count = directory.record.provenance.training["windows"]["training"]  # type: ignore[index]
     reachable = values[context - 1 : context - 1 + count]
     assert (last.min(), last.max()) == (reachable.min(), reachable.max())

@@ -16,7 +16,7 @@ from pulsecast import load  # noqa: E402
 from pulsecast.computing.calendars import calendar_values, with_calendar  # noqa: E402
 from pulsecast.errors import InputError, MissingExtraError, UsageError  # noqa: E402
 from pulsecast.foundation import strict_json  # noqa: E402
-from pulsecast.model.spec import Holidays, ModelSpec  # noqa: E402
+from pulsecast.model.spec import Holidays  # noqa: E402
 from pulsecast_train.recipes.holiday_calendar import holiday_features, look_up  # noqa: E402
 from pulsecast_train.recipes.recipes import filled, spec_of  # noqa: E402
 from pulsecast_train.recipes.train_config import TrainConfig  # noqa: E402
@@ -169,17 +169,5 @@ def test_holidays_go_from_training_to_predictions_streams_and_c(tmp_path: Path) 
     assert r"Knows the holidays of US (in America/New\_York) up to 2026-01-01T05:00:00Z" in card
     from pulsecast.stages.model_directory import read_model_directory
 
-    header = sources(read_model_directory(tmp_path / "model"), "native")["model.h"]
-    assert f"#define MODEL_HOLIDAYS_{len(spec.features) - 1} {{" in header
-    assert f"{{{at(2015, 7, 3, 4)}, {at(2015, 7, 5, 4)}}}" in header.replace(" \\\n   ", "")
-
-
-def test_a_column_of_another_region_gives_other_values() -> None:
-    seconds = np.array([at(2026, 10, 3, 12)])  # German Unity Day
-
-    def value(region: str) -> float:
-        spec: ModelSpec = spec_of(TrainConfig(holidays=(region,)), [series(first=at(2026, 1, 1))])
-        assert spec.features[-1].calendar is not None
-        return float(calendar_values(spec.features[-1].calendar, seconds, HOUR)[0])
-
-    assert (value("DE"), value("US")) == (1.0, 0.0)
+    source = sources(read_model_directory(tmp_path / "model"), "native")["model.c"]
+    assert f"{{INT64_C({at(2015, 7, 3, 4)}), INT64_C({at(2015, 7, 5, 4)})}}" in source

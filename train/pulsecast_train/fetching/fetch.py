@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from pulsecast.foundation.arguments import StrPath, one_path
 from pulsecast.foundation.whole_file import write_whole
 from pulsecast.stages.progress import SILENT, Progress
 
-from .http_source import HttpQuery, HttpSource, RecordSource
+from .http_source import HttpQuery, HttpSource, Page, RecordSource
+from .limits import FetchLimits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,36 +50,44 @@ def fetch(
     *,
     fields: Sequence[str] = (),
     force: bool = False,
+    limits: FetchLimits = FetchLimits(),
     progress: Progress = SILENT,
 ) -> FetchState:
     """Write all records of `source` to `out`, one JSON object per line, and return their number.
 
     source  a URL, a query of an HTTP API, or any other source of records
     out     the log; during the fetch there are `OUT.part` and `OUT.state.json`, so that it can continue
+    limits  when to stop: pages, bytes, seconds
 
     With `fields` (dotted paths) only those are kept, under their paths: other data is not written and cannot leak.
-    Raises UsageError if `out` exists (without `force`) or belongs to another request, DataError from the source or if
-    its cursor repeats; progress is kept in both cases.
+    Raises UsageError if `out` exists (without `force`) or belongs to another request, DataError from the source, at a
+    limit, or if its cursors go in a circle; progress is kept in both cases.
     """
     if isinstance(source, str):
         source = HttpQuery(url=source)
     if isinstance(source, HttpQuery):
         source = HttpSource(query=source, progress=progress)
+    if not hasattr(source, "page"):
+        raise UsageError(f"source is {type(source).__name__}; expected an address, an HttpQuery or a source of records")
     target = one_path("out", out)
     request = hashlib.sha256(json.dumps([source.identity, list(fields)]).encode()).hexdigest()
     part, kept = _progress_of(target)
     if target.exists() and not force and not kept.exists():
         raise UsageError(f"{target.name} exists; use another --out, or --force to replace it")
     state = _state_so_far(kept, part, request)
+    stop_s = time.monotonic() + limits.seconds
+    seen = {_fingerprint(state.cursor)}  # cursors of this run; at most `limits.pages`, 70 bytes each
     with part.open("r+b" if part.exists() else "w+b") as log:
         log.truncate(state.size_bytes)  # rows that a killed run wrote after its last state
         log.seek(state.size_bytes)
         while not state.complete:
-            page = source.page(state.cursor)
-            if page.cursor is not None and page.cursor == state.cursor:
-                raise DataError(f"page {state.pages + 1} gives itself as the next page; choose --next-parameter")
-            lines = "".join(f"{_line(record, fields)}\n" for record in page.records)
-            log.write(lines.encode("utf-8"))
+            _refuse_more(state, limits, left_s=stop_s - time.monotonic())
+            page = source.page(state.cursor, stop_s - time.monotonic())
+            _refuse_circle(page.cursor, state, seen)
+            for line in _lines(page, state, fields):
+                if log.tell() + len(line) > limits.size_bytes:
+                    raise DataError(f"the log has more than {limits.size_bytes:,} bytes; raise --max-bytes to continue")
+                log.write(line)
             log.flush()
             os.fsync(log.fileno())
             state = FetchState(
@@ -132,9 +142,46 @@ def _state_so_far(kept: Path, part: Path, request: str) -> FetchState:
     return state
 
 
-def _line(record: Mapping[str, Any], fields: Sequence[str]) -> str:
-    chosen = {path: _at(record, path) for path in fields} if fields else record
-    return json.dumps(chosen, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+def _refuse_more(state: FetchState, limits: FetchLimits, *, left_s: float) -> None:
+    """Raise DataError if the next page is beyond the limits."""
+    if state.pages >= limits.pages:
+        raise DataError(f"{state.pages:,} pages were fetched and there are more; raise --max-pages to continue")
+    if left_s <= 0:
+        raise DataError(
+            f"{state.pages:,} pages were fetched, {limits.seconds:g} s are over and there are more; run the same "
+            "command again, or raise --max-seconds"
+        )
+
+
+def _refuse_circle(cursor: str | None, state: FetchState, seen: set[bytes]) -> None:
+    """Raise DataError if `cursor` was that of an earlier page of this run; remember it."""
+    if cursor is None:
+        return
+    number = state.pages + 1
+    if cursor == state.cursor:
+        raise DataError(f"page {number} gives itself as the next page; choose --next-parameter")
+    if _fingerprint(cursor) in seen:
+        raise DataError(f"page {number} gives an earlier page as the next one; choose --next or --next-parameter")
+    seen.add(_fingerprint(cursor))
+
+
+def _fingerprint(cursor: str | None) -> bytes:
+    """Return 8 bytes for a cursor; among a million, two share them with a chance of 3 in 100 million."""
+    return hashlib.blake2b(repr(cursor).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def _lines(page: Page, state: FetchState, fields: Sequence[str]) -> Iterator[bytes]:
+    """Yield the rows of a page; raises DataError for a record that cannot be written."""
+    for index, record in enumerate(page.records):
+        chosen = {path: _at(record, path) for path in fields} if fields else record
+        try:
+            text = json.dumps(chosen, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+            yield f"{text}\n".encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise DataError(
+                f"record {index} of page {state.pages + 1} holds half a character, a number that is not finite or too "
+                "many levels; leave that field out by naming the others with --field"
+            ) from error
 
 
 def _at(value: Any, path: str) -> Any:

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import random
+import ssl
 import urllib.error
-import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,11 +25,12 @@ from pulsecast import __version__
 from pulsecast.errors import DataError, UsageError
 from pulsecast.stages.progress import SILENT, Progress
 
+from . import addresses
+from .bounded_http import answer
+from .limits import LONGEST_SILENCE_S, PAGE_VALUES, positive_seconds
 from .retrying import Clock, GaveUpError, RetryPolicy, SystemClock, TransientError, retried, retry_after_s
 
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
-MAX_PAGE_BYTES = 64 << 20
-_CHUNK = 1 << 16
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -48,8 +50,11 @@ class RecordSource(Protocol):
         """Text that is the same for the same request, without a secret; a kept cursor belongs to it."""
         ...
 
-    def page(self, cursor: str | None) -> Page:
-        """Return the page at `cursor` (None: the first); raises DataError if it cannot be read."""
+    def page(self, cursor: str | None, left_s: float) -> Page:
+        """Return the page at `cursor` (None: the first); it must not wait beyond the next `left_s` seconds.
+
+        Raises DataError if it cannot be read.
+        """
         ...
 
 
@@ -57,11 +62,13 @@ class RecordSource(Protocol):
 class HttpQuery:
     """The request, as the module's docstring describes it.
 
-    token      sent as "Authorization: Bearer ..." to this server only, and never stored
-    timeout_s  the longest silence of the server
+    token      sent as "Authorization: Bearer ..." to this server only, and never stored or shown
+    timeout_s  the longest silence of the server; a page must be whole within ten times this
+
+    Raises UsageError, which does not show the address or the token.
     """
 
-    url: str
+    url: str = field(repr=False)
     records: str = "data"
     following: str | None = None
     parameter: str = "cursor"
@@ -69,15 +76,35 @@ class HttpQuery:
     timeout_s: float = 30.0
 
     def __post_init__(self) -> None:
-        parts = urllib.parse.urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError(f"{self.url!r} is not an address to fetch from; expected https://... or http://...")
-        if parts.username or parts.password:
-            raise UsageError("the address holds a password; leave it out and use --token-env")
-        if self.token and parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        problem = addresses.flaw(self.url)
+        if problem:
+            raise UsageError(f"the address {problem}")
+        if self.token is not None and not _can_be_sent(self.token):
+            raise UsageError(
+                "the token is empty, or holds a line break, a space or a letter outside ASCII; copy it again"
+            )
+        host = addresses.host(self.url)
+        if self.token and self.url.startswith("http:") and _without_port(host) not in _LOOPBACK:
             raise UsageError("a token over http can be read on the way; use an https address")
-        if not self.timeout_s > 0:
-            raise UsageError(f"timeout is {self.timeout_s}; expected more than 0 seconds")
+        if not _is_text(self.parameter):
+            raise UsageError(f"the query parameter is {ascii(self.parameter)[:60]}; expected text")
+        positive_seconds("timeout", self.timeout_s, most=LONGEST_SILENCE_S)
+
+
+def _can_be_sent(token: str) -> bool:
+    return bool(token) and token.isascii() and token.isprintable() and " " not in token
+
+
+def _without_port(host: str) -> str:
+    return host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0].lower()
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,123 +123,142 @@ class HttpSource:
         query = self.query
         return json.dumps([query.url, query.records, query.following, query.parameter])
 
-    def page(self, cursor: str | None) -> Page:
+    def page(self, cursor: str | None, left_s: float) -> Page:
         """Return the page at `cursor`; raises DataError if the server refuses, keeps failing or answers wrongly."""
-        url = _address(self.query, cursor)
-        place = urllib.parse.urlsplit(url).netloc
+        url = addresses.next_address(self.query.url, self.query.parameter, cursor)
+        failure = ""
         try:
-            document = retried(lambda: self._document(url), self.policy, self.clock, self.rng, self.progress)
+            stop_s = self.clock.now_s() + left_s
+            body = retried(lambda: self._body(url, stop_s), self.policy, self.clock, self.rng, self.progress, stop_s)
         except GaveUpError as error:
-            raise DataError(f"{place} {error}; run the same command again later; it continues from here") from error
-        return _page(place, document, self.query)
+            failure = f"{addresses.host(url)} {error}; run the same command again later; it continues from here"
+        if failure:
+            raise DataError(failure)
+        page = _page(body, self.query)
+        addresses.next_address(self.query.url, self.query.parameter, page.cursor)  # refused before it is kept
+        return page
 
-    def _document(self, url: str) -> Any:
-        """Return one page, decoded; raises TransientError for an error that another try may avoid."""
-        headers = {"Accept": "application/json", "User-Agent": f"pulsecast/{__version__}"}
+    def _body(self, url: str, stop_s: float) -> Any:
+        """Return one page, decoded; raises TransientError for an error that another try may avoid.
+
+        What the standard library raised is not chained: it may hold headers, and with them the token.
+        """
+        headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": f"pulsecast/{__version__}",
+        }
         if self.query.token:
             headers["Authorization"] = f"Bearer {self.query.token}"
         request = urllib.request.Request(url, headers=headers)  # noqa: S310 - HttpQuery allows http and https only
+        silence_s = max(min(self.query.timeout_s, stop_s - self.clock.now_s()), 0.001)
         try:
-            with _OPENER.open(request, timeout=self.query.timeout_s) as response:
-                body = _body(response)
-        except urllib.error.HTTPError as error:
+            return _decoded(answer(request, silence_s))
+        except (DataError, TransientError):
+            raise
+        except Exception as error:  # http.client and proxies raise what a server makes of them, ValueError included
+            failure = self._failure(error)
+        raise failure
+
+    def _failure(self, error: Exception) -> Exception:
+        """Return our error for one of the standard library's; no text that a server wrote is in it."""
+        if isinstance(error, urllib.error.HTTPError):
             with error:
-                raise self._status_error(error) from error
-        except http.client.IncompleteRead as error:
-            raise TransientError("broke off in the middle of a page") from error
-        except TimeoutError as error:
-            raise TransientError(f"was silent for {self.query.timeout_s:g} s") from error
-        except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-            reason = getattr(error, "reason", error)
-            if isinstance(reason, TimeoutError):
-                raise TransientError(f"was silent for {self.query.timeout_s:g} s") from error
-            text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-            raise TransientError(f"cannot be reached ({text})") from error
-        try:
-            return json.loads(body, parse_constant=_refuse_constant)
-        except _ConstantError as error:
-            raise DataError(f"a page holds {error}, which is not a JSON number; ask the provider for null") from error
-        except ValueError as error:  # a proxy's error page, or a truncated body without a length
-            raise TransientError("answered with something that is not JSON") from error
+                return self._status_error(error)
+        if isinstance(error, http.client.InvalidURL):  # a proxy's: our own address has been checked
+            return DataError("the proxy in the environment has an address that cannot be used; correct it")
+        return TransientError(_why(getattr(error, "reason", error), self.query.timeout_s))
 
     def _status_error(self, error: urllib.error.HTTPError) -> Exception:
-        place = urllib.parse.urlsplit(self.query.url).netloc
+        place = addresses.host(self.query.url)
+        said = f"answered {error.code} {http.client.responses.get(error.code, '')}".rstrip()
         if error.code in TRANSIENT:
             wait = retry_after_s(error.headers.get("Retry-After"), self.clock.now_s())
-            return TransientError(f"answered {error.code} {error.reason}", wait)
+            return TransientError(said, wait)
         if error.code in (401, 403):
-            return DataError(f"{place} answered {error.code} {error.reason}; check the token that --token-env names")
-        return DataError(f"{place} answered {error.code} {error.reason}; check the address")
+            return DataError(f"{place} {said}; check the token that --token-env names")
+        if 300 <= error.code < 400:
+            return DataError(f"{place} {said} and leads in a circle or nowhere; check the address")
+        return DataError(f"{place} {said}; check the address")
 
 
-class _SameServer(urllib.request.HTTPRedirectHandler):
-    """Follows redirects within one server: a token must not reach another one."""
+def _why(reason: object, silence_s: float) -> str:
+    """Return why there is no answer, as the end of a sentence that begins with the server's name."""
+    if isinstance(reason, OSError) and not isinstance(reason, TimeoutError | http.client.HTTPException):
+        detail = reason.verify_message if isinstance(reason, ssl.SSLCertVerificationError) else reason.strerror
+        return f"cannot be reached ({detail or type(reason).__name__})"
+    words = {
+        TimeoutError: f"was silent for {silence_s:g} s",
+        http.client.IncompleteRead: "broke off in the middle of a page",
+        http.client.RemoteDisconnected: "hung up without an answer",
+    }
+    return next(
+        (said for kind, said in words.items() if isinstance(reason, kind)), "answered against the rules of HTTP"
+    )
 
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        if _origin(newurl) != _origin(req.full_url):
-            elsewhere = urllib.parse.urlsplit(newurl).netloc
-            raise DataError(f"{req.host} redirects to {elsewhere}; fetch from there if you trust it")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+class _NotANumberError(Exception):
+    """A number in JSON that is not finite, or too long."""
 
 
-class _ConstantError(Exception):
-    """NaN or Infinity in JSON."""
-
-
-_OPENER = urllib.request.build_opener(_SameServer)
+def _decoded(body: bytes) -> Any:
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > PAGE_VALUES:
+        raise DataError(f"a page has more than {PAGE_VALUES:,} values; ask for smaller pages")
+    try:
+        return json.loads(body, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole)
+    except _NotANumberError as error:
+        raise DataError(f"a page holds {error}, which is not a JSON number; ask the provider for null") from error
+    except RecursionError as error:
+        raise DataError("a page is nested too deeply; choose another address") from error
+    except ValueError as error:  # a proxy's error page, or a truncated body without a length
+        raise TransientError("answered with something that is not JSON") from error
 
 
 def _refuse_constant(name: str) -> None:
-    raise _ConstantError(name)
+    raise _NotANumberError(name)
 
 
-def _origin(url: str) -> tuple[str, str]:
-    parts = urllib.parse.urlsplit(url)
-    return parts.scheme, parts.netloc.lower()
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise _NotANumberError(f"{text[:40]} (beyond a 64-bit float)")
+    return number
 
 
-def _address(query: HttpQuery, cursor: str | None) -> str:
-    if cursor is None:
-        return query.url
-    if cursor.startswith(("http://", "https://", "/")):
-        url = urllib.parse.urljoin(query.url, cursor)
-        if _origin(url) != _origin(query.url):
-            raise DataError(f"the next page is at {_origin(url)[1]}, another server; fetch from there if you trust it")
-        return url
-    parts = urllib.parse.urlsplit(query.url)
-    kept = [pair for pair in urllib.parse.parse_qsl(parts.query, keep_blank_values=True) if pair[0] != query.parameter]
-    return parts._replace(query=urllib.parse.urlencode([*kept, (query.parameter, cursor)])).geturl()
+def _whole(text: str) -> int:
+    if len(text) > 400:  # no 64-bit float is longer; Python refuses over 4,300 digits
+        raise _NotANumberError(f"a number of {len(text):,} digits")
+    return int(text)
 
 
-def _body(response: http.client.HTTPResponse) -> bytes:
-    """Return the whole body; raises TransientError if it is shorter than announced, DataError if it is too long."""
-    announced = response.headers.get("Content-Length", "")
-    body = bytearray()
-    while chunk := response.read(_CHUNK):
-        body += chunk
-        if len(body) > MAX_PAGE_BYTES:
-            raise DataError(f"a page has more than {MAX_PAGE_BYTES >> 20} MB; ask for smaller pages")
-    if announced.isdigit() and len(body) < int(announced):
-        raise TransientError("broke off in the middle of a page")
-    return bytes(body)
-
-
-def _page(place: str, document: Any, query: HttpQuery) -> Page:
+def _page(document: Any, query: HttpQuery) -> Page:
+    place = addresses.host(query.url)
     found = document if query.records == "." else _at(document, query.records)
     if not isinstance(found, list):
-        names = ", ".join(list(document)[:20]) if isinstance(document, dict) else type(document).__name__
-        raise DataError(f"{place} answers without a list at {query.records!r}; choose --records from {names}")
+        names = [_shown(name, query) for name in list(document)[:20]] if isinstance(document, dict) else []
+        listed = ", ".join(name.strip('"') for name in names) or type(document).__name__
+        raise DataError(f"{place} answers without a list at {query.records!r}; choose --records from {listed}")
     for index, record in enumerate(found):
         if not isinstance(record, dict):
-            raise DataError(
-                f"{place} has {json.dumps(record)[:40]} as record {index} of a page; expected objects, choose --records"
-            )
+            shown = _shown(record, query)
+            raise DataError(f"{place} has {shown} as record {index} of a page; expected objects, choose --records")
     cursor = None if query.following is None else _at(document, query.following)
     if isinstance(cursor, int | float) and not isinstance(cursor, bool):
         cursor = str(cursor)
     if cursor is not None and not isinstance(cursor, str):
-        raise DataError(f"{place} has {json.dumps(cursor)[:40]} at {query.following!r}; expected text, choose --next")
+        shown = _shown(cursor, query)
+        raise DataError(f"{place} has {shown} at {query.following!r}; expected text, choose --next")
     return Page(records=tuple(found), cursor=cursor or None)
+
+
+def _shown(value: Any, query: HttpQuery) -> str:
+    """Return up to 40 characters of a server's value for a message: escaped, and without the token."""
+    if isinstance(value, dict | list):
+        brackets = "{}" if isinstance(value, dict) else "[]"
+        return f"{brackets[0]}...{brackets[1]}" if value else brackets
+    if isinstance(value, str) and query.token and query.token in value:
+        return "(the token)"
+    return json.dumps(value[:40] if isinstance(value, str) else value)[:40]
 
 
 def _at(document: Any, path: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import math
 import random
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Protocol, TypeVar
 from pulsecast.stages.progress import Progress
 
 T = TypeVar("T")
+_LONGEST_WAIT_S = 1e9  # a server may ask for more; that is a number all the same
 
 
 class Clock(Protocol):
@@ -85,10 +87,12 @@ def retried(
     clock: Clock,
     rng: random.Random,
     progress: Progress,
+    stop_s: float = math.inf,
 ) -> T:
     """Return what `work` returns, trying again while it raises TransientError; `progress` receives why and how long.
 
-    Raises GaveUpError after the last try, or at once if a longer wait than the policy's patience is asked for.
+    Raises GaveUpError after the last try, or at once if a longer wait than the policy's patience is asked for, or one
+    beyond `stop_s` (unix seconds) on the clock.
     """
     for failures in range(1, policy.attempts + 1):
         try:
@@ -99,6 +103,8 @@ def retried(
             if failures == policy.attempts:
                 raise GaveUpError(f"{error}, {failures} times in a row") from error
             wait = policy.wait_s(failures, error.wait_s, rng)
+            if clock.now_s() + wait >= stop_s:
+                raise GaveUpError(f"{error}, and the time of this run is over (--max-seconds)") from error
             progress.tell(f"server {error}; again in {wait:.1f} s")
             clock.sleep(wait)
     raise AssertionError  # a policy has at least one attempt
@@ -111,9 +117,9 @@ def retry_after_s(header: str | None, now_s: float) -> float | None:
     (120.0, 50.0, None)
     """
     text = (header or "").strip()
-    if text.isdigit():
-        return float(text)
+    if text.isascii() and text.isdigit():  # "²" is a digit to Python, and not a number
+        return min(float(text), _LONGEST_WAIT_S)
     try:
         return max(email.utils.parsedate_to_datetime(text).timestamp() - now_s, 0.0)
-    except (ValueError, TypeError, OverflowError):
+    except Exception:  # the parser raises what a server makes of it
         return None

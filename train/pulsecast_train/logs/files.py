@@ -10,7 +10,6 @@ import gzip
 import hashlib
 import io
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulsecast.errors import DataError, UsageError
+from pulsecast.foundation.zip_directory import open_zip
+
+from .limits import BLOCK_BYTES, FREE_INFLATION_BYTES, MAX_DIRECTORY_BYTES, MAX_INFLATION, MAX_ROW_BYTES
 
 # file ending -> how it is read; each text kind also with .gz or .zip behind it
 ENDINGS = {".csv": "csv", ".tsv": "tsv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
 PACKINGS = (".gz", ".zip")
-BLOCK_BYTES = 16 << 20
-MAX_ROW_BYTES = 64 << 20  # a row this long means a quote that was never closed
 _BOM = b"\xef\xbb\xbf"
 _QUOTE, _NEWLINE = ord('"'), ord("\n")
 
@@ -67,6 +67,10 @@ class Block:
 
 def open_log(path: Path) -> LogFile:
     """Return the file at `path` described; raises DataError if it cannot be opened or is of an unknown kind."""
+    if "\\" in path.name or not path.name.isprintable():
+        raise DataError(
+            f"the file name {path.name!a} holds a backslash or a character that is not shown; rename the file"
+        )
     if path.is_dir():
         raise DataError(f"{path.name} is a folder; name the log files in it")
     packing = next((ending for ending in PACKINGS if path.name.lower().endswith(ending)), "")
@@ -141,10 +145,13 @@ def text_blocks(log: LogFile, raw: Source) -> Iterator[Block]:
     Raises DataError if it is empty, cut, binary, not UTF-8 (with line and byte), or has a row without an end.
     """
     stream = _unpacked(log, raw)
-    carry, line, offset, started = b"", 1, 0, False
+    carry, line, offset, started, unpacked = b"", 1, 0, False, 0
     quoted = log.kind != "ndjson"
     while True:
         read = _read(log, stream)
+        unpacked += len(read)
+        if log.packing and unpacked > max(FREE_INFLATION_BYTES, MAX_INFLATION * log.size_bytes):
+            raise DataError(f"{log.name} unpacks to over {MAX_INFLATION} times its size; unpack it and look at it")
         data = carry + read
         if not started:
             _refuse_binary(log.name, data)
@@ -169,39 +176,39 @@ def _unpacked(log: LogFile, raw: Source) -> BinaryIO:
     if log.packing == ".zip":
         # A zip file is read from its end, so its hash needs a second reading (`Source.finish`).
         member = _only_member(log.path)
-        with _explained(log):
-            return cast(BinaryIO, zipfile.ZipFile(log.path).open(member))
+        with _explained(log.name, "zip"):
+            return cast(BinaryIO, _zip(log.path).open(member))
     return cast(BinaryIO, io.BufferedReader(raw, 1 << 20))
 
 
 def _read(log: LogFile, stream: BinaryIO) -> bytes:
     """Return the next BLOCK_BYTES bytes, fewer only at the end."""
-    with _explained(log):
+    with _explained(log.name, {".gz": "gzip", ".zip": "zip", "": log.kind}[log.packing]):
         return stream.read(BLOCK_BYTES)
 
 
 @contextmanager
-def _explained(log: LogFile) -> Iterator[None]:
-    """Turn an unpacker's exceptions into one sentence."""
+def _explained(name: str, kind: str) -> Iterator[None]:
+    """Turn an unpacker's exceptions into one sentence; every call of an unpacker is made in it."""
     try:
         yield
-    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
-        kind = {".gz": "gzip", ".zip": "zip", "": log.kind}[log.packing]
-        raise DataError(f"{log.name} is not a whole {kind} file; copy it again") from error
     except (RuntimeError, NotImplementedError) as error:
-        raise DataError(f"{log.name} has a password or an unusual packing; unpack it first") from error
-    except OSError as error:
-        raise DataError(f"{log.name} cannot be read: {error.strerror or 'unknown failure'}") from error
+        raise DataError(f"{name} has a password or an unusual packing; unpack it first") from error
+    except Exception as error:  # zlib.error, LZMAError, EOFError, BadZipFile: unpackers raise what damage makes of them
+        if isinstance(error, OSError) and error.strerror:  # the disk's; that of an unpacker has no number
+            raise DataError(f"{name} cannot be read: {error.strerror}") from error
+        raise DataError(f"{name} is not a whole {kind} file; copy it again") from error
+
+
+def _zip(path: Path) -> zipfile.ZipFile:
+    return open_zip(path.open("rb"), directory_bytes=MAX_DIRECTORY_BYTES)
 
 
 def _only_member(path: Path) -> zipfile.ZipInfo:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
-    except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(f"{path.name} is not a whole zip file; copy it again") from error
+    with _explained(path.name, "zip"), _zip(path) as archive:
+        members = [member for member in archive.infolist() if not member.is_dir()]
     if len(members) != 1:
-        listed = ", ".join(member.filename for member in members[:5]) or "nothing"
+        listed = ", ".join(ascii(member.filename)[1:-1][:60] for member in members[:5]) or "nothing"
         raise DataError(f"{path.name} holds {len(members)} files ({listed}); expected one: unpack it first")
     return members[0]
 

@@ -78,6 +78,23 @@ def read_log(
     """
     now_s = int(time.time()) if now_s is None else now_s
     files = paths("logs", logs)
+    try:
+        return _read_log(files, config, now_s, progress, user_key, as_trained=as_trained)
+    except DataError as error:  # names and cells are shown in messages: no control character of theirs is
+        if str(error).isprintable():
+            raise
+        raise DataError("".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(error))) from error
+
+
+def _read_log(
+    files: Sequence[Path],
+    config: LogConfig,
+    now_s: int,
+    progress: Progress,
+    user_key: bytes | None,
+    *,
+    as_trained: bool,
+) -> ReadLog:
     _refuse_names(files, config)
     opened = [open_log(path) for path in files]
     reader = RowReader(

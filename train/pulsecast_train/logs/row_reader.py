@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime
 import hmac
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -15,6 +15,7 @@ from pulsecast.errors import DataError
 from .config import MOST_CATEGORIES, TOTALS, LogConfig, plain
 from .data_report import FileRecord, Finding
 from .files import LogFile, OnBytes, source
+from .limits import MAX_NAME_CHARACTERS
 from .places import Counted
 from .row_policies import LogRows, numbers
 from .tables import Batch, LogColumns, read_batches
@@ -60,7 +61,7 @@ class RowReader:
             _refuse_totals(log, columns, self.config)
             times = TimeReader(config=self.config, now_s=self.now_s)
             tally = _Tally(metrics={metric: (Counted(), Counted()) for metric in columns.metrics})
-            with closing(batches):
+            with closing(batches), _explained(log):
                 frames = [self._compact(log, columns, batch, times, tally) for batch in batches]
             times.finish()
             self._refuse_unnamed_categories(log)
@@ -149,6 +150,12 @@ class RowReader:
         if len(empty):
             where = batch.places.where(int(empty[0]))
             raise DataError(f"{where}: {self.config.series} is empty; every row must name its series")
+        long = (names.str.len_chars() > MAX_NAME_CHARACTERS).arg_true()
+        if len(long):
+            where, count = batch.places.where(int(long[0])), len(names[int(long[0])])
+            raise DataError(
+                f"{where}: {self.config.series} has {count:,} characters; a name has at most {MAX_NAME_CHARACTERS:,}"
+            )
         for name in names.unique(maintain_order=True):
             self._series.setdefault(name, len(self._series))
         return names.replace_strict(list(self._series), list(self._series.values()), return_dtype=pl.UInt32)
@@ -240,6 +247,15 @@ class _Tally:
             sentence = f"cells of {metric} have commas between thousands and were read without them"
             found += thousands.findings("thousands-separator", sentence, file)
         return found
+
+
+@contextmanager
+def _explained(log: LogFile) -> Iterator[None]:
+    """Turn polars' exceptions about cells of an unexpected kind into one sentence."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise DataError(f"{log.name} holds cells of a kind that its columns cannot have, such as lists") from error
 
 
 def _refuse_totals(log: LogFile, columns: LogColumns, config: LogConfig) -> None:

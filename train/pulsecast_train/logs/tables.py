@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,11 +19,12 @@ from pulsecast.errors import DataError
 
 from .config import METRIC_ALIASES, TIME_ALIASES, LogConfig, bare, plain
 from .files import Block, LogFile, Source, text_blocks
+from .json_rows import bad_json, check_json
+from .limits import MAX_HEADER_BYTES, MAX_NAME_CHARACTERS, MOST_CELLS, MOST_COLUMNS, PARQUET_ROWS
 from .places import Places
 
-PARQUET_ROWS = 1_000_000  # rows of one batch
 _SEPARATOR = {"csv": ",", "tsv": "\t"}
-_FAILURES = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+FAILURES = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ def read_batches(log: LogFile, config: LogConfig, raw: Source) -> tuple[LogColum
     blocks = text_blocks(log, raw)
     first = next(blocks)
     if log.kind == "ndjson":
-        names = list(_json_fields(_json_frame(log, first, ()).schema))
+        names = _checked_names(log, list(_json_fields(_json_frame(log, first, ()).schema)))
         columns = choose_columns(log.name, names, config)
         identities = (config.series, config.id, config.user, config.category)
         as_text = tuple(columns.sources[name] for name in identities if name is not None)
@@ -143,7 +143,7 @@ def _renaming(metrics: Sequence[str]) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     """Return up to 30 column names for a message."""
-    shown = [name for name in names if name]
+    shown = [name[:60] for name in names if name]
     return ", ".join(shown[:30]) + (f" and {len(shown) - 30} more" if len(shown) > 30 else "")
 
 
@@ -172,31 +172,73 @@ def _without_blank_end(log: LogFile, batches: Iterator[Batch]) -> Generator[Batc
 
 def _header(log: LogFile, first: Block) -> tuple[list[str], Block]:
     """Return the names in the header (those of trailing empty columns are "") and the block without it."""
-    end = first.data.find(b"\n") + 1 or len(first.data)
-    while first.data.count(b'"', 0, end) % 2 and end < len(first.data):  # a quoted newline in a name
-        end = first.data.find(b"\n", end) + 1 or len(first.data)
+    end = _header_end(first.data)
+    if end > MAX_HEADER_BYTES:
+        raise DataError(
+            f"{log.name} line {first.line} is a header of over {MAX_HEADER_BYTES >> 20} MB; shorten its names"
+        )
     text = first.data[:end].decode("utf-8")
-    names = next(csv.reader(io.StringIO(text, newline=""), delimiter=_SEPARATOR[log.kind]), [])
-    header = [bare(name) for name in names]
+    try:
+        names = next(csv.reader(io.StringIO(text, newline=""), delimiter=_SEPARATOR[log.kind]), [])
+    except csv.Error as error:  # a name of over 128 kB
+        raise DataError(
+            f"{log.name} line {first.line} is not a header; the first line must name the columns"
+        ) from error
+    header = _checked_names(log, [bare(name) for name in names])
     if not any(header):
         raise DataError(f"{log.name} line {first.line} is not a header; the first line must name the columns")
     return header, Block(data=first.data[end:], line=first.line + first.data.count(b"\n", 0, end), last=first.last)
 
 
+def _header_end(data: bytes) -> int:
+    """Return where the first row ends, quoted newlines included; it looks at little more than MAX_HEADER_BYTES."""
+    start, end, quotes = 0, 0, 0
+    while end < min(len(data), MAX_HEADER_BYTES + 1):
+        end = data.find(b"\n", start) + 1 or len(data)
+        quotes += data.count(b'"', start, end)
+        if quotes % 2 == 0:
+            break
+        start = end
+    return end
+
+
+def _checked_names(log: LogFile, names: list[str]) -> list[str]:
+    """Return `names`; raises DataError if there are too many, or one is too long."""
+    if len(names) > MOST_COLUMNS:
+        raise DataError(
+            f"{log.name} has {len(names):,} columns; at most {MOST_COLUMNS:,} are read: leave the others out"
+        )
+    longest = max(names, key=len, default="")
+    if len(longest) > MAX_NAME_CHARACTERS:
+        raise DataError(
+            f"{log.name} has a column whose name begins with {longest[:40]!a} and has {len(longest):,} characters; at "
+            f"most {MAX_NAME_CHARACTERS:,} are read"
+        )
+    return names
+
+
 def _csv_batch(log: LogFile, header: Sequence[str], columns: LogColumns, block: Block) -> Batch:
     ragged: tuple[int, ...] = ()
+    cells = (block.data.count(b"\n") + 1) * len(header)
+    if cells > MOST_CELLS:  # full rows have at least a byte per cell, and a block has fewer
+        raise DataError(f"{log.name} line {block.line} and those after it are much shorter than the header; fill them")
     try:
         frame = _csv_frame(log, header, block, ragged=False)
-    except _FAILURES as error:
+    except FAILURES as error:
         ragged = _longer_rows(log, len(header), block)
         if not ragged:
-            raise DataError(
-                f"{log.name} is not a well-formed table; look for an open quote or a broken line"
-            ) from error
-        frame = _csv_frame(log, header, block, ragged=True)
+            raise _not_a_table(log) from error
+        try:
+            frame = _csv_frame(log, header, block, ragged=True)
+        except FAILURES as still:
+            raise _not_a_table(log) from still
     taken = [pl.col(str(header.index(old))).alias(new) for new, old in columns.sources.items()]
     places = Places(file=log.name, word="line", lines=block.row_lines(len(frame)))
     return Batch(frame=frame.select(taken), places=places, ragged=ragged)
+
+
+def _not_a_table(log: LogFile) -> DataError:
+    return DataError(f"{log.name} is not a well-formed table; look for an open quote or a broken line")
 
 
 def _csv_frame(log: LogFile, header: Sequence[str], block: Block, *, ragged: bool) -> pl.DataFrame:
@@ -248,11 +290,12 @@ def _json_frame(log: LogFile, block: Block, as_text: Sequence[str]) -> pl.DataFr
     """Return the rows; columns `as_text` are text even if they hold numbers, because numbers could lose last digits."""
     if not block.data.strip():
         return pl.DataFrame()
+    check_json(log.name, block)
     overrides = {name: pl.String for name in as_text if "." not in name}
     try:
         return pl.read_ndjson(io.BytesIO(block.data), infer_schema_length=None, schema_overrides=overrides)
-    except _FAILURES as error:
-        raise _bad_json(log, block) from error
+    except FAILURES as error:
+        raise bad_json(log.name, block) from error
 
 
 def _json_fields(schema: Mapping[str, pl.DataType], above: pl.Expr | None = None, path: str = "") -> dict[str, pl.Expr]:
@@ -267,28 +310,17 @@ def _json_fields(schema: Mapping[str, pl.DataType], above: pl.Expr | None = None
     return fields
 
 
-def _bad_json(log: LogFile, block: Block) -> DataError:
-    for row, line in enumerate(block.data.split(b"\n")):
-        try:
-            found = json.loads(line) if line.strip() else {}
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            return DataError(f"{log.name} line {block.line + row} is not a JSON object; write one per line")
-    return DataError(f"{log.name} mixes kinds of values (numbers, text, objects) in one column; write one kind")
-
-
 # --- Parquet --------------------------------------------------------------------------------------------------------
 
 
 def _parquet(log: LogFile, config: LogConfig) -> tuple[LogColumns, Generator[Batch, None, None]]:
     try:
-        names = list(pl.read_parquet_schema(log.path))
-    except _FAILURES as error:
+        names = list(pl.scan_parquet(log.path, glob=False).collect_schema())
+    except FAILURES as error:
         if log.size_bytes == 0:
             raise DataError(f"{log.name} is empty") from error
         raise DataError(f"{log.name} is not a whole Parquet file; write it again") from error
-    columns = choose_columns(log.name, names, config)
+    columns = choose_columns(log.name, _checked_names(log, names), config)
     return columns, _without_blank_end(log, _parquet_batches(log, columns))
 
 
@@ -298,7 +330,7 @@ def _parquet_batches(log: LogFile, columns: LogColumns) -> Iterator[Batch]:
     while True:
         try:
             frame = pl.scan_parquet(log.path, glob=False).slice(start, PARQUET_ROWS).select(taken).collect()
-        except _FAILURES as error:
+        except FAILURES as error:
             raise DataError(f"{log.name} is not a whole Parquet file; write it again") from error
         lines = np.arange(start + 1, start + len(frame) + 1, dtype=np.int64)
         yield Batch(frame=frame, places=Places(file=log.name, word="row", lines=lines))

@@ -1,6 +1,7 @@
 """A column of timestamps of any supported kind to microseconds since 1970, UTC; vectorised, one format per column.
 
-The column comes in batches. All of it must have the form of its first batch.
+The column comes in batches. All of it must have the form of its first batch. Fractions of a second are kept to the
+microsecond; what is finer is cut off, which moves no row to another step, as steps are whole seconds.
 """
 
 from __future__ import annotations
@@ -221,8 +222,8 @@ class TimeReader:
     def _by_format(self, text: pl.Series, time_format: str, places: Places) -> pl.Series:
         try:
             parsed = text.str.to_datetime(time_format, strict=False, time_unit="us")
-        except pl.exceptions.PolarsError as error:
-            reason = str(error).splitlines()[0]
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            reason = str(error).splitlines()[0][:200]
             raise DataError(f"time format {time_format!r} cannot be used: {reason}; correct --time-format") from error
         return self._typed(parsed, places)
 
@@ -240,7 +241,8 @@ class TimeReader:
         if zone is None:
             row = int(naive.is_not_null().arg_true()[0])
             raise DataError(
-                f"{places.where(row)}: {naive[row]} carries no time zone; name the log's with --timezone, such as UTC"
+                f"{places.where(row)}: {_text(naive, row)} carries no time zone; name the log's with --timezone, such "
+                "as UTC"
             )
         if zone == "UTC":
             return naive.cast(pl.Int64)
@@ -253,14 +255,14 @@ class TimeReader:
         if len(skipped):
             row = int(skipped[0])
             raise DataError(
-                f"{places.where(row)}: {naive[row]} does not exist in {zone}: its clock skips it; "
+                f"{places.where(row)}: {_text(naive, row)} does not exist in {zone}: its clock skips it; "
                 "name another --timezone, or write the log's timestamps in UTC or with an offset"
             )
         twice = first != second
         if self.config.repeated_hour == "refuse" and twice.any():
             row = int(twice.arg_true()[0])
             raise DataError(
-                f"{places.where(row)}: {naive[row]} exists twice in {zone}: its clock is put back then; choose "
+                f"{places.where(row)}: {_text(naive, row)} exists twice in {zone}: its clock is put back then; choose "
                 "--repeated-hour first or second, or write the log's timestamps in UTC or with an offset"
             )
         self.repeated.add(twice, places)
@@ -320,5 +322,13 @@ def _first_that_fits(text: pl.Series, formats: tuple[str, ...]) -> pl.Series:
 
 
 def _cell(cells: pl.Series, row: int) -> str:
-    value = cells[row]
-    return "empty" if value is None else repr(str(value)[:40])
+    return "empty" if cells.is_null()[row] else repr(_text(cells, row))
+
+
+def _text(cells: pl.Series, row: int) -> str:
+    """Return a cell for a message; Python has no dates beyond the years 1 to 9999."""
+    cell = cells.slice(row, 1)
+    try:
+        return str(cell[0])[:40]
+    except (ValueError, OverflowError):
+        return f"{cell.to_physical()[0]} {getattr(cells.dtype, 'time_unit', 'days')} since 1970"

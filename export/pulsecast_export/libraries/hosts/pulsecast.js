@@ -17,47 +17,71 @@ export async function load(source) {
   return model(api);
 }
 
+const NEXT = -(2n ** 63n); // as a time: the next step
+
 function model(api) {
-  const [each, context, features, horizon] = [1, 2, 3, 4].map(api.model_info);
-  const size = context * features, block = 64; // windows at once
+  const [each, context, measured, horizon, results, rows] = [1, 2, 3, 4, 5, 6].map(api.model_size);
+  const size = context * measured, block = 64; // windows at once
+  const text = new Uint8Array(api.memory.buffer, api.model_info());
+  const info = JSON.parse(new TextDecoder().decode(text.subarray(0, text.indexOf(0))));
+  const timed = info.inputs.includes('time');
   let free = api.__heap_base.value;
 
-  function take(count) {
-    const at = free;
-    api.memory.grow(Math.max(0, Math.ceil((at + 4 * count - api.memory.buffer.byteLength) / 65536)));
-    free += 4 * count;
+  function take(bytes) {
+    const at = Math.ceil(free / 16) * 16;
+    api.memory.grow(Math.max(0, Math.ceil((at + bytes - api.memory.buffer.byteLength) / 65536)));
+    free = at + bytes;
     return at;
   }
 
   const floats = (at, length) => new Float32Array(api.memory.buffer, at, length);
-  const input = take(block * size), output = take(block * horizon);
+  const whole = (at, numbers) => new BigInt64Array(api.memory.buffer, at, numbers.length).set(numbers);
+  const outputs = (count) => [0, 1, 2].map(() => take(4 * count * horizon));
+  const named = ([forecast, lower, upper]) => ({ forecast, lower, upper });
+  const input = take(4 * block * size), when = take(8 * block), which = take(8 * block), output = outputs(block);
 
-  function predictBatch(windows) {
-    const count = windows.length / size;
-    if (count % 1) fail(`${windows.length} numbers are no whole windows; one has ${size}`);
-    const found = new Float32Array(count * horizon), from = checked(windows, windows.length);
-    for (let at = 0; at < count; at += block) {
-      const part = from.subarray(at * size, (at + block) * size), some = part.length / size;
-      floats(input).set(part);
-      api.model_predict_batch(input, some, output);
-      found.set(floats(output, some * horizon), at * horizon);
-    }
-    return found;
+  function seconds(time) {
+    if (time === undefined && !timed) return NEXT;
+    if (time instanceof Date) fail('time is a Date; expected unix seconds: divide its milliseconds by 1000');
+    return Number.isSafeInteger(time) ? BigInt(time) : fail(`time is ${time}; expected unix seconds, a whole number`);
   }
 
-  function stream(count = 1) {
+  function row(series) {
+    if (rows === 1 && series === undefined) return 0n;
+    return Number.isSafeInteger(series) ? BigInt(series) : fail(`series is ${series}; expected 0 to ${rows - 1}`);
+  }
+
+  function predictBatch(values, times, { series } = {}) {
+    const count = values.length / size;
+    if (count % 1) fail(`${values.length} numbers are no whole windows; one has ${size}`);
+    const from = checked(values, values.length), all = Array.from({ length: count });
+    if (timed && times?.length !== count) fail(`${count} windows need as many times; got ${times?.length}`);
+    const at = all.map((_, i) => seconds(times?.[i])), of = all.map((_, i) => row(series?.[i]));
+    const found = output.slice(0, results).map(() => new Float32Array(count * horizon));
+    for (let i = 0; i < count; i += block) {
+      const some = Math.min(block, count - i);
+      floats(input).set(from.subarray(i * size, (i + some) * size));
+      whole(when, at.slice(i, i + some));
+      whole(which, of.slice(i, i + some));
+      api.model_predict_batch(input, when, which, some, ...output);
+      found.forEach((to, j) => to.set(floats(output[j], some * horizon), i * horizon));
+    }
+    return named(found);
+  }
+
+  function stream(count = 1, { series } = {}) {
     if (!Number.isInteger(count) || count < 1) fail(`${count} streams; expected 1, 2, ...`);
-    const steps = count * features, length = count * horizon;
-    const [state, input, output] = [count * each / 4, steps, length].map(take);
+    const of = row(series), state = take(count * each), input = take(4 * count * measured), output = outputs(count);
     function reset() {
-      for (let at = state; at < input; at += each) api.model_stream_reset(at);
+      for (let i = 0; i < count; i++) api.model_stream_reset(state + i * each, of);
     }
     reset();
     return {
-      push(values) {
-        floats(input).set(checked(values, steps, 'a push'));
-        api.model_stream_push(state, count, input, output);
-        return floats(output, length).slice();
+      push(values, time) {
+        const at = seconds(time);
+        floats(input).set(checked(values, count * measured, 'a push'));
+        api.model_stream_push(state, count, input, at, ...output);
+        return named(output.slice(0, results).map((from) => floats(from, count * horizon).slice()));
       },
       settle: () => api.model_stream_settle(state, count),
       reset,
@@ -65,8 +89,9 @@ function model(api) {
   }
 
   return {
-    context, features, horizon, predictBatch, stream,
-    predict: (window) => predictBatch(checked(window, size, 'a window')),
+    info, context, measured, horizon, predictBatch, stream,
+    predict: (values, time, { series } = {}) =>
+      predictBatch(checked(values, size, 'a window'), [time], { series: [series] }),
   };
 }
 

@@ -2,9 +2,10 @@
  * without a C library, in a second.
  *
  * It loads the shipped file itself, which is simple because the file needs no other library: segments are copied to
- * their relative places, relocations are applied, constructors run. Then it writes two bytes, the self-test's failures
- * and the length of the instruction set's name, and this name. For every request on stdin, a uint32 count and `count`
- * windows of floats, it writes as many forecasts to stdout. Exit 2: not such a library; 3: a truncated request. */
+ * their relative places, relocations are applied, constructors run. Then it writes three bytes, the self-test's failures,
+ * the number of results (1: forecast; 3: with lower and upper) and the length of the instruction set's name, and this
+ * name. For every request on stdin, a uint32 count, `count` windows of floats and as many int64 times, it writes the
+ * forecasts to stdout, then the lower and the upper bounds if there are any. Exit 2: not such a library; 3: a truncated request. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -213,33 +214,44 @@ static size_t length(const char *text) {
     return n;
 }
 
-/* `stack`: the number of arguments, and their addresses. */
-__attribute__((used)) void begin(word *stack) {
-    size_t (*predict)(const float *, size_t, float *), (*info)(int), window, horizon, room_for = 0;
-    const char *isa;
-    unsigned char said[2];
-    char *windows = NULL, *forecasts = NULL;
+typedef size_t predict_batch(const float *, const int64_t *, const int64_t *, size_t, float *, float *, float *);
+
+/* Reads, forecasts and writes one request after the other. */
+static void serve(predict_batch *predict, size_t window, size_t horizon, size_t results) {
+    char *windows = NULL, *times = NULL, *found = NULL;
+    size_t room_for = 0, each;
     uint32_t count;
-    check(stack[0] == 2);
-    load((const char *)stack[2]);
-    predict = (size_t (*)(const float *, size_t, float *))function("model_predict_batch");
-    info = (size_t (*)(int))function("model_info");
-    isa = ((const char *(*)(void))function("model_isa"))();
-    window = info(2) * info(3) * sizeof(float);
-    horizon = info(4) * sizeof(float);
-    said[0] = (unsigned char)((int (*)(void))function("model_selftest"))();
-    said[1] = (unsigned char)length(isa);
-    give(said, 2);
-    give(isa, said[1]);
     while (take(0, &count, sizeof count) == sizeof count) {
         if (count > room_for) {
             windows = room(count * window);
-            forecasts = room(count * horizon);
+            times = room(count * sizeof(int64_t));
+            found = room(3 * count * horizon);
             room_for = count;
         }
+        each = count * horizon;
         if (take(0, windows, count * window) != count * window) end(3);
-        predict((const float *)windows, count, (float *)forecasts);
-        give(forecasts, count * horizon);
+        if (take(0, times, count * sizeof(int64_t)) != count * sizeof(int64_t)) end(3);
+        predict((const float *)windows, (const int64_t *)times, NULL, count, (float *)found, (float *)(found + each),
+                (float *)(found + 2 * each));
+        give(found, results * each);
     }
+}
+
+/* `stack`: the number of arguments, and their addresses. */
+__attribute__((used)) void begin(word *stack) {
+    size_t (*size)(int);
+    const char *isa;
+    unsigned char said[3];
+    check(stack[0] == 2);
+    load((const char *)stack[2]);
+    size = (size_t (*)(int))function("model_size");
+    isa = ((const char *(*)(void))function("model_isa"))();
+    said[0] = (unsigned char)((int (*)(void))function("model_selftest"))();
+    said[1] = (unsigned char)size(5);
+    said[2] = (unsigned char)length(isa);
+    give(said, 3);
+    give(isa, said[2]);
+    serve((predict_batch *)function("model_predict_batch"), size(2) * size(3) * sizeof(float), size(4) * sizeof(float),
+          size(5));
     end(0);
 }

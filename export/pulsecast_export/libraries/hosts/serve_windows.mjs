@@ -1,5 +1,6 @@
-// node serve_windows.mjs PULSECAST_JS MODEL_WASM: reads batches from stdin, each a little-endian uint32 count and
-// `count` float32 windows, and writes their float32 forecasts to stdout. An error is one line on stderr.
+// node serve_windows.mjs PULSECAST_JS MODEL_WASM: reads batches from stdin, each a little-endian uint32 count, `count`
+// float32 windows and as many int64 times, and writes to stdout the number of results as a uint32, the float32 forecasts,
+// then the lower and the upper bounds if there are any. An error is one line on stderr.
 import { readFile } from 'node:fs/promises';
 
 async function serve([wrapper, module]) {
@@ -7,15 +8,19 @@ async function serve([wrapper, module]) {
   const source = await readFile(wrapper);
   const { load } = await import(`data:text/javascript;base64,${source.toString('base64')}`);
   const model = await load(await readFile(module));
-  const size = 4 * model.context * model.features;
+  const size = 4 * model.context * model.measured;
   let held = Buffer.alloc(0);
   for await (const chunk of process.stdin) {
     held = Buffer.concat([held, chunk]);
-    while (held.length >= 4 && held.length >= 4 + held.readUInt32LE(0) * size) {
-      const end = 4 + held.readUInt32LE(0) * size;
-      const windows = new Float32Array(new Uint8Array(held.subarray(4, end)).buffer);
+    while (held.length >= 4 && held.length >= 4 + held.readUInt32LE(0) * (size + 8)) {
+      const count = held.readUInt32LE(0), middle = 4 + count * size, end = middle + 8 * count;
+      const values = new Float32Array(new Uint8Array(held.subarray(4, middle)).buffer);
+      const times = Array.from(new BigInt64Array(new Uint8Array(held.subarray(middle, end)).buffer), Number);
       held = held.subarray(end);
-      process.stdout.write(new Uint8Array(model.predictBatch(windows).buffer));
+      const { forecast, lower, upper } = model.predictBatch(values, times);
+      const results = [forecast, lower, upper].filter((each) => each);
+      process.stdout.write(new Uint8Array(new Uint32Array([results.length]).buffer));
+      for (const each of results) process.stdout.write(new Uint8Array(each.buffer));
     }
   }
 }

@@ -1,43 +1,62 @@
-/* Forecasts for a CSV: `./example < steps.csv`. A line is a step, oldest first, with the MODEL_FEATURES values that
- * model.h lists, separated by commas; a first line that is no numbers is a heading. From the line that completes a
- * window on, each line gives one: its number, then the MODEL_HORIZON next steps' forecasts. */
+/* Forecasts for a CSV: `./example < steps.csv`. A line is a step, oldest first: its time in unix seconds (UTC), then the
+ * MODEL_MEASURED values that model.h lists, separated by commas; a first line that holds no numbers is a heading. Each
+ * line that completes a window gives one: its time, the MODEL_HORIZON next steps' forecasts, and where MODEL_RESULTS is 3
+ * as many lower and as many upper bounds. A step that is missing from the file, or not finite, is in no window that does. */
 #include "model.h"
 #include <stdio.h>
 #include <stdlib.h>
 
 static model_stream stream; /* static: it is too large for small stacks */
+static float results[3][MODEL_HORIZON];
 
-/* Returns whether `line` holds exactly MODEL_FEATURES numbers. */
-static int parsed(char *line, float *step) {
+/* Goes past `end` of a number and what must follow it, or returns NULL. */
+static char *beyond(char *line, char *end, char separator) {
+    if (end == line) return NULL;
+    while (*end == ' ' || *end == '\t' || *end == '\r' || *end == '\n') end++;
+    return *end == separator ? end + 1 : NULL;
+}
+
+/* Returns whether `line` holds exactly a time and MODEL_MEASURED numbers. */
+static int parsed(char *line, int64_t *time, float *values) {
+    char *end;
     int i;
-    for (i = 0; i < MODEL_FEATURES; i++) {
-        char *end;
-        step[i] = strtof(line, &end);
-        while (*end == ' ' || *end == '\t' || *end == '\r' || *end == '\n') end++;
-        if (end == line || *end != (i + 1 < MODEL_FEATURES ? ',' : '\0')) return 0;
-        line = end + 1;
+    *time = strtoll(line, &end, 10);
+    line = beyond(line, end, ',');
+    for (i = 0; line && i < MODEL_MEASURED; i++) {
+        values[i] = strtof(line, &end);
+        line = beyond(line, end, i + 1 < MODEL_MEASURED ? ',' : '\0');
     }
-    return 1;
+    return line != NULL;
+}
+
+static void print(int64_t time) {
+    int i, j;
+    printf("%lld", (long long)time);
+    for (i = 0; i < MODEL_RESULTS; i++)
+        for (j = 0; j < MODEL_HORIZON; j++) printf(",%.9g", (double)results[i][j]);
+    printf("\n");
 }
 
 int main(void) {
     static char line[1 << 16];
-    float step[MODEL_FEATURES], forecast[MODEL_HORIZON];
+    float values[MODEL_MEASURED];
+    int64_t time, last = 0;
     unsigned long number = 0, steps = 0;
-    int i;
-    model_stream_reset(&stream);
+    model_stream_reset(&stream, 0);
     while (fgets(line, sizeof line, stdin)) {
         number++;
-        if (!parsed(line, step)) {
+        if (!parsed(line, &time, values)) {
             if (number == 1) continue; /* a heading */
-            fprintf(stderr, "line %lu is not %d numbers separated by commas\n", number, MODEL_FEATURES);
+            fprintf(stderr, "line %lu is not a time and %d numbers separated by commas\n", number, MODEL_MEASURED);
             return 1;
         }
-        model_stream_push(&stream, 1, step, forecast);
-        if (++steps < MODEL_CONTEXT) continue;
-        printf("%lu", number);
-        for (i = 0; i < MODEL_HORIZON; i++) printf(",%.9g", (double)forecast[i]);
-        printf("\n");
+        if (steps++ && (time <= last || (time - last) % MODEL_STEP_SECONDS)) {
+            fprintf(stderr, "line %lu: its time is not %d s, or a multiple, after the last one\n", number,
+                    MODEL_STEP_SECONDS);
+            return 1;
+        }
+        last = time;
+        if (!model_stream_push(&stream, 1, values, time, results[0], results[1], results[2])) print(time);
     }
     return ferror(stdin) || fflush(stdout) ? 1 : 0;
 }

@@ -53,6 +53,14 @@ def bench(
         list[str] | None,
         typer.Option("--peers", help="Alternatives without pulsecast, in the same run: names, or all."),
     ] = None,
+    step_call: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--step-call",
+            help="One value at a time: push, detector, streams (1,000), all or none. By default push and detector, and "
+            "streams in standard; without --artifact, of what `load` takes by itself and of native.",
+        ),
+    ] = None,
     scenario: Annotated[
         list[str] | None,
         typer.Option("--scenario", help="single-stream, multi-stream, server, offline, or all; repeatable."),
@@ -82,7 +90,7 @@ def bench(
     """Measure every artifact on this machine, each case in processes of its own; exit 4 if any is unstable."""
     from pulsecast_bench import Device
     from pulsecast_bench import bench as run
-    from pulsecast_bench.results.case import SCENARIOS, change, find_profile
+    from pulsecast_bench.results.case import SCENARIOS, STEP_CALLS, change, find_profile
     from pulsecast_bench.subjects.peers import PEERS
 
     config = change(
@@ -92,6 +100,7 @@ def bench(
         threads=threads,
         repeats=repeats,
         seed=seed,
+        step_calls=None if step_call is None else _names(step_call, STEP_CALLS),
         peers=_names(peers, PEERS) or None,
         scenarios=_names(scenario, SCENARIOS) or None,
         issuer=issuer.value,
@@ -124,12 +133,12 @@ def bench(
 
 
 def _names(given: list[str] | None, known: Iterable[str]) -> tuple[str, ...]:
-    """Return the names in repeated options, which may hold commas; `all` is every known one.
+    """Return the names in repeated options, which may hold commas; `all` is every known one, `none` is not a name.
 
-    >>> _names(["b,a", "a"], "ab"), _names(["all"], "ab")
-    (('b', 'a'), ('a', 'b'))
+    >>> _names(["b,a", "a"], "ab"), _names(["all"], "ab"), _names(["none"], "ab")
+    (('b', 'a'), ('a', 'b'), ())
     """
-    names = [name.strip() for text in given or () for name in text.split(",") if name.strip()]
+    names = [name.strip() for text in given or () for name in text.split(",") if name.strip() not in ("", "none")]
     return tuple(known) if "all" in names else tuple(dict.fromkeys(names))
 
 

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 
+from pulsecast.bundle.manifest import Manifest
 from pulsecast.computing.calendars import utc_text
 from pulsecast.errors import DataError
 from pulsecast.forecasting.forecaster import Forecaster
+from pulsecast.model.windows import FORECAST
 from pulsecast.plain_text import printable
 
 from ...logs.options import UNSAID, LogOptions
@@ -38,7 +41,10 @@ def predict(
     log: LogOptions = UNSAID,
     format_: Annotated[Format, typer.Option("--format", help="text is CSV.")] = Format.text,
 ) -> None:
-    """Forecast the steps after a log; it is read like the training log, unless an option says otherwise."""
+    """Forecast the steps after a log; it is read like the training log, unless an option says otherwise.
+
+    Where the bundle has intervals, each forecast comes with its lower and upper bound.
+    """
     from pulsecast_train import read_as_trained
 
     forecaster = model.load(bundle)
@@ -46,37 +52,58 @@ def predict(
         series, report = read_as_trained(input_, forecaster.manifest, log.changes(), progress=heard)
     tell_findings(report)
     tell(f"forecasting with {forecaster.artifact.id} on {forecaster.backend.engine}, {forecaster.backend.device}")
-    rows = [row for one in series for row in _forecast_rows(forecaster, one, every=every)]
-    document = {"command": "predict", "artifact": forecaster.artifact.id, "forecasts": rows}
+    level = _level(forecaster.manifest)
+    rows = [row for one in series for row in _forecast_rows(forecaster, one, level, every=every)]
+    document = {"command": "predict", "artifact": forecaster.artifact.id, "level": level, "forecasts": rows}
     show(format_, text=_csv(rows), document=document)
+
+
+def _level(manifest: Manifest) -> float | None:
+    """Return the coverage of the bounds, None where a bundle has no intervals; in format 1 it is not written down."""
+    if manifest.level is not None or manifest.intervals is None:
+        return manifest.level
+    return manifest.intervals.default_level
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=("series", "time", "step", "forecast"), lineterminator="\n")
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({**row, "series": printable(row["series"]), "forecast": f"{row['forecast']:.6g}"} for row in rows)
+    for row in rows:
+        cells = {name: f"{cell:.6g}" if isinstance(cell, float) else cell for name, cell in row.items()}
+        writer.writerow(cells | {"series": printable(row["series"])})
     return text.getvalue()
 
 
-def _forecast_rows(model: Forecaster, series: Series, *, every: bool) -> list[dict[str, Any]]:
+def _forecast_rows(model: Forecaster, series: Series, level: float | None, *, every: bool) -> list[dict[str, Any]]:
+    """Return a row for each step forecast: with bounds that cover with probability `level`, or without any."""
     spec = model.manifest.spec
     ends = _window_ends(series, spec.context, every=every)  # (windows,) index after each window's last step
     stamps, found = series.timestamps_s(), []
     for first in range(0, len(ends), BATCH):
         steps = ends[first : first + BATCH, np.newaxis] - np.arange(spec.context, 0, -1)  # (batch, context)
-        forecasts = model.predict(series.values[steps], timestamps=stamps[steps])  # (batch, horizon)
+        last = stamps[steps[:, -1]]  # (batch,)
+        answers = _answers(model, series.values[steps], last, level)
         found += [
             {
                 "series": series.name,
-                "time": utc_text(int(last) + (k + 1) * spec.step_s),
+                "time": utc_text(int(last[row]) + (k + 1) * spec.step_s),
                 "step": k + 1,
-                "forecast": float(row[k]),
+                **{name: float(answer[row, k]) for name, answer in answers.items()},
             }
-            for last, row in zip(stamps[steps[:, -1]], forecasts, strict=True)
+            for row in range(len(last))
             for k in range(spec.horizon)
         ]
     return found
+
+
+def _answers(
+    model: Forecaster, values: NDArray[np.float64], time: NDArray[np.int64], level: float | None
+) -> dict[str, NDArray[np.floating]]:
+    """Return forecasts, and bounds where there is a level: name -> (batch, horizon)."""
+    if level is None:
+        return {FORECAST: model.predict(values, timestamps=time)}
+    return model.predict(values, timestamps=time, interval=level)._asdict()
 
 
 def _window_ends(series: Series, context: int, *, every: bool) -> np.ndarray[Any, np.dtype[np.int64]]:

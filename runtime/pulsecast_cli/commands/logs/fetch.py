@@ -34,6 +34,11 @@ def fetch(
     ] = None,
     attempts: Annotated[int, typer.Option("--attempts", help="Tries per page.")] = 8,
     timeout: Annotated[float, typer.Option("--timeout", help="Longest silence in seconds.")] = 30.0,
+    max_pages: Annotated[int, typer.Option("--max-pages", help="Most pages of the log.")] = 100_000,
+    max_bytes: Annotated[int, typer.Option("--max-bytes", help="Most bytes of the log.")] = 10_000_000_000,
+    max_seconds: Annotated[
+        float, typer.Option("--max-seconds", help="Longest time of this run; the next one continues.")
+    ] = 86_400.0,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing log.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Discard the progress of a broken run.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
@@ -46,10 +51,12 @@ def fetch(
     from pulsecast_train import fetch as run
     from pulsecast_train.fetching.fetch import forget_progress
     from pulsecast_train.fetching.http_source import HttpQuery, HttpSource
+    from pulsecast_train.fetching.limits import FetchLimits
     from pulsecast_train.fetching.retrying import RetryPolicy
 
     if out.suffix not in (".ndjson", ".jsonl"):
         raise UsageError(f"--out is {out.name}; expected a name that ends in .ndjson or .jsonl")
+    limits = FetchLimits(pages=max_pages, size_bytes=max_bytes, seconds=max_seconds)
     query = HttpQuery(
         url=url, records=records, following=following, parameter=parameter, token=_token(token_env), timeout_s=timeout
     )
@@ -61,7 +68,7 @@ def fetch(
         forget_progress(out)
     with progress() as heard:
         source = HttpSource(query=query, policy=policy, progress=heard)
-        state = run(source, out, fields=tuple(field or ()), force=force, progress=heard)
+        state = run(source, out, fields=tuple(field or ()), force=force, limits=limits, progress=heard)
     document = {"command": "fetch", "records": state.records, "pages": state.pages, "bytes": state.size_bytes}
     show(format_, text=f"{state.records:,} records in {state.pages} pages: {out}", document=document)
 
