@@ -249,9 +249,9 @@ def _files(staging: Path) -> tuple[FileEntry, ...]:
 def _remove_sources(staging: Path, chosen: tuple[str, ...]) -> None:
     """Remove targets that were only sources of the chosen ones."""
     for name, target in TARGETS.items():
-        path = staging / target.path
-        if name not in chosen and path.exists():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for path in (staging / place for place in (target.path, *target.beside)):
+            if name not in chosen and path.exists():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _write_manifest(staging: Path, manifest: Manifest) -> None:

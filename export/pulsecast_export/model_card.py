@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pulsecast.bundle.bundle import size_bytes
-from pulsecast.bundle.manifest import Manifest
+from pulsecast.bundle.manifest import Artifact, Manifest
 from pulsecast.computing.calendars import utc_text
 from pulsecast.model.spec import ModelSpec
 from pulsecast.model.words import network_words
@@ -146,9 +146,19 @@ def _limits(manifest: Manifest) -> str:
         limits.append(
             "Imported: how it was trained is not known here, and the held-out windows are those of its owner."
         )
-    if any(artifact.units == "scaled" for artifact in manifest.artifacts):
-        limits.append("The full-integer artifact takes and gives scaled values; the runtime scales around it.")
+    limits += [_scaled(manifest, artifact) for artifact in manifest.artifacts if artifact.units == "scaled"]
     return "\n".join(["## Limits", "", *(f"* {limit}" for limit in limits)])
+
+
+def _scaled(manifest: Manifest, artifact: Artifact) -> str:
+    """Return what a caller of a file of scaled units must do, and which C in the bundle helps."""
+    folder = artifact.path.rpartition("/")[0]
+    helped = any(entry.path == f"{folder}/micro_io.c" for entry in manifest.files)
+    return (
+        f"`{artifact.id}` takes and gives scaled values and keeps its state from call to call: reset its variables "
+        "before every window. The runtime does so and scales around it"
+        + (f"; on a microcontroller `{folder}/micro_io.c` scales." if helped else ".")
+    )
 
 
 def _intervals(manifest: Manifest) -> str:

@@ -17,6 +17,7 @@ class Target:
     """A row of TARGETS.
 
     path      in the bundle: a file, or a folder (SavedModel, native)
+    beside    further files that its writer writes, and that are nowhere without it
     family    targets of one family are written by one child process, in the table's order
     writer    `module:function` of this package, called with (model directory, path to write, path of its source)
     source    the target that it is made from, or None for the weights
@@ -35,6 +36,7 @@ class Target:
     precision: Precision
     units: Literal["raw", "scaled"] = "raw"
     max_batch: int | None = None
+    beside: tuple[str, ...] = ()
     asked: bool = False
     plain_only: bool = False
     level: Tolerance
@@ -121,6 +123,7 @@ TARGETS = {
         precision="int8",
         units="scaled",
         max_batch=1,
+        beside=("tflite/micro_io.h", "tflite/micro_io.c"),
         plain_only=True,
         level=INT8,
         change=INT8_CHANGE,

@@ -122,6 +122,17 @@ def test_the_card_says_whether_there_are_intervals() -> None:
     assert "without an interval" not in card
 
 
+def test_the_card_says_that_a_file_of_scaled_units_keeps_its_state() -> None:
+    artifact = dataclasses.replace(MANIFEST.artifacts[-1], id="tflite-int8", units="scaled")
+    alone = dataclasses.replace(MANIFEST, artifacts=(artifact,))
+    micro = dataclasses.replace(MANIFEST.files[0], path="tflite/micro_io.c")
+    said = "`tflite-int8` takes and gives scaled values and keeps its state from call to call: reset its variables"
+    assert f"{said} before every window. The runtime does so and scales around it." in model_card(alone)
+    card = model_card(dataclasses.replace(alone, files=(*MANIFEST.files, micro)))
+    assert "on a microcontroller `tflite/micro_io.c` scales." in card
+    assert "keeps its state" not in model_card(MANIFEST)
+
+
 @pytest.mark.parametrize(
     ("argument", "expected"),
     [

@@ -87,5 +87,5 @@ def test_where_all_tools_are_there_one_line_says_so(programs: Path, tmp_path: Pa
     fuzzer.unlink()
     assert run(programs, ci="").stdout.splitlines()[1:3] == [
         "  libFuzzer: tests/export/native",
-        "  newlib: tests/benchmarks/native",
+        "  newlib: tests/benchmarks/native, tests/export/micro_io",
     ]

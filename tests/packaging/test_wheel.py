@@ -79,6 +79,9 @@ def test_the_wheel_holds_the_five_packages_and_nothing_else(wheel: Path) -> None
         source = REPOSITORY / folder / package
         modules = {f"{package}/{p.relative_to(source).as_posix()}" for p in source.rglob("*.py")}
         assert modules <= set(names)
+        others = {path for path in source.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+        assert {f"{package}/{path.relative_to(source).as_posix()}" for path in others} <= set(names)
+    assert {f"pulsecast_export/micro_io/templates/micro_io.{kind}.in" for kind in "ch"} <= set(names)
     assert [name for name in names if "tests/" in name or "/test_" in name or name.endswith((".pyc", ".csv"))] == []
 
 

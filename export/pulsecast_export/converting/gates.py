@@ -24,6 +24,8 @@ ONNX_OPERATORS = {
 }  # fmt: skip
 # also allowed in networks beyond the plain stack
 ONNX_NETWORK_OPERATORS = {"GRU", "HardSigmoid", "Relu", "Sigmoid", "Tanh"}
+# what a program on a microcontroller must have; micro_io.h names them
+INT8_OPERATORS = {"DEQUANTIZE", "FULLY_CONNECTED", "QUANTIZE", "STRIDED_SLICE", "UNIDIRECTIONAL_SEQUENCE_LSTM"}
 _ABSOLUTE_PATH = re.compile(rb"(?:/(?:home|root|tmp|usr|opt|var|work|Users|mnt|private)/|[A-Z]:\\\\Users\\\\)[\w.@-]+")
 
 
@@ -31,7 +33,8 @@ def check_target(target_id: str, target: Target, spec: ModelSpec, folder: Path) 
     """Return the census of `target`'s operators; raises ConversionError if a gate fails."""
     gate = _GATES[target.family]
     problems, census = gate(folder / target.path, spec)
-    problems += _paths_inside(folder / target.path)
+    problems += [f"{name} is missing" for name in target.beside if not (folder / name).is_file()]
+    problems += [line for name in (target.path, *target.beside) for line in _paths_inside(folder / name)]
     if problems:
         raise ConversionError(f"target {target_id} failed its gate: {'; '.join(problems)} (operators: {census})")
     return census
@@ -80,9 +83,11 @@ def tflite_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
 
 
 def int8_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
-    """One fused LSTM per layer without cell clip, builtin operators only."""
+    """One fused LSTM per layer without cell clip, and only the builtin operators that micro_io.h names."""
     counts, _, foreign, clips = _tflite_facts(path)
     problems = [f"Flex or custom operators: {', '.join(foreign)}"] if foreign else []
+    if unknown := sorted(set(counts) - INT8_OPERATORS - {"CUSTOM"}):
+        problems.append(f"operators that micro_io.h does not name: {', '.join(unknown)}")
     if counts["UNIDIRECTIONAL_SEQUENCE_LSTM"] != len(spec.units):
         problems.append(f"{counts['UNIDIRECTIONAL_SEQUENCE_LSTM']} fused LSTMs for {len(spec.units)} layers")
     if any(clips):
@@ -134,7 +139,7 @@ def _tflite_facts(path: Path) -> tuple[Counter[str], int, list[str], list[float]
 
 def _paths_inside(path: Path) -> list[str]:
     """Return a problem for every file that holds an absolute path, because it can reveal the machine and the user."""
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    files = sorted(p for p in (path, *path.rglob("*")) if p.is_file())
     found = [(file, _ABSOLUTE_PATH.search(file.read_bytes())) for file in files]
     return [f"{file.name} holds the path {match.group().decode(errors='replace')}" for file, match in found if match]
 

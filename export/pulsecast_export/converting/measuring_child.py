@@ -10,14 +10,20 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from pulsecast.backends import open_backend
 from pulsecast.bundle.bundle import Bundle
-from pulsecast.bundle.manifest import Parity
+from pulsecast.bundle.golden import Golden
+from pulsecast.bundle.manifest import Artifact, Parity
 from pulsecast.errors import PulsecastError, ToleranceError
 from pulsecast.forecasting.verification import ArtifactReport, check_backend, measure_parity, require_passed
 from pulsecast.foundation import strict_json
+from pulsecast.foundation.private_folder import temporary_folder
 from pulsecast.stages.parent import die_with_parent
+
+from ..micro_io.checking import check_micro_io
+from ..targets import TARGETS
 
 TOLERANCE_FAILED = 3
 UNMEASURED = Parity(max_abs=0.0, rms=0.0, mae_change=0.0, rmse_change=0.0)
@@ -54,12 +60,22 @@ def measure(path: str, artifact_ids: tuple[str, ...]) -> Measured:
         parities[artifact_id] = measure_parity(
             backend.predict(*golden.windows.inputs), golden, bundle.manifest.scaler.range
         )
+        if artifact.units == "scaled":
+            _check_micro_io(bundle, artifact, golden)
         checks = check_backend(backend, bundle.manifest, artifact, golden, bundle.weights())
         reports.append(
             ArtifactReport(artifact=artifact_id, engine=backend.engine, device=backend.device, checks=checks)
         )
     require_passed(tuple(reports))
     return Measured(parities=parities)
+
+
+def _check_micro_io(bundle: Bundle, artifact: Artifact, golden: Golden) -> None:
+    """Raise ToleranceError unless the C beside a file of scaled units computes what the reference does around it."""
+    with temporary_folder() as work:
+        for name in TARGETS[artifact.id].beside:
+            (work / Path(name).name).write_bytes(bundle.read(name))
+        check_micro_io(work, bundle.manifest.spec, bundle.manifest.scaler, golden)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Writer of the full-integer TFLite file for microcontrollers. Run in a converter child process.
 
 The only target with state tensors and with scaled units: its caller must reset the variables before every window,
-scale channels in and forecasts out, as `pulsecast.backends.tflite` does.
+scale channels in and forecasts out, as `pulsecast.backends.tflite` does. On a microcontroller the files of
+`pulsecast_export.micro_io` scale.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pulsecast.computing.calendars import complete
 from pulsecast.model.weights import Weights
 from pulsecast.stages.model_directory import ModelDirectory
 
+from ..micro_io.writer import write_micro_io
 from .tflite_file import packed, unpacked
 
 
@@ -47,6 +49,7 @@ def write_tflite_int8(model: ModelDirectory, path: Path, source: Path | None) ->
     # the default quantiser saturates a fused LSTM and gives a constant, without a warning
     converter.experimental_new_quantizer = False
     path.write_bytes(mended(converter.convert(), model.weights))
+    write_micro_io(model, path.parent)
 
 
 def mended(data: bytes, weights: Weights) -> bytes:

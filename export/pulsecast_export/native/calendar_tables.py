@@ -14,7 +14,7 @@ import numpy as np
 from pulsecast.computing.calendars import known_times
 from pulsecast.model.spec import WEEK_S, Calendar, ModelSpec
 
-from .c_text import float_text
+from ..c_text import float_text
 
 
 @dataclass(frozen=True, kw_only=True)

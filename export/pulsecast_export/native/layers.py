@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from pulsecast.model.weights import CellWeights, Weights
 
+from ..c_text import padded
 from ..quantisation import quantise_rows
-from .c_text import padded
 
 TRIPLE = 3  # inputs of one sum by pairs, as in kernels/sums.c.in
 # Largest sum of |w0 w1| over a column's pairs for which pairs are summed. Trained models have 1.4 to 2.2; with 3 the

@@ -27,9 +27,9 @@ from pulsecast.model.spec import YEAR_1, YEAR_10000, Feature, ModelSpec
 from pulsecast.model.weights import Weights
 from pulsecast.stages.model_directory import ModelDirectory, ModelRecord
 
+from ..c_text import array_text, c_string, commented, float_text, padded, plain, rows_text
 from ..contracts import contract_of
 from ..targets import TARGETS, tolerance
-from .c_text import array_text, c_string, float_text, padded, plain, rows_text
 from .calendar_tables import calendar_tables
 from .layers import PackedLayer, are_small, dequantised, for_kernels, for_kernels8, paired_bias, state_scale
 
@@ -78,9 +78,7 @@ def sources(model: ModelDirectory, target_id: str) -> dict[str, str]:
     values |= {
         "NAME": plain(model.record.name),
         "PRECISION": target.precision,
-        "CONTRACT": contract_text(contract).replace(
-            "*/", "*\\/"
-        ),  # JSON's own way of writing it; it would end the comment
+        "CONTRACT": commented(contract_text(contract)),
         "INFO": c_string(contract_text(contract, brief=True)),
         "FEATURE_LINES": _feature_lines(spec.features[: spec.measured]),
         "CALENDAR_LINES": _calendar_lines(spec),

@@ -201,9 +201,10 @@ def complete(spec: ModelSpec, windows: Windows) -> NDArray[np.floating]:
     if windows.time is None:
         return windows.values
     first, last = known_times(spec)
+    if first > last:  # no time has holidays for a whole window
+        return np.full((len(windows), spec.context, len(spec.features)), np.nan, windows.values.dtype)
     known = (windows.time >= first) & (windows.time <= last)
-    some = first if first <= last else 0
-    seconds = step_times(spec, np.where(known, windows.time, some))
+    seconds = step_times(spec, np.where(known, windows.time, first))
     columns = with_calendar(spec, windows.values, seconds)
     columns[~known] = np.nan
     return columns

@@ -175,6 +175,8 @@ def check_tflite(target: str, data: bytes, folder: Path) -> str:
     path = folder / TARGETS[target].path
     path.parent.mkdir()
     path.write_bytes(data)
+    for name in TARGETS[target].beside:
+        (folder / name).write_text("int x;\n")
     return check_target(target, TARGETS[target], SPEC, folder)
 
 
@@ -201,6 +203,11 @@ BAD_TFLITE: dict[str, tuple[str, Callable[[], bytes], str]] = {
         lambda: tflite_file([fused(), fused(), ("CUSTOM", None)], custom="FlexErf"),
         "Flex or custom operators: b'FlexErf'",
     ),
+    "an operator that a microcontroller may lack": (
+        "tflite-int8",
+        lambda: tflite_file([fused(), fused(), ("WHILE", None)]),
+        "operators that micro_io.h does not name: WHILE",
+    ),
     "a path": (
         "tflite",
         lambda: tflite_file(LOOP) + b"/Users/ann/model.py",
@@ -215,6 +222,15 @@ def test_one_loop_over_time_passes_the_tflite_gate(tmp_path: Path) -> None:
 
 def test_fused_layers_without_clip_pass_the_int8_gate(tmp_path: Path) -> None:
     assert check_tflite("tflite-int8", tflite_file([fused(), fused()], variable=True), tmp_path).startswith("2 UNIDIR")
+
+
+def test_the_gate_looks_at_the_files_beside_an_artifact_too(tmp_path: Path) -> None:
+    check_tflite("tflite-int8", tflite_file([fused(), fused()]), tmp_path)
+    (tmp_path / "tflite" / "micro_io.c").write_text("/* /home/ann/model */")
+    (tmp_path / "tflite" / "micro_io.h").unlink()
+    both = "tflite/micro_io.h is missing; micro_io.c holds the path /home/ann"
+    with pytest.raises(ConversionError, match=f"^target tflite-int8 failed its gate: {both}"):
+        check_target("tflite-int8", TARGETS["tflite-int8"], SPEC, tmp_path)
 
 
 @pytest.mark.parametrize(("target", "make", "sentence"), BAD_TFLITE.values(), ids=BAD_TFLITE.keys())

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pulsecast.computing.calendars import calendar_values, unix_seconds
+from pulsecast.computing.calendars import calendar_values, complete, unix_seconds
 from pulsecast.errors import DtypeError, InputError, TimeError
 from pulsecast.foundation import strict_json
-from pulsecast.model.spec import DAY_S, WEEK_S, Calendar, Holidays
+from pulsecast.model.spec import DAY_S, WEEK_S, Calendar, Channel, Feature, Holidays, ModelSpec
+from pulsecast.model.windows import Windows
 
 FIRST = datetime(2024, 2, 26, 0, 30, tzinfo=UTC)  # a Monday, before a leap day
 MOMENTS = [FIRST + timedelta(hours=5 * i) for i in range(100)] + [datetime(1969, 12, 27, 12, tzinfo=UTC)]
@@ -175,3 +176,20 @@ def test_a_holiday_column_has_its_days_and_no_other_column_has() -> None:
     for change in ({"holidays": None}, {"function": "sin"}):
         with pytest.raises(ValueError, match="holidays are given if and only if the function is holiday"):
             replace(holiday(), **change)  # type: ignore[arg-type]
+
+
+def test_where_holidays_are_known_for_less_than_a_window_no_time_has_columns() -> None:
+    spec = ModelSpec(
+        window=11,
+        features=(Feature(name="value"), Feature(name="holiday", calendar=holiday())),
+        channels=(Channel(feature=0), Channel(feature=1)),
+        units=(1,),
+        horizon=1,
+        step_s=DAY_S,
+        target="level",
+    )
+    windows = Windows(values=np.ones((2, 11, 1), np.float32), time=np.array([9 * DAY_S, 2**62]))
+    columns = complete(spec, windows)
+    assert columns.shape == (2, 11, 2)
+    assert columns.dtype == np.float32
+    assert np.isnan(columns).all()

@@ -20,6 +20,15 @@ def plain(text: str) -> str:
     return re.sub(r"[^\w .,()+-]", "_", text, flags=re.ASCII)
 
 
+def commented(text: str) -> str:
+    """Return JSON `text` fit for a C comment, where neither end may stand; it is still the same JSON.
+
+    >>> print(commented('"/* name */"'))
+    "/\\u002a name *\\/"
+    """
+    return text.replace("/*", "/\\u002a").replace("*/", "*\\/")
+
+
 def c_string(text: str) -> str:
     """Return ASCII `text` as a C string; a question mark is escaped because two of them may begin a trigraph."""
     return '"' + re.sub(r'(["\\?])', r"\\\1", text) + '"'

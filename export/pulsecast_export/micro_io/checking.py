@@ -1,0 +1,139 @@
+"""`micro_io.c` compiled here and called, so that an export checks it before the bundle appears."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulsecast.backends.native_library import COMPILE_TIMEOUT_S, find_compiler
+from pulsecast.backends.sealed_library import load_bytes
+from pulsecast.bundle.golden import Golden
+from pulsecast.computing import reference
+from pulsecast.computing.calendars import complete
+from pulsecast.errors import ConversionError, MissingExtraError, ToleranceError
+from pulsecast.foundation.private_folder import temporary_folder
+from pulsecast.model.scaler import FeatureScale, Scaler
+from pulsecast.model.spec import ModelSpec
+from pulsecast.model.windows import Windows
+
+from .writer import SOURCE
+
+FLAGS = ("-std=c99", "-O2", "-fPIC", "-shared")
+ROUNDING = 5e-7  # of a value's size: float32 rounds by 6e-8 in a logarithm, a difference and the angle of a wave each
+Array = NDArray[np.floating]
+
+
+class MicroIo:
+    """The two functions of a compiled `micro_io.c`, as `input` and `output` and over batches of windows."""
+
+    def __init__(self, library: Path, spec: ModelSpec) -> None:
+        self._spec = spec
+        functions = load_bytes(library.read_bytes())  # also from a folder where nothing may run
+        self.input, self.output = functions.micro_input, functions.micro_output
+        self.input.argtypes = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
+        self.output.argtypes = (ctypes.c_void_p,) * 5
+        self.output.restype = None
+
+    def channels(self, windows: Windows) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return channels (n, window, channels), and which windows (n,) have a forecast."""
+        values = np.ascontiguousarray(windows.values, np.float32)
+        times = np.zeros(len(values), np.int64) if windows.time is None else windows.time
+        found = np.full((len(values), self._spec.window, len(self._spec.channels)), np.nan, np.float32)
+        rows = zip(values, times.tolist(), found, strict=True)
+        refused = [self.input(row.ctypes.data, time, to.ctypes.data) for row, time, to in rows]
+        return found, np.array(refused) == 0
+
+    def results(self, windows: Windows, outputs: Array) -> NDArray[np.float32]:
+        """Return forecast, lower and upper, (3, n, horizon), for network `outputs` (n, horizon); NaN without bounds."""
+        values = np.ascontiguousarray(windows.values, np.float32)
+        given = np.ascontiguousarray(outputs, np.float32)
+        found = np.full((3, *given.shape), np.nan, np.float32)
+        for i in range(len(values)):
+            self.output(values[i].ctypes.data, given[i].ctypes.data, *(found[k, i].ctypes.data for k in range(3)))
+        return found
+
+
+def compile_micro_io(folder: Path, command: Sequence[str], out: Path) -> None:
+    """Compile the source in `folder` to a library at `out`; raises ConversionError with the compiler's first line."""
+    done = subprocess.run(
+        [*command, *FLAGS, SOURCE, "-lm", "-o", str(out.absolute())],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=COMPILE_TIMEOUT_S,
+        check=False,
+    )
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if "error" in line] or ["without a message"]
+        raise ConversionError(f"{SOURCE} does not compile with {Path(command[0]).name}: {said[0].strip()}")
+
+
+def check_micro_io(folder: Path, spec: ModelSpec, scaler: Scaler, golden: Golden) -> None:
+    """Check the source in `folder` on the windows of `golden`; without a C compiler nothing is checked.
+
+    Raises ToleranceError if channels or forecasts differ, ConversionError if it does not compile.
+    """
+    try:
+        command = find_compiler()
+    except MissingExtraError:
+        return
+    with temporary_folder() as work:
+        library = work / "micro_io.so"
+        compile_micro_io(folder, command, library)
+        problems = differences(MicroIo(library, spec), spec, scaler, golden)
+    if problems:
+        raise ToleranceError(f"{SOURCE} does not compute what the reference does: {'; '.join(problems)}")
+
+
+def differences(functions: MicroIo, spec: ModelSpec, scaler: Scaler, golden: Golden) -> list[str]:
+    """Return what differs from numpy by more than float32 rounding, over the windows of `golden`."""
+    windows = golden.windows
+    columns = complete(spec, windows.changed(windows.values.astype(np.float64)))  # (n, context, features)
+    found, fine = functions.channels(windows)
+    problems = [] if fine.all() else [f"{int((~fine).sum())} of {len(fine)} windows are refused"]
+    error = np.abs(found - reference.channels(spec, scaler.transform(columns)))
+    if not (error <= channel_rounding(spec, scaler, columns)).all():
+        problems.append(f"channels differ by up to {error.max():.1e}")
+    outputs = outputs_for(spec, scaler, columns, golden.reference)
+    error = np.abs(functions.results(windows, outputs)[0] - golden.reference)
+    if not (error <= forecast_rounding(spec, scaler, columns, golden.reference)).all():
+        problems.append(f"forecasts differ by up to {error.max():.1e}")
+    return problems
+
+
+def channel_rounding(spec: ModelSpec, scaler: Scaler, columns: Array) -> Array:
+    """Return the largest float32 error of each channel, (n, 1, channels), for raw `columns` (n, context, features)."""
+    sizes = [_size(scale, columns[..., i]).max(axis=1) / scale.scale for i, scale in enumerate(scaler.features)]
+    rows = [sizes[channel.feature] * (2 if channel.lag else 1) for channel in spec.channels]  # each (n,)
+    return ROUNDING * np.stack(rows, axis=-1)[:, np.newaxis]
+
+
+def forecast_rounding(spec: ModelSpec, scaler: Scaler, columns: Array, forecasts: Array) -> Array:
+    """Return the largest error of float32 in raw `forecasts` (n, horizon) that are made from outputs."""
+    first = scaler.features[0]
+    size = _size(first, forecasts)
+    if spec.target == "change":
+        size = size + _size(first, columns[:, -1:, 0])
+    return ROUNDING * size * (1 + np.abs(forecasts) if first.transform == "log1p" else 1)
+
+
+def outputs_for(spec: ModelSpec, scaler: Scaler, columns: Array, forecasts: Array) -> Array:
+    """Return the network's outputs (n, horizon) that give these raw `forecasts`."""
+    first = scaler.features[0]
+    outputs = (_level(first, forecasts) - first.offset) / first.scale
+    return outputs - scaler.transform(columns)[:, -1:, 0] if spec.target == "change" else outputs
+
+
+def _size(scale: FeatureScale, raw: Array) -> Array:
+    """Return the size of what is rounded when `raw` is scaled, before it is divided by the scale."""
+    return np.abs(_level(scale, raw)) + abs(scale.offset) + 1
+
+
+def _level(scale: FeatureScale, raw: Array) -> Array:
+    return np.log1p(raw) if scale.transform == "log1p" else raw
