@@ -220,7 +220,7 @@ def test_a_series_that_is_not_in_the_table_gives_nan(series, wrong):
         assert np.isnan(found).all(axis=1).tolist() == [i in (0, 33) for i in range(STREAMS)]
 
 
-@pytest.fixture(params=["scalar", pytest.param("avx2", marks=pytest.mark.slow)])
+@pytest.fixture(params=["scalar", "vector"])
 def three_series(request, change_model, tmp_path, monkeypatch) -> tuple[ModelDirectory, NativeBackend, list]:
     """Return a model, its library with a table of three series, and the table."""
     model = directory(change_model)
