@@ -76,8 +76,10 @@ def _share(spec: ModelSpec, holidays: Holidays | None, offsets: NDArray[np.int64
     """
     assert holidays is not None  # noqa: S101  # for the type checker: a column of holidays has them
     edges = np.array(holidays.spans or holidays.known[1:], np.int64).reshape(-1)  # first, stop, first, stop, ...
-    ends = offsets.reshape(-1, 1) + spec.step_s - edges  # (steps, edges): a step's end, from each edge
-    after = tf.clip_by_value(tf.cast(moment + ends, tf.float32), 0.0, np.float32(spec.step_s))  # (batch, steps, edges)
+    ends = moment + (
+        offsets.reshape(-1, 1) + spec.step_s
+    )  # (batch, steps, 1); a constant (steps, edges) would be large
+    after = tf.clip_by_value(tf.cast(ends - edges, tf.float32), 0.0, np.float32(spec.step_s))  # (batch, steps, edges)
     signs = np.resize([1.0, -1.0], len(edges)) / spec.step_s
     return tf.reduce_sum(after * signs.astype(np.float32), axis=2)[:, tf.newaxis]
 

@@ -1,4 +1,4 @@
-"""The contract of a lone file: an ONNX or TFLite file, a SavedModel folder or a `model.c`, read without any engine.
+"""The contract of a lone file: an ONNX or TFLite file, a SavedModel folder or C, read without any engine.
 
 Only the way to the contract is followed; weights and graphs are not read. A file may come from anywhere, so every
 length in it is checked against the file's size, and every loop has an end.
@@ -25,7 +25,7 @@ SAVED_MODEL = "saved_model.pb"
 _MOST_FIELDS = 10_000
 _MOST_ENTRY_FIELDS = 16
 _MOST_ENTRIES = 1000
-_MOST_HEAD_BYTES = MAX_CONTRACT_BYTES + 4096  # of a model.c: the contract stands in its first comment
+_MOST_HEAD_BYTES = MAX_CONTRACT_BYTES + 4096  # of C: the contract stands in its first comment
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5  # wire types of protobuf
 _METADATA_PROPS, _KEY, _VALUE = 14, 1, 2  # field numbers of ModelProto and StringStringEntryProto in onnx.proto
 _BUFFERS, _METADATA = 4, 6  # fields of Model in schema.fbs of TFLite
@@ -235,4 +235,9 @@ def _in_c(data: _Bytes) -> bytes | None:
     return lines[0] if lines else None
 
 
-_FINDERS: dict[str, Callable[[_Bytes], bytes | None]] = {".onnx": _in_onnx, ".tflite": _in_tflite, ".c": _in_c}
+_FINDERS: dict[str, Callable[[_Bytes], bytes | None]] = {
+    ".onnx": _in_onnx,
+    ".tflite": _in_tflite,
+    ".c": _in_c,
+    ".h": _in_c,
+}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from helpers.micro_models import AROUND, KNOWN, written
+from helpers.micro.models import AROUND, KNOWN, written
 from helpers.native_models import require_c
 from pulsecast.backends.native_library import find_compiler
 from pulsecast.stages.model_directory import ModelDirectory

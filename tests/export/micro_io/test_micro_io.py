@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.micro_models import AROUND, columns_of, log, model_of, moments, same, windows_of, written
+from helpers.micro.models import AROUND, columns_of, log, model_of, moments, same, windows_of, written
 from helpers.native_models import require_c
 from pulsecast.backends.native_library import find_compiler
 from pulsecast.bundle.golden import Golden

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from helpers.engines import require_tool, require_tools
-from helpers.micro_models import ARM, AROUND, STRICT, columns_of, model_of, moments, windows_of, written
+from helpers.micro.models import ARM, AROUND, STRICT, columns_of, model_of, moments, windows_of, written
 from helpers.native_models import require_emulator
 from helpers.source_tree import REPOSITORY
-from pulsecast.bundle.contract import read_contract
+from pulsecast.bundle.lone_files import lone_contract
 from pulsecast.computing import reference
 from pulsecast.model.windows import Windows
 from pulsecast_export.contracts import contract_of
@@ -26,7 +26,7 @@ BOUNDS_APART = 2e-5
 HOSTILE = 'a "*/" /* b /*/ \\ ??/ %s @NAME@ é'
 
 
-def test_the_same_model_gives_the_same_ascii_and_it_says_its_contract(any_name: str) -> None:
+def test_the_same_model_gives_the_same_ascii_and_it_says_its_contract(any_name: str, tmp_path: Path) -> None:
     model = model_of(AROUND[any_name], HOSTILE)
     texts = sources(model)
     assert texts == sources(model_of(AROUND[any_name], HOSTILE))
@@ -34,8 +34,7 @@ def test_the_same_model_gives_the_same_ascii_and_it_says_its_contract(any_name: 
     assert set(re.findall(r"#include (\S+)", "".join(texts.values()))) == {
         *("<math.h>", "<stdint.h>", "<stddef.h>", '"micro_io.h"')
     }
-    (line,) = re.findall(r"^ \* (\{.*\})$", texts[HEADER], re.MULTILINE)
-    assert read_contract(line.encode(), where="header") == contract_of(model, "tflite-int8")
+    assert lone_contract(written(model, tmp_path) / HEADER) == contract_of(model, "tflite-int8")
 
 
 def test_the_header_says_that_the_state_must_be_reset_and_how() -> None:

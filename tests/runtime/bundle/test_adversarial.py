@@ -24,12 +24,11 @@ from pulsecast.bundle.archive import read_archive
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.packing import pack
 from pulsecast.errors import IntegrityError, PulsecastError
+from pulsecast.model.windows import Windows
 
-GOLDEN = Path(__file__).parents[2] / "data" / "golden_v1"
-WINDOWS = Bundle.open(GOLDEN).golden().windows.take(slice(4))
-EXPECTED = Bundle.open(GOLDEN).golden().reference[:4]
-# the manifest's tolerance of the numpy artifact: a forecast beyond it is wrong
-ALLOWED = Bundle.open(GOLDEN).manifest.artifact("numpy").tolerance.max_abs * Bundle.open(GOLDEN).manifest.scaler.range
+DATA = Path(__file__).parents[2] / "data"
+GOLDEN = DATA / "golden_v2"  # of the format that is written
+GOLDENS = {"format 1": DATA / "golden_v1", "format 2": GOLDEN}
 CASES = {"bytes of a folder": 2000, "bytes of a file": 4000, "the manifest": 2500, "headers": 2000}
 
 Mutation = Callable[[random.Random, bytes], bytes]
@@ -37,14 +36,23 @@ HUGE = (2**31, 2**32, 2**53 + 1, 2**63, 2**64, 10**18, 10**400, -1, -(2**63), 1e
 ODD = (None, True, False, "", "x" * 10_000, "\u202e", "../..", "/etc/passwd", "NaN", [], {}, [[]], {"a": {}}, *HUGE)
 
 
-def outcome(path: Path) -> str:
+@functools.cache
+def known(golden: Path) -> tuple[Windows, np.ndarray, float]:
+    """Return windows, their forecasts, and the manifest's tolerance of the numpy artifact: beyond it one is wrong."""
+    bundle = Bundle.open(golden)
+    found, manifest = bundle.golden().take(slice(4)), bundle.manifest
+    return found.windows, found.reference, manifest.artifact("numpy").tolerance.max_abs * manifest.scaler.range
+
+
+def outcome(path: Path, golden: Path) -> str:
     """Return the kind of error from loading a bundle and forecasting, or `golden`; fail on anything else."""
+    windows, expected, allowed = known(golden)
     try:
-        forecasts = load(path, backend="numpy").predict(WINDOWS)
+        forecasts = load(path, backend="numpy").predict(windows)
     except PulsecastError as error:
         return type(error).__name__
-    assert forecasts.shape == EXPECTED.shape
-    assert float(np.max(np.abs(forecasts - EXPECTED))) <= ALLOWED
+    assert forecasts.shape == expected.shape
+    assert float(np.max(np.abs(forecasts - expected))) <= allowed
     return "golden"
 
 
@@ -81,7 +89,7 @@ def move(draw: random.Random, data: bytes) -> bytes:
 BYTES: tuple[Mutation, ...] = (flip, flip, flip, truncate, extend, overwrite, move)
 
 
-def folder_cases(draw: random.Random, base: Path, count: int) -> Iterator[Path]:
+def folder_cases(draw: random.Random, base: Path, golden: Path, count: int) -> Iterator[Path]:
     """Damage one file of a folder, or swap two, and restore it."""
     files = sorted(path for path in base.rglob("*") if path.is_file())
     for _ in range(count):
@@ -97,10 +105,10 @@ def folder_cases(draw: random.Random, base: Path, count: int) -> Iterator[Path]:
         other.write_bytes(before[1])
 
 
-def file_cases(draw: random.Random, base: Path, count: int) -> Iterator[Path]:
+def file_cases(draw: random.Random, base: Path, golden: Path, count: int) -> Iterator[Path]:
     """Damage a `.pulse` file, stored or deflated, anywhere."""
-    originals = [(GOLDEN.with_suffix(".pulse")).read_bytes()]
-    pack(GOLDEN, base.parent / "stored.pulse")
+    originals = [golden.with_suffix(".pulse").read_bytes()]
+    pack(golden, base.parent / "stored.pulse")
     originals.append((base.parent / "stored.pulse").read_bytes())
     target = base.parent / "case.pulse"
     for _ in range(count):
@@ -108,9 +116,9 @@ def file_cases(draw: random.Random, base: Path, count: int) -> Iterator[Path]:
         yield target
 
 
-def header_cases(draw: random.Random, base: Path, count: int) -> Iterator[Path]:
+def header_cases(draw: random.Random, base: Path, golden: Path, count: int) -> Iterator[Path]:
     """Put odd numbers into the headers of a `.pulse` file, in one copy or in both."""
-    pack(GOLDEN, base.parent / "stored.pulse", force=True)
+    pack(golden, base.parent / "stored.pulse", force=True)
     data = (base.parent / "stored.pulse").read_bytes()
     members = list(read_archive(base.parent / "stored.pulse").members.values())
     central = data.index(members[0].central)
@@ -126,7 +134,7 @@ def header_cases(draw: random.Random, base: Path, count: int) -> Iterator[Path]:
         yield target
 
 
-def manifest_cases(draw: random.Random, base: Path, count: int) -> Iterator[Path]:
+def manifest_cases(draw: random.Random, base: Path, golden: Path, count: int) -> Iterator[Path]:
     """Edit the manifest's values, keys and text; the files stay as they are."""
     path = base / "manifest.json"
     text = path.read_text()
@@ -181,18 +189,20 @@ def test_there_are_ten_thousand_cases() -> None:
 @pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", CASES)
+@pytest.mark.parametrize("number", GOLDENS)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy, on scalers of absurd numbers
-def test_a_damaged_bundle_is_refused_or_forecasts_its_golden(kind: str, tmp_path: Path) -> None:
-    base = shutil.copytree(GOLDEN, tmp_path / "bundle")
-    draw = random.Random(f"pulsecast {kind}")
+def test_a_damaged_bundle_is_refused_or_forecasts_its_golden(number: str, kind: str, tmp_path: Path) -> None:
+    golden = GOLDENS[number]
+    base = shutil.copytree(golden, tmp_path / "bundle")
+    draw = random.Random(f"pulsecast {number} {kind}")
     seen: Counter[str] = Counter()
-    for number, path in enumerate(MAKERS[kind](draw, base, CASES[kind])):
+    for case, path in enumerate(MAKERS[kind](draw, base, golden, CASES[kind])):
         try:
-            seen[outcome(path)] += 1
+            seen[outcome(path, golden)] += 1
         except BaseException as error:
-            kept = tmp_path / f"failed-{number}"
+            kept = tmp_path / f"failed-{case}"
             shutil.copytree(path, kept) if path.is_dir() else shutil.copyfile(path, kept)
-            pytest.fail(f"case {number} of {kind!r}, kept in {kept.name}: {type(error).__name__}: {error}")
+            pytest.fail(f"case {case} of {kind!r}, {number}, kept in {kept.name}: {type(error).__name__}: {error}")
     assert seen.total() == CASES[kind]
     refused = seen.total() - seen["golden"]
     # most edits of provenance and of measured figures change no forecast; hardly any byte of a file is without meaning

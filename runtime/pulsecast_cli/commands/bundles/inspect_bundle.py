@@ -29,7 +29,9 @@ Shapes = Mapping[str, tuple[int, ...]]  # -1 is any number
 def inspect(
     bundle: Annotated[
         Path,
-        typer.Argument(exists=True, help="Bundle to look into, or a file of one: .onnx, .tflite, model.c, SavedModel."),
+        typer.Argument(
+            exists=True, help="Bundle to look into, or a file of one: .onnx, .tflite, model.c, micro_io.h, SavedModel."
+        ),
     ],
     statement: Annotated[
         bool, typer.Option("--statement", help="Print its provenance as an in-toto statement (SLSA), and nothing else.")

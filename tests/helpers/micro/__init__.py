@@ -1,0 +1,1 @@
+"""What tests of the C beside the full-integer TFLite file share."""
