@@ -58,7 +58,7 @@ def constant_model(transform: str, scale: str, floor: float | None) -> ModelDire
     return replace(model, record=replace(model.record, intervals=intervals))
 
 
-@pytest.fixture(scope="module", params=["scalar", "vector"])
+@pytest.fixture(scope="module", params=["scalar", pytest.param("avx2", marks=pytest.mark.slow)])
 def flags(request: pytest.FixtureRequest) -> tuple[str, ...]:
     return require_processor(request.param)
 
