@@ -86,7 +86,11 @@ void columns(int64_t time, float *window, float *step) {
     T(calendar_of_window)(time, rows[0], PADDED(MODEL_CONTEXT) + 16);
     for (i = 0; i < CALENDARS; i++)
         for (t = 0; t < MODEL_CONTEXT; t++) *window++ = rows[i][t];
-    T(calendar)(time, step);
+    {
+        static moment now;
+        begin_moment(&now, time);
+        for (i = 0; i < CALENDARS; i++) *step++ = now.columns[MODEL_MEASURED + i];
+    }
 }
 """
 

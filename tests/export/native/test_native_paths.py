@@ -79,8 +79,7 @@ int main(void) {
                    one[2]);
     compare(one[0], one[1], one[2], 2);
     for (i = 0; i < STREAMS; i++) model_stream_reset(streams + i, 0);
-    for (i = 0; i < MODEL_CONTEXT + 5; i++)
-        push(begin + ((int64_t)i - 1000) * MODEL_STEP_SECONDS, i % MODEL_CONTEXT, 0);
+    for (i = 0; i < 5; i++) push(begin + ((int64_t)i - 1000) * MODEL_STEP_SECONDS, i, 0);
     for (i = 0; i < MODEL_CONTEXT; i++) { /* after a gap */
         push(begin + (int64_t)i * MODEL_STEP_SECONDS, i, i + 1 == MODEL_CONTEXT);
         if (i % 2) model_stream_settle(streams, STREAMS);
