@@ -153,6 +153,22 @@ def cuts_remainders_towards_zero(sound: Predict, manifest: Manifest) -> Predict:
     return lambda values, time: sound(values, time if time is None else np.abs(time))
 
 
+def forgets_the_last_century(sound: Predict, manifest: Manifest) -> Predict:
+    """Give NaN before 1970 in one window, which a comparison of Python's own would lose."""
+
+    def predict(values: Values, time: Times) -> Values:
+        forecasts = sound(values, time)
+        if time is not None and time.max() < 0:
+            forecasts[-1] = np.nan
+        return forecasts
+
+    return predict
+
+
+def lost(found: tuple[Values, ...]) -> tuple[Values, ...]:
+    return found[:1]
+
+
 def swapped(found: tuple[Values, ...]) -> tuple[Values, ...]:
     forecast, lower, upper = found
     return forecast, upper, lower
@@ -193,11 +209,13 @@ DEFECTS: dict[str, tuple[Callable[[Predict, Manifest], Predict], str]] = {
     "NaN spread over the batch": (spreads_nan, "a NaN neighbour (step 0) changes nothing"),
     "a bias": (is_biased, "MAE change"),
     "a bias, squared": (is_biased, "RMSE change"),
+    "bounds lost": (spoils_bounds(lost), "bounds"),
     "bounds swapped": (spoils_bounds(swapped), "bounds"),
     "a bound that is one too wide": (spoils_bounds(a_count_wide), "bounds"),
 }
 TIME_DEFECTS: dict[str, tuple[Callable[[Predict, Manifest], Predict], str]] = {
     "a unit guessed": (takes_milliseconds, "milliseconds in, no number out"),
+    "no forecast before 1970": (forgets_the_last_century, "other years"),
     "another calendar before 1970": (cuts_remainders_towards_zero, "other years"),
 }
 
