@@ -229,7 +229,7 @@ def test_the_wrapper_gives_the_reference_one_by_one_in_batches_and_as_streams(bu
     spec, golden, scaler = opened.manifest.spec, opened.golden(), opened.manifest.scaler
     found = _called(bundle, golden.windows.take(slice(70)), tmp_path)  # more than the wrapper copies at once
     assert found["shape"] == [spec.context, spec.measured, spec.horizon]
-    assert found["info"]["outputs"] == ["forecast", "lower", "upper"]
+    assert list(found["info"]["outputs"]) == ["forecast", "lower", "upper"]
     expected = golden.reference[:70]
     batch = [np.reshape(each, expected.shape) for each in found["batch"]]
     assert len(batch) == 3
