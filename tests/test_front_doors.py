@@ -141,3 +141,20 @@ def test_three_lines_go_from_a_log_to_a_bundle_in_a_notebook_and_results_are_tab
     assert "MAE / last value" in tables[1]
     assert shown[-1]["text/plain"] == "(True, 'model')"
     assert (tmp_path / "report.md").read_text().startswith("# pulsecast benchmark")
+
+
+@pytest.mark.parametrize(
+    ("package", "record", "options", "message"),
+    [
+        ("pulsecast_train", "TrainConfig", {"holidays": "US"}, r"holidays is 'US'; expected a list, such as \['US'\]"),
+        ("pulsecast_train", "TrainConfig", {"units": "50"}, "units is '50'; expected a list"),
+        ("pulsecast_train", "LogConfig", {"metrics": "likes"}, "metrics is 'likes'; expected a list"),
+        ("pulsecast_train", "EvaluateConfig", {"baselines": "ridge"}, "baselines is 'ridge'; expected a list"),
+        ("pulsecast_bench", "BenchConfig", {"artifacts": "onnx"}, "artifacts is 'onnx'; expected a list"),
+    ],
+)
+def test_one_name_where_a_list_is_expected_is_not_read_letter_by_letter(
+    package: str, record: str, options: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        getattr(importlib.import_module(package), record)(**options)

@@ -11,6 +11,7 @@ from typing import Literal
 from pulsecast.backends import AUTO_ORDER
 from pulsecast.bundle.manifest import Artifact
 from pulsecast.errors import UsageError
+from pulsecast.foundation.arguments import require_lists
 
 Call = Literal["predict", "push", "detector", "streams"]
 
@@ -130,6 +131,7 @@ class BenchConfig:
     step_calls: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        require_lists(self)
         problems = [
             f"{name} is {value}; expected at least {least}"
             for name, least in _LEAST.items()

@@ -7,9 +7,11 @@ batch, and from any thread. A non-finite row, and one of an unknown time, gives 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from ..bundle.bundle import Bundle
 from ..bundle.manifest import Artifact
@@ -131,6 +133,31 @@ def require_tolerance(artifact: Artifact, error: float) -> None:
         )
 
 
+def engine_of(artifact: Artifact) -> str:
+    """Return what runs `artifact`, for a message: the engine's package, or the backend where there is none."""
+    return BACKENDS[artifact.backend].package or artifact.backend
+
+
+@contextlib.contextmanager
+def engine_errors(what: str) -> Iterator[None]:
+    """Raise EngineError, `what` and the first line of the reason, for an exception of any other type in the block."""
+    try:
+        yield
+    except Exception as error:
+        fail(what, error)
+
+
+def fail(what: str, error: Exception) -> NoReturn:
+    """Raise `error`, caught now, if it is a PulsecastError, or else EngineError: `what` and the first line of it.
+
+    An engine may raise any exception. Around a call that does not fail, `try` costs nothing.
+    """
+    if isinstance(error, PulsecastError):
+        raise error
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    raise EngineError(f"{what}: {reason}") from error
+
+
 def open_backend(bundle: Bundle, artifact: Artifact, threads: int, *, trust_code: bool = False) -> Backend:
     """Return `artifact` loaded in its engine with `threads` threads for one call.
 
@@ -138,20 +165,15 @@ def open_backend(bundle: Bundle, artifact: Artifact, threads: int, *, trust_code
     MissingExtraError if the engine is not installed, EngineError if it is broken or refuses the artifact.
     """
     require_trust(bundle, artifact, trust_code=trust_code)
-    row = BACKENDS[artifact.backend]
+    row, engine = BACKENDS[artifact.backend], engine_of(artifact)
     if not is_installed(artifact.backend):
         raise MissingExtraError(
             f"backend {artifact.backend!r} needs {row.package}, which is not installed: "
             f"pip install 'pulsecast[{row.extra}]'"
         )
-    try:
+    with engine_errors(f"{artifact.id} cannot be loaded by {engine}"):
         module = importlib.import_module(row.module, __package__)
         opened: Backend = module.open_artifact(bundle, artifact, threads)
-    except PulsecastError:
-        raise
-    except Exception as error:  # an engine may raise any exception; the first line of its text gives the reason
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise EngineError(f"{artifact.id} cannot be loaded by {row.package or artifact.backend}: {reason}") from error
     if bundle.manifest.format == 1:
         from .format_1 import Format1Backend
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..bundle.bundle import Bundle
 from ..bundle.manifest import Artifact
 from ..model.spec import ModelSpec
+from .forks import renew_after_fork
 from .native_library import find_library, open_library
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ BLOCK = 32  # windows that the kernels take at once on the widest instruction se
 
 
 class NativeBackend:
-    """One loaded library. Thread-safe: the library has no state of its own."""
+    """One loaded library. Thread-safe: the library has no state of its own. A forked process starts its own threads."""
 
     device = "CPU"
 
@@ -33,6 +34,8 @@ class NativeBackend:
         self._predict_batch = self.library.model_predict_batch
         self._pool = _pool(threads) if threads > 1 else None
         self._threads = threads
+        if self._pool is not None:
+            renew_after_fork(self)
 
     def predict(
         self,
@@ -57,6 +60,10 @@ class NativeBackend:
         found = tuple(np.empty((len(values), self._horizon), np.float32) for _ in range(3))
         self._shared((values, time, series), found)
         return found
+
+    def after_fork(self) -> None:
+        """See `Renewed`."""
+        self._pool = _pool(self._threads)
 
     def _shared(self, given: Arrays, results: Arrays) -> None:
         """Fill `results`, with several threads if there are several blocks."""

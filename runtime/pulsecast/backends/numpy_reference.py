@@ -11,6 +11,7 @@ from ..computing import reference
 from ..computing.intervals import split_interval
 from ..model.weights import Weights
 from ..model.windows import Windows
+from .forks import forks_wait
 
 
 class NumpyBackend:
@@ -53,7 +54,8 @@ class NumpyBackend:
     ) -> NDArray[np.floating]:
         manifest = self._manifest
         windows = Windows(values=values, time=time, series=series)
-        return reference.forecast(manifest.spec, manifest.scaler, self._weights, windows)
+        with forks_wait:
+            return reference.forecast(manifest.spec, manifest.scaler, self._weights, windows)
 
 
 def open_artifact(bundle: Bundle, artifact: Artifact, threads: int) -> NumpyBackend:

@@ -17,6 +17,8 @@ from ..bundle.bundle import Bundle
 from ..bundle.manifest import Artifact
 from ..errors import EngineError
 from ..model.windows import FORECAST, OUTPUTS, position
+from . import fail
+from .forks import abandon, refuse, renew_after_fork
 
 SIGNATURE = "serving_default"
 # Arithmetic, shapes and loops. A TensorFlow graph is a program, which may also read and write files; a forecast needs
@@ -44,8 +46,35 @@ def device() -> str:
     return "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
 
 
+class _TensorFlow:
+    """TensorFlow in this process: its threads do not follow a fork, and it starts once in a process."""
+
+    def __init__(self) -> None:
+        self.is_lost = False  # it was running when this process was forked
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """See `Renewed`."""
+        self.is_lost = self.is_lost or _is_running()
+
+
+def _is_running() -> bool:
+    """Return whether TensorFlow has started its threads: it then refuses another number of them."""
+    threading = tf.config.threading
+    before = threading.get_inter_op_parallelism_threads()
+    try:
+        threading.set_inter_op_parallelism_threads(before + 1)
+        threading.set_inter_op_parallelism_threads(before)
+    except RuntimeError:
+        return True
+    return False
+
+
+_tensorflow = _TensorFlow()
+
+
 class SavedModelBackend:
-    """One restored signature. Thread-safe: TensorFlow functions are."""
+    """One restored signature. Thread-safe: TensorFlow functions are. A forked process cannot use it."""
 
     def __init__(self, path: str) -> None:
         self.engine = engine()
@@ -54,6 +83,7 @@ class SavedModelBackend:
         self._signature = self._model.signatures[SIGNATURE]
         self._inputs = [(name, position(name)) for name in self._signature.structured_input_signature[1]]
         self.device = device()
+        renew_after_fork(self)
 
     def predict(
         self,
@@ -62,7 +92,10 @@ class SavedModelBackend:
         series: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float32]:
         """See `Backend.predict`."""
-        forecasts: NDArray[np.float32] = self._run((values, time, series))[FORECAST].numpy()
+        try:
+            forecasts: NDArray[np.float32] = self._run((values, time, series))[FORECAST].numpy()
+        except Exception as error:
+            fail(f"{self.engine} failed", error)
         return forecasts
 
     def outputs(
@@ -72,8 +105,21 @@ class SavedModelBackend:
         series: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.float32], ...]:
         """See `Backend.outputs`."""
-        found = self._run((values, time, series))
-        return tuple(found[name].numpy() for name in OUTPUTS if name in found)
+        try:
+            found = self._run((values, time, series))
+            return tuple(found[name].numpy() for name in OUTPUTS if name in found)
+        except Exception as error:
+            fail(f"{self.engine} failed", error)
+
+    def after_fork(self) -> None:
+        """See `Renewed`."""
+        abandon(self._model)
+        abandon(self._signature)
+        self._run = self._refuse  # type: ignore[method-assign]
+
+    def _refuse(self, given: tuple[NDArray[np.generic] | None, ...]) -> Any:
+        del given
+        refuse(self.engine)
 
     def _run(self, given: tuple[NDArray[np.generic] | None, ...]) -> Any:
         return self._signature(**{name: tf.constant(given[i]) for name, i in self._inputs})
@@ -81,6 +127,8 @@ class SavedModelBackend:
 
 def open_artifact(bundle: Bundle, artifact: Artifact, threads: int) -> SavedModelBackend:
     """Return the restored SavedModel; `threads` holds for the process and only before TensorFlow's first operation."""
+    if _tensorflow.is_lost:
+        refuse(engine())
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)

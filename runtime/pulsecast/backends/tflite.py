@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -13,24 +14,35 @@ from ..bundle.bundle import Bundle
 from ..bundle.manifest import Artifact, Manifest
 from ..computing import reference
 from ..computing.calendars import complete
+from ..errors import EngineError
 from ..model.windows import Windows, position
+from . import fail
+from .forks import abandon, renew_after_fork
+
+_UNKNOWN = -1  # a batch: the interpreter must be resized, or made, before its next call
 
 
 class TfliteBackend:
-    """One interpreter, resized when the batch changes. Thread-safe through a lock: it runs one call at a time."""
+    """One interpreter, resized when the batch changes. Thread-safe through a lock: it runs one call at a time.
+
+    A forked process makes an interpreter of its own.
+    """
 
     device = "CPU"
 
     def __init__(self, model: bytes, threads: int) -> None:
         self.engine = f"ai-edge-litert {version('ai-edge-litert')}"
-        self._interpreter = Interpreter(model_content=model, num_threads=threads)
-        self._interpreter.allocate_tensors()
+        self._model, self._threads = model, threads
+        self._interpreter: Any = _interpreter(model, threads)
         given, found = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         # place among the inputs, index of the tensor, shape of a window
         self._inputs = [(position(t["name"]), int(t["index"]), tuple(map(int, t["shape"][1:]))) for t in given]
         self._outputs = [int(tensor["index"]) for tensor in found]  # in the order of OUTPUTS, as the file has them
+        self._forecast = self._outputs[:1]
         self._batch = int(given[0]["shape"][0])
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._is_running = False
+        renew_after_fork(self)
 
     def predict(
         self,
@@ -41,9 +53,7 @@ class TfliteBackend:
         reset: bool = False,
     ) -> NDArray[np.float32]:
         """See `Backend.predict`; `reset` clears state tensors first, under the same lock as the call they belong to."""
-        with self._lock:
-            self._invoke((values, time, series), reset=reset)
-            forecasts: NDArray[np.float32] = self._interpreter.get_tensor(self._outputs[0])
+        forecasts: NDArray[np.float32] = self._invoke((values, time, series), self._forecast, reset=reset)[0]
         return forecasts
 
     def outputs(
@@ -53,24 +63,56 @@ class TfliteBackend:
         series: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.float32], ...]:
         """See `Backend.outputs`."""
-        with self._lock:
-            self._invoke((values, time, series))
-            return tuple(self._interpreter.get_tensor(index) for index in self._outputs)
+        return tuple(self._invoke((values, time, series), self._outputs))
 
-    def _invoke(self, given: tuple[NDArray[np.generic] | None, ...], *, reset: bool = False) -> None:
-        interpreter, values = self._interpreter, given[0]
-        if values is None:
-            raise ValueError("values are missing")
-        if reset:
-            interpreter.reset_all_variables()
-        if len(values) != self._batch:
-            for _, index, shape in self._inputs:
-                interpreter.resize_tensor_input(index, (len(values), *shape), strict=False)
-            interpreter.allocate_tensors()
-            self._batch = len(values)
-        for place, index, _ in self._inputs:
-            interpreter.set_tensor(index, given[place])
-        interpreter.invoke()
+    def after_fork(self) -> None:
+        """See `Renewed`."""
+        abandon(self._interpreter)
+        self._interpreter, self._batch = None, _UNKNOWN
+        self._lock, self._is_running = threading.RLock(), False
+
+    def _invoke(
+        self, given: tuple[NDArray[np.generic] | None, ...], wanted: list[int], *, reset: bool = False
+    ) -> list[NDArray[np.float32]]:
+        """Return the tensors at the indices `wanted`."""
+        with self._lock:
+            if self._is_running:  # the same thread: a signal handler or a finalizer came in between
+                raise EngineError(f"{self.engine} was called inside its own call; do not predict in a signal handler")
+            self._is_running = True
+            try:
+                values = given[0]
+                if values is None:
+                    raise ValueError("values are missing")
+                if len(values) != self._batch:
+                    self._resize(len(values))
+                interpreter = self._interpreter
+                if reset:
+                    interpreter.reset_all_variables()
+                for place, index, _ in self._inputs:
+                    interpreter.set_tensor(index, given[place])
+                interpreter.invoke()
+                return [*map(interpreter.get_tensor, wanted)]
+            except Exception as error:
+                self._batch = _UNKNOWN
+                fail(f"{self.engine} failed", error)
+            finally:
+                self._is_running = False
+
+    def _resize(self, batch: int) -> None:
+        """Prepare the interpreter for `batch` windows; one that is interrupted here is prepared again."""
+        self._batch = _UNKNOWN
+        if self._interpreter is None:
+            self._interpreter = _interpreter(self._model, self._threads)
+        for _, index, shape in self._inputs:
+            self._interpreter.resize_tensor_input(index, (batch, *shape), strict=False)
+        self._interpreter.allocate_tensors()
+        self._batch = batch
+
+
+def _interpreter(model: bytes, threads: int) -> Interpreter:
+    interpreter = Interpreter(model_content=model, num_threads=threads)
+    interpreter.allocate_tensors()
+    return interpreter
 
 
 class ScaledTfliteBackend:

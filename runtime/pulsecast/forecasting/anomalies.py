@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import FormatError
 from ..foundation.arguments import fraction
+from ..foundation.uncopied import uncopied
 from ..model.radii import IntervalScale
 from ..model.spec import DAY_S
 from .departures import Anomaly, Departures, default_rate, default_window
@@ -30,6 +31,8 @@ class AnomalyDetector:
             if detector.push(value, timestamp=second).alarm:
                 ...
     """
+
+    __reduce_ex__ = uncopied("move its state, to_bytes(), and continue with AnomalyDetector.from_bytes(model, state)")
 
     def __init__(
         self, stream: Stream, manifest: Manifest, *, false_alarm_rate: float | None = None, window: int | None = None

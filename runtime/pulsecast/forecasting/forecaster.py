@@ -24,6 +24,7 @@ from ..errors import (
     WindowLengthError,
 )
 from ..foundation.arguments import flag, whole_number
+from ..foundation.uncopied import uncopied
 from ..model.windows import Windows
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class Forecaster:
     backend    the engine that runs it: `backend.engine`, `backend.device`
     signature  whether the bundle was signed, and whether that was checked
     """
+
+    __reduce_ex__ = uncopied("load the bundle in each process")
 
     def __init__(
         self, manifest: Manifest, artifact: Artifact, backend: Backend, signature: Signature = UNSIGNED

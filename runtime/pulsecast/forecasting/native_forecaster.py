@@ -30,6 +30,7 @@ from ..errors import (
     WindowLengthError,
 )
 from ..foundation.arguments import flag
+from ..foundation.uncopied import uncopied
 
 if TYPE_CHECKING:
     import ctypes
@@ -118,6 +119,8 @@ class NativeForecaster:
     manifest  what the bundle says about itself
     engine    which instruction set runs
     """
+
+    __reduce_ex__ = uncopied("load the bundle in each process")
 
     def __init__(self, manifest: Manifest, library: ctypes.CDLL) -> None:
         self.manifest = manifest

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..computing.calendars import known_times, require_known, unix_seconds, with_calendar
 from ..errors import DtypeError, FeatureCountError, TimeError, UsageError
 from ..foundation.arguments import flag, whole_number
+from ..foundation.uncopied import uncopied
 from .stream_state import StreamState, read_state, write_state
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class Stream:
 
     A row that holds NaN is a gap in that stream: its forecasts are NaN until the gap has left the window.
     """
+
+    __reduce_ex__ = uncopied("move its state, to_bytes(), and continue with Stream.from_bytes(model, state)")
 
     def __init__(self, manifest: Manifest, backend: Backend, streams: int, *, by_window: bool = False) -> None:
         """Start `streams` windows of the model in `manifest` that have seen nothing; `backend` runs it.

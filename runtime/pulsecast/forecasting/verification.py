@@ -12,7 +12,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backends import UNTRUSTED, Backend, is_installed, is_trusted, open_backend, require_tolerance
+from ..backends import (
+    UNTRUSTED,
+    Backend,
+    engine_errors,
+    engine_of,
+    is_installed,
+    is_trusted,
+    open_backend,
+    require_tolerance,
+)
 from ..bundle.bundle import Bundle
 from ..bundle.golden import Golden
 from ..bundle.manifest import Artifact, Parity
@@ -93,13 +102,16 @@ def verify(
 def check_loaded(bundle: Bundle, artifact: Artifact, backend: Backend) -> None:
     """Raise ToleranceError unless a loaded backend forecasts a few of the golden windows within its tolerance.
 
+    Raises EngineError if the engine fails.
+
     Cheap enough for every load. Hashes prove that the files match the manifest; this proves that manifest, files and
     the engine on this machine still compute the trained forecast.
     """
     golden = bundle.golden()
     last, parts = len(golden.windows) - 1, LOADED_WINDOWS - 1
     rows = sorted({round(i * last / parts) for i in range(LOADED_WINDOWS)})  # np.unique would import numpy.ma
-    forecasts = backend.predict(*golden.windows.take(rows).inputs)
+    with engine_errors(f"{artifact.id} cannot be run by {engine_of(artifact)}"):
+        forecasts = np.asarray(backend.predict(*golden.windows.take(rows).inputs), np.float32)
     expected = golden.reference[rows]
     if forecasts.shape != expected.shape:
         raise ToleranceError(f"{artifact.id} gives forecasts {forecasts.shape}; its golden has {expected.shape}")
@@ -126,7 +138,9 @@ def verify_one(bundle: Bundle, golden: Golden, artifact: Artifact, *, trust_code
         backend = open_backend(bundle, artifact, threads=1, trust_code=trust_code)
     except MissingExtraError as error:  # native: neither a library for this platform nor a compiler
         return _skipped(artifact, str(error))
-    checks = check_backend(backend, bundle.manifest, artifact, golden, bundle.weights())
+    weights = bundle.weights()
+    with engine_errors(f"{artifact.id} cannot be verified with {engine_of(artifact)}"):
+        checks = check_backend(backend, bundle.manifest, artifact, golden, weights)
     if artifact.backend == "numpy":
         checks = (*checks, check_reference(bundle, golden))
     return ArtifactReport(artifact=artifact.id, engine=backend.engine, device=backend.device, checks=checks)

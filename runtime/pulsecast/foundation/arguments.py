@@ -7,9 +7,12 @@ import operator
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import SupportsIndex, TypeVar, cast
+from typing import TYPE_CHECKING, SupportsIndex, TypeVar, cast
 
 from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 T = TypeVar("T")
 StrPath = str | os.PathLike[str]  # what every public function takes for a path
@@ -84,6 +87,17 @@ def paths(name: str, value: object) -> list[Path]:
             raise UsageError(f"{name} is empty; expected a path, or a list of paths")
         return [one_path(f"{name}[{i}]", item) for i, item in enumerate(value)]
     return [one_path(name, value)]
+
+
+def require_lists(record: DataclassInstance) -> None:
+    """Raise ValueError if a field of the dataclass `record` that holds a tuple was given text.
+
+    It would be read letter by letter: one name is a list of one.
+    """
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if str(field.type).startswith("tuple[") and isinstance(value, str):
+            raise ValueError(f"{field.name} is {_shown(value)}; expected a list, such as [{_shown(value)}]")
 
 
 def with_changes(record: T, changes: Mapping[str, object]) -> T:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pulsecast.foundation.arguments import require_lists
 from pulsecast.foundation.strict_json import OMITTED
 
 from ..recipes.train_config import TrainConfig
@@ -32,6 +33,7 @@ class EvaluateConfig:
     smearing: bool = field(default=False, metadata=OMITTED)
 
     def __post_init__(self) -> None:
+        require_lists(self)
         problems = [
             f"{name} is {value}; expected at least 1"
             for name, value in (("origins", self.origins), ("seeds", self.seeds))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pulsecast.foundation.arguments import require_lists
 from pulsecast.foundation.strict_json import OMITTED
 
 UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -106,6 +107,7 @@ class LogConfig:
     categories: tuple[str, ...] = field(default=(), metadata=OMITTED)
 
     def __post_init__(self) -> None:
+        require_lists(self)
         problems = [
             *self._column_problems(),
             *self._choice_problems(),

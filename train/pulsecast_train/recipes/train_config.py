@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pulsecast.errors import FormatError, UsageError
 from pulsecast.foundation import strict_json
-from pulsecast.foundation.arguments import StrPath, one_path
+from pulsecast.foundation.arguments import StrPath, one_path, require_lists
 
 from ..logs.config import LogConfig
 
@@ -59,6 +59,7 @@ class TrainConfig:
     holiday_zone: str = field(default="UTC", metadata=strict_json.OMITTED)
 
     def __post_init__(self) -> None:
+        require_lists(self)
         problems = [
             f"{name} is {value}; expected at least 1"
             for name in ("window", "horizon", "epochs", "batch_size", "devices")
