@@ -229,7 +229,7 @@ def test_the_wrapper_gives_the_reference_one_by_one_in_batches_and_as_streams(bu
     spec, golden, scaler = opened.manifest.spec, opened.golden(), opened.manifest.scaler
     found = _called(bundle, golden.windows.take(slice(70)), tmp_path)  # more than the wrapper copies at once
     assert found["shape"] == [spec.context, spec.measured, spec.horizon]
-    assert found["info"]["outputs"] == ["forecast", "lower", "upper"]
+    assert list(found["info"]["outputs"]) == ["forecast", "lower", "upper"]
     expected = golden.reference[:70]
     batch = [np.reshape(each, expected.shape) for each in found["batch"]]
     assert len(batch) == 3
@@ -310,9 +310,16 @@ def test_the_wrapper_has_five_kilobytes_and_its_types_name_what_it_gives(bundle:
 def test_a_run_of_windows_is_put_together_where_they_overlap() -> None:
     series = np.arange(40, dtype=np.float32)[:, np.newaxis]
     starts = [0, 1, 3, 20, 21, 23, 24, 30]  # 30 shares 4 of 10 steps with 24: too few to be sure
-    rows, ends = longest_run(np.stack([series[s : s + 10] for s in starts]))
-    assert rows[:, 0].tolist() == list(range(20, 34))
-    assert ends == {3: 10, 4: 11, 5: 13, 6: 14}
+    values = np.stack([series[s : s + 10] for s in starts])
+    spec = replace(plain.LEVEL_SPEC, window=10)
+    for time in (None, 3600 * np.array(starts) + 36_000):
+        run = longest_run(Windows(values=values, time=time), spec)
+        assert run.rows[:, 0].tolist() == list(range(20, 34))
+        assert run.ends == {3: 10, 4: 11, 5: 13, 6: 14}
+        assert run.start == (None if time is None else 3600 * 20 + 36_000 - 9 * 3600)
+    apart = 3600 * np.array(starts)
+    apart[5:] += 3600  # an hour is missing between steps that look the same
+    assert longest_run(Windows(values=values, time=apart), spec).ends == {0: 10, 1: 11, 2: 13}
 
 
 def test_a_page_of_a_bundle_without_a_module_is_refused(plain_bundle: Path, tmp_path: Path) -> None:
@@ -326,7 +333,8 @@ def test_the_page_forecasts_the_golden_in_a_browser_from_its_own_files_alone(bun
     write_page(bundle, tmp_path / "page")
     opened = Bundle.open(bundle)
     golden, scaler = opened.golden(), opened.manifest.scaler
-    rows, ends = longest_run(golden.windows)
+    run = longest_run(golden.windows, opened.manifest.spec)
+    rows, ends = run.rows, run.ends
     at = list(ends.values())[len(ends) // 2]
     with served(tmp_path / "page") as (address, asked):
         document = document_of(f"{address}/#{at}", tmp_path / "profile")

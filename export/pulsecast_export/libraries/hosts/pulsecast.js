@@ -24,7 +24,7 @@ function model(api) {
   const size = context * measured, block = 64; // windows at once
   const text = new Uint8Array(api.memory.buffer, api.model_info());
   const info = JSON.parse(new TextDecoder().decode(text.subarray(0, text.indexOf(0))));
-  const timed = info.inputs.includes('time');
+  const timed = 'time' in info.inputs;
   let free = api.__heap_base.value;
 
   function take(bytes) {
