@@ -43,9 +43,12 @@ def outcomes(bundle: Path, artifact: str, threads: int, folder: Path) -> dict[st
     return json.loads(out.read_text("utf-8"))
 
 
+SOAK = pytest.mark.soak  # a run takes half a minute; the others show the same of each backend
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("artifact", ["numpy", "onnx-w8", "tflite-w8"])
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("artifact", [pytest.param("numpy", marks=SOAK), "onnx-w8", "tflite-w8"])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=SOAK), 2])
 def test_every_way_to_a_child_process_or_a_thread_gives_the_parents_numbers(
     artifact: str, threads: int, tmp_path: Path
 ) -> None:
@@ -54,6 +57,7 @@ def test_every_way_to_a_child_process_or_a_thread_gives_the_parents_numbers(
 
 
 @pytest.mark.slow
+@SOAK
 @pytest.mark.parametrize("artifact", ["onnx", "tflite", "tflite-int8"])
 def test_every_way_gives_the_parents_numbers_of_a_trained_model(
     recommended_bundle: Path, artifact: str, tmp_path: Path
@@ -62,7 +66,7 @@ def test_every_way_gives_the_parents_numbers_of_a_trained_model(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=SOAK), 2])
 def test_every_way_gives_the_parents_numbers_from_compiled_c(
     threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
