@@ -154,7 +154,11 @@ def test_a_trained_model_passes_and_a_perturbed_one_fails_selftest_and_verificat
     plausible = NativeBackend(
         str(built_library(perturbed, target_id, tmp_path / "wrong")), spec, 1
     )  # it computes what it was made from, and its self-test says so
-    failed = [check.name for check in check_backend(plausible, trained.record, row, golden) if not check.passed]
+    failed = [
+        check.name
+        for check in check_backend(plausible, trained.record, row, golden, trained.weights)
+        if not check.passed
+    ]
     if target_id == "native":  # the limits of 8-bit weights are wider than what this does to some series
         assert "largest error / range" in failed
     mixed = write_sources(perturbed, target_id, tmp_path / "mixed")
@@ -162,7 +166,9 @@ def test_a_trained_model_passes_and_a_perturbed_one_fails_selftest_and_verificat
     with pytest.raises(EngineError, match="self-test failed; it does not compute this model"):
         open_library(str(build(mixed, find_compiler())), spec)
     sound = NativeBackend(str(built_library(trained, target_id, tmp_path / "sound")), spec, 1)
-    assert [check for check in check_backend(sound, trained.record, row, golden) if not check.passed] == []
+    assert [
+        check for check in check_backend(sound, trained.record, row, golden, trained.weights) if not check.passed
+    ] == []
 
 
 def _swap_golden(folder: Path, other: str) -> None:

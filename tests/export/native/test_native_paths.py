@@ -119,7 +119,7 @@ def test_every_path_passes_verification_and_streams_its_own_bits(source, path: s
     backend = NativeBackend(str(library), record.spec, 1)
     assert backend.engine == f"native {isa(path, source.folder)}"
     golden = plain.from_directory(source.model).golden()
-    checks = check_backend(backend, record, source.artifact, golden)
+    checks = check_backend(backend, record, source.artifact, golden, source.model.weights)
     assert [check for check in checks if not check.passed] == []
     windows = golden.windows.take(slice(2))
     streams, state = NativeStreams(backend.library, record.spec, 40), NativeState(backend.library, record.spec)

@@ -185,4 +185,6 @@ def main(path: str, artifact: str, threads: int) -> dict[str, str]:
 if __name__ == "__main__":
     out = Path(sys.argv[4])
     out.write_text(json.dumps(main(sys.argv[1], sys.argv[2], int(sys.argv[3]))), encoding="utf-8")
+    for process in multiprocessing.active_children():  # one that waits for work would outlive this, and hold its output
+        process.kill()
     os._exit(0)  # a pool that hangs must not hold the program
