@@ -96,7 +96,7 @@ def _rows(arrays: Arrays, part: slice) -> Arrays:
 
 
 class Format1NativeBackend:
-    """A library of a bundle of format 1: whole columns in, a forecast out."""
+    """A library of a bundle of format 1, for `Format1Backend`: whole columns in, a forecast out."""
 
     device = "CPU"
 
@@ -105,26 +105,11 @@ class Format1NativeBackend:
         self.engine = f"native {self._library.model_isa().decode()}"
         self._horizon = spec.horizon
 
-    def predict(
-        self,
-        values: NDArray[np.float32],
-        time: NDArray[np.int64] | None = None,
-        series: NDArray[np.int64] | None = None,
-    ) -> NDArray[np.float32]:
+    def predict(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return forecasts (batch, horizon) for all columns of windows, (batch, context, features)."""
-        del time, series
         forecasts = np.empty((len(values), self._horizon), np.float32)
         self._library.model_predict_batch(_address(values), len(values), _address(forecasts))
         return forecasts
-
-    def outputs(
-        self,
-        values: NDArray[np.float32],
-        time: NDArray[np.int64] | None = None,
-        series: NDArray[np.int64] | None = None,
-    ) -> tuple[NDArray[np.float32], ...]:
-        """See `Backend.outputs`."""
-        return (self.predict(values, time, series),)
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:
