@@ -35,7 +35,13 @@ from pulsecast.foundation.whole_directory import check_free, whole_directory
 from pulsecast.model.weights import write_weights
 from pulsecast.stages.child_process import map_in_threads
 from pulsecast.stages.environment import commands
-from pulsecast.stages.model_directory import IMPORTED, ModelDirectory, read_model_directory
+from pulsecast.stages.model_directory import (
+    IMPORTED,
+    ModelDirectory,
+    read_model_directory,
+    series_entry,
+    series_files,
+)
 from pulsecast.stages.progress import SILENT, Progress
 
 from .converting.conversion import convert_all, run_converter
@@ -124,6 +130,8 @@ def _verified(
     """Measure every artifact in `staging`, write the files beside them, and return the final manifest."""
     golden = thinned(heldout, GOLDEN_WINDOWS)
     (staging / WEIGHTS_NAME).write_bytes(write_weights(model.weights, model.record.spec.network))
+    for name, content in ({} if model.table is None else series_files(model.table)).items():
+        (staging / name).write_bytes(content)
     (staging / GOLDEN_NAME).write_bytes(write_golden(heldout))
     progress.tell(f"verifying on {len(heldout.windows)} held-out windows through the runtime")
     unmeasured = _manifest(model, staging, chosen, {}, len(heldout.windows))
@@ -151,7 +159,7 @@ def _check_trained(model: ModelDirectory, heldout: Golden) -> None:
     """The reference must equal the trained model: this check finds a wrong gate order or layout."""
     if len(heldout.windows) < MINIMUM_WINDOWS:
         raise ConversionError(f"the model has {len(heldout.windows)} held-out windows; {MINIMUM_WINDOWS} are needed")
-    error = float(np.max(np.abs(heldout.trained - heldout.reference))) / model.record.scaler.range
+    error = heldout.largest_error(heldout.trained)
     if not error <= TRAINED_LIMIT:
         raise ToleranceError(
             f"the float64 reference differs from the trained Keras model by {error:.1e} of the range, "
@@ -216,7 +224,8 @@ def _manifest(
         provenance=_provenance(model.record.provenance),
         intervals=model.record.intervals,
         level=None if model.record.intervals is None else model.record.intervals.default_level,
-        digest=model_digest(spec, model.record.scaler, model.weights),
+        digest=model_digest(spec, model.record.scaler, model.weights, model.table),
+        series=series_entry(model.table),
     )
 
 

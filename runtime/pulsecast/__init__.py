@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .model.network import Network
     from .model.radii import SplitConformal
     from .model.scaler import Scaler
+    from .model.series import POOL
     from .model.spec import Feature, ModelSpec
     from .model.weights import Weights
     from .model.windows import Windows
@@ -90,6 +91,7 @@ _HOME = {
     "Network": "model.network",
     "NonFiniteError": "errors",
     "NotWrittenError": "errors",
+    "POOL": "model.series",
     "Progress": "stages.progress",
     "PulsecastError": "errors",
     "RichProgress": "stages.progress",
@@ -119,6 +121,7 @@ _HOME = {
     "verify": "forecasting.verification",
 }
 __all__ = [
+    "POOL",
     "SILENT",
     "Accuracy",
     "Anomaly",

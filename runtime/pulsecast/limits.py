@@ -45,7 +45,8 @@ VERSIONS = 200
 COMMANDS = 100
 COMMAND_WORDS = 1000
 NPZ_ARRAYS = 1000
-GOLDEN_WINDOWS = 10_000
+GOLDEN_WINDOWS = 200_000  # of which every series has one
+SERIES = 100_000
 PROBLEMS = 20
 
 # steps, and values of one window

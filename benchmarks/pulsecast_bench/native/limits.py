@@ -87,7 +87,7 @@ def measure_native(path: Path, *, rounds: int, round_s: float) -> Comparison:
     return Comparison(
         engines={name: forecaster.backend.engine for name, forecaster in forecasters.items()},
         rows=rows,
-        parity=measure_parity(forecasts, golden, bundle.manifest.scaler.range).max_abs,
+        parity=measure_parity(forecasts, golden).max_abs,
         library_bytes=len(find_library(bundle, bundle.manifest.artifact("native").path)),
     )
 

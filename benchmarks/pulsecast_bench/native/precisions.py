@@ -115,7 +115,7 @@ def _call(backend: NativeBackend) -> Callable[[Windows], object]:
 
 
 def _precision(key: tuple[str, str], backend: NativeBackend, golden: Golden, bundle: Bundle) -> Precision:
-    parity = measure_parity(backend.predict(*golden.windows.inputs), golden, bundle.manifest.scaler.range)
+    parity = measure_parity(backend.predict(*golden.windows.inputs), golden)
     return Precision(path=key[0], arithmetic=key[1], parity=parity)
 
 

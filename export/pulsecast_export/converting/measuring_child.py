@@ -57,12 +57,10 @@ def measure(path: str, artifact_ids: tuple[str, ...]) -> Measured:
     for artifact_id in artifact_ids:
         artifact = bundle.manifest.artifact(artifact_id)
         backend = open_backend(bundle, artifact, threads=1, trust_code=True)  # this export wrote it
-        parities[artifact_id] = measure_parity(
-            backend.predict(*golden.windows.inputs), golden, bundle.manifest.scaler.range
-        )
+        parities[artifact_id] = measure_parity(backend.predict(*golden.windows.inputs), golden)
         if artifact.units == "scaled":
             _check_micro_io(bundle, artifact, golden)
-        checks = check_backend(backend, bundle.manifest, artifact, golden, bundle.weights())
+        checks = check_backend(backend, bundle.manifest, artifact, golden, bundle.weights(), bundle.series)
         reports.append(
             ArtifactReport(artifact=artifact_id, engine=backend.engine, device=backend.device, checks=checks)
         )

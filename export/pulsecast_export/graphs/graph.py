@@ -19,7 +19,7 @@ from pulsecast.computing.calendars import known_times
 from pulsecast.computing.intervals import FLOAT32_SLACK
 from pulsecast.model.scaler import Scaler
 from pulsecast.model.spec import ModelSpec
-from pulsecast.model.windows import FORECAST, LOWER, TIME, UPPER, VALUES
+from pulsecast.model.windows import FORECAST, LOWER, SERIES, TIME, UPPER, VALUES
 from pulsecast.stages.model_directory import ModelDirectory
 
 from .calendar_graph import calendar
@@ -32,8 +32,12 @@ def signature(model: ModelDirectory) -> dict[str, Any]:
     """Return the inputs of an artifact, in order: its name -> TensorSpec."""
     spec = model.record.spec
     values = tf.TensorSpec([None, spec.context, spec.measured], tf.float32, name=VALUES)
-    time = tf.TensorSpec([None], tf.int64, name=TIME)
-    return {VALUES: values} | ({TIME: time} if spec.timed else {})
+    found = {VALUES: values}
+    if spec.timed:
+        found[TIME] = tf.TensorSpec([None], tf.int64, name=TIME)
+    if model.table is not None:
+        found[SERIES] = tf.TensorSpec([None], tf.int64, name=SERIES)
+    return found
 
 
 def traced(model: ModelDirectory, stack: Stack) -> Any:

@@ -141,8 +141,8 @@ def _opened(
 def _proven(backend: Backend, model: ModelDirectory, artifact: Artifact, found: Library) -> Library:
     """Return `found` with the measured error; raises ToleranceError if a check of the artifact fails."""
     golden = thinned(reference_of(model), PROOF_WINDOWS)
-    parity = measure_parity(backend.predict(*golden.windows.inputs), golden, model.record.scaler.range)
-    checks = check_backend(backend, model.record, artifact, golden, model.weights)
+    parity = measure_parity(backend.predict(*golden.windows.inputs), golden)
+    checks = check_backend(backend, model.record, artifact, golden, model.weights, model.table)
     report = ArtifactReport(artifact=artifact.id, engine=backend.engine, device=backend.device, checks=checks)
     require_passed((report,))
     return dataclasses.replace(found, max_abs=parity.max_abs)

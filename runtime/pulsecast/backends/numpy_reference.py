@@ -9,6 +9,7 @@ from ..bundle.bundle import Bundle
 from ..bundle.manifest import Artifact, Manifest
 from ..computing import reference
 from ..computing.intervals import split_interval
+from ..model.series import Scaling, SeriesTable
 from ..model.weights import Weights
 from ..model.windows import Windows
 from .forks import forks_wait
@@ -19,10 +20,12 @@ class NumpyBackend:
 
     device = "CPU"
 
-    def __init__(self, manifest: Manifest, weights: Weights) -> None:
+    def __init__(self, manifest: Manifest, weights: Weights, table: SeriesTable | None = None) -> None:
         self.engine = f"numpy {np.__version__}"
         self._manifest = manifest
         self._weights = weights
+        self._table = table
+        self._scaling: Scaling = manifest.scaler if table is None else table
 
     def predict(
         self,
@@ -46,7 +49,8 @@ class NumpyBackend:
         with np.errstate(over="ignore"):
             if manifest.intervals is None or manifest.level is None:
                 return (forecasts.astype(np.float32),)
-            forecast, lower, upper = split_interval(manifest.intervals, forecasts, manifest.level)
+            found = split_interval(manifest.intervals, forecasts, manifest.level, self._table, series)
+            forecast, lower, upper = found
             return forecast.astype(np.float32), lower.astype(np.float32), upper.astype(np.float32)
 
     def _forecast(
@@ -55,10 +59,10 @@ class NumpyBackend:
         manifest = self._manifest
         windows = Windows(values=values, time=time, series=series)
         with forks_wait:
-            return reference.forecast(manifest.spec, manifest.scaler, self._weights, windows)
+            return reference.forecast(manifest.spec, self._scaling, self._weights, windows)
 
 
 def open_artifact(bundle: Bundle, artifact: Artifact, threads: int) -> NumpyBackend:
     """Return the reference with the bundle's weights; numpy's BLAS chooses its own threads."""
     del artifact, threads
-    return NumpyBackend(bundle.manifest, bundle.weights())
+    return NumpyBackend(bundle.manifest, bundle.weights(), bundle.series)

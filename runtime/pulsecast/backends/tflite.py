@@ -11,10 +11,12 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from ..bundle.bundle import Bundle
-from ..bundle.manifest import Artifact, Manifest
+from ..bundle.manifest import Artifact
 from ..computing import reference
 from ..computing.calendars import complete
 from ..errors import EngineError
+from ..model.series import Scaling
+from ..model.spec import ModelSpec
 from ..model.windows import Windows, position
 from . import fail
 from .forks import abandon, renew_after_fork
@@ -120,10 +122,11 @@ class ScaledTfliteBackend:
 
     device = "CPU"
 
-    def __init__(self, model: bytes, threads: int, manifest: Manifest) -> None:
+    def __init__(self, model: bytes, threads: int, spec: ModelSpec, scaling: Scaling) -> None:
         self._inner = TfliteBackend(model, threads)
         self.engine = self._inner.engine
-        self._manifest = manifest
+        self._spec = spec
+        self._scaling = scaling
 
     def predict(
         self,
@@ -132,9 +135,9 @@ class ScaledTfliteBackend:
         series: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float32]:
         """See `Backend.predict`; the runtime scales around the network and handles non-finite rows."""
-        spec, scaler = self._manifest.spec, self._manifest.scaler
-        columns = complete(spec, Windows(values=values, time=time, series=series))
-        return reference.through(spec, scaler, self._network, columns).astype(np.float32)
+        windows = Windows(values=values, time=time, series=series)
+        columns = complete(self._spec, windows)
+        return reference.through(self._spec, self._scaling.of(windows), self._network, columns).astype(np.float32)
 
     def outputs(
         self,
@@ -154,5 +157,5 @@ def open_artifact(bundle: Bundle, artifact: Artifact, threads: int) -> TfliteBac
     """Return an interpreter over the artifact's checked bytes."""
     model = bundle.read(artifact.path)
     if artifact.units == "scaled":
-        return ScaledTfliteBackend(model, threads, bundle.manifest)
+        return ScaledTfliteBackend(model, threads, bundle.manifest.spec, bundle.scaling)
     return TfliteBackend(model, threads)

@@ -19,6 +19,7 @@ from .source import Source, open_source
 if TYPE_CHECKING:  # imported when a bundle is opened, not when the runtime is imported
     from pathlib import Path
 
+    from ..model.series import Scaling, SeriesNames, SeriesTable
     from ..model.weights import Weights
     from .golden import Golden
 
@@ -98,7 +99,37 @@ class Bundle:
         """Return the held-out windows and their reference forecasts."""
         from .golden import read_golden
 
-        return read_golden(self.read(self.manifest.golden.path), self.manifest.spec, self.manifest.format)
+        return read_golden(self.read(self.manifest.golden.path), self.manifest)
+
+    @functools.cached_property
+    def series_names(self) -> SeriesNames | None:
+        """The names of the series; None where the bundle is of one series. Raises FormatError."""
+        entry = self.manifest.series
+        if entry is None:
+            return None
+        from ..model.series import read_names
+
+        names = read_names(self.read(entry.names))
+        if len(names) != entry.count:
+            raise FormatError(f"{entry.names} has {len(names)} names; the manifest says {entry.count}")
+        return names
+
+    @functools.cached_property
+    def series(self) -> SeriesTable | None:
+        """The table of series; None where the bundle is of one series. Raises FormatError."""
+        entry, names = self.manifest.series, self.series_names
+        if entry is None or names is None:
+            return None
+        from ..model.series import read_table
+
+        manifest = self.manifest
+        levels = 0 if manifest.intervals is None else len(manifest.intervals.levels)
+        return read_table(self.read(entry.table), names, manifest.scaler, manifest.spec, levels)
+
+    @property
+    def scaling(self) -> Scaling:
+        """How windows are scaled: by the one scaler, or by the table of series."""
+        return self.manifest.scaler if self.series is None else self.series
 
     def weights(self) -> Weights:
         """Return the network's weights."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from ..foundation import strict_json
 from ..foundation.quick_dataclass import dataclass
 from ..model.scaler import Scaler
+from ..model.series import SeriesNames, SeriesTable, table_arrays, write_names
 from ..model.spec import ModelSpec
 from ..model.windows import FORECAST, LOWER, SERIES, TIME, UPPER, VALUES
 from .manifest import check_printable, shown_of_spec
@@ -28,12 +29,27 @@ CONTRACT_FILE = "assets.extra/pulsecast.json"  # in a SavedModel
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
+MOST_NAMES = 64  # that stand in a contract
+
+
 @dataclass(frozen=True, kw_only=True)
 class SeriesContract:
-    """The series table of an artifact: its rows (row 0 is the pool), and the SHA-256 of the names, one a line."""
+    """The series table of an artifact.
+
+    rows          of the table; row 0 is the pool
+    names_sha256  SHA-256 of the bundle's `series.txt`: the names from row 1 on, one a line
+    names         the names themselves if there are few, else none
+    """
 
     rows: int
     names_sha256: str
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.rows < 2 or not _SHA256.fullmatch(self.names_sha256):
+            raise ValueError("rows or names_sha256 of series are malformed")
+        if self.names and self != series_contract(SeriesNames(names=self.names)):
+            raise ValueError("names of series are not those of rows and names_sha256")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,11 +124,25 @@ def read_contract(text: bytes, *, where: str) -> Contract:
     return strict_json.loads(Contract, text, where=where)
 
 
-def model_digest(spec: ModelSpec, scaler: Scaler, weights: Weights) -> str:
-    """Return the SHA-256 of all that a forecast depends on: spec, scaler and every weight as little-endian float32."""
+def series_contract(names: SeriesNames) -> SeriesContract:
+    """Return what a contract says about a table of `names`."""
+    return SeriesContract(
+        rows=len(names) + 1,
+        names_sha256=hashlib.sha256(write_names(names)).hexdigest(),
+        names=names.names if len(names) <= MOST_NAMES else (),
+    )
+
+
+def model_digest(spec: ModelSpec, scaler: Scaler, weights: Weights, table: SeriesTable | None = None) -> str:
+    """Return the SHA-256 of all that a forecast depends on: spec, scaler, weights, and the table of series if any."""
     described = json.dumps([strict_json.to_json(spec), strict_json.to_json(scaler)], sort_keys=True, allow_nan=False)
     digest = hashlib.sha256(described.encode("ascii"))
     for name, array in sorted(weights.arrays(spec.network).items()):
         digest.update(f"{name}{array.shape}".encode("ascii"))
         digest.update(array.astype("<f4").tobytes())
+    if table is not None:
+        digest.update(write_names(table.names))
+        for name, column in sorted(table_arrays(table).items()):
+            digest.update(f"{name}{column.shape}".encode("ascii"))
+            digest.update(column.tobytes())
     return digest.hexdigest()

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from .. import limits
 from ..errors import FormatError
 from ..foundation.quick_dataclass import dataclass
-from ..model.spec import ModelSpec
 from ..model.weights import read_npz, write_npz
-from ..model.windows import Windows
+from ..model.windows import SERIES, TIME, Windows
 from ..plain_text import listed
+from .manifest import Manifest
 
 MINIMUM_WINDOWS = 64
 
@@ -24,46 +24,58 @@ class Golden:
     truth      (n, horizon) float64: what really happened
     reference  (n, horizon) float64: the float64 numpy forward pass
     trained    (n, horizon) float32: the trained Keras model
+    unit       (n,) float64: the range of each window's series, in which its errors are measured
     """
 
     windows: Windows
     truth: NDArray[np.float64]
     reference: NDArray[np.float64]
     trained: NDArray[np.float32]
+    unit: NDArray[np.float64]
 
-    def take(self, rows: slice | NDArray[np.integer]) -> Golden:
+    def take(self, rows: slice | list[int] | NDArray[np.integer]) -> Golden:
         """Return the golden of the windows at `rows`."""
         return Golden(
             windows=self.windows.take(rows),
             truth=self.truth[rows],
             reference=self.reference[rows],
             trained=self.trained[rows],
+            unit=self.unit[rows],
         )
+
+    def largest_error(self, forecasts: NDArray[np.floating]) -> float:
+        """Return the largest |forecasts - reference| as a fraction of the window's unit; NaN if there is one."""
+        error = np.abs(np.asarray(forecasts, np.float64) - self.reference)
+        return float(np.max(error / self.unit[:, np.newaxis]))
 
 
 def write_golden(golden: Golden) -> bytes:
     """Return the file's bytes: a compressed .npz, little-endian; the same golden gives the same bytes."""
-    values, time, _ = golden.windows.inputs
+    values, time, series = golden.windows.inputs
     return write_npz(
         values=values.astype("<f4"),
-        **({} if time is None else {"time": time.astype("<i8")}),
+        **({} if time is None else {TIME: time.astype("<i8")}),
+        **({} if series is None else {SERIES: series.astype("<i8"), "unit": golden.unit.astype("<f8")}),
         truth=golden.truth.astype("<f8"),
         reference=golden.reference.astype("<f8"),
         trained=golden.trained.astype("<f4"),
     )
 
 
-def read_golden(data: bytes, spec: ModelSpec, number: int) -> Golden:
-    """Return the golden in `data`, a file of a bundle of format `number`.
+def read_golden(data: bytes, manifest: Manifest) -> Golden:
+    """Return the golden in `data`, a file of the bundle of `manifest`.
 
-    Raises FormatError if its arrays are not those of a model of this `spec`.
+    Raises FormatError if its arrays are not those of its model.
     """
+    spec, number = manifest.spec, manifest.format
+    rows = 0 if manifest.series is None else manifest.series.count + 1
     arrays = read_npz(data, where="golden.npz")
     values, columns = ("values", spec.measured) if number > 1 else ("windows", len(spec.features))
     count = len(arrays[values]) if values in arrays else 0
     expected = {
         values: ("<f4", (count, spec.context, columns)),
-        **({"time": ("<i8", (count,))} if number > 1 and spec.timed else {}),
+        **({TIME: ("<i8", (count,))} if number > 1 and spec.timed else {}),
+        **({SERIES: ("<i8", (count,)), "unit": ("<f8", (count,))} if rows else {}),
         "truth": ("<f8", (count, spec.horizon)),
         "reference": ("<f8", (count, spec.horizon)),
         "trained": ("<f4", (count, spec.horizon)),
@@ -81,14 +93,23 @@ def read_golden(data: bytes, spec: ModelSpec, number: int) -> Golden:
             problems.append(f"{name} is {array.dtype}{array.shape}; expected {dtype}{shape}")
         elif not np.isfinite(array.astype(np.float64)).all():
             problems.append(f"{name} holds NaN or infinity")
+    if rows and not problems:
+        if not np.array_equal(np.unique(arrays[SERIES]), np.arange(rows)):
+            problems.append(
+                f"its windows are not of every row of the table of series, 0 to {rows - 1}, and of no other"
+            )
+        if not (arrays["unit"] > 0).all():  # type: ignore[operator]
+            problems.append("unit holds a number that is not positive")
     if problems:
         raise FormatError("golden.npz: " + listed(problems))
-    time = arrays.get("time")
+    time, series = (arrays[name].astype(np.int64) if name in arrays else None for name in (TIME, SERIES))
+    unit = arrays["unit"].astype(np.float64) if rows else np.full(count, manifest.scaler.range)
     return Golden(
-        windows=Windows(values=arrays[values].astype(np.float32), time=None if time is None else time.astype(np.int64)),
+        windows=Windows(values=arrays[values].astype(np.float32), time=time, series=series),
         truth=arrays["truth"].astype(np.float64),
         reference=arrays["reference"].astype(np.float64),
         trained=arrays["trained"].astype(np.float32),
+        unit=unit,
     )
 
 

@@ -199,6 +199,24 @@ class GoldenEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SeriesEntry:
+    """Where the table of series is, `pulsecast.model.series`, and how many series it holds beside the pool.
+
+    names  a text file, a name on each line; the first one is that of row 1
+    """
+
+    names: str
+    table: str
+    count: int
+
+    def __post_init__(self) -> None:
+        check_relative(self.names)
+        check_relative(self.table)
+        if not 1 <= self.count <= limits.SERIES:
+            raise ValueError(f"count of series is {self.count}; expected 1 to {limits.SERIES}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class HeldOut:
     """Accuracy on the chronologically last part of every series, in raw units, for the model and naive forecasts."""
 
@@ -234,7 +252,9 @@ class Provenance:
 class Manifest:
     """All of `manifest.json`; FORMAT.md specifies it.
 
-    digest  of spec, scaler and weights, `pulsecast.bundle.contract.model_digest`: what a forecast depends on; format 1
+    scaler  of the one series, or where there are several, of all of them together
+    series  the table of series; None where the bundle is of one series, and in format 1
+    digest  of spec, scaler, weights and the table of series, `pulsecast.bundle.contract.model_digest`: what a forecast depends on; format 1
             has none
     level  coverage of the outputs `lower` and `upper` of every artifact of raw units, one of the intervals' levels;
            None without intervals, and in format 1
@@ -258,6 +278,7 @@ class Manifest:
 
     level: float | None = None
     digest: str | None = None
+    series: SeriesEntry | None = None
 
     def __post_init__(self) -> None:
         problems = [*self._mismatches(), *self._misplaced(), *self._additions(), *check_printable(self._shown())]
@@ -281,7 +302,8 @@ class Manifest:
         unlisted = ((MANIFEST_NAME, "itself"), (SIGNATURE_NAME, "its signature"))
         yield from (f"{MANIFEST_NAME} cannot list {what}" for name, what in unlisted if name in files)
         in_folders = {a.path for a in self.artifacts if a.backend in FOLDER_BACKENDS}
-        for path in dict.fromkeys([self.weights.path, self.golden.path, *(a.path for a in self.artifacts)]):
+        tables = [] if self.series is None else [self.series.names, self.series.table]
+        for path in dict.fromkeys([self.weights.path, self.golden.path, *tables, *(a.path for a in self.artifacts)]):
             if path not in (folders if path in in_folders else files):
                 yield f"{path} is not among the files"
         for library in self.libraries:
@@ -305,7 +327,9 @@ class Manifest:
         intervals, levels = self.intervals, self.intervals.levels if self.intervals else ()
         if self.format == 1:
             yield from (
-                f"{key} is given; format 1 has none" for key in ("level", "digest") if getattr(self, key) is not None
+                f"{key} is given; format 1 has none"
+                for key in ("level", "digest", "series")
+                if getattr(self, key) is not None
             )
             return
         if self.digest is None or not _SHA256.fullmatch(self.digest):

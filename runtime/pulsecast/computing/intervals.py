@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, UsageError
 from ..foundation.arguments import fraction, whole_number
 from ..model.radii import IntervalScale, SplitConformal
+from ..model.series import SeriesTable
 
 FLOAT32_SLACK = 1e-6  # of a value plus 1: forecasts of one model by two artifacts differ by about as much
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
@@ -144,12 +145,22 @@ def fit_split(
     )
 
 
-def split_interval(split: SplitConformal, forecast: NDArray[np.floating], level: float) -> Interval:
+def split_interval(
+    split: SplitConformal,
+    forecast: NDArray[np.floating],
+    level: float,
+    table: SeriesTable | None = None,
+    series: NDArray[np.int64] | None = None,
+) -> Interval:
     """Return the interval that covers with probability `level` around raw `forecast` (..., horizon).
+
+    table, series  where the model is of several series: their table, and the row of each forecast
 
     Raises UsageError, with the known levels, if `split` has no radii for `level`.
     """
     radius = np.asarray(split.at(level), np.float64)  # (horizon,)
+    if table is not None and series is not None:
+        radius = table.radius(series, split.levels.index(level))  # (batch, horizon)
     return bounds(forecast.astype(np.float64), radius, split.scale, counts=split.counts)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model.scaler import Scaler
+from ..model.series import Scaling, WindowScaler
 from ..model.spec import ModelSpec
 from ..model.weights import Weights
 from ..model.windows import Windows
@@ -21,17 +22,17 @@ from .network_forward import run
 Array = NDArray[np.floating]
 
 
-def forecast(spec: ModelSpec, scaler: Scaler, weights: Weights, windows: Windows) -> Array:
+def forecast(spec: ModelSpec, scaling: Scaling, weights: Weights, windows: Windows) -> Array:
     """Return raw forecasts (batch, horizon) of `windows`, in float64.
 
-    A row that holds a non-finite value, one that the scaler cannot take, or an unknown time, gives NaN in that row
-    only.
+    A row that holds a non-finite value, one that the scaler cannot take, an unknown time or a series that is not in the
+    table, gives NaN in that row only.
     """
-    columns = complete(spec, windows.changed(windows.values.astype(np.float64)))
-    return through(spec, scaler, partial(run, spec.network, weights), columns)
+    exact = windows.changed(windows.values.astype(np.float64))
+    return through(spec, scaling.of(exact), partial(run, spec.network, weights), complete(spec, exact))
 
 
-def through(spec: ModelSpec, scaler: Scaler, network: Callable[[Array], Array], columns: Array) -> Array:
+def through(spec: ModelSpec, scaler: Scaler | WindowScaler, network: Callable[[Array], Array], columns: Array) -> Array:
     """Return raw forecasts for raw `columns` (batch, context, features) through any `network`; dtype is kept.
 
     It takes channels (batch, window, channels) and returns outputs (batch, horizon), in the same dtype. This is the one
@@ -58,7 +59,7 @@ def channels(spec: ModelSpec, scaled: Array) -> Array:
     return np.stack(columns, axis=-1)
 
 
-def to_raw(spec: ModelSpec, scaler: Scaler, outputs: Array, scaled: Array, inputs: Array) -> Array:
+def to_raw(spec: ModelSpec, scaler: Scaler | WindowScaler, outputs: Array, scaled: Array, inputs: Array) -> Array:
     """Return raw forecasts from network `outputs` (batch, horizon); NaN where `scaled` or `inputs` are not finite.
 
     A saturating gate can hide an infinite input, so finiteness is tested on the inputs, not on the outputs. As in every

@@ -12,6 +12,7 @@ from ..errors import FormatError
 from ..foundation.arguments import fraction
 from ..foundation.uncopied import uncopied
 from ..model.radii import IntervalScale
+from ..model.series import Pool
 from ..model.spec import DAY_S
 from .departures import Anomaly, Departures, default_rate, default_window
 from .stream_state import DetectorState, read_state, write_state
@@ -60,6 +61,11 @@ class AnomalyDetector:
         )
         self._forecasts = np.full((1, spec.horizon), np.nan, np.float32)
         self._judged: Anomaly | None = None
+
+    @property
+    def series(self) -> tuple[str | Pool, ...] | None:
+        """The name of the series, as a tuple of one; None where the bundle is of one series."""
+        return self._stream.series
 
     @property
     def due(self) -> int | None:

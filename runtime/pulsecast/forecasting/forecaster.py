@@ -25,10 +25,12 @@ from ..errors import (
 )
 from ..foundation.arguments import flag, whole_number
 from ..foundation.uncopied import uncopied
+from ..model.series import refuse_series
 from ..model.windows import Windows
 
 if TYPE_CHECKING:
     from ..computing.intervals import Interval
+    from ..model.series import SeriesTable
     from ..model.spec import ModelSpec
     from .anomalies import AnomalyDetector
     from .streaming import Stream
@@ -74,7 +76,7 @@ def load(
     from .verification import check_loaded
 
     check_loaded(bundle, chosen, opened)
-    return Forecaster(bundle.manifest, chosen, opened, bundle.signature)
+    return Forecaster(bundle.manifest, chosen, opened, bundle.signature, bundle.series)
 
 
 class Forecaster:
@@ -84,17 +86,24 @@ class Forecaster:
     artifact   which artifact was loaded
     backend    the engine that runs it: `backend.engine`, `backend.device`
     signature  whether the bundle was signed, and whether that was checked
+    series     the table of series, its `names` above all; None where the bundle is of one series
     """
 
     __reduce_ex__ = uncopied("load the bundle in each process")
 
     def __init__(
-        self, manifest: Manifest, artifact: Artifact, backend: Backend, signature: Signature = UNSIGNED
+        self,
+        manifest: Manifest,
+        artifact: Artifact,
+        backend: Backend,
+        signature: Signature = UNSIGNED,
+        series: SeriesTable | None = None,
     ) -> None:
         self.manifest = manifest
         self.artifact = artifact
         self.backend = backend
         self.signature = signature
+        self.series = series
         spec = manifest.spec
         self._step_shape = (spec.context, spec.measured)
         self._timed = spec.timed
@@ -104,11 +113,20 @@ class Forecaster:
         return f"Forecaster({self.manifest.name!r}, artifact={self.artifact.id!r}, engine={self.backend.engine!r})"
 
     @overload
-    def predict(self, values: ArrayLike | Windows, *, timestamps: object = None) -> NDArray[np.float32]: ...
-    @overload
-    def predict(self, values: ArrayLike | Windows, *, timestamps: object = None, interval: float) -> Interval: ...
     def predict(
-        self, values: ArrayLike | Windows, *, timestamps: object = None, interval: float | None = None
+        self, values: ArrayLike | Windows, *, timestamps: object = None, series: object = None
+    ) -> NDArray[np.float32]: ...
+    @overload
+    def predict(
+        self, values: ArrayLike | Windows, *, timestamps: object = None, series: object = None, interval: float
+    ) -> Interval: ...
+    def predict(
+        self,
+        values: ArrayLike | Windows,
+        *,
+        timestamps: object = None,
+        series: object = None,
+        interval: float | None = None,
     ) -> NDArray[np.float32] | Interval:
         """Return forecasts (batch, horizon) in raw units for raw `values`; never a non-finite number.
 
@@ -116,6 +134,8 @@ class Forecaster:
                     measured column also takes (batch, context) and (context,). Or `Windows`, which have their times.
         timestamps  where the model has a calendar: of each window's last step, (batch,), or of every step, (batch,
                     context); for one window also one time, or (context,). datetime64 or unix seconds, UTC.
+        series      where the bundle holds several: the name of the windows' series, or one for each, (batch,);
+                    `pulsecast.POOL` for a series that training never saw, which is scaled by its window
         interval    coverage, such as 0.9: the result is then an `Interval` of forecast, lower and upper, each (batch,
                     horizon), by the radii in the manifest. Where truth keeps arriving, `pulsecast.RollingConformal`
                     follows the series and is the better choice.
@@ -142,38 +162,63 @@ class Forecaster:
             time = cast("NDArray[np.int64] | None", timestamps)
         else:
             raw, time = self._windows(values, timestamps)
+        rows = self._rows_of(values, series, len(raw))
         # x.x is finite unless an element is not finite or the sum overflows: one pass in BLAS decides the usual case
         flat = raw.reshape(-1)
         if not math.isfinite(np.vdot(flat, flat)):
             _refuse_non_finite(raw)
-        forecasts = self._backend_predict(raw, time)
+        forecasts = self._backend_predict(raw, time) if rows is None else self._backend_predict(raw, time, rows)
         flat = forecasts.reshape(-1)
         if not math.isfinite(flat.item() if flat.size == 1 else np.vdot(flat, flat)):
             _refuse_outside_domain(forecasts, self.manifest.spec, time)
-        return forecasts if interval is None else self._interval(forecasts, interval)
+        return forecasts if interval is None else self._interval(forecasts, interval, rows)
 
-    def _interval(self, forecasts: NDArray[np.float32], level: float) -> Interval:
+    def _rows_of(self, values: ArrayLike | Windows, series: object, count: int) -> NDArray[np.int64] | None:
+        """Return the rows (batch,) of the windows' series in the table; None where the bundle is of one."""
+        table = self.series
+        if isinstance(values, Windows) and values.series is not None:
+            if series is not None:
+                raise UsageError("the windows have their series; leave series out")
+            if table is None:
+                refuse_series(values.series)
+            return np.ascontiguousarray(values.series, np.int64)
+        if table is None:
+            if series is not None:
+                refuse_series(series)
+            return None
+        return np.array(table.names.rows(series, count), np.int64)
+
+    def _interval(self, forecasts: NDArray[np.float32], level: float, rows: NDArray[np.int64] | None) -> Interval:
         split = self.manifest.intervals
         if split is None:
             raise UsageError("this bundle has no intervals; train and export its model again, or use RollingConformal")
         from ..computing.intervals import split_interval
 
-        return split_interval(split, forecasts, level)
+        return split_interval(split, forecasts, level, self.series, rows)
 
-    def stream(self, streams: int = 1) -> Stream:
-        """Return a Stream of `streams` empty sliding windows; raises UsageError below 1."""
+    def stream(self, streams: int | None = None, *, series: object = None) -> Stream:
+        """Return a Stream of `streams` empty sliding windows, one unless there are names for more.
+
+        series  as for `predict`: the name of all of them, or one for each
+
+        Raises UsageError, also below 1 stream.
+        """
         from .streaming import Stream
 
-        return Stream(self.manifest, self.backend, streams)
+        return Stream(self, streams, series=series)
 
-    def detector(self, *, false_alarm_rate: float | None = None, window: int | None = None) -> AnomalyDetector:
+    def detector(
+        self, *, series: object = None, false_alarm_rate: float | None = None, window: int | None = None
+    ) -> AnomalyDetector:
         """Return an AnomalyDetector for one series, which flags about `false_alarm_rate` of its ordinary steps.
 
-        None is about one step a week. `window` is how many residuals are kept. Raises UsageError.
+        None is about one step a week. `series` is its name, as for `predict`; `window` is how many residuals are kept.
+        Raises UsageError.
         """
         from .anomalies import AnomalyDetector
 
-        return AnomalyDetector(self.stream(), self.manifest, false_alarm_rate=false_alarm_rate, window=window)
+        stream = self.stream(1, series=series)
+        return AnomalyDetector(stream, self.manifest, false_alarm_rate=false_alarm_rate, window=window)
 
     def _windows(
         self, values: ArrayLike | Windows, timestamps: object

@@ -31,6 +31,7 @@ from ..errors import (
 )
 from ..foundation.arguments import flag
 from ..foundation.uncopied import uncopied
+from ..model.series import SeriesNames, refuse_series
 
 if TYPE_CHECKING:
     import ctypes
@@ -73,7 +74,7 @@ def load_native(
             "this bundle has format 1, which load_native does not read; use pulsecast.load, or export again"
         )
     library = open_library(find_library(bundle, chosen.path), bundle.manifest.spec)
-    forecaster = NativeForecaster(bundle.manifest, library)
+    forecaster = NativeForecaster(bundle.manifest, library, bundle.series_names)
     _check_golden(bundle, chosen, forecaster)
     return forecaster
 
@@ -86,8 +87,16 @@ def _check_golden(bundle: Bundle, artifact: Artifact, forecaster: NativeForecast
     values = _first_rows(data, "values", "f", CHECKED_WINDOWS * spec.context * spec.measured)
     time = _first_rows(data, "time", "q", CHECKED_WINDOWS) if spec.timed else None
     expected = _first_rows(data, "reference", "d", CHECKED_WINDOWS * spec.horizon)
-    found = itertools.chain.from_iterable(forecaster.predict(values, time))
-    error = max(abs(a - b) for a, b in zip(found, expected, strict=True)) / manifest.scaler.range
+    series, unit = None, array("d", [manifest.scaler.range] * CHECKED_WINDOWS)
+    if forecaster.series is not None:
+        unit = _first_rows(data, "unit", "d", CHECKED_WINDOWS)
+        rows = _first_rows(data, "series", "q", CHECKED_WINDOWS)
+        if not all(0 <= row <= len(forecaster.series) for row in rows):
+            raise FormatError("the golden: series holds a row that is not in the table")
+        series = list(map(forecaster.series.name, rows))
+    found = itertools.chain.from_iterable(forecaster.predict(values, time, series=series))
+    units = itertools.chain.from_iterable(itertools.repeat(one, spec.horizon) for one in unit)
+    error = max(abs(a - b) / one for a, b, one in zip(found, expected, units, strict=True))
     require_tolerance(artifact, error)
 
 
@@ -118,19 +127,21 @@ class NativeForecaster:
 
     manifest  what the bundle says about itself
     engine    which instruction set runs
+    series    the names of the series; None where the bundle is of one series
     """
 
     __reduce_ex__ = uncopied("load the bundle in each process")
 
-    def __init__(self, manifest: Manifest, library: ctypes.CDLL) -> None:
+    def __init__(self, manifest: Manifest, library: ctypes.CDLL, series: SeriesNames | None = None) -> None:
         self.manifest = manifest
+        self.series = series
         self.engine = f"native {library.model_isa().decode()}"
         self._predict_batch = library.model_predict_batch
 
     def __repr__(self) -> str:
         return f"NativeForecaster({self.manifest.name!r}, engine={self.engine!r})"
 
-    def predict(self, values: object, time: object = None) -> list[list[float]]:
+    def predict(self, values: object, time: object = None, *, series: object = None) -> list[list[float]]:
         """Return forecasts (batch, horizon) in raw units for raw `values`; never a non-finite number.
 
         values  lists (batch, context, measured), or one window (context, measured); a model with one measured column
@@ -138,32 +149,42 @@ class NativeForecaster:
                 numpy array) of any shape, which is read as whole windows.
         time    where the model has a calendar: unix seconds (UTC) of each window's last step, integers; for one window
                 also one integer
+        series  where the bundle holds several: the name of the windows' series, or one for each; `pulsecast.POOL` for
+                a series that training never saw
 
-        Raises WindowLengthError, FeatureCountError, DtypeError, NonFiniteError, EmptyInputError, TimeError (all
+        Raises UsageError (the series), and WindowLengthError, FeatureCountError, DtypeError, NonFiniteError, EmptyInputError, TimeError (all
         InputError).
         """
         spec = self.manifest.spec
         windows = _floats(values, spec.context, spec.measured)
         count = len(windows) // (spec.context * spec.measured)
         times = _times(time, count) if spec.timed else None
+        rows = self._rows(series, count)
         forecasts = array("f", bytes(4 * count * spec.horizon))
         self._predict_batch(
             windows.buffer_info()[0],
             None if times is None else times.buffer_info()[0],
-            None,
+            None if rows is None else rows.buffer_info()[0],
             count,
             forecasts.buffer_info()[0],
             None,
             None,
         )
-        rows = [forecasts[i : i + spec.horizon].tolist() for i in range(0, len(forecasts), spec.horizon)]
-        for number, row in enumerate(rows):
+        found = [forecasts[i : i + spec.horizon].tolist() for i in range(0, len(forecasts), spec.horizon)]
+        for number, row in enumerate(found):
             if not all(map(math.isfinite, row)):
                 raise NonFiniteError(
                     f"window {number} has no finite forecast: it holds NaN or infinity, values outside what the "
                     "model's scaler can take, or a time that the calendar does not know (unix seconds are expected)"
                 )
-        return rows
+        return found
+
+    def _rows(self, series: object, count: int) -> array[int] | None:
+        """Return the rows of `count` windows in the table of series; None where the bundle is of one."""
+        if self.series is None:
+            refuse_series(series)
+            return None
+        return array("q", self.series.rows(series, count))
 
 
 def _times(time: object, count: int) -> array[int]:

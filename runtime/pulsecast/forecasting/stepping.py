@@ -51,8 +51,8 @@ class Stepped(NamedTuple):
 
 
 def step(
-    model: Loaded, state: bytes | None, values: ArrayLike, time: int, *, false_alarm_rate: float | None = None,
-    carry_over: bool = False,
+    model: Loaded, state: bytes | None, values: ArrayLike, time: int, *, series: object = None,
+    false_alarm_rate: float | None = None, carry_over: bool = False,
 ) -> Stepped:  # fmt: skip
     """Return what follows from one step of one series; the same arguments always give the same result.
 
@@ -60,6 +60,7 @@ def step(
     state   the last result's; None starts a series
     values  (measured,), or a number for a model of one column, raw; NaN is a step that is known to be missing
     time    unix seconds (UTC) of the step
+    series  where the bundle holds several: the name of this one, as for `Forecaster.predict`; a state knows its own
     false_alarm_rate  of a new series, as for `Forecaster.detector`; a state has its own
     carry_over        accept the state of another model, as `Stream.from_bytes` does
 
@@ -73,7 +74,7 @@ def step(
     """
     if type(time) is not int:
         raise TimeError(f"time is {str(time)[:60]}; expected a whole number of unix seconds (UTC)")
-    detector = _detector(model, state, false_alarm_rate, carry_over=carry_over)
+    detector = _detector(model, state, series, false_alarm_rate, carry_over=carry_over)
     due, step_s = detector.due, model.manifest.spec.step_s
     missing = 0
     if due is not None and time != due:
@@ -87,17 +88,19 @@ def step(
         for _ in range(missing):
             detector.skip()
     anomaly = detector.push(values, timestamp=time)
-    forecast = _forecast(model, "gap" if missing else "next", missing, time, detector.forecasts)
+    forecast = _forecast(model, detector, "gap" if missing else "next", missing, time, detector.forecasts)
     return Stepped(forecast=forecast, anomaly=anomaly, state=detector.to_bytes())
 
 
 def _detector(
-    model: Loaded, state: bytes | None, false_alarm_rate: float | None, *, carry_over: bool
+    model: Loaded, state: bytes | None, series: object, false_alarm_rate: float | None, *, carry_over: bool
 ) -> AnomalyDetector:
     if state is None:
-        stream = Stream(model.manifest, model.backend, 1, by_window=True)
+        stream = Stream(model, 1, series=series, by_window=True)
         return AnomalyDetector(stream, model.manifest, false_alarm_rate=false_alarm_rate)
     detector = AnomalyDetector.from_bytes(model, state, carry_over=carry_over, by_window=True)
+    if series is not None and (series,) != detector.series:
+        raise UsageError(f"series is {str(series)[:60]!a}; the state is of {detector.series}")
     if false_alarm_rate not in (None, detector.false_alarm_rate):
         raise UsageError(
             f"false_alarm_rate is {false_alarm_rate}; the state was begun with {detector.false_alarm_rate:g}, "
@@ -120,17 +123,29 @@ def _unchanged(model: Loaded, detector: AnomalyDetector, arrival: Arrival, time:
     repeated = arrival == "repeated"
     made = detector.forecasts if repeated else np.full_like(detector.forecasts, np.nan)
     return Stepped(
-        forecast=_forecast(model, arrival, 0, time, made),
+        forecast=_forecast(model, detector, arrival, 0, time, made),
         anomaly=detector.judged if repeated else None,
         state=detector.to_bytes(),
     )
 
 
-def _forecast(model: Loaded, arrival: Arrival, missing: int, time: int, forecast: NDArray[np.float32]) -> StepForecast:
+def _forecast(
+    model: Loaded,
+    detector: AnomalyDetector,
+    arrival: Arrival,
+    missing: int,
+    time: int,
+    forecast: NDArray[np.float32],
+) -> StepForecast:
     lower = upper = None
     if model.manifest.intervals is not None:
         from ..computing.intervals import split_interval
 
         level = model.manifest.level or model.manifest.intervals.default_level
-        _, lower, upper = split_interval(model.manifest.intervals, forecast, level)
+        if model.series is None or detector.series is None:
+            _, lower, upper = split_interval(model.manifest.intervals, forecast, level)
+        else:
+            row = np.array([model.series.names.row(detector.series[0])], np.int64)
+            found = split_interval(model.manifest.intervals, forecast[np.newaxis], level, model.series, row)
+            lower, upper = found.lower[0], found.upper[0]
     return StepForecast(arrival=arrival, missing=missing, time=time, forecast=forecast.copy(), lower=lower, upper=upper)

@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 
 from ..errors import FormatError, UsageError
 from ..foundation.quick_dataclass import dataclass
+from ..model.series import POOL, Pool
 
 if TYPE_CHECKING:
     from ..bundle.manifest import Manifest
 
 MAGIC, VERSION = b"PLSE", 1
 _NO_TIME = -(2**63)
-# magic, version, whether a detector's part follows, streams, context, columns, seconds of a step, time, digest
-_HEADER = struct.Struct("<4sBBxxIIIIq32s")
+# magic, version, whether a detector's part follows, whether names do, streams, context, columns, seconds of a step,
+# time, digest
+_HEADER = struct.Struct("<4sBBBxIIIIq32s")
+_LENGTH = struct.Struct("<I")
 # of a detector: false-alarm rate, residuals kept, horizon, residuals known, scores remembered
 _DETECTOR = struct.Struct("<dIIII")
 _CHECKSUM = struct.Struct("<I")
@@ -36,16 +39,21 @@ class StreamState:
     step_s  seconds between two steps
     time    unix seconds (UTC) of the last step; None if steps had no times
     window  (streams, context, columns) float32, raw, oldest step first; NaN where there was none
+    series  the name of each stream's series, or POOL; None for a bundle of one series
     """
 
     digest: str
     step_s: int
     time: int | None
     window: NDArray[np.float32]
+    series: tuple[str | Pool, ...] | None = None
 
     def require(self, manifest: Manifest, *, carry_over: bool) -> None:
         """Raise UsageError unless a model may continue from this state; `carry_over` accepts that of another model."""
         spec = manifest.spec
+        if (self.series is None) != (manifest.series is None):
+            theirs, ours = ("one series", "several") if self.series is None else ("several series", "one")
+            raise UsageError(f"the state is of a bundle of {theirs}; {manifest.name} is of {ours}")
         if self.digest == manifest.model_digest:
             return
         if not carry_over:
@@ -94,9 +102,13 @@ def write_state(stream: StreamState, detector: DetectorState | None = None) -> b
     time = _NO_TIME if stream.time is None else stream.time
     digest = bytes.fromhex(stream.digest)
     parts = [
-        _HEADER.pack(MAGIC, VERSION, detector is not None, *stream.window.shape, stream.step_s, time, digest),
+        _HEADER.pack(
+            MAGIC, VERSION, detector is not None, stream.series is not None, *stream.window.shape, stream.step_s, time,
+            digest,
+        ),
+        *_names(stream.series),
         stream.window.astype("<f4").tobytes(),
-    ]
+    ]  # fmt: skip
     if detector is not None:
         counts = (len(detector.forecasts), len(detector.residuals), len(detector.highest))
         parts.append(_DETECTOR.pack(detector.rate, detector.kept, *counts))
@@ -104,6 +116,14 @@ def write_state(stream: StreamState, detector: DetectorState | None = None) -> b
         parts += [part.astype("<f8").tobytes() for part in (detector.judged, detector.residuals, detector.highest)]
     body = b"".join(parts)
     return body + _CHECKSUM.pack(zlib.crc32(body))
+
+
+def _names(series: tuple[str | Pool, ...] | None) -> list[bytes]:
+    """Return the names, one on each line and none for the pool, after their length."""
+    if series is None:
+        return []
+    text = "".join(f"{'' if name is POOL else name}\n" for name in series).encode("utf-8")
+    return [_LENGTH.pack(len(text)), text]
 
 
 def read_state(data: bytes) -> State:
@@ -137,6 +157,16 @@ class _Reader:
             size *= count  # of Python: it cannot overflow
         return np.frombuffer(self._take(size), dtype).reshape(shape).astype(np.dtype(dtype).newbyteorder("="))
 
+    def names(self, streams: int) -> tuple[str | Pool, ...]:
+        (length,) = self.record(_LENGTH)
+        try:
+            lines = self._take(length).decode("utf-8").split("\n")  # type: ignore[arg-type]
+        except UnicodeDecodeError as error:
+            raise FormatError("the state's names of series are not UTF-8") from error
+        if len(lines) != streams + 1 or lines[-1]:
+            raise FormatError(f"the state has {len(lines) - 1} names of series; it holds {streams} streams")
+        return tuple(line or POOL for line in lines[:-1])
+
     def end(self) -> None:
         if self._at != len(self._body):
             raise FormatError(f"the state has {len(self._body) - self._at} bytes too many")
@@ -150,13 +180,15 @@ class _Reader:
 
 
 def _parsed(reader: _Reader) -> State:
-    _, _, detecting, streams, context, columns, step_s, time, digest = reader.record(_HEADER)
+    _, _, detecting, named, streams, context, columns, step_s, time, digest = reader.record(_HEADER)
+    series = reader.names(streams) if named else None  # type: ignore[arg-type]
     window = reader.array("<f4", streams, context, columns)  # type: ignore[arg-type]
     stream = StreamState(
         digest=digest.hex(),  # type: ignore[attr-defined]
         step_s=step_s,  # type: ignore[arg-type]
         time=None if time == _NO_TIME else time,  # type: ignore[arg-type]
         window=window,  # type: ignore[arg-type]
+        series=series,
     )
     detector = _detector(reader) if detecting else None
     reader.end()

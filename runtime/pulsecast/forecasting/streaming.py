@@ -8,6 +8,7 @@ keeping the last steps and calling `predict`.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sized
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..computing.calendars import known_times, require_known, unix_seconds, with
 from ..errors import DtypeError, FeatureCountError, TimeError, UsageError
 from ..foundation.arguments import flag, whole_number
 from ..foundation.uncopied import uncopied
+from ..model.series import Pool, SeriesTable, refuse_series
 from .stream_state import StreamState, read_state, write_state
 
 if TYPE_CHECKING:
@@ -38,6 +40,10 @@ class Loaded(Protocol):
     @property
     def backend(self) -> Backend:
         """The engine that runs it."""
+
+    @property
+    def series(self) -> SeriesTable | None:
+        """The table of series; None where the bundle is of one series."""
 
 
 class Engine(Protocol):
@@ -70,15 +76,20 @@ class Stream:
 
     __reduce_ex__ = uncopied("move its state, to_bytes(), and continue with Stream.from_bytes(model, state)")
 
-    def __init__(self, manifest: Manifest, backend: Backend, streams: int, *, by_window: bool = False) -> None:
-        """Start `streams` windows of the model in `manifest` that have seen nothing; `backend` runs it.
+    def __init__(
+        self, model: Loaded, streams: int | None = None, *, series: object = None, by_window: bool = False
+    ) -> None:
+        """Start `streams` windows of `model` that have seen nothing; None is one, or one for each of the names.
 
+        series     of the windows, as for `Forecaster.predict`
         by_window  forecast whole windows, also where the backend could advance them by a step
         """
+        manifest, backend = model.manifest, model.backend
         spec = manifest.spec
         self._manifest = manifest
         self._spec = spec
-        self._streams = whole_number("streams", streams)
+        self._streams = _count(streams, series)
+        self._names, rows = _of_series(model.series, series, self._streams)
         self._ready_made = manifest.format == 1 and spec.timed  # calendar columns are pushed, too
         self._columns = len(spec.features) if self._ready_made else spec.measured
         self._shape = (self._streams, self._columns)
@@ -89,13 +100,18 @@ class Stream:
         library = None if by_window else getattr(backend, "library", None)
         try:
             self._engine: Engine = (
-                _WindowEngine(spec, backend, self._shape)
+                _WindowEngine(spec, backend, self._shape, rows)
                 if library is None
-                else _NativeEngine(library, spec, self._streams)
+                else _NativeEngine(library, spec, self._streams, rows)
             )
         except (MemoryError, ValueError) as error:  # numpy's ValueError: more bytes than an address has
             raise UsageError(f"streams is {streams}: there is no memory for so many") from error
         self._push = self._engine.push
+
+    @property
+    def series(self) -> tuple[str | Pool, ...] | None:
+        """The names of the windows' series; None where the bundle is of one series."""
+        return self._names
 
     @property
     def due(self) -> int | None:
@@ -155,6 +171,7 @@ class Stream:
             step_s=self._step_s,
             time=None if self._due is None else self._due - self._step_s,
             window=self._engine.window(),
+            series=self._names,
         )
 
     @classmethod
@@ -175,7 +192,7 @@ class Stream:
         """Return a stream that continues from a state's record, as `from_bytes` does."""
         manifest = model.manifest
         state.require(manifest, carry_over=flag("carry_over", carry_over))
-        stream = cls(manifest, model.backend, len(state.window), by_window=by_window)
+        stream = cls(model, len(state.window), series=state.series, by_window=by_window)
         window = np.full((len(state.window), manifest.spec.context, stream._columns), np.nan, np.float32)
         kept = min(window.shape[1], state.window.shape[1])
         window[:, window.shape[1] - kept :] = state.window[:, state.window.shape[1] - kept :]
@@ -226,6 +243,24 @@ class Stream:
             require_known(self._spec, np.array([time], np.int64))
 
 
+def _count(streams: int | None, series: object) -> int:
+    """Return how many windows a stream has."""
+    if streams is not None:
+        return whole_number("streams", streams)
+    return len(series) if isinstance(series, Sized) and not isinstance(series, str) else 1
+
+
+def _of_series(
+    table: SeriesTable | None, series: object, streams: int
+) -> tuple[tuple[str | Pool, ...] | None, NDArray[np.int64] | None]:
+    """Return the names of the streams' series and their rows; None where the bundle is of one series."""
+    if table is None:
+        refuse_series(series)
+        return None, None
+    rows = table.names.rows(series, streams)
+    return tuple(map(table.names.name, rows)), np.array(rows, np.int64)
+
+
 def _seconds(timestamp: object) -> int | None:
     """Return a time as unix seconds; raises DtypeError, and TimeError unless it is one time."""
     if timestamp is None:
@@ -243,10 +278,11 @@ class _NativeEngine:
     for an address at every push takes longer than the forecast's own arithmetic.
     """
 
-    def __init__(self, library: ctypes.CDLL, spec: ModelSpec, streams: int) -> None:
+    def __init__(self, library: ctypes.CDLL, spec: ModelSpec, streams: int, series: NDArray[np.int64] | None) -> None:
         self._library = library
         self._spec = spec
         self._streams = streams
+        self._series = [0] * streams if series is None else series.tolist()
         self._size = library.model_size(1)
         self._memory = np.zeros(streams * self._size, np.uint8)
         self._rows = np.zeros((streams, spec.measured), np.float32)
@@ -271,8 +307,8 @@ class _NativeEngine:
         self._library.model_stream_settle(self._at, self._count)
 
     def reset(self) -> None:
-        for i in range(self._streams):
-            self._library.model_stream_reset(self._address + i * self._size, 0)
+        for i, row in enumerate(self._series):
+            self._library.model_stream_reset(self._address + i * self._size, row)
 
     def window(self) -> NDArray[np.float32]:
         window = np.empty((self._streams, self._spec.context, self._spec.measured), np.float32)
@@ -294,8 +330,11 @@ class _WindowEngine:
     Every step stands twice in the memory, `context` apart, so that the window is always one piece of it.
     """
 
-    def __init__(self, spec: ModelSpec, backend: Backend, shape: tuple[int, int]) -> None:
+    def __init__(
+        self, spec: ModelSpec, backend: Backend, shape: tuple[int, int], series: NDArray[np.int64] | None
+    ) -> None:
         self._predict = backend.predict
+        self._series = series
         self._timed = spec.timed and shape[1] == spec.measured
         self._context = spec.context
         self._memory = np.empty((shape[0], 2 * spec.context, shape[1]), np.float32)
@@ -317,10 +356,11 @@ class _WindowEngine:
         window = memory[:, at : at + context] if at else memory[:, context:]
         whole = self._missing == 0
         if whole.all():
-            return self._ask(np.ascontiguousarray(window), self._time)
+            return self._ask(np.ascontiguousarray(window), self._time, self._series)
         forecasts = self._nothing.copy()
         if whole.any():
-            forecasts[whole] = self._ask(np.ascontiguousarray(window[whole]), self._time[whole])
+            series = None if self._series is None else self._series[whole]
+            forecasts[whole] = self._ask(np.ascontiguousarray(window[whole]), self._time[whole], series)
         return forecasts
 
     def _push_number(self, value: float, time: int) -> NDArray[np.float32]:
@@ -334,10 +374,13 @@ class _WindowEngine:
             self._missing[0] -= 1
             return self._nothing.copy()
         self._missing[0] = 0
-        return self._ask(memory[:, at : at + context] if at else memory[:, context:], self._time)
+        return self._ask(memory[:, at : at + context] if at else memory[:, context:], self._time, self._series)
 
-    def _ask(self, window: NDArray[np.float32], time: NDArray[np.int64]) -> NDArray[np.float32]:
-        return self._predict(window, time if self._timed else None)
+    def _ask(
+        self, window: NDArray[np.float32], time: NDArray[np.int64], series: NDArray[np.int64] | None
+    ) -> NDArray[np.float32]:
+        time_or_none = time if self._timed else None
+        return self._predict(window, time_or_none) if series is None else self._predict(window, time_or_none, series)
 
     def settle(self) -> None:
         """Do nothing: this backend postpones no work."""

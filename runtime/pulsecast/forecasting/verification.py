@@ -35,6 +35,7 @@ from ..foundation.quick_dataclass import dataclass
 from ..model.accuracy import accuracy, relative_change
 from ..model.radii import SplitConformal
 from ..model.scaler import Scaler
+from ..model.series import Scaling, SeriesTable
 from ..model.spec import WEEK_S, ModelSpec
 from ..model.weights import Weights
 
@@ -115,8 +116,7 @@ def check_loaded(bundle: Bundle, artifact: Artifact, backend: Backend) -> None:
     expected = golden.reference[rows]
     if forecasts.shape != expected.shape:
         raise ToleranceError(f"{artifact.id} gives forecasts {forecasts.shape}; its golden has {expected.shape}")
-    error = float(np.max(np.abs(forecasts - expected))) / bundle.manifest.scaler.range
-    require_tolerance(artifact, error)
+    require_tolerance(artifact, golden.take(rows).largest_error(forecasts))
 
 
 def why_not_run(bundle: Bundle, artifact: Artifact, *, trust_code: bool = False) -> str | None:
@@ -140,7 +140,7 @@ def verify_one(bundle: Bundle, golden: Golden, artifact: Artifact, *, trust_code
         return _skipped(artifact, str(error))
     weights = bundle.weights()
     with engine_errors(f"{artifact.id} cannot be verified with {engine_of(artifact)}"):
-        checks = check_backend(backend, bundle.manifest, artifact, golden, weights)
+        checks = check_backend(backend, bundle.manifest, artifact, golden, weights, bundle.series)
     if artifact.backend == "numpy":
         checks = (*checks, check_reference(bundle, golden))
     return ArtifactReport(artifact=artifact.id, engine=backend.engine, device=backend.device, checks=checks)
@@ -171,24 +171,35 @@ class Described(Protocol):
 
 
 def check_backend(
-    backend: Backend, manifest: Described, artifact: Artifact, golden: Golden, weights: Weights
+    backend: Backend,
+    manifest: Described,
+    artifact: Artifact,
+    golden: Golden,
+    weights: Weights,
+    table: SeriesTable | None = None,
 ) -> tuple[Check, ...]:
-    """Return every check of a loaded backend against the golden; a bundle that is being made has no manifest yet."""
+    """Return every check of a loaded backend against the golden; a bundle that is being made has no manifest yet.
+
+    table  of the model's series, if it is of several
+    """
     forecasts = backend.predict(*golden.windows.inputs)
+    scaling = manifest.scaler if table is None else table
     return (
-        *parity_checks(measure_parity(forecasts, golden, manifest.scaler.range), artifact),
+        *parity_checks(measure_parity(forecasts, golden), artifact),
         _spread_check(forecasts, golden),
-        *_state_checks(backend, golden, manifest),
+        *_state_checks(backend, golden, manifest.spec),
         *_neighbour_checks(backend, golden),
-        *_time_checks(backend, manifest, artifact, golden, weights),
-        *_bound_checks(backend, manifest, artifact, golden),
+        *_time_checks(backend, manifest.spec, scaling, artifact, golden, weights),
+        *_series_checks(backend, golden, table),
+        *_bound_checks(backend, manifest, artifact, golden, table),
     )
 
 
-def measure_parity(forecasts: NDArray[np.float32], golden: Golden, scaler_range: float) -> Parity:
-    """Return how far `forecasts` (n, horizon) are from the golden's reference, in fractions."""
-    error = (forecasts.astype(np.float64) - golden.reference) / scaler_range
-    measured, ideal = accuracy(forecasts, golden.truth), accuracy(golden.reference, golden.truth)
+def measure_parity(forecasts: NDArray[np.float32], golden: Golden) -> Parity:
+    """Return how far `forecasts` (n, horizon) are from the golden's reference, in fractions of each window's unit."""
+    unit = golden.unit[:, np.newaxis]
+    found, wanted, truth = forecasts.astype(np.float64) / unit, golden.reference / unit, golden.truth / unit
+    error, measured, ideal = found - wanted, accuracy(found, truth), accuracy(wanted, truth)
     return Parity(
         max_abs=float(np.max(np.abs(error))),
         rms=float(np.sqrt(np.mean(error**2))),
@@ -217,8 +228,9 @@ def parity_checks(parity: Parity, artifact: Artifact) -> Iterator[Check]:
 
 def _spread_check(forecasts: NDArray[np.float32], golden: Golden) -> Check:
     """A quantised network that saturates gives a constant, and a loose parity limit may let that pass."""
-    spread = _spread(golden.reference)
-    ratio = _spread(forecasts.astype(np.float64)) / spread if spread > 0 else 1.0
+    unit = golden.unit[:, np.newaxis]
+    spread = _spread(golden.reference / unit)
+    ratio = _spread(forecasts.astype(np.float64) / unit) / spread if spread > 0 else 1.0
     low, high = SPREAD_LIMITS
     return Check(
         name="spread / reference", passed=low <= ratio <= high, measured=f"{ratio:.3f}", limit=f"{low} to {high}"
@@ -229,7 +241,7 @@ def _spread(values: NDArray[np.float64]) -> float:
     return float(np.mean(np.abs(values - np.median(values))))
 
 
-def _state_checks(backend: Backend, golden: Golden, manifest: Described) -> Iterator[Check]:
+def _state_checks(backend: Backend, golden: Golden, spec: ModelSpec) -> Iterator[Check]:
     windows = golden.windows
     count = len(windows)
     a, b = windows.take(slice(1)), windows.take([count // 2])
@@ -243,8 +255,8 @@ def _state_checks(backend: Backend, golden: Golden, manifest: Described) -> Iter
     yield _same("a batch repeats itself", backend.predict(*windows.take(slice(64)).inputs), batched)
     together = windows.take([*rows, *range(count)][: max(64, len(rows))])
     found = backend.predict(*together.inputs)[: len(rows)]
-    error = np.max(np.abs(single.astype(np.float64) - found)) / manifest.scaler.range
-    limit = BATCH_ROUNDING[manifest.spec.target]
+    error = np.max(np.abs(single.astype(np.float64) - found) / golden.unit[rows][:, np.newaxis])
+    limit = BATCH_ROUNDING[spec.target]
     yield Check(name="batch 1 = batch 64", passed=bool(error <= limit), measured=f"{error:.1e}", limit=f"{limit:.1e}")
 
 
@@ -267,26 +279,40 @@ def _neighbour_checks(backend: Backend, golden: Golden) -> Iterator[Check]:
 
 
 def _time_checks(
-    backend: Backend, manifest: Described, artifact: Artifact, golden: Golden, weights: Weights
+    backend: Backend, spec: ModelSpec, scaling: Scaling, artifact: Artifact, golden: Golden, weights: Weights
 ) -> Iterator[Check]:
     """A window forecasts the same in other years and centuries, and a time in another unit gives no number."""
-    windows, spec = golden.windows.take(slice(8)), manifest.spec
+    windows, unit = golden.windows.take(slice(8)), golden.unit[:8, np.newaxis]
     if windows.time is None:
         return
     moved = [replace(windows, time=windows.time + weeks * WEEK_S) for weeks in OTHER_WEEKS]
     first, last = known_times(spec)
     known = [one for one in moved if first <= int(one.time.min()) and int(one.time.max()) <= last]  # type: ignore[union-attr]
     if known:  # holidays are known for some years only
-        errors = [
-            backend.predict(*one.inputs) - reference.forecast(spec, manifest.scaler, weights, one) for one in known
-        ]
-        error, limit = float(np.max(np.abs(errors))) / manifest.scaler.range, artifact.tolerance.max_abs
+        errors = [backend.predict(*one.inputs) - reference.forecast(spec, scaling, weights, one) for one in known]
+        error, limit = float(np.max(np.abs(errors) / unit)), artifact.tolerance.max_abs
         yield Check(name="other years", passed=error <= limit, measured=f"{error:.1e}", limit=f"{limit:.1e}")
-    unit = replace(windows, time=windows.time * 1000)
-    yield _silent("milliseconds in, no number out", backend.predict(*unit.inputs))
+    milliseconds = replace(windows, time=windows.time * 1000)
+    yield _silent("milliseconds in, no number out", backend.predict(*milliseconds.inputs))
 
 
-def _bound_checks(backend: Backend, manifest: Described, artifact: Artifact, golden: Golden) -> Iterator[Check]:
+def _series_checks(backend: Backend, golden: Golden, table: SeriesTable | None) -> Iterator[Check]:
+    """A row that is not in the table gives no number, and changes nothing beside it."""
+    if table is None:
+        return
+    windows = golden.windows.take(slice(8))
+    clean = backend.predict(*windows.inputs)
+    for row in (-1, len(table), 2**40):
+        series = np.where(np.arange(8) == 3, row, windows.series)  # type: ignore[arg-type]
+        found = backend.predict(*replace(windows, series=series).inputs)
+        yield _silent(f"series {row} in, no number out", found[3])
+        kept = np.arange(8) != 3
+        yield _same(f"an unknown series ({row}) changes nothing beside it", found[kept], clean[kept])
+
+
+def _bound_checks(
+    backend: Backend, manifest: Described, artifact: Artifact, golden: Golden, table: SeriesTable | None
+) -> Iterator[Check]:
     """The artifact's own bounds are those of its forecast; a bound that is whole may differ where it is just not so."""
     split = manifest.intervals
     if split is None or manifest.format == 1 or artifact.units == "scaled":
@@ -297,6 +323,8 @@ def _bound_checks(backend: Backend, manifest: Described, artifact: Artifact, gol
         return
     forecast, lower, upper = (array.astype(np.float64) for array in found)
     radius = np.array(split.at(split.default_level))
+    if table is not None and golden.windows.series is not None:
+        radius = table.radius(golden.windows.series, split.levels.index(split.default_level))
     wide, narrow = (
         bounds(forecast, radius * (1 + by), split.scale, counts=split.counts)
         for by in (BOUND_ROUNDING, -BOUND_ROUNDING)
@@ -333,8 +361,8 @@ def _same(name: str, found: NDArray[np.float32], expected: NDArray[np.float32]) 
 def check_reference(bundle: Bundle, golden: Golden) -> Check:
     """The golden's reference must be what the bundle's weights give in float64 on this machine."""
     manifest = bundle.manifest
-    recomputed = reference.forecast(manifest.spec, manifest.scaler, bundle.weights(), golden.windows)  # (n, horizon)
-    error = float(np.max(np.abs(recomputed - golden.reference))) / manifest.scaler.range
+    recomputed = reference.forecast(manifest.spec, bundle.scaling, bundle.weights(), golden.windows)  # (n, horizon)
+    error = golden.largest_error(recomputed)
     return Check(
         name="golden = float64 reference here",
         passed=error <= REFERENCE_LIMIT,

@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # a manifest is read without numpy
     import numpy as np
     from numpy.typing import NDArray
 
+    from .windows import Windows
+
 Transform = Literal["identity", "log1p"]
 
 
@@ -60,6 +62,11 @@ class Scaler:
         first = self.features[0]
         return (first.high - first.low) or max(abs(first.high), 1.0)
 
+    def of(self, windows: Windows) -> Scaler:
+        """Return the scaler of `windows`: this one, whatever they hold. A `SeriesTable` has one for each."""
+        del windows
+        return self
+
     def transform(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return scaled values for raw `values` (..., features); dtype is kept.
 
@@ -70,8 +77,7 @@ class Scaler:
         scaled = np.empty_like(values)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             for i, feature in enumerate(self.features):
-                raw = values[..., i]
-                level = np.log1p(raw) if feature.transform == "log1p" else raw
+                level = level_of(feature, values[..., i])
                 scaled[..., i] = (level - values.dtype.type(feature.offset)) / values.dtype.type(feature.scale)
         return scaled
 
@@ -81,9 +87,23 @@ class Scaler:
 
         first = self.features[0]
         with np.errstate(over="ignore", invalid="ignore"):
-            level = scaled * scaled.dtype.type(first.scale) + scaled.dtype.type(first.offset)
-            raw: NDArray[np.floating] = np.expm1(level) if first.transform == "log1p" else level
-        return raw
+            return raw_of(first, scaled * scaled.dtype.type(first.scale) + scaled.dtype.type(first.offset))
+
+
+def level_of(feature: FeatureScale, raw: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return f(raw): the transform without offset and scale; dtype is kept."""
+    import numpy as np
+
+    level: NDArray[np.floating] = np.log1p(raw) if feature.transform == "log1p" else raw
+    return level
+
+
+def raw_of(feature: FeatureScale, level: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the inverse of `level_of`."""
+    import numpy as np
+
+    raw: NDArray[np.floating] = np.expm1(level) if feature.transform == "log1p" else level
+    return raw
 
 
 def _is_float32(value: float) -> bool:

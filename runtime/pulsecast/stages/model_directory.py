@@ -7,6 +7,8 @@ MODEL/
   history.json      loss per epoch
   heldout.npz       up to 2,048 held-out raw windows and their times, evenly spaced, with truth and the Keras model's
                     forecasts
+  series.txt        where one network serves several series: their names, and
+  series.npz        what belongs to each of them, see `pulsecast.model.series`
   calibration.npz   raw training windows and their times that span the training range, for full-integer quantisation
 """
 
@@ -23,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import limits
-from ..bundle.manifest import HeldOut, Provenance, check_printable, shown_of_spec
+from ..bundle.manifest import HeldOut, Provenance, SeriesEntry, check_printable, shown_of_spec
 from ..errors import FormatError
 from ..foundation import strict_json
 from ..foundation.folder_kind import FolderKind
@@ -31,9 +33,10 @@ from ..foundation.plain_file import NotPlainError, TooLongError, read_plain
 from ..foundation.quick_dataclass import dataclass
 from ..model.radii import SplitConformal
 from ..model.scaler import Scaler
+from ..model.series import Scaling, SeriesTable, read_names, read_table, write_names, write_table
 from ..model.spec import ModelSpec
 from ..model.weights import Weights, read_npz, read_weights, write_npz, write_weights
-from ..model.windows import TIME, VALUES, Windows
+from ..model.windows import SERIES, TIME, VALUES, Windows
 from ..plain_text import Problems
 
 MODEL_NAME = "model.json"
@@ -42,6 +45,8 @@ WEIGHTS_NAME = "weights.npz"
 HISTORY_NAME = "history.json"
 HELDOUT_NAME = "heldout.npz"
 CALIBRATION_NAME = "calibration.npz"
+SERIES_NAMES_NAME = "series.txt"
+SERIES_TABLE_NAME = "series.npz"
 HELDOUT_WINDOWS = 2048
 IMPORTED = "imported"  # the recipe of a model that was not trained here
 CALIBRATION_WINDOWS = 256
@@ -60,15 +65,23 @@ class ModelRecord:
     provenance: Provenance
     files: Mapping[str, str] = field(default_factory=dict)
     intervals: SplitConformal | None = None
+    series: SeriesEntry | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutWindows:
-    """Raw windows (n of them), truth (n, horizon) float64, the Keras model's forecasts (n, horizon) float32."""
+    """Raw windows, n of them, and what followed.
+
+    truth    (n, horizon) float64
+    trained  (n, horizon) float32: the Keras model's forecasts
+    unit     (n,) float64: the range of each window's series, in which errors are measured; None where there is one
+             series, whose scaler has it
+    """
 
     windows: Windows
     truth: NDArray[np.float64]
     trained: NDArray[np.float32]
+    unit: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +92,12 @@ class ModelDirectory:
     weights: Weights
     heldout: HeldOutWindows
     calibration: Windows
+    table: SeriesTable | None = None
+
+    @property
+    def scaling(self) -> Scaling:
+        """How windows are scaled: by the one scaler, or by the table of series."""
+        return self.record.scaler if self.table is None else self.table
 
 
 def _listed(record: bytes) -> set[str]:
@@ -90,11 +109,13 @@ MODEL_FOLDER = FolderKind(noun="model directory", marker=MODEL_NAME, listed=_lis
 
 def write_model_directory(folder: Path, model: ModelDirectory, more: Mapping[str, bytes] | None = None) -> ModelRecord:
     """Write every file of `model` into the empty `folder`, and `more` by name; return the record with their hashes."""
-    heldout = model.heldout
+    heldout, table = model.heldout, model.table
+    unit = {} if heldout.unit is None else {"unit": heldout.unit}
     files = {
         WEIGHTS_NAME: write_weights(model.weights, model.record.spec.network),
-        HELDOUT_NAME: write_npz(**_named(heldout.windows), truth=heldout.truth, trained=heldout.trained),
+        HELDOUT_NAME: write_npz(**_named(heldout.windows), truth=heldout.truth, trained=heldout.trained, **unit),
         CALIBRATION_NAME: write_npz(**_named(model.calibration)),
+        **({} if table is None else series_files(table)),
         **(more or {}),
     }
     for name, data in files.items():
@@ -104,13 +125,26 @@ def write_model_directory(folder: Path, model: ModelDirectory, more: Mapping[str
     return record
 
 
+def series_files(table: SeriesTable) -> dict[str, bytes]:
+    """Return the files of a table of series, of a model directory or a bundle, by name."""
+    return {SERIES_NAMES_NAME: write_names(table.names), SERIES_TABLE_NAME: write_table(table)}
+
+
+def series_entry(table: SeriesTable | None) -> SeriesEntry | None:
+    """Return what a record says about the files of `table`."""
+    if table is None:
+        return None
+    return SeriesEntry(names=SERIES_NAMES_NAME, table=SERIES_TABLE_NAME, count=len(table.names))
+
+
 def read_model_directory(path: Path) -> ModelDirectory:
     """Return the model at `path`; raises FormatError if a file is missing, changed or does not match `model.json`."""
     try:
         # what does not fit a manifest is refused before hours of export, not after them
         content = _read(path, MODEL_NAME, limits.MANIFEST_BYTES)
         record = strict_json.loads(ModelRecord, _of_this_format(content), where=MODEL_NAME)
-        names = (WEIGHTS_NAME, HELDOUT_NAME, CALIBRATION_NAME)
+        of_series = () if record.series is None else (SERIES_NAMES_NAME, SERIES_TABLE_NAME)
+        names = (WEIGHTS_NAME, HELDOUT_NAME, CALIBRATION_NAME, *of_series)
         data = {name: _read(path, name, limits.FILE_BYTES) for name in names}
     except FileNotFoundError as error:
         missing = Path(error.filename).name
@@ -125,8 +159,9 @@ def read_model_directory(path: Path) -> ModelDirectory:
     if changed:
         raise FormatError(f"model directory {path.name} was changed after training: {', '.join(changed)}")
     spec = record.spec
-    heldout = _arrays(data[HELDOUT_NAME], HELDOUT_NAME, (*_names(spec), "truth", "trained"))
-    calibration = _arrays(data[CALIBRATION_NAME], CALIBRATION_NAME, _names(spec))
+    many = ("unit",) if record.series else ()
+    heldout = _arrays(data[HELDOUT_NAME], HELDOUT_NAME, (*_names(record), "truth", "trained", *many))
+    calibration = _arrays(data[CALIBRATION_NAME], CALIBRATION_NAME, _names(record))
     return ModelDirectory(
         record=record,
         weights=read_weights(data[WEIGHTS_NAME], spec),
@@ -134,9 +169,19 @@ def read_model_directory(path: Path) -> ModelDirectory:
             windows=_windows(heldout),
             truth=heldout["truth"].astype(np.float64),
             trained=heldout["trained"].astype(np.float32),
+            unit=heldout["unit"].astype(np.float64) if many else None,
         ),
         calibration=_windows(calibration),
+        table=_table(record, data),
     )
+
+
+def _table(record: ModelRecord, data: Mapping[str, bytes]) -> SeriesTable | None:
+    if record.series is None:
+        return None
+    names = read_names(data[SERIES_NAMES_NAME])
+    levels = 0 if record.intervals is None else len(record.intervals.levels)
+    return read_table(data[SERIES_TABLE_NAME], names, record.scaler, record.spec, levels)
 
 
 def _of_this_format(data: bytes) -> bytes:
@@ -167,18 +212,18 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _names(spec: ModelSpec) -> tuple[str, ...]:
-    return (VALUES, TIME) if spec.timed else (VALUES,)
+def _names(record: ModelRecord) -> tuple[str, ...]:
+    return (VALUES, *((TIME,) if record.spec.timed else ()), *((SERIES,) if record.series else ()))
 
 
 def _named(windows: Windows) -> dict[str, NDArray[np.generic]]:
-    pairs = {VALUES: windows.values, TIME: windows.time}
+    pairs = {VALUES: windows.values, TIME: windows.time, SERIES: windows.series}
     return {name: array for name, array in pairs.items() if array is not None}
 
 
 def _windows(arrays: Mapping[str, NDArray[np.generic]]) -> Windows:
-    time = arrays.get(TIME)
-    return Windows(values=arrays[VALUES].astype(np.float32), time=None if time is None else time.astype(np.int64))
+    time, series = (arrays[name].astype(np.int64) if name in arrays else None for name in (TIME, SERIES))
+    return Windows(values=arrays[VALUES].astype(np.float32), time=time, series=series)
 
 
 def _arrays(data: bytes, where: str, names: tuple[str, ...]) -> dict[str, NDArray[np.generic]]:
