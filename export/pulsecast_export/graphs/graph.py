@@ -242,10 +242,10 @@ def _from_logs(model: ModelDirectory, level: Tensor, guard: Tensor, frame: Tenso
         return {FORECAST: tf.exp(level) - 1.0 + guard}
     low, high = _moves(model, frame)
     if frame is None:
-        moves = np.concatenate([np.zeros(spec.horizon), low, high]).astype(np.float32)
+        moved = tf.tile(level, [1, 3]) + np.concatenate([np.zeros(spec.horizon), low, high]).astype(np.float32)
     else:
-        moves = tf.concat([tf.zeros_like(low), low, high], axis=1)
-    raw = tf.exp(tf.tile(level, [1, 3]) + moves) - 1.0 + guard  # (batch, 3 * horizon)
+        moved = tf.concat([level, level + low, level + high], axis=1)
+    raw = tf.exp(moved) - 1.0 + guard  # (batch, 3 * horizon)
     forecast, lower, upper = tf.split(raw, 3, axis=1)
     return {FORECAST: forecast} | _rounded(model, lower, upper, guard)
 
