@@ -152,7 +152,7 @@ def _fit_and_write(
     prepared: Sequence[Prepared], folders: Sequence[Path], examples: tuple[Examples, Examples], job: _Job
 ) -> tuple[ModelRecord, ...]:
     """Fit one network on `examples` and write a model directory for each of `prepared`; return their records."""
-    job.progress.tell(prepared[0].report.text())
+    prepared[0].report.tell(job.progress)
     from .fitting.device import describe_device  # importing Keras takes seconds: a bad log is refused before
     from .fitting.training import fit_network
 

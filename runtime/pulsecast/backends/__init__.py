@@ -1,8 +1,9 @@
 """The backends: one module per inference engine, found through one literal table and imported only when used.
 
 A backend is a loaded artifact that turns raw windows and their times into raw forecasts. It does not check its input:
-the `Forecaster` does. An app calls `Forecaster.predict`, with `interval` for bounds, and not a backend. It must be stateless: the same window gives the same forecast after any earlier call, in any
-batch, and from any thread. A non-finite row, and one of an unknown time, gives a non-finite forecast in that row only.
+the `Forecaster` does. An app calls `Forecaster.predict`, with `interval` for bounds, and not a backend. It must be
+stateless: the same window gives the same forecast after any earlier call, in any batch, and from any thread. A non-
+finite row, and one of an unknown time, gives a non-finite forecast in that row only.
 """
 
 from __future__ import annotations
