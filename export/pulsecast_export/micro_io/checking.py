@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import ctypes
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pulsecast.backends.native_library import COMPILE_TIMEOUT_S, find_compiler
+from pulsecast.backends.native_library import compile_library, find_compiler
 from pulsecast.backends.sealed_library import load_bytes
 from pulsecast.bundle.golden import Golden
 from pulsecast.computing import reference
 from pulsecast.computing.calendars import complete, known_times
 from pulsecast.computing.intervals import FLOAT32_SLACK, bounds
-from pulsecast.errors import ConversionError, MissingExtraError, ToleranceError
+from pulsecast.errors import ConversionError, EngineError, MissingExtraError, ToleranceError
 from pulsecast.foundation.private_folder import temporary_folder
 from pulsecast.model.radii import IntervalScale, SplitConformal
 from pulsecast.model.scaler import FeatureScale, Scaler
@@ -64,18 +63,10 @@ class MicroIo:
 
 def compile_micro_io(folder: Path, command: Sequence[str], out: Path) -> None:
     """Compile the source in `folder` to a library at `out`; raises ConversionError with the compiler's first line."""
-    done = subprocess.run(
-        [*command, *FLAGS, SOURCE, "-lm", "-o", str(out.absolute())],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=COMPILE_TIMEOUT_S,
-        check=False,
-    )
-    if done.returncode:
-        said = [line for line in done.stderr.splitlines() if "error" in line] or ["without a message"]
-        raise ConversionError(f"{SOURCE} does not compile with {Path(command[0]).name}: {said[0].strip()}")
+    try:
+        compile_library(command, folder, out, FLAGS, (SOURCE, "-lm"))
+    except EngineError as error:
+        raise ConversionError(str(error)) from error
 
 
 def check_micro_io(
