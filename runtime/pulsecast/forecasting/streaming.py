@@ -89,7 +89,6 @@ class Stream:
         self._manifest = manifest
         self._spec = spec
         self._streams = _count(streams, series)
-        self._names, rows = _of_series(model.series, series, self._streams)
         self._ready_made = manifest.format == 1 and spec.timed  # calendar columns are pushed, too
         self._columns = len(spec.features) if self._ready_made else spec.measured
         self._shape = (self._streams, self._columns)
@@ -99,12 +98,13 @@ class Stream:
         self._due: int | None = None  # the time of the next step, once one had a time
         library = None if by_window else getattr(backend, "library", None)
         try:
+            self._names, rows = _of_series(model.series, series, self._streams)
             self._engine: Engine = (
                 _WindowEngine(spec, backend, self._shape, rows)
                 if library is None
                 else _NativeEngine(library, spec, self._streams, rows)
             )
-        except (MemoryError, ValueError) as error:  # numpy's ValueError: more bytes than an address has
+        except (MemoryError, OverflowError, ValueError) as error:  # numpy's ValueError: more bytes than an address has
             raise UsageError(f"streams is {streams}: there is no memory for so many") from error
         self._push = self._engine.push
 
@@ -282,7 +282,7 @@ class _NativeEngine:
         self._library = library
         self._spec = spec
         self._streams = streams
-        self._series = [0] * streams if series is None else series.tolist()
+        self._series = series
         self._size = library.model_size(1)
         self._memory = np.zeros(streams * self._size, np.uint8)
         self._rows = np.zeros((streams, spec.measured), np.float32)
@@ -307,7 +307,8 @@ class _NativeEngine:
         self._library.model_stream_settle(self._at, self._count)
 
     def reset(self) -> None:
-        for i, row in enumerate(self._series):
+        for i in range(self._streams):
+            row = 0 if self._series is None else int(self._series[i])
             self._library.model_stream_reset(self._address + i * self._size, row)
 
     def window(self) -> NDArray[np.float32]:
