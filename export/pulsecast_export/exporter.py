@@ -104,9 +104,9 @@ def export_model(
     chosen = find_targets(targets)
     check_free(out, BUNDLE_FOLDER, force=force)
     model = read_model_directory(model_path)
-    every, chosen = chosen, fitting(targets, chosen, model.record.spec)
-    if left := [name for name in every if name not in chosen]:
-        progress.tell(f"skipped (only for plain LSTM stacks): {', '.join(left)}")
+    chosen, reasons = fitting(targets, chosen, model.record.spec, many=model.table is not None)
+    for reason in reasons:
+        progress.tell(f"skipped: {reason}")
     heldout = reference_of(model)
     _check_trained(model, heldout)
     with whole_directory(out, BUNDLE_FOLDER, force=force) as staging:

@@ -22,6 +22,7 @@ class Target:
     writer    `module:function` of this package, called with (model directory, path to write, path of its source)
     source    the target that it is made from, or None for the weights
     plain_only  whether it exists for the plain LSTM stack only
+    alone     whether it exists for models of one series only: what it writes beside the network scales by one scaler
     level     tolerance for a network that forecasts a scaled level (`textbook`), in fractions of the range
     asked     only exported if it is named: its speed is measured on x86-64, not yet on other processors
     change    the same when it forecasts a change on a log scale (`recommended`): undoing the logarithm multiplies an
@@ -39,6 +40,7 @@ class Target:
     beside: tuple[str, ...] = ()
     asked: bool = False
     plain_only: bool = False
+    alone: bool = False
     level: Tolerance
     change: Tolerance
 
@@ -125,6 +127,7 @@ TARGETS = {
         max_batch=1,
         beside=("tflite/micro_io.h", "tflite/micro_io.c"),
         plain_only=True,
+        alone=True,
         level=INT8,
         change=INT8_CHANGE,
     ),
@@ -168,15 +171,32 @@ def find_targets(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name, target in TARGETS.items() if (name in names if names else not target.asked))
 
 
-def fitting(names: tuple[str, ...], chosen: tuple[str, ...], spec: ModelSpec) -> tuple[str, ...]:
-    """Return the targets in `chosen` that exist for this spec; raises UsageError if one of `names` does not."""
-    missing = [name for name in chosen if TARGETS[name].plain_only and not spec.network.is_plain]
-    if asked := [name for name in missing if name in names]:
-        raise UsageError(
-            f"target {', '.join(asked)} exists for a plain stack of LSTM layers with a linear dense head only; "
-            f"this model has other layers or activations"
+def fitting(
+    names: tuple[str, ...], chosen: tuple[str, ...], spec: ModelSpec, *, many: bool
+) -> tuple[tuple[str, ...], list[str]]:
+    """Return the targets in `chosen` that exist for a model, and in words why the others do not.
+
+    many  whether the model is of several series
+
+    Raises UsageError if one of `names` does not exist for it.
+    """
+    beyond = [name for name in chosen if TARGETS[name].plain_only and not spec.network.is_plain]
+    several = [name for name in chosen if many and TARGETS[name].alone and name not in beyond]
+    reasons = []
+    if beyond:
+        reasons.append(
+            f"{', '.join(beyond)} exists for a plain stack of LSTM layers with a linear dense head only; this model "
+            "has other layers or activations"
         )
-    return tuple(name for name in chosen if name not in missing)
+    if several:
+        reasons.append(
+            f"{', '.join(several)} exists for a model of one series only; this one has a table of several: train the "
+            "series that the device serves alone"
+        )
+    missing = (*beyond, *several)
+    if set(missing) & set(names):
+        raise UsageError(f"target {'; '.join(reasons)}")
+    return tuple(name for name in chosen if name not in missing), reasons
 
 
 def tolerance(target: Target, spec: ModelSpec, *, imported: bool = False) -> Tolerance:

@@ -18,6 +18,7 @@ import tensorflow as tf
 from pulsecast.computing.calendars import known_times
 from pulsecast.computing.intervals import FLOAT32_SLACK
 from pulsecast.model.scaler import Scaler
+from pulsecast.model.series import LEAST_SPREAD, POOL_ROW, SeriesTable
 from pulsecast.model.spec import ModelSpec
 from pulsecast.model.windows import FORECAST, LOWER, SERIES, TIME, UPPER, VALUES
 from pulsecast.stages.model_directory import ModelDirectory
@@ -56,8 +57,8 @@ def forecast(model: ModelDirectory, given: dict[str, Tensor], stack: Stack) -> d
     stack  the form in which a plain stack of LSTM layers runs: one of `stacks`
     """
     before = prepared(model, given)
-    outputs = network(model.record.spec, model.weights, before["inputs"], stack)  # (batch, horizon)
-    return results(model, outputs, before["guard"], before.get("last"))
+    outputs = network(model.record.spec, model.weights, before.pop("inputs"), stack)  # (batch, horizon)
+    return results(model, outputs, before)
 
 
 def prepared(model: ModelDirectory, given: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -66,15 +67,62 @@ def prepared(model: ModelDirectory, given: dict[str, Tensor]) -> dict[str, Tenso
     inputs  (batch, window, channels)
     guard   (batch, 1): the `tripwire`
     last    (batch, 1): the last scaled value, where the network gives a change from it
+    frame   (batch, 2), or with intervals (batch, 2 + horizon): offset and scale of the forecast column, and the radii,
+            where each window has those of its series
     """
     spec, scaler = model.record.spec, model.record.scaler
     values, time = given[VALUES], given.get(TIME)
     raw = _by_feature(spec, values)  # (batch, measured, context)
-    scaled = scale(spec, scaler, raw)  # (batch, measured, context)
-    found = {"inputs": channels(spec, scaler, scaled, time), "guard": tripwire(spec, scaler, raw, time)}
+    found = {"guard": tripwire(spec, scaler, raw, time)}
+    level = levels(spec, scaler, raw)
+    if model.table is None:
+        scaled = scale(spec, scaler, level)
+    else:
+        row = series_rows(spec, model.table, given[SERIES], level)
+        scaled = (level - row["offset"]) / row["scale"]
+        found["guard"] = found["guard"] + row["guard"]
+        found["frame"] = tf.concat([row["offset"][:, 0], row["scale"][:, 0], *_gathered_radii(model, row)], axis=1)
+    found["inputs"] = channels(spec, scaler, scaled, time)
     if spec.target == "change":
         found["last"] = scaled[:, 0, -1:]
     return found
+
+
+def series_rows(spec: ModelSpec, table: SeriesTable, series: Tensor, level: Tensor) -> dict[str, Tensor]:
+    """Return what belongs to the series of each window, as `SeriesTable.of` does.
+
+    level  (batch, measured, context), by which row 0 is scaled
+
+    offset, scale  (batch, measured, 1)
+    row    (batch,) int64: the row, or that of the pool where there is no such row
+    guard  (batch, 1): zero, or NaN where there is no such row
+    """
+    row = tf.clip_by_value(series, np.int64(POOL_ROW), np.int64(len(table) - 1))
+    found = tf.gather(np.concatenate([table.offset, table.scale], axis=1), row)  # (batch, 2 * measured)
+    offset, spread = tf.split(tf.reshape(found, [-1, 2 * spec.measured, 1]), 2, axis=1)
+    # 1 for the pool, whose offset is 0 in the table; a row that has no mean has no forecast either
+    pooled = tf.reshape(tf.cast(tf.equal(row, np.int64(POOL_ROW)), tf.float32), [-1, 1, 1])
+    share = np.float32(1 / spec.context)
+    mean = tf.reduce_sum(level, axis=2, keepdims=True) * share
+    away = level - mean
+    own = tf.sqrt(tf.reduce_sum(away * away, axis=2, keepdims=True) * share)
+    of_window = tf.sqrt(tf.maximum(own, np.float32(LEAST_SPREAD)) * table.scale[POOL_ROW][:, np.newaxis])
+    known = tf.reshape(tf.cast(tf.equal(row, series), tf.float32), [-1, 1])
+    return {
+        "offset": offset + pooled * mean,
+        "scale": spread + pooled * (of_window - spread),
+        "row": row,
+        "guard": 0.0 / known,
+    }
+
+
+def _gathered_radii(model: ModelDirectory, row: dict[str, Tensor]) -> list[Tensor]:
+    """Return the radii (batch, horizon) at the level of the bounds, as a list of one; without intervals of none."""
+    table, split = model.table, model.record.intervals
+    if table is None or table.radii is None or split is None:
+        return []
+    radii = table.radii[:, split.levels.index(split.default_level)].astype(np.float32)  # (rows, horizon)
+    return [tf.gather(radii, row["row"])]
 
 
 def _by_feature(spec: ModelSpec, values: Tensor) -> Tensor:
@@ -84,14 +132,19 @@ def _by_feature(spec: ModelSpec, values: Tensor) -> Tensor:
     return tf.transpose(values, [0, 2, 1])
 
 
-def scale(spec: ModelSpec, scaler: Scaler, raw: Tensor) -> Tensor:
-    """Return scaled values of raw ones, both (batch, measured, context)."""
+def levels(spec: ModelSpec, scaler: Scaler, raw: Tensor) -> Tensor:
+    """Return f(raw), scaled values without offset and scale, of raw ones, both (batch, measured, context)."""
     scales = scaler.features[: spec.measured]
     blocks = []
     for first, stop in _runs([s.transform for s in scales]):
         block = raw if stop - first == spec.measured else raw[:, first:stop]
         blocks.append(tf.math.log(block + 1.0) if scales[first].transform == "log1p" else block)
-    level = blocks[0] if len(blocks) == 1 else tf.concat(blocks, axis=1)
+    return blocks[0] if len(blocks) == 1 else tf.concat(blocks, axis=1)
+
+
+def scale(spec: ModelSpec, scaler: Scaler, level: Tensor) -> Tensor:
+    """Return scaled values of `levels`, both (batch, measured, context), by the one scaler."""
+    scales = scaler.features[: spec.measured]
     offset, divisor = (np.array([[getattr(s, name)] for s in scales], np.float32) for name in ("offset", "scale"))
     level = level - offset if offset.any() else level
     return level / divisor if (divisor != 1).any() else level
@@ -153,44 +206,54 @@ def tripwire(spec: ModelSpec, scaler: Scaler, raw: Tensor, time: Tensor | None) 
     return tf.reshape(total, [-1, 1])
 
 
-def results(model: ModelDirectory, outputs: Tensor, guard: Tensor, last: Tensor | None) -> dict[str, Tensor]:
-    """Return raw forecasts for the network's `outputs` (batch, horizon), with bounds where there are intervals."""
+def results(model: ModelDirectory, outputs: Tensor, passed: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return raw forecasts for the network's `outputs` (batch, horizon), with bounds where there are intervals.
+
+    passed  what `prepared` gives beside the inputs
+    """
     record = model.record
     spec, first, split = record.spec, record.scaler.features[0], record.intervals
-    scaled = outputs if last is None else outputs + last
+    guard, frame = passed["guard"], passed.get("frame")
+    scaled = outputs + passed["last"] if "last" in passed else outputs
     logs = first.transform == "log1p"
     if not logs:
         # here it also keeps converters from folding the scale into the head's weights, where large raw values would
         # cost precision, or all of it: float16 ends at 65,504
         scaled = scaled + guard
-    level = scaled * np.float32(first.scale) + np.float32(first.offset)
+    if frame is None:
+        level = scaled * np.float32(first.scale) + np.float32(first.offset)
+    else:
+        level = scaled * frame[:, 1:2] + frame[:, :1]
     if logs and (split is None or (spec.floor == 0.0 and split.scale == "log1p")):
-        return _from_logs(model, level, guard)
+        return _from_logs(model, level, guard, frame)
     raw = tf.exp(level) - 1.0 if logs else level
     raw = raw if spec.floor is None else tf.maximum(raw, np.float32(spec.floor))
     # an exponential and a maximum may swallow NaN, so the tripwire comes after them
     raw = raw + guard if logs or spec.floor is not None else raw
-    return {FORECAST: raw} | ({} if split is None else _bounds_of(model, raw, guard))
+    return {FORECAST: raw} | ({} if split is None else _bounds_of(model, raw, guard, frame))
 
 
-def _from_logs(model: ModelDirectory, level: Tensor, guard: Tensor) -> dict[str, Tensor]:
+def _from_logs(model: ModelDirectory, level: Tensor, guard: Tensor, frame: Tensor | None) -> dict[str, Tensor]:
     """Return forecasts and bounds for log1p of the forecast, `level` (batch, horizon): one exponential for all."""
     spec, split = model.record.spec, model.record.intervals
     if spec.floor is not None and spec.floor > -1:
         level = tf.maximum(level, np.float32(np.log1p(spec.floor)))
     if split is None:
         return {FORECAST: tf.exp(level) - 1.0 + guard}
-    low, high = _moves(model)
-    moves = np.concatenate([np.zeros(spec.horizon), low, high]).astype(np.float32)
-    raw = tf.exp(tf.tile(level, [1, 3]) + moves) - 1.0 + guard  # (batch, 3 * horizon)
+    low, high = _moves(model, frame)
+    if frame is None:
+        moved = tf.tile(level, [1, 3]) + np.concatenate([np.zeros(spec.horizon), low, high]).astype(np.float32)
+    else:
+        moved = tf.concat([level, level + low, level + high], axis=1)
+    raw = tf.exp(moved) - 1.0 + guard  # (batch, 3 * horizon)
     forecast, lower, upper = tf.split(raw, 3, axis=1)
     return {FORECAST: forecast} | _rounded(model, lower, upper, guard)
 
 
-def _bounds_of(model: ModelDirectory, forecast: Tensor, guard: Tensor) -> dict[str, Tensor]:
+def _bounds_of(model: ModelDirectory, forecast: Tensor, guard: Tensor, frame: Tensor | None) -> dict[str, Tensor]:
     """Return the bounds around raw forecasts, both (batch, horizon), as `pulsecast.computing.intervals.bounds` does."""
     split = model.record.intervals
-    low, high = _moves(model)
+    low, high = _moves(model, frame)
     if split is not None and split.scale == "identity":
         return {LOWER: forecast + low, UPPER: forecast + high}
     level = tf.math.log(tf.maximum(forecast, 0.0) + 1.0)
@@ -198,17 +261,19 @@ def _bounds_of(model: ModelDirectory, forecast: Tensor, guard: Tensor) -> dict[s
     return _rounded(model, lower, upper, guard)
 
 
-def _moves(model: ModelDirectory) -> tuple[Any, Any]:
-    """Return what the bounds add to the forecast on the scale of the radii, (horizon,) each.
+def _moves(model: ModelDirectory, frame: Tensor | None) -> tuple[Any, Any]:
+    """Return what the bounds add to the forecast on the scale of the radii: (horizon,) each, with a `frame` (batch, ..).
 
     For counts the slack within which a number counts as whole is in it: (x + 1) times a factor is a sum in logs.
     """
     split = model.record.intervals
     assert split is not None  # noqa: S101  # for the type checker: callers have looked
-    radius = np.array(split.at(split.default_level))
     slack = FLOAT32_SLACK if split.counts else 0.0
-    low, high = -radius + np.log1p(-slack), radius + np.log1p(slack)
-    return low.astype(np.float32), high.astype(np.float32)
+    below, above = np.log1p(-slack), np.log1p(slack)
+    if frame is not None:
+        return np.float32(below) - frame[:, 2:], frame[:, 2:] + np.float32(above)
+    radius = np.array(split.at(split.default_level))
+    return (-radius + below).astype(np.float32), (radius + above).astype(np.float32)
 
 
 def _rounded(model: ModelDirectory, lower: Tensor, upper: Tensor, guard: Tensor) -> dict[str, Tensor]:

@@ -30,7 +30,7 @@ def convert_network(model: ModelDirectory) -> onnx.ModelProto:
     before, behind = _around(model)
     core = _core(model)
     joined = onnx.compose.merge_models(before, core, io_map=[("inputs", "core_inputs")])
-    taken = {"core_outputs": "outputs", "guard": "guard_in", "last": "last_in"}
+    taken = {"core_outputs": "outputs", **{name: f"{name}_in" for name in _passing(model)}}
     needed = {given.name for given in behind.graph.input}
     joined = onnx.compose.merge_models(joined, behind, io_map=[pair for pair in taken.items() if pair[1] in needed])
     return clean(joined)
@@ -43,20 +43,18 @@ def _around(model: ModelDirectory) -> tuple[onnx.ModelProto, onnx.ModelProto]:
 
     from . import graph
 
-    spec, given = model.record.spec, graph.signature(model)
-    passing = [
+    spec, given, passing = model.record.spec, graph.signature(model), _passing(model)
+    taken = [
         tf.TensorSpec([None, spec.horizon], tf.float32, name="outputs"),
-        tf.TensorSpec([None, 1], tf.float32, name="guard_in"),
+        *(tf.TensorSpec([None, width], tf.float32, name=f"{name}_in") for name, width in passing.items()),
     ]
-    if spec.target == "change":
-        passing.append(tf.TensorSpec([None, 1], tf.float32, name="last_in"))
 
     def before(*inputs: Any) -> dict[str, Any]:
         found = graph.prepared(model, dict(zip(given, inputs, strict=True)))
         return {name: tf.identity(tensor) for name, tensor in found.items()}
 
-    def behind(outputs: Any, guard_in: Any, last_in: Any = None) -> dict[str, Any]:
-        return graph.results(model, outputs, guard_in, last_in)
+    def behind(outputs: Any, *passed: Any) -> dict[str, Any]:
+        return graph.results(model, outputs, dict(zip(passing, passed, strict=True)))
 
     def converted(function: Any, signature: list[Any], prefix: str) -> onnx.ModelProto:
         traced = tf.function(function, input_signature=signature)
@@ -64,7 +62,16 @@ def _around(model: ModelDirectory) -> tuple[onnx.ModelProto, onnx.ModelProto]:
         found.ir_version = IR_VERSION
         return _prefixed(found, prefix)
 
-    return converted(before, list(given.values()), "before_"), converted(behind, passing, "behind_")
+    return converted(before, list(given.values()), "before_"), converted(behind, taken, "behind_")
+
+
+def _passing(model: ModelDirectory) -> dict[str, int]:
+    """Return what passes the network by, `pulsecast_export.graphs.graph.prepared`: name -> width."""
+    spec, table = model.record.spec, model.table
+    found = {"guard": 1}
+    if table is not None:
+        found["frame"] = 2 if table.radii is None else 2 + spec.horizon
+    return found | ({"last": 1} if spec.target == "change" else {})
 
 
 def _prefixed(model: onnx.ModelProto, prefix: str) -> onnx.ModelProto:

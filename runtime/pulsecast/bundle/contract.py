@@ -48,7 +48,7 @@ class SeriesContract:
     def __post_init__(self) -> None:
         if self.rows < 2 or not _SHA256.fullmatch(self.names_sha256):
             raise ValueError("rows or names_sha256 of series are malformed")
-        if self.names and self != series_contract(SeriesNames(names=self.names)):
+        if self.names and (self.rows, self.names_sha256) != _rows_and_hash(SeriesNames(names=self.names)):
             raise ValueError("names of series are not those of rows and names_sha256")
 
 
@@ -126,11 +126,13 @@ def read_contract(text: bytes, *, where: str) -> Contract:
 
 def series_contract(names: SeriesNames) -> SeriesContract:
     """Return what a contract says about a table of `names`."""
-    return SeriesContract(
-        rows=len(names) + 1,
-        names_sha256=hashlib.sha256(write_names(names)).hexdigest(),
-        names=names.names if len(names) <= MOST_NAMES else (),
-    )
+    rows, names_sha256 = _rows_and_hash(names)
+    shown = names.names if len(names) <= MOST_NAMES else ()
+    return SeriesContract(rows=rows, names_sha256=names_sha256, names=shown)
+
+
+def _rows_and_hash(names: SeriesNames) -> tuple[int, str]:
+    return len(names) + 1, hashlib.sha256(write_names(names)).hexdigest()
 
 
 def model_digest(spec: ModelSpec, scaler: Scaler, weights: Weights, table: SeriesTable | None = None) -> str:
