@@ -23,7 +23,7 @@ from ..recipes.recipes import Recipe, filled, find_recipe, fit_scaler, spec_of
 from ..recipes.train_config import RunConfig, TrainConfig
 from ..series import Series
 from ..windows import Split, Steps, all_steps, boundary, check_enough, split_windows, training_parts
-from .pooling import Member, joined, prepare_member, table_of
+from .pooling import Member, fit_pool, joined, prepare_member, table_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,7 +84,7 @@ def prepare_pool(log: ReadLog, run: RunConfig) -> Prepared:
         raise DataError("series of one pool need the same metrics and the same step: choose --metric and --step")
     members = _members(series, recipe, config, spec)
     steps, split = joined(members)
-    pool = fit_scaler(recipe, spec, training_parts(series, config.heldout_fraction))
+    pool = fit_pool(recipe, spec, training_parts(series, config.heldout_fraction))
     return Prepared(
         log=run.log,
         series=series,
