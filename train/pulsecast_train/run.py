@@ -23,7 +23,7 @@ from .fitting.checkpoint import Checkpoint, forget_run
 from .fitting.model_files import MODEL, UNSEEN, write_model
 from .fitting.preparing import Prepared, prepare, prepare_pool
 from .logs.config import LogConfig
-from .logs.reader import ReadLog, read_log
+from .logs.reader import read_log
 from .recipes.recipes import filled, refuse_pool
 from .recipes.train_config import RunConfig, TrainConfig
 from .windows import Examples
@@ -127,8 +127,8 @@ def _fit_and_write(prepared: Prepared, job: _Job) -> Trained:
         forget_run(unfinished)
     unfinished.mkdir(exist_ok=True)
     checkpoint = Checkpoint(folder=unfinished, run=prepared.fingerprint)
-    examples = (Examples(prepared.steps, spec, starts) for starts in (split.training, split.validation))
-    network, history = fit_network(spec, config, *examples, checkpoint, job.progress)
+    training, validation = (Examples(prepared.steps, spec, starts) for starts in (split.training, split.validation))
+    network, history = fit_network(spec, config, training, validation, checkpoint, job.progress)
     with whole_directory(job.out, MODEL_FOLDER, force=job.force) as folder:
         record, by_series = write_model(folder, job.out.name, prepared, network, history)
     forget_run(unfinished)

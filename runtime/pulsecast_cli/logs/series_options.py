@@ -40,7 +40,9 @@ class SeriesOptions:
         """
         if model.series is None:
             if self.known_as is not None or self.pool:
-                raise UsageError("this bundle is of one series and has no table of names: leave --series and --pool out")
+                raise UsageError(
+                    "this bundle is of one series and has no table of names: leave --series and --pool out"
+                )
             return [None] * len(series)
         from pulsecast_train.logs.as_trained import asked_for, names_its_series
 

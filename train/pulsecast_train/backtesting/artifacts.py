@@ -56,7 +56,7 @@ class _Part:
     squared: float
 
 
-def score_bundle(  # noqa: PLR0913
+def score_bundle(
     bundle: Bundle,
     series: Sequence[Series],
     *,

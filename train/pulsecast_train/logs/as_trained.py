@@ -73,10 +73,9 @@ def asked_for(
     if name is not None and pool:
         raise UsageError("a name and the pool are given; a series is forecast by one of them: leave one out")
     if name is not None and len(series) > 1:
-        raise UsageError(
-            f"{name[:60]!a} is the name of one series, and the log holds {len(series):,}: {_shown([s.name for s in series])}; "
-            + ("leave it out, and each goes by its own name" if named else "forecast them one after the other")
-        )
+        others = _shown([one.name for one in series])
+        way = "leave it out, and each goes by its own name" if named else "forecast them one after the other"
+        raise UsageError(f"{name[:60]!a} is the name of one series, and the log holds {len(series):,}: {others}; {way}")
     if name is not None:
         names.row(name)
         return [name]

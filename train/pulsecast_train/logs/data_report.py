@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from .config import step_text
 
 MAX_LINES = 3  # a finding names its first lines only
-MOST_RECORDED = 200  # parts of each kind in a model directory: a manifest may hold a megabyte, and a part takes 500 bytes
+MOST_RECORDED = (
+    200  # parts of each kind in a model directory: a manifest may hold a megabyte, and a part takes 500 bytes
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,9 @@ from pulsecast.model.words import network_words
 from ...terminal.output import Format, put_document, show
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from pulsecast.model.series import SeriesTable
 
 SHOWN_NAMES = 10
@@ -130,17 +133,18 @@ def _series_text(table: SeriesTable) -> list[str]:
 
 def _scales(table: SeriesTable) -> dict[str, dict[str, float]]:
     """Return least, median and largest value over the series, without the pool, of what scales their forecasts."""
+    of = "log1p of the forecast column"
+    return {
+        f"mean of {of}": _range(table.offset[1:, 0]),
+        f"standard deviation of {of}": _range(table.scale[1:, 0]),
+        "range of the forecast column": _range(table.unit[1:]),
+    }
+
+
+def _range(values: NDArray[np.floating]) -> dict[str, float]:
     import numpy as np
 
-    of = "log1p of the forecast column"
-    columns = {
-        f"mean of {of}": table.offset[1:, 0], f"standard deviation of {of}": table.scale[1:, 0],
-        "range of the forecast column": table.unit[1:],
-    }  # fmt: skip
-    return {
-        name: {"least": float(column.min()), "median": float(np.median(column)), "largest": float(column.max())}
-        for name, column in columns.items()
-    }
+    return {"least": float(values.min()), "median": float(np.median(values)), "largest": float(values.max())}
 
 
 def _series_document(table: SeriesTable) -> dict[str, object]:
