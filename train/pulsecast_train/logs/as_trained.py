@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 from pulsecast.bundle.manifest import Manifest
@@ -28,10 +29,20 @@ def read_as_trained(
 ) -> ReadLog:
     """Return the result of `read_log` with the training log's configuration, changed by `changes` to `LogConfig`.
 
+    changes  an empty name for `series` means that no column names the series
+
     Raises DataError unless every series has the metrics and the step that the model takes.
     """
-    config = with_changes(as_trained(manifest), changes or {})
-    found = read_log(logs, config, progress=progress, as_trained=True)
+    config = _reading(manifest, changes or {})
+    try:
+        found = read_log(logs, config, progress=progress, as_trained=True)
+    except DataError as error:
+        if config.series is None or f"has no column {config.series}" not in str(error):
+            raise
+        raise DataError(
+            f"{error}; {config.series} named the series of the training log: for a log of one series pass "
+            "--series-column ''"
+        ) from error
     for one in found.series:
         check_series(manifest.spec, one)
     return found
@@ -39,7 +50,14 @@ def read_as_trained(
 
 def names_its_series(manifest: Manifest, changes: Mapping[str, object] | None = None) -> bool:
     """Return whether a column of the logs, read so, names their series; without one a file's name does."""
-    return with_changes(as_trained(manifest), changes or {}).series is not None
+    return _reading(manifest, changes or {}).series is not None
+
+
+def _reading(manifest: Manifest, changes: Mapping[str, object]) -> LogConfig:
+    recorded = as_trained(manifest)
+    if changes.get("series") != "":
+        return with_changes(recorded, changes)
+    return with_changes(dataclasses.replace(recorded, series=None), {**changes, "series": None})
 
 
 def known_or_pooled(names: SeriesNames, series: Sequence[Series], *, pool: bool) -> list[str | Pool]:
