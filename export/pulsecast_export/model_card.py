@@ -70,7 +70,7 @@ def _series(entry: SeriesEntry) -> str:
     return (
         f"## Series\n\nOne network serves {entry.count:,} series, each scaled by itself. Row k is the series on line k "
         f"of `{entry.names}`; a row that is not there gives NaN. Row 0 is for a series that training never saw: "
-        f"{WINDOW_RULE}. It is for series of the same kind as those of training; for another kind it was never measured."
+        f"{WINDOW_RULE}. It is for series of the kind that training saw; for another kind it was never measured."
     )
 
 

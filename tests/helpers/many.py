@@ -35,12 +35,15 @@ def values_of(name: str) -> NDArray[np.float64]:
     return np.round(SIZES[name] * plain.series() * np.exp(noise))
 
 
-def write_log(path: Path, *, rename: dict[str, str] | None = None, names: tuple[str, ...] = tuple(SIZES)) -> Path:
-    """Write one log of the series `names`, hour by hour, with a column `topic`; some under other names."""
+def write_log(
+    path: Path, *, rename: dict[str, str] | None = None, names: tuple[str, ...] = tuple(SIZES), first: int = 0
+) -> Path:
+    """Write one log of the series `names` from step `first` on, with a column `topic`; some under other names."""
     rows = [
         f"{plain.START_S + plain.STEP_S * hour},{(rename or {}).get(name, name)},{value:.0f}"
         for name in names
         for hour, value in enumerate(values_of(name))
+        if hour >= first
     ]
     path.write_text("\n".join(["timestamp,topic,value", *rows]) + "\n")
     return path

@@ -48,7 +48,9 @@ class LogOptions:
     )
     series: Annotated[
         str | None,
-        _option("--series-column", "Column that names several series in one file; '' if the training log alone had it."),
+        _option(
+            "--series-column", "Column that names several series in one file; '' if the training log alone had it."
+        ),
     ] = None
     id: Annotated[str | None, _option("--id", "Column that identifies an event, to count it once.")] = None
     category: Annotated[

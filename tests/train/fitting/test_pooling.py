@@ -196,6 +196,25 @@ def test_the_errors_of_each_series_are_kept_and_shown(pooled: Trained, model: Mo
     assert "<td>middle</td>" in pooled._repr_html_()
 
 
+@pytest.mark.slow
+def test_train_on_the_command_line_has_the_errors_of_each_series(
+    pooled: Trained, log: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    require("typer")
+    from pulsecast_cli.app import run as run_arguments
+
+    monkeypatch.setattr("pulsecast_train.train", lambda *_, **__: pooled)
+    command = ["train", str(log), "--out", "model", "--series-column", "topic", "--step", "1h"]
+    assert run_arguments(command) == 0
+    assert capsys.readouterr().out == f"{pooled!r}\nnext: pulsecast export model --out BUNDLE\n"
+    assert run_arguments([*command, "--format", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert list(document["series"]) == ["large", "middle", "small"]
+    assert (
+        document["series"]["small"]["forecasts"]["unseen"]["mae"] == pooled.by_series["small"].forecasts["unseen"].mae
+    )
+
+
 def judged(mae: float, last: float) -> HeldOut:
     named = {"model": mae, "unseen": 2 * mae, "last_value": last}
     return HeldOut(windows=100, forecasts={n: Accuracy(mae=value, rmse=value, bias=0.0) for n, value in named.items()})
@@ -208,8 +227,8 @@ def test_of_many_series_the_first_are_shown_and_all_are_judged(pooled: Trained) 
     assert [line.split()[0] for line in lines[-22:-2]] == [f"s{i}" for i in range(20)]
     assert lines[-2] == "and 5 more: accuracy.json"
     assert lines[-1] == (
-        "MAE is 0.500 of the last value's, 1.000 if unseen (geometric means over 24 series); the model does NOT beat it "
-        "on 13"
+        "MAE is 0.500 of the last value's, 1.000 if unseen (geometric means over 24 series); the model does NOT beat "
+        "it on 13"
     )
 
 
