@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from importlib.metadata import version
 from typing import Any
@@ -19,6 +20,8 @@ from ..model.windows import Windows, position
 from . import fail
 from .forks import abandon, renew_after_fork
 
+# widths of the calibration's range: so far around it a window has a forecast, although 8 bits cut off what is outside
+BEYOND = 1.0
 _UNKNOWN = -1  # a batch: the interpreter must be resized, or made, before its next call
 
 
@@ -64,6 +67,19 @@ class TfliteBackend:
     ) -> tuple[NDArray[np.float32], ...]:
         """See `Backend.outputs`."""
         return tuple(self._invoke((values, time, series), self._outputs))
+
+    def limits(self) -> tuple[float, float]:
+        """Return the least and the largest input that has a forecast: BEYOND widths around what 8 bits hold.
+
+        Without 8-bit inputs they are infinite.
+        """
+        shape = [1, *self._inputs[0][2]]
+        for tensor in self._interpreter.get_tensor_details():
+            scale, zero = tensor["quantization"]
+            if tensor["dtype"] is np.int8 and scale and list(tensor["shape"]) == shape:
+                low, high = scale * (-128 - zero), scale * (127 - zero)
+                return low - BEYOND * (high - low), high + BEYOND * (high - low)
+        return -math.inf, math.inf
 
     def after_fork(self) -> None:
         """See `Renewed`."""
@@ -116,7 +132,11 @@ def _interpreter(model: bytes, threads: int) -> Interpreter:
 
 
 class ScaledTfliteBackend:
-    """The int8 file: network channels in, network outputs out, one window a call, state reset every time."""
+    """The int8 file: network channels in, network outputs out, one window a call, state reset every time.
+
+    Its 8 bits hold channels of the calibration's range and cut off what lies outside. A window that lies further out
+    than the `limits` gets NaN: the forecast of what is left of it would be plausible and wrong.
+    """
 
     device = "CPU"
 
@@ -124,6 +144,7 @@ class ScaledTfliteBackend:
         self._inner = TfliteBackend(model, threads)
         self.engine = self._inner.engine
         self._manifest = manifest
+        self._limits = self._inner.limits()
 
     def predict(
         self,
@@ -146,8 +167,12 @@ class ScaledTfliteBackend:
         return (self.predict(values, time, series),)
 
     def _network(self, inputs: NDArray[np.floating]) -> NDArray[np.floating]:
-        rows = np.nan_to_num(inputs).astype(np.float32)[:, np.newaxis]  # (batch, 1, window, channels)
-        return np.concatenate([self._inner.predict(row, reset=True) for row in rows])  # (batch, horizon)
+        low, high = self._limits
+        rows = np.clip(np.nan_to_num(inputs), low, high).astype(np.float32)[:, np.newaxis]
+        outputs = np.concatenate([self._inner.predict(row, reset=True) for row in rows])  # (batch, horizon)
+        beyond = np.logical_or(inputs < low, inputs > high).any(axis=(1, 2))  # (batch, window, channels) -> (batch,)
+        outputs[beyond] = np.nan
+        return outputs
 
 
 def open_artifact(bundle: Bundle, artifact: Artifact, threads: int) -> TfliteBackend | ScaledTfliteBackend:
