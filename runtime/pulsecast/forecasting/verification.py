@@ -37,6 +37,7 @@ from ..model.radii import SplitConformal
 from ..model.scaler import Scaler
 from ..model.spec import WEEK_S, ModelSpec
 from ..model.weights import Weights
+from .extremes import extreme_windows, largest_error, log_rounding
 
 # Batch 1 against a larger batch may differ by the rounding of float32 sums in another order (TensorFlow: 1.1e-7 of the
 # range measured): as much as a float32 artifact may differ from the reference. Everything else must be the same number.
@@ -182,6 +183,7 @@ def check_backend(
         *_neighbour_checks(backend, golden),
         *_time_checks(backend, manifest, artifact, golden, weights),
         *_bound_checks(backend, manifest, artifact, golden),
+        *_extreme_checks(backend, manifest, artifact, golden, weights),
     )
 
 
@@ -286,23 +288,38 @@ def _time_checks(
     yield _silent("milliseconds in, no number out", backend.predict(*unit.inputs))
 
 
+def _bounds_due(manifest: Described, artifact: Artifact) -> SplitConformal | None:
+    """Return the radii of the bounds that an artifact must give, None if it need not."""
+    return None if manifest.format == 1 or artifact.units == "scaled" else manifest.intervals
+
+
 def _bound_checks(backend: Backend, manifest: Described, artifact: Artifact, golden: Golden) -> Iterator[Check]:
     """The artifact's own bounds are those of its forecast; a bound that is whole may differ where it is just not so."""
-    split = manifest.intervals
-    if split is None or manifest.format == 1 or artifact.units == "scaled":
+    split = _bounds_due(manifest, artifact)
+    if split is None:
         return
     found = backend.outputs(*golden.windows.inputs)
     if len(found) == 1:
         yield Check(name="bounds", passed=False, measured="none", limit="those of the forecast")
         return
+    yield _bound_check("bounds", float(np.max(_bounds_off(split, found))), "those of the forecast")
+
+
+def _bound_check(name: str, worst: float, limit: str) -> Check:
+    passed = worst <= 0
+    return Check(name=name, passed=passed, measured="same" if passed else f"off by {worst:.1e}", limit=limit)
+
+
+def _bounds_off(split: SplitConformal, found: tuple[NDArray[np.float32], ...]) -> NDArray[np.float64]:
+    """Return how far the bounds in `found`, three of (batch, horizon), are off; at most 0 if they are not, or NaN."""
     forecast, lower, upper = (array.astype(np.float64) for array in found)
     radius = np.array(split.at(split.default_level))
     wide, narrow = (
         bounds(forecast, radius * (1 + by), split.scale, counts=split.counts)
         for by in (BOUND_ROUNDING, -BOUND_ROUNDING)
     )
-    slack = BOUND_ROUNDING * (np.abs(forecast) + 1)
-    outside = np.maximum.reduce(
+    slack = BOUND_ROUNDING * (np.abs(forecast) + 1) + log_rounding(wide.upper)
+    off: NDArray[np.float64] = np.maximum.reduce(
         [
             wide.lower - lower - slack,
             lower - narrow.lower - slack,
@@ -310,14 +327,38 @@ def _bound_checks(backend: Backend, manifest: Described, artifact: Artifact, gol
             narrow.upper - upper - slack,
         ]
     )
-    worst = float(np.max(outside))
-    passed = bool(worst <= 0)
-    yield Check(
-        name="bounds",
-        passed=passed,
-        measured="same" if passed else f"off by {worst:.1e}",
-        limit="those of the forecast",
-    )
+    return off
+
+
+def _extreme_checks(
+    backend: Backend, manifest: Described, artifact: Artifact, golden: Golden, weights: Weights
+) -> Iterator[Check]:
+    """The largest and the smallest numbers give the reference's forecast and its bounds, or NaN.
+
+    Format 1 asked nothing of them, and its TFLite files give a plausible number where a logarithm ends.
+    """
+    if manifest.format == 1:
+        return
+    windows = extreme_windows(golden.windows.take([len(golden.windows) // 2]))
+    with np.errstate(over="ignore", invalid="ignore"):
+        expected = reference.forecast(manifest.spec, manifest.scaler, weights, windows)  # (batch, horizon)
+        found = backend.predict(*windows.inputs)
+        error = largest_error(manifest.spec, windows, found, expected, manifest.scaler.range)
+    limit = artifact.tolerance.max_abs
+    yield Check(name="extreme numbers", passed=error <= limit, measured=f"{error:.1e}", limit=f"{limit:.1e}, or NaN")
+    split = _bounds_due(manifest, artifact)
+    outputs = () if split is None else backend.outputs(*windows.inputs)
+    if split is not None and len(outputs) > 1:
+        yield _bound_check("bounds of extreme numbers", _worst_bound(split, outputs), "those of the forecast, or NaN")
+
+
+def _worst_bound(split: SplitConformal, found: tuple[NDArray[np.float32], ...]) -> float:
+    """Return how far bounds are off that may be NaN: infinite if one is, or is a number that has no forecast."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        off = _bounds_off(split, found)  # NaN where one of the three is
+    lost = np.isnan(found[0]) & ~np.isnan(found[1:]).all(axis=0)
+    off[lost | np.isinf(found[1:]).any(axis=0)] = np.inf
+    return float(np.max(off, where=~np.isnan(off), initial=-np.inf))
 
 
 def _silent(name: str, answer: NDArray[np.float32]) -> Check:
