@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _FLOAT32 = np.dtype(np.float32)
 _LARGEST = float(np.finfo(np.float32).max)
+_NEXT = -(2**63)  # MODEL_NEXT of a library: the step has no time
 
 
 class Loaded(Protocol):
@@ -46,7 +47,7 @@ class Engine(Protocol):
     def push(self, rows: NDArray[np.float32] | float, time: int) -> NDArray[np.float32]:
         """Take a step of every stream and its time, and return forecasts (streams, horizon), an array of their own.
 
-        A model without a calendar ignores the time.
+        The time is _NEXT where steps have none.
         """
 
     def settle(self) -> None:
@@ -118,17 +119,18 @@ class Stream:
         if time is None or time != self._due or time > self._last:
             self._check_time(time)
         given: object = steps
+        at = _NEXT if time is None else time
         if self._single and isinstance(given, float) and -_LARGEST <= given <= _LARGEST:  # NaN is a gap
-            forecasts = self._push(given, time or 0)
+            forecasts = self._push(given, at)
         else:
-            forecasts = self._push(self._rows(steps, time), time or 0)
+            forecasts = self._push(self._rows(steps, time), at)
         if time is not None:
             self._due = time + self._step_s
         return forecasts
 
     def skip(self) -> None:
         """Take one step of which nothing is known: a gap in every stream."""
-        self._push(np.full(self._shape, np.nan, np.float32), self._due or 0)
+        self._push(np.full(self._shape, np.nan, np.float32), _NEXT if self._due is None else self._due)
         if self._due is not None:
             self._due += self._step_s
 
@@ -179,7 +181,7 @@ class Stream:
         window = np.full((len(state.window), manifest.spec.context, stream._columns), np.nan, np.float32)
         kept = min(window.shape[1], state.window.shape[1])
         window[:, window.shape[1] - kept :] = state.window[:, state.window.shape[1] - kept :]
-        stream._engine.refill(window, state.time or 0)
+        stream._engine.refill(window, _NEXT if state.time is None else state.time)
         stream._due = None if state.time is None else state.time + manifest.spec.step_s
         return stream
 
@@ -285,7 +287,8 @@ class _NativeEngine:
         seen = np.flatnonzero(np.isfinite(window).any(axis=(0, 2)))
         first = int(seen[0]) if len(seen) else window.shape[1]
         for step in range(first, window.shape[1]):
-            self.push(window[:, step], time - (window.shape[1] - 1 - step) * self._spec.step_s)
+            before = (window.shape[1] - 1 - step) * self._spec.step_s
+            self.push(window[:, step], time if time == _NEXT else time - before)
 
 
 class _WindowEngine:
