@@ -46,6 +46,9 @@ SPREAD_LIMITS = (0.9, 1.1)  # of mean |y - median|: a constant output has none, 
 LOADED_WINDOWS = 8  # golden windows that every load forecasts
 BOUND_ROUNDING = 2e-5  # of a radius, and of a bound plus 1: float32 on both sides of a logarithm
 OTHER_WEEKS = (-7000, -3000, -1, 1, 400, 4000, 9000)  # from centuries before 1970 to centuries after 2100
+# times the tolerance that rounded weights and activations may err for extreme numbers: windows unlike the trained ones
+# double their errors (textbook: 1.6e-2 against 7e-3 of int8, 1.9e-3 against 1.1e-3 of native-w8)
+ROUNDED = 2
 REFERENCE_LIMIT = 1e-9  # of the scaler's range: float64 sums in another order
 
 
@@ -344,7 +347,7 @@ def _extreme_checks(
         expected = reference.forecast(manifest.spec, manifest.scaler, weights, windows)  # (batch, horizon)
         found = backend.predict(*windows.inputs)
         error = largest_error(manifest.spec, windows, found, expected, manifest.scaler.range)
-    limit = artifact.tolerance.max_abs
+    limit = artifact.tolerance.max_abs * (1 if artifact.precision == "float32" else ROUNDED)
     yield Check(name="extreme numbers", passed=error <= limit, measured=f"{error:.1e}", limit=f"{limit:.1e}, or NaN")
     split = _bounds_due(manifest, artifact)
     outputs = () if split is None else backend.outputs(*windows.inputs)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from helpers import plain
+from helpers.defective import Predict, Times, Values, checks_of, spoils_bounds
 from pulsecast import verify
 from pulsecast.backends.numpy_reference import NumpyBackend
 from pulsecast.bundle.bundle import Bundle
@@ -30,33 +30,6 @@ from pulsecast.forecasting.verification import (
 )
 from pulsecast.model.accuracy import Accuracy, accuracy
 from pulsecast.model.weights import Weights
-
-Values = NDArray[np.float32]
-Times = NDArray[np.int64] | None
-Predict = Callable[[Values, Times], Values]
-
-
-class Defective:
-    """The reference with a defect: `spoil` is given the sound prediction and returns the one to use."""
-
-    engine = "defective"
-    device = "CPU"
-
-    def __init__(self, manifest: Manifest, weights: Weights, spoil: Callable[[Predict, Manifest], Predict]) -> None:
-        self._spoiled = spoil(NumpyBackend(manifest, weights).predict, manifest)
-        self._sound = NumpyBackend(manifest, weights)
-        self._bounds_of = bounds_of(spoil)
-
-    def predict(self, values: Values, time: Times = None, series: Times = None) -> Values:
-        return self._spoiled(values, time)
-
-    def outputs(self, values: Values, time: Times = None, series: Times = None) -> tuple[Values, ...]:
-        return self._bounds_of(self._sound.outputs(values, time, series))
-
-
-def bounds_of(spoil: Callable[[Predict, Manifest], Predict]) -> Callable[[tuple[Values, ...]], tuple[Values, ...]]:
-    """Return what a defect makes of sound outputs: most leave them as they are."""
-    return getattr(spoil, "bounds", lambda found: found)
 
 
 def leaks_state(sound: Predict, manifest: Manifest) -> Predict:
@@ -179,78 +152,6 @@ def a_count_wide(found: tuple[Values, ...]) -> tuple[Values, ...]:
     return forecast, lower, upper + np.float32(1)
 
 
-def spoils_bounds(change: Callable[[tuple[Values, ...]], tuple[Values, ...]]) -> Callable[[Predict, Manifest], Predict]:
-    """Return a defect that leaves the forecast, and makes of the outputs what `change` does."""
-
-    def spoil(sound: Predict, manifest: Manifest) -> Predict:
-        return sound
-
-    spoil.bounds = change  # type: ignore[attr-defined]
-    return spoil
-
-
-def answers_zero_for_the_largest(sound: Predict, manifest: Manifest) -> Predict:
-    """As XNNPACK did: its logarithm is infinite there, and its exponential makes 0 of the NaN that follows."""
-
-    def predict(values: Values, time: Times) -> Values:
-        forecasts = sound(values, time)
-        forecasts[(np.abs(values) > 1e38).any(axis=(1, 2)) & np.isfinite(values).all(axis=(1, 2))] = 0
-        return forecasts
-
-    return predict
-
-
-def answers_where_there_is_none(sound: Predict, manifest: Manifest) -> Predict:
-    """Cut off what has no logarithm, or is no float32 once it is scaled."""
-
-    def predict(values: Values, time: Times) -> Values:
-        forecasts = sound(values, time)
-        lost = np.isnan(forecasts).any(axis=1) & np.isfinite(values).all(axis=(1, 2))
-        lost &= (np.abs(values) < 1e9).all(axis=(1, 2))  # -1 and below, and no time in milliseconds
-        known = time is None or (np.abs(time) < 10**11).all()
-        forecasts[lost & known] = manifest.scaler.features[0].low
-        return forecasts
-
-    return predict
-
-
-def reads_whole_numbers_as_16_bits(sound: Predict, manifest: Manifest) -> Predict:
-    return lambda values, time: sound(np.where(np.abs(values) >= 2**24, np.mod(values, 2**16), values), time)
-
-
-def is_infinite_for_the_largest(sound: Predict, manifest: Manifest) -> Predict:
-    def predict(values: Values, time: Times) -> Values:
-        forecasts = sound(values, time)
-        forecasts[(np.abs(values) > 1e38).any(axis=(1, 2)) & np.isfinite(values).all(axis=(1, 2))] = np.inf
-        return forecasts
-
-    return predict
-
-
-def flushes_denormals_to_nan(sound: Predict, manifest: Manifest) -> Predict:
-    """NaN is always allowed: an engine may be cautious."""
-
-    def predict(values: Values, time: Times) -> Values:
-        forecasts = sound(values, time)
-        tiny = (np.abs(values) < np.finfo(np.float32).smallest_normal) & (values != 0)
-        forecasts[tiny.any(axis=(1, 2))] = np.nan
-        return forecasts
-
-    return predict
-
-
-def unlimited(found: tuple[Values, ...]) -> tuple[Values, ...]:
-    """Leave the upper bound of a very large forecast infinite."""
-    forecast, lower, upper = found
-    return forecast, lower, np.where(forecast > 1e30, np.float32(np.inf), upper)
-
-
-def a_number_without_a_forecast(found: tuple[Values, ...]) -> tuple[Values, ...]:
-    """As XNNPACK did: its exponential makes 0 of NaN, and the bound is -1."""
-    forecast, lower, upper = found
-    return forecast, np.where(np.isnan(forecast), np.float32(-1), lower), upper
-
-
 def is_biased(sound: Predict, manifest: Manifest) -> Predict:
     return lambda values, time: sound(values, time) + np.float32(manifest.scaler.range * 0.05)
 
@@ -275,28 +176,11 @@ DEFECTS: dict[str, tuple[Callable[[Predict, Manifest], Predict], str]] = {
     "bounds swapped": (spoils_bounds(swapped), "bounds"),
     "a bound that is one too wide": (spoils_bounds(a_count_wide), "bounds"),
 }
-# seen by the check of extreme numbers alone
-EXTREME_DEFECTS: dict[str, tuple[Callable[[Predict, Manifest], Predict], str]] = {
-    "zero for the largest numbers": (answers_zero_for_the_largest, "extreme numbers"),
-    "infinity for the largest numbers": (is_infinite_for_the_largest, "extreme numbers"),
-    "numbers above 2^24 that wrap": (reads_whole_numbers_as_16_bits, "extreme numbers"),
-    "a number without a logarithm taken for another": (answers_where_there_is_none, "extreme numbers"),
-    "an infinite bound": (spoils_bounds(unlimited), "bounds of extreme numbers"),
-    "a bound without a forecast": (spoils_bounds(a_number_without_a_forecast), "bounds of extreme numbers"),
-}
 TIME_DEFECTS: dict[str, tuple[Callable[[Predict, Manifest], Predict], str]] = {
     "a unit guessed": (takes_milliseconds, "milliseconds in, no number out"),
     "no forecast before 1970": (forgets_the_last_century, "other years"),
     "another calendar before 1970": (cuts_remainders_towards_zero, "other years"),
 }
-
-
-def checks_of(path: Path, spoil: Callable[[Predict, Manifest], Predict]) -> dict[str, Check]:
-    bundle = Bundle.open(path)
-    manifest = bundle.manifest
-    backend = Defective(manifest, bundle.weights(), spoil)
-    checks = check_backend(backend, manifest, manifest.artifacts[0], bundle.golden(), bundle.weights())
-    return {check.name: check for check in checks}
 
 
 def test_the_sound_reference_passes_every_check(plain_bundle: Path, calendar_bundle: Path) -> None:
@@ -316,19 +200,6 @@ def test_each_defect_fails_its_own_check(
     with pytest.raises(ToleranceError) as raised:
         require_passed((report,))
     assert str(raised.value) == f"onnx: {name} is {check.measured}, limit {check.limit}"
-
-
-@pytest.mark.parametrize(("spoil", "name"), EXTREME_DEFECTS.values(), ids=EXTREME_DEFECTS.keys())
-def test_each_defect_of_extreme_numbers_fails_their_check_alone(
-    calendar_bundle: Path, spoil: Callable[[Predict, Manifest], Predict], name: str
-) -> None:
-    checks = checks_of(calendar_bundle, spoil)
-    assert [check.name for check in checks.values() if not check.passed] == [name]
-
-
-def test_no_forecast_for_extreme_numbers_is_none_that_is_wrong(plain_bundle: Path, calendar_bundle: Path) -> None:
-    for path in (plain_bundle, calendar_bundle):
-        assert all(check.passed for check in checks_of(path, flushes_denormals_to_nan).values())
 
 
 @pytest.mark.parametrize(("spoil", "name"), TIME_DEFECTS.values(), ids=TIME_DEFECTS.keys())
