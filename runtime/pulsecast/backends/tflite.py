@@ -168,10 +168,10 @@ class ScaledTfliteBackend:
 
     def _network(self, inputs: NDArray[np.floating]) -> NDArray[np.floating]:
         low, high = self._limits
-        rows = np.clip(np.nan_to_num(inputs), low, high).astype(np.float32)[:, np.newaxis]
-        outputs = np.concatenate([self._inner.predict(row, reset=True) for row in rows])  # (batch, horizon)
-        beyond = np.logical_or(inputs < low, inputs > high).any(axis=(1, 2))  # (batch, window, channels) -> (batch,)
-        outputs[beyond] = np.nan
+        kept = np.logical_and(inputs >= low, inputs <= high).all(axis=(1, 2))  # (batch, window, channels) -> (batch,)
+        outputs = np.full((len(inputs), self._manifest.spec.horizon), np.nan, np.float32)
+        for row in np.flatnonzero(kept):
+            outputs[row] = self._inner.predict(inputs[row : row + 1].astype(np.float32), reset=True)[0]
         return outputs
 
 
