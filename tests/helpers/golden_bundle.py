@@ -1,6 +1,7 @@
-"""Makes `tests/data/golden_v2`, its signed `.pulse` file and the public key: `python -m helpers.golden_bundle FOLDER`.
+"""Makes the golden bundles of `tests/data`: `python -m helpers.golden_bundle golden_v2 FOLDER`, or `golden_v2_series`.
 
-Only for a format that no release has written yet. The private key is thrown away.
+Each is a folder, a signed `.pulse` file and the public key. Only for a format that no release has written yet. The
+private key is thrown away.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from tempfile import TemporaryDirectory
 from pulsecast.bundle.packing import pack, sign
 from pulsecast.bundle.signing import generate_key
 
-NAME, DAYS, TARGETS = "golden_v2", 60, ("onnx-w8", "tflite-w8")
+DAYS, TARGETS = 60, ("onnx-w8", "tflite-w8")
+SERIES = {"golden_v2": ("log",), "golden_v2_series": ("birds", "cats", "dogs")}  # by the bundle's name
 
 
-def make(folder: Path) -> None:
-    """Train the model on the generated log, export it to TARGETS, and put bundle, archive and key into `folder`."""
+def make(name: str, folder: Path) -> None:
+    """Train on generated logs, one for each series, and put bundle, archive and key into `folder`."""
     from pulsecast_export import export
     from pulsecast_train import TrainConfig, generate_log, train
     from pulsecast_train.logs.generator import GENERATED_LOG
@@ -26,14 +28,16 @@ def make(folder: Path) -> None:
     )
     with TemporaryDirectory() as temporary:
         work = Path(temporary)
-        generate_log(work / "log.csv", days=DAYS)
-        train(work / "log.csv", out=work / "golden_model", log=GENERATED_LOG, training=training)
-        export(work / "golden_model", out=folder / NAME, targets=TARGETS)
-        pack(folder / NAME, folder / f"{NAME}.pulse", compress=True)
+        logs = [work / f"{series}.csv" for series in SERIES[name]]
+        for seed, log in enumerate(logs, 7):
+            generate_log(log, days=DAYS, seed=seed)
+        train(logs, out=work / "golden_model", log=GENERATED_LOG, training=training)
+        export(work / "golden_model", out=folder / name, targets=TARGETS)
+        pack(folder / name, folder / f"{name}.pulse", compress=True)
         generate_key(work / "key.pem")
-        sign(folder / f"{NAME}.pulse", work / "key.pem")
-        (folder / f"{NAME}.pub").write_bytes((work / "key.pem.pub").read_bytes())
+        sign(folder / f"{name}.pulse", work / "key.pem")
+        (folder / f"{name}.pub").write_bytes((work / "key.pem.pub").read_bytes())
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]))
+    make(sys.argv[1], Path(sys.argv[2]))
