@@ -86,9 +86,11 @@ def recommended_model(engagement_log: Path, once: Once) -> Path:
 
 
 def _export(model: Path, out: Path) -> None:
+    from helpers import warm
     from pulsecast_export.exporter import export_model
 
-    export_model(model, out)
+    with warm.converters():
+        export_model(model, out)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers import warm
 from helpers.engines import EXPORT, require, require_tool, require_tools
 from pulsecast import load
 from pulsecast.bundle.bundle import Bundle
@@ -28,9 +29,10 @@ def bundle(recommended_model: Path, once) -> Path:
     from pulsecast_export.exporter import export_model
 
     targets = ("savedmodel", "onnx", "tflite", "native")
-    return once(
-        "example-bundle", lambda out: export_model(recommended_model, out, targets=targets, native_for=("wasm32",))
-    )
+    with warm.converters():
+        return once(
+            "example-bundle", lambda out: export_model(recommended_model, out, targets=targets, native_for=("wasm32",))
+        )
 
 
 @pytest.fixture(scope="module")
