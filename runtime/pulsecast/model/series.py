@@ -179,7 +179,7 @@ class SeriesTable:
         offset, scale = (part[rows].astype(values.dtype) for part in (self.offset, self.scale))  # (batch, measured)
         pooled = rows == POOL_ROW
         if pooled.any():
-            with np.errstate(invalid="ignore", over="ignore"):
+            with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
                 level = np.stack([level_of(self.pool.features[f], values[pooled, :, f]) for f in range(measured)], -1)
                 offset[pooled] = level.mean(axis=1)
                 spread = level.std(axis=1)
