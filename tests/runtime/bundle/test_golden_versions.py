@@ -1,7 +1,7 @@
 """Bundles that earlier versions made: every later version must open them and forecast the same.
 
 `tests/data/golden_v1`, `golden_v2` and the signed `.pulse` files were made by version 0.1.0. Once their format is
-released they are never made again, and a new format number gets new files beside them. `helpers.golden_bundle` made
+released they are never made again, and a new format number gets new files beside them. `helpers.golden` made
 those of format 2.
 """
 

@@ -1,4 +1,4 @@
-"""Makes `tests/data/golden_v2`, its signed `.pulse` file and the public key: `python -m helpers.golden_bundle FOLDER`.
+"""Makes `tests/data/golden_v2`, its signed `.pulse` file and the public key: `python -m helpers.golden FOLDER`.
 
 Only for a format that no release has written yet. The private key is thrown away.
 """
