@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from helpers import many, plain
+from helpers import plain
 from helpers.engines import EXPORT, TRAIN, require
+from helpers.logs import many
 
 Once = Callable[[str, Callable[[Path], object]], Path]
 TRAINING_DAYS = 60

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers import many, plain
+from helpers import plain
 from helpers.engines import require
+from helpers.logs import many
 from pulsecast import POOL, load
 
 require("typer", "polars", "sklearn")

@@ -2,7 +2,7 @@
 
 `golden_v1`, `golden_v2`, `golden_v2_series` in `tests/data`, and their signed `.pulse` files, were made by version
 0.1.0. Once their format is released they are never made again, and a new format number gets new files beside them.
-`helpers.golden_bundle` made those of format 2.
+`helpers.golden` made those of format 2.
 """
 
 from pathlib import Path

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.defective import Predict, Times, Values, checks_of, spoils_bounds
+from helpers.hostile.defective import Predict, Times, Values, checks_of, spoils_bounds
 from pulsecast.bundle.manifest import Manifest
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from helpers import plain
-from helpers.defective import Predict, Times, Values, checks_of, spoils_bounds
+from helpers.hostile.defective import Predict, Times, Values, checks_of, spoils_bounds
 from pulsecast import verify
 from pulsecast.backends.numpy_reference import NumpyBackend
 from pulsecast.bundle.bundle import Bundle

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers import many, plain
+from helpers import plain
 from helpers.engines import require
+from helpers.logs import many
 from helpers.native_models import add_native, require_c
 
 require("typer", "polars", "sklearn", "scipy")

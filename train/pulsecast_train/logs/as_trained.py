@@ -93,7 +93,7 @@ def asked_for(
     if name is not None and len(series) > 1:
         others = _shown([one.name for one in series])
         way = "leave it out, and each goes by its own name" if named else "forecast them one after the other"
-        raise UsageError(f"{name[:60]!a} is the name of one series, and the log holds {len(series):,}: {others}; {way}")
+        raise UsageError(f"{name[:60]!r} is the name of one series, and the log holds {len(series):,}: {others}; {way}")
     if name is not None:
         names.row(name)
         return [name]
@@ -103,13 +103,13 @@ def asked_for(
         return [POOL] * len(series)
     raise UsageError(
         f"this bundle holds {len(names):,} series, and the log does not say which one it is of: pass the name of one, "
-        f"--series {names.names[0]!a}, --pool for a series that training never saw, or --series-column for a log that "
+        f"--series {names.names[0]!r}, --pool for a series that training never saw, or --series-column for a log that "
         "names its series; `pulsecast inspect` lists them"
     )
 
 
 def _shown(names: Sequence[str]) -> str:
-    return ", ".join([*(ascii(name[:60]) for name in names[:SHOWN]), *(["..."] if len(names) > SHOWN else [])])
+    return ", ".join([*(repr(name[:60]) for name in names[:SHOWN]), *(["..."] if len(names) > SHOWN else [])])
 
 
 def as_trained(manifest: Manifest) -> LogConfig:

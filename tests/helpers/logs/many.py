@@ -8,11 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from helpers import plain
-from pulsecast.bundle.bundle import Bundle, entry_for
-from pulsecast.bundle.contract import model_digest
-from pulsecast.bundle.golden import write_golden
-from pulsecast.bundle.manifest import MANIFEST_NAME, GoldenEntry, HeldOut, Manifest, Provenance, WeightsEntry
+from helpers import plain, series_models
+from pulsecast.bundle.manifest import HeldOut, Provenance
 from pulsecast.computing import reference
 from pulsecast.computing.intervals import fit_split
 from pulsecast.foundation import strict_json
@@ -20,10 +17,8 @@ from pulsecast.model.accuracy import accuracy
 from pulsecast.model.scaler import Scaler
 from pulsecast.model.series import SeriesNames, SeriesTable
 from pulsecast.model.spec import ModelSpec
-from pulsecast.model.weights import write_weights
 from pulsecast.model.windows import Windows
-from pulsecast.stages.model_directory import HeldOutWindows, ModelDirectory, ModelRecord, series_entry, series_files
-from pulsecast_export.golden_windows import reference_of
+from pulsecast.stages.model_directory import HeldOutWindows, ModelDirectory, ModelRecord, series_entry
 
 SIZES = {"large": 70.0, "middle": 1.0, "small": 0.02}  # of `plain.series`
 LOG = {"step": "1h", "timezone": "UTC", "series": "topic"}
@@ -111,37 +106,9 @@ def directory() -> ModelDirectory:
     )
 
 
-def write_bundle(folder: Path, model: ModelDirectory | None = None) -> Bundle:
-    """Write a bundle with only the numpy artifact, and open it."""
-    model = directory() if model is None else model
-    folder.mkdir(parents=True)
-    record, golden = model.record, reference_of(model)
-    contents = {
-        "weights.npz": write_weights(model.weights, record.spec.network),
-        "golden.npz": write_golden(golden),
-        **({} if model.table is None else series_files(model.table)),
-    }
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
-    manifest = Manifest(
-        format=2,
-        name=record.name,
-        recipe=record.recipe,
-        spec=record.spec,
-        scaler=record.scaler,
-        weights=WeightsEntry(path="weights.npz"),
-        golden=GoldenEntry(path="golden.npz", windows=len(golden.windows)),
-        artifacts=(plain.numpy_artifact(),),
-        files=tuple(entry_for(folder, name) for name in sorted(contents)),
-        heldout=record.heldout,
-        provenance=record.provenance,
-        intervals=record.intervals,
-        level=None if record.intervals is None else record.intervals.default_level,
-        digest=model_digest(record.spec, record.scaler, model.weights, model.table),
-        series=record.series,
-    )
-    (folder / MANIFEST_NAME).write_text(strict_json.dumps(manifest), encoding="utf-8")
-    return Bundle.open(folder)
+def write_bundle(folder: Path) -> None:
+    """Write a bundle of the model with only the numpy artifact."""
+    series_models.write_bundle(folder, directory())
 
 
 def _log() -> dict[str, object]:
