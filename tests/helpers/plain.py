@@ -98,6 +98,7 @@ class PlainModel:
             truth=self.truth,
             reference=forecasts,
             trained=forecasts.astype(np.float32),
+            unit=np.full(len(self.windows), self.scaler.range),
         )
 
 

@@ -99,7 +99,7 @@ def test_the_module_passes_every_check_of_the_native_artifact_under_node(bundle:
     golden, spec = opened.golden(), opened.manifest.spec
     with node_backend(node, bundle / "native" / MODULE, spec.horizon) as backend:
         found = backend.outputs(*golden.windows.inputs)
-        parity = measure_parity(backend.predict(*golden.windows.inputs), golden, opened.manifest.scaler.range)
+        parity = measure_parity(backend.predict(*golden.windows.inputs), golden)
     assert parity.max_abs < FLOAT32_ROUNDING
     radius, intervals = opened.manifest.radius, opened.manifest.intervals
     expected = bounds(golden.reference, np.array(radius), intervals.scale, counts=intervals.counts)
