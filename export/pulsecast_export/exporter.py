@@ -8,8 +8,6 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from pulsecast.bundle.bundle import entry_for
 from pulsecast.bundle.contract import model_digest
 from pulsecast.bundle.folder import BUNDLE_FOLDER

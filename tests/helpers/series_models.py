@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from helpers import plain
+from pulsecast.bundle.bundle import entry_for
+from pulsecast.bundle.contract import model_digest
+from pulsecast.bundle.golden import write_golden
+from pulsecast.bundle.manifest import MANIFEST_NAME, GoldenEntry, Manifest, WeightsEntry
 from pulsecast.computing import reference
+from pulsecast.foundation import strict_json
 from pulsecast.model.scaler import FeatureScale, Scaler
 from pulsecast.model.series import POOL_ROW, SeriesNames, SeriesTable
+from pulsecast.model.weights import write_weights
 from pulsecast.model.windows import Windows
-from pulsecast.stages.model_directory import HeldOutWindows, ModelDirectory, series_entry
+from pulsecast.stages.model_directory import HeldOutWindows, ModelDirectory, series_entry, series_files
+from pulsecast_export.golden_windows import reference_of
 
 LEAST_WINDOWS = 64  # of a golden
 
@@ -84,3 +93,38 @@ def _windows(
     time = None if given is None else np.resize(given, len(series))
     windows = Windows(values=values[:, : spec.context].astype(np.float32), time=time, series=series)
     return windows, np.ascontiguousarray(values[:, spec.context :, 0])
+
+
+def write_bundle(folder: Path, model: ModelDirectory) -> Manifest:
+    """Write the bundle of a model with a table into `folder`, of the reference alone."""
+    folder.mkdir(parents=True)
+    record, table = model.record, model.table
+    assert table is not None
+    golden = reference_of(model)
+    files = {
+        "weights.npz": write_weights(model.weights, record.spec.network),
+        "golden.npz": write_golden(golden),
+        **series_files(table),
+    }
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    intervals = record.intervals
+    manifest = Manifest(
+        format=2,
+        name=record.name,
+        recipe=record.recipe,
+        spec=record.spec,
+        scaler=record.scaler,
+        weights=WeightsEntry(path="weights.npz"),
+        golden=GoldenEntry(path="golden.npz", windows=len(golden.windows)),
+        artifacts=(plain.numpy_artifact(),),
+        files=tuple(entry_for(folder, name) for name in sorted(files)),
+        heldout=record.heldout,
+        provenance=record.provenance,
+        intervals=intervals,
+        level=None if intervals is None else intervals.default_level,
+        digest=model_digest(record.spec, record.scaler, model.weights, table),
+        series=series_entry(table),
+    )
+    (folder / MANIFEST_NAME).write_text(strict_json.dumps(manifest), encoding="utf-8")
+    return manifest

@@ -262,7 +262,7 @@ def _bounds_of(model: ModelDirectory, forecast: Tensor, guard: Tensor, frame: Te
 
 
 def _moves(model: ModelDirectory, frame: Tensor | None) -> tuple[Any, Any]:
-    """Return what the bounds add to the forecast on the scale of the radii: (horizon,) each, with a `frame` (batch, ..).
+    """Return what the bounds add to the forecast on the scale of the radii: (horizon,), or (batch, horizon) of a frame.
 
     For counts the slack within which a number counts as whole is in it: (x + 1) times a factor is a sum in logs.
     """

@@ -254,8 +254,8 @@ class Manifest:
 
     scaler  of the one series, or where there are several, of all of them together
     series  the table of series; None where the bundle is of one series, and in format 1
-    digest  of spec, scaler, weights and the table of series, `pulsecast.bundle.contract.model_digest`: what a forecast depends on; format 1
-            has none
+    digest  of spec, scaler, weights and the table of series, `pulsecast.bundle.contract.model_digest`: what a forecast
+            depends on; format 1 has none
     level  coverage of the outputs `lower` and `upper` of every artifact of raw units, one of the intervals' levels;
            None without intervals, and in format 1
 
@@ -340,6 +340,14 @@ class Manifest:
             yield f"level is {self.level}; the intervals have {', '.join(f'{level:g}' for level in levels)}"
         if intervals is not None and intervals.counts and intervals.scale != "log1p":
             yield "intervals of counts need the scale log1p"
+        if self.series is not None:
+            if any(scale.transform != "log1p" for scale in self.scaler.features[: self.spec.measured]):
+                yield "a table of series needs the transform log1p for every measured feature"
+            yield from (
+                f"artifact {artifact.id} takes scaled values, which a bundle of several series has none of"
+                for artifact in self.artifacts
+                if artifact.units == "scaled"
+            )
 
     @property
     def model_digest(self) -> str:

@@ -152,8 +152,8 @@ class NativeForecaster:
         series  where the bundle holds several: the name of the windows' series, or one for each; `pulsecast.POOL` for
                 a series that training never saw
 
-        Raises UsageError (the series), and WindowLengthError, FeatureCountError, DtypeError, NonFiniteError, EmptyInputError, TimeError (all
-        InputError).
+        Raises UsageError (the series), and WindowLengthError, FeatureCountError, DtypeError, NonFiniteError,
+        EmptyInputError, TimeError (all InputError).
         """
         spec = self.manifest.spec
         windows = _floats(values, spec.context, spec.measured)

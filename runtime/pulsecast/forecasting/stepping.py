@@ -50,7 +50,7 @@ class Stepped(NamedTuple):
     state: bytes
 
 
-def step(
+def step(  # noqa: PLR0913  # an option is a parameter
     model: Loaded, state: bytes | None, values: ArrayLike, time: int, *, series: object = None,
     false_alarm_rate: float | None = None, carry_over: bool = False,
 ) -> Stepped:  # fmt: skip
@@ -99,8 +99,11 @@ def _detector(
         stream = Stream(model, 1, series=series, by_window=True)
         return AnomalyDetector(stream, model.manifest, false_alarm_rate=false_alarm_rate)
     detector = AnomalyDetector.from_bytes(model, state, carry_over=carry_over, by_window=True)
-    if series is not None and (series,) != detector.series:
-        raise UsageError(f"series is {str(series)[:60]!a}; the state is of {detector.series}")
+    known = detector.series[0] if detector.series else None
+    if series not in (None, known):
+        raise UsageError(
+            f"series is {str(series)[:60]!r}; the state is of {'one without a name' if known is None else known!r}"
+        )
     if false_alarm_rate not in (None, detector.false_alarm_rate):
         raise UsageError(
             f"false_alarm_rate is {false_alarm_rate}; the state was begun with {detector.false_alarm_rate:g}, "

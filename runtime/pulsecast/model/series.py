@@ -70,13 +70,13 @@ class SeriesNames:
             return POOL_ROW
         if not isinstance(series, str):
             raise UsageError(
-                f"series is {str(series)[:60]!a}; expected a name, or pulsecast.POOL for a series that training never "
+                f"series is {str(series)[:60]!r}; expected a name, or pulsecast.POOL for a series that training never "
                 "saw"
             )
         row = self._rows.get(series)
         if row is None:
             raise UsageError(
-                f"no series {series[:60]!a} in this bundle{self._like(series)}; for a series that training never saw "
+                f"no series {series[:60]!r} in this bundle{self._like(series)}; for a series that training never saw "
                 "ask for the pool: series=pulsecast.POOL (--pool)"
             )
         return row
@@ -104,7 +104,7 @@ class SeriesNames:
 
     def _like(self, series: str) -> str:
         near = difflib.get_close_matches(series, self.names[:10_000], n=3)
-        return f"; there is {', '.join(map(ascii, near))}" if near else ""
+        return f"; there is {', '.join(map(repr, near))}" if near else ""
 
 
 def refuse_series(series: object) -> None:

@@ -197,7 +197,10 @@ def golden() -> Golden:
     model = model_of(AROUND["a change of counts"])
     windows = windows_of(model.record.spec, moments(model.record.spec))
     forecasts = np.exp(np.random.default_rng(2).uniform(0, 8, (len(windows), 4)))
-    return Golden(windows=windows, truth=forecasts, reference=forecasts, trained=forecasts.astype(np.float32))
+    unit = np.full(len(windows), model.record.scaler.range)
+    return Golden(
+        windows=windows, truth=forecasts, reference=forecasts, trained=forecasts.astype(np.float32), unit=unit
+    )
 
 
 def test_the_check_of_an_export_passes_what_the_writer_wrote(golden: Golden, tmp_path: Path) -> None:

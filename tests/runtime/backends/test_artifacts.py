@@ -149,7 +149,7 @@ def test_the_float64_reference_is_met_within_the_limit_of_the_precision(
     model: Forecaster, path: Path, recipe: str
 ) -> None:
     precision = model.artifact.precision
-    here = measure_parity(model.predict(opened(path)[1].windows), opened(path)[1], model.manifest.scaler.range)
+    here = measure_parity(model.predict(opened(path)[1].windows), opened(path)[1])
     for parity in (here, model.artifact.parity):  # now on the golden, and when exported on all held-out windows
         assert parity.max_abs <= LIMITS[recipe][precision]
         assert abs(parity.mae_change) <= ACCURACY_LIMITS[precision]

@@ -126,7 +126,7 @@ def test_a_gap_beyond_the_window_starts_it_anew_and_keeps_what_was_learnt(
 
 
 def test_a_state_is_refused_by_another_model_unless_it_is_carried_over(model: Forecaster, run: list[Stepped]) -> None:
-    other = SimpleNamespace(manifest=replace(model.manifest, digest="0" * 64), backend=model.backend)
+    other = SimpleNamespace(manifest=replace(model.manifest, digest="0" * 64), backend=model.backend, series=None)
     with pytest.raises(UsageError, match="the state is of another model than plain"):
         step(other, run[100].state, 5.0, time_of(101))
     carried = step(other, run[100].state, values()[101], time_of(101), carry_over=True)

@@ -21,9 +21,11 @@ DIGEST = "0123456789abcdef" * 4
 
 @pytest.fixture(params=["native", "any"])
 def forecaster(request, backend, model):  # noqa: F811
-    manifest = SimpleNamespace(spec=model.record.spec, format=2, model_digest=DIGEST, name="plain")
+    manifest = SimpleNamespace(spec=model.record.spec, format=2, model_digest=DIGEST, name="plain", series=None)
     inner = backend if request.param == "native" else SimpleNamespace(predict=backend.predict)
-    return SimpleNamespace(manifest=manifest, backend=inner, stream=lambda streams: Stream(manifest, inner, streams))
+    found = SimpleNamespace(manifest=manifest, backend=inner, series=None)
+    found.stream = lambda streams: Stream(found, streams)
+    return found
 
 
 def _series(forecaster, seed: int, streams: int = 1) -> np.ndarray:
@@ -100,7 +102,7 @@ def test_the_state_of_another_model_is_refused_unless_its_steps_may_be_replayed(
         stream.push(steps, timestamp=_time(n))
     kept, manifest = stream.to_bytes(), forecaster.manifest
     other = SimpleNamespace(**{**vars(manifest), "model_digest": "f" * 64})
-    newer = SimpleNamespace(manifest=other, backend=forecaster.backend)
+    newer = SimpleNamespace(manifest=other, backend=forecaster.backend, series=None)
     with pytest.raises(UsageError, match="the state is of another model than plain: pass carry_over=True"):
         Stream.from_bytes(newer, kept)
     carried = Stream.from_bytes(newer, kept, carry_over=True)
@@ -114,7 +116,7 @@ def test_steps_of_another_length_or_width_are_never_replayed(plain_bundle, calen
     kept = bytearray(level.stream().to_bytes())
     stream = Stream.from_bytes(calendar, bytes(kept), carry_over=True)  # the same columns at the same step
     assert stream.due is None
-    daily = SimpleNamespace(manifest=_daily(level.manifest), backend=level.backend)
+    daily = SimpleNamespace(manifest=_daily(level.manifest), backend=level.backend, series=None)
     with pytest.raises(UsageError, match="steps of 1 columns every 3600 s; this model takes 1 every 86400 s"):
         Stream.from_bytes(daily, bytes(kept), carry_over=True)
 
@@ -123,7 +125,7 @@ def _daily(manifest):
     from dataclasses import replace
 
     spec = replace(manifest.spec, step_s=86400)
-    return SimpleNamespace(spec=spec, format=2, model_digest="e" * 64, name="daily")
+    return SimpleNamespace(spec=spec, format=2, model_digest="e" * 64, name="daily", series=None)
 
 
 @pytest.mark.parametrize("part", ["header", "values", "checksum"])

@@ -335,9 +335,10 @@ def test_parity_is_in_fractions_of_the_range_and_of_the_ideal_error(level_model:
     golden = replace(
         golden, truth=np.zeros_like(golden.truth), reference=np.tile([[2.0], [4.0]], (len(golden.truth) // 2, 1))
     )
+    golden = replace(golden, unit=np.full(len(golden.truth), 10.0))
     forecasts = (golden.reference + np.tile([[1.0], [0.0]], (len(golden.truth) // 2, 1))).astype(np.float32)
-    found = measure_parity(forecasts, golden, 10.0)
-    assert found.max_abs == 0.1
+    found = measure_parity(forecasts, golden)
+    assert found.max_abs == pytest.approx(0.1, rel=1e-15)
     assert found.rms == pytest.approx(0.1 / np.sqrt(2), rel=1e-15)
     assert found.mae_change == pytest.approx(3.5 / 3 - 1, rel=1e-15)
     assert found.rmse_change == pytest.approx(np.sqrt(12.5 / 10) - 1, rel=1e-15)

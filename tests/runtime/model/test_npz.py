@@ -5,6 +5,8 @@ import pickle
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,13 +49,18 @@ def test_an_lstm_stack_written_as_a_network_of_cells_is_read(level_model: plain.
     np.testing.assert_array_equal(found.layers[1].recurrent, level_model.weights.layers[1].recurrent)
 
 
+def manifest_of(model: plain.PlainModel) -> Any:
+    """Return what a golden is read by."""
+    return SimpleNamespace(format=2, spec=model.spec, scaler=model.scaler, series=None)
+
+
 def test_a_golden_comes_back_as_written_and_twice_the_same_bytes(change_model: plain.PlainModel) -> None:
     golden = change_model.golden()
     data = write_golden(golden)
-    found = read_golden(data, change_model.spec, 2)
+    found = read_golden(data, manifest_of(change_model))
     np.testing.assert_array_equal(found.windows.values, golden.windows.values)
     np.testing.assert_array_equal(found.windows.time, golden.windows.time)
-    for name in ("truth", "reference", "trained"):
+    for name in ("truth", "reference", "trained", "unit"):
         np.testing.assert_array_equal(getattr(found, name), getattr(golden, name))
     assert write_golden(found) == data
 
@@ -126,7 +133,7 @@ def test_a_golden_that_is_not_of_the_spec_is_refused(
     arrays = golden_arrays(change_model.golden())
     damage(arrays)
     with pytest.raises(FormatError, match=f"golden.npz: .*{sentence}"):
-        read_golden(npz(arrays), change_model.spec, 2)
+        read_golden(npz(arrays), manifest_of(change_model))
 
 
 class Bomb:
