@@ -43,12 +43,11 @@ GOLDEN_WINDOWS_OF_SERIES = 2  # one of the pool, one of a named series
 # 16 bits. The largest error of seven trained models was 4.9e-5 of the range, the usual one 1e-6 to 1e-5.
 STATE_ROUNDING = 100
 PHASE_PADDING = 32  # windows in the largest block of the kernels
-# what model.h says beside the rest where there is a table of series
-_POOL_LINES = """ Row 0
- * is the pool, for a series that training never saw: its offset and scale are made from the window itself. Row n is the
- * name on line n of the bundle's series.txt."""
-_STATE_LINE = """ Row 0
- * always gives NaN: its scale is known only when the window is whole, as in a stream."""
+# what model.h says of rows where there is a table of series
+_POOL_LINES = """
+ * Row 0 is the pool, for a series that training never saw; row n is the name on line n of the bundle's series.txt. A
+ * window of the pool brings its own offset and scale, made from all its values. So a stream of the pool computes whole
+ * windows, with nothing left to settle, and a model_state of the pool gives NaN always."""
 
 
 def write_native(model: ModelDirectory, path: Path, source: Path | None) -> None:
@@ -210,7 +209,6 @@ def _series_texts(model: ModelDirectory) -> dict[str, str]:
         "SERIES": str(len(table)),
         "SERIES_ROWS": rows_text(table.tolist()),
         "SERIES_LINES": "" if model.table is None else _POOL_LINES,
-        "STATE_LINE": "" if model.table is None else _STATE_LINE,
         "LEAST_SPREAD": float_text(LEAST_SPREAD),
         "RESULTS": "1" if intervals is None else "3",
         "LEVEL_TEXT": "" if intervals is None else f" with a coverage of {intervals.default_level:g}",

@@ -278,8 +278,8 @@ def test_the_table_holds_each_rows_own_numbers_and_the_pools_spread(table_model)
 
 def test_the_header_says_what_rows_are_only_where_there_is_a_table(table_model, level_model) -> None:
     header = sources(table_model, "native")["model.h"]
-    assert "name on line n of the bundle's series.txt" in header
-    assert "always gives NaN: its scale" in header
+    assert "row n is the name on line n of the bundle's series.txt" in header
+    assert "a model_state of the pool gives NaN always" in header
     assert "/* of the range of the window's series in training */" in header
     alone = sources(directory(level_model), "native")
     assert "series.txt" not in alone["model.h"]
