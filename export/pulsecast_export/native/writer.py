@@ -38,7 +38,6 @@ SOURCE, HEADER = "model.c", "model.h"
 AS_THEY_ARE = ("example.c", "Makefile")
 KERNELS = ("arithmetic", "calendar", "results", "sums", "window", "block", "stream")
 GOLDEN_WINDOWS = 1  # more would make a library of the usual size exceed its limit
-GOLDEN_WINDOWS_OF_SERIES = 2  # one of the pool, one of a named series
 # Allowed error of a self-test with 8-bit weights, in multiples of float32's: sums by integers round a layer's output to
 # 16 bits. The largest error of seven trained models was 4.9e-5 of the range, the usual one 1e-6 to 1e-5.
 STATE_ROUNDING = 100

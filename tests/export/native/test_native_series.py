@@ -142,7 +142,7 @@ def test_streams_of_mixed_series_give_the_bits_of_whole_windows_whatever_stands_
     )
 
 
-def test_a_gap_in_time_ends_a_pool_streams_window(many: Many) -> None:
+def test_a_gap_in_time_ends_a_pool_streams_window_and_settling_does_nothing(many: Many) -> None:
     spec, context = many.spec, many.spec.context
     stream = NativeStreams(many.backend.library, spec, 1, POOL_ROW)
     values = np.random.default_rng(5).integers(0, 900, (2 * context, spec.measured)).astype(np.float32)
@@ -150,6 +150,9 @@ def test_a_gap_in_time_ends_a_pool_streams_window(many: Many) -> None:
         now = plain.START_S + (at + (3 if at >= context else 0)) * spec.step_s
         found = stream.push(values[at], now)
         assert found.code == (at + 1 not in (context, 2 * context)), at
+        before = stream.memory.copy()
+        stream.settle()
+        assert np.array_equal(before, stream.memory)  # nothing was left to do
     window = values[np.newaxis, context:]
     expected = many.backend.outputs(window, np.array([now]) if spec.timed else None, np.zeros(1, np.int64))
     assert all(np.array_equal(a, b) for a, b in zip(found[1:], expected, strict=True))
