@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import plain
+from helpers import many, plain
 from helpers.engines import EXPORT, TRAIN, require
 
 Once = Callable[[str, Callable[[Path], object]], Path]
@@ -130,6 +130,14 @@ def calendar_bundle(change_model: plain.PlainModel, tmp_path_factory: pytest.Tem
     """A bundle of `change_model` with only the numpy artifact."""
     folder = tmp_path_factory.mktemp("calendar") / "bundle"
     plain.write_bundle(folder, change_model)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def many_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of three series of very different sizes, with only the numpy artifact."""
+    folder = tmp_path_factory.mktemp("many") / "bundle"
+    many.write_bundle(folder)
     return folder
 
 

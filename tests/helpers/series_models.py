@@ -13,7 +13,7 @@ from helpers import plain
 from pulsecast.bundle.bundle import entry_for
 from pulsecast.bundle.contract import model_digest
 from pulsecast.bundle.golden import write_golden
-from pulsecast.bundle.manifest import MANIFEST_NAME, GoldenEntry, Manifest, WeightsEntry
+from pulsecast.bundle.manifest import MANIFEST_NAME, Artifact, GoldenEntry, Manifest, WeightsEntry
 from pulsecast.computing import reference
 from pulsecast.foundation import strict_json
 from pulsecast.model.scaler import FeatureScale, Scaler
@@ -22,6 +22,7 @@ from pulsecast.model.weights import write_weights
 from pulsecast.model.windows import Windows
 from pulsecast.stages.model_directory import HeldOutWindows, ModelDirectory, series_entry, series_files
 from pulsecast_export.golden_windows import reference_of
+from pulsecast_export.targets import TARGETS, tolerance
 
 LEAST_WINDOWS = 64  # of a golden
 
@@ -95,9 +96,24 @@ def _windows(
     return windows, np.ascontiguousarray(values[:, spec.context :, 0])
 
 
-def write_bundle(folder: Path, model: ModelDirectory) -> Manifest:
-    """Write the bundle of a model with a table into `folder`, of the reference alone."""
-    folder.mkdir(parents=True)
+def artifact_of(target: str, model: ModelDirectory) -> Artifact:
+    """Return the manifest's row of a converted target."""
+    row = TARGETS[target]
+    return Artifact(
+        id=target,
+        backend=row.backend,
+        path=row.path,
+        precision=row.precision,
+        units=row.units,
+        max_batch=row.max_batch,
+        tolerance=tolerance(row, model.record.spec),
+        parity=plain.NO_PARITY,
+    )
+
+
+def write_bundle(folder: Path, model: ModelDirectory, *extra: Artifact) -> Manifest:
+    """Write the bundle of a model with a table into `folder`, where the files of the `extra` artifacts are."""
+    folder.mkdir(parents=True, exist_ok=True)
     record, table = model.record, model.table
     assert table is not None
     golden = reference_of(model)
@@ -117,8 +133,12 @@ def write_bundle(folder: Path, model: ModelDirectory) -> Manifest:
         scaler=record.scaler,
         weights=WeightsEntry(path="weights.npz"),
         golden=GoldenEntry(path="golden.npz", windows=len(golden.windows)),
-        artifacts=(plain.numpy_artifact(),),
-        files=tuple(entry_for(folder, name) for name in sorted(files)),
+        artifacts=(plain.numpy_artifact(), *extra),
+        files=tuple(
+            entry_for(folder, path.relative_to(folder).as_posix())
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        ),
         heldout=record.heldout,
         provenance=record.provenance,
         intervals=intervals,

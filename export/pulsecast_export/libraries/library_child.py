@@ -22,7 +22,8 @@ from pulsecast.backends.native_library import library_path
 from pulsecast.bundle.golden import MINIMUM_WINDOWS
 from pulsecast.bundle.manifest import Artifact, Library
 from pulsecast.errors import ConversionError, PulsecastError
-from pulsecast.forecasting.verification import ArtifactReport, check_backend, measure_parity, require_passed
+from pulsecast.forecasting.checks import check_backend, measure_parity
+from pulsecast.forecasting.verification import ArtifactReport, require_passed
 from pulsecast.foundation import strict_json
 from pulsecast.stages.model_directory import IMPORTED, ModelDirectory, read_model_directory
 from pulsecast.stages.parent import die_with_parent

@@ -13,13 +13,16 @@ if TYPE_CHECKING:
     from ..model.spec import ModelSpec
 
 
+NEXT = -(2**63)  # MODEL_NEXT of a library: the step has no time
+
+
 class Engine(Protocol):
     """How a stream's forecasts are made. Rows are (streams, columns); a number stands for one stream of one column."""
 
     def push(self, rows: NDArray[np.float32] | float, time: int) -> NDArray[np.float32]:
         """Take a step of every stream and its time, and return forecasts (streams, horizon), an array of their own.
 
-        A model without a calendar ignores the time.
+        The time is NEXT where steps have none.
         """
 
     def settle(self) -> None:
@@ -86,7 +89,8 @@ class NativeEngine:
         seen = np.flatnonzero(np.isfinite(window).any(axis=(0, 2)))
         first = int(seen[0]) if len(seen) else window.shape[1]
         for step in range(first, window.shape[1]):
-            self.push(window[:, step], time - (window.shape[1] - 1 - step) * self._spec.step_s)
+            before = (window.shape[1] - 1 - step) * self._spec.step_s
+            self.push(window[:, step], time if time == NEXT else time - before)
 
 
 class WindowEngine:

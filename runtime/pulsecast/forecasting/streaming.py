@@ -18,7 +18,7 @@ from ..errors import DtypeError, FeatureCountError, TimeError, UsageError
 from ..foundation.arguments import flag, whole_number
 from ..foundation.uncopied import uncopied
 from ..model.series import Pool, SeriesTable, refuse_series
-from .stream_engines import Engine, NativeEngine, WindowEngine
+from .stream_engines import NEXT, Engine, NativeEngine, WindowEngine
 from .stream_state import StreamState, read_state, write_state
 
 if TYPE_CHECKING:
@@ -111,17 +111,18 @@ class Stream:
         if time is None or time != self._due or time > self._last:
             self._check_time(time)
         given: object = steps
+        at = NEXT if time is None else time
         if self._single and isinstance(given, float) and -_LARGEST <= given <= _LARGEST:  # NaN is a gap
-            forecasts = self._push(given, time or 0)
+            forecasts = self._push(given, at)
         else:
-            forecasts = self._push(self._rows(steps, time), time or 0)
+            forecasts = self._push(self._rows(steps, time), at)
         if time is not None:
             self._due = time + self._step_s
         return forecasts
 
     def skip(self) -> None:
         """Take one step of which nothing is known: a gap in every stream."""
-        self._push(np.full(self._shape, np.nan, np.float32), self._due or 0)
+        self._push(np.full(self._shape, np.nan, np.float32), NEXT if self._due is None else self._due)
         if self._due is not None:
             self._due += self._step_s
 
@@ -173,7 +174,7 @@ class Stream:
         window = np.full((len(state.window), manifest.spec.context, stream._columns), np.nan, np.float32)
         kept = min(window.shape[1], state.window.shape[1])
         window[:, window.shape[1] - kept :] = state.window[:, state.window.shape[1] - kept :]
-        stream._engine.refill(window, state.time or 0)
+        stream._engine.refill(window, NEXT if state.time is None else state.time)
         stream._due = None if state.time is None else state.time + manifest.spec.step_s
         return stream
 

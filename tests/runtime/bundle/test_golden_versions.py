@@ -1,7 +1,8 @@
 """Bundles that earlier versions made: every later version must open them and forecast the same.
 
-`tests/data/golden_v1`, `golden_v2` and the signed `.pulse` files were made by version 0.1.0 and are never made again. A
-new format number gets new files beside them.
+`tests/data/golden_v1`, `golden_v2` and the signed `.pulse` files were made by version 0.1.0. Once their format is
+released they are never made again, and a new format number gets new files beside them. `helpers.golden_bundle` made
+those of format 2.
 """
 
 from pathlib import Path

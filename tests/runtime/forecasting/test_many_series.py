@@ -14,7 +14,7 @@ from pulsecast import POOL, AnomalyDetector, Forecaster, Stream, Windows, load, 
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.manifest import MANIFEST_NAME
 from pulsecast.errors import FormatError, IntegrityError, UsageError
-from pulsecast.forecasting.verification import check_backend
+from pulsecast.forecasting.checks import check_backend
 from pulsecast.foundation import strict_json
 from pulsecast.stages.model_directory import ModelDirectory
 
