@@ -114,7 +114,7 @@ def test_streams_of_mixed_series_give_the_bits_of_whole_windows_whatever_stands_
     spec, context = many.spec, many.spec.context
     rows = np.arange(40, dtype=np.int64) % (len(NAMES) + 1)  # a block of the widest vectors, and some
     values = np.random.default_rng(3).integers(0, 900, (context + 9, 40, spec.measured)).astype(np.float32)
-    values[2, 4], values[context + 2, 8, 0] = np.nan, -1.0  # of the pool
+    values[2, 4], values[context + 2, 8, 0], values[:, 12] = np.nan, -1.0, 3e38  # of the pool
     streams = NativeStreams(many.backend.library, spec, 40)
     assert [streams.reset(i, row) for i, row in enumerate(rows)] == [0] * 40
     for at in range(len(values)):
