@@ -28,7 +28,7 @@ LEAST_WINDOWS = 64  # of a golden
 
 
 def with_table(model: ModelDirectory, names: Sequence[str] = ("a", "b", "c"), *, seed: int = 7) -> ModelDirectory:
-    """Return `model` with a table of `names`: every measured column is log1p of counts of the series' own size.
+    """Return `model` with a table of `names` and a random head: measured columns are log1p of counts of their own size.
 
     Held-out windows are of row 0 and of every name in turn, drawn anew; `trained` is the float64 reference as float32.
     The same model, names and seed give the same model.
@@ -38,25 +38,33 @@ def with_table(model: ModelDirectory, names: Sequence[str] = ("a", "b", "c"), *,
     offset = rng.uniform(2.0, 6.0, (rows, measured)).astype(np.float32)
     offset[POOL_ROW] = 0.0
     scale = rng.uniform(0.3, 0.9, (rows, measured)).astype(np.float32)
-    pool = FeatureScale(transform="log1p", offset=4.0, scale=float(scale[POOL_ROW, 0]), low=0.0, high=2000.0)
+    unit = np.exp(offset[:, 0].astype(np.float64) + 2.0 * scale[:, 0])
+    unit[POOL_ROW] = unit[1:].max()
+    pool = FeatureScale(transform="log1p", offset=4.0, scale=float(scale[POOL_ROW, 0]), high=float(unit[POOL_ROW]))
     scaler = Scaler(features=(*([pool] * measured), *model.record.scaler.features[measured:]))
     table = SeriesTable(
         names=SeriesNames(names=tuple(names)),
         pool=scaler,
         offset=offset,
         scale=scale,
-        unit=np.r_[2000.0, np.exp(offset[1:, 0].astype(np.float64) + 2.0 * scale[1:, 0])],
+        unit=unit,
         radii=None if intervals is None else _radii(rng, np.array(intervals.radii), rows),
+    )
+    weights = replace(
+        model.weights,
+        head_kernel=(0.2 * rng.standard_normal(model.weights.head_kernel.shape)).astype(np.float32),
+        head_bias=(0.2 * rng.standard_normal(model.weights.head_bias.shape)).astype(np.float32),
     )
     windows, truth = _windows(model, table, rng)
     assert windows.series is not None
     return replace(
         model,
         record=replace(model.record, scaler=scaler, series=series_entry(table)),
+        weights=weights,
         heldout=HeldOutWindows(
             windows=windows,
             truth=truth,
-            trained=reference.forecast(spec, table, model.weights, windows).astype(np.float32),
+            trained=reference.forecast(spec, table, weights, windows).astype(np.float32),
             unit=table.unit[windows.series],
         ),
         calibration=windows,
