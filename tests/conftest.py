@@ -87,7 +87,7 @@ def recommended_model(engagement_log: Path, once: Once) -> Path:
 
 
 def _export(model: Path, out: Path) -> None:
-    from helpers import warm
+    from helpers.outside import warm
     from pulsecast_export.exporter import export_model
 
     with warm.converters():

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers import warm
 from helpers.engines import EXPORT, require, require_tool, require_tools
+from helpers.outside import warm
 from pulsecast import load
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.model.windows import Windows

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers import warm
 from helpers.engines import load as load_package
 from helpers.native_models import require_c
+from helpers.outside import warm
 from helpers.trained import BUNDLES, bundle_of
 from pulsecast import load
 from pulsecast.backends.native_library import find_compiler

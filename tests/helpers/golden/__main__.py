@@ -1,8 +1,4 @@
-<<<<<<< HEAD:tests/helpers/golden_bundle.py
-"""Makes the golden bundles of `tests/data`: `python -m helpers.golden_bundle golden_v2 FOLDER`, or `golden_v2_series`.
-=======
-"""Makes `tests/data/golden_v2`, its signed `.pulse` file and the public key: `python -m helpers.golden FOLDER`.
->>>>>>> series-train:tests/helpers/golden/__main__.py
+"""Makes the golden bundles of `tests/data`: `python -m helpers.golden golden_v2 FOLDER`, or `golden_v2_series`.
 
 Each is a folder, a signed `.pulse` file and the public key. Only for a format that no release has written yet. The
 private key is thrown away.

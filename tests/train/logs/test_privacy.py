@@ -35,7 +35,7 @@ def test_the_search_finds_what_is_packed(tmp_path: Path) -> None:
 
 def test_model_directories_and_bundles_hold_no_user_and_no_event(tmp_path: Path) -> None:
     require(*TRAIN, *EXPORT)
-    from helpers import warm
+    from helpers.outside import warm
     from pulsecast.foundation.arguments import with_changes
     from pulsecast_export.exporter import export_model
     from pulsecast_train import TrainConfig, train

@@ -137,7 +137,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
 @pytest.mark.slow
 def test_holidays_go_from_training_to_predictions_streams_and_c(tmp_path: Path) -> None:
     require("onnx", "tf2onnx", "onnxruntime")
-    from helpers import warm
+    from helpers.outside import warm
     from pulsecast_export.exporter import export_model
     from pulsecast_export.native.writer import sources
     from pulsecast_train import train
