@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers import plain, warm
+from helpers import plain
 from helpers.engines import require
+from helpers.outside import warm
 from helpers.trained import BUNDLES, bundle_of, model_of
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.computing.calendars import complete

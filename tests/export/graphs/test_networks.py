@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers import plain, warm
+from helpers import plain
 from helpers.engines import EXPORT, require
+from helpers.outside import warm
 from pulsecast import load
 from pulsecast.bundle.bundle import Bundle
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from helpers import keras_matrix, warm
+from helpers import keras_matrix
 from helpers.engines import EXPORT, load, require
 from helpers.keras_matrix import GRU, HEADLESS, HORIZON, MIXED, NETWORKS, PLAIN, WINDOW
+from helpers.outside import warm
 from pulsecast import load as load_bundle
 from pulsecast.computing import reference
 from pulsecast.errors import ConversionError, DataError, UsageError
