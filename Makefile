@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The GPU wheels where an NVIDIA driver answers, the CPU ones elsewhere; never both: they own the same files.
 EXTRA := $(shell nvidia-smi -L >/dev/null 2>&1 && echo all-gpu || echo all)
 
-.PHONY: tools setup demo test soak check format bench clean
+.PHONY: tools setup demo test coverage soak check format bench clean
 
 # Compilers, emulators, a browser, an SSH server: with apt and as root; elsewhere it says what is missing.
 tools:
@@ -24,6 +24,10 @@ demo: setup
 
 # Two processes; a file's tests stay together, and so do the models they share.
 test: setup
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# The same, with the share of the runtime's lines and branches that the tests run.
+coverage: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 # Ten thousand damaged bundles, kills at random moments, every instruction set: some ten minutes more.

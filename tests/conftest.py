@@ -17,6 +17,7 @@ import pytest
 
 from helpers import plain
 from helpers.engines import EXPORT, TRAIN, require
+from helpers.logs import many
 
 Once = Callable[[str, Callable[[Path], object]], Path]
 TRAINING_DAYS = 60
@@ -86,9 +87,11 @@ def recommended_model(engagement_log: Path, once: Once) -> Path:
 
 
 def _export(model: Path, out: Path) -> None:
+    from helpers.outside import warm
     from pulsecast_export.exporter import export_model
 
-    export_model(model, out)
+    with warm.converters():
+        export_model(model, out)
 
 
 @pytest.fixture(scope="session")
@@ -130,6 +133,14 @@ def calendar_bundle(change_model: plain.PlainModel, tmp_path_factory: pytest.Tem
     """A bundle of `change_model` with only the numpy artifact."""
     folder = tmp_path_factory.mktemp("calendar") / "bundle"
     plain.write_bundle(folder, change_model)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def many_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of three series of very different sizes, with only the numpy artifact."""
+    folder = tmp_path_factory.mktemp("many") / "bundle"
+    many.write_bundle(folder)
     return folder
 
 

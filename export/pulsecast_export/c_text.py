@@ -55,4 +55,4 @@ def array_text(values: Iterable[np.float32 | np.int8]) -> str:
 def float_text(value: float) -> str:
     """Return `value` as a float constant; nine digits determine a float32."""
     text = f"{value:.9g}"
-    return f"{text}f" if any(c in text for c in ".e") else f"{text}.0f"
+    return f"{text}f" if "." in text or "e" in text else f"{text}.0f"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pulsecast.bundle.bundle import size_bytes
-from pulsecast.bundle.manifest import Artifact, Manifest
+from pulsecast.bundle.manifest import Artifact, Manifest, SeriesEntry
 from pulsecast.computing.calendars import utc_text
+from pulsecast.model.series import WINDOW_RULE
 from pulsecast.model.spec import ModelSpec
 from pulsecast.model.words import network_words
 from pulsecast.stages.model_directory import IMPORTED
@@ -16,7 +17,8 @@ CARD_NAME = "MODEL_CARD.md"
 
 def model_card(manifest: Manifest) -> str:
     """Return the card of a manifest whose parities are measured."""
-    parts = [f"# {_cell(manifest.name)}", _contract(manifest), _accuracy(manifest), _artifacts(manifest)]
+    series = [] if manifest.series is None else [_series(manifest.series)]
+    parts = [f"# {_cell(manifest.name)}", _contract(manifest), *series, _accuracy(manifest), _artifacts(manifest)]
     if manifest.libraries:
         parts.append(_libraries(manifest))
     return "\n\n".join([*parts, _made(manifest), _limits(manifest)]) + "\n"
@@ -29,6 +31,7 @@ def _contract(manifest: Manifest) -> str:
     lines = [
         f"* Takes `values`, float32 (batch, {spec.context}, {spec.measured}), raw units: {measured}.",
         *_time(spec),
+        *(["* Takes `series`, int64 (batch,): the row of each window's series."] if manifest.series else []),
         *_holidays(manifest),
         f"* Gives `forecast`, float32 (batch, {spec.horizon}), raw units of {name}: {steps}.",
         *_bounds(manifest),
@@ -68,6 +71,14 @@ def _holidays(manifest: Manifest) -> list[str]:
     ]
 
 
+def _series(entry: SeriesEntry) -> str:
+    return (
+        f"## Series\n\nOne network serves {entry.count:,} series, each scaled by itself. Row k is the series on line k "
+        f"of `{entry.names}`; a row that is not there gives NaN. Row 0 is for a series that training never saw: "
+        f"{WINDOW_RULE}. It is for series of the kind that training saw; for another kind it was never measured."
+    )
+
+
 def _accuracy(manifest: Manifest) -> str:
     forecasts = manifest.heldout.forecasts
     rows = [
@@ -81,7 +92,8 @@ def _accuracy(manifest: Manifest) -> str:
         for name, found in forecasts.items()
     ]
     head = ("forecast", "MAE", "RMSE", "bias", "MAE / last value")
-    return f"## Accuracy\n\nOn {manifest.heldout.windows:,} held-out windows, raw units.\n\n{_table(head, rows)}"
+    of = " of all series, each by its own row" if manifest.series else ""
+    return f"## Accuracy\n\nOn {manifest.heldout.windows:,} held-out windows{of}, raw units.\n\n{_table(head, rows)}"
 
 
 def _ratio(value: float, base: float) -> str:
@@ -102,9 +114,12 @@ def _artifacts(manifest: Manifest) -> str:
         for artifact in manifest.artifacts
     ]
     head = ("artifact", "precision", "bytes", "error / range", "limit", "MAE change", "RMSE change")
+    unit = f"training range ({manifest.scaler.range:,.6g}), and what it does to the errors above"
+    if manifest.series is not None:
+        unit = "training range of each window's series, and what it does to the errors in this unit"
     return (
         "## Artifacts\n\nLargest difference from the float64 reference on the held-out windows, as a fraction of the "
-        f"training range ({manifest.scaler.range:,.6g}), and what it does to the errors above.\n\n{_table(head, rows)}"
+        f"{unit}.\n\n{_table(head, rows)}"
     )
 
 

@@ -41,12 +41,13 @@ if TYPE_CHECKING:
         WindowLengthError,
     )
     from .forecasting.anomalies import AnomalyDetector
+    from .forecasting.checks import Check
     from .forecasting.departures import Anomaly
     from .forecasting.forecaster import Forecaster, load
     from .forecasting.native_forecaster import NativeForecaster, load_native
     from .forecasting.stepping import StepForecast, Stepped, step
     from .forecasting.streaming import Stream
-    from .forecasting.verification import ArtifactReport, Check, verify
+    from .forecasting.verification import ArtifactReport, verify
     from .model.accuracy import Accuracy
     from .model.network import Network
     from .model.radii import SplitConformal
@@ -70,7 +71,7 @@ _HOME = {
     "Backend": "backends",
     "Bundle": "bundle.bundle",
     "BundleError": "errors",
-    "Check": "forecasting.verification",
+    "Check": "forecasting.checks",
     "ConversionError": "errors",
     "DataError": "errors",
     "DtypeError": "errors",

@@ -78,17 +78,17 @@ def test_a_refusal_is_that_of_the_command_itself(
     assert tried.err.startswith(f"error: {out} ")
 
 
-def test_a_folder_that_a_pool_may_share_is_left_to_the_logs(
+def test_what_is_known_before_the_logs_are_read_is_refused(
     tmp_path: Path, log: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     require("polars")
     out = tmp_path / "out"
     out.mkdir()
     (out / "notes.txt").write_text("mine")
-    assert run("train", log, "--out", out, "--recipe", "recommended", "--dry-run") == 0
-    assert "several series would each get a folder in it" in capsys.readouterr().out
-    assert run("train", log, "--out", out, "--recipe", "textbook", "--force", "--dry-run") == 2
+    assert run("train", log, "--out", out, "--force", "--dry-run") == 2
     assert "notes.txt; nothing is replaced" in capsys.readouterr().err
+    assert run("train", log, "--out", tmp_path / "new", "--recipe", "textbook", "--pool", "--dry-run") == 2
+    assert "recipe textbook cannot pool series" in capsys.readouterr().err
 
 
 def test_a_model_directory_would_be_replaced(

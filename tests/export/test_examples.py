@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from helpers.engines import EXPORT, require, require_tool, require_tools
+from helpers.outside import warm
 from pulsecast import load
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.model.windows import Windows
@@ -29,9 +30,10 @@ def bundle(recommended_model: Path, once) -> Path:
     from pulsecast_export.exporter import export_model
 
     targets = ("savedmodel", "onnx", "tflite", "native")
-    return once(
-        "example-bundle", lambda out: export_model(recommended_model, out, targets=targets, native_for=("wasm32",))
-    )
+    with warm.converters():
+        return once(
+            "example-bundle", lambda out: export_model(recommended_model, out, targets=targets, native_for=("wasm32",))
+        )
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from helpers.engines import require
+from pulsecast import limits
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.provenance import statement
 from pulsecast.computing.intervals import SplitConformal
+from pulsecast.errors import UsageError
 from pulsecast.model.spec import Feature
 from pulsecast.stages.environment import commands, installed_versions, reduced, set_command
 from pulsecast_export.model_card import model_card
+from pulsecast_export.serving.page import write_page
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden_v1"
 MANIFEST = Bundle.open(GOLDEN).manifest
@@ -155,6 +158,9 @@ def test_a_command_line_is_remembered_for_provenance(monkeypatch: pytest.MonkeyP
     assert commands() == ()
     set_command(["export", "/home/someone/model", "--out", "/srv/b"])
     assert commands() == (("pulsecast", "export", "model", "--out", "b"),)
+    set_command(["train", *(f"{i}.csv" for i in range(5000))])
+    assert [len(command) for command in commands()] == [limits.COMMAND_WORDS]
+    assert commands()[0][-2:] == ("997.csv", "...")
 
 
 def test_inspect_prints_the_statement(capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,3 +175,17 @@ def test_inspect_prints_the_statement(capsys: pytest.CaptureFixture[str]) -> Non
 def test_an_exported_bundle_holds_its_card(textbook_bundle: Path) -> None:
     bundle = Bundle.open(textbook_bundle)
     assert bundle.read("MODEL_CARD.md").decode() == model_card(bundle.manifest)
+
+
+def test_the_card_of_several_series_says_what_a_row_is(many_bundle: Path) -> None:
+    card = model_card(Bundle.open(many_bundle).manifest)
+    assert "* Takes `series`, int64 (batch,): the row of each window's series.\n" in card
+    assert "One network serves 3 series, each scaled by itself. Row k is the series on line k of `series.txt`" in card
+    assert "On 128 held-out windows of all series, each by its own row, raw units." in card
+    assert "as a fraction of the training range of each window's series" in card
+    assert "series.txt" not in model_card(MANIFEST)
+
+
+def test_a_page_shows_one_series(many_bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="bundle holds 3 series, and a page shows one: train a model of one series"):
+        write_page(many_bundle, tmp_path / "page")

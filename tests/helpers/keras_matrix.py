@@ -141,7 +141,8 @@ def table(keras: Any) -> str:
 
     lines = [f"| network | numpy | {' | '.join(TARGETS)} |", f"|---|{':-:|' * (len(TARGETS) + 1)}"]
     for name in NETWORKS:
-        marks = ("✓" if target in promised(keras, name) else "–" for target in TARGETS)
+        given = promised(keras, name)
+        marks = ("✓" if target in given else "–" for target in TARGETS)
         lines.append(f"| {name} | ✓ | {' | '.join(marks)} |")
     refused = "\n".join(f"| `{kind}` | {reason} |" for kind, reason in WHY_NOT.items())
     return "\n".join([*lines, "", "| refused layer | because |", "|---|---|", refused])

@@ -40,7 +40,9 @@ PATHS = {
     "scalar": (("-DMODEL_SCALAR",), None),
 }
 LANES = {"avx512": 16, "avx2": 8, "sse2": 4, "vector": 4, "scalar": 1}  # of a vector
-# for a test's own functions beside the kernels, which carry theirs
+# a library of a test's own functions, which include model.c: what they do not call is static, so it is not compiled
+ALONE = ("-std=c99", "-O2", "-w", "-shared", "-fPIC", "-DMODEL_API=static")
+# for those functions; the kernels carry theirs
 PATH_FLAGS = {"avx512": ("-mavx512f",), "avx2": ("-mavx2", "-mfma")}
 _BUILT: dict[tuple[str, ...], bytes] = {}  # by compiler, flags and sources
 # sizes that fill no vector: the last one of a layer and of a window is partly padding

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from helpers import plain
+from pulsecast.bundle.bundle import entry_for
+from pulsecast.bundle.contract import model_digest
+from pulsecast.bundle.golden import write_golden
+from pulsecast.bundle.manifest import MANIFEST_NAME, Artifact, GoldenEntry, Manifest, WeightsEntry
 from pulsecast.computing import reference
+from pulsecast.foundation import strict_json
 from pulsecast.model.scaler import FeatureScale, Scaler
 from pulsecast.model.series import POOL_ROW, SeriesNames, SeriesTable
+from pulsecast.model.weights import write_weights
 from pulsecast.model.windows import Windows
-from pulsecast.stages.model_directory import HeldOutWindows, ModelDirectory, series_entry
+from pulsecast.stages.model_directory import HeldOutWindows, ModelDirectory, series_entry, series_files
+from pulsecast_export.golden_windows import reference_of
+from pulsecast_export.targets import TARGETS, tolerance
 
 LEAST_WINDOWS = 64  # of a golden
 
 
 def with_table(model: ModelDirectory, names: Sequence[str] = ("a", "b", "c"), *, seed: int = 7) -> ModelDirectory:
-    """Return `model` with a table of `names`: every measured column is log1p of counts of the series' own size.
+    """Return `model` with a table of `names` and a random head: measured columns are log1p of counts of their own size.
 
     Held-out windows are of row 0 and of every name in turn, drawn anew; `trained` is the float64 reference as float32.
     The same model, names and seed give the same model.
@@ -28,25 +38,33 @@ def with_table(model: ModelDirectory, names: Sequence[str] = ("a", "b", "c"), *,
     offset = rng.uniform(2.0, 6.0, (rows, measured)).astype(np.float32)
     offset[POOL_ROW] = 0.0
     scale = rng.uniform(0.3, 0.9, (rows, measured)).astype(np.float32)
-    pool = FeatureScale(transform="log1p", offset=4.0, scale=float(scale[POOL_ROW, 0]), low=0.0, high=2000.0)
+    unit = np.exp(offset[:, 0].astype(np.float64) + 2.0 * scale[:, 0])
+    unit[POOL_ROW] = unit[1:].max()
+    pool = FeatureScale(transform="log1p", offset=4.0, scale=float(scale[POOL_ROW, 0]), high=float(unit[POOL_ROW]))
     scaler = Scaler(features=(*([pool] * measured), *model.record.scaler.features[measured:]))
     table = SeriesTable(
         names=SeriesNames(names=tuple(names)),
         pool=scaler,
         offset=offset,
         scale=scale,
-        unit=np.r_[2000.0, np.exp(offset[1:, 0].astype(np.float64) + 2.0 * scale[1:, 0])],
+        unit=unit,
         radii=None if intervals is None else _radii(rng, np.array(intervals.radii), rows),
+    )
+    weights = replace(
+        model.weights,
+        head_kernel=(0.2 * rng.standard_normal(model.weights.head_kernel.shape)).astype(np.float32),
+        head_bias=(0.2 * rng.standard_normal(model.weights.head_bias.shape)).astype(np.float32),
     )
     windows, truth = _windows(model, table, rng)
     assert windows.series is not None
     return replace(
         model,
         record=replace(model.record, scaler=scaler, series=series_entry(table)),
+        weights=weights,
         heldout=HeldOutWindows(
             windows=windows,
             truth=truth,
-            trained=reference.forecast(spec, table, model.weights, windows).astype(np.float32),
+            trained=reference.forecast(spec, table, weights, windows).astype(np.float32),
             unit=table.unit[windows.series],
         ),
         calibration=windows,
@@ -76,3 +94,57 @@ def _windows(
     time = None if given is None else np.resize(given, len(series))
     windows = Windows(values=values[:, : spec.context].astype(np.float32), time=time, series=series)
     return windows, np.ascontiguousarray(values[:, spec.context :, 0])
+
+
+def artifact_of(target: str, model: ModelDirectory) -> Artifact:
+    """Return the manifest's row of a converted target."""
+    row = TARGETS[target]
+    return Artifact(
+        id=target,
+        backend=row.backend,
+        path=row.path,
+        precision=row.precision,
+        units=row.units,
+        max_batch=row.max_batch,
+        tolerance=tolerance(row, model.record.spec),
+        parity=plain.NO_PARITY,
+    )
+
+
+def write_bundle(folder: Path, model: ModelDirectory, *extra: Artifact) -> Manifest:
+    """Write the bundle of a model with a table into `folder`, where the files of the `extra` artifacts are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    record, table = model.record, model.table
+    assert table is not None
+    golden = reference_of(model)
+    files = {
+        "weights.npz": write_weights(model.weights, record.spec.network),
+        "golden.npz": write_golden(golden),
+        **series_files(table),
+    }
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    intervals = record.intervals
+    manifest = Manifest(
+        format=2,
+        name=record.name,
+        recipe=record.recipe,
+        spec=record.spec,
+        scaler=record.scaler,
+        weights=WeightsEntry(path="weights.npz"),
+        golden=GoldenEntry(path="golden.npz", windows=len(golden.windows)),
+        artifacts=(plain.numpy_artifact(), *extra),
+        files=tuple(
+            entry_for(folder, path.relative_to(folder).as_posix())
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        ),
+        heldout=record.heldout,
+        provenance=record.provenance,
+        intervals=intervals,
+        level=None if intervals is None else intervals.default_level,
+        digest=model_digest(record.spec, record.scaler, model.weights, table),
+        series=series_entry(table),
+    )
+    (folder / MANIFEST_NAME).write_text(strict_json.dumps(manifest), encoding="utf-8")
+    return manifest

@@ -185,7 +185,7 @@ def test_a_season_that_repeats_is_forecast_without_error() -> None:
     naive = naive_forecasts(steps, spec, split.heldout)
     happened = truth(steps, spec, split.heldout)
     np.testing.assert_array_equal(naive["seasonal_naive"], happened)
-    compared = compare_with_naive(happened + 1, happened, naive)
+    compared = compare_with_naive({"model": happened + 1}, happened, naive)
     assert compared["model"].mae == compared["model"].bias == 1.0
     assert compared["seasonal_naive"].mae == 0.0
     assert compared["last_value"].mae > 1
@@ -203,7 +203,7 @@ def test_a_season_is_never_taken_from_another_series_or_a_gap() -> None:
 def test_errors_are_compared_over_windows_that_every_forecast_has() -> None:
     happened = np.zeros((3, 1))
     naive = {"last_value": np.array([[1.0], [1.0], [1.0]]), "seasonal_naive": np.array([[np.nan], [2.0], [2.0]])}
-    compared = compare_with_naive(np.array([[100.0], [3.0], [3.0]]), happened, naive)
+    compared = compare_with_naive({"model": np.array([[100.0], [3.0], [3.0]])}, happened, naive)
     assert {name: found.mae for name, found in compared.items()} == {
         "model": 3.0,
         "last_value": 1.0,

@@ -67,6 +67,7 @@ def evaluate_bundle(  # noqa: PLR0913
     bundle: StrPath,
     *,
     changes: Mapping[str, object] | None = None,
+    pool: bool = False,
     interval: float = 0.9,
     key: Key | None = None,
     trust_code: bool = False,
@@ -75,19 +76,24 @@ def evaluate_bundle(  # noqa: PLR0913
     """Score every artifact of a bundle on the held-out part of logs, beside the float64 reference.
 
     changes   fields of `LogConfig` for which these logs differ from the training log
+    pool      of a bundle of several series: score a series that it does not have by the pool's row; else it is refused
     interval  nominal coverage of the judged intervals
     key, trust_code  as for `pulsecast.load`; without either, artifacts that are code are skipped
 
     Nothing is trained. Look at `reproduced`: True if every metric of every artifact is within 1 % of the reference's.
-    Raises what `Bundle.open` raises, DataError (the logs), EngineError (an engine refuses its artifact).
+    Raises what `Bundle.open` raises, DataError (the logs), UsageError (a series that the bundle does not have),
+    EngineError (an engine refuses its artifact).
     """
     from .backtesting.artifacts import score_bundle
 
     interval, trust_code = fraction("interval", interval, such_as=0.9), flag("trust_code", trust_code)
+    pool = flag("pool", pool)
     opened = Bundle.open(bundle, key=key)
+    if pool and opened.series_names is None:
+        raise UsageError("this bundle is of one series and has no pool: leave pool out")
     series, report = read_as_trained(logs, opened.manifest, changes, progress=progress)
     report.tell(progress)
     config = opened.manifest.provenance.training.get("config")
     held = config.get("heldout_fraction") if isinstance(config, dict) else None
     tested = held if isinstance(held, float) and 0 < held < 1 else HELDOUT
-    return score_bundle(opened, series, tested=tested, interval=interval, trust_code=trust_code)
+    return score_bundle(opened, series, tested=tested, interval=interval, trust_code=trust_code, pool=pool)

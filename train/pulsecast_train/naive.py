@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,10 +34,13 @@ def naive_forecasts(steps: Steps, spec: ModelSpec, starts: NDArray[np.int64]) ->
 
 
 def compare_with_naive(
-    forecasts: NDArray[np.floating], truth: NDArray[np.float64], naive: dict[str, NDArray[np.float64]]
+    made: Mapping[str, NDArray[np.floating]], truth: NDArray[np.float64], naive: Mapping[str, NDArray[np.float64]]
 ) -> dict[str, Accuracy]:
-    """Return the errors of the model and of each naive forecast, over the windows for which all forecasts exist."""
+    """Return the errors of the forecasts `made` and of each naive one, over the windows for which all of them exist.
+
+    All are (n, horizon), raw, by name.
+    """
     usable = np.all([np.isfinite(f).all(axis=1) for f in naive.values()], axis=0)  # (n,)
     rows = usable if usable.any() else np.ones(len(truth), bool)
-    compared = {"model": forecasts, **naive} if usable.any() else {"model": forecasts}
+    compared = {**made, **naive} if usable.any() else made
     return {name: accuracy(values[rows], truth[rows]) for name, values in compared.items()}

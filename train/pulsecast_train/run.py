@@ -2,69 +2,61 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from pulsecast.bundle.manifest import HeldOut
 from pulsecast.bundle.tables import ACCURACY, accuracy_rows
-from pulsecast.errors import UsageError
 from pulsecast.foundation.arguments import StrPath, one_path, paths
 from pulsecast.foundation.tables import html_table, text_table
 from pulsecast.foundation.whole_directory import check_free, whole_directory
-from pulsecast.stages.model_directory import MODEL_FOLDER, MODEL_NAME, ModelRecord
+from pulsecast.stages.model_directory import MODEL_FOLDER, ModelRecord
 from pulsecast.stages.progress import SILENT, Progress
 
+from .backtesting.metrics import geometric_mean
 from .fitting.checkpoint import Checkpoint, forget_run
-from .fitting.model_files import write_model
-from .fitting.pooling import pooled_examples
-from .fitting.preparing import Prepared, directory_name, prepare, prepare_pool
+from .fitting.model_files import MODEL, UNSEEN, write_model
+from .fitting.preparing import Prepared, prepare, prepare_pool
 from .logs.config import LogConfig
-from .logs.reader import ReadLog, read_log
-from .recipes.recipes import filled
+from .logs.reader import read_log
+from .recipes.recipes import filled, refuse_pool
 from .recipes.train_config import RunConfig, TrainConfig
 from .windows import Examples
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Trained:
-    """The result of `train`, usable as a path: a model directory, or for a pool a folder with one for each series.
+    """The result of `train`, usable as the path of the model directory.
 
-    path     the folder
-    records  the content of `model.json` of every model
-    pooled   whether `path` holds a folder for each model
+    path       the folder
+    record     the content of its `model.json`
+    by_series  of a pool the held-out errors of each series by its name, `unseen` those by the pool's row; else empty
     """
 
     path: Path
-    records: tuple[ModelRecord, ...]
-    pooled: bool = False
-
-    @property
-    def models(self) -> tuple[Trained, ...]:
-        """The models: for a pool those of its series, else this one."""
-        if not self.pooled:
-            return (self,)
-        return tuple(Trained(path=self.path / record.name, records=(record,)) for record in self.records)
+    record: ModelRecord
+    by_series: Mapping[str, HeldOut] = field(default_factory=dict)
 
     def __fspath__(self) -> str:
-        if self.pooled:
-            names = ", ".join(record.name for record in self.records)
-            raise UsageError(f"{self.path} holds a pool of models: {names}; take one of `.models`")
         return os.fspath(self.path)
 
     def __repr__(self) -> str:
-        return "\n\n".join(f"{model.path}\n{accuracy_text(model.records[0].heldout)}" for model in self.models)
+        whole = f"{self.path}\n{accuracy_text(self.record.heldout)}"
+        return f"{whole}\n\n{series_text(self.by_series)}" if self.by_series else whole
 
     def _repr_html_(self) -> str:
-        return "".join(
-            html_table(
-                ACCURACY,
-                accuracy_rows(model.records[0].heldout),
-                caption=f"{model.path}: {_outcome(model.records[0].heldout)}",
-            )
-            for model in self.models
-        )
+        heldout = self.record.heldout
+        whole = html_table(ACCURACY, accuracy_rows(heldout), caption=f"{self.path}: {_outcome(heldout)}")
+        if not self.by_series:
+            return whole
+        rows, more = series_rows(self.by_series)
+        caption = "; ".join(filter(None, [more, series_verdict(self.by_series)]))
+        return whole + html_table(BY_SERIES, rows, caption=caption)
 
 
 def train(  # noqa: PLR0913  # an option is a parameter
@@ -81,7 +73,7 @@ def train(  # noqa: PLR0913  # an option is a parameter
     """Train a forecaster on engagement logs and write the model directory `out`; return it with its held-out errors.
 
     logs      one path or several: CSV, TSV, NDJSON (each also .gz or .zip) or Parquet
-    out       the folder to write; with `training.pool` and several series, OUT/SERIES for each
+    out       the folder to write; with `training.pool` and several series the model has a table of them, by name
     log       how the logs are read
     training  the recipe and the differences from it
     force     replace an existing model directory, once the new one is whole
@@ -96,22 +88,19 @@ def train(  # noqa: PLR0913  # an option is a parameter
     """
     files, folder = paths("logs", logs), one_path("out", out)
     run = RunConfig(log=log, train=training)
-    check_out(folder, training, force=force)
-    pooled = bool(filled(training).pool)
+    check_run(folder, training, force=force)
     found = read_log(files, log, progress=progress, user_key=user_key)
-    job = _Job(out=folder, force=force, restart=restart, progress=progress)
-    return _train_pool(found, run, job) if pooled and len(found.series) > 1 else _train_one(found, run, job)
+    pooled = bool(filled(training).pool) and len(found.series) > 1
+    prepared = prepare_pool(found, run) if pooled else prepare(found, run)
+    return _fit_and_write(prepared, _Job(out=folder, force=force, restart=restart, progress=progress))
 
 
-def check_out(folder: Path, training: TrainConfig, *, force: bool) -> bool:
-    """Return whether it is known before the logs are read that `folder` can be written; raises UsageError if it cannot.
-
-    It is not known of a folder that several series would get their models in, and that one series would not replace.
-    """
-    if filled(training).pool and folder.is_dir() and not (folder / MODEL_NAME).exists():
-        return False
+def check_run(folder: Path, training: TrainConfig, *, force: bool) -> None:
+    """Raise UsageError if it is known before the logs are read that `folder` or `training` will be refused."""
+    config = filled(training)
+    if config.pool:
+        refuse_pool(config)
     check_free(folder, MODEL_FOLDER, force=force)
-    return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,53 +113,26 @@ class _Job:
     progress: Progress
 
 
-def _train_one(log: ReadLog, run: RunConfig, job: _Job) -> Trained:
-    """Train on all series with one scaler."""
-    check_free(job.out, MODEL_FOLDER, force=job.force)
-    prepared = prepare(log, run)
-    training, validation = (
-        Examples(prepared.steps, prepared.spec, starts)
-        for starts in (prepared.split.training, prepared.split.validation)
-    )
-    return Trained(path=job.out, records=_fit_and_write([prepared], [job.out], (training, validation), job))
-
-
-def _train_pool(log: ReadLog, run: RunConfig, job: _Job) -> Trained:
-    """Train one network on all series, each scaled by itself; the models share their weights, not their scaler."""
-    prepared = prepare_pool(log, run)
-    folders = [job.out / directory_name(one.series[0].name) for one in prepared]
-    if not job.out.parent.is_dir():
-        raise UsageError(f"{job.out.parent} is not a folder; make it first")
-    job.out.mkdir(exist_ok=True)
-    for folder in folders:
-        check_free(folder, MODEL_FOLDER, force=job.force)
-    examples = pooled_examples([(one.steps, one.split) for one in prepared], prepared[0].spec)
-    return Trained(path=job.out, records=_fit_and_write(prepared, folders, examples, job), pooled=True)
-
-
-def _fit_and_write(
-    prepared: Sequence[Prepared], folders: Sequence[Path], examples: tuple[Examples, Examples], job: _Job
-) -> tuple[ModelRecord, ...]:
-    """Fit one network on `examples` and write a model directory for each of `prepared`; return their records."""
-    prepared[0].report.tell(job.progress)
+def _fit_and_write(prepared: Prepared, job: _Job) -> Trained:
+    """Fit one network on all series and write the model directory."""
+    prepared.report.tell(job.progress)
     from .fitting.device import describe_device  # importing Keras takes seconds: a bad log is refused before
     from .fitting.training import fit_network
 
-    config = prepared[0].config
-    what = "training" if len(prepared) == 1 else f"training one network on {len(prepared)} series,"
+    config, spec, split = prepared.config, prepared.spec, prepared.split
+    what = "training" if prepared.table is None else f"training one network on {len(prepared.series)} series,"
     job.progress.tell(f"{what} on {describe_device(config.devices)}")
     unfinished = job.out.with_name(f"{job.out.name}.training")
     if job.restart:
         forget_run(unfinished)
     unfinished.mkdir(exist_ok=True)
-    checkpoint = Checkpoint(folder=unfinished, run=prepared[0].fingerprint)
-    network, history = fit_network(prepared[0].spec, config, *examples, checkpoint, job.progress)
-    records = []
-    for one, target in zip(prepared, folders, strict=True):
-        with whole_directory(target, MODEL_FOLDER, force=job.force) as folder:
-            records.append(write_model(folder, target.name, one, network, history))
+    checkpoint = Checkpoint(folder=unfinished, run=prepared.fingerprint)
+    training, validation = (Examples(prepared.steps, spec, starts) for starts in (split.training, split.validation))
+    network, history = fit_network(spec, config, training, validation, checkpoint, job.progress)
+    with whole_directory(job.out, MODEL_FOLDER, force=job.force) as folder:
+        record, by_series = write_model(folder, job.out.name, prepared, network, history)
     forget_run(unfinished)
-    return tuple(records)
+    return Trained(path=job.out, record=record, by_series=by_series)
 
 
 def accuracy_text(heldout: HeldOut) -> str:
@@ -185,3 +147,49 @@ def _outcome(heldout: HeldOut) -> str:
     if better:
         verdict = f"the model does NOT beat {', '.join(name.replace('_', ' ') for name in better)} by MAE"
     return f"{heldout.windows:,} held-out windows, raw units; {verdict}"
+
+
+BY_SERIES = ("series", "windows", "MAE", "MAE / last value", "if unseen")
+MOST_SERIES = 20  # that a table shows
+
+
+def series_text(by_series: Mapping[str, HeldOut]) -> str:
+    """Return the held-out errors of a pool's series as a table, and in words how many beat the last value."""
+    rows, more = series_rows(by_series)
+    return "\n".join(filter(None, [text_table(BY_SERIES, rows), more, series_verdict(by_series)]))
+
+
+def series_rows(by_series: Mapping[str, HeldOut]) -> tuple[list[tuple[str, ...]], str]:
+    """Return a row of BY_SERIES for each of the first MOST_SERIES series, and in words how many others there are."""
+    rows = [
+        (
+            name,
+            f"{found.windows:,}",
+            f"{found.forecasts[MODEL].mae:,.4g}",
+            *("-" if (ratio := _ratio(found, made)) is None else f"{ratio:.3f}" for made in (MODEL, UNSEEN)),
+        )
+        for name, found in itertools.islice(by_series.items(), MOST_SERIES)
+    ]
+    left = len(by_series) - len(rows)
+    return rows, f"and {left:,} more: accuracy.json" if left else ""
+
+
+def series_verdict(by_series: Mapping[str, HeldOut]) -> str:
+    """Return in words what the model is worth over all series, and over series that training would not have seen."""
+    found = [(_ratio(one, MODEL), _ratio(one, UNSEEN)) for one in by_series.values()]
+    pairs = np.array([(own, unseen) for own, unseen in found if own is not None and unseen is not None])
+    if not len(pairs):
+        return "the last value is right on every series"
+    own, unseen = (geometric_mean(column) for column in pairs.T)
+    worse = sum(ratio is None or ratio >= 1 for ratio, _ in found)
+    beaten = f"the model does NOT beat it on {worse:,}" if worse else "the model beats it on every one"
+    return (
+        f"MAE is {own:.3f} of the last value's, {unseen:.3f} if unseen (geometric means over {len(pairs):,} series); "
+        f"{beaten}"
+    )
+
+
+def _ratio(found: HeldOut, made: str) -> float | None:
+    """Return the MAE of the forecasts `made` over that of the last value; None where the last value is always right."""
+    naive = found.forecasts.get("last_value")
+    return found.forecasts[made].mae / naive.mae if naive is not None and naive.mae > 0 else None

@@ -131,10 +131,13 @@ def raw_columns(steps: Steps, spec: ModelSpec, starts: NDArray[np.int64]) -> NDA
     return np.ascontiguousarray(view[starts].swapaxes(1, 2), dtype=np.float32)
 
 
-def raw_windows(steps: Steps, spec: ModelSpec, starts: NDArray[np.int64]) -> Windows:
-    """Return raw windows as an artifact takes them."""
+def raw_windows(
+    steps: Steps, spec: ModelSpec, starts: NDArray[np.int64], series: NDArray[np.int64] | None = None
+) -> Windows:
+    """Return raw windows as an artifact takes them; `series` (n,) are their rows in a table of series."""
     values = np.ascontiguousarray(raw_columns(steps, spec, starts)[:, :, : spec.measured])
-    return Windows(values=values, time=steps.time[starts + spec.context - 1] if spec.timed else None)
+    time = steps.time[starts + spec.context - 1] if spec.timed else None
+    return Windows(values=values, time=time, series=series)
 
 
 def truth(steps: Steps, spec: ModelSpec, starts: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -41,8 +41,13 @@ class Fidelity:
     max_error: float
 
 
-def fidelity(forecasts: Forecasts, truth: Forecasts, reference: Forecasts, scaler_range: float) -> Fidelity:
-    """Return the errors of `forecasts`; every array is (windows, horizon)."""
+def fidelity(
+    forecasts: Forecasts, truth: Forecasts, reference: Forecasts, scaler_range: float | NDArray[np.float64]
+) -> Fidelity:
+    """Return the errors of `forecasts`; every array is (windows, horizon).
+
+    scaler_range  the training part's range, one for all or one for each window, (windows,)
+    """
     measured, ideal = accuracy(forecasts, truth), accuracy(reference, truth)
     change = rmse_change(forecasts, reference, truth)
     absolute, deviation = np.abs(forecasts - truth), np.abs(forecasts - reference)
@@ -55,7 +60,7 @@ def fidelity(forecasts: Forecasts, truth: Forecasts, reference: Forecasts, scale
         rmse_change_interval=None if change.low is None or change.high is None else (change.low, change.high),
         error_quantiles=_quantiles(absolute),
         deviation_quantiles=_quantiles(deviation),
-        max_error=float(deviation.max()) / scaler_range,
+        max_error=float((deviation.max(axis=1) / scaler_range).max()),
     )
 
 

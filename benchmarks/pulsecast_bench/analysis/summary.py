@@ -197,7 +197,9 @@ def _fidelity(result: Result, leading: Sequence[Run]) -> Fidelity | None:
     if forecasts is None:
         return None
     truth, reference = np.array(result.model.truth), np.array(result.model.reference)  # (windows, horizon)
-    return fidelity(np.array(forecasts), truth, reference, result.model.scaler_range)
+    model = result.model
+    unit = model.scaler_range if model.unit is None else np.array(model.unit)
+    return fidelity(np.array(forecasts), truth, reference, unit)
 
 
 def foreign_cpu(result: Result) -> tuple[float, float] | None:

@@ -192,7 +192,7 @@ def _forecast(
     spec = build_spec(recipe, config, first.metrics, first.step_s)
     cut_short = [dataclasses.replace(case.series, values=case.series.values[:stop]) for case in cases]
     members = [prepare_member(one, recipe, spec, cut, config.validation_fraction or 0.0) for one in cut_short]
-    training, validation = pooled_examples([(member.steps, member.split) for member in members], spec)
+    training, validation = pooled_examples(members, spec)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Checkpoint(folder=Path(folder), run="")
         network, _ = fit_network(spec, config, training, validation, checkpoint, SILENT)

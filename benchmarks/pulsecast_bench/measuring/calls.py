@@ -7,24 +7,43 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from pulsecast.model.series import SeriesNames
 from pulsecast.model.windows import Windows
 
-from ..subjects.subject import Predict
+from ..subjects.subject import Predict, asked
 
 Timed = Callable[[int], int]  # which turn it is -> nanoseconds of its call, with nothing else between the readings
 _DISTINCT_INPUTS = 256  # of each batch, at most; and at most so many values:
 _INPUT_VALUES = 4_000_000
 
 
-def predicting(predict: Predict, inputs: Sequence[Windows]) -> Timed:
-    """Return the call that an app makes for windows; turn after turn it takes the next of `inputs`."""
+def predicting(predict: Predict, inputs: Sequence[Windows], names: SeriesNames | None = None) -> Timed:
+    """Return the call that an app makes for windows; turn after turn it takes the next of `inputs`.
+
+    names  of the series, where there are several and `predict` takes names, not rows
+    """
     clock, count = time.perf_counter_ns, len(inputs)
+    if inputs[0].series is not None:
+        return _predicting_series(predict, inputs, names)
 
     def call(turn: int) -> int:
         batch = inputs[turn % count]
         values, timestamps = batch.values, batch.time
         began = clock()
         predict(values, timestamps=timestamps)
+        return clock() - began
+
+    return call
+
+
+def _predicting_series(predict: Predict, inputs: Sequence[Windows], names: SeriesNames | None) -> Timed:
+    clock, count, series = time.perf_counter_ns, len(inputs), [asked(batch, names) for batch in inputs]
+
+    def call(turn: int) -> int:
+        batch, of = inputs[turn % count], series[turn % count]
+        values, timestamps = batch.values, batch.time
+        began = clock()
+        predict(values, timestamps=timestamps, series=of)
         return clock() - began
 
     return call

@@ -104,7 +104,7 @@ def measure_scenario(path: Path, request: Request) -> ScenarioRun:
     windows = Bundle.open(path).golden().windows
     at_once = min(case.batch, subject.max_batch or case.batch)
     inputs = rotation(windows, at_once, seed=config.seed + request.repeat)
-    warmup = _warm_up(predicting(subject.predict, inputs), config)
+    warmup = _warm_up(predicting(subject.predict, inputs, subject.names), config)
     rate = at_once * 1e9 / float(np.mean(warmup[len(warmup) // 2 :]))  # windows a second, slow calls included
     load = Load(
         scenario=case.scenario or "",
@@ -173,7 +173,7 @@ def _call(subject: LoadedSubject, request: Request, windows: Windows, inputs: Se
     """Return the case's call; streams are filled."""
     case = request.case
     if case.call == "predict":
-        return predicting(subject.predict, inputs)
+        return predicting(subject.predict, inputs, subject.names)
     if subject.forecaster is None:
         raise UsageError(f"{case.artifact} is a peer, and only artifacts have streams")
     seed = request.config.seed + request.repeat

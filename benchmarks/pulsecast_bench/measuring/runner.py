@@ -241,6 +241,7 @@ def _model(bundle: Bundle) -> Model:
         timestamps=None if times is None else tuple(times.tolist()),
         last=tuple(values[:, -1, 0].astype(float).tolist()),
         step_s=spec.step_s,
+        unit=None if golden.windows.series is None else tuple(golden.unit.tolist()),
     )
 
 

@@ -12,6 +12,7 @@ from pulsecast.computing.calendars import known_times
 from pulsecast.errors import UsageError
 from pulsecast.forecasting.departures import default_window
 from pulsecast.forecasting.forecaster import Forecaster
+from pulsecast.model.series import Pool
 from pulsecast.model.spec import ModelSpec
 from pulsecast.model.windows import Windows
 
@@ -88,15 +89,24 @@ def steps_of(forecaster: Forecaster, call: Call, windows: Windows, streams: int,
     every push.
     """
     spec = forecaster.manifest.spec
+    series, windows = _one_series(forecaster, windows)
     rows, times = rows_of(windows, streams, seed=seed), times_of(spec, windows)
     if call != "detector":
-        stream = forecaster.stream(streams)
+        stream = forecaster.stream(streams, series=series)
         return Steps(stream.push, stream.reset, rows, times, spec.context)
-    detector = forecaster.detector()
+    detector = forecaster.detector(series=series)
     found = Steps(detector.push, lambda: detector.restart(spec.context), rows, times, spec.context)
     for _ in range(default_window(spec.step_s, detector.false_alarm_rate)):
         found.timed(0)
     return found
+
+
+def _one_series(forecaster: Forecaster, windows: Windows) -> tuple[str | Pool | None, Windows]:
+    """Return the series that most of `windows` are of, and its windows; None and all of them where there is one."""
+    if forecaster.series is None or windows.series is None:
+        return None, windows
+    row = int(np.bincount(windows.series).argmax())
+    return forecaster.series.names.name(row), windows.take(np.flatnonzero(windows.series == row))
 
 
 def rows_of(windows: Windows, streams: int, *, seed: int) -> list[Row]:

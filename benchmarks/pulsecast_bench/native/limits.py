@@ -28,9 +28,9 @@ import pulsecast
 from pulsecast.backends.native_library import find_library
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.errors import PulsecastError
+from pulsecast.forecasting.checks import measure_parity
 from pulsecast.forecasting.forecaster import Forecaster
 from pulsecast.forecasting.streaming import Stream
-from pulsecast.forecasting.verification import measure_parity
 from pulsecast.model.windows import Windows
 
 from .processes import Start, build_stream_program, cold_starts, first_forecast_us, stream_push_us

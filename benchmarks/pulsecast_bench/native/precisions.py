@@ -24,7 +24,7 @@ from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.golden import Golden
 from pulsecast.bundle.manifest import Parity
 from pulsecast.errors import PulsecastError
-from pulsecast.forecasting.verification import measure_parity
+from pulsecast.forecasting.checks import measure_parity
 from pulsecast.model.windows import Windows
 
 from .rounds import Row, add_round_options, estimate_text, predicting, take_rounds

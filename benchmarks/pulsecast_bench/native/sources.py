@@ -29,7 +29,12 @@ def bundle_of(path: Path, folder: Path, targets: tuple[str, ...]) -> Path:
 
 
 def require_artifacts(bundle: Bundle, name: str, artifacts: tuple[str, ...]) -> None:
-    """Raise UsageError, which names the missing ones, unless the bundle called `name` has all of `artifacts`."""
+    """Raise UsageError, which names the missing ones, unless the bundle called `name` has all of `artifacts`.
+
+    A bundle of several series is refused too: the programs in C and JavaScript around an artifact pass none.
+    """
+    if (series := bundle.manifest.series) is not None:
+        raise UsageError(f"bundle {name} holds {series.count:,} series; this measures models of one: see `bench`")
     present = {artifact.id for artifact in bundle.manifest.artifacts}
     if missing := [each for each in artifacts if each not in present]:
         raise UsageError(f"bundle {name} has no {', '.join(missing)}; export it with targets {', '.join(artifacts)}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -92,6 +92,7 @@ class Model:
     """The bundle, without its path; `truth` and `reference` are the golden's, (windows, horizon), raw units.
 
     scaler_range  raw range of the training part, the unit of `error / range`
+    unit          of a bundle of several series: that unit for each golden window, the range of its series
     timestamps    of each golden window's last step, Unix seconds, if the bundle has them
     last          each golden window's last target value: what "no change" would forecast
     step_s        seconds of a step
@@ -109,8 +110,11 @@ class Model:
     timestamps: tuple[int, ...] | None = None
     last: tuple[float, ...] | None = None
     step_s: int | None = None
+    unit: tuple[float, ...] | None = field(default=None, metadata=strict_json.OMITTED)
 
     def __post_init__(self) -> None:
+        if self.unit is not None and len(self.unit) != len(self.truth):
+            raise ValueError(f"{len(self.unit)} units for {len(self.truth)} windows")
         if len(self.truth) != len(self.reference):
             raise ValueError(f"{len(self.truth)} windows of truth and {len(self.reference)} of reference")
 

@@ -18,7 +18,7 @@ import numpy as np
 from pulsecast.computing import reference
 from pulsecast.computing.calendars import complete
 from pulsecast.forecasting.forecaster import Forecaster
-from pulsecast.model.windows import TIME, Windows, position
+from pulsecast.model.windows import SERIES, TIME, Windows, position
 
 from .subject import Array, Predict, Times
 
@@ -45,10 +45,13 @@ def engine_of(forecaster: Forecaster) -> Bare:
         return BARE[backend](forecaster)
     predict = forecaster.backend.predict
 
-    def call(values: Array, *, timestamps: Times | None = None) -> Array:
+    def call(values: Array, *, timestamps: Times | None = None, series: Any = None) -> Array:
         return predict(values, timestamps)
 
-    return Bare(call=call)
+    def of_series(values: Array, *, timestamps: Times | None = None, series: Any = None) -> Array:
+        return predict(values, timestamps, series)
+
+    return Bare(call=call if forecaster.series is None else of_series)
 
 
 def bare_onnx(forecaster: Forecaster) -> Bare:
@@ -57,15 +60,20 @@ def bare_onnx(forecaster: Forecaster) -> Bare:
     names = [given.name for given in session.get_inputs()]
     run, forecast, values_name = session.run, [session.get_outputs()[0].name], names[0]
 
-    def call(values: Array, *, timestamps: Times | None = None) -> Array:
+    def call(values: Array, *, timestamps: Times | None = None, series: Any = None) -> Array:
         found: Array = run(forecast, {values_name: values})[0]
         return found
 
-    def timed(values: Array, *, timestamps: Times | None = None) -> Array:
+    def timed(values: Array, *, timestamps: Times | None = None, series: Any = None) -> Array:
         found: Array = run(forecast, {values_name: values, TIME: timestamps})[0]
         return found
 
-    return Bare(call=timed if TIME in names else call)
+    def of_series(values: Array, *, timestamps: Times | None = None, series: Any = None) -> Array:
+        given = {values_name: values, SERIES: series}
+        found: Array = run(forecast, given | {TIME: timestamps} if TIME in names else given)[0]
+        return found
+
+    return Bare(call=of_series if SERIES in names else timed if TIME in names else call)
 
 
 def bare_tflite(forecaster: Forecaster) -> Bare:
@@ -74,22 +82,27 @@ def bare_tflite(forecaster: Forecaster) -> Bare:
         return _bare_scaled(forecaster)
     interpreter: Any = _inside(forecaster, "_interpreter")
     places = {position(tensor["name"]): tensor["index"] for tensor in interpreter.get_input_details()}
-    at, time_at, to = places[0], places.get(1), interpreter.get_output_details()[0]["index"]
+    at, time_at, series_at = places[0], places.get(1), places.get(2)
+    to = interpreter.get_output_details()[0]["index"]
 
-    def call(values: Array, *, timestamps: Times | None = None) -> Array:
+    def call(values: Array, *, timestamps: Times | None = None, series: Any = None) -> Array:
         interpreter.set_tensor(at, values)
         interpreter.invoke()
         found: Array = interpreter.get_tensor(to)
         return found
 
-    def timed(values: Array, *, timestamps: Times | None = None) -> Array:
+    def timed(values: Array, *, timestamps: Times | None = None, series: Any = None) -> Array:
         interpreter.set_tensor(at, values)
         interpreter.set_tensor(time_at, timestamps)
         interpreter.invoke()
         found: Array = interpreter.get_tensor(to)
         return found
 
-    return Bare(call=call if time_at is None else timed)
+    def of_series(values: Array, *, timestamps: Times | None = None, series: Any = None) -> Array:
+        interpreter.set_tensor(series_at, series)
+        return (call if time_at is None else timed)(values, timestamps=timestamps)
+
+    return Bare(call=of_series if series_at is not None else call if time_at is None else timed)
 
 
 def _bare_scaled(forecaster: Forecaster) -> Bare:
@@ -97,13 +110,15 @@ def _bare_scaled(forecaster: Forecaster) -> Bare:
     inner: Any = _inside(forecaster, "_inner")
     interpreter: Any = vars(inner)["_interpreter"]
     at, to = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
-    spec, scaler = forecaster.manifest.spec, forecaster.manifest.scaler
+    spec, table = forecaster.manifest.spec, forecaster.series
+    scaling = forecaster.manifest.scaler if table is None else table
 
     def prepare(windows: Windows) -> Windows:
-        inputs = reference.channels(spec, scaler.transform(complete(spec, windows)))  # (1, window, channels)
+        scaled = scaling.of(windows).transform(complete(spec, windows))
+        inputs = reference.channels(spec, scaled)  # (1, window, channels)
         return Windows(values=np.ascontiguousarray(inputs, np.float32))
 
-    def call(values: Array, *, timestamps: Times | None = None) -> Array:
+    def call(values: Array, *, timestamps: Times | None = None, series: Any = None) -> Array:
         interpreter.reset_all_variables()
         interpreter.set_tensor(at, values)
         interpreter.invoke()
@@ -120,20 +135,28 @@ def bare_savedmodel(forecaster: Forecaster) -> Bare:
     signature: Any = _inside(forecaster, "_signature")
     constant = tf.constant
 
-    def call(values: Array, *, timestamps: Times | None = None) -> Array:
+    def call(values: Array, *, timestamps: Times | None = None, series: Any = None) -> Array:
         found: Array = signature(values=constant(values))["forecast"].numpy()
         return found
 
-    def timed(values: Array, *, timestamps: Times | None = None) -> Array:
+    def timed(values: Array, *, timestamps: Times | None = None, series: Any = None) -> Array:
         found: Array = signature(values=constant(values), time=constant(timestamps))["forecast"].numpy()
         return found
 
-    def of_format_1(values: Array, *, timestamps: Times | None = None) -> Array:
+    def of_series(values: Array, *, timestamps: Times | None = None, series: Any = None) -> Array:
+        given = {"values": constant(values), "series": constant(series)}
+        given |= {} if timestamps is None else {"time": constant(timestamps)}
+        found: Array = signature(**given)["forecast"].numpy()
+        return found
+
+    def of_format_1(values: Array, *, timestamps: Times | None = None, series: Any = None) -> Array:
         found: Array = signature(window=constant(values))["forecast"].numpy()
         return found
 
     if forecaster.manifest.format == 1:
         return Bare(call=of_format_1)
+    if forecaster.series is not None:
+        return Bare(call=of_series)
     return Bare(call=timed if forecaster.manifest.spec.timed else call)
 
 

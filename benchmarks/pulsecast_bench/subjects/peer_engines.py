@@ -18,7 +18,7 @@ from pulsecast.computing import reference
 from pulsecast.computing.calendars import complete
 from pulsecast.errors import EngineError, PulsecastError
 from pulsecast.model.weights import read_weights
-from pulsecast.model.windows import TIME, Windows
+from pulsecast.model.windows import SERIES, TIME, Windows
 
 from .peers import PEERS, PeerFile
 from .subject import Array, LoadedSubject, Predict, Times
@@ -73,15 +73,20 @@ def open_onnx(bundle: Bundle, file: PeerFile, threads: int) -> LoadedSubject:
     names = [given.name for given in session.get_inputs()]
     run, forecast, values_name = session.run, [session.get_outputs()[0].name], names[0]
 
-    def predict(values: Array, *, timestamps: Times | None = None) -> Array:
+    def predict(values: Array, *, timestamps: Times | None = None, series: Any = None) -> Array:
         forecasts: Array = run(forecast, {values_name: values})[0]
         return forecasts
 
-    def timed(values: Array, *, timestamps: Times | None = None) -> Array:
+    def timed(values: Array, *, timestamps: Times | None = None, series: Any = None) -> Array:
         forecasts: Array = run(forecast, {values_name: values, TIME: timestamps})[0]
         return forecasts
 
-    called = timed if TIME in names else predict
+    def of_series(values: Array, *, timestamps: Times | None = None, series: Any = None) -> Array:
+        given = {values_name: values, SERIES: series}
+        forecasts: Array = run(forecast, given | {TIME: timestamps} if TIME in names else given)[0]
+        return forecasts
+
+    called = of_series if SERIES in names else timed if TIME in names else predict
     return LoadedSubject(predict=called, engine=f"onnxruntime {ort.__version__}", device="CPU")
 
 
@@ -114,22 +119,27 @@ def open_openvino(bundle: Bundle, file: PeerFile, threads: int) -> LoadedSubject
     """A compiled model and one request; float32, since its default on some processors is bfloat16 (error 4e-3)."""
     import openvino as ov
 
-    del bundle
+    many = bundle.manifest.series is not None
     core = ov.Core()
     hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
     compiled: Any = core.compile_model(core.read_model(file.path), "CPU", hints)
     request = compiled.create_infer_request()
     output = compiled.output(0)
 
-    def predict(values: Array, *, timestamps: Times | None = None) -> Array:
+    def predict(values: Array, *, timestamps: Times | None = None, series: Any = None) -> Array:
         forecasts: Array = request.infer([values])[output]
         return forecasts
 
-    def timed(values: Array, *, timestamps: Times | None = None) -> Array:
+    def timed(values: Array, *, timestamps: Times | None = None, series: Any = None) -> Array:
         forecasts: Array = request.infer({0: values, 1: timestamps})[output]
         return forecasts
 
-    called = timed if len(compiled.inputs) > 1 else predict
+    def of_series(values: Array, *, timestamps: Times | None = None, series: Any = None) -> Array:
+        given = [values, series] if timestamps is None else [values, timestamps, series]  # as in `Windows.inputs`
+        forecasts: Array = request.infer(given)[output]
+        return forecasts
+
+    called = of_series if many else timed if len(compiled.inputs) > 1 else predict
     return LoadedSubject(predict=called, engine=f"openvino {ov.__version__.partition('-')[0]}", device="CPU")
 
 
@@ -162,14 +172,15 @@ def around(bundle: Bundle, network: Network) -> Predict:
 
     The network takes (batch, window, channels).
     """
-    spec, scaler = bundle.manifest.spec, bundle.manifest.scaler
+    spec, scaling = bundle.manifest.spec, bundle.scaling
 
     def taken(inputs: NDArray[np.floating]) -> NDArray[np.floating]:
         return network(np.ascontiguousarray(inputs, np.float32))
 
-    def predict(values: Array, *, timestamps: Times | None = None) -> Array:
-        columns = complete(spec, Windows(values=values, time=timestamps))  # (batch, context, features)
-        return reference.through(spec, scaler, taken, columns).astype(np.float32)
+    def predict(values: Array, *, timestamps: Times | None = None, series: Any = None) -> Array:
+        windows = Windows(values=values, time=timestamps, series=series)
+        columns = complete(spec, windows)  # (batch, context, features)
+        return reference.through(spec, scaling.of(windows), taken, columns).astype(np.float32)
 
     return predict
 

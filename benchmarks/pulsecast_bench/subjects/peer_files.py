@@ -79,9 +79,15 @@ def _as_trained(bundle: Bundle) -> ModelDirectory:
         heldout=manifest.heldout,
         provenance=manifest.provenance,
         intervals=manifest.intervals,
+        series=manifest.series,
     )
-    heldout = HeldOutWindows(windows=golden.windows, truth=golden.truth, trained=golden.trained)
-    return ModelDirectory(record=record, weights=bundle.weights(), heldout=heldout, calibration=golden.windows)
+    return ModelDirectory(
+        record=record,
+        weights=bundle.weights(),
+        heldout=HeldOutWindows(windows=golden.windows, truth=golden.truth, trained=golden.trained, unit=golden.unit),
+        calibration=golden.windows,
+        table=bundle.series,
+    )
 
 
 def keras_litert(bundle: Bundle, folder: Path) -> PeerFile:

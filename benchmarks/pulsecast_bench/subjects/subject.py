@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 import pulsecast
 from pulsecast.forecasting.forecaster import Forecaster
+from pulsecast.model.series import SeriesNames
 from pulsecast.model.windows import Windows
 
 Array = NDArray[np.float32]
@@ -22,9 +23,10 @@ class Predict(Protocol):
 
     values      (batch, context, measured) raw; of a bundle of format 1 (batch, context, features)
     timestamps  (batch,) unix seconds of each window's last step; None where the model takes no time
+    series      where the bundle holds several: what `asked` returns for the subject; else None
     """
 
-    def __call__(self, values: Array, *, timestamps: Times | None = None) -> Array:
+    def __call__(self, values: Array, *, timestamps: Times | None = None, series: Any = None) -> Array:
         """Return raw forecasts (batch, horizon)."""
         ...
 
@@ -53,13 +55,32 @@ class LoadedSubject:
     max_batch: int | None = None
     forecaster: Forecaster | None = None
 
+    @property
+    def names(self) -> SeriesNames | None:
+        """The names of an artifact's series: an app calls it by name, and a peer, as any engine, by row."""
+        table = None if self.forecaster is None else self.forecaster.series
+        return None if table is None else table.names
+
     def forecast(self, windows: Windows) -> Array:
         """Return `predict` of any number of windows, in as many calls as necessary."""
         if self.max_batch is None or len(windows) <= self.max_batch:
-            return self.predict(windows.values, timestamps=windows.time)
+            return self._forecast(windows)
         starts = range(0, len(windows), self.max_batch)
-        parts = [windows.take(slice(first, first + self.max_batch)) for first in starts]
-        return np.concatenate([self.predict(part.values, timestamps=part.time) for part in parts])
+        return np.concatenate([self._forecast(windows.take(slice(at, at + self.max_batch))) for at in starts])
+
+    def _forecast(self, windows: Windows) -> Array:
+        return self.predict(windows.values, timestamps=windows.time, series=asked(windows, self.names))
+
+
+def asked(windows: Windows, names: SeriesNames | None) -> Any:
+    """Return the series of `windows` as a call takes them: by name, or without `names` by row, (batch,).
+
+    A single name stands for all. None where the windows have no series.
+    """
+    if windows.series is None or names is None:
+        return windows.series
+    found = [names.name(row) for row in windows.series.tolist()]
+    return found[0] if len(set(found)) == 1 else found
 
 
 def open_artifact(path: Path, artifact: str, threads: int, trust: Trust = UNVOUCHED) -> LoadedSubject:

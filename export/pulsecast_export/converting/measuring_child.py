@@ -17,7 +17,8 @@ from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.golden import Golden
 from pulsecast.bundle.manifest import Artifact, Parity
 from pulsecast.errors import PulsecastError, ToleranceError
-from pulsecast.forecasting.verification import ArtifactReport, check_backend, measure_parity, require_passed
+from pulsecast.forecasting.checks import check_backend, measure_parity
+from pulsecast.forecasting.verification import ArtifactReport, require_passed
 from pulsecast.foundation import strict_json
 from pulsecast.foundation.private_folder import temporary_folder
 from pulsecast.stages.parent import die_with_parent

@@ -73,14 +73,14 @@ def prepared(model: ModelDirectory, given: dict[str, Tensor]) -> dict[str, Tenso
     spec, scaler = model.record.spec, model.record.scaler
     values, time = given[VALUES], given.get(TIME)
     raw = _by_feature(spec, values)  # (batch, measured, context)
-    found = {"guard": tripwire(spec, scaler, raw, time)}
-    level = levels(spec, scaler, raw)
+    level, found = levels(spec, scaler, raw), {}
     if model.table is None:
         scaled = scale(spec, scaler, level)
+        found["guard"] = tripwire(spec, scaler, raw, scaled, time)
     else:
         row = series_rows(spec, model.table, given[SERIES], level)
         scaled = (level - row["offset"]) / row["scale"]
-        found["guard"] = found["guard"] + row["guard"]
+        found["guard"] = tripwire(spec, scaler, raw, scaled, time) + row["guard"]
         found["frame"] = tf.concat([row["offset"][:, 0], row["scale"][:, 0], *_gathered_radii(model, row)], axis=1)
     found["inputs"] = channels(spec, scaler, scaled, time)
     if spec.target == "change":
@@ -184,20 +184,25 @@ def channels(spec: ModelSpec, scaler: Scaler, scaled: Tensor, time: Tensor | Non
     return tf.transpose(inputs, [0, 2, 1])
 
 
-def tripwire(spec: ModelSpec, scaler: Scaler, raw: Tensor, time: Tensor | None) -> Tensor:
+def tripwire(spec: ModelSpec, scaler: Scaler, raw: Tensor, scaled: Tensor, time: Tensor | None) -> Tensor:
     """Return (batch, 1): zero, or NaN for a row that must not have a forecast.
 
-    Such a row has a value that is not finite or has no logarithm, or a time that is not one of the `known_times`.
-    Some engines swallow NaN: ONNX Runtime's LSTM, and XNNPACK's logarithm and exponential, give a plausible number for
-    it. This guard uses only subtraction, sums, a division, and x times the reciprocal root of x + 1: at -1 and below
-    the root is not finite, and at infinity the product is not finite.
+    Such a row has a value that is not finite, has no logarithm or is so large that float32 may end on the way to a
+    forecast or its bounds, or a time that is not one of the `known_times`. Some engines swallow NaN: ONNX Runtime's
+    LSTM, and XNNPACK's exponential, give a plausible number for it, and XNNPACK's logarithm ends at 2.4e38. This guard
+    uses only products, a difference, a sum, a division and the reciprocal root of x + 1, which at -1 and below is not
+    finite. Squares of scaled values end at 1.8e19, and x times x times the root at 4.9e25.
+
+    The difference is between blocks: TensorFlow Lite's converter takes that of a sum from itself for zero.
     """
     scales = scaler.features[: spec.measured]
     total: Tensor = None
     for first, stop in _runs([s.transform for s in scales]):
-        block = raw if stop - first == spec.measured else raw[:, first:stop]
-        value = block * tf.math.rsqrt(block + 1.0) if scales[first].transform == "log1p" else block
-        part = tf.reduce_sum(value - value, axis=[1, 2])
+        logs, whole = scales[first].transform == "log1p", stop - first == spec.measured
+        block = raw if logs else scaled
+        block = block if whole else block[:, first:stop]
+        large = block * (block * tf.math.rsqrt(block + 1.0) if logs else block)
+        part = tf.reduce_sum(large - large, axis=[1, 2])
         total = part if total is None else total + part
     if time is not None:
         first, last = known_times(spec)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pulsecast.backends.tflite import TfliteBackend
 from pulsecast.computing import reference
 from pulsecast.computing.calendars import complete
 from pulsecast.model.weights import Weights
@@ -48,8 +49,9 @@ def write_tflite_int8(model: ModelDirectory, path: Path, source: Path | None) ->
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     # the default quantiser saturates a fused LSTM and gives a constant, without a warning
     converter.experimental_new_quantizer = False
-    path.write_bytes(mended(converter.convert(), model.weights))
-    write_micro_io(model, path.parent)
+    file = mended(converter.convert(), model.weights)
+    path.write_bytes(file)
+    write_micro_io(model, path.parent, TfliteBackend(file, threads=1).limits())
 
 
 def mended(data: bytes, weights: Weights) -> bytes:

@@ -6,6 +6,7 @@ import math
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -14,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulsecast.errors import EngineError
+
+NO_SERIES = -1  # a row of no table
 
 
 def find_emulator(name: str | None) -> str | None:
@@ -28,11 +31,24 @@ def emulator_version(path: str) -> str:
     return f"{Path(path).name.removesuffix('-static')} {found.group(1) if found else 'of unknown version'}"
 
 
-def request_of(values: NDArray[np.float32], time: NDArray[np.int64] | None) -> bytes:
-    """Return what the hosts read: a uint32 count, as many windows of float32, as many int64 times (0 without)."""
+def request_of(values: NDArray[np.float32], time: NDArray[np.int64] | None, series: NDArray[np.int64] | None) -> bytes:
+    """Return what the hosts read: a uint32 count, and as many windows of float32, int64 times and int64 series.
+
+    Without times they are 0; without series they are NO_SERIES, which a model of one series does not look at.
+    """
     times = np.zeros(len(values), np.int64) if time is None else time
-    parts = (np.array(len(values), "<u4"), values.astype("<f4"), times.astype("<i8"))
+    rows = np.full(len(values), NO_SERIES, np.int64) if series is None else series
+    parts = (np.array(len(values), "<u4"), values.astype("<f4"), times.astype("<i8"), rows.astype("<i8"))
     return b"".join(part.tobytes() for part in parts)
+
+
+def results_of(take: Callable[[int], bytes], results: int, count: int, horizon: int) -> tuple[NDArray[np.float32], ...]:
+    """Return what the hosts write for `count` windows: `results` arrays (count, horizon), one after the other.
+
+    `take` reads as many bytes as it is asked for.
+    """
+    shape = (results, count, horizon)
+    return tuple(np.frombuffer(take(4 * math.prod(shape)), "<f4").astype(np.float32).reshape(shape))
 
 
 class EmulatedBackend:
@@ -83,17 +99,14 @@ class EmulatedBackend:
         time: NDArray[np.int64] | None = None,
         series: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.float32], ...]:
-        """See `Backend.outputs`; the library is of one series. Raises EngineError if the emulated process ends."""
-        del series
+        """See `Backend.outputs`; raises EngineError if the emulated process ends."""
         try:
-            view = memoryview(request_of(values, time))
+            view = memoryview(request_of(values, time, series))
             while view:
                 view = view[self._to.write(view) :]
         except BrokenPipeError as error:
             raise EngineError(self._ended()) from error
-        shape = (self._results, len(values), self._horizon)
-        answer = np.frombuffer(self._take(4 * math.prod(shape)), "<f4").astype(np.float32)
-        return tuple(answer.reshape(shape))
+        return results_of(self._take, self._results, len(values), self._horizon)
 
     def _take(self, count: int) -> bytes:
         found = b""

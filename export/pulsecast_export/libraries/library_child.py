@@ -22,14 +22,15 @@ from pulsecast.backends.native_library import library_path
 from pulsecast.bundle.golden import MINIMUM_WINDOWS
 from pulsecast.bundle.manifest import Artifact, Library
 from pulsecast.errors import ConversionError, PulsecastError
-from pulsecast.forecasting.verification import ArtifactReport, check_backend, measure_parity, require_passed
+from pulsecast.forecasting.checks import check_backend, measure_parity
+from pulsecast.forecasting.verification import ArtifactReport, require_passed
 from pulsecast.foundation import strict_json
 from pulsecast.stages.model_directory import IMPORTED, ModelDirectory, read_model_directory
 from pulsecast.stages.parent import die_with_parent
 
 from ..converting.measuring_child import UNMEASURED
 from ..golden_windows import reference_of, thinned
-from ..native.gate import declared, limit_bytes
+from ..native.gate import declared, limit_bytes, series_bytes
 from ..targets import TARGETS, tolerance
 from . import wasm
 from .emulated import EmulatedBackend, find_emulator
@@ -60,7 +61,8 @@ def build(model: ModelDirectory, folder: Path, target_id: str, name: str) -> Lib
     path = library_path(TARGETS[target_id].path, name)
     with tempfile.TemporaryDirectory() as work:
         data = compile_library(source, name, Path(work))
-    if problems := file_problems(data, name, declared(source / "model.h"), limit_bytes(model.record.spec)):
+    limit = limit_bytes(model.record.spec, series_bytes(source))
+    if problems := file_problems(data, name, declared(source / "model.h"), limit):
         raise ConversionError("; ".join(problems))
     (folder / path).parent.mkdir(parents=True, exist_ok=True)
     (folder / path).write_bytes(data)

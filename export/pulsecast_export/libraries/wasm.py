@@ -7,7 +7,6 @@ files: the module through the wrapper.
 
 from __future__ import annotations
 
-import math
 import re
 import shutil
 import struct
@@ -22,13 +21,14 @@ from numpy.typing import NDArray
 
 from pulsecast.errors import EngineError
 
-from .emulated import request_of
+from .emulated import request_of, results_of
 
 TAG = "wasm32"
 MODULE, WRAPPER = f"lib/{TAG}/model.wasm", f"lib/{TAG}/pulsecast.js"  # in the target's folder
 TYPES = WRAPPER.replace(".js", ".d.ts")  # types of the wrapper, for editors and readers
 _PAGE_BYTES = 65536
 _PLAIN_STACK_BYTES = 256 * 1024  # model_predict_batch takes up to 128 kB for the default architecture
+_TABLE = re.compile(r"\bSERIES\[MODEL_SERIES\].*?;", re.DOTALL)  # of series, in model.c
 _IMPORTS, _EXPORTS = 2, 7  # sections of a module
 _FUNCTION = 0  # kind of an export
 
@@ -38,11 +38,13 @@ def link_flags(source: str, header: str, interface: set[str]) -> tuple[str, ...]
 
     A stack that is too small goes unnoticed: it overwrites the weights. For any model the stack holds widened 8-bit
     weights (at most floats; each takes at least three characters of the source), the unfinished windows of a stream,
-    and a window's scaled values.
+    and a window's scaled values. The table of series, which may be the most of the source, stays where it is.
     """
     number = {name: int(value) for name, value in re.findall(r"^#define MODEL_(\w+) (\d+)\b", header, re.MULTILINE)}
     under_way = 8 * number["STATE_UNITS"] * number["PHASES"]
-    stack = _PLAIN_STACK_BYTES + 2 * len(source) + under_way + 128 * number["CONTEXT"] * number["FEATURES"]
+    stack = (
+        _PLAIN_STACK_BYTES + 2 * len(_TABLE.sub("", source)) + under_way + 128 * number["CONTEXT"] * number["FEATURES"]
+    )
     stack = -(-stack // _PAGE_BYTES) * _PAGE_BYTES
     exports = (f"-Wl,--export={name}" for name in sorted({*interface, "__heap_base"}))
     return ("-nostdlib", "-fvisibility=hidden", "-Wl,--no-entry", f"-Wl,-z,stack-size={stack}", *exports)
@@ -129,19 +131,17 @@ class NodeBackend:
         time: NDArray[np.int64] | None = None,
         series: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.float32], ...]:
-        """See `Backend.outputs`; the module is of one series."""
-        del series
+        """See `Backend.outputs`; raises EngineError if Node ends."""
         stdin = self._process.stdin
         if stdin is None:
             raise EngineError(f"{TAG}: Node was started without pipes")
         try:
-            stdin.write(request_of(values, time))
+            stdin.write(request_of(values, time, series))
             stdin.flush()
         except BrokenPipeError as error:
             raise self._ended() from error  # its last output gives the reason
         (results,) = struct.unpack("<I", self._read(4))
-        shape = (results, len(values), self._horizon)
-        return tuple(np.frombuffer(self._read(4 * math.prod(shape)), "<f4").astype(np.float32).reshape(shape))
+        return results_of(self._read, results, len(values), self._horizon)
 
     def _read(self, wanted: int) -> bytes:
         stdout = self._process.stdout

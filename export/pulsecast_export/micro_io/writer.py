@@ -29,13 +29,16 @@ USUAL = 1e18
 _FUNCTIONS = {"sin": "SINE", "cos": "COSINE", "weekend": "WEEKEND", "holiday": "HOLIDAY"}
 
 
-def write_micro_io(model: ModelDirectory, folder: Path) -> None:
-    """Write both files into `folder`, where `model.int8.tflite` is."""
-    for name, text in sources(model).items():
+def write_micro_io(model: ModelDirectory, folder: Path, limits: tuple[float, float] = (-LARGEST, LARGEST)) -> None:
+    """Write both files into `folder`, where `model.int8.tflite` is.
+
+    limits  the least and the largest channel that has a forecast
+    """
+    for name, text in sources(model, limits).items():
         (folder / name).write_text(text, encoding="ascii", newline="\n")
 
 
-def sources(model: ModelDirectory) -> dict[str, str]:
+def sources(model: ModelDirectory, limits: tuple[float, float] = (-LARGEST, LARGEST)) -> dict[str, str]:
     """Return the texts of both files by name; the same model gives the same texts."""
     record = model.record
     spec = record.spec
@@ -46,6 +49,8 @@ def sources(model: ModelDirectory) -> dict[str, str]:
         "FEATURE_LINES": "\n".join(
             f" *     {i}  {plain(x.name)}" for i, x in enumerate(spec.features[: spec.measured])
         ),
+        "LEAST_CHANNEL": float_text(max(limits[0], -LARGEST)),
+        "MOST_CHANNEL": float_text(min(limits[1], LARGEST)),
         "FLOOR": float_text(spec.floor or 0.0),
         "SCALING_ROWS": _rows(
             (float_text(x.offset), float_text(x.scale), str(int(x.transform == "log1p")))

@@ -20,6 +20,7 @@ from .writer import GOLDEN_WINDOWS
 LIMIT_BYTES, DEFAULT_NUMBER_BYTES = 200_000, 142_000
 CODE_BYTES, SHAPE_BYTES = 72_000, 26_000
 SPAN_BYTES = 16  # of holidays
+POOL_CODE_BYTES = 8_000  # the code for windows of the pool, for three instruction sets, and a page
 # Functions that a compiler may call for assignments in any program, and weak symbols of the C runtime.
 _COMPILER_SYMBOLS = {"memset", "memcpy", "memmove", "__stack_chk_fail"}
 
@@ -37,7 +38,7 @@ def native_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
         compile_library(compiler, path, library, (*FLAGS, *warnings))
         size = library.stat().st_size
         problems = symbol_problems(library, interface)
-    limit = limit_bytes(spec)
+    limit = limit_bytes(spec, series_bytes(path))
     if size > limit:
         problems.append(f"the library has {size} bytes; at most {limit} for this model")
     return problems, f"{len(interface)} functions, {size} bytes compiled"
@@ -64,12 +65,31 @@ def symbol_problems(library: Path, interface: set[str]) -> list[str]:
     return problems
 
 
-def limit_bytes(spec: ModelSpec) -> int:
-    """Return the most bytes of a compiled library: LIMIT_BYTES, or for a larger model its numbers and its code."""
+def limit_bytes(spec: ModelSpec, of_series: int = 0) -> int:
+    """Return the most bytes of a compiled library: LIMIT_BYTES, or for a larger model its numbers and its code.
+
+    of_series  what its table of series may add: `series_bytes`
+    """
     numbers = number_bytes(spec)
     if numbers <= DEFAULT_NUMBER_BYTES:
-        return LIMIT_BYTES
-    return numbers + CODE_BYTES + SHAPE_BYTES * (len(set(spec.units)) - 1)
+        return LIMIT_BYTES + of_series
+    return numbers + CODE_BYTES + SHAPE_BYTES * (len(set(spec.units)) - 1) + of_series
+
+
+def series_bytes(folder: Path) -> int:
+    """Return the bytes that a table of series adds to the library of the sources in `folder`; 0 where there is none.
+
+    They are the table, a second window of the self-test, the names that `model_info` gives, and the code for row 0.
+    """
+    header = (folder / "model.h").read_text(encoding="ascii")
+    number = {name: int(value) for name, value in re.findall(r"^#define MODEL_(\w+) (\d+)\b", header, re.MULTILINE)}
+    if number["SERIES"] == 1:
+        return 0
+    radii = number["HORIZON"] if number["RESULTS"] > 1 else 0
+    window = number["CONTEXT"] * number["MEASURED"] + number["HORIZON"]
+    table = number["SERIES"] * (2 * number["MEASURED"] + radii)
+    info = re.search(r"^static const char INFO.*$", (folder / "model.c").read_text(encoding="ascii"), re.MULTILINE)
+    return 4 * (table + window) + (len(info[0]) if info else 0) + POOL_CODE_BYTES
 
 
 def number_bytes(spec: ModelSpec) -> int:

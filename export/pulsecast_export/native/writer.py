@@ -22,9 +22,10 @@ from pulsecast.bundle.golden import evenly
 from pulsecast.computing import reference
 from pulsecast.computing.intervals import FLOAT32_SLACK
 from pulsecast.errors import ConversionError
+from pulsecast.model.series import LEAST_SPREAD, POOL_ROW
 from pulsecast.model.spec import YEAR_1, YEAR_10000, Feature, ModelSpec
 from pulsecast.model.weights import Weights
-from pulsecast.stages.model_directory import ModelDirectory, ModelRecord
+from pulsecast.stages.model_directory import ModelDirectory
 
 from ..c_text import array_text, c_string, commented, filled, float_text, padded, plain, rows_text
 from ..contracts import contract_of
@@ -40,6 +41,11 @@ GOLDEN_WINDOWS = 1  # more would make a library of the usual size exceed its lim
 # 16 bits. The largest error of seven trained models was 4.9e-5 of the range, the usual one 1e-6 to 1e-5.
 STATE_ROUNDING = 100
 PHASE_PADDING = 32  # windows in the largest block of the kernels
+# what model.h says of rows where there is a table of series
+_POOL_LINES = """
+ * Row 0 is the pool, for a series that training never saw; row n is the name on line n of the bundle's series.txt. A
+ * window of the pool brings its own offset and scale, made from all its values. So a stream of the pool computes whole
+ * windows, with nothing left to settle, and a model_state of the pool gives NaN always."""
 
 
 def write_native(model: ModelDirectory, path: Path, source: Path | None) -> None:
@@ -73,7 +79,7 @@ def sources(model: ModelDirectory, target_id: str) -> dict[str, str]:
     layers = [(for_kernels8 if eight_bits else for_kernels)(layer) for layer in model.weights.layers]
     rounding = tolerance(TARGETS["native"], spec).max_abs * (STATE_ROUNDING if eight_bits else 1)
     contract = contract_of(model, target_id)
-    values = _dimensions(spec, layers) | calendar_tables(spec) | _series_texts(model.record)
+    values = _dimensions(spec, layers) | calendar_tables(spec) | _series_texts(model)
     values |= {
         "NAME": plain(model.record.name),
         "PRECISION": target.precision,
@@ -81,7 +87,8 @@ def sources(model: ModelDirectory, target_id: str) -> dict[str, str]:
         "INFO": c_string(contract_text(contract, brief=True)),
         "FEATURE_LINES": _feature_lines(spec.features[: spec.measured]),
         "CALENDAR_LINES": _calendar_lines(spec),
-        "TOLERANCE": repr(rounding * model.record.scaler.range),
+        "TOLERANCE": repr(rounding * (model.record.scaler.range if model.table is None else 1)),
+        "TOLERANCE_UNIT": "raw units" if model.table is None else "of the range of the window's series in training",
         "LOG1P": ", ".join(str(int(scale.transform == "log1p")) for scale in model.record.scaler.features),
         "CALENDAR_SCALES": rows_text([(x.offset, x.scale) for x in model.record.scaler.features[spec.measured :]]),
         "CHANNEL_ROWS": ", ".join(f"{{{c.feature}, {c.lag}}}" for c in spec.channels),
@@ -160,31 +167,41 @@ def _calendar_line(feature: Feature) -> str:
     return f"{text}, of {plain(holidays.region)}, known from {holidays.known[0]} to {holidays.known[1]}"
 
 
-def series_table(record: ModelRecord) -> NDArray[np.float32]:
-    """Return the table of series, (1, numbers): offset and scale of each measured column, then the radius of each step.
+def series_table(model: ModelDirectory) -> NDArray[np.float32]:
+    """Return the table of series, (rows, numbers): offset and scale of each measured column, then each step's radius.
 
-    The radii are those of the level that artifacts give bounds at, if there are intervals. Those of counts are wider by
+    Where the model has a table, row 0 is the pool: it has 0 and the spread over all series for offset and scale. The
+    radii are those of the level that artifacts give bounds at, if there are intervals. Those of counts are wider by
     the slack within which a number counts as whole: log(1 + slack) and -log(1 - slack) are the slack to float32.
     """
-    scales = [(x.offset, x.scale) for x in record.scaler.features[: record.spec.measured]]
-    intervals = record.intervals
-    radii = () if intervals is None else intervals.at(intervals.default_level)
-    slack = FLOAT32_SLACK if intervals is not None and intervals.counts else 0.0
-    return np.array([[*(number for scale in scales for number in scale), *(r + slack for r in radii)]], np.float32)
+    intervals, table = model.record.intervals, model.table
+    if table is None:
+        features = model.record.scaler.features[: model.record.spec.measured]
+        scales = np.array([[number for x in features for number in (x.offset, x.scale)]])  # (1, 2 * measured)
+    else:
+        scales = np.stack([table.offset, table.scale], axis=-1).reshape(len(table), -1)
+    if intervals is None:
+        return scales.astype(np.float32)
+    level, slack = intervals.levels.index(intervals.default_level), FLOAT32_SLACK if intervals.counts else 0.0
+    every = np.array([intervals.radii]) if table is None or table.radii is None else table.radii
+    return np.concatenate([scales, every[:, level] + slack], axis=1).astype(np.float32)
 
 
-def _series_texts(record: ModelRecord) -> dict[str, str]:
+def _series_texts(model: ModelDirectory) -> dict[str, str]:
     """Return what the templates say about series and bounds.
 
     Raises ConversionError for intervals that no manifest takes.
     """
-    intervals, table = record.intervals, series_table(record)
+    record, table = model.record, series_table(model)
+    intervals = record.intervals
     if intervals is not None and intervals.counts and intervals.scale != "log1p":
         raise ConversionError("intervals of counts need the scale log1p")
     least = max(record.spec.floor or 0.0, 0.0)
     return {
         "SERIES": str(len(table)),
         "SERIES_ROWS": rows_text(table.tolist()),
+        "SERIES_LINES": "" if model.table is None else _POOL_LINES,
+        "LEAST_SPREAD": float_text(LEAST_SPREAD),
         "RESULTS": "1" if intervals is None else "3",
         "LEVEL_TEXT": "" if intervals is None else f" with a coverage of {intervals.default_level:g}",
         "LOG_BOUNDS": str(int(intervals is not None and intervals.scale == "log1p")),
@@ -218,9 +235,10 @@ def _weights(model: ModelDirectory, layers: list[PackedLayer]) -> str:
 
 
 def _golden(model: ModelDirectory, stored: Weights) -> str:
-    """Return evenly spaced held-out windows with reference forecasts of the `stored` weights."""
-    windows = model.heldout.windows.take(evenly(len(model.heldout.windows), GOLDEN_WINDOWS))
-    forecasts = reference.forecast(model.record.spec, model.record.scaler, stored, windows)
+    """Return held-out windows with reference forecasts of the `stored` weights."""
+    rows = _golden_rows(model)
+    windows = model.heldout.windows.take(rows)
+    forecasts = reference.forecast(model.record.spec, model.scaling, stored, windows)
     times = np.zeros(len(windows), np.int64) if windows.time is None else windows.time
     values = windows.values.reshape(len(windows), -1)
     return (
@@ -228,6 +246,29 @@ def _golden(model: ModelDirectory, stored: Weights) -> str:
         + _table("GOLDEN_VALUES", "GOLDEN", "MODEL_CONTEXT * MODEL_MEASURED", values)
         + f"static const int64_t GOLDEN_TIMES[GOLDEN] = {{{', '.join(f'INT64_C({time})' for time in times)}}};\n"
         + _table("GOLDEN_FORECASTS", "GOLDEN", "MODEL_HORIZON", forecasts.astype(np.float32))
+        + _golden_series(model, rows)
+    )
+
+
+def _golden_rows(model: ModelDirectory) -> NDArray[np.int64]:
+    """Return which held-out windows are embedded: evenly spaced ones, or one of the pool and one of a named series."""
+    series = model.heldout.windows.series
+    if series is None:
+        return evenly(len(model.heldout.windows), GOLDEN_WINDOWS)
+    pooled, named = np.flatnonzero(series == POOL_ROW), np.flatnonzero(series != POOL_ROW)
+    return np.concatenate([pooled[:1], named[-1:]])
+
+
+def _golden_series(model: ModelDirectory, rows: NDArray[np.int64]) -> str:
+    """Return the row of each embedded window's series, and the range that its error is measured in."""
+    series, unit = model.heldout.windows.series, model.heldout.unit
+    if series is None or unit is None:
+        return "#define GOLDEN_SERIES(i) 0\n#define GOLDEN_TOLERANCE(i) MODEL_TOLERANCE\n"
+    return (
+        f"static const int64_t GOLDEN_ROWS[GOLDEN] = {{{', '.join(map(str, series[rows].tolist()))}}};\n"
+        f"static const double GOLDEN_UNITS[GOLDEN] = {{{', '.join(map(repr, unit[rows].tolist()))}}};\n"
+        "#define GOLDEN_SERIES(i) GOLDEN_ROWS[i]\n"
+        "#define GOLDEN_TOLERANCE(i) (MODEL_TOLERANCE * GOLDEN_UNITS[i])\n"
     )
 
 

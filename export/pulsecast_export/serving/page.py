@@ -75,10 +75,16 @@ PAGE_FOLDER = FolderKind(noun="page", marker=MARKER, listed=_listed)
 def write_page(path: StrPath, out: StrPath, *, force: bool = False) -> Artifact:
     """Write the page for the bundle at `path` (a folder or a `.pulse` file) into `out`; return the artifact it runs.
 
-    Raises what `Bundle.open` raises, UsageError if the bundle has no wasm module, or `out` exists and not `force`.
+    Raises what `Bundle.open` raises, UsageError if the bundle has no wasm module or is of several series, or `out`
+    exists and not `force`.
     """
     bundle, out = Bundle.open(path), one_path("out", out)
     manifest = bundle.manifest
+    if manifest.series is not None:
+        raise UsageError(
+            f"{bundle.path.name} holds {manifest.series.count:,} series, and a page shows one: train a model of one "
+            "series for it"
+        )
     present = {entry.path for entry in manifest.files}
     artifact = next((a for a in manifest.artifacts if f"{a.path}/{MODULE}" in present), None)
     if artifact is None:

@@ -34,8 +34,7 @@ class NumpyBackend:
         series: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float32]:
         """See `Backend.predict`."""
-        with np.errstate(over="ignore"):
-            return self._forecast(values, time, series).astype(np.float32)
+        return _float32(self._forecast(values, time, series))
 
     def outputs(
         self,
@@ -46,12 +45,13 @@ class NumpyBackend:
         """See `Backend.outputs`."""
         manifest = self._manifest
         forecasts = self._forecast(values, time, series)
+        forecast = _float32(forecasts)
+        if manifest.intervals is None or manifest.level is None:
+            return (forecast,)
         with np.errstate(over="ignore"):
-            if manifest.intervals is None or manifest.level is None:
-                return (forecasts.astype(np.float32),)
-            found = split_interval(manifest.intervals, forecasts, manifest.level, self._table, series)
-            forecast, lower, upper = found
-            return forecast.astype(np.float32), lower.astype(np.float32), upper.astype(np.float32)
+            _, lower, upper = split_interval(manifest.intervals, forecasts, manifest.level, self._table, series)
+        lost = np.isnan(forecast)
+        return forecast, *(np.where(lost, np.float32(np.nan), _float32(bound)) for bound in (lower, upper))
 
     def _forecast(
         self, values: NDArray[np.float32], time: NDArray[np.int64] | None, series: NDArray[np.int64] | None
@@ -60,6 +60,14 @@ class NumpyBackend:
         windows = Windows(values=values, time=time, series=series)
         with forks_wait:
             return reference.forecast(manifest.spec, self._scaling, self._weights, windows)
+
+
+def _float32(results: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return float64 `results` in float32; one that it has no room for is NaN, never infinite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = results.astype(np.float32)
+    found[np.isinf(found)] = np.nan
+    return found
 
 
 def open_artifact(bundle: Bundle, artifact: Artifact, threads: int) -> NumpyBackend:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from importlib.metadata import version
 from typing import Any
@@ -21,6 +22,8 @@ from ..model.windows import Windows, position
 from . import fail
 from .forks import abandon, renew_after_fork
 
+# widths of the calibration's range: so far around it a window has a forecast, although 8 bits cut off what is outside
+BEYOND = 1.0
 _UNKNOWN = -1  # a batch: the interpreter must be resized, or made, before its next call
 
 
@@ -66,6 +69,19 @@ class TfliteBackend:
     ) -> tuple[NDArray[np.float32], ...]:
         """See `Backend.outputs`."""
         return tuple(self._invoke((values, time, series), self._outputs))
+
+    def limits(self) -> tuple[float, float]:
+        """Return the least and the largest input that has a forecast: BEYOND widths around what 8 bits hold.
+
+        Without 8-bit inputs they are infinite.
+        """
+        shape = [1, *self._inputs[0][2]]
+        for tensor in self._interpreter.get_tensor_details():
+            scale, zero = tensor["quantization"]
+            if tensor["dtype"] is np.int8 and scale and list(tensor["shape"]) == shape:
+                low, high = scale * (-128 - zero), scale * (127 - zero)
+                return low - BEYOND * (high - low), high + BEYOND * (high - low)
+        return -math.inf, math.inf
 
     def after_fork(self) -> None:
         """See `Renewed`."""
@@ -118,7 +134,11 @@ def _interpreter(model: bytes, threads: int) -> Interpreter:
 
 
 class ScaledTfliteBackend:
-    """The int8 file: network channels in, network outputs out, one window a call, state reset every time."""
+    """The int8 file: network channels in, network outputs out, one window a call, state reset every time.
+
+    Its 8 bits hold channels of the calibration's range and cut off what lies outside. A window that lies further out
+    than the `limits` gets NaN: the forecast of what is left of it would be plausible and wrong.
+    """
 
     device = "CPU"
 
@@ -127,6 +147,7 @@ class ScaledTfliteBackend:
         self.engine = self._inner.engine
         self._spec = spec
         self._scaling = scaling
+        self._limits = self._inner.limits()
 
     def predict(
         self,
@@ -149,8 +170,12 @@ class ScaledTfliteBackend:
         return (self.predict(values, time, series),)
 
     def _network(self, inputs: NDArray[np.floating]) -> NDArray[np.floating]:
-        rows = np.nan_to_num(inputs).astype(np.float32)[:, np.newaxis]  # (batch, 1, window, channels)
-        return np.concatenate([self._inner.predict(row, reset=True) for row in rows])  # (batch, horizon)
+        low, high = self._limits
+        kept = np.logical_and(inputs >= low, inputs <= high).all(axis=(1, 2))  # (batch, window, channels) -> (batch,)
+        outputs = np.full((len(inputs), self._spec.horizon), np.nan, np.float32)
+        for row in np.flatnonzero(kept):
+            outputs[row] = self._inner.predict(inputs[row : row + 1].astype(np.float32), reset=True)[0]
+        return outputs
 
 
 def open_artifact(bundle: Bundle, artifact: Artifact, threads: int) -> TfliteBackend | ScaledTfliteBackend:

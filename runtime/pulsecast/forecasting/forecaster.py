@@ -305,5 +305,5 @@ def _refuse_outside_domain(forecasts: NDArray[np.float32], spec: ModelSpec, time
         require_known(spec, time)
     raise NonFiniteError(
         f"{len(rows)} windows have no finite forecast, first window {rows[0]}: "
-        "its values lie outside what the model's scaler can take"
+        "its values lie outside what the model's scaler, or an 8-bit input, can take"
     )

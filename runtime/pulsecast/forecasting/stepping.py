@@ -134,7 +134,7 @@ def _detector(
     known = detector.series[0] if detector.series else None
     if series not in (None, known):
         raise UsageError(
-            f"series is {str(series)[:60]!a}; the state is of {'one without a name' if known is None else known!a}"
+            f"series is {str(series)[:60]!r}; the state is of {'one without a name' if known is None else known!r}"
         )
     if false_alarm_rate not in (None, detector.false_alarm_rate):
         raise UsageError(

@@ -7,7 +7,6 @@ keeping the last steps and calling `predict`.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sized
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,12 +19,12 @@ from ..foundation.arguments import flag, whole_number
 from ..foundation.masked import has_masked
 from ..foundation.uncopied import uncopied
 from ..model.series import Pool, SeriesTable, refuse_series
+from .stream_engines import NEXT, Engine, NativeEngine, WindowEngine
 from .stream_state import StreamState, read_state, write_state
 
 if TYPE_CHECKING:
     from ..backends import Backend
     from ..bundle.manifest import Manifest
-    from ..model.spec import ModelSpec
 
 _FLOAT32 = np.dtype(np.float32)
 _LARGEST = float(np.finfo(np.float32).max)
@@ -45,28 +44,6 @@ class Loaded(Protocol):
     @property
     def series(self) -> SeriesTable | None:
         """The table of series; None where the bundle is of one series."""
-
-
-class Engine(Protocol):
-    """How a stream's forecasts are made. Rows are (streams, columns); a number stands for one stream of one column."""
-
-    def push(self, rows: NDArray[np.float32] | float, time: int) -> NDArray[np.float32]:
-        """Take a step of every stream and its time, and return forecasts (streams, horizon), an array of their own.
-
-        A model without a calendar ignores the time.
-        """
-
-    def settle(self) -> None:
-        """Do postponed work now."""
-
-    def reset(self) -> None:
-        """Forget every step."""
-
-    def window(self) -> NDArray[np.float32]:
-        """Return the last steps, (streams, context, columns), oldest first; NaN where none was seen."""
-
-    def refill(self, window: NDArray[np.float32], time: int) -> None:
-        """Continue from what `window` of an engine of the same model returned, after the step at `time`."""
 
 
 class Stream:
@@ -90,7 +67,6 @@ class Stream:
         self._manifest = manifest
         self._spec = spec
         self._streams = _count(streams, series)
-        self._names, rows = _of_series(model.series, series, self._streams)
         self._ready_made = manifest.format == 1 and spec.timed  # calendar columns are pushed, too
         self._columns = len(spec.features) if self._ready_made else spec.measured
         self._shape = (self._streams, self._columns)
@@ -100,12 +76,13 @@ class Stream:
         self._due: int | None = None  # the time of the next step, once one had a time
         library = None if by_window else getattr(backend, "library", None)
         try:
+            self._names, rows = _of_series(model.series, series, self._streams)
             self._engine: Engine = (
-                _WindowEngine(spec, backend, self._shape, rows)
+                WindowEngine(spec, backend, self._shape, rows)
                 if library is None
-                else _NativeEngine(library, spec, self._streams, rows)
+                else NativeEngine(library, spec, self._streams, rows)
             )
-        except (MemoryError, ValueError) as error:  # numpy's ValueError: more bytes than an address has
+        except (MemoryError, OverflowError, ValueError) as error:  # numpy's ValueError: more bytes than an address has
             raise UsageError(f"streams is {streams}: there is no memory for so many") from error
         self._push = self._engine.push
 
@@ -136,17 +113,18 @@ class Stream:
         if time is None or time != self._due or time > self._last:
             self._check_time(time)
         given: object = steps
+        at = NEXT if time is None else time
         if self._single and isinstance(given, float) and -_LARGEST <= given <= _LARGEST:  # NaN is a gap
-            forecasts = self._push(given, time or 0)
+            forecasts = self._push(given, at)
         else:
-            forecasts = self._push(self._rows(steps, time), time or 0)
+            forecasts = self._push(self._rows(steps, time), at)
         if time is not None:
             self._due = time + self._step_s
         return forecasts
 
     def skip(self) -> None:
         """Take one step of which nothing is known: a gap in every stream."""
-        self._push(np.full(self._shape, np.nan, np.float32), self._due or 0)
+        self._push(np.full(self._shape, np.nan, np.float32), NEXT if self._due is None else self._due)
         if self._due is not None:
             self._due += self._step_s
 
@@ -198,7 +176,7 @@ class Stream:
         window = np.full((len(state.window), manifest.spec.context, stream._columns), np.nan, np.float32)
         kept = min(window.shape[1], state.window.shape[1])
         window[:, window.shape[1] - kept :] = state.window[:, state.window.shape[1] - kept :]
-        stream._engine.refill(window, state.time or 0)
+        stream._engine.refill(window, NEXT if state.time is None else state.time)
         stream._due = None if state.time is None else state.time + manifest.spec.step_s
         return stream
 
@@ -271,132 +249,3 @@ def _seconds(timestamp: object) -> int | None:
     if seconds.ndim:
         raise TimeError(f"timestamp has shape {seconds.shape}; expected one time, that of this step")
     return int(seconds)
-
-
-class _NativeEngine:
-    """The library's own streams: memory that Python owns and the library works in.
-
-    Steps and forecasts pass through arrays at fixed addresses, so the arguments of a call are made once: asking numpy
-    for an address at every push takes longer than the forecast's own arithmetic.
-    """
-
-    def __init__(self, library: ctypes.CDLL, spec: ModelSpec, streams: int, series: NDArray[np.int64] | None) -> None:
-        self._library = library
-        self._spec = spec
-        self._streams = streams
-        self._series = np.zeros(streams, np.int64) if series is None else series
-        self._size = library.model_size(1)
-        self._memory = np.zeros(streams * self._size, np.uint8)
-        self._rows = np.zeros((streams, spec.measured), np.float32)
-        self._forecasts = np.zeros((streams, spec.horizon), np.float32)
-        self._address = self._memory.ctypes.data
-        arrays = (self._memory, self._rows, self._forecasts)
-        self._at, self._from, self._to = (ctypes.c_void_p(array.ctypes.data) for array in arrays)
-        self._count = ctypes.c_size_t(streams)
-        self._call = library.model_stream_push
-        self._copy = self._forecasts.copy
-        self.reset()
-
-    def push(self, rows: NDArray[np.float32] | float, time: int) -> NDArray[np.float32]:
-        if isinstance(rows, float):
-            self._rows[0, 0] = rows
-        else:
-            self._rows[...] = rows
-        self._call(self._at, self._count, self._from, time, self._to, None, None)
-        return self._copy()
-
-    def settle(self) -> None:
-        self._library.model_stream_settle(self._at, self._count)
-
-    def reset(self) -> None:
-        for i, row in enumerate(self._series.tolist()):
-            self._library.model_stream_reset(self._address + i * self._size, row)
-
-    def window(self) -> NDArray[np.float32]:
-        window = np.empty((self._streams, self._spec.context, self._spec.measured), np.float32)
-        for i, own in enumerate(window):
-            self._library.model_stream_save(self._address + i * self._size, own.ctypes.data, None)
-        return window
-
-    def refill(self, window: NDArray[np.float32], time: int) -> None:
-        self.reset()
-        seen = np.flatnonzero(np.isfinite(window).any(axis=(0, 2)))
-        first = int(seen[0]) if len(seen) else window.shape[1]
-        for step in range(first, window.shape[1]):
-            self.push(window[:, step], time - (window.shape[1] - 1 - step) * self._spec.step_s)
-
-
-class _WindowEngine:
-    """Any backend: the last steps are kept and predicted as a window.
-
-    Every step stands twice in the memory, `context` apart, so that the window is always one piece of it.
-    """
-
-    def __init__(
-        self, spec: ModelSpec, backend: Backend, shape: tuple[int, int], series: NDArray[np.int64] | None
-    ) -> None:
-        self._predict = backend.predict
-        self._series = series
-        self._timed = spec.timed and shape[1] == spec.measured
-        self._context = spec.context
-        self._memory = np.empty((shape[0], 2 * spec.context, shape[1]), np.float32)
-        self._nothing = np.full((shape[0], spec.horizon), np.nan, np.float32)
-        self._time = np.zeros(shape[0], np.int64)
-        self._missing = np.full(shape[0], spec.context)  # pushes until the window is whole
-        self._at = 0  # where the next step goes
-        self.reset()
-
-    def push(self, rows: NDArray[np.float32] | float, time: int) -> NDArray[np.float32]:
-        if isinstance(rows, float):
-            return self._push_number(rows, time)
-        memory, at, context = self._memory, self._at, self._context
-        memory[:, at] = rows
-        memory[:, at + context] = rows
-        self._at = at = at + 1 if at + 1 < context else 0
-        self._time[...] = time
-        self._missing = np.where(np.isfinite(memory[:, at - 1]).all(axis=1), np.maximum(self._missing - 1, 0), context)
-        window = memory[:, at : at + context] if at else memory[:, context:]
-        whole = self._missing == 0
-        if whole.all():
-            return self._ask(np.ascontiguousarray(window), self._time, self._series)
-        forecasts = self._nothing.copy()
-        if whole.any():
-            series = None if self._series is None else self._series[whole]
-            forecasts[whole] = self._ask(np.ascontiguousarray(window[whole]), self._time[whole], series)
-        return forecasts
-
-    def _push_number(self, value: float, time: int) -> NDArray[np.float32]:
-        """Push a finite number onto one stream of one column; the general way takes three times as long."""
-        memory, at, context = self._memory, self._at, self._context
-        memory[0, at, 0] = value
-        memory[0, at + context, 0] = value
-        self._at = at = at + 1 if at + 1 < context else 0
-        self._time[0] = time
-        if self._missing[0] > 1:
-            self._missing[0] -= 1
-            return self._nothing.copy()
-        self._missing[0] = 0
-        return self._ask(memory[:, at : at + context] if at else memory[:, context:], self._time, self._series)
-
-    def _ask(
-        self, window: NDArray[np.float32], time: NDArray[np.int64], series: NDArray[np.int64] | None
-    ) -> NDArray[np.float32]:
-        time_or_none = time if self._timed else None
-        return self._predict(window, time_or_none) if series is None else self._predict(window, time_or_none, series)
-
-    def settle(self) -> None:
-        """Do nothing: this backend postpones no work."""
-
-    def reset(self) -> None:
-        self._memory[...] = np.nan  # steps never seen are gaps
-        self._missing[...] = self._context
-        self._at = 0
-
-    def window(self) -> NDArray[np.float32]:
-        return self._memory[:, self._at : self._at + self._context].copy()
-
-    def refill(self, window: NDArray[np.float32], time: int) -> None:
-        self._memory[...] = np.concatenate([window, window], axis=1)
-        self._at = 0
-        broken = ~np.isfinite(window).all(axis=2)  # (streams, context)
-        self._missing = np.where(broken, np.arange(1, self._context + 1), 0).max(axis=1)

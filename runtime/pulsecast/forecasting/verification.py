@@ -1,16 +1,8 @@
-"""Does an artifact still compute the trained forecast, here? Checks that run through the runtime, on the golden.
-
-Parity alone is not enough: a leaked state, a batch-dependent scale or a swallowed NaN shows only in its own test.
-"""
+"""Does an artifact still compute the trained forecast, here? `checks`, through the runtime, of a bundle's artifacts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import Protocol
-
 import numpy as np
-from numpy.typing import NDArray
 
 from ..backends import (
     UNTRUSTED,
@@ -24,39 +16,16 @@ from ..backends import (
 )
 from ..bundle.bundle import Bundle
 from ..bundle.golden import Golden
-from ..bundle.manifest import Artifact, Parity
+from ..bundle.manifest import Artifact
 from ..bundle.signing import Key
 from ..computing import reference
-from ..computing.calendars import known_times
-from ..computing.intervals import bounds
 from ..errors import MissingExtraError, ToleranceError, UsageError
 from ..foundation.arguments import StrPath, flag
 from ..foundation.quick_dataclass import dataclass
-from ..model.accuracy import accuracy, relative_change
-from ..model.radii import SplitConformal
-from ..model.scaler import Scaler
-from ..model.series import Scaling, SeriesTable
-from ..model.spec import WEEK_S, ModelSpec
-from ..model.weights import Weights
+from .checks import Check, check_backend
 
-# Batch 1 against a larger batch may differ by the rounding of float32 sums in another order (TensorFlow: 1.1e-7 of the
-# range measured): as much as a float32 artifact may differ from the reference. Everything else must be the same number.
-BATCH_ROUNDING = {"level": 2e-6, "change": 1e-5}
-SPREAD_LIMITS = (0.9, 1.1)  # of mean |y - median|: a constant output has none, and one burst does not decide it
 LOADED_WINDOWS = 8  # golden windows that every load forecasts
-BOUND_ROUNDING = 2e-5  # of a radius, and of a bound plus 1: float32 on both sides of a logarithm
-OTHER_WEEKS = (-7000, -3000, -1, 1, 400, 4000, 9000)  # from centuries before 1970 to centuries after 2100
 REFERENCE_LIMIT = 1e-9  # of the scaler's range: float64 sums in another order
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One measured property; `measured` and `limit` are in the unit that `name` implies, ready to print."""
-
-    name: str
-    passed: bool
-    measured: str
-    limit: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,214 +117,6 @@ def verify_one(bundle: Bundle, golden: Golden, artifact: Artifact, *, trust_code
 
 def _skipped(artifact: Artifact, reason: str) -> ArtifactReport:
     return ArtifactReport(artifact=artifact.id, engine="", device="", checks=(), skipped=reason)
-
-
-class Described(Protocol):
-    """What the checks need of a model: a bundle's manifest holds it, or a model's record before there is a manifest."""
-
-    @property
-    def spec(self) -> ModelSpec:
-        """What the model takes and gives."""
-
-    @property
-    def scaler(self) -> Scaler:
-        """Its range is the unit of every error."""
-
-    @property
-    def intervals(self) -> SplitConformal | None:
-        """Radii of its bounds."""
-
-    @property
-    def format(self) -> int:
-        """Number of its format: artifacts of 1 give no bounds."""
-
-
-def check_backend(
-    backend: Backend,
-    manifest: Described,
-    artifact: Artifact,
-    golden: Golden,
-    weights: Weights,
-    table: SeriesTable | None = None,
-) -> tuple[Check, ...]:
-    """Return every check of a loaded backend against the golden; a bundle that is being made has no manifest yet.
-
-    table  of the model's series, if it is of several
-    """
-    forecasts = backend.predict(*golden.windows.inputs)
-    scaling = manifest.scaler if table is None else table
-    return (
-        *parity_checks(measure_parity(forecasts, golden), artifact),
-        _spread_check(forecasts, golden),
-        *_state_checks(backend, golden, manifest.spec),
-        *_neighbour_checks(backend, golden),
-        *_time_checks(backend, manifest.spec, scaling, artifact, golden, weights),
-        *_series_checks(backend, golden, table),
-        *_bound_checks(backend, manifest, artifact, golden, table),
-    )
-
-
-def measure_parity(forecasts: NDArray[np.float32], golden: Golden) -> Parity:
-    """Return how far `forecasts` (n, horizon) are from the golden's reference, in fractions of each window's unit."""
-    unit = golden.unit[:, np.newaxis]
-    found, wanted, truth = forecasts.astype(np.float64) / unit, golden.reference / unit, golden.truth / unit
-    error, measured, ideal = found - wanted, accuracy(found, truth), accuracy(wanted, truth)
-    return Parity(
-        max_abs=float(np.max(np.abs(error))),
-        rms=float(np.sqrt(np.mean(error**2))),
-        mae_change=relative_change(measured.mae, ideal.mae),
-        rmse_change=relative_change(measured.rmse, ideal.rmse),
-    )
-
-
-def parity_checks(parity: Parity, artifact: Artifact) -> Iterator[Check]:
-    """Yield the checks of `parity` against the artifact's tolerance; NaN fails."""
-    tolerance = artifact.tolerance
-    yield Check(
-        name="largest error / range",
-        passed=parity.max_abs <= tolerance.max_abs,
-        measured=f"{parity.max_abs:.1e}",
-        limit=f"{tolerance.max_abs:.1e}",
-    )
-    for name, change in (("MAE change", parity.mae_change), ("RMSE change", parity.rmse_change)):
-        yield Check(
-            name=name,
-            passed=abs(change) <= tolerance.accuracy_change,
-            measured=f"{change:+.2%}",
-            limit=f"{tolerance.accuracy_change:.0%}",
-        )
-
-
-def _spread_check(forecasts: NDArray[np.float32], golden: Golden) -> Check:
-    """A quantised network that saturates gives a constant, and a loose parity limit may let that pass."""
-    unit = golden.unit[:, np.newaxis]
-    spread = _spread(golden.reference / unit)
-    ratio = _spread(forecasts.astype(np.float64) / unit) / spread if spread > 0 else 1.0
-    low, high = SPREAD_LIMITS
-    return Check(
-        name="spread / reference", passed=low <= ratio <= high, measured=f"{ratio:.3f}", limit=f"{low} to {high}"
-    )
-
-
-def _spread(values: NDArray[np.float64]) -> float:
-    return float(np.mean(np.abs(values - np.median(values))))
-
-
-def _state_checks(backend: Backend, golden: Golden, spec: ModelSpec) -> Iterator[Check]:
-    windows = golden.windows
-    count = len(windows)
-    a, b = windows.take(slice(1)), windows.take([count // 2])
-    first = backend.predict(*a.inputs)
-    backend.predict(*b.inputs)
-    yield _same("A, B, A repeats A", backend.predict(*a.inputs), first)
-    rows = list(range(0, count, max(1, count // 16)))[:16]
-    single = np.concatenate([backend.predict(*windows.take([row]).inputs) for row in rows])
-    batched = backend.predict(*windows.take(slice(64)).inputs)
-    backend.predict(*a.inputs)
-    yield _same("a batch repeats itself", backend.predict(*windows.take(slice(64)).inputs), batched)
-    together = windows.take([*rows, *range(count)][: max(64, len(rows))])
-    found = backend.predict(*together.inputs)[: len(rows)]
-    error = np.max(np.abs(single.astype(np.float64) - found) / golden.unit[rows][:, np.newaxis])
-    limit = BATCH_ROUNDING[spec.target]
-    yield Check(name="batch 1 = batch 64", passed=bool(error <= limit), measured=f"{error:.1e}", limit=f"{limit:.1e}")
-
-
-def _neighbour_checks(backend: Backend, golden: Golden) -> Iterator[Check]:
-    """A window's forecast does not depend on the other windows of its batch, and NaN in gives no number out."""
-    windows = golden.windows.take(slice(8))
-    values = windows.values
-    clean = backend.predict(*windows.inputs)
-    wild = values.copy()
-    wild[3] *= 1000
-    kept = np.arange(len(windows)) != 3
-    yield _same("a wild neighbour changes nothing", backend.predict(*windows.changed(wild).inputs)[kept], clean[kept])
-    for step in (0, values.shape[1] - 1):
-        broken = values.copy()
-        broken[3, step, 0] = np.nan
-        answer = backend.predict(*windows.changed(broken).inputs)
-        yield _same(f"a NaN neighbour (step {step}) changes nothing", answer[kept], clean[kept])
-        yield _silent(f"NaN in (step {step}), no number out", answer[3])
-    yield _same("clean again after NaN", backend.predict(*windows.inputs), clean)
-
-
-def _time_checks(
-    backend: Backend, spec: ModelSpec, scaling: Scaling, artifact: Artifact, golden: Golden, weights: Weights
-) -> Iterator[Check]:
-    """A window forecasts the same in other years and centuries, and a time in another unit gives no number."""
-    windows, unit = golden.windows.take(slice(8)), golden.unit[:8, np.newaxis]
-    if windows.time is None:
-        return
-    moved = [replace(windows, time=windows.time + weeks * WEEK_S) for weeks in OTHER_WEEKS]
-    first, last = known_times(spec)
-    known = [one for one in moved if first <= int(one.time.min()) and int(one.time.max()) <= last]  # type: ignore[union-attr]
-    if known:  # holidays are known for some years only
-        errors = [backend.predict(*one.inputs) - reference.forecast(spec, scaling, weights, one) for one in known]
-        error, limit = float(np.max(np.abs(errors) / unit)), artifact.tolerance.max_abs
-        yield Check(name="other years", passed=error <= limit, measured=f"{error:.1e}", limit=f"{limit:.1e}")
-    milliseconds = replace(windows, time=windows.time * 1000)
-    yield _silent("milliseconds in, no number out", backend.predict(*milliseconds.inputs))
-
-
-def _series_checks(backend: Backend, golden: Golden, table: SeriesTable | None) -> Iterator[Check]:
-    """A row that is not in the table gives no number, and changes nothing beside it."""
-    if table is None:
-        return
-    windows = golden.windows.take(slice(8))
-    clean = backend.predict(*windows.inputs)
-    for row in (-1, len(table), 2**40):
-        series = np.where(np.arange(8) == 3, row, windows.series)  # type: ignore[arg-type]
-        found = backend.predict(*replace(windows, series=series).inputs)
-        yield _silent(f"series {row} in, no number out", found[3])
-        kept = np.arange(8) != 3
-        yield _same(f"an unknown series ({row}) changes nothing beside it", found[kept], clean[kept])
-
-
-def _bound_checks(
-    backend: Backend, manifest: Described, artifact: Artifact, golden: Golden, table: SeriesTable | None
-) -> Iterator[Check]:
-    """The artifact's own bounds are those of its forecast; a bound that is whole may differ where it is just not so."""
-    split = manifest.intervals
-    if split is None or manifest.format == 1 or artifact.units == "scaled":
-        return
-    found = backend.outputs(*golden.windows.inputs)
-    if len(found) == 1:
-        yield Check(name="bounds", passed=False, measured="none", limit="those of the forecast")
-        return
-    forecast, lower, upper = (array.astype(np.float64) for array in found)
-    radius = np.array(split.at(split.default_level))
-    if table is not None and golden.windows.series is not None:
-        radius = table.radius(golden.windows.series, split.levels.index(split.default_level))
-    wide, narrow = (
-        bounds(forecast, radius * (1 + by), split.scale, counts=split.counts)
-        for by in (BOUND_ROUNDING, -BOUND_ROUNDING)
-    )
-    slack = BOUND_ROUNDING * (np.abs(forecast) + 1)
-    outside = np.maximum.reduce(
-        [
-            wide.lower - lower - slack,
-            lower - narrow.lower - slack,
-            upper - wide.upper - slack,
-            narrow.upper - upper - slack,
-        ]
-    )
-    worst = float(np.max(outside))
-    passed = bool(worst <= 0)
-    yield Check(
-        name="bounds",
-        passed=passed,
-        measured="same" if passed else f"off by {worst:.1e}",
-        limit="those of the forecast",
-    )
-
-
-def _silent(name: str, answer: NDArray[np.float32]) -> Check:
-    return Check(name=name, passed=not np.isfinite(answer).any(), measured=str(answer.flat[0]), limit="not finite")
-
-
-def _same(name: str, found: NDArray[np.float32], expected: NDArray[np.float32]) -> Check:
-    same = np.array_equal(found, expected)
-    error = 0.0 if same else float(np.max(np.abs(found.astype(np.float64) - expected)))
-    return Check(name=name, passed=same, measured="same" if same else f"differs by {error:.1e}", limit="same")
 
 
 def check_reference(bundle: Bundle, golden: Golden) -> Check:

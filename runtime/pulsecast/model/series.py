@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # names are read without numpy
 LEAST_SPREAD = 0.05  # of log1p: a window that hardly moves is not blown up
 WINDOW_RULE = (
     "offset = mean of log1p over the window's context; scale = sqrt(max(standard deviation there, 0.05) times the "
-    "standard deviation over all series)"
+    "standard deviation inside a series of training)"
 )
 POOL_ROW = 0
 
@@ -64,19 +64,23 @@ class SeriesNames:
     def _rows(self) -> dict[str, int]:
         return {name: row for row, name in enumerate(self.names, POOL_ROW + 1)}
 
+    def knows(self, name: str) -> bool:
+        """Return whether there is a series of this name."""
+        return name in self._rows
+
     def row(self, series: object) -> int:
         """Return the row of a name, or of POOL; raises UsageError that says how to ask for the pool."""
         if series is POOL:
             return POOL_ROW
         if not isinstance(series, str):
             raise UsageError(
-                f"series is {str(series)[:60]!a}; expected a name, or pulsecast.POOL for a series that training never "
+                f"series is {str(series)[:60]!r}; expected a name, or pulsecast.POOL for a series that training never "
                 "saw"
             )
         row = self._rows.get(series)
         if row is None:
             raise UsageError(
-                f"no series {series[:60]!a} in this bundle{self._like(series)}; for a series that training never saw "
+                f"no series {series[:60]!r} in this bundle{self._like(series)}; for a series that training never saw "
                 "ask for the pool: series=pulsecast.POOL (--pool)"
             )
         return row
@@ -104,7 +108,7 @@ class SeriesNames:
 
     def _like(self, series: str) -> str:
         near = difflib.get_close_matches(series, self.names[:10_000], n=3)
-        return f"; there is {', '.join(map(ascii, near))}" if near else ""
+        return f"; there is {', '.join(map(repr, near))}" if near else ""
 
 
 def refuse_series(series: object) -> None:
@@ -145,9 +149,10 @@ def _problems(names: Sequence[str]) -> Iterable[str]:
 class SeriesTable:
     """What belongs to each series: rows are the pool, and then the series of `names` in their order.
 
-    pool    of all series together: how a column is transformed, and its spread, by which the pool's row scales
+    pool    of all series together: how a column is transformed, and its spread inside a series, by which the pool's
+            row scales
     offset  (rows, measured) float32, as in `FeatureScale`; 0 for the pool
-    scale   (rows, measured) float32; of the pool the spread over all series
+    scale   (rows, measured) float32; of the pool that of `pool`, the spread inside a series
     unit    (rows,) float64: the range of the forecast column in training, in which errors are measured
     radii   (rows, levels, horizon) float64: those of `SplitConformal` for each row; None without intervals
     """
@@ -174,7 +179,7 @@ class SeriesTable:
         offset, scale = (part[rows].astype(values.dtype) for part in (self.offset, self.scale))  # (batch, measured)
         pooled = rows == POOL_ROW
         if pooled.any():
-            with np.errstate(invalid="ignore", over="ignore"):
+            with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
                 level = np.stack([level_of(self.pool.features[f], values[pooled, :, f]) for f in range(measured)], -1)
                 offset[pooled] = level.mean(axis=1)
                 spread = level.std(axis=1)

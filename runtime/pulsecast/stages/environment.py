@@ -8,7 +8,7 @@ import zoneinfo
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from .. import __version__
+from .. import __version__, limits
 
 PACKAGES = (
     "numpy",
@@ -46,8 +46,13 @@ _command: list[tuple[str, ...]] = []
 
 
 def set_command(arguments: Sequence[str] | None) -> None:
-    """Remember the running command line for the provenance of its results; None when it has ended."""
-    _command[:] = [] if arguments is None else [("pulsecast", *map(reduced, arguments))]
+    """Remember the running command line for the provenance of its results; None when it has ended.
+
+    Of thousands of logs in it the first are remembered: a manifest holds so many words.
+    """
+    words = () if arguments is None else ("pulsecast", *map(reduced, arguments))
+    kept = words if len(words) <= limits.COMMAND_WORDS else (*words[: limits.COMMAND_WORDS - 1], "...")
+    _command[:] = [kept] if kept else []
 
 
 def commands() -> tuple[tuple[str, ...], ...]:

@@ -9,6 +9,7 @@ MODEL/
                     forecasts
   series.txt        where one network serves several series: their names, and
   series.npz        what belongs to each of them, see `pulsecast.model.series`
+  accuracy.json     and the held-out errors of each of them by its name, for people
   calibration.npz   raw training windows and their times that span the training range, for full-integer quantisation
 """
 
@@ -47,6 +48,7 @@ HELDOUT_NAME = "heldout.npz"
 CALIBRATION_NAME = "calibration.npz"
 SERIES_NAMES_NAME = "series.txt"
 SERIES_TABLE_NAME = "series.npz"
+ACCURACY_NAME = "accuracy.json"
 HELDOUT_WINDOWS = 2048
 IMPORTED = "imported"  # the recipe of a model that was not trained here
 CALIBRATION_WINDOWS = 256

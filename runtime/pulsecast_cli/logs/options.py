@@ -46,7 +46,12 @@ class LogOptions:
     parts: Annotated[list[str] | None, _option("--part", "Column that is part of the metric; they should add up.")] = (
         None
     )
-    series: Annotated[str | None, _option("--series-column", "Column that names several series in one file.")] = None
+    series: Annotated[
+        str | None,
+        _option(
+            "--series-column", "Column that names several series in one file; '' if the training log alone had it."
+        ),
+    ] = None
     id: Annotated[str | None, _option("--id", "Column that identifies an event, to count it once.")] = None
     category: Annotated[
         str | None, _option("--category", "Column of an event's kind, and kinds to count apart: type=video,text.")

@@ -39,7 +39,7 @@ class TrainOptions:
         bool | None,
         _option(
             "--pool/--no-pool",
-            "Several series: one network, each scaled by itself, in OUT/SERIES; or one scaler for all, in OUT.",
+            "Several series: one network and a scale for each by name, or one scale for all.",
         ),
     ] = None
 

@@ -24,15 +24,12 @@ def show_fate(out: Path, kind: FolderKind, *, force: bool, command: str, format_
     tell_fate(out, command=command, format_=format_)
 
 
-def tell_fate(out: Path, *, command: str, format_: Format, unless: str = "") -> None:
-    """Print that `out`, which was checked, would be made or replaced, and how much is in it.
-
-    unless  what else is to be said of it: its fate is not known before the work
-    """
+def tell_fate(out: Path, *, command: str, format_: Format) -> None:
+    """Print that `out`, which was checked, would be made or replaced, and how much is in it."""
     files, size_bytes = size_of(out) if out.is_dir() else (0, 0)
     held = f"it holds {files} file{'' if files == 1 else 's'}, {size_text(size_bytes)}"
-    fate = "unknown" if unless else "replaced" if files else "made"
-    words = {"unknown": unless, "replaced": f"would be replaced: {held}", "made": "would be made"}
+    fate = "replaced" if files else "made"
+    words = {"replaced": f"would be replaced: {held}", "made": "would be made"}
     show(
         format_,
         text=f"{out} {words[fate]}",

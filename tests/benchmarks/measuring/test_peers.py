@@ -52,6 +52,14 @@ def test_the_numpy_loop_forecasts_what_the_reference_does(fixture: str, request:
     assert 0 < error < FLOAT32
 
 
+def test_the_numpy_loop_scales_each_window_as_its_series_is(many_bundle: Path) -> None:
+    bundle = Bundle.open(many_bundle)
+    golden = bundle.golden()
+    loop = open_numpy_loop(bundle, PeerFile(path=str(many_bundle / bundle.manifest.weights.path)), 1)
+    assert 0 < golden.largest_error(loop.forecast(golden.windows)) < FLOAT32
+    assert 0 < golden.largest_error(dataclasses.replace(loop, max_batch=7).forecast(golden.windows)) < FLOAT32
+
+
 def test_a_peer_that_takes_few_windows_a_call_gets_each_with_its_time(calendar_bundle: Path) -> None:
     bundle = Bundle.open(calendar_bundle)
     golden = bundle.golden()

@@ -18,6 +18,7 @@ from helpers.trained import BUNDLES, bundle_of
 from pulsecast import load
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.errors import EngineError, MissingExtraError, UsageError
+from pulsecast.model.series import POOL, SeriesNames
 from pulsecast.model.windows import Windows
 from pulsecast_bench.analysis.summary import summarise
 from pulsecast_bench.measuring import runner
@@ -80,6 +81,36 @@ def test_the_timed_call_is_what_an_app_calls() -> None:
     for (values, timestamps), batch in zip(heard, (inputs[0], inputs[1], inputs[0]), strict=True):
         assert values is batch.values
         assert timestamps is batch.time
+
+
+def test_the_timed_call_names_the_series_of_its_windows() -> None:
+    heard = []
+
+    def predict(values: np.ndarray, *, timestamps: np.ndarray | None = None, series: object = None) -> np.ndarray:
+        heard.append(series)
+        return values[:, 0]
+
+    names = SeriesNames(names=("a", "b"))
+    inputs = [dataclasses.replace(numbered(2), series=np.array(rows)) for rows in ([2, 2], [0, 1], [1, 2])]
+    for call in (predicting(predict, inputs, names), predicting(predict, inputs)):
+        for turn in range(3):
+            assert call(turn) > 0
+    assert heard[:3] == ["b", [POOL, "a"], ["a", "b"]]
+    assert all(found is batch.series for found, batch in zip(heard[3:], inputs, strict=True))
+
+
+@pytest.mark.slow
+def test_a_bundle_of_several_series_is_measured_in_the_unit_of_each_window(many_bundle: Path) -> None:
+    config = dataclasses.replace(SHORT, batches=(4,), repeats=1, step_calls=("push", "detector"))
+    result, _ = run(many_bundle, config)
+    assert (result.failures, result.skipped) == ((), ())
+    golden = Bundle.open(many_bundle).golden()
+    assert result.model.unit == tuple(golden.unit)
+    row = summarise(result).rows[0]
+    assert row.fidelity is not None
+    forecasts = load(many_bundle).backend.predict(*golden.windows.inputs)
+    assert row.fidelity.max_error == pytest.approx(golden.largest_error(forecasts))
+    assert {step.case.call for step in result.steps} == {"push", "detector"}
 
 
 def test_an_artifact_whose_engine_is_missing_is_skipped_by_name(

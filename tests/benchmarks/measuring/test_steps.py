@@ -161,3 +161,25 @@ def test_many_streams_are_one_case_with_a_window_of_each(plain_bundle: Path) -> 
     (run,) = result.steps
     assert (run.case.call, run.case.batch) == ("streams", 1000)
     assert run.paired is not None
+
+
+def test_streams_of_a_bundle_of_several_series_are_of_one_and_get_its_values(many_bundle: Path) -> None:
+    golden = Bundle.open(many_bundle).golden()
+    few = golden.windows.take([0, 3, 7, 9])
+    assert few.series is not None
+    assert few.series.tolist() == [0, 3, 3, 1]
+    model = load(many_bundle)
+    pushed = []
+    stream_of = model.stream
+
+    def stream(streams: int, *, series: object = None) -> object:
+        made = stream_of(streams, series=series)
+        pushed.append(series)
+        return made
+
+    model.stream = stream  # type: ignore[method-assign, assignment]
+    steps = steps_of(model, "push", few, 2, seed=1)
+    assert steps.timed(0) > 0
+    assert pushed == ["small"]
+    assert steps_of(model, "detector", few, 1, seed=1).timed(0) > 0
+    assert pushed == ["small", "small"]

@@ -29,6 +29,11 @@ def test_a_bundle_without_the_artifacts_is_refused_by_name(plain_bundle: Path, c
     assert "has no native, onnx, tflite" in capsys.readouterr().err
 
 
+def test_a_bundle_of_several_series_is_refused(many_bundle: Path) -> None:
+    with pytest.raises(UsageError, match="bundle bundle holds 3 series; this measures models of one: see `bench`"):
+        measure_native(many_bundle, rounds=1, round_s=0.0)
+
+
 @pytest.mark.parametrize("program", [main, precisions_main], ids=["native", "precisions"])
 @pytest.mark.parametrize(
     ("option", "value", "remark"),

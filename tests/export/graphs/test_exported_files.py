@@ -17,6 +17,7 @@ import pytest
 
 from helpers import plain
 from helpers.engines import require
+from helpers.outside import warm
 from helpers.trained import BUNDLES, bundle_of, model_of
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.computing.calendars import complete
@@ -33,7 +34,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def again(recommended_model: Path, recommended_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A second export of the model that `recommended_bundle` was made from."""
+    """A second export of the model that `recommended_bundle` was made from, by the product's own children."""
     out = tmp_path_factory.mktemp("again") / "bundle"
     export_model(recommended_model, out)
     return out
@@ -271,7 +272,8 @@ def test_the_int8_file_clips_neither_its_cells_nor_its_forecasts_and_is_small(
 
 def test_a_target_made_from_another_is_exported_without_it(textbook_model: Path, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
-    manifest = export_model(textbook_model, out, targets=("onnx-w8",))
+    with warm.converters():
+        manifest = export_model(textbook_model, out, targets=("onnx-w8",))
     assert [artifact.id for artifact in manifest.artifacts] == ["numpy", "onnx-w8"]
     expected = ["MODEL_CARD.md", "golden.npz", "manifest.json", "onnx/model.w8.onnx", "weights.npz"]
     assert sorted(hashes(out)) == expected
@@ -285,7 +287,8 @@ def test_raw_values_in_the_millions_pass_every_precision(textbook_model: Path, t
 
     trained = plain.from_directory(read_model_directory(textbook_model))
     plain.write_model_directory(tmp_path / "model", plain.rescaled(trained, 1e6, 3e6))
-    export_model(tmp_path / "model", tmp_path / "bundle")
+    with warm.converters():
+        export_model(tmp_path / "model", tmp_path / "bundle")
     require_passed(verify(tmp_path / "bundle"))
     manifest = Bundle.open(tmp_path / "bundle").manifest
     assert manifest.scaler.range == 2e6

@@ -8,6 +8,7 @@ import pytest
 
 from helpers import plain
 from helpers.engines import EXPORT, require
+from helpers.outside import warm
 from pulsecast import load
 from pulsecast.bundle.bundle import Bundle
 
@@ -31,7 +32,8 @@ def bundle(model: plain.PlainModel, tmp_path_factory: pytest.TempPathFactory) ->
 
     folder = tmp_path_factory.mktemp("change-network")
     plain.write_model_directory(folder / "model", model)
-    export_model(folder / "model", folder / "bundle", targets=TARGETS)
+    with warm.converters():
+        export_model(folder / "model", folder / "bundle", targets=TARGETS)
     return folder / "bundle"
 
 

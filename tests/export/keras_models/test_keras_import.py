@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from helpers import keras_matrix
 from helpers.engines import EXPORT, load, require
 from helpers.keras_matrix import GRU, HEADLESS, HORIZON, MIXED, NETWORKS, PLAIN, WINDOW
+from helpers.outside import warm
 from pulsecast import load as load_bundle
 from pulsecast.computing import reference
 from pulsecast.errors import ConversionError, DataError, UsageError
@@ -114,7 +115,8 @@ def bundle(trained: Trained, heldout: Path, tmp_path_factory: pytest.TempPathFac
 
     folder = tmp_path_factory.mktemp("own")
     imported(trained(MIXED), heldout, folder / "model")
-    export_model(folder / "model", folder / "bundle")
+    with warm.converters():
+        export_model(folder / "model", folder / "bundle")
     return folder / "bundle"
 
 
@@ -146,7 +148,8 @@ def test_the_command_exports_a_model_file(keras: Any, trained: Trained, heldout:
     path = trained(GRU)
     out = tmp_path / "bundle"
     options = ["--heldout", str(heldout), "--target", "onnx", "--feature", "mentions", "--feature", "likes"]
-    assert run(["export", str(path), "--out", str(out), *options]) == 0
+    with warm.converters():
+        assert run(["export", str(path), "--out", str(out), *options]) == 0
     manifest = json.loads((out / "manifest.json").read_text())
     assert [feature["name"] for feature in manifest["spec"]["features"]] == ["mentions", "likes"]
     assert manifest["provenance"]["training"]["imported"]["file"] == path.name

@@ -22,7 +22,8 @@ from pulsecast.bundle.bundle import Bundle
 from pulsecast.computing import reference
 from pulsecast.computing.intervals import bounds
 from pulsecast.errors import EngineError, ToleranceError, UsageError
-from pulsecast.forecasting.verification import measure_parity
+from pulsecast.forecasting.checks import measure_parity
+from pulsecast.forecasting.extremes import extreme_windows, largest_error
 from pulsecast.model.weights import CellWeights
 from pulsecast.model.windows import Windows
 from pulsecast_export.libraries.libraries import compile_library
@@ -278,12 +279,47 @@ def test_the_wrapper_refuses_bad_input_with_a_sentence(bundle: Path, tmp_path: P
     assert found["garbage"][1].startswith("no model that runs here (it needs WebAssembly SIMD): ")
 
 
-def _called(bundle: Path, windows: Windows, folder: Path) -> dict[str, list]:
+# Every window alone, all in a batch, and each as a stream; infinity would be null as NaN is, so it is looked for.
+EXTREME_CALLER = """
+import { readFile } from 'node:fs/promises';
+const model = await (await import(process.argv[2])).load(await readFile(process.argv[3]));
+const { values: windows, time: times, step_s: step } = JSON.parse(await readFile(process.argv[4], 'utf8'));
+const begin = (times?.[0] ?? 0) - (model.context - 1) * step;
+let infinite = 0, pushed;
+const plain = (found) => Object.values(found).map((each) => {
+  infinite += each.filter((one) => Math.abs(one) === Infinity).length;
+  return Array.from(each);
+});
+const alone = windows.map((window, i) => plain(model.predict(window.flat(), times?.[i])));
+const batch = plain(model.predictBatch(windows.flat(2), times));
+const streams = model.stream(windows.length);
+const pushAll = (_, t) => { pushed = plain(streams.push(windows.map((one) => one[t]).flat(), begin + t * step)); };
+windows[0].forEach(pushAll);
+console.log(JSON.stringify({ infinite, alone, batch, pushed }));
+"""
+
+
+def test_the_wrapper_takes_extreme_numbers_as_the_reference_does(bundle: Path, tmp_path: Path) -> None:
+    opened = Bundle.open(bundle)
+    spec, scaler, window = opened.manifest.spec, opened.manifest.scaler, opened.golden().windows.take([5])
+    windows = extreme_windows(window.changed(window.values.astype(np.float64)))  # JavaScript's numbers
+    narrow, found = windows.changed(np.float32(windows.values)), _called(bundle, windows, tmp_path, EXTREME_CALLER)
+    assert found["infinite"] == 0
+    batch = np.array(found["batch"], np.float64).reshape(3, len(windows), spec.horizon)  # null is NaN
+    np.testing.assert_array_equal(np.array(found["pushed"], np.float64).reshape(batch.shape), batch)
+    np.testing.assert_array_equal(np.array(found["alone"], np.float64).swapaxes(0, 1), batch)
+    expected = reference.forecast(spec, scaler, opened.weights(), narrow)
+    error = largest_error(spec, narrow, batch[0].astype(np.float32), expected, scaler.range)
+    assert error <= tolerance(TARGETS["native"], spec).max_abs
+    assert np.isfinite(batch[0]).all(axis=1).sum() > len(windows) / 2
+
+
+def _called(bundle: Path, windows: Windows, folder: Path, caller: str = CALLER) -> dict[str, list]:
     given = {"values": windows.values.astype(np.float64).tolist(), "step_s": Bundle.open(bundle).manifest.spec.step_s}
     if windows.time is not None:
         given["time"] = windows.time.tolist()
     (folder / "windows.json").write_text(json.dumps(given), "ascii")
-    (folder / "caller.mjs").write_text(CALLER, "utf-8")
+    (folder / "caller.mjs").write_text(caller, "utf-8")
     shutil.copy(bundle / "native" / WRAPPER, folder / "pulsecast.mjs")  # Node needs a package for `.js` modules
     command = [
         require_tool("node"),

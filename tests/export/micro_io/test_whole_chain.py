@@ -12,6 +12,7 @@ import pytest
 
 from helpers.engines import load as load_package
 from helpers.native_models import require_c
+from helpers.outside import warm
 from helpers.trained import BUNDLES, bundle_of
 from pulsecast import load
 from pulsecast.backends.native_library import find_compiler
@@ -20,6 +21,7 @@ from pulsecast.bundle.manifest import MANIFEST_NAME
 from pulsecast.computing import reference
 from pulsecast.computing.calendars import complete
 from pulsecast.errors import ToleranceError
+from pulsecast.forecasting.extremes import extreme_windows
 from pulsecast.foundation import strict_json
 from pulsecast.model.windows import Windows
 from pulsecast.stages.model_directory import read_model_directory
@@ -118,11 +120,26 @@ def test_without_a_reset_a_forecast_depends_on_the_windows_before_it(
     assert len(again) > 1  # the same window, three times
 
 
+@BUNDLES
+def test_it_refuses_the_windows_that_the_runtime_has_no_forecast_for(
+    recipe: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    path = bundle_of(recipe, request)
+    windows = extreme_windows(Bundle.open(path).golden().windows.take([9]))
+    channels, fine = Microcontroller(path, tmp_path).functions.channels(windows)
+    found = load(path, artifact="tflite-int8").backend.predict(*windows.inputs)
+    np.testing.assert_array_equal(fine, np.isfinite(found).all(axis=1))
+    assert 0 < fine.sum() < len(fine)
+    assert (channels[~fine] == 0).all()
+
+
 def test_a_bundle_lists_both_files_and_its_card_says_what_a_caller_must_do(
     recommended_bundle: Path, recommended_model: Path
 ) -> None:
     bundle = Bundle.open(recommended_bundle)
-    texts = sources(read_model_directory(recommended_model))
+    backend = load_package("pulsecast.backends.tflite").TfliteBackend
+    limits = backend(bundle.read(TARGETS["tflite-int8"].path), threads=1).limits()
+    texts = sources(read_model_directory(recommended_model), limits)
     assert {name: bundle.read(f"tflite/{name}").decode("ascii") for name in texts} == texts
     card = bundle.read("MODEL_CARD.md").decode()
     assert "keeps its state from call to call: reset its variables before every window" in card
@@ -131,9 +148,10 @@ def test_a_bundle_lists_both_files_and_its_card_says_what_a_caller_must_do(
 
 def test_both_files_go_with_the_target(textbook_model: Path, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
-    export_model(textbook_model, out, targets=("tflite-int8",))
-    assert {path.name for path in (out / "tflite").iterdir()} == {"model.int8.tflite", "micro_io.h", "micro_io.c"}
-    export_model(textbook_model, out, targets=("onnx",), force=True)
+    with warm.converters():
+        export_model(textbook_model, out, targets=("tflite-int8",))
+        assert {path.name for path in (out / "tflite").iterdir()} == {"model.int8.tflite", "micro_io.h", "micro_io.c"}
+        export_model(textbook_model, out, targets=("onnx",), force=True)
     assert not (out / "tflite").exists()
 
 

@@ -28,7 +28,7 @@ from pulsecast.backends.native_library import (
 )
 from pulsecast.computing import reference
 from pulsecast.errors import EngineError
-from pulsecast.forecasting.verification import check_backend
+from pulsecast.forecasting.checks import check_backend
 from pulsecast.model.spec import Feature
 from pulsecast.model.windows import Windows
 from pulsecast.stages.model_directory import ModelDirectory, read_model_directory

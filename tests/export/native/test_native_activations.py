@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from helpers import plain
 from helpers.engines import require_tool
-from helpers.native_models import COMPILERS, LANES, PATH_FLAGS, directory, require_processor, write_sources
+from helpers.native_models import ALONE, COMPILERS, LANES, PATH_FLAGS, directory, require_processor, write_sources
 
 pytestmark = pytest.mark.slow
 
@@ -60,7 +60,7 @@ def sweep(request: pytest.FixtureRequest, source: Path) -> Sweep:
     definitions = require_processor(path)
     out = source / f"{compiler}-{path}.so"
     (source / "sweep.c").write_text(SWEEP, encoding="ascii")
-    flags = ("-std=c99", "-O2", "-w", "-shared", "-fPIC", *PATH_FLAGS.get(path, ()), *definitions)
+    flags = (*ALONE, *PATH_FLAGS.get(path, ()), *definitions)
     names = (f"-DTEST_PATH={path}", f"-DTEST_VL={LANES[path]}")
     command = [require_tool(compiler), *flags, *names, "sweep.c", "-o", str(out)]
     built = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)

@@ -17,7 +17,7 @@ from helpers import plain
 from helpers.engines import require_tool
 from helpers.native_calls import answer, pointers
 from helpers.native_fixtures import built_library
-from helpers.native_models import COMPILERS, LANES, PATH_FLAGS, directory, require_processor, write_sources
+from helpers.native_models import ALONE, COMPILERS, LANES, PATH_FLAGS, directory, require_processor, write_sources
 from pulsecast.backends.native import NativeBackend
 from pulsecast.computing import reference
 from pulsecast.computing.calendars import calendar_values, known_times, step_times
@@ -146,7 +146,7 @@ PATHS = [
 def columns(request: pytest.FixtureRequest, folder: tuple[ModelSpec, Path]) -> Columns:
     (path, compiler), (spec, source) = request.param, folder
     (source / "columns.c").write_text(COLUMNS, encoding="ascii")
-    flags = ("-std=c99", "-O2", "-w", "-shared", "-fPIC", *PATH_FLAGS.get(path, ()), *require_processor(path))
+    flags = (*ALONE, *PATH_FLAGS.get(path, ()), *require_processor(path))
     out = source / f"{compiler}-{path}.so"
     command = [require_tool(compiler), *flags, f"-DTEST_PATH={path}", "columns.c", "-o", str(out)]
     subprocess.run(command, cwd=source, check=True)

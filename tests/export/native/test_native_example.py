@@ -12,7 +12,10 @@ import pytest
 from helpers import plain
 from helpers.engines import lacking, require_tool, require_tools
 from helpers.native_models import COMPILERS, ODD_SPEC, directory, write_sources
+from helpers.series_models import with_table
 from pulsecast.backends.native import NativeBackend
+from pulsecast.computing import reference
+from pulsecast.model.windows import Windows
 from pulsecast.stages.model_directory import ModelDirectory
 from pulsecast_export.native.writer import write_native, write_native_w8
 
@@ -184,6 +187,26 @@ def test_the_example_refuses_a_line_that_is_not_a_step(folder: Path) -> None:
         assert (said.returncode, said.stdout) == (1, ""), time
         assert said.stderr == "line 1: its time lies beyond the years 1 to 9999; it takes unix seconds\n"
     _run(["make", "clean"], folder)
+
+
+@pytest.mark.soak
+def test_the_example_forecasts_the_series_of_a_row_and_the_pool_without_one(tmp_path: Path) -> None:
+    many = with_table(directory(plain.make_model(ODD_SPEC)), ("a", "b"))
+    write_native(many, tmp_path / "native", None)
+    folder, spec, window = tmp_path / "native", many.record.spec, many.heldout.windows.values[0]
+    assert _run(["make", f"CC={require_tool(*COMPILERS)}", STRICT, "all"], folder).returncode == 0
+    times = plain.START_S + spec.step_s * np.arange(spec.context)
+    csv = "".join(f"{time},{row[0]:.9g}\n" for time, row in zip(times, window, strict=True))
+    for words, row in (((), 0), (("0",), 0), (("2",), 2)):
+        asked = Windows(values=window[np.newaxis], time=times[-1:], series=np.array([row], np.int64))
+        (expected,) = reference.forecast(spec, many.table, many.weights, asked)
+        said = _run(["./example", *words], folder, csv)
+        assert said.returncode == 0, said.stderr
+        found = np.array(said.stdout.split(",")[1 : 1 + spec.horizon], np.float64)
+        assert np.allclose(found, expected, rtol=1e-5, atol=0)
+    refused = _run(["./example", "3"], folder, csv)
+    assert refused.returncode == 1
+    assert refused.stderr == "no series 3; expected 0 to 2\n"
 
 
 def test_threads_share_nothing(model: ModelDirectory, tmp_path: Path) -> None:

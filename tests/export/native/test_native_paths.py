@@ -25,7 +25,7 @@ from helpers.native_models import (
     write_sources,
 )
 from pulsecast.backends.native import NativeBackend
-from pulsecast.forecasting.verification import check_backend
+from pulsecast.forecasting.checks import check_backend
 from pulsecast.stages.model_directory import ModelDirectory, read_model_directory
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from helpers import plain
-from helpers.native_calls import NEXT, SERIES, NativeState, NativeStreams, answer, pointers
-from helpers.native_models import build, directory, require_processor, write_sources
+from helpers.native_calls import NEXT, SERIES, NativeState, NativeStreams
 from pulsecast.backends.native import NativeBackend
-from pulsecast.backends.native_library import find_compiler
 from pulsecast.model.spec import YEAR_1, YEAR_10000, ModelSpec
-from pulsecast.stages.model_directory import ModelDirectory
-from pulsecast_export.native import writer
 
 STREAMS = 40  # a block of the widest vectors, and some
 START = plain.START_S
@@ -218,59 +212,3 @@ def test_a_series_that_is_not_in_the_table_gives_nan(series, wrong):
     which[[0, 33]] = wrong
     for found in series.backend.outputs(values, times, which):
         assert np.isnan(found).all(axis=1).tolist() == [i in (0, 33) for i in range(STREAMS)]
-
-
-@pytest.fixture(params=["scalar", "avx2"])  # the second one has blocks
-def three_series(request, change_model, tmp_path, monkeypatch) -> tuple[ModelDirectory, NativeBackend, list]:
-    """Return a model, its library with a table of three series, and the table."""
-    model = directory(change_model)
-    one = writer.series_table(model.record)
-    table = np.concatenate([one, one * np.float32(1.25), one * np.float32(0.75)])
-    monkeypatch.setattr("pulsecast_export.native.writer.series_table", lambda record: table)
-    folder = write_sources(model, "native", tmp_path)
-    flags = require_processor(request.param)
-    return model, NativeBackend(str(build(folder, find_compiler(), *flags)), model.record.spec, 1), list(table)
-
-
-def test_each_series_has_its_own_scale_and_bounds_in_windows_and_streams(three_series, monkeypatch, tmp_path):
-    model, backend, table = three_series
-    spec, windows = model.record.spec, model.heldout.windows.take(slice(STREAMS))
-    series = np.arange(STREAMS, dtype=np.int64) % 3
-    found = backend.outputs(windows.values, windows.time, series)
-    for row in range(3):
-        monkeypatch.setattr(
-            "pulsecast_export.native.writer.series_table", lambda record, row=row: table[row][np.newaxis]
-        )
-        folder = write_sources(_selftested(model, table[row]), "native", tmp_path / str(row))
-        alone = NativeBackend(str(build(folder, find_compiler(), *require_processor("scalar"))), spec, 1)
-        for one, other in zip(found, alone.outputs(*windows.inputs), strict=True):
-            near = np.abs(one[series == row] - other[series == row]) <= 1e-4 * (1 + np.abs(other[series == row]))
-            assert near.mean() > 0.98  # a count's bound may round the other way on another instruction set
-    for row in range(0, STREAMS, 7):
-        single = backend.outputs(windows.values[row : row + 1], windows.time[row : row + 1], series[row : row + 1])
-        assert all(np.array_equal(a[row : row + 1], b) for a, b in zip(found, single, strict=True))
-    streams = NativeStreams(backend.library, spec, 3)
-    assert [streams.reset(i, i) for i in range(3)] == [0, 0, 0]
-    for at in range(spec.context):
-        pushed = streams.push(windows.values[0, at], int(windows.time[0]) - (spec.context - 1 - at) * spec.step_s)
-    expected = backend.outputs(np.repeat(windows.values[:1], 3, axis=0), np.repeat(windows.time[:1], 3), series[:3])
-    assert all(np.array_equal(a, b) for a, b in zip(pushed[1:], expected, strict=True))
-    assert len({row.tobytes() for row in pushed.forecast}) == 3
-
-
-def _selftested(model: ModelDirectory, row: NDArray[np.float32]) -> ModelDirectory:
-    """Return `model` with the scale of one row of the table, so that its self-test fits."""
-    scales = model.record.scaler.features
-    own = replace(scales[0], offset=float(row[0]), scale=float(row[1]))
-    scaler = replace(model.record.scaler, features=(own, *scales[1:]))
-    return replace(model, record=replace(model.record, scaler=scaler))
-
-
-def test_without_series_a_table_of_several_gives_nan(three_series):
-    model, backend, _ = three_series
-    assert backend.library.model_size(SERIES) == 3
-    windows, spec = model.heldout.windows.take(slice(STREAMS)), model.record.spec
-    found = answer(STREAMS, spec.horizon)
-    given = pointers(windows.values, windows.time)
-    assert backend.library.model_predict_batch(*given, None, STREAMS, *pointers(*found[1:])) == STREAMS
-    assert all(np.isnan(each).all() for each in found[1:])

@@ -1,1 +1,1 @@
-"""Damage done on purpose: seeded changes of bytes, and a server that answers with any bytes."""
+"""Damage done on purpose: seeded changes of bytes, a server that answers with any bytes, a backend with one defect."""

@@ -1,1 +1,1 @@
-"""Logs for tests: faults that are put into known counts, and small files of one kind."""
+"""Logs for tests: faults that are put into known counts, small files of one kind, three series and their model."""

@@ -1,7 +1,8 @@
 """Bundles that earlier versions made: every later version must open them and forecast the same.
 
-`tests/data/golden_v1`, `golden_v2` and the signed `.pulse` files were made by version 0.1.0 and are never made again. A
-new format number gets new files beside them.
+`golden_v1`, `golden_v2`, `golden_v2_series` in `tests/data`, and their signed `.pulse` files, were made by version
+0.1.0. Once their format is released they are never made again, and a new format number gets new files beside them.
+`helpers.golden` made those of format 2.
 """
 
 from pathlib import Path
@@ -14,8 +15,12 @@ from pulsecast import load, verify
 from pulsecast.bundle.bundle import Bundle
 
 DATA = Path(__file__).parents[2] / "data"
-FORMS = ("golden_v1", "golden_v1.pulse", "golden_v2", "golden_v2.pulse")
-KNOWN = {"golden_v1": [[41.183975, 32.89188]], "golden_v2": [[39.010578, 29.919325]]}  # of the first golden window
+KNOWN = {  # of the first golden window
+    "golden_v1": [[41.183975, 32.89188]],
+    "golden_v2": [[39.010578, 29.919325]],
+    "golden_v2_series": [[39.54847, 32.885]],
+}
+FORMS = tuple(f"{name}{end}" for name in KNOWN for end in ("", ".pulse"))
 
 
 @pytest.mark.parametrize("form", FORMS)

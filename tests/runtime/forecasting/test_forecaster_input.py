@@ -368,3 +368,27 @@ def test_values_with_calendar_features_and_timestamps_are_refused(calendar: Fore
 def test_a_forecaster_says_what_it_runs(level: Forecaster) -> None:
     assert repr(level) == f"Forecaster('plain', artifact='numpy', engine='numpy {np.__version__}')"
     assert level.backend.device == "CPU"
+
+
+# ------------------------------------------------------------------------------------- the largest and smallest numbers
+
+
+@pytest.mark.parametrize("number", [2**24 + 1, 2**31, 2**53 + 1, -(2**53) - 1, 2**63, 1, 0, -1])
+def test_whole_numbers_of_any_type_are_rounded_to_float32_once(level: Forecaster, number: int) -> None:
+    expected = level.predict(np.full((1, 50, 1), number, np.float32))
+    forms: list[Any] = [[number] * 50, np.full((1, 50, 1), number, np.float64)]
+    if abs(number) < 2**63:
+        forms.append(np.full((1, 50, 1), number, np.int64))
+    for given in forms:
+        np.testing.assert_array_equal(level.predict(given), expected)
+
+
+def test_windows_of_extreme_numbers_forecast_or_are_refused_for_them(calendar: Forecaster) -> None:
+    """A number that float32 does not hold is infinite there, and refused before any engine sees it."""
+    spec = calendar.manifest.spec
+    time = np.array([1_736_121_600], np.int64)
+    for number in (1e30, np.finfo(np.float32).max, np.finfo(np.float32).smallest_subnormal, -0.0, -0.5, 2.0**53):
+        assert np.isfinite(calendar.predict(np.full((1, spec.context, 1), number), timestamps=time)).all(), number
+    for number, reason in ((-1.0, "outside what the model's scaler"), (-1e30, "outside what"), (1e39, "infinite")):
+        with pytest.raises(NonFiniteError, match=reason):
+            calendar.predict(np.full((1, spec.context, 1), number), timestamps=time)

@@ -22,6 +22,7 @@ from pulsecast.errors import (
     TimeError,
     UsageError,
 )
+from pulsecast.forecasting.extremes import extreme_windows
 from pulsecast.forecasting.streaming import Stream
 from pulsecast.model.windows import Windows
 
@@ -74,6 +75,36 @@ def test_one_stream_takes_numbers_and_gives_the_bits_of_the_whole_window(forecas
         found = stream.push(float(steps[0, 0]), timestamp=_time(n))
     assert np.array_equal(found, _predicted(forecaster, series, len(series) - 1))
     assert np.isnan(stream.push(1e39, timestamp=_time(len(series)))).all()  # infinite in float32: a gap
+
+
+def test_steps_of_a_model_without_a_calendar_need_no_time(forecaster):
+    if forecaster.manifest.spec.timed:
+        return
+    series, stream = _series(forecaster, 4, streams=2), forecaster.stream(2)
+    half = forecaster.manifest.spec.context + 3
+    for n, steps in enumerate(series[:half]):
+        found = stream.push(steps)
+        assert np.isnan(found).all() or np.array_equal(found, _predicted(forecaster, series, n))
+    assert np.isfinite(found).all()
+    other = Stream.from_bytes(forecaster, stream.to_bytes())
+    for each in (stream, other):
+        found = [each.push(steps) for steps in series[half:]]
+        assert np.array_equal(found[-1], _predicted(forecaster, series, len(series) - 1))
+        each.skip()
+        assert np.isnan(each.push(series[0])).all()
+
+
+def test_extreme_numbers_give_the_bits_of_the_whole_window_or_a_gap(forecaster, model):  # noqa: F811
+    spec = forecaster.manifest.spec
+    windows = extreme_windows(model.heldout.windows.take([2]))
+    stream = forecaster.stream(len(windows))
+    first = 0 if windows.time is None else int(windows.time[0]) - (spec.context - 1) * spec.step_s
+    for step in range(spec.context):
+        found = stream.push(windows.values[:, step], timestamp=first + step * spec.step_s if spec.timed else None)
+    expected = forecaster.backend.predict(*windows.inputs)
+    np.testing.assert_array_equal(found, expected)
+    assert not np.isinf(found).any()
+    assert np.isfinite(found).all(axis=1).sum() > len(windows) / 2
 
 
 def test_a_state_goes_on_as_if_nothing_had_been_on_any_backend(forecaster):

@@ -8,6 +8,7 @@ import pytest
 
 from helpers import plain
 from helpers.engines import require
+from helpers.logs import many
 from helpers.native_models import add_native, require_c
 
 require("typer", "polars", "sklearn", "scipy")
@@ -158,3 +159,47 @@ def test_a_series_without_a_whole_window_in_its_last_part_is_refused(calendar_bu
     bundle = Bundle.open(calendar_bundle)
     with pytest.raises(DataError, match="series a has no whole window in its last 20%: 73 unbroken steps"):
         score_bundle(bundle, [make_series(bundle, 70)], tested=0.2, interval=0.9)
+
+
+# --- several series --------------------------------------------------------------------------------------------------
+
+
+def test_each_series_of_a_log_is_scored_by_its_own_row_and_unknown_ones_by_the_pool(
+    many_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = Bundle.open(many_bundle)
+    spec = bundle.manifest.spec
+    targets = np.arange(plain.STEPS * 4 // 5, plain.STEPS - spec.horizon + 1)
+    steps = targets[:, np.newaxis] - np.arange(spec.context, 0, -1)
+
+    def error(name: str, row: int) -> float:
+        values, rows = many.values_of(name), np.full(len(targets), row)
+        windows = Windows(
+            values=values[steps].astype(np.float32)[:, :, np.newaxis],
+            time=plain.START_S + plain.STEP_S * (targets - 1),
+            series=rows,
+        )
+        forecasts = reference.forecast(spec, bundle.scaling, bundle.weights(), windows)
+        return float(np.abs(forecasts - values[targets[:, np.newaxis] + np.arange(spec.horizon)]).mean())
+
+    known = evaluate_bundle(many.write_log(tmp_path / "log.csv"), many_bundle)
+    own = [error(name, row) for row, name in enumerate(many.SIZES, 1)]
+    assert known.scores[0].errors.mae == pytest.approx(np.mean(own), rel=1e-9)
+    assert (known.series, known.pooled, known.reproduced) == (("large", "middle", "small"), (), True)
+    log = many.write_log(tmp_path / "other.csv", rename={"large": "huge"})
+    with pytest.raises(UsageError, match=r"no series 'huge' in this bundle; for a series .* \(--pool\)"):
+        evaluate_bundle(log, many_bundle)
+    unknown = evaluate_bundle(log, many_bundle, pool=True)
+    assert unknown.scores[0].errors.mae == pytest.approx(np.mean([error("large", 0), *own[1:]]), rel=1e-9)
+    assert unknown.pooled == ("huge",)
+    assert repr(unknown).splitlines()[1] == "by the pool, as series that training never saw: huge"
+    assert run_arguments(["evaluate", str(log), "--bundle", str(many_bundle), "--pool"]) == 0
+    assert "never saw: huge" in capsys.readouterr().out
+    two = many.write_log(tmp_path / "two.csv", rename={"large": "huge", "small": "tiny"})
+    with pytest.raises(UsageError, match="2 series of the log are not in this bundle: 'huge', 'tiny'; leave them out"):
+        evaluate_bundle(two, many_bundle)
+
+
+def test_a_bundle_of_one_series_has_no_pool(calendar_bundle: Path) -> None:
+    with pytest.raises(UsageError, match="this bundle is of one series and has no pool: leave pool out"):
+        evaluate_bundle("log.csv", calendar_bundle, pool=True)

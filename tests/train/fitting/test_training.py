@@ -50,7 +50,7 @@ def train(
 ) -> ModelRecord:
     from pulsecast_train import train
 
-    return train(paths, out=out, log=LOG, training=config, restart=restart, progress=progress).records[0]
+    return train(paths, out=out, log=LOG, training=config, restart=restart, progress=progress).record
 
 
 @pytest.fixture(scope="module")

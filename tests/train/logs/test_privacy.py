@@ -35,6 +35,7 @@ def test_the_search_finds_what_is_packed(tmp_path: Path) -> None:
 
 def test_model_directories_and_bundles_hold_no_user_and_no_event(tmp_path: Path) -> None:
     require(*TRAIN, *EXPORT)
+    from helpers.outside import warm
     from pulsecast.foundation.arguments import with_changes
     from pulsecast_export.exporter import export_model
     from pulsecast_train import TrainConfig, train
@@ -55,7 +56,8 @@ def test_model_directories_and_bundles_hold_no_user_and_no_event(tmp_path: Path)
         user_key=b"a key of sixteen",
         progress=heard,
     )
-    export_model(tmp_path / "model", tmp_path / "bundle", targets=("onnx",), progress=heard)
+    with warm.converters():
+        export_model(tmp_path / "model", tmp_path / "bundle", targets=("onnx",), progress=heard)
     told = heard.lines
     for folder in ("model", "bundle"):
         names = [name for name, _ in all_bytes(tmp_path / folder)]

@@ -137,6 +137,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
 @pytest.mark.slow
 def test_holidays_go_from_training_to_predictions_streams_and_c(tmp_path: Path) -> None:
     require("onnx", "tf2onnx", "onnxruntime")
+    from helpers.outside import warm
     from pulsecast_export.exporter import export_model
     from pulsecast_export.native.writer import sources
     from pulsecast_train import train
@@ -148,7 +149,8 @@ def test_holidays_go_from_training_to_predictions_streams_and_c(tmp_path: Path) 
     (tmp_path / "log.csv").write_text("\n".join(["timestamp,value", *lines]) + "\n")
     training = TrainConfig(units=(4,), window=12, epochs=1, holidays=("US",), holiday_zone="America/New_York")
     train(tmp_path / "log.csv", out=tmp_path / "model", log=LogConfig(step="1h"), training=training)
-    export_model(tmp_path / "model", tmp_path / "bundle", targets=("onnx",))
+    with warm.converters():
+        export_model(tmp_path / "model", tmp_path / "bundle", targets=("onnx",))
     model = load(tmp_path / "bundle")
     spec = model.manifest.spec
 

@@ -20,9 +20,11 @@ from pulsecast.bundle.manifest import Artifact
 from pulsecast.computing import reference
 from pulsecast.errors import DataError, MissingExtraError
 from pulsecast.forecasting.verification import why_not_run
+from pulsecast.model.series import POOL_ROW
 from pulsecast.model.spec import ModelSpec
 from pulsecast.model.windows import Windows
 
+from ..logs.as_trained import known_or_pooled
 from ..naive import naive_forecasts
 from ..recipes.recipes import season_steps
 from ..series import Series
@@ -39,9 +41,13 @@ Predict = Callable[[Windows], NDArray[np.floating]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Part:
-    """The tested windows of one series, and the scale of MASE and RMSSE from before them."""
+    """The tested windows of one series, and the scale of MASE and RMSSE from before them.
+
+    row  of the series in the bundle's table; None where the bundle is of one series
+    """
 
     series: Series
+    row: int | None
     steps: Steps
     starts: NDArray[np.int64]
     targets: NDArray[np.int64]
@@ -51,19 +57,29 @@ class _Part:
 
 
 def score_bundle(
-    bundle: Bundle, series: Sequence[Series], *, tested: float, interval: float, trust_code: bool = False
+    bundle: Bundle,
+    series: Sequence[Series],
+    *,
+    tested: float,
+    interval: float,
+    trust_code: bool = False,
+    pool: bool = False,
 ) -> BundleScores:
     """Return the scores of every artifact that can and may run here, over the last `tested` part of each series.
 
-    Raises DataError if a series has no whole window there, and EngineError if an engine refuses its artifact.
+    pool  score series that are not in the bundle's table by the pool's row
+
+    Raises DataError if a series has no whole window there, UsageError if it is not in the bundle's table and not
+    `pool`, and EngineError if an engine refuses its artifact.
     """
     manifest = bundle.manifest
-    spec, scaler, weights = manifest.spec, manifest.scaler, bundle.weights()
-    parts = [_part(one, bundle, tested) for one in series]
+    spec, scaling, weights = manifest.spec, bundle.scaling, bundle.weights()
+    rows = _rows(bundle, series, pool=pool)
+    parts = [_part(one, row, bundle, tested) for one, row in zip(series, rows, strict=True)]
     ideal, intended = _score(
         (REFERENCE_NAME, "numpy, float64"), parts, interval,
         [
-            _forecasts(part, spec, lambda windows: reference.forecast(spec, scaler, weights, windows))
+            _forecasts(part, spec, lambda windows: reference.forecast(spec, scaling, weights, windows))
             for part in parts
         ],
     )  # fmt: skip
@@ -85,10 +101,19 @@ def score_bundle(
         interval=interval,
         scores=(ideal, ArtifactScore(name=NAIVE_NAME, engine="", errors=_errors(parts, naive)), *found),
         skipped=skipped,
+        pooled=tuple(part.series.name for part in parts if part.row == POOL_ROW),
     )
 
 
-def _part(series: Series, bundle: Bundle, tested: float) -> _Part:
+def _rows(bundle: Bundle, series: Sequence[Series], *, pool: bool) -> list[int] | list[None]:
+    """Return the row of each of `series` in the bundle's table; None for each where the bundle is of one series."""
+    names = bundle.series_names
+    if names is None:
+        return [None] * len(series)
+    return [names.row(known) for known in known_or_pooled(names, series, pool=pool)]
+
+
+def _part(series: Series, row: int | None, bundle: Bundle, tested: float) -> _Part:
     spec = bundle.manifest.spec
     cut = boundary(len(series.values), tested)
     steps = all_steps([series], spec, bundle.manifest.scaler)
@@ -101,6 +126,7 @@ def _part(series: Series, bundle: Bundle, tested: float) -> _Part:
     scale = naive_scale(series.values[:cut, 0], season_steps(series.step_s) or 1)
     return _Part(
         series=series,
+        row=row,
         steps=steps,
         starts=starts,
         targets=starts + spec.context,
@@ -145,7 +171,9 @@ def _chance(found: Judged, ideal: Judged) -> float:
 def _forecasts(part: _Part, spec: ModelSpec, predict: Predict) -> NDArray[np.float64]:
     """Return raw forecasts (n, horizon) of the part's windows."""
     batches = [part.starts[first : first + BATCH] for first in range(0, len(part.starts), BATCH)]
-    return np.concatenate([predict(raw_windows(part.steps, spec, batch)) for batch in batches]).astype(np.float64)
+    rows = [None if part.row is None else np.full(len(batch), part.row, np.int64) for batch in batches]
+    windows = (raw_windows(part.steps, spec, batch, row) for batch, row in zip(batches, rows, strict=True))
+    return np.concatenate([predict(one) for one in windows]).astype(np.float64)
 
 
 def _predicted(backend: Backend, windows: Windows) -> NDArray[np.float32]:

@@ -144,7 +144,7 @@ def _run_model(task: Task) -> tuple[FoldForecasts, ...]:
         prepare_member(until(one, fold.stop), recipe, spec, cut, config.validation_fraction or 0.0)
         for one, fold, cut in zip(task.series, folds, training_cuts(task.series, folds, spec), strict=True)
     ]
-    training, validation = pooled_examples([(member.steps, member.split) for member in members], spec)
+    training, validation = pooled_examples(members, spec)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Checkpoint(folder=Path(folder), run="")
         network, history = fit_network(spec, config, training, validation, checkpoint, SILENT)

@@ -44,6 +44,7 @@ class BundleScores:
     """How a bundle's artifacts forecast the last `tested` part of series; reference and last value come first.
 
     skipped  artifacts that were not run, with the reason
+    pooled   those of `series` that are not in the bundle's table and were forecast by the pool's row
     """
 
     bundle: str
@@ -53,6 +54,7 @@ class BundleScores:
     interval: float
     scores: tuple[ArtifactScore, ...]
     skipped: dict[str, str]
+    pooled: tuple[str, ...] = ()
 
     @property
     def reproduced(self) -> bool:
@@ -76,6 +78,7 @@ class BundleScores:
         return "\n".join(
             [
                 f"the last {self.tested:.0%} of {', '.join(self.series)}: {self.forecasts:,} forecasts, raw units",
+                *([f"by the pool, as series that training never saw: {', '.join(self.pooled)}"] if self.pooled else []),
                 text_table(*self._table()),
                 *(f"{name}: skipped, {reason}" for name, reason in self.skipped.items()),
                 *by_chance,

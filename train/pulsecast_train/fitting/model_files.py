@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,12 @@ from pulsecast.bundle.manifest import HeldOut, Provenance
 from pulsecast.computing import reference
 from pulsecast.computing.intervals import fit_split
 from pulsecast.foundation import strict_json
+from pulsecast.model.radii import SplitConformal
+from pulsecast.model.series import POOL_ROW, SeriesTable
+from pulsecast.model.windows import Windows
 from pulsecast.stages.environment import commands, installed_versions, platform_name
 from pulsecast.stages.model_directory import (
+    ACCURACY_NAME,
     CALIBRATION_WINDOWS,
     HELDOUT_WINDOWS,
     HISTORY_NAME,
@@ -22,6 +28,7 @@ from pulsecast.stages.model_directory import (
     HeldOutWindows,
     ModelDirectory,
     ModelRecord,
+    series_entry,
     write_model_directory,
 )
 
@@ -29,68 +36,166 @@ from ..naive import compare_with_naive, naive_forecasts
 from ..series import are_counts, interval_scale
 from ..windows import raw_columns, raw_windows, truth
 from .checkpoint import Epoch
+from .pooling import by_row, chosen_windows, spread_over
 from .preparing import Prepared
 
 PREDICT_BATCH = 1024
+MODEL, UNSEEN = "model", "unseen"  # forecasts of a series by its own row, and by the pool's
+
+Forecasts = NDArray[np.float32]  # (n, horizon), raw
 
 
-def write_model(folder: Path, name: str, prepared: Prepared, network: Any, history: tuple[Epoch, ...]) -> ModelRecord:
-    """Write every file of a model directory into `folder` and return its record."""
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _HeldOut:
+    """All held-out windows, n of them, with what followed and what is forecast.
+
+    rows    (n,) of their series in the table; None without one
+    unseen  (n, horizon): forecasts by the pool's row; None without a table
+    """
+
+    starts: NDArray[np.int64]
+    rows: NDArray[np.int64] | None
+    truth: NDArray[np.float64]
+    forecasts: Forecasts
+    unseen: Forecasts | None
+    naive: Mapping[str, NDArray[np.float64]]
+
+    def accuracy(self) -> HeldOut:
+        """Return the errors over all windows, each forecast as its series is."""
+        compared = compare_with_naive({MODEL: self.forecasts}, self.truth, self.naive)
+        return HeldOut(windows=len(self.truth), forecasts=compared)
+
+    def accuracies(self, table: SeriesTable | None) -> dict[str, HeldOut]:
+        """Return the errors of each series by its name; none without a table."""
+        if table is None or self.rows is None or self.unseen is None:
+            return {}
+        found = {}
+        for name, at in zip(table.names.names, by_row(self.rows), strict=True):
+            made = {MODEL: self.forecasts[at], UNSEEN: self.unseen[at]}
+            naive = {key: values[at] for key, values in self.naive.items()}
+            found[name] = HeldOut(windows=len(at), forecasts=compare_with_naive(made, self.truth[at], naive))
+        return found
+
+
+def write_model(
+    folder: Path, name: str, prepared: Prepared, network: Any, history: tuple[Epoch, ...]
+) -> tuple[ModelRecord, dict[str, HeldOut]]:
+    """Write every file of a model directory into `folder`; return its record, and a pool's errors by series."""
     from .network import extract_weights
 
-    spec, steps, split = prepared.spec, prepared.steps, prepared.split
-    forecasts = keras_forecasts(network, prepared, split.heldout)  # (n, horizon)
-    happened = truth(steps, spec, split.heldout)
-    naive = naive_forecasts(steps, spec, split.heldout)
-    chosen = evenly(len(split.heldout), HELDOUT_WINDOWS)
+    spec = prepared.spec
+    heldout = _held_out(network, prepared)
+    intervals, table = _intervals(prepared, heldout)
     record = ModelRecord(
         format=2,
         name=name,
         recipe=prepared.config.recipe,
         spec=spec,
         scaler=prepared.scaler,
-        heldout=HeldOut(windows=len(happened), forecasts=compare_with_naive(forecasts, happened, naive)),
+        heldout=heldout.accuracy(),
         provenance=_provenance(prepared, history),
-        intervals=fit_split(
-            forecasts,
-            happened,
-            interval_scale(prepared.series),
-            counts=prepared.log.kind == "count" and are_counts(prepared.series),
-        ),
+        intervals=intervals,
+        series=series_entry(table),
     )
     model = ModelDirectory(
         record=record,
         weights=extract_weights(network, spec),
-        heldout=HeldOutWindows(
-            windows=raw_windows(steps, spec, split.heldout[chosen]), truth=happened[chosen], trained=forecasts[chosen]
-        ),
-        calibration=raw_windows(steps, spec, calibration_starts(prepared)),
+        heldout=_kept(prepared, heldout),
+        calibration=_windows(prepared, calibration_starts(prepared)),
+        table=table,
     )
     network.save(folder / KERAS_NAME)
+    by_series = heldout.accuracies(table)
     more = {
         HISTORY_NAME: strict_json.dumps({"epochs": history}).encode(),
         KERAS_NAME: (folder / KERAS_NAME).read_bytes(),
+        **({ACCURACY_NAME: strict_json.dumps(by_series).encode()} if by_series else {}),
     }
-    return write_model_directory(folder, model, more)
+    return write_model_directory(folder, model, more), by_series
 
 
-def keras_forecasts(network: Any, prepared: Prepared, starts: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the Keras model's raw forecasts (n, horizon) for the windows at `starts`."""
-    spec, scaler, found = prepared.spec, prepared.scaler, []
+def _windows(prepared: Prepared, starts: NDArray[np.int64]) -> Windows:
+    """Return the raw windows at `starts` (n,), each of its own series."""
+    return raw_windows(prepared.steps, prepared.spec, starts, prepared.rows(starts))
+
+
+def _held_out(network: Any, prepared: Prepared) -> _HeldOut:
+    spec, steps, starts = prepared.spec, prepared.steps, prepared.split.heldout
+    rows = prepared.rows(starts)
+    return _HeldOut(
+        starts=starts,
+        rows=rows,
+        truth=truth(steps, spec, starts),
+        forecasts=keras_forecasts(network, prepared, starts, rows),
+        unseen=None if rows is None else keras_forecasts(network, prepared, starts, np.full_like(rows, POOL_ROW)),
+        naive=naive_forecasts(steps, spec, starts),
+    )
+
+
+def keras_forecasts(
+    network: Any, prepared: Prepared, starts: NDArray[np.int64], rows: NDArray[np.int64] | None = None
+) -> Forecasts:
+    """Return the Keras model's raw forecasts (n, horizon) for the windows at `starts`; `rows` (n,) are of the table."""
+    spec, found = prepared.spec, []
+    scaling = prepared.scaler if prepared.table is None else prepared.table
     for first in range(0, len(starts), PREDICT_BATCH):
-        columns = raw_columns(prepared.steps, spec, starts[first : first + PREDICT_BATCH])
+        part = slice(first, first + PREDICT_BATCH)
+        columns = raw_columns(prepared.steps, spec, starts[part])
+        scaler = scaling.of(Windows(values=columns, series=None if rows is None else rows[part]))
         found.append(reference.through(spec, scaler, lambda x: np.asarray(network(x, training=False)), columns))
     return np.concatenate(found).astype(np.float32)
+
+
+def _intervals(prepared: Prepared, heldout: _HeldOut) -> tuple[SplitConformal | None, SeriesTable | None]:
+    """Return the radii of the record, those of the pool where there is one, and the table with the radii of its rows.
+
+    All rows have the same levels: those that each of them has enough held-out windows for.
+    """
+    scale = interval_scale(prepared.series)
+    counts = prepared.log.kind == "count" and are_counts(prepared.series)
+    table, rows, unseen = prepared.table, heldout.rows, heldout.unseen
+    if table is None or rows is None or unseen is None:
+        return fit_split(heldout.forecasts, heldout.truth, scale, counts=counts), None
+    pool = fit_split(unseen, heldout.truth, scale, counts=counts)
+    own = [fit_split(heldout.forecasts[at], heldout.truth[at], scale, counts=counts) for at in by_row(rows)]
+    fitted = [one for one in (pool, *own) if one is not None]
+    levels = tuple(sorted(set.intersection(*(set(one.levels) for one in fitted)))) if fitted else ()
+    if pool is None or len(fitted) <= len(own) or not levels:
+        return None, table
+    radii = np.array([[one.at(level) for level in levels] for one in fitted], np.float64)  # (rows, levels, horizon)
+    kept = dataclasses.replace(pool, levels=levels, radii=tuple(pool.at(level) for level in levels))
+    return kept, dataclasses.replace(table, radii=radii)
+
+
+def _kept(prepared: Prepared, heldout: _HeldOut) -> HeldOutWindows:
+    """Return about HELDOUT_WINDOWS of the held-out windows; of a pool some of every row of the table."""
+    table, rows, unseen, starts = prepared.table, heldout.rows, heldout.unseen, heldout.starts
+    if table is None or rows is None or unseen is None:
+        at = evenly(len(starts), HELDOUT_WINDOWS)
+        windows = raw_windows(prepared.steps, prepared.spec, starts[at])
+        return HeldOutWindows(windows=windows, truth=heldout.truth[at], trained=heldout.forecasts[at])
+    chosen = chosen_windows(rows, HELDOUT_WINDOWS)
+    at = chosen.positions
+    pooled = (chosen.rows == POOL_ROW)[:, np.newaxis]
+    return HeldOutWindows(
+        windows=raw_windows(prepared.steps, prepared.spec, starts[at], chosen.rows),
+        truth=heldout.truth[at],
+        trained=np.where(pooled, unseen[at], heldout.forecasts[at]),
+        unit=table.unit[rows[at]],
+    )
 
 
 def calibration_starts(prepared: Prepared) -> NDArray[np.int64]:
     """Return training windows for quantisation: evenly spaced in time, and those around the training extremes.
 
-    Coverage matters more than number: a set from the first part of a series alone gave six times the error.
+    Coverage matters more than number: a set from the first part of a series alone gave six times the error. Of a pool
+    they are evenly of its series, and the extremes are those of scaled values.
     """
-    training, values = prepared.split.training, prepared.steps.values[:, 0]
-    last = values[training + prepared.spec.context - 1]  # (n,)
-    even = training[evenly(len(training), CALIBRATION_WINDOWS - 2)]
+    training, scaled = prepared.split.training, prepared.steps.scaled[:, 0]
+    last = scaled[training + prepared.spec.context - 1]  # (n,)
+    rows, at_most = prepared.rows(training), CALIBRATION_WINDOWS - 2
+    spread = np.arange(len(training)) if rows is None else spread_over(rows, at_most)
+    even = training[spread[evenly(len(spread), at_most)]]
     return np.unique(np.concatenate([even, training[[int(np.argmin(last)), int(np.argmax(last))]]]))
 
 
@@ -108,11 +213,12 @@ def _provenance(prepared: Prepared, history: tuple[Epoch, ...]) -> Provenance:
             "heldout": len(prepared.split.heldout),
         },
     }
+    report, lacking = prepared.report.brief()
     return Provenance(
         versions=installed_versions(),
         platform=platform_name(),
         seed=prepared.config.seed,
         training=training,
-        data=strict_json.to_json(prepared.report),
+        data={**strict_json.to_json(report), **({"left_out": lacking} if lacking else {})},
         commands=commands(),
     )

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pulsecast.errors import DataError, UsageError
+import numpy as np
+from numpy.typing import NDArray
+
+from pulsecast.errors import DataError
 from pulsecast.foundation import strict_json
 from pulsecast.model.scaler import Scaler
+from pulsecast.model.series import POOL_ROW, SeriesNames, SeriesTable
 from pulsecast.model.spec import ModelSpec
+from pulsecast.plain_text import listed
 
 from ..logs.config import LogConfig
 from ..logs.data_report import DataReport
 from ..logs.reader import ReadLog
-from ..recipes.recipes import filled, find_recipe, fit_scaler, spec_of
+from ..recipes.recipes import Recipe, filled, find_recipe, fit_scaler, spec_of
 from ..recipes.train_config import RunConfig, TrainConfig
 from ..series import Series
 from ..windows import Split, Steps, all_steps, boundary, check_enough, split_windows, training_parts
-from .pooling import prepare_member
+from .pooling import Member, fit_pool, joined, prepare_member, table_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prepared:
-    """A log prepared for training, and how it was read."""
+    """A log prepared for training, and how it was read.
+
+    scaler  of all series alike, or of a pool: then `steps` are scaled by the scaler of each series
+    table   of a pool's series, without radii; None where one scaler serves all
+    """
 
     log: LogConfig
     series: tuple[Series, ...]
@@ -35,6 +43,11 @@ class Prepared:
     steps: Steps
     split: Split
     fingerprint: str
+    table: SeriesTable | None = None
+
+    def rows(self, starts: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        """Return the rows in the table of the windows at `starts`, both (n,); None without a table."""
+        return None if self.table is None else self.steps.series_at[starts] + POOL_ROW + 1
 
 
 def prepare(log: ReadLog, run: RunConfig) -> Prepared:
@@ -60,31 +73,56 @@ def prepare(log: ReadLog, run: RunConfig) -> Prepared:
     )
 
 
-def prepare_pool(log: ReadLog, run: RunConfig) -> list[Prepared]:
-    """Fit one scaler per series; raises DataError, UsageError if the log is not fit for training."""
+def prepare_pool(log: ReadLog, run: RunConfig) -> Prepared:
+    """Fit a scaler for each series, and one for all of them; raises DataError if the log is not fit for training."""
     recipe = find_recipe(run.train.recipe)
     series, report = log.series, log.report
-    names = [directory_name(one.name) for one in series]
-    if len(set(names)) < len(names):
-        raise UsageError(f"series {', '.join(names)} would share a model directory; give them names that differ")
+    names = _names(series)
     config = filled(run.train)
     spec = spec_of(config, series)
     if {(one.metrics, one.step_s) for one in series} != {(series[0].metrics, series[0].step_s)}:
         raise DataError("series of one pool need the same metrics and the same step: choose --metric and --step")
-    fingerprint = _fingerprint(config, spec, run.log, report, pooled=True)
-    prepared = []
+    members = _members(series, recipe, config, spec)
+    steps, split = joined(members)
+    pool = fit_pool(recipe, spec, training_parts(series, config.heldout_fraction))
+    return Prepared(
+        log=run.log,
+        series=series,
+        report=report,
+        config=config,
+        spec=spec,
+        scaler=pool,
+        steps=steps,
+        split=split,
+        fingerprint=_fingerprint(config, spec, run.log, report, pooled=True),
+        table=table_of(names, pool, members, spec),
+    )
+
+
+def _names(series: Sequence[Series]) -> SeriesNames:
+    """Return the names of a pool's series; raises DataError with all that no table may hold."""
+    try:
+        return SeriesNames(names=tuple(one.name for one in series))
+    except ValueError as error:
+        raise DataError(f"series of one pool: {error}; name them otherwise, or train without --pool") from error
+
+
+def _members(series: Sequence[Series], recipe: Recipe, config: TrainConfig, spec: ModelSpec) -> list[Member]:
+    """Return the prepared series of a pool; raises DataError with the name of each that is not fit for training."""
+    found, problems = [], []
     for one in series:
-        _check_long_enough([one], spec)
-        cut = boundary(len(one.values), config.heldout_fraction)
-        member = prepare_member(one, recipe, spec, cut, config.validation_fraction or 0.0)
-        check_enough(member.split, spec, len(one.values))
-        prepared.append(
-            Prepared(
-                log=run.log, series=(one,), report=report, config=config, spec=spec, scaler=member.scaler,
-                steps=member.steps, split=member.split, fingerprint=fingerprint,
-            )
-        )  # fmt: skip
-    return prepared
+        try:
+            _check_long_enough([one], spec)
+            cut = boundary(len(one.values), config.heldout_fraction)
+            member = prepare_member(one, recipe, spec, cut, config.validation_fraction or 0.0)
+            check_enough(member.split, spec, len(one.values))
+        except DataError as error:
+            problems.append(f"series {one.name}: {error}")
+        else:
+            found.append(member)
+    if problems:
+        raise DataError(listed(problems))
+    return found
 
 
 def _check_long_enough(series: Sequence[Series], spec: ModelSpec) -> None:
@@ -105,12 +143,3 @@ def _fingerprint(config: TrainConfig, spec: ModelSpec, log: LogConfig, report: D
     files = [f.sha256 for f in report.files]
     identity = {"config": config, "recipe": recipe, "spec": spec, "log": log, "files": files}
     return hashlib.sha256(strict_json.dumps({**identity, **({"pooled": True} if pooled else {})}).encode()).hexdigest()
-
-
-def directory_name(series: str) -> str:
-    """Return a folder's name for a series: all but letters, digits, dots, dashes and underscores become dashes.
-
-    >>> directory_name("r/funny")
-    'r-funny'
-    """
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", series).lstrip(".-") or "series"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 from pulsecast.bundle.manifest import Manifest
-from pulsecast.errors import DataError, FormatError
+from pulsecast.errors import DataError, FormatError, UsageError
 from pulsecast.foundation import strict_json
 from pulsecast.foundation.arguments import StrPath, with_changes
+from pulsecast.model.series import POOL, Pool, SeriesNames
 from pulsecast.model.spec import ModelSpec
 from pulsecast.stages.progress import SILENT, Progress
 
 from ..series import Series
 from .config import LogConfig
 from .reader import ReadLog, read_log
+
+SHOWN = 5  # names in a sentence
 
 
 def read_as_trained(
@@ -25,13 +29,87 @@ def read_as_trained(
 ) -> ReadLog:
     """Return the result of `read_log` with the training log's configuration, changed by `changes` to `LogConfig`.
 
+    changes  an empty name for `series` means that no column names the series
+
     Raises DataError unless every series has the metrics and the step that the model takes.
     """
-    config = with_changes(as_trained(manifest), changes or {})
-    found = read_log(logs, config, progress=progress, as_trained=True)
+    config = _reading(manifest, changes or {})
+    try:
+        found = read_log(logs, config, progress=progress, as_trained=True)
+    except DataError as error:
+        if config.series is None or f"has no column {config.series}" not in str(error):
+            raise
+        raise DataError(
+            f"{error}; {config.series} named the series of the training log: for a log of one series pass "
+            "--series-column ''"
+        ) from error
     for one in found.series:
         check_series(manifest.spec, one)
     return found
+
+
+def names_its_series(manifest: Manifest, changes: Mapping[str, object] | None = None) -> bool:
+    """Return whether a column of the logs, read so, names their series; without one a file's name does."""
+    return _reading(manifest, changes or {}).series is not None
+
+
+def _reading(manifest: Manifest, changes: Mapping[str, object]) -> LogConfig:
+    recorded = as_trained(manifest)
+    if changes.get("series") != "":
+        return with_changes(recorded, changes)
+    return with_changes(dataclasses.replace(recorded, series=None), {**changes, "series": None})
+
+
+def known_or_pooled(names: SeriesNames, series: Sequence[Series], *, pool: bool) -> list[str | Pool]:
+    """Return for each of `series` its name in a bundle's table, or with `pool` POOL for one that is not there.
+
+    Raises UsageError, with all names that are not there, unless `pool`.
+    """
+    unknown = [one.name for one in series if not names.knows(one.name)]
+    if len(unknown) == 1 and not pool:
+        names.row(unknown[0])  # raises, with names that are alike
+    if unknown and not pool:
+        raise UsageError(
+            f"{len(unknown):,} series of the log are not in this bundle: {_shown(unknown)}; leave them out of the log, "
+            "or ask for the pool for what training never saw: pool=True (--pool)"
+        )
+    return [one.name if names.knows(one.name) else POOL for one in series]
+
+
+def asked_for(
+    names: SeriesNames, series: Sequence[Series], *, named: bool, name: str | None = None, pool: bool = False
+) -> list[str | Pool]:
+    """Return which series of a bundle's table each of `series`, read from a log, is forecast as.
+
+    named  whether the log names its series itself, `names_its_series`: then each goes by its own name; the name of a
+           file is never taken for that of a series
+    name   the series in the table that a log of one series is of
+    pool   forecast what training never saw by the pool
+
+    Raises UsageError where that is not said, or not known.
+    """
+    if name is not None and pool:
+        raise UsageError("a name and the pool are given; a series is forecast by one of them: leave one out")
+    if name is not None and len(series) > 1:
+        others = _shown([one.name for one in series])
+        way = "leave it out, and each goes by its own name" if named else "forecast them one after the other"
+        raise UsageError(f"{name[:60]!r} is the name of one series, and the log holds {len(series):,}: {others}; {way}")
+    if name is not None:
+        names.row(name)
+        return [name]
+    if named:
+        return known_or_pooled(names, series, pool=pool)
+    if pool:
+        return [POOL] * len(series)
+    raise UsageError(
+        f"this bundle holds {len(names):,} series, and the log does not say which one it is of: pass the name of one, "
+        f"--series {names.names[0]!r}, --pool for a series that training never saw, or --series-column for a log that "
+        "names its series; `pulsecast inspect` lists them"
+    )
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join([*(repr(name[:60]) for name in names[:SHOWN]), *(["..."] if len(names) > SHOWN else [])])
 
 
 def as_trained(manifest: Manifest) -> LogConfig:

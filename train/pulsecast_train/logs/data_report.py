@@ -5,6 +5,7 @@ Holds names, numbers and line numbers only: no path, no identity of a user or an
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -13,6 +14,9 @@ from pulsecast.stages.progress import Progress
 from .config import step_text
 
 MAX_LINES = 3  # a finding names its first lines only
+MOST_RECORDED = (
+    200  # parts of each kind in a model directory: a manifest may hold a megabyte, and a part takes 500 bytes
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +95,12 @@ class DataReport:
     findings: tuple[Finding, ...]
     series: tuple[SeriesSummary, ...]
     warnings: tuple[str, ...]
+
+    def brief(self) -> tuple[DataReport, dict[str, int]]:
+        """Return the report with at most MOST_RECORDED files, findings, series and warnings, and how many it lacks."""
+        parts = {name: getattr(self, name) for name in ("files", "findings", "series", "warnings")}
+        lacking = {name: len(part) - MOST_RECORDED for name, part in parts.items() if len(part) > MOST_RECORDED}
+        return dataclasses.replace(self, **{name: parts[name][:MOST_RECORDED] for name in lacking}), lacking
 
     def tell(self, progress: Progress) -> None:
         """Tell `progress` the report, line by line: a name of the log that holds a line end stays in its line."""

@@ -118,6 +118,19 @@ def filled(config: TrainConfig) -> TrainConfig:
     return config
 
 
+def refuse_pool(config: TrainConfig) -> None:
+    """Raise UsageError if several series cannot share one model of `config`'s recipe, each with a scale of its own.
+
+    A series that training never saw is scaled by its window, and that rule is known for standard scores of log1p.
+    """
+    recipe = find_recipe(config.recipe)
+    if (recipe.transform, recipe.scaling) != ("log1p", "standard"):
+        raise UsageError(
+            f"recipe {config.recipe} cannot pool series: only standard scores of log1p have a rule for a series that "
+            "training never saw; leave --pool out, or use --recipe recommended"
+        )
+
+
 def spec_of(config: TrainConfig, series: Sequence[Series]) -> ModelSpec:
     """Return the spec of a model that `config` trains on `series`, which share metrics and step."""
     first = series[0]

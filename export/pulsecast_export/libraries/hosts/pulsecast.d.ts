@@ -6,6 +6,11 @@ export type Numbers = ArrayLike<number | null>;
  * 1 to 9999, or beyond the holidays that the model knows, gives NaN. */
 export type Seconds = number;
 
+/** A row of the model's table of series: 0 is the pool, for a series that training never saw; n is the name on line n of
+ * the bundle's series.txt. `info.series` says how many rows there are, and the names if they are few. A row that is not in
+ * the table gives NaN. May be left out where the model is of one series. */
+export type Row = number;
+
 /** What is wrong with an argument, or why there is no model. */
 export class PulsecastError extends Error {}
 
@@ -27,15 +32,15 @@ export interface Model {
   readonly measured: number;
   readonly horizon: number;
 
-  /** The results for one window (context, measured). `time` may be left out where the model has no calendar, `series`
-   * where it is of one series. */
-  predict(values: Numbers, time?: Seconds, options?: { series?: number }): Results;
+  /** The results for one window (context, measured). `time` may be left out where the model has no calendar. */
+  predict(values: Numbers, time?: Seconds, options?: { series?: Row }): Results;
 
   /** Results (n, horizon) for windows (n, context, measured), with one time and one series for each. */
-  predictBatch(values: Numbers, times?: ArrayLike<Seconds>, options?: { series?: ArrayLike<number> }): Results;
+  predictBatch(values: Numbers, times?: ArrayLike<Seconds>, options?: { series?: ArrayLike<Row> }): Results;
 
-  /** Sliding windows that advance together, `count` of them. Their memory goes when the model does: reuse them. */
-  stream(count?: number, options?: { series?: number }): Stream;
+  /** Sliding windows that advance together, `count` of them, of one series or of one each. Their memory goes when the model
+   * does: reuse them. */
+  stream(count?: number, options?: { series?: Row | ArrayLike<Row> }): Stream;
 }
 
 /** Takes one step at a time and forecasts what the whole window would. */

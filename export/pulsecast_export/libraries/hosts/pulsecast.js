@@ -56,6 +56,7 @@ function model(api) {
     if (count % 1) fail(`${values.length} numbers are no whole windows; one has ${size}`);
     const from = checked(values, values.length), all = Array.from({ length: count });
     if (timed && times?.length !== count) fail(`${count} windows need as many times; got ${times?.length}`);
+    if (rows > 1 && series?.length !== count) fail(`${count} windows need as many series; got ${series?.length}`);
     const at = all.map((_, i) => seconds(times?.[i])), of = all.map((_, i) => row(series?.[i]));
     const found = output.slice(0, results).map(() => new Float32Array(count * horizon));
     for (let i = 0; i < count; i += block) {
@@ -71,9 +72,10 @@ function model(api) {
 
   function stream(count = 1, { series } = {}) {
     if (!Number.isInteger(count) || count < 1) fail(`${count} streams; expected 1, 2, ...`);
-    const of = row(series), state = take(count * each), input = take(4 * count * measured), output = outputs(count);
+    if (series?.length >= 0 && series.length !== count) fail(`${count} streams need as many series; got ${series.length}`);
+    const state = take(count * each), input = take(4 * count * measured), output = outputs(count);
     function reset() {
-      for (let i = 0; i < count; i++) api.model_stream_reset(state + i * each, of);
+      for (let i = 0; i < count; i++) api.model_stream_reset(state + i * each, row(series?.[i] ?? series));
     }
     reset();
     return {

@@ -4,8 +4,9 @@
  * It loads the shipped file itself, which is simple because the file needs no other library: segments are copied to
  * their relative places, relocations are applied, constructors run. Then it writes three bytes, the self-test's failures,
  * the number of results (1: forecast; 3: with lower and upper) and the length of the instruction set's name, and this
- * name. For every request on stdin, a uint32 count, `count` windows of floats and as many int64 times, it writes the
- * forecasts to stdout, then the lower and the upper bounds if there are any. Exit 2: not such a library; 3: a truncated request. */
+ * name. For every request on stdin, a uint32 count, `count` windows of floats, as many int64 times and as many int64
+ * series (which a library of one series is not given), it writes the forecasts to stdout, then the lower and the upper
+ * bounds if there are any. Exit 2: not such a library; 3: a truncated request. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -217,22 +218,24 @@ static size_t length(const char *text) {
 typedef size_t predict_batch(const float *, const int64_t *, const int64_t *, size_t, float *, float *, float *);
 
 /* Reads, forecasts and writes one request after the other. */
-static void serve(predict_batch *predict, size_t window, size_t horizon, size_t results) {
-    char *windows = NULL, *times = NULL, *found = NULL;
+static void serve(predict_batch *predict, size_t window, size_t horizon, size_t results, int many) {
+    char *windows = NULL, *times = NULL, *series = NULL, *found = NULL;
     size_t room_for = 0, each;
     uint32_t count;
     while (take(0, &count, sizeof count) == sizeof count) {
         if (count > room_for) {
             windows = room(count * window);
             times = room(count * sizeof(int64_t));
+            series = room(count * sizeof(int64_t));
             found = room(3 * count * horizon);
             room_for = count;
         }
         each = count * horizon;
         if (take(0, windows, count * window) != count * window) end(3);
         if (take(0, times, count * sizeof(int64_t)) != count * sizeof(int64_t)) end(3);
-        predict((const float *)windows, (const int64_t *)times, NULL, count, (float *)found, (float *)(found + each),
-                (float *)(found + 2 * each));
+        if (take(0, series, count * sizeof(int64_t)) != count * sizeof(int64_t)) end(3);
+        predict((const float *)windows, (const int64_t *)times, many ? (const int64_t *)series : NULL, count,
+                (float *)found, (float *)(found + each), (float *)(found + 2 * each));
         give(found, results * each);
     }
 }
@@ -252,6 +255,6 @@ __attribute__((used)) void begin(word *stack) {
     give(said, 3);
     give(isa, said[2]);
     serve((predict_batch *)function("model_predict_batch"), size(2) * size(3) * sizeof(float), size(4) * sizeof(float),
-          size(5));
+          size(5), size(6) > 1);
     end(0);
 }

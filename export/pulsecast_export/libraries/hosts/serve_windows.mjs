@@ -1,5 +1,5 @@
 // node serve_windows.mjs PULSECAST_JS MODEL_WASM: reads batches from stdin, each a little-endian uint32 count, `count`
-// float32 windows and as many int64 times, and writes to stdout the number of results as a uint32, the float32 forecasts,
+// float32 windows, as many int64 times and as many int64 series, and writes to stdout the number of results as a uint32, the float32 forecasts,
 // then the lower and the upper bounds if there are any. An error is one line on stderr.
 import { readFile } from 'node:fs/promises';
 
@@ -12,12 +12,13 @@ async function serve([wrapper, module]) {
   let held = Buffer.alloc(0);
   for await (const chunk of process.stdin) {
     held = Buffer.concat([held, chunk]);
-    while (held.length >= 4 && held.length >= 4 + held.readUInt32LE(0) * (size + 8)) {
-      const count = held.readUInt32LE(0), middle = 4 + count * size, end = middle + 8 * count;
+    while (held.length >= 4 && held.length >= 4 + held.readUInt32LE(0) * (size + 16)) {
+      const count = held.readUInt32LE(0), middle = 4 + count * size, after = middle + 8 * count, end = after + 8 * count;
       const values = new Float32Array(new Uint8Array(held.subarray(4, middle)).buffer);
-      const times = Array.from(new BigInt64Array(new Uint8Array(held.subarray(middle, end)).buffer), Number);
+      const whole = (from, to) => Array.from(new BigInt64Array(new Uint8Array(held.subarray(from, to)).buffer), Number);
+      const times = whole(middle, after), series = model.info.series ? whole(after, end) : undefined;
       held = held.subarray(end);
-      const { forecast, lower, upper } = model.predictBatch(values, times);
+      const { forecast, lower, upper } = model.predictBatch(values, times, { series });
       const results = [forecast, lower, upper].filter((each) => each);
       process.stdout.write(new Uint8Array(new Uint32Array([results.length]).buffer));
       for (const each of results) process.stdout.write(new Uint8Array(each.buffer));

@@ -1,7 +1,8 @@
 /* Forecasts for a CSV: `./example < steps.csv`. A line is a step, oldest first: its time in unix seconds (UTC), then the
  * MODEL_MEASURED values that model.h lists, separated by commas; a first line that holds no numbers is a heading. Each
  * line that completes a window gives one: its time, the MODEL_HORIZON next steps' forecasts, and where MODEL_RESULTS is 3
- * as many lower and as many upper bounds. A step that is missing from the file, or not finite, is in no window that does. */
+ * as many lower and as many upper bounds. A step that is missing from the file, or not finite, is in no window that does.
+ * Where MODEL_SERIES is more than 1, `./example ROW` forecasts the series of that row; without it the pool, row 0. */
 #include "model.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,12 +38,15 @@ static void print(int64_t time) {
     printf("\n");
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     static char line[1 << 16];
     float values[MODEL_MEASURED];
     int64_t time, last = 0;
     unsigned long number = 0, steps = 0;
-    model_stream_reset(&stream, 0);
+    if (model_stream_reset(&stream, argc > 1 ? strtoll(argv[1], NULL, 10) : 0)) {
+        fprintf(stderr, "no series %s; expected 0 to %d\n", argv[1], MODEL_SERIES - 1);
+        return 1;
+    }
     while (fgets(line, sizeof line, stdin)) {
         number++;
         if (!parsed(line, &time, values)) {

@@ -21,6 +21,7 @@ from pulsecast.foundation.whole_file import check_file_free, write_whole
 
 from ...logs.options import UNSAID, LogOptions
 from ...logs.reading import tell_findings
+from ...logs.series_options import OF_ONE_SERIES, Asked, SeriesOptions, asked_document
 from ...terminal.grouped import grouped
 from ...terminal.options import USUAL, ModelOptions
 from ...terminal.output import SCHEMA_VERSION, Format, progress, show, tell
@@ -43,6 +44,7 @@ def anomalies(
     out: Annotated[
         Path | None, typer.Option("--out", dir_okay=False, help="Every judged step, as .csv or .json.")
     ] = None,
+    of: SeriesOptions = OF_ONE_SERIES,
     model: ModelOptions = USUAL,
     log: LogOptions = UNSAID,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
@@ -61,9 +63,14 @@ def anomalies(
     with progress() as heard:
         series, report = read_as_trained(input_, forecaster.manifest, log.changes(), progress=heard)
     tell_findings(report)
+    asked = of.of(forecaster, series, log)
     tell(f"judging with {forecaster.artifact.id} on {forecaster.backend.engine}, {forecaster.backend.device}")
     chosen = default_rate(forecaster.manifest.spec.step_s) if rate is None else rate
-    rows = [row for one in series for row in judged_rows(forecaster, one, chosen)]
+    rows = [
+        row
+        for one, known_as in zip(series, asked, strict=True)
+        for row in judged_rows(forecaster, one, chosen, known_as)
+    ]
     if out is not None:
         write_whole(out, _written(rows, out.suffix), force=force)
         tell(f"{len(rows):,} judged steps: {out}")
@@ -73,12 +80,15 @@ def anomalies(
         "command": "anomalies", "artifact": forecaster.artifact.id, "false_alarm_rate": chosen, "judged": len(rows),
         "flagged": len(flagged), "anomalies": flagged,
     }  # fmt: skip
-    show(format_, text=f"{_table(flagged)}{summary}", document=document)
+    show(format_, text=f"{_table(flagged)}{summary}", document=document | asked_document(series, asked))
 
 
-def judged_rows(model: Forecaster, series: Series, rate: float) -> list[dict[str, Any]]:
-    """Return a row per step that could be judged; raises DataError if there is none."""
-    detector = model.detector(false_alarm_rate=rate)
+def judged_rows(model: Forecaster, series: Series, rate: float, known_as: Asked = None) -> list[dict[str, Any]]:
+    """Return a row per step that could be judged; raises DataError if there is none.
+
+    known_as  the series of the bundle's table, for a bundle of several
+    """
+    detector = model.detector(series=known_as, false_alarm_rate=rate)
     rows = []
     for seconds, values in zip(series.timestamps_s(), series.values, strict=True):
         found = detector.push(values, timestamp=int(seconds))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pulsecast.bundle.bundle import Bundle
-from pulsecast.bundle.contract import Contract, inputs_of, outputs_of
+from pulsecast.bundle.contract import Contract, SeriesContract, inputs_of, outputs_of
 from pulsecast.bundle.lone_files import is_lone_file, lone_contract
 from pulsecast.bundle.manifest import Manifest
 from pulsecast.bundle.provenance import statement as in_toto
@@ -23,6 +23,13 @@ from pulsecast.model.words import network_words
 
 from ...terminal.output import Format, put_document, show
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pulsecast.model.series import SeriesTable
+
+SHOWN_NAMES = 10
 Shapes = Mapping[str, tuple[int, ...]]  # -1 is any number
 
 
@@ -49,10 +56,12 @@ def inspect(
     if statement:
         put_document(in_toto(opened.manifest, opened.manifest_bytes()))
         return
+    table = opened.series
+    document = {"command": "inspect", "signature": opened.signature, "manifest": opened.manifest}
     show(
         format_,
-        text=_text(opened.manifest, opened.signature),
-        document={"command": "inspect", "signature": opened.signature, "manifest": opened.manifest},
+        text=_text(opened.manifest, opened.signature, table),
+        document=document | ({} if table is None else {"series": _series_document(table)}),
     )
 
 
@@ -73,6 +82,8 @@ def _contract_text(contract: Contract) -> str:
         *_taken_and_given(spec, inputs, outputs, level, contract.units),
         f"  model    {contract.digest}",
     ]
+    if contract.series is not None:
+        lines.append(_series_contract_text(contract.series))
     if not raw:
         lines.append("  state    its caller scales around it, and resets its variables before every window")
     return "\n".join(lines)
@@ -102,9 +113,48 @@ def _shape(shape: tuple[int, ...]) -> str:
     return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
 
 
-def _text(manifest: Manifest, signature: Signature) -> str:
+def _series_contract_text(series: SeriesContract) -> str:
+    rows = f"  series   {series.rows - 1:,}, rows 1 to {series.rows - 1}, and row 0 for one that training never saw"
+    names = _shown(series.names) if series.names else f"names in the bundle's file of sha256 {series.names_sha256}"
+    return f"{rows}: {names}"
+
+
+def _shown(names: Sequence[str]) -> str:
+    left = len(names) - SHOWN_NAMES
+    return ", ".join([*names[:SHOWN_NAMES], *([f"and {left:,} more (--format json has all)"] if left > 0 else [])])
+
+
+def _series_text(table: SeriesTable) -> list[str]:
+    """Return the first names, and a table of how the series' scales differ; nothing for none."""
+    head = ("scale of the series", "least", "median", "largest")
+    rows = [(name, *(f"{value:,.6g}" for value in values.values())) for name, values in _scales(table).items()]
+    return ["", f"{len(table.names):,} series, and the pool: {_shown(table.names.names)}", text_table(head, rows)]
+
+
+def _scales(table: SeriesTable) -> dict[str, dict[str, float]]:
+    """Return least, median and largest value over the series, without the pool, of what scales their forecasts."""
+    of = "log1p of the forecast column"
+    return {
+        f"mean of {of}": _range(table.offset[1:, 0]),
+        f"standard deviation of {of}": _range(table.scale[1:, 0]),
+        "range of the forecast column": _range(table.unit[1:]),
+    }
+
+
+def _range(values: NDArray[np.floating]) -> dict[str, float]:
+    import numpy as np
+
+    return {"least": float(values.min()), "median": float(np.median(values)), "largest": float(values.max())}
+
+
+def _series_document(table: SeriesTable) -> dict[str, object]:
+    keys = ("offset", "scale", "unit")
+    return {"names": table.names.names, **dict(zip(keys, _scales(table).values(), strict=True))}
+
+
+def _text(manifest: Manifest, signature: Signature, table: SeriesTable | None = None) -> str:
     spec, made = manifest.spec, manifest.provenance
-    inputs, outputs = inputs_of(spec), outputs_of(spec, bounded=manifest.level is not None)
+    inputs, outputs = inputs_of(spec, many=table is not None), outputs_of(spec, bounded=manifest.level is not None)
     if manifest.format == 1:
         inputs = {"window": (-1, spec.context, len(spec.features))}
     lines = [
@@ -119,6 +169,7 @@ def _text(manifest: Manifest, signature: Signature) -> str:
     ]
     for name, found in manifest.heldout.forecasts.items():
         lines.append(f"  {name.replace('_', ' '):16s}{found.mae:>12,.4g}{found.rmse:>12,.4g}")
+    lines += [] if table is None else _series_text(table)
     return "\n".join([*lines, "", text_table(ARTIFACTS, artifact_rows(manifest))])
 
 

@@ -15,11 +15,12 @@ from pulsecast.bundle.manifest import Manifest
 from pulsecast.computing.calendars import utc_text
 from pulsecast.errors import DataError
 from pulsecast.forecasting.forecaster import Forecaster
-from pulsecast.model.windows import FORECAST
+from pulsecast.model.windows import FORECAST, Windows
 from pulsecast.plain_text import printable
 
 from ...logs.options import UNSAID, LogOptions
 from ...logs.reading import tell_findings
+from ...logs.series_options import OF_ONE_SERIES, Asked, SeriesOptions, asked_document
 from ...terminal.grouped import grouped
 from ...terminal.options import USUAL, ModelOptions
 from ...terminal.output import Format, progress, show, tell
@@ -37,6 +38,7 @@ def predict(
         list[Path], typer.Option("--input", exists=True, dir_okay=False, help="Log to forecast, repeatable.")
     ],
     every: Annotated[bool, typer.Option("--every", help="Forecast after every step, not only after the last.")] = False,
+    of: SeriesOptions = OF_ONE_SERIES,
     model: ModelOptions = USUAL,
     log: LogOptions = UNSAID,
     format_: Annotated[Format, typer.Option("--format", help="text is CSV.")] = Format.text,
@@ -51,11 +53,16 @@ def predict(
     with progress() as heard:
         series, report = read_as_trained(input_, forecaster.manifest, log.changes(), progress=heard)
     tell_findings(report)
+    asked = of.of(forecaster, series, log)
     tell(f"forecasting with {forecaster.artifact.id} on {forecaster.backend.engine}, {forecaster.backend.device}")
     level = _level(forecaster.manifest)
-    rows = [row for one in series for row in _forecast_rows(forecaster, one, level, every=every)]
+    rows = [
+        row
+        for one, known_as in zip(series, asked, strict=True)
+        for row in _forecast_rows(forecaster, one, known_as, level, every=every)
+    ]
     document = {"command": "predict", "artifact": forecaster.artifact.id, "level": level, "forecasts": rows}
-    show(format_, text=_csv(rows), document=document)
+    show(format_, text=_csv(rows), document=document | asked_document(series, asked))
 
 
 def _level(manifest: Manifest) -> float | None:
@@ -75,7 +82,9 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _forecast_rows(model: Forecaster, series: Series, level: float | None, *, every: bool) -> list[dict[str, Any]]:
+def _forecast_rows(
+    model: Forecaster, series: Series, known_as: Asked, level: float | None, *, every: bool
+) -> list[dict[str, Any]]:
     """Return a row for each step forecast: with bounds that cover with probability `level`, or without any."""
     spec = model.manifest.spec
     ends = _window_ends(series, spec.context, every=every)  # (windows,) index after each window's last step
@@ -83,7 +92,7 @@ def _forecast_rows(model: Forecaster, series: Series, level: float | None, *, ev
     for first in range(0, len(ends), BATCH):
         steps = ends[first : first + BATCH, np.newaxis] - np.arange(spec.context, 0, -1)  # (batch, context)
         last = stamps[steps[:, -1]]  # (batch,)
-        answers = _answers(model, series.values[steps], last, level)
+        answers = _answers(model, Windows(values=series.values[steps], time=last), known_as, level)
         found += [
             {
                 "series": series.name,
@@ -98,12 +107,13 @@ def _forecast_rows(model: Forecaster, series: Series, level: float | None, *, ev
 
 
 def _answers(
-    model: Forecaster, values: NDArray[np.float64], time: NDArray[np.int64], level: float | None
+    model: Forecaster, windows: Windows, known_as: Asked, level: float | None
 ) -> dict[str, NDArray[np.floating]]:
     """Return forecasts, and bounds where there is a level: name -> (batch, horizon)."""
+    values, time = windows.values, windows.time
     if level is None:
-        return {FORECAST: model.predict(values, timestamps=time)}
-    return model.predict(values, timestamps=time, interval=level)._asdict()
+        return {FORECAST: model.predict(values, timestamps=time, series=known_as)}
+    return model.predict(values, timestamps=time, series=known_as, interval=level)._asdict()
 
 
 def _window_ends(series: Series, context: int, *, every: bool) -> np.ndarray[Any, np.dtype[np.int64]]:

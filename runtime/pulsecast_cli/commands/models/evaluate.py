@@ -37,7 +37,13 @@ class EvaluateOptions:
     origins: Annotated[int, _option("--origins", "Cut-offs in the second half.")] = 5
     seeds: Annotated[int, _option("--seeds", "Trainings per fold.")] = 3
     horizon: Annotated[str, _option("--horizon", "Steps ahead, with commas; each gets a table.")] = "1"
-    pool: Annotated[bool | None, _option("--pool/--no-pool", "One network over all series, or one each.")] = None
+    pool: Annotated[
+        bool | None,
+        _option(
+            "--pool/--no-pool",
+            "One network over all series, or one each; with --bundle: series that it does not have by its pool.",
+        ),
+    ] = None
     baseline: Annotated[list[str] | None, _option("--baseline", "Baseline, repeatable; default: all installed.")] = None
     interval: Annotated[float, _option("--interval", "Nominal coverage of the intervals.")] = 0.9
     holidays: Annotated[
@@ -94,7 +100,8 @@ def evaluate(
     """Back-test over rolling origins beside naive baselines; an interrupted evaluation continues where it stopped.
 
     With --bundle nothing is trained: every artifact forecasts the held-out part, and each metric must lie within 1 % of
-    the float64 reference's (exit code 3 if not); a coverage may differ by chance.
+    the float64 reference's (exit code 3 if not); a coverage may differ by chance. A bundle of several series scores
+    each by its name.
     """
     if bundle is not None:
         _refuse_training(options, {"--config": config, "--dask": dask})
@@ -135,7 +142,13 @@ def _score_bundle(
 
     with progress() as heard:
         found = evaluate_bundle(
-            logs, bundle, changes=log.changes(), interval=options.interval, **vouched._asdict(), progress=heard
+            logs,
+            bundle,
+            changes=log.changes(),
+            pool=bool(options.pool),
+            interval=options.interval,
+            **vouched._asdict(),
+            progress=heard,
         )
     document = {"command": "evaluate", "reproduced": found.reproduced, "artifacts": found}
     show(format_, text=repr(found), document=document)
@@ -144,7 +157,7 @@ def _score_bundle(
 
 
 def _refuse_training(options: EvaluateOptions, others: dict[str, object]) -> None:
-    names = ("recipe", "window", "units", "epochs", "pool", "holidays", "holiday_zone", "baseline")
+    names = ("recipe", "window", "units", "epochs", "holidays", "holiday_zone", "baseline")
     training = {f"--{name.replace('_', '-')}": getattr(options, name) for name in names}
     every = {**others, **training, "--smearing": options.smearing or None}
     said = ", ".join(name for name, value in every.items() if value is not None)

@@ -14,8 +14,6 @@ from ...terminal.dry_run import DryRun, tell_fate
 from ...terminal.grouped import grouped
 from ...terminal.output import Format, progress, show
 
-_POOL = "exists: several series would each get a folder in it, which is checked once the logs are read"
-
 
 @grouped
 def train(
@@ -33,14 +31,17 @@ def train(
     restart: Annotated[bool, typer.Option("--restart", help="Discard the progress of a killed run.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
-    """Train on engagement logs and write a model directory; a killed run continues where it stopped."""
+    """Train on engagement logs and write a model directory; a killed run continues where it stopped.
+
+    Several series are one model: with --pool each has a scale of its own in its table of series.
+    """
     from pulsecast_train import train as run
-    from pulsecast_train.run import check_out
+    from pulsecast_train.run import check_run
 
     chosen = configured(config, log, training.changes())
     if dry_run:
-        known = check_out(out, chosen.train, force=force)
-        tell_fate(out, command="train", format_=format_, unless="" if known else _POOL)
+        check_run(out, chosen.train, force=force)
+        tell_fate(out, command="train", format_=format_)
         return
     with progress() as heard:
         found = run(
@@ -53,7 +54,7 @@ def train(
             user_key=secret(user_key),
             progress=heard,
         )
-    documents = [{"name": record.name, "recipe": record.recipe, "heldout": record.heldout} for record in found.records]
-    document = {"models": documents} if found.pooled else documents[0]
-    next_step = f"next: pulsecast export {found.models[0].path} --out BUNDLE"
-    show(format_, text=f"{found!r}\n{next_step}", document={"command": "train", **document})
+    record, by_series = found.record, {"series": found.by_series} if found.by_series else {}
+    document = {"command": "train", "name": record.name, "recipe": record.recipe, "heldout": record.heldout}
+    next_step = f"next: pulsecast export {out} --out BUNDLE"
+    show(format_, text=f"{found!r}\n{next_step}", document=document | by_series)
