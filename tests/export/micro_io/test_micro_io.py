@@ -223,7 +223,11 @@ FAULTS = {
         "taken or refused wrongly at 253402300800, ",
     ),
     "a year too few": (r"(LAST_KNOWN INT64_C)\(.*\)", r"\1(253370764799)", "or refused wrongly at 253402300799"),
-    "whether values are finite": (r"!isfinite\(.*\)\)", "0)", "64 of 64 windows with a value of nan are taken"),
+    "whether values are finite": (
+        r"!isfinite\(.*?\)\)|!\(\*to [^)]*\)",
+        "0",
+        "64 of 64 windows with a value of nan are taken; .* of inf",
+    ),
     "a lower bound": (
         r"(LOWER\[MICRO_HORIZON\] = \{\n    \{0\.64)",
         r"\g<1>9",
