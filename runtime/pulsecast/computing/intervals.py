@@ -220,7 +220,12 @@ class RollingConformal:
         return np.array([conformal_radius(np.asarray(kept, np.float64), level) for kept in self._kept])
 
     def observe(self, value: float) -> None:
-        """Take the value of the step after the last forecast; a NaN (a missing step) teaches nothing."""
+        """Take the value of the step after the last forecast; a NaN (a missing step) teaches nothing.
+
+        Raises NonFiniteError for a masked value.
+        """
+        if has_masked(value):
+            raise NonFiniteError("the value is masked; expected a real number, and NaN for a missing one")
         for age, forecast in self._pending:
             found = float(residuals(forecast[age : age + 1], np.array([value]), self._scale)[0])
             if math.isfinite(found):

@@ -29,7 +29,8 @@ class StepForecast:
     """What followed from a step.
 
     arrival   `next`: it came when it was due, or it is the first one.
-              `gap`: steps before it are missing. They count as unknown: there is no forecast until the window is whole.
+              `gap`: steps before it are missing, for at most a year or a window. They count as unknown: there is no
+              forecast until the window is whole.
               `repeated`: it has the time of the last step. The first value stands, and the answer is the one it gave.
               `late`: it is older than the last step. `between`: its time is not on the grid of steps. Neither changes
               the state, and there is no forecast.

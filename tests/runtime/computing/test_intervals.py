@@ -37,6 +37,12 @@ def test_a_forecast_that_is_not_a_number_has_no_interval(forecast: object, error
         RollingConformal(horizon=1).interval(forecast, 0.5)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("value", [np.ma.masked, np.ma.array(5.0, mask=True)], ids=["the constant", "an array"])
+def test_a_masked_value_is_not_observed(value: object) -> None:
+    with pytest.raises(NonFiniteError, match="the value is masked; expected a real number, and NaN for a missing one"):
+        RollingConformal(horizon=1).observe(value)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("count", "level", "rank"),
     [(9, 0.9, 9), (19, 0.9, 18), (99, 0.9, 90), (100, 0.9, 91), (3, 0.5, 2), (10, 0.5, 6)],
