@@ -160,7 +160,7 @@ def test_a_command_line_is_remembered_for_provenance(monkeypatch: pytest.MonkeyP
     assert commands() == (("pulsecast", "export", "model", "--out", "b"),)
     set_command(["train", *(f"{i}.csv" for i in range(5000))])
     assert [len(command) for command in commands()] == [limits.COMMAND_WORDS]
-    assert commands()[0][-2:] == ("997.csv", "...")
+    assert commands()[0][-2:] == ("996.csv", "...")
 
 
 def test_inspect_prints_the_statement(capsys: pytest.CaptureFixture[str]) -> None:
