@@ -49,6 +49,13 @@ def test_the_stage_s_readme_names_all_of_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DOORS)
+def test_what_the_stage_s_readme_calls_can_be_imported(name: str) -> None:
+    text = (REPOSITORY / DOORS[name] / "README.md").read_text("utf-8")
+    called = set(re.findall(r"\b([A-Z][a-z]+[A-Z]\w*)\(", text))
+    assert [one for one in sorted(called) if one not in (*dir(door(name)), *dir(pulsecast))] == []
+
+
+@pytest.mark.parametrize("name", DOORS)
 def test_its_functions_are_those_that_are_known_and_all_take_text_for_a_path(name: str) -> None:
     package = door(name)
     functions = {one for one in package.__all__ if inspect.isfunction(getattr(package, one))}

@@ -6,6 +6,7 @@ import { pathToFileURL } from 'node:url';
 const [folder, time] = process.argv.slice(2);
 const { load } = await import(pathToFileURL(resolve(folder, 'pulsecast.js')));
 const model = await load(readFileSync(resolve(folder, 'model.wasm')));
+if (!/^-?\d+$/.test(time ?? '')) throw new Error(`TIME is ${time}; expected unix seconds, a whole number`);
 const values = readFileSync(0, 'utf8').trim().split(/\s+/).map(Number); // oldest first
 const { forecast, lower, upper } = model.predict(values, Number(time)); // unix seconds (UTC) of the last count
 for (let i = 0; i < forecast.length; i++) console.log(forecast[i], lower[i], upper[i]);

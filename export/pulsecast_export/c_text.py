@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
 
 import numpy as np
 
 LANE_PADDING = 16  # floats of the widest vector that the kernels use
+
+
+def filled(package: str, template: str, values: Mapping[str, str]) -> str:
+    """Return the text of a package's `templates/<template>` with every `@NAME@` replaced; an unknown name: KeyError."""
+    text = files(package).joinpath("templates", template).read_text(encoding="ascii")
+    return re.sub(r"@([A-Z_0-9]+)@", lambda match: values[match.group(1)], text)
 
 
 def padded(count: int, to: int = LANE_PADDING) -> int:

@@ -27,7 +27,7 @@ def model_card(manifest: Manifest) -> str:
 def _contract(manifest: Manifest) -> str:
     spec = manifest.spec
     measured = ", ".join(_cell(feature.name) for feature in spec.features[: spec.measured])
-    name, steps = _cell(spec.features[0].name), f"the next {spec.horizon} steps of {spec.step_s} s"
+    name, steps = _cell(spec.features[0].name), _next_steps(spec)
     lines = [
         f"* Takes `values`, float32 (batch, {spec.context}, {spec.measured}), raw units: {measured}.",
         *_time(spec),
@@ -37,6 +37,11 @@ def _contract(manifest: Manifest) -> str:
         *_bounds(manifest),
     ]
     return "\n".join([f"A forecaster: {network_words(spec)}, recipe `{_cell(manifest.recipe)}`.", "", *lines])
+
+
+def _next_steps(spec: ModelSpec) -> str:
+    steps = "step" if spec.horizon == 1 else f"{spec.horizon} steps"
+    return f"the next {steps} of {spec.step_s} s"
 
 
 def _time(spec: ModelSpec) -> list[str]:
@@ -50,9 +55,9 @@ def _time(spec: ModelSpec) -> list[str]:
 def _bounds(manifest: Manifest) -> list[str]:
     if manifest.level is None:
         return []
-    return [
-        f"* Gives `lower` and `upper`, of the same shape: {100 * manifest.level:g} % of true values lie between them."
-    ]
+    held = "for as long as the series goes on as it did in the held-out part"
+    share = f"On average {100 * manifest.level:g} % of true values lie between them"
+    return [f"* Gives `lower` and `upper`, of the same shape. {share}, {held}."]
 
 
 def _holidays(manifest: Manifest) -> list[str]:

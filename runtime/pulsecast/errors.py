@@ -6,7 +6,7 @@ PulsecastError
 │   ├── FeatureCountError     a step has too few or too many features
 │   ├── DtypeError            not real numbers; also a TypeError
 │   ├── NonFiniteError        NaN or infinity, or a value outside the model's domain
-│   ├── TimeError             a time that is missing, of another unit, late, or beyond what the calendar knows
+│   ├── TimeError             a time that is missing, in milliseconds, late, or beyond what the calendar knows
 │   └── EmptyInputError       no window at all
 ├── UsageError                an unknown name or an impossible combination of options
 ├── DataError                 a log or series that cannot be used as it is
@@ -57,7 +57,7 @@ class NonFiniteError(InputError):
 
 
 class TimeError(InputError):
-    """A time is missing, not that of the next step, of another unit than seconds, or beyond the known holidays."""
+    """A time is missing, not that of the next step, in milliseconds or finer, or beyond the known holidays."""
 
 
 class EmptyInputError(InputError):

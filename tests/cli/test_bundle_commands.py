@@ -15,7 +15,7 @@ from helpers import plain
 from helpers.engines import require
 from pulsecast import load
 from pulsecast.bundle.bundle import Bundle
-from pulsecast.bundle.contract import Contract, contract_text, inputs_of, model_digest, outputs_of
+from pulsecast.bundle.contract import contract_text, model_digest
 from pulsecast.bundle.manifest import MANIFEST_NAME
 from pulsecast.computing.calendars import utc_text
 from pulsecast.errors import EngineError
@@ -63,22 +63,7 @@ def test_inspect_loads_no_engine(plain_bundle: Path) -> None:
 @pytest.fixture
 def lone(change_model: plain.PlainModel, tmp_path: Path) -> Path:
     """A model.c outside its bundle; of the rest of it nothing is read."""
-    spec = change_model.spec
-    contract = Contract(
-        format=2,
-        name="shop",
-        artifact="native",
-        precision="float32",
-        units="raw",
-        digest=model_digest(spec, change_model.scaler, change_model.weights),
-        inputs=inputs_of(spec),
-        outputs=outputs_of(spec, bounded=True),
-        context=spec.context,
-        step_s=spec.step_s,
-        level=0.9,
-        series=None,
-        spec=spec,
-    )
+    contract = plain.contract(change_model, name="shop", artifact="native")
     (tmp_path / "model.c").write_text(f"/* shop\n * {contract_text(contract)}\n */\n")
     return tmp_path / "model.c"
 

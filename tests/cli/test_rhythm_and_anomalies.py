@@ -93,6 +93,29 @@ def test_anomalies_refuses_in_one_sentence(
     assert sentence in capsys.readouterr().err
 
 
+ODD = {
+    "a running total": (np.cumsum(plain.series()), "value never falls, as a running total does"),
+    "nothing at the end": (np.where(np.arange(plain.STEPS) < plain.STEPS // 3, plain.series(), 0), "is 0 at 67% of"),
+}
+
+
+@pytest.mark.parametrize("command", ["predict", "anomalies"])
+@pytest.mark.parametrize(("values", "sentence"), ODD.values(), ids=ODD.keys())
+def test_a_log_that_is_not_what_it_seems_is_warned_of(
+    plain_bundle: Path,
+    tmp_path: Path,
+    command: str,
+    values: np.ndarray,
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log = write_log(tmp_path / "log.csv", values)
+    run(command, plain_bundle, "--input", log, "--backend", "numpy")
+    warned = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: series log")]
+    assert len(warned) == 1
+    assert sentence in warned[0]
+
+
 def test_an_unknown_zone_is_refused_before_the_log_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = tmp_path / "broken.csv"
     log.write_text("not a log\n")
@@ -104,7 +127,9 @@ def test_rhythm_says_it_in_words_and_draws_it(tmp_path: Path, capsys: pytest.Cap
     require("statsmodels", "matplotlib")
     log, page, picture = write_log(tmp_path / "log.csv", plain.series()), tmp_path / "r.html", tmp_path / "r.png"
     assert run("rhythm", log, "--out", page) == 0
-    text = capsys.readouterr().out
+    text, told = capsys.readouterr()
+    assert told.startswith("900 rows from 1 file\n  log.csv: 900 rows, ")
+    assert "\\n" not in text + told
     assert "log, 2025-01-06T00:00:00Z to 2025-02-12T11:00:00Z, by the clock of UTC" in text
     assert "Day: a strong rhythm" in text
     html = page.read_text()

@@ -19,6 +19,7 @@ from pulsecast.model.windows import Windows
 pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+WRONG_TIMES = ("", "abc", "2025-02-22T22:00", "1740672000.5")
 MOST_LINES = 15  # of code, of each program
 
 
@@ -57,6 +58,13 @@ def said(command: list[str], window: Windows) -> np.ndarray:
     return np.array([line.split() for line in done.stdout.splitlines()], np.float64)
 
 
+def refused(command: list[str], text: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode != 0
+    assert done.stdout == ""
+    return done
+
+
 def limit(bundle: Path) -> float:
     manifest = Bundle.open(bundle).manifest
     return manifest.artifact("onnx").tolerance.max_abs * manifest.scaler.range
@@ -80,10 +88,12 @@ def test_a_c_program_is_given_counts_and_a_time(
     flags = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{bundle / 'native'}"]
     subprocess.run([compiler, *flags, *sources, "-o", str(program)], check=True, timeout=120)
     np.testing.assert_allclose(said([str(program), str(window.time[0])], window), expected, rtol=0, atol=limit(bundle))
-    milliseconds = subprocess.run(
-        [str(program), str(window.time[0] * 1000)], input=counts(window), capture_output=True, text=True, check=False
-    )
-    assert (milliseconds.returncode, milliseconds.stdout) == (1, "")
+    milliseconds = refused([str(program), str(window.time[0] * 1000)], counts(window))
+    assert milliseconds.returncode == 1
+    for time in WRONG_TIMES:
+        assert refused([str(program), time], counts(window)).returncode == 2, time
+    for text in (f"{counts(window)}\n5", f"{counts(window)}\nx", counts(window).partition("\n")[2]):
+        assert refused([str(program), str(window.time[0])], text).returncode == 2
 
 
 def test_a_node_program_is_given_counts_and_a_time(bundle: Path, window: Windows, expected: np.ndarray) -> None:
@@ -91,6 +101,10 @@ def test_a_node_program_is_given_counts_and_a_time(bundle: Path, window: Windows
     folder = bundle / "native" / "lib" / "wasm32"
     found = said(["node", str(EXAMPLES / "forecast.mjs"), str(folder), str(window.time[0])], window)
     np.testing.assert_allclose(found, expected, rtol=0, atol=limit(bundle))
+    program = ["node", str(EXAMPLES / "forecast.mjs"), str(folder)]
+    for time in WRONG_TIMES:
+        assert f"TIME is {time}; expected unix seconds" in refused([*program, time], counts(window)).stderr
+    assert "a window has" in refused([*program, str(window.time[0])], f"{counts(window)}\n5").stderr
 
 
 def test_a_rest_body_gives_the_served_signature_counts_and_a_time(

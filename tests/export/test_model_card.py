@@ -43,12 +43,14 @@ def test_the_card_compares_the_model_with_the_naive_forecasts() -> None:
 def test_the_card_names_the_inputs_and_outputs_of_an_artifact(calendar_bundle: Path, plain_bundle: Path) -> None:
     lines = model_card(Bundle.open(calendar_bundle).manifest).splitlines()
     time = "* Takes `time`, int64 (batch,): unix seconds (UTC) of each window's last step. "
+    covered = "On average 90 % of true values lie between them, for as long as the series goes on as it did"
     assert [line for line in lines if line.startswith(("* Takes", "* Gives"))] == [
         "* Takes `values`, float32 (batch, 73, 1), raw units: value.",
         time + "3 calendar columns follow from it, inside the artifact.",
         "* Gives `forecast`, float32 (batch, 2), raw units of value: the next 2 steps of 3600 s.",
-        "* Gives `lower` and `upper`, of the same shape: 90 % of true values lie between them.",
+        f"* Gives `lower` and `upper`, of the same shape. {covered} in the held-out part.",
     ]
+    assert "raw units of value: the next step of 3600 s." in model_card(Bundle.open(plain_bundle).manifest)
     without = dataclasses.replace(Bundle.open(plain_bundle).manifest, intervals=None, level=None)
     assert "`time`" not in model_card(without)
     assert "`lower`" not in model_card(without)

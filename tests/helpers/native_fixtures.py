@@ -50,7 +50,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def backend(case: tuple[str, str], model: ModelDirectory, cache: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(CACHE_VARIABLE, str(cache))
-    opened = NativeBackend(compiled_source(model, case[1]), model.record.spec, 1)
+    source = compiled_source(model, case[1])
+    opened = NativeBackend(source, model.record.spec, 1)
+    opened.source = source
     opened.artifact = artifact(case[1], model.record.spec)
     return opened
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pulsecast.bundle.bundle import entry_for
-from pulsecast.bundle.contract import model_digest
+from pulsecast.bundle.contract import Contract, inputs_of, model_digest, outputs_of
 from pulsecast.bundle.golden import Golden, write_golden
 from pulsecast.bundle.manifest import (
     MANIFEST_NAME,
@@ -225,6 +226,27 @@ def _recurrent_weights(rng: np.random.Generator, spec: ModelSpec) -> Weights:
 
 NO_PARITY = Parity(max_abs=0.0, rms=0.0, mae_change=0.0, rmse_change=0.0)
 PROVENANCE = Provenance(versions={"python": "3"}, platform="test", seed=0, training={}, data={})
+
+
+def contract(model: PlainModel, **changes: Any) -> Contract:
+    """Return what a float32 artifact of `model` says about itself, with `changes` of its fields."""
+    spec = model.spec
+    usual = Contract(
+        format=2,
+        name="plain",
+        artifact="onnx",
+        precision="float32",
+        units="raw",
+        digest=model_digest(spec, model.scaler, model.weights),
+        inputs=inputs_of(spec),
+        outputs=outputs_of(spec, bounded=True),
+        context=spec.context,
+        step_s=spec.step_s,
+        level=0.9,
+        series=None,
+        spec=spec,
+    )
+    return replace(usual, **changes)
 
 
 def numpy_artifact() -> Artifact:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .backtesting.result import Evaluation
     from .evaluation import evaluate, evaluate_bundle
     from .fetching.fetch import fetch
+    from .fetching.limits import FetchLimits
     from .logs.as_trained import read_as_trained
     from .logs.config import LogConfig
     from .logs.generator import generate_log
@@ -29,6 +30,7 @@ _HOME = {
     "BundleScores": "backtesting.bundle_scores",
     "EvaluateConfig": "backtesting.config",
     "Evaluation": "backtesting.result",
+    "FetchLimits": "fetching.limits",
     "LogConfig": "logs.config",
     "ReadLog": "logs.reader",
     "Rhythm": "rhythm.cycles",
@@ -50,6 +52,7 @@ __all__ = [
     "BundleScores",
     "EvaluateConfig",
     "Evaluation",
+    "FetchLimits",
     "LogConfig",
     "ReadLog",
     "Rhythm",

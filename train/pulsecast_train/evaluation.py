@@ -55,7 +55,7 @@ def evaluate(  # noqa: PLR0913  # an option is a parameter
     for name in config.baselines or ():
         find_baseline(name)  # refused before a long log is read
     series, report = read_log(logs, log, progress=progress, user_key=user_key)
-    progress.tell(report.text())
+    report.tell(progress)
     result, forecasts = evaluate_series(series, config, folder, Where(jobs=jobs, dask=dask), progress)
     if html:
         write_report(folder / REPORT_NAME, series, result, forecasts)
@@ -92,7 +92,7 @@ def evaluate_bundle(  # noqa: PLR0913
     if pool and opened.series_names is None:
         raise UsageError("this bundle is of one series and has no pool: leave pool out")
     series, report = read_as_trained(logs, opened.manifest, changes, progress=progress)
-    progress.tell(report.text())
+    report.tell(progress)
     config = opened.manifest.provenance.training.get("config")
     held = config.get("heldout_fraction") if isinstance(config, dict) else None
     tested = held if isinstance(held, float) and 0 < held < 1 else HELDOUT

@@ -115,7 +115,7 @@ class _Job:
 
 def _fit_and_write(prepared: Prepared, job: _Job) -> Trained:
     """Fit one network on all series and write the model directory."""
-    job.progress.tell(prepared.report.text())
+    prepared.report.tell(job.progress)
     from .fitting.device import describe_device  # importing Keras takes seconds: a bad log is refused before
     from .fitting.training import fit_network
 

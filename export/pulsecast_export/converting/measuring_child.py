@@ -71,10 +71,11 @@ def measure(path: str, artifact_ids: tuple[str, ...]) -> Measured:
 
 def _check_micro_io(bundle: Bundle, artifact: Artifact, golden: Golden) -> None:
     """Raise ToleranceError unless the C beside a file of scaled units computes what the reference does around it."""
+    manifest = bundle.manifest
     with temporary_folder() as work:
         for name in TARGETS[artifact.id].beside:
             (work / Path(name).name).write_bytes(bundle.read(name))
-        check_micro_io(work, bundle.manifest.spec, bundle.manifest.scaler, golden)
+        check_micro_io(work, manifest.spec, manifest.scaler, golden, manifest.intervals)
 
 
 if __name__ == "__main__":

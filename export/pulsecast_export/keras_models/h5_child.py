@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulsecast.errors import ConversionError
+from pulsecast.plain_text import listed
 from pulsecast.stages.parent import die_with_parent
 
 MAX_BYTES = 1 << 30  # of all arrays
@@ -172,7 +173,7 @@ def _check_configuration(text: Any, name: str) -> None:
     except Exception as error:  # it is of any shape
         raise ConversionError(f"the configuration in {name} is damaged; save the model as .keras instead") from error
     if problems:
-        raise ConversionError(f"{name} is refused, and nothing in it was run: " + "; ".join(problems[:20]))
+        raise ConversionError(f"{name} is refused, and nothing in it was run: {listed(problems)}")
 
 
 def _layer_problems(layer: dict[str, Any]) -> Iterator[str]:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from pulsecast.errors import ConversionError
 from pulsecast.foundation.zip_directory import open_zip
+from pulsecast.plain_text import listed
 
 from .h5_reading import h5_arrays
 from .keras_layers import NO_OPERATION, WHY_NOT
@@ -92,8 +93,7 @@ def read_keras_file(path: Path) -> KerasFile:
     config = _json(members[CONFIG], f"{CONFIG} in {path.name}")
     problems = list(dict.fromkeys(_foreign(config)))
     if problems:
-        more = f"; and {len(problems) - 20} more" if len(problems) > 20 else ""
-        raise ConversionError(f"{path.name} is refused, and nothing in it was run: " + "; ".join(problems[:20]) + more)
+        raise ConversionError(f"{path.name} is refused, and nothing in it was run: {listed(problems)}")
     metadata = _json(members[METADATA], f"{METADATA} in {path.name}")
     version = str(metadata.get("keras_version", "unknown"))[:40]
     arrays = h5_arrays(members[WEIGHTS], path.name)

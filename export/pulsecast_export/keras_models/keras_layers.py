@@ -10,6 +10,7 @@ from typing import Any
 
 from pulsecast.errors import ConversionError
 from pulsecast.model.network import Activation, Dense, Network, Recurrent
+from pulsecast.plain_text import listed
 
 MAX_LAYERS, MAX_WIDTH = 256, 1 << 16  # layers of a model; units of a layer, and features of a step
 ACTIVATIONS = typing.get_args(Activation)
@@ -95,8 +96,7 @@ def _find_network(config: Mapping[str, Any]) -> Found:
     elif shape[1] is not None and type(shape[1]) is not int:
         problems.append(f"its window is {ascii(shape[1])[:60]}; expected a number of steps")
     if problems:
-        more = f"; and {len(problems) - 20} more" if len(problems) > 20 else ""
-        raise ConversionError("this model cannot be converted: " + "; ".join(problems[:20]) + more)
+        raise ConversionError(f"this model cannot be converted: {listed(problems)}")
     return _found(recurrent, dense, shape)
 
 

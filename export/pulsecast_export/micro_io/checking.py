@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import ctypes
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pulsecast.backends.native_library import COMPILE_TIMEOUT_S, find_compiler
+from pulsecast.backends.native_library import compile_library, find_compiler
 from pulsecast.backends.sealed_library import load_bytes
 from pulsecast.bundle.golden import Golden
 from pulsecast.computing import reference
-from pulsecast.computing.calendars import complete
-from pulsecast.errors import ConversionError, MissingExtraError, ToleranceError
+from pulsecast.computing.calendars import complete, known_times
+from pulsecast.computing.intervals import FLOAT32_SLACK, bounds
+from pulsecast.errors import ConversionError, EngineError, MissingExtraError, ToleranceError
 from pulsecast.foundation.private_folder import temporary_folder
+from pulsecast.model.radii import IntervalScale, SplitConformal
 from pulsecast.model.scaler import FeatureScale, Scaler
 from pulsecast.model.spec import ModelSpec
 from pulsecast.model.windows import Windows
@@ -25,6 +26,8 @@ from .writer import SOURCE
 
 FLAGS = ("-std=c99", "-O2", "-fPIC", "-shared")
 ROUNDING = 5e-7  # of a value's size: float32 rounds by 6e-8 in a logarithm, a difference and the angle of a wave each
+BOUND_ROUNDING = 4e-7  # of a bound plus 1, and of the forecast plus 1 times e^radius: a product and a sum in float32
+PLACES = 64  # in a window, at most, where a value that is not finite is tried
 Array = NDArray[np.floating]
 
 
@@ -60,24 +63,19 @@ class MicroIo:
 
 def compile_micro_io(folder: Path, command: Sequence[str], out: Path) -> None:
     """Compile the source in `folder` to a library at `out`; raises ConversionError with the compiler's first line."""
-    done = subprocess.run(
-        [*command, *FLAGS, SOURCE, "-lm", "-o", str(out.absolute())],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=COMPILE_TIMEOUT_S,
-        check=False,
-    )
-    if done.returncode:
-        said = [line for line in done.stderr.splitlines() if "error" in line] or ["without a message"]
-        raise ConversionError(f"{SOURCE} does not compile with {Path(command[0]).name}: {said[0].strip()}")
+    try:
+        compile_library(command, folder, out, FLAGS, (SOURCE, "-lm"))
+    except EngineError as error:
+        raise ConversionError(str(error)) from error
 
 
-def check_micro_io(folder: Path, spec: ModelSpec, scaler: Scaler, golden: Golden) -> None:
+def check_micro_io(
+    folder: Path, spec: ModelSpec, scaler: Scaler, golden: Golden, intervals: SplitConformal | None
+) -> None:
     """Check the source in `folder` on the windows of `golden`; without a C compiler nothing is checked.
 
-    Raises ToleranceError if channels or forecasts differ, ConversionError if it does not compile.
+    Raises ToleranceError if channels, forecasts or bounds differ, or if a window is taken that has no forecast;
+    ConversionError if it does not compile.
     """
     try:
         command = find_compiler()
@@ -86,12 +84,16 @@ def check_micro_io(folder: Path, spec: ModelSpec, scaler: Scaler, golden: Golden
     with temporary_folder() as work:
         library = work / "micro_io.so"
         compile_micro_io(folder, command, library)
-        problems = differences(MicroIo(library, spec), spec, scaler, golden)
+        functions = MicroIo(library, spec)
+        problems = differences(functions, spec, scaler, golden, intervals)
+        problems += _taken(functions, spec, scaler, golden.windows)
     if problems:
         raise ToleranceError(f"{SOURCE} does not compute what the reference does: {'; '.join(problems)}")
 
 
-def differences(functions: MicroIo, spec: ModelSpec, scaler: Scaler, golden: Golden) -> list[str]:
+def differences(
+    functions: MicroIo, spec: ModelSpec, scaler: Scaler, golden: Golden, intervals: SplitConformal | None
+) -> list[str]:
     """Return what differs from numpy by more than float32 rounding, over the windows of `golden`."""
     windows = golden.windows
     columns = complete(spec, windows.changed(windows.values.astype(np.float64)))  # (n, context, features)
@@ -101,9 +103,69 @@ def differences(functions: MicroIo, spec: ModelSpec, scaler: Scaler, golden: Gol
     if not (error <= channel_rounding(spec, scaler, columns)).all():
         problems.append(f"channels differ by up to {error.max():.1e}")
     outputs = outputs_for(spec, scaler, columns, golden.reference)
-    error = np.abs(functions.results(windows, outputs)[0] - golden.reference)
+    results = functions.results(windows, outputs)
+    error = np.abs(results[0] - golden.reference)
     if not (error <= forecast_rounding(spec, scaler, columns, golden.reference)).all():
         problems.append(f"forecasts differ by up to {error.max():.1e}")
+    if not (np.isnan(results[1:]).all() if intervals is None else bounds_agree(results, intervals)):
+        problems.append("bounds are not those of the forecasts")
+    return problems
+
+
+def bounds_agree(results: Array, intervals: SplitConformal) -> bool:
+    """Return whether forecast, lower and upper, (3, n, horizon), are an interval up to float32 rounding.
+
+    Bounds of counts are exact, except where an edge of the interval is a whole number up to rounding.
+    """
+    forecast = results[0].astype(np.float64)
+    radius = np.array(intervals.at(intervals.default_level))
+    exact = bounds(forecast, radius, intervals.scale, counts=False)
+    allowed = [_bound_rounding(forecast, radius * way, intervals.scale) for way in (-1, 1)]
+    if not intervals.counts:
+        pairs = zip(results[1:], exact[1:], allowed, strict=True)
+        return all(_is_near(found, expected, rounding) for found, expected, rounding in pairs)
+    unsure = np.zeros(forecast.shape, bool)
+    for bound, way in ((exact.lower, -1), (exact.upper, 1)):
+        edge = bound + way * FLOAT32_SLACK * (bound + 1)
+        unsure |= np.abs(edge - np.round(edge)) <= BOUND_ROUNDING * (bound + 2)
+    whole = bounds(forecast, radius, intervals.scale, counts=True)
+    return all(_is_near(found, expected, unsure) for found, expected in zip(results[1:], whole[1:], strict=True))
+
+
+def _bound_rounding(forecast: Array, radius: Array, scale: IntervalScale) -> Array:
+    """Return the largest float32 error of bounds that lie `radius` above the forecasts (n, horizon)."""
+    if scale == "log1p":
+        return BOUND_ROUNDING * ((np.maximum(forecast, 0) + 1) * np.exp(radius) + 1)
+    return BOUND_ROUNDING * (np.abs(forecast) + np.abs(radius) + 2)
+
+
+def _is_near(found: Array, expected: Array, allowed: Array) -> bool:
+    """Return whether bounds are the expected ones; those beyond float32 are only very large."""
+    beyond = expected >= np.finfo(np.float32).max
+    with np.errstate(invalid="ignore"):
+        return bool(np.where(beyond, found >= 1e38, np.abs(found - expected) <= allowed).all())
+
+
+def _taken(functions: MicroIo, spec: ModelSpec, scaler: Scaler, windows: Windows) -> list[str]:
+    """Return what is wrong with the choice of windows that have a forecast: by their values, and by their time."""
+    problems = []
+    size = spec.context * spec.measured
+    places = np.unique(np.linspace(0, size - 1, min(size, PLACES)).astype(int))
+    broken = windows.take([0] * len(places))
+    for special in (np.nan, np.inf):
+        broken.values.reshape(len(places), size)[np.arange(len(places)), places] = special
+        channels, fine = functions.channels(broken)
+        if fine.any() or channels.any():
+            problems.append(f"{int(fine.sum())} of {len(fine)} windows with a value of {special} are taken")
+    if windows.time is not None:
+        first, last = known_times(spec)
+        times = np.array([first - 1, first, last, last + 1, int(np.abs(windows.time).max()) * 1000])
+        at = Windows(values=np.repeat(windows.values[:1], len(times), axis=0), time=times)
+        with np.errstate(invalid="ignore"):
+            expected = np.isfinite(scaler.transform(complete(spec, at))).all(axis=(1, 2))
+        wrong = times[functions.channels(at)[1] != expected]
+        if len(wrong):
+            problems.append(f"windows are taken or refused wrongly at {', '.join(map(str, wrong))}")
     return problems
 
 

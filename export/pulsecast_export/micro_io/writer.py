@@ -6,9 +6,7 @@ that of `pulsecast.backends.tflite`, in float32.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +19,7 @@ from pulsecast.model.scaler import FeatureScale, Scaler
 from pulsecast.model.spec import Calendar, ModelSpec
 from pulsecast.stages.model_directory import ModelDirectory
 
-from ..c_text import commented, float_text, plain
+from ..c_text import commented, filled, float_text, plain
 from ..contracts import contract_of
 
 SOURCE, HEADER = "micro_io.c", "micro_io.h"
@@ -60,13 +58,7 @@ def sources(model: ModelDirectory, limits: tuple[float, float] = (-LARGEST, LARG
         ),
         "CHANNEL_ROWS": _rows((str(c.feature), str(c.lag)) for c in spec.channels),
     }
-    return {SOURCE: _filled("micro_io.c.in", values), HEADER: _filled("micro_io.h.in", values)}
-
-
-def _filled(template: str, values: dict[str, str]) -> str:
-    """Return the text of a template with every `@NAME@` replaced; an unknown name is a KeyError."""
-    text = files(__package__).joinpath("templates", template).read_text(encoding="ascii")
-    return re.sub(r"@([A-Z_0-9]+)@", lambda match: values[match.group(1)], text)
+    return {SOURCE: filled(__package__, "micro_io.c.in", values), HEADER: filled(__package__, "micro_io.h.in", values)}
 
 
 def _dimensions(spec: ModelSpec, scaler: Scaler) -> dict[str, str]:

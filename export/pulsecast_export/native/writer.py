@@ -10,7 +10,6 @@ The templates hold the text that is the same for all models; this module only fi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -28,7 +27,7 @@ from pulsecast.model.spec import YEAR_1, YEAR_10000, Feature, ModelSpec
 from pulsecast.model.weights import Weights
 from pulsecast.stages.model_directory import ModelDirectory
 
-from ..c_text import array_text, c_string, commented, float_text, padded, plain, rows_text
+from ..c_text import array_text, c_string, commented, filled, float_text, padded, plain, rows_text
 from ..contracts import contract_of
 from ..targets import TARGETS, tolerance
 from .calendar_tables import calendar_tables
@@ -99,14 +98,8 @@ def sources(model: ModelDirectory, target_id: str) -> dict[str, str]:
         "WEIGHTS": _weights(model, layers),
         "GOLDEN": _golden(model, dequantised(model.weights) if eight_bits else model.weights),
     }
-    values["KERNELS"] = "\n".join(filled(f"kernels/{part}.c.in", values) for part in KERNELS)
-    return {SOURCE: filled("model.c.in", values), HEADER: filled("model.h.in", values)}
-
-
-def filled(template: str, values: dict[str, str]) -> str:
-    """Return the text of `native/<template>` with every `@NAME@` replaced; an unknown name is a KeyError."""
-    text = files(__package__).joinpath("templates", template).read_text(encoding="ascii")
-    return re.sub(r"@([A-Z_0-9]+)@", lambda match: values[match.group(1)], text)
+    values["KERNELS"] = "\n".join(filled(__package__, f"kernels/{part}.c.in", values) for part in KERNELS)
+    return {SOURCE: filled(__package__, "model.c.in", values), HEADER: filled(__package__, "model.h.in", values)}
 
 
 def _dimensions(spec: ModelSpec, layers: list[PackedLayer]) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """The backends: one module per inference engine, found through one literal table and imported only when used.
 
 A backend is a loaded artifact that turns raw windows and their times into raw forecasts. It does not check its input:
-the `Forecaster` does. It must be stateless: the same window gives the same forecast after any earlier call, in any
-batch, and from any thread. A non-finite row, and one of an unknown time, gives a non-finite forecast in that row only.
+the `Forecaster` does. An app calls `Forecaster.predict`, with `interval` for bounds, and not a backend. It must be
+stateless: the same window gives the same forecast after any earlier call, in any batch, and from any thread. A non-
+finite row, and one of an unknown time, gives a non-finite forecast in that row only.
 """
 
 from __future__ import annotations
@@ -35,7 +36,11 @@ class Backend(Protocol):
         time: NDArray[np.int64] | None = None,
         series: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float32]:
-        """Return raw forecasts (batch, horizon) for `pulsecast.model.windows.Windows.inputs`, all C-contiguous."""
+        """Return raw forecasts (batch, horizon) for `pulsecast.model.windows.Windows.inputs`. They are not checked.
+
+        They are C-contiguous, with all that the artifact takes and nothing else: values float32 (batch, context,
+        measured), time int64 (batch,), series int64 (batch,). Other ones give an EngineError or a wrong number.
+        """
         ...
 
     def outputs(
@@ -44,7 +49,10 @@ class Backend(Protocol):
         time: NDArray[np.int64] | None = None,
         series: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.float32], ...]:
-        """Return all that the artifact gives: (forecast,), or (forecast, lower, upper), each (batch, horizon)."""
+        """Return all that the artifact gives: (forecast,), or (forecast, lower, upper), each (batch, horizon).
+
+        The inputs are those of `predict`, and are not checked either.
+        """
         ...
 
 

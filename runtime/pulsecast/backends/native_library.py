@@ -173,13 +173,22 @@ def compiled(sources: Mapping[str, bytes], command: Sequence[str]) -> bytes:
     return kept(_key(sources, command), compile_now)
 
 
-def compile_library(command: Sequence[str], folder: Path, out: Path, flags: tuple[str, ...] = FLAGS) -> None:
-    """Compile the model in `folder` to a library at `out`; raises EngineError with the compiler's first error."""
+def compile_library(
+    command: Sequence[str],
+    folder: Path,
+    out: Path,
+    flags: tuple[str, ...] = FLAGS,
+    inputs: tuple[str, ...] = (SOURCE,),
+) -> None:
+    """Compile the model in `folder` to a library at `out`; raises EngineError with the compiler's first error.
+
+    inputs  the source, and what must follow it, such as `-lm`
+    """
     import subprocess
 
     try:
         done = subprocess.run(
-            [*command, *flags, SOURCE, "-o", str(out.absolute())],
+            [*command, *flags, *inputs, "-o", str(out.absolute())],
             cwd=folder,  # no path of this machine gets into the library
             capture_output=True,
             text=True,
@@ -195,7 +204,7 @@ def compile_library(command: Sequence[str], folder: Path, out: Path, flags: tupl
             or done.stderr.splitlines()
             or [f"exit code {done.returncode}, without a message"]
         )
-        raise EngineError(f"the C compiler {Path(command[0]).name} failed on {SOURCE}: {lines[0].strip()}")
+        raise EngineError(f"the C compiler {Path(command[0]).name} failed on {inputs[0]}: {lines[0].strip()}")
     if not out.is_file():
         raise EngineError(f"the C compiler {Path(command[0]).name} reported success but wrote no library")
 

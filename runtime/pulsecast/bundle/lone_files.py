@@ -31,6 +31,7 @@ _METADATA_PROPS, _KEY, _VALUE = 14, 1, 2  # field numbers of ModelProto and Stri
 _BUFFERS, _METADATA = 4, 6  # fields of Model in schema.fbs of TFLite
 _NAME, _BUFFER = 0, 1  # fields of Metadata there
 _DATA = 0  # field of Buffer there
+_BESIDE = {"micro_io.c": "micro_io.h", "model.h": "model.c", "example.c": "model.c"}  # C that holds no contract
 _IDENTIFIER = b"TFL3"  # at byte 4 of a TFLite file
 
 
@@ -51,8 +52,14 @@ def lone_contract(path: Path) -> Contract:
     except (FormatError, IntegrityError) as error:
         raise FormatError(f"{path.name} is damaged: {error}") from error
     if text is None:
+        instead = _BESIDE.get(path.name)
         raise UsageError(
-            f"{path.name} holds no contract; expected a file that `pulsecast export` has written, in bundle format 2"
+            f"{path.name} holds no contract; "
+            + (
+                f"that of its model stands in {instead}, beside it"
+                if instead
+                else "expected a file that `pulsecast export` has written, in bundle format 2"
+            )
         )
     return read_contract(text, where=f"the contract in {path.name}")
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DtypeError, InputError, TimeError, WindowLengthError
+from ..foundation.masked import has_masked
 from ..model.spec import DAY_S, YEAR_1, YEAR_10000, Calendar, Holidays, ModelSpec
 from ..model.windows import Windows
 
@@ -20,7 +21,7 @@ def unix_seconds(timestamps: object) -> NDArray[np.int64]:
     """Return `timestamps` (datetime64, or numbers of unix seconds; UTC) as int64 seconds of the same shape.
 
     Every value is taken exactly or refused: none is rounded, cut or wrapped. Raises DtypeError for anything else, for
-    NaT and NaN, and for a fraction of a second; TimeError outside the years 1 to 9999.
+    NaT and NaN, and for a fraction of a second; TimeError outside the years 1 to 9999, and for masked cells.
     """
     try:
         array = np.asarray(timestamps)
@@ -29,6 +30,8 @@ def unix_seconds(timestamps: object) -> NDArray[np.int64]:
     kind = array.dtype.kind
     if kind not in "Miuf":
         raise DtypeError(f"timestamps are {array.dtype}; expected datetime64 or numbers of unix seconds, in UTC")
+    if array is not timestamps and has_masked(timestamps):  # a plain array is passed on as it is
+        raise TimeError("timestamps have masked cells; every step needs its time")
     if kind == "M" and np.isnat(array).any():
         raise DtypeError("timestamps hold NaT; every step needs its time")
     if kind == "f" and not np.isfinite(array).all():

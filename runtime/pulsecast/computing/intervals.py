@@ -19,8 +19,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, UsageError
+from ..errors import DtypeError, InputError, NonFiniteError, UsageError
 from ..foundation.arguments import fraction, whole_number
+from ..foundation.masked import has_masked
 from ..model.radii import IntervalScale, SplitConformal
 from ..model.series import SeriesTable
 
@@ -200,9 +201,14 @@ class RollingConformal:
     def interval(self, forecast: NDArray[np.floating], level: float) -> Interval:
         """Return the interval around `forecast` (horizon,), raw, and remember the forecast until truth arrives.
 
-        A bound is infinite where too few residuals are known for `level`.
+        A bound is infinite where too few residuals are known for `level`. Raises UsageError (the level), InputError
+        (the shape), DtypeError, NonFiniteError (masked cells).
         """
         level = fraction("interval", level, such_as=0.9)
+        if np.asarray(forecast).dtype.kind not in "iuf":
+            raise DtypeError(f"forecast is {np.asarray(forecast).dtype}; expected real numbers")
+        if has_masked(forecast):
+            raise NonFiniteError("forecast has masked cells; expected real numbers, and NaN for a missing one")
         point = np.asarray(forecast, np.float64)
         if point.shape != (len(self._kept),):
             raise InputError(f"forecast has shape {point.shape}; expected ({len(self._kept)},)")
@@ -214,7 +220,12 @@ class RollingConformal:
         return np.array([conformal_radius(np.asarray(kept, np.float64), level) for kept in self._kept])
 
     def observe(self, value: float) -> None:
-        """Take the value of the step after the last forecast; a NaN (a missing step) teaches nothing."""
+        """Take the value of the step after the last forecast; a NaN (a missing step) teaches nothing.
+
+        Raises NonFiniteError for a masked value.
+        """
+        if has_masked(value):
+            raise NonFiniteError("the value is masked; expected a real number, and NaN for a missing one")
         for age, forecast in self._pending:
             found = float(residuals(forecast[age : age + 1], np.array([value]), self._scale)[0])
             if math.isfinite(found):

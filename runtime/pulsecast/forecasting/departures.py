@@ -30,11 +30,11 @@ SMALLEST_RADIUS = 1e-9
 
 
 class Anomaly(NamedTuple):
-    """The judgement of one step; `forecast`, `lower` and `upper` are NaN or infinite while it cannot be judged.
+    """The judgement of one step; `lower` and `upper` are NaN, or `upper` is infinite, while it cannot be judged.
 
     score      distance from the forecast in radii of the interval: above 1 the value lies outside, unless it is a count
                that rounding the bounds takes in; 0 if unjudged
-    anomalous  the value lies outside the interval of the false-alarm rate that was chosen
+    anomalous  the value lies outside the interval of the false-alarm rate that was chosen; False if unjudged
     alarm      anomalous, and no step of the last day was as far off: an incident begins or gets worse
     """
 
@@ -122,7 +122,7 @@ class Departures:
         lower, upper = bounds_of_one(forecast, radius, self._scale, counts=self._counts)
         distance = residual_of_one(forecast, value, self._scale)
         self._learn(distance)
-        score, anomalous = _ratio(distance, radius), not lower <= value <= upper
+        score, anomalous = _ratio(distance, radius), radius < math.inf and not lower <= value <= upper
         news = self._incidents.is_news(score if anomalous else 0.0)  # only what is flagged can begin an incident
         return Anomaly(
             value=value,

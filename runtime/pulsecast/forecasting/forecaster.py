@@ -24,6 +24,7 @@ from ..errors import (
     WindowLengthError,
 )
 from ..foundation.arguments import flag, whole_number
+from ..foundation.masked import has_masked
 from ..foundation.uncopied import uncopied
 from ..model.series import refuse_series
 from ..model.windows import Windows
@@ -159,7 +160,7 @@ class Forecaster:
             )
         ):
             raw = cast("NDArray[np.float32]", np.ascontiguousarray(values))
-            time = cast("NDArray[np.int64] | None", timestamps)
+            time = np.ascontiguousarray(timestamps, np.int64) if self._timed else None
         else:
             raw, time = self._windows(values, timestamps)
         rows = self._rows_of(values, series, len(raw))
@@ -181,6 +182,8 @@ class Forecaster:
                 raise UsageError("the windows have their series; leave series out")
             if table is None:
                 refuse_series(values.series)
+            if np.shape(values.series) != (count,):
+                raise UsageError(f"the windows' series have shape {np.shape(values.series)}; expected ({count},)")
             return np.ascontiguousarray(values.series, np.int64)
         if table is None:
             if series is not None:
@@ -259,6 +262,8 @@ def _real_numbers(values: ArrayLike) -> NDArray[np.float32]:
         raise EmptyInputError(f"values are empty (shape {array.shape}); pass at least one window")
     if array.dtype.kind not in "iuf":
         raise DtypeError(f"values are {array.dtype}; expected real numbers (float32 is used without a copy)")
+    if array is not values and has_masked(values):  # a plain array is passed on as it is
+        raise NonFiniteError("values have masked cells; fill or drop these windows")
     with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which is refused
         return array.astype(np.float32, copy=False)
 

@@ -30,6 +30,7 @@ from ..errors import (
     WindowLengthError,
 )
 from ..foundation.arguments import flag
+from ..foundation.masked import has_masked
 from ..foundation.uncopied import uncopied
 from ..model.series import SeriesNames, refuse_series
 
@@ -193,8 +194,14 @@ def _times(time: object, count: int) -> array[int]:
         raise TimeError(
             "this model has a calendar and the time is missing: pass the unix seconds (UTC) of each window's last step"
         )
+    times = time if isinstance(time, Iterable) else (time,)
     try:
-        found = array("q", time if isinstance(time, Iterable) else [time])
+        if has_masked(times) or isinstance(times, bytes | bytearray):  # bytes would be read as they lie in memory
+            raise TypeError("it is bytes, or has masked cells")
+        times = list(times)
+        if any(isinstance(one, bool) for one in times):
+            raise TypeError("it holds a truth value")
+        found = array("q", times)
     except (TypeError, OverflowError) as error:
         raise DtypeError(f"time is not a list of whole numbers: {error}") from error
     if len(found) != count:
@@ -245,6 +252,8 @@ def _from_buffer(values: object, context: int, features: int) -> array[float]:
         raise DtypeError(f"values are {type(values).__name__}; expected lists, or a buffer of float32") from error
     if view.format not in ("f", "<f") or not view.c_contiguous:
         raise DtypeError(f"the buffer's format is {view.format!r}; expected float32 ('f') in C order")
+    if has_masked(values):
+        raise NonFiniteError("values have masked cells; fill or drop these windows")
     if not view.nbytes:
         raise EmptyInputError("values are empty; pass at least one window")
     if view.nbytes % (4 * context * features):

@@ -5,18 +5,23 @@ It keeps nothing between calls. The engine (Kafka, Flink, Beam, Spark, a databas
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+import operator
+from typing import Literal, NamedTuple, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..computing.calendars import known_times, require_known
 from ..errors import TimeError, UsageError
+from ..foundation.masked import has_masked
 from ..foundation.quick_dataclass import dataclass
+from ..model.spec import DAY_S, ModelSpec
 from .anomalies import AnomalyDetector
 from .departures import Anomaly
 from .streaming import Loaded, Stream
 
 Arrival = Literal["next", "gap", "repeated", "late", "between"]
+LONGEST_GAP_S = 366 * DAY_S  # or a window, if it is longer; a later time is taken for an error in it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +29,8 @@ class StepForecast:
     """What followed from a step.
 
     arrival   `next`: it came when it was due, or it is the first one.
-              `gap`: steps before it are missing. They count as unknown: there is no forecast until the window is whole.
+              `gap`: steps before it are missing, for at most a year or a window. They count as unknown: there is no
+              forecast until the window is whole.
               `repeated`: it has the time of the last step. The first value stands, and the answer is the one it gave.
               `late`: it is older than the last step. `between`: its time is not on the grid of steps. Neither changes
               the state, and there is no forecast.
@@ -51,7 +57,7 @@ class Stepped(NamedTuple):
 
 
 def step(  # noqa: PLR0913  # an option is a parameter
-    model: Loaded, state: bytes | None, values: ArrayLike, time: int, *, series: object = None,
+    model: Loaded, state: bytes | None, values: ArrayLike, time: SupportsIndex, *, series: object = None,
     false_alarm_rate: float | None = None, carry_over: bool = False,
 ) -> Stepped:  # fmt: skip
     """Return what follows from one step of one series; the same arguments always give the same result.
@@ -59,7 +65,7 @@ def step(  # noqa: PLR0913  # an option is a parameter
     model   what `pulsecast.load` returned
     state   the last result's; None starts a series
     values  (measured,), or a number for a model of one column, raw; NaN is a step that is known to be missing
-    time    unix seconds (UTC) of the step
+    time    unix seconds (UTC) of the step, a whole number, of numpy too
     series  where the bundle holds several: the name of this one, as for `Forecaster.predict`; a state knows its own
     false_alarm_rate  of a new series, as for `Forecaster.detector`; a state has its own
     carry_over        accept the state of another model, as `Stream.from_bytes` does
@@ -68,12 +74,15 @@ def step(  # noqa: PLR0913  # an option is a parameter
         for second, value in measurements:
             forecast, anomaly, state = step(model, state, value, second)
 
-    A step that is missing, late or repeated is no error: `StepForecast.arrival` says what happened. Raises FormatError
-    (a damaged state), UsageError (the state of another model), DtypeError and FeatureCountError (the values), TimeError
-    (a time of another unit, or beyond the known holidays).
+    A step that is missing, late or repeated is not an error: `StepForecast.arrival` says what happened. Raises
+    FormatError (a damaged state), UsageError (the state of another model), DtypeError, NonFiniteError (masked cells)
+    and FeatureCountError (the values), TimeError (a time in milliseconds or finer, beyond the known holidays, or more
+    than a year and a window after the last one).
+
+    The last of these is an error because one wrong time in the future would make every true step after it `late`. If
+    the time is right, begin again with state=None. Nothing can check the first time of a series so.
     """
-    if type(time) is not int:
-        raise TimeError(f"time is {str(time)[:60]}; expected a whole number of unix seconds (UTC)")
+    time = _seconds(model.manifest.spec, time)
     detector = _detector(model, state, series, false_alarm_rate, carry_over=carry_over)
     due, step_s = detector.due, model.manifest.spec.step_s
     missing = 0
@@ -81,6 +90,7 @@ def step(  # noqa: PLR0913  # an option is a parameter
         arrival = _arrival(time - due, step_s)
         if arrival != "gap":
             return _unchanged(model, detector, arrival, time)
+        _refuse_far(model.manifest.spec, time - due + step_s)
         missing = (time - due) // step_s
     if missing >= model.manifest.spec.context:  # nothing that is known reaches into the window
         detector.restart(missing)
@@ -90,6 +100,29 @@ def step(  # noqa: PLR0913  # an option is a parameter
     anomaly = detector.push(values, timestamp=time)
     forecast = _forecast(model, detector, "gap" if missing else "next", missing, time, detector.forecasts)
     return Stepped(forecast=forecast, anomaly=anomaly, state=detector.to_bytes())
+
+
+def _seconds(spec: ModelSpec, time: SupportsIndex) -> int:
+    """Return `time` as an int; raises TimeError unless it is a whole number, and a time that `spec` knows."""
+    try:
+        seconds = None if isinstance(time, bool) or has_masked(time) else operator.index(time)
+    except TypeError:
+        seconds = None
+    if seconds is None:
+        raise TimeError(f"time is {str(time)[:60]}; expected a whole number of unix seconds (UTC)")
+    first, last = known_times(spec)
+    if not first <= seconds <= last:
+        require_known(spec, np.array([seconds]))
+    return seconds
+
+
+def _refuse_far(spec: ModelSpec, after_s: int) -> None:
+    """Raise TimeError if a step comes so long after the last one that its time must be wrong."""
+    if after_s > max(LONGEST_GAP_S, spec.context * spec.step_s):
+        raise TimeError(
+            f"the step comes {after_s / (365.25 * DAY_S):.1f} years after the last one; a gap has at most a year, or a "
+            "window: correct its time, or begin again with state=None if it is right"
+        )
 
 
 def _detector(

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..computing.calendars import known_times, require_known, unix_seconds, with_calendar
-from ..errors import DtypeError, FeatureCountError, TimeError, UsageError
+from ..errors import DtypeError, FeatureCountError, NonFiniteError, TimeError, UsageError
 from ..foundation.arguments import flag, whole_number
+from ..foundation.masked import has_masked
 from ..foundation.uncopied import uncopied
 from ..model.series import Pool, SeriesTable, refuse_series
 from .stream_engines import NEXT, Engine, NativeEngine, WindowEngine
@@ -105,7 +106,8 @@ class Stream:
 
         A bundle of format 1 also takes (streams, features) without timestamps, its calendar columns ready-made.
 
-        Raises FeatureCountError, DtypeError, TimeError (missing, or not the next time); the stream is then unchanged.
+        A missing value is NaN, never None. Raises FeatureCountError, DtypeError, NonFiniteError (masked cells),
+        TimeError (missing, or not the next time); the stream is then unchanged.
         """
         time = timestamp if type(timestamp) is int else _seconds(timestamp)
         if time is None or time != self._due or time > self._last:
@@ -179,17 +181,17 @@ class Stream:
         return stream
 
     def _rows(self, steps: ArrayLike, time: int | None) -> NDArray[np.float32]:
-        """Return `steps` as the engine takes them; raises DtypeError and FeatureCountError."""
+        """Return `steps` as the engine takes them; raises DtypeError, NonFiniteError and FeatureCountError."""
         try:
             array = np.asarray(steps)
-            if array.dtype.kind in "SU":  # numpy would read the number in a text
-                raise ValueError("they are text")
-            if array.dtype.kind == "c":  # and drop an imaginary part
-                raise ValueError("they are complex")
-            with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which is a gap
-                rows = array.astype(np.float32, copy=False)
         except (ValueError, TypeError) as error:
-            raise DtypeError(f"steps are not an array of real numbers: {error}") from error
+            raise DtypeError("steps are ragged; every stream needs the same number of features") from error
+        if array.dtype.kind not in "iuf":
+            raise DtypeError(f"steps are {array.dtype}; expected real numbers, and NaN for a missing one")
+        if array is not steps and has_masked(steps):  # a plain array is passed on as it is
+            raise NonFiniteError("steps have masked cells; expected real numbers, and NaN for a missing one")
+        with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which is a gap
+            rows = array.astype(np.float32, copy=False)
         count = self._spec.measured if time is not None else self._columns
         rows = rows.reshape(1, -1) if rows.ndim < 2 else rows
         if rows.shape != (self._streams, count):
@@ -218,7 +220,7 @@ class Stream:
                 f"{self._step_s} s: push NaN for missing steps, or reset"
             )
         if self._spec.timed or not self._first <= time <= self._last:
-            require_known(self._spec, np.array([time], np.int64))
+            require_known(self._spec, np.array([time]))  # of any size: int64 holds only known times
 
 
 def _count(streams: int | None, series: object) -> int:

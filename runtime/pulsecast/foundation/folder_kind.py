@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .. import limits
 from ..errors import FormatError
+from .plain_file import NotPlainError, TooLongError, read_plain
 
 _MOST_NAMED = 3  # foreign files in a message
 
@@ -68,11 +69,12 @@ def size_of(folder: Path) -> tuple[int, int]:
 
 def _read(marker: Path) -> bytes:
     """Return the bytes of the marker; raises FormatError unless it is a plain file, which a link or a pipe is not."""
-    if not stat.S_ISREG(marker.lstat().st_mode):
+    if marker.is_symlink():
         raise FormatError("it is not a plain file")
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(marker, flags), "rb") as file:
-        return file.read(limits.JSON_BYTES + 1)
+    try:
+        return read_plain(marker, limits.JSON_BYTES, links=False)
+    except (NotPlainError, TooLongError) as error:
+        raise FormatError(f"it {error.strerror}") from error
 
 
 def _entries(folder: Path) -> Iterator[tuple[str, bool]]:

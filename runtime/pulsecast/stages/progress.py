@@ -20,7 +20,7 @@ class Progress(Protocol):
     """Receives the progress of long work. Methods may be called often, from the calling thread only."""
 
     def tell(self, line: str) -> None:
-        """Take one line: a stage that begins, or what was found."""
+        """Take one line: a stage that begins, or what was found. A line end in it is shown as an escape."""
         ...
 
     def advance(self, what: str, done: int, total: int, note: str = "") -> None:

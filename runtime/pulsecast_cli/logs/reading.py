@@ -24,6 +24,8 @@ def configured(config: Path | None, options: LogOptions, training: dict[str, obj
 
 
 def tell_findings(report: DataReport) -> None:
-    """Print every repair on a line of its own."""
+    """Print every repair, and every warning, on a line of its own."""
     for finding in report.findings:
         tell(f"{finding.rows:,} {finding.policy}: {finding.sentence}")
+    for warning in report.warnings:
+        tell(f"warning: {warning}")

@@ -23,6 +23,7 @@ from pulsecast.model.windows import Windows
 from pulsecast.stages.model_directory import ModelDirectory
 from pulsecast_export.exporter import _remove_sources
 from pulsecast_export.micro_io.checking import (
+    BOUND_ROUNDING,
     MicroIo,
     channel_rounding,
     check_micro_io,
@@ -31,9 +32,6 @@ from pulsecast_export.micro_io.checking import (
 )
 from pulsecast_export.micro_io.writer import SOURCE
 from pulsecast_export.targets import TARGETS
-
-BOUND_ROUNDING = 4e-7  # of a bound plus 1, and of the forecast plus 1 times e^radius: a product and a sum in float32
-
 
 # ------------------------------------------------------------------------------------------------------------- input
 
@@ -192,21 +190,25 @@ def test_what_is_beside_a_target_goes_with_it(tmp_path: Path) -> None:
     assert left == {"onnx/model.onnx", "tflite/model.w8.tflite"}
 
 
-@pytest.fixture
-def golden() -> Golden:
-    model = model_of(AROUND["a change of counts"])
+def golden_of(model: ModelDirectory) -> Golden:
     windows = windows_of(model.record.spec, moments(model.record.spec))
-    forecasts = np.exp(np.random.default_rng(2).uniform(0, 8, (len(windows), 4)))
+    forecasts = np.exp(np.random.default_rng(2).uniform(1, 8, (len(windows), model.record.spec.horizon)))
     unit = np.full(len(windows), model.record.scaler.range)
     return Golden(
         windows=windows, truth=forecasts, reference=forecasts, trained=forecasts.astype(np.float32), unit=unit
     )
 
 
-def test_the_check_of_an_export_passes_what_the_writer_wrote(golden: Golden, tmp_path: Path) -> None:
+@pytest.fixture
+def golden() -> Golden:
+    return golden_of(model_of(AROUND["a change of counts"]))
+
+
+def test_the_check_of_an_export_passes_what_the_writer_wrote(name: str, tmp_path: Path) -> None:
     require_c()
-    model = model_of(AROUND["a change of counts"])
-    check_micro_io(written(model, tmp_path), model.record.spec, model.record.scaler, golden)
+    model = model_of(AROUND[name])
+    golden = golden_of(model)
+    check_micro_io(written(model, tmp_path), model.record.spec, model.record.scaler, golden, model.record.intervals)
 
 
 FAULTS = {
@@ -215,6 +217,30 @@ FAULTS = {
     "an hour": (r"INT64_C\(3600\), INT64_C\(86400\)", "INT64_C(0), INT64_C(86400)", "channels differ"),
     "the day of the weekend": (r"3 \* 86400", "4 * 86400", "channels differ"),
     "what is known": (r"FIRST_KNOWN INT64_C\(.*\)", "FIRST_KNOWN INT64_C(0)", "of .* windows are refused"),
+    "the last time": (
+        r"LAST_KNOWN INT64_C\(.*\)",
+        "LAST_KNOWN INT64_MAX",
+        "taken or refused wrongly at 253402300800, ",
+    ),
+    "a year too few": (r"(LAST_KNOWN INT64_C)\(.*\)", r"\1(253370764799)", "or refused wrongly at 253402300799"),
+    "whether values are finite": (
+        r"!isfinite\(.*?\)\)|!\(\*to [^)]*\)",
+        "0",
+        "64 of 64 windows with a value of nan are taken; .* of inf",
+    ),
+    "a lower bound": (
+        r"(LOWER\[MICRO_HORIZON\] = \{\n    \{0\.64)",
+        r"\g<1>9",
+        "bounds are not those of the forecasts",
+    ),
+    "an upper bound": (
+        r"(UPPER\[MICRO_HORIZON\] = \{\n    \{1\.5)",
+        r"\g<1>9",
+        "bounds are not those of the forecasts",
+    ),
+    "bounds in turn": (r"lower\[step\] = low;", "lower[step] = high;", "bounds are not those of the forecasts"),
+    "whole numbers": (r"#define COUNTS 1", "#define COUNTS 0", "bounds are not those of the forecasts"),
+    "no bounds": (r"bounds\(step, raw, lower, upper\);", ";", "bounds are not those of the forecasts"),
     "the change": (r"#define CHANGE 1", "#define CHANGE 0", "forecasts differ"),
 }
 
@@ -230,18 +256,18 @@ def test_the_check_of_an_export_finds_a_fault(
     assert count >= 1
     source.write_text(changed, encoding="ascii")
     with pytest.raises(ToleranceError, match=f"micro_io.c does not compute what the reference does: .*{sentence}"):
-        check_micro_io(tmp_path, model.record.spec, model.record.scaler, golden)
+        check_micro_io(tmp_path, model.record.spec, model.record.scaler, golden, model.record.intervals)
 
 
 def test_a_source_that_does_not_compile_is_named(golden: Golden, tmp_path: Path) -> None:
     require_c()
     model = model_of(AROUND["a change of counts"])
     (written(model, tmp_path) / SOURCE).write_text("int micro_input(void) { return unknown; }\n", encoding="ascii")
-    with pytest.raises(ConversionError, match=r"micro_io\.c does not compile with .*: .*unknown"):
-        check_micro_io(tmp_path, model.record.spec, model.record.scaler, golden)
+    with pytest.raises(ConversionError, match=r"the C compiler .* failed on micro_io\.c: .*unknown"):
+        check_micro_io(tmp_path, model.record.spec, model.record.scaler, golden, model.record.intervals)
 
 
 def test_without_a_compiler_nothing_is_checked(golden: Golden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of(AROUND["a change of counts"])
     monkeypatch.setenv("CC", "no-such-compiler")
-    check_micro_io(tmp_path, model.record.spec, Scaler(features=()), golden)
+    check_micro_io(tmp_path, model.record.spec, Scaler(features=()), golden, None)

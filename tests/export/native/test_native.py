@@ -37,6 +37,32 @@ from pulsecast_export.native.writer import sources
 require_c()
 
 
+REFUSED = {
+    "float64": lambda v, t: (v.astype(np.float64), t),
+    "strided": lambda v, t: (np.repeat(v, 2, axis=0)[::2], t),
+    "Fortran order": lambda v, t: (np.asfortranarray(v), t),
+    "a step too few": lambda v, t: (np.ascontiguousarray(v[:, 1:]), t),
+    "without the feature axis": lambda v, t: (v[..., 0], t),
+    "one time for all": lambda v, t: (v, t[:1]),
+    "a time too many": lambda v, t: (v, np.append(t, t[:1])),
+    "strided times": lambda v, t: (v, np.repeat(t, 2)[::2]),
+    "one time, broadcast": lambda v, t: (v, np.broadcast_to(t[0], t.shape)),
+    "times as floats": lambda v, t: (v, t.astype(np.float64)),
+    "times of 32 bits": lambda v, t: (v, t.astype(np.int32)),
+}
+
+
+@pytest.mark.parametrize("change", REFUSED.values(), ids=REFUSED.keys())
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_backend_refuses_what_the_library_would_misread(backend, model, change, threads):
+    backend = NativeBackend(backend.source, model.record.spec, threads)
+    windows = model.heldout.windows.take(slice(2 * BLOCK + 3))
+    time = np.zeros(len(windows), np.int64) if windows.time is None else windows.time
+    for call in (backend.predict, backend.outputs):
+        with pytest.raises(EngineError, match=r"native library takes (float32|int64) \(.*\) in C order"):
+            call(*change(windows.values, time))
+
+
 def test_forecasts_are_the_reference_within_the_targets_tolerance(backend, model):
     windows, record = model.heldout.windows, model.record
     expected = reference.forecast(record.spec, record.scaler, model.weights, windows)

@@ -182,6 +182,10 @@ def test_the_example_refuses_a_line_that_is_not_a_step(folder: Path) -> None:
         said = _run(["./example"], folder, f"3600,2\n{time},2\n")
         assert (said.returncode, said.stdout) == (1, ""), time
         assert said.stderr == "line 2: its time is not 3600 s, or a multiple, after the last one\n"
+    for time in (1736121600000, 253402300800, -62135596801):
+        said = _run(["./example"], folder, f"{time},2\n")
+        assert (said.returncode, said.stdout) == (1, ""), time
+        assert said.stderr == "line 1: its time lies beyond the years 1 to 9999; it takes unix seconds\n"
     _run(["make", "clean"], folder)
 
 

@@ -101,6 +101,7 @@ def test_values_that_are_not_a_window_are_refused_in_words(model, level_model):
         "real numbers of one shape": (DtypeError, [[None]] * steps),
         "values are empty": (EmptyInputError, []),
         "values are empty; pass": (EmptyInputError, array("f")),
+        "values have masked cells": (NonFiniteError, np.ma.array(np.float32(window), mask=np.arange(steps) == 3)),
     }
     for words, (error, values) in wrong.items():
         with pytest.raises(error, match=words):
@@ -134,6 +135,11 @@ def test_a_model_with_a_calendar_takes_a_time_for_each_window(change_model, tmp_
     assert model.predict(windows.values[0].tolist(), int(windows.time[0])) == found[:1]
     with pytest.raises(TimeError, match="this model has a calendar and the time is missing"):
         model.predict(windows.values)
+    for wrong in (True, [True, 1, 2], np.ma.array(windows.time, mask=[0, 0, 1]), windows.time.tobytes(), [1.5] * 3):
+        with pytest.raises(DtypeError, match="time is not a list of whole numbers"):
+            model.predict(windows.values, wrong)
+    strided = np.stack([windows.time, windows.time], axis=1)[:, 0]
+    assert model.predict(windows.values, strided) == found
     with pytest.raises(TimeError, match="2 times for 3 windows"):
         model.predict(windows.values, windows.time[:2].tolist())
     with pytest.raises(NonFiniteError, match="unix seconds are expected"):

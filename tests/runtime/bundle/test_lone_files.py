@@ -18,9 +18,7 @@ from pulsecast.bundle.contract import (
     CONTRACT_KEY,
     Contract,
     contract_text,
-    inputs_of,
     model_digest,
-    outputs_of,
     read_contract,
 )
 from pulsecast.bundle.lone_files import MAX_CONTRACT_BYTES, is_lone_file, lone_contract
@@ -31,22 +29,7 @@ Make = Callable[..., bytes]
 
 @pytest.fixture(scope="module")
 def contract(change_model: plain.PlainModel) -> Contract:
-    spec = change_model.spec
-    return Contract(
-        format=2,
-        name="plain */ model",
-        artifact="onnx",
-        precision="float32",
-        units="raw",
-        digest=model_digest(spec, change_model.scaler, change_model.weights),
-        inputs=inputs_of(spec),
-        outputs=outputs_of(spec, bounded=True),
-        context=spec.context,
-        step_s=spec.step_s,
-        level=0.9,
-        series=None,
-        spec=spec,
-    )
+    return plain.contract(change_model, name="plain */ model")
 
 
 # ------------------------------------------------------------------------------------------------------ files by hand
@@ -173,6 +156,15 @@ def test_a_bundle_is_not_a_lone_file(plain_bundle: Path, tmp_path: Path) -> None
     written(tmp_path, "manifest.json", b"")
     assert not is_lone_file(tmp_path)
     assert not is_lone_file(tmp_path / "manifest.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"), [("micro_io.c", "micro_io.h"), ("example.c", "model.c"), ("model.h", "model.c")]
+)
+def test_c_without_a_contract_names_the_file_that_holds_it(name: str, beside: str, tmp_path: Path) -> None:
+    path = written(tmp_path, name, b"/* plain: raw values to channels */\n")
+    with pytest.raises(UsageError, match=f"{name} holds no contract; that of its model stands in {beside}, beside it"):
+        lone_contract(path)
 
 
 @KINDS

@@ -21,7 +21,26 @@ from pulsecast.computing.intervals import (
     residuals,
     split_interval,
 )
-from pulsecast.errors import FormatError, InputError, UsageError
+from pulsecast.errors import DtypeError, FormatError, InputError, NonFiniteError, UsageError
+
+NO_FORECAST = {
+    "text": (["1.0"], DtypeError),
+    "None": ([None], DtypeError),
+    "a truth value": ([True], DtypeError),
+    "masked": (np.ma.array([1.0], mask=True), NonFiniteError),
+}
+
+
+@pytest.mark.parametrize(("forecast", "error"), NO_FORECAST.values(), ids=NO_FORECAST.keys())
+def test_a_forecast_that_is_not_a_number_has_no_interval(forecast: object, error: type[InputError]) -> None:
+    with pytest.raises(error, match="expected real numbers"):
+        RollingConformal(horizon=1).interval(forecast, 0.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [np.ma.masked, np.ma.array(5.0, mask=True)], ids=["the constant", "an array"])
+def test_a_masked_value_is_not_observed(value: object) -> None:
+    with pytest.raises(NonFiniteError, match="the value is masked; expected a real number, and NaN for a missing one"):
+        RollingConformal(horizon=1).observe(value)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,12 @@ def test_nothing_is_flagged_before_enough_residuals_are_known() -> None:
     assert judge.judge(10.0, 1e7).anomalous
 
 
+@pytest.mark.parametrize("scale", ["log1p", "identity"])
+def test_a_negative_value_that_cannot_be_judged_is_not_flagged(scale: str) -> None:
+    found = Departures(false_alarm_rate=RATE, window=100, scale=scale).judge(10.0, -1.0)
+    assert (found.upper, found.score, found.anomalous, found.alarm) == (np.inf, 0.0, False, False)
+
+
 def test_a_series_that_was_always_forecast_exactly_flags_what_is_off_by_anything() -> None:
     judge = Departures(false_alarm_rate=RATE, window=100, scale="identity")
     judged(np.full(60, 5.0), 5.0, judge)

@@ -1,6 +1,6 @@
 """What `Forecaster.predict` takes, what it refuses, and that each form of a window gives the same forecast."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from helpers import plain
-from pulsecast import Forecaster, load
+from helpers.engines import require_tool
+from helpers.native_models import add_native, directory
+from helpers.series_models import with_table
+from pulsecast import Forecaster, Windows, load
+from pulsecast.backends.native_library import COMPILERS
+from pulsecast.bundle.bundle import Bundle
 from pulsecast.errors import (
     DtypeError,
     EmptyInputError,
@@ -34,8 +39,27 @@ def calendar(calendar_bundle: Path) -> Forecaster:
     return load(calendar_bundle, backend="numpy")
 
 
+@pytest.fixture(scope="module")
+def native(change_model: plain.PlainModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forecaster]:
+    """The model of `calendar`, compiled."""
+    require_tool(*COMPILERS)
+    folder = tmp_path_factory.mktemp("native")
+    plain.write_bundle(folder / "bundle", change_model)
+    add_native(folder / "bundle", change_model)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PULSECAST_CACHE", str(folder / "cache"))
+        yield load(folder / "bundle", backend="native", trust_code=True)
+
+
 def ones(*shape: int) -> np.ndarray:
     return np.full(shape, 300.0, np.float32)
+
+
+def masked(values: np.ndarray) -> np.ndarray:
+    """Return `values` with their last cell masked."""
+    mask = np.zeros(values.shape, bool)
+    mask.reshape(-1)[-1] = True
+    return np.ma.array(values, mask=mask)
 
 
 def broken(value: float) -> np.ndarray:
@@ -66,6 +90,9 @@ BAD_VALUES: dict[str, tuple[Callable[[], Any], type[PulsecastError], str]] = {
     "NaN": (lambda: broken(np.nan), NonFiniteError, "1 values are NaN or infinite .* window 1, step 49, feature 0"),
     "infinity": (lambda: broken(np.inf), NonFiniteError, "1 values are NaN or infinite"),
     "minus infinity": (lambda: broken(-np.inf), NonFiniteError, "1 values are NaN or infinite"),
+    "masked cells": (lambda: masked(ones(2, 50, 1)), NonFiniteError, "values have masked cells"),
+    "masked cells in a list": (lambda: [masked(ones(50)), ones(50)], NonFiniteError, "values have masked cells"),
+    "masked integers": (lambda: masked(ones(2, 50, 1).astype(int)), NonFiniteError, "values have masked cells"),
     "more than float32 holds": (
         lambda: broken(0.0).astype(np.float64) + 1e39,
         NonFiniteError,
@@ -221,6 +248,54 @@ def test_timestamps_may_be_datetimes_or_numbers(
     np.testing.assert_array_equal(calendar.predict(measured, timestamps=convert(seconds)), expected)
 
 
+STRIDED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "a column": lambda t: np.stack([np.full_like(t, 7), t], axis=1)[:, 1],
+    "backwards": lambda t: np.ascontiguousarray(t[::-1])[::-1],
+    "every third": lambda t: np.repeat(t, 3)[::3],
+    "one for all": lambda t: np.broadcast_to(t[0], t.shape),
+    "read-only": lambda t: read_only(t.copy()),
+}
+
+
+def strided_alike(model: Forecaster, windows: Windows, convert: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Assert that values and times that lie apart in memory give the forecasts of those that lie together."""
+    time = convert(windows.time)
+    expected = model.predict(windows.values, timestamps=np.ascontiguousarray(time))
+    np.testing.assert_array_equal(model.predict(windows.values, timestamps=time), expected)
+    np.testing.assert_array_equal(model.predict(Windows(values=windows.values, time=time)), expected)
+    apart = np.repeat(windows.values, 2, axis=0)[::2]
+    np.testing.assert_array_equal(model.predict(apart, timestamps=time), expected)
+    found = model.predict(apart, timestamps=time, interval=0.9)
+    np.testing.assert_array_equal(found.forecast, expected)
+
+
+@pytest.mark.parametrize("name", ["calendar", "native"])
+@pytest.mark.parametrize("convert", STRIDED.values(), ids=STRIDED.keys())
+def test_times_may_lie_apart_in_memory(
+    request: pytest.FixtureRequest, change_model: plain.PlainModel, name: str, convert: Callable[[np.ndarray], Any]
+) -> None:
+    strided_alike(request.getfixturevalue(name), change_model.windows.take(slice(40)), convert)
+
+
+@pytest.mark.slow
+def test_times_may_lie_apart_in_memory_on_every_engine(recommended_bundle: Path) -> None:
+    bundle = Bundle.open(recommended_bundle)
+    windows = bundle.golden().windows.take(slice(8))
+    for artifact in bundle.manifest.artifacts:
+        model = load(recommended_bundle, artifact=artifact.id)
+        for convert in STRIDED.values():
+            strided_alike(model, windows, convert)
+
+
+def test_windows_of_several_series_have_a_row_each(calendar: Forecaster, change_model: plain.PlainModel) -> None:
+    table = with_table(directory(change_model), ("a", "b")).table
+    model = Forecaster(calendar.manifest, calendar.artifact, calendar.backend, series=table)
+    windows = change_model.windows.take(slice(3))
+    for rows in (np.ones(2, np.int64), np.ones((3, 1), np.int64), np.int64(1)):
+        with pytest.raises(UsageError, match=r"the windows' series have shape \(.*\); expected \(3,\)"):
+            model.predict(Windows(values=windows.values, time=windows.time, series=rows))
+
+
 def test_one_window_takes_flat_timestamps(calendar: Forecaster, change_model: plain.PlainModel) -> None:
     measured, seconds = change_model.windows.values[0, :, 0], stamps(1, 73)
     expected = calendar.predict(measured[np.newaxis], timestamps=seconds)
@@ -260,7 +335,15 @@ BAD_TIMESTAMPS: dict[str, tuple[Callable[[], Any], type[PulsecastError], str]] =
     "NaT": (lambda: np.full((2, 73), np.datetime64("NaT", "s")), DtypeError, "timestamps hold NaT"),
     "NaN": (lambda: np.full((2, 73), np.nan), DtypeError, "timestamps are not all finite"),
     "booleans": (lambda: np.ones((2, 73), bool), DtypeError, "timestamps are bool"),
+    "masked cells": (lambda: masked(stamps(2, 73)), TimeError, "timestamps have masked cells"),
+    "masked times of the last steps": (lambda: masked(stamps(2, 73)[:, -1]), TimeError, "timestamps have masked cells"),
+    "masked dates": (lambda: masked(stamps(2, 73).astype("datetime64[s]")), TimeError, "timestamps have masked cells"),
 }
+
+
+def test_an_array_whose_mask_hides_nothing_is_an_array(level: Forecaster) -> None:
+    np.testing.assert_array_equal(level.predict(np.ma.array(ones(2, 50, 1))), level.predict(ones(2, 50, 1)))
+    np.testing.assert_array_equal(level.predict(np.ma.array(ones(2, 50, 1), mask=False)), level.predict(ones(2, 50, 1)))
 
 
 @pytest.mark.parametrize(("make", "error", "sentence"), BAD_TIMESTAMPS.values(), ids=BAD_TIMESTAMPS.keys())

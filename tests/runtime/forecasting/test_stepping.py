@@ -14,7 +14,7 @@ from pulsecast import Forecaster, load, step
 from pulsecast.computing.intervals import split_interval
 from pulsecast.errors import DtypeError, FormatError, TimeError, UsageError
 from pulsecast.forecasting.anomalies import AnomalyDetector
-from pulsecast.forecasting.stepping import Stepped
+from pulsecast.forecasting.stepping import Stepped, _refuse_far
 
 RATE = 0.05
 STEPS = 150
@@ -118,11 +118,43 @@ def test_missing_steps_are_a_gap_until_the_window_is_whole_again(model: Forecast
 def test_a_gap_beyond_the_window_starts_it_anew_and_keeps_what_was_learnt(
     model: Forecaster, run: list[Stepped]
 ) -> None:
-    found = step(model, run[100].state, 300.0, time_of(100_000))
-    assert (found.forecast.arrival, found.forecast.missing) == ("gap", 99_899)
+    year = 366 * 24
+    found = step(model, run[100].state, 300.0, time_of(100 + year))
+    assert (found.forecast.arrival, found.forecast.missing) == ("gap", year - 1)
     before, after = (AnomalyDetector.from_bytes(model, state) for state in (run[100].state, found.state))
-    assert after.due == time_of(100_001)
+    assert after.due == time_of(101 + year)
     assert after._judge.residuals == before._judge.residuals
+
+
+def test_a_time_years_ahead_is_refused_and_true_steps_go_on(model: Forecaster, run: list[Stepped]) -> None:
+    wrong = time_of(101) + 50 * 366 * 86400
+    with pytest.raises(TimeError, match=r"comes 50\.1 years after the last one; .* begin again with state=None"):
+        step(model, run[100].state, 300.0, wrong)
+    assert step(model, None, 300.0, wrong).forecast.arrival == "next"
+    assert step(model, run[100].state, values()[101], time_of(101)).forecast.arrival == "next"
+
+
+def test_a_gap_of_a_whole_window_is_one_where_steps_are_long(model: Forecaster) -> None:
+    weekly = replace(model.manifest.spec, step_s=7 * 86400)
+    _refuse_far(weekly, weekly.context * weekly.step_s)  # more than a year
+    with pytest.raises(TimeError, match="at most a year, or a window"):
+        _refuse_far(weekly, (weekly.context + 1) * weekly.step_s)
+
+
+def test_whole_numbers_of_numpy_are_times(model: Forecaster, run: list[Stepped]) -> None:
+    for time in (np.int64(time_of(101)), np.uint32(time_of(101)), np.array(time_of(101))):
+        found = step(model, run[100].state, values()[101], time)
+        assert found.state == run[101].state
+        assert type(found.forecast.time) is int
+
+
+@pytest.mark.parametrize("at", [0, 1800])
+def test_milliseconds_are_refused_on_the_grid_of_steps_and_off_it(
+    model: Forecaster, run: list[Stepped], at: int
+) -> None:
+    for state in (None, run[100].state):
+        with pytest.raises(TimeError, match="divide milliseconds by 1,000"):
+            step(model, state, 1.0, (time_of(101) + at) * 1000)
 
 
 def test_a_state_is_refused_by_another_model_unless_it_is_carried_over(model: Forecaster, run: list[Stepped]) -> None:
@@ -143,11 +175,15 @@ def test_a_state_of_format_1_is_of_its_own_bundle_only(model: Forecaster, run: l
 
 
 def test_bad_arguments_are_typed_errors(model: Forecaster, run: list[Stepped]) -> None:
-    with pytest.raises(TimeError, match="expected a whole number of unix seconds"):
-        step(model, None, 1.0, 1.5)  # type: ignore[arg-type]
+    for time in (1.5, True, np.True_, "5", None, np.ma.array(time_of(0), mask=True)):
+        with pytest.raises(TimeError, match="expected a whole number of unix seconds"):
+            step(model, None, 1.0, time)  # type: ignore[arg-type]
+    for time in (10**30, -(10**30)):
+        with pytest.raises(TimeError, match="beyond the years 1 to 9999"):
+            step(model, None, 1.0, time)
     with pytest.raises(TimeError, match="divide milliseconds by 1,000"):
         step(model, None, 1.0, time_of(0) * 1000)
-    with pytest.raises(DtypeError, match="they are text"):
+    with pytest.raises(DtypeError, match="steps are <U3; expected real numbers"):
         step(model, None, "1.0", time_of(0))  # type: ignore[arg-type]
     with pytest.raises(FormatError, match="the state is damaged"):
         step(model, run[3].state[:-1], 1.0, time_of(4))

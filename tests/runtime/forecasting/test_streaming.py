@@ -8,11 +8,20 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import pulsecast
 from helpers import plain
 from helpers.native_fixtures import backend, cache, case, model  # noqa: F401  (fixtures)
 from pulsecast import load
 from pulsecast.bundle.bundle import Bundle
-from pulsecast.errors import DtypeError, FeatureCountError, FormatError, TimeError, UsageError
+from pulsecast.errors import (
+    DtypeError,
+    FeatureCountError,
+    FormatError,
+    InputError,
+    NonFiniteError,
+    TimeError,
+    UsageError,
+)
 from pulsecast.forecasting.extremes import extreme_windows
 from pulsecast.forecasting.streaming import Stream
 from pulsecast.model.windows import Windows
@@ -259,9 +268,41 @@ def test_a_push_keeps_no_array_of_its_caller_and_takes_any_numbers(forecaster):
     assert np.isfinite(stream.push(strided, timestamp=_time(end + 1))).all()
 
 
-@pytest.mark.parametrize(
-    "step", [["abc"], [[1.0], [1.0, 2.0]], [1j], ["x"]], ids=["text", "ragged", "complex", "letter"]
-)
-def test_a_step_that_is_not_a_number_is_a_dtype_error(step: object, plain_bundle: Path) -> None:
-    with pytest.raises(DtypeError, match="not an array of real numbers"):
-        load(plain_bundle, backend="numpy").stream().push(step)
+NO_NUMBERS = {
+    "text": (["abc"], DtypeError, "steps are <U3; expected real numbers, and NaN for a missing one"),
+    "digits": (["1.0"], DtypeError, "steps are <U3; expected real numbers"),
+    "bytes": ([b"1"], DtypeError, r"steps are \|S1; expected real numbers"),
+    "ragged": ([[1.0], [1.0, 2.0]], DtypeError, "steps are ragged; every stream needs the same number of features"),
+    "complex": ([1j], DtypeError, "steps are complex128; expected real numbers"),
+    "a time": (np.array([np.datetime64("2025-01-01", "s")]), DtypeError, r"steps are datetime64\[s\]; expected real"),
+    "a duration": (np.array([np.timedelta64(5, "s")]), DtypeError, r"steps are timedelta64\[s\]; expected real"),
+    "a truth value": (True, DtypeError, "steps are bool; expected real numbers"),
+    "text as objects": (np.array(["1.0"], object), DtypeError, "steps are object; expected real numbers"),
+    "None": (None, DtypeError, "steps are object; expected real numbers, and NaN for a missing one"),
+    "a masked cell": (np.ma.array([5.0], mask=[True]), NonFiniteError, "steps have masked cells; expected real numb"),
+    "a masked value": (np.ma.masked, NonFiniteError, "steps have masked cells; expected real numbers, and NaN"),
+}
+
+
+@pytest.mark.parametrize(("step", "error", "sentence"), NO_NUMBERS.values(), ids=NO_NUMBERS.keys())
+def test_a_step_that_is_not_a_number_is_refused_and_changes_nothing(
+    step: object, error: type[InputError], sentence: str, plain_bundle: Path
+) -> None:
+    loaded = load(plain_bundle, backend="numpy")
+    stream, detector = loaded.stream(), loaded.detector()
+    before = stream.to_bytes(), detector.to_bytes()
+    for push in (stream.push, detector.push):
+        with pytest.raises(error, match=sentence):
+            push(step)
+    assert (stream.to_bytes(), detector.to_bytes()) == before
+    with pytest.raises(error, match=sentence):
+        pulsecast.step(loaded, None, step, _time(0))
+
+
+def test_a_masked_time_and_one_beyond_int64_are_refused(calendar_bundle):
+    stream = load(calendar_bundle, backend="numpy").stream()
+    with pytest.raises(TimeError, match="timestamps have masked cells"):
+        stream.push(1.0, timestamp=np.ma.array(_time(0), mask=True))
+    for time in (10**30, -(10**30)):
+        with pytest.raises(TimeError, match="lies beyond the years 1 to 9999"):
+            stream.push(1.0, timestamp=time)

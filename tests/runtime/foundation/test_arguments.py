@@ -69,7 +69,7 @@ def test_an_impossible_path_is_not_a_bundle() -> None:
 
 
 def test_text_is_not_a_step_of_a_stream(model: Forecaster) -> None:
-    with pytest.raises(DtypeError, match="steps are not an array of real numbers: they are text"):
+    with pytest.raises(DtypeError, match="steps are <U1; expected real numbers"):
         model.stream().push("2")
 
 

@@ -1,8 +1,12 @@
 """The report is a record and a text; neither holds a path."""
 
+import io
+from dataclasses import replace
+
 import pytest
 
 from pulsecast.foundation.strict_json import dumps, loads
+from pulsecast.stages.progress import LineProgress
 from pulsecast_train.logs.data_report import DataReport, FileRecord, Finding, SeriesSummary
 
 FILE = FileRecord(name="a.csv", sha256="ab" * 32, bytes=1234, rows=10, time_column="ts", time_format="iso-8601")
@@ -48,6 +52,16 @@ def test_the_text_says_it_all() -> None:
         "  1 filled-gap: series a: filled\n"
         "warning: series a: y is odd\n"
     )
+
+
+def test_it_is_told_line_by_line_and_a_name_stays_in_its_line() -> None:
+    file = io.StringIO()
+    REPORT.tell(LineProgress(file))
+    assert file.getvalue() == REPORT.text()
+    forged = replace(REPORT, warnings=("series a\nwarning: none",))
+    file = io.StringIO()
+    forged.tell(LineProgress(file))
+    assert file.getvalue().splitlines()[-1] == "warning: series a\\nwarning: none"
 
 
 def test_a_path_is_not_a_file_name() -> None:

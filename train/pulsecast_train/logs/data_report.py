@@ -9,6 +9,8 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
+from pulsecast.stages.progress import Progress
+
 from .config import step_text
 
 MAX_LINES = 3  # a finding names its first lines only
@@ -100,15 +102,22 @@ class DataReport:
         lacking = {name: len(part) - MOST_RECORDED for name, part in parts.items() if len(part) > MOST_RECORDED}
         return dataclasses.replace(self, **{name: parts[name][:MOST_RECORDED] for name in lacking}), lacking
 
+    def tell(self, progress: Progress) -> None:
+        """Tell `progress` the report, line by line: a name of the log that holds a line end stays in its line."""
+        for line in self._lines():
+            progress.tell(line)
+
     def text(self) -> str:
         """Return the report as lines for a terminal, with a final newline."""
+        return "\n".join(self._lines()) + "\n"
+
+    def _lines(self) -> list[str]:
         lines = [f"{self.rows_read:,} rows from {len(self.files)} file{'s' if len(self.files) > 1 else ''}"]
         lines += [_file_text(file) for file in self.files]
         lines += [_series_text(series) for series in self.series]
         lines += ["found" if self.findings else "found nothing to repair"]
         lines += [_finding_text(finding) for finding in self.findings]
-        lines += [f"warning: {warning}" for warning in self.warnings]
-        return "\n".join(lines) + "\n"
+        return lines + [f"warning: {warning}" for warning in self.warnings]
 
 
 def _file_text(file: FileRecord) -> str:

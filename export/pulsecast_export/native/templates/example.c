@@ -54,6 +54,10 @@ int main(int argc, char **argv) {
             fprintf(stderr, "line %lu is not a time and %d numbers separated by commas\n", number, MODEL_MEASURED);
             return 1;
         }
+        if (time < INT64_C(-62135596800) || time >= INT64_C(253402300800)) {
+            fprintf(stderr, "line %lu: its time lies beyond the years 1 to 9999; it takes unix seconds\n", number);
+            return 1;
+        }
         if (steps++ && (time <= last || (time - last) % MODEL_STEP_SECONDS)) {
             fprintf(stderr, "line %lu: its time is not %d s, or a multiple, after the last one\n", number,
                     MODEL_STEP_SECONDS);

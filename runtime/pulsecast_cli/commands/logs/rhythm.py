@@ -11,6 +11,7 @@ from pulsecast.errors import UsageError
 from pulsecast.foundation import strict_json
 from pulsecast.foundation.whole_file import check_file_free
 from pulsecast.plain_text import printable
+from pulsecast.stages.progress import LineProgress
 
 from ...logs.options import UNSAID, LogOptions, Logs, UserKey, secret
 from ...logs.reading import configured
@@ -52,7 +53,7 @@ def rhythm(
         check_file_free(out, force=force)
     with progress() as heard:
         series, report = read_log(logs, configured(config, log).log, progress=heard, user_key=secret(user_key))
-    tell(report.text())
+    report.tell(LineProgress())
     found = [find_rhythm(one, zone=clock) for one in series]
     if out is not None:
         from pulsecast_train.pages.rhythm_page import write_page
