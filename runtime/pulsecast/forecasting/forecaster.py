@@ -182,9 +182,8 @@ class Forecaster:
                 raise UsageError("the windows have their series; leave series out")
             if table is None:
                 refuse_series(values.series)
-            if np.shape(values.series) != (count,):
-                raise UsageError(f"the windows' series have shape {np.shape(values.series)}; expected ({count},)")
-            return np.ascontiguousarray(values.series, np.int64)
+                return None
+            return _checked_rows(values.series, count, len(table))
         if table is None:
             if series is not None:
                 refuse_series(series)
@@ -251,6 +250,16 @@ class Forecaster:
         spec = self.manifest.spec
         calendar = len(spec.features) - spec.measured
         return f"; its {calendar} calendar columns are computed from timestamps" if calendar else ""
+
+
+def _checked_rows(series: NDArray[np.int64], count: int, rows: int) -> NDArray[np.int64]:
+    """Return the rows of windows (count,) in a table; raises UsageError unless each is one of its `rows`."""
+    given = np.asarray(series)
+    if given.dtype.kind not in "iu" or given.shape != (count,):
+        raise UsageError(f"series of the windows is {given.dtype}{given.shape}; expected whole numbers ({count},)")
+    if not ((given >= 0) & (given < rows)).all():
+        raise UsageError(f"series of the windows holds a row that is not in the table, whose rows are 0 to {rows - 1}")
+    return np.ascontiguousarray(given, np.int64)
 
 
 def _real_numbers(values: ArrayLike) -> NDArray[np.float32]:

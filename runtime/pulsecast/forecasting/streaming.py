@@ -70,6 +70,7 @@ class Stream:
         self._ready_made = manifest.format == 1 and spec.timed  # calendar columns are pushed, too
         self._columns = len(spec.features) if self._ready_made else spec.measured
         self._shape = (self._streams, self._columns)
+        self._plain = not self._ready_made
         self._single: bool = self._streams == self._columns == 1
         self._step_s = spec.step_s
         self._first, self._last = known_times(spec)
@@ -114,7 +115,9 @@ class Stream:
             self._check_time(time)
         given: object = steps
         at = NEXT if time is None else time
-        if self._single and isinstance(given, float) and -_LARGEST <= given <= _LARGEST:  # NaN is a gap
+        if self._single and (isinstance(given, float) or type(given) is int) and -_LARGEST <= given <= _LARGEST:
+            forecasts = self._push(float(given), at)  # NaN, a gap, goes the general way
+        elif type(given) is np.ndarray and given.dtype == _FLOAT32 and given.shape == self._shape and self._plain:
             forecasts = self._push(given, at)
         else:
             forecasts = self._push(self._rows(steps, time), at)

@@ -96,6 +96,15 @@ def test_a_bundle_of_one_series_takes_no_name(calendar_bundle: Path) -> None:
             ask()
 
 
+@pytest.mark.parametrize("rows", [[-1, 1], [1, 4], [1], [1.0, 1.0], [[1, 1]], ["AAPL", "AAPL"]])
+def test_windows_of_rows_that_are_not_in_the_table_are_refused(
+    model: Forecaster, path: Path, rows: list[object]
+) -> None:
+    windows = golden(path, 1, 2)
+    with pytest.raises(UsageError, match="series of the windows"):
+        model.predict(replace(windows, series=np.array(rows)))
+
+
 def test_windows_with_rows_take_no_name_beside(model: Forecaster, path: Path) -> None:
     with pytest.raises(UsageError, match="the windows have their series; leave series out"):
         model.predict(golden(path, 1), series="AAPL")

@@ -306,3 +306,34 @@ def test_a_masked_time_and_one_beyond_int64_are_refused(calendar_bundle):
     for time in (10**30, -(10**30)):
         with pytest.raises(TimeError, match="lies beyond the years 1 to 9999"):
             stream.push(1.0, timestamp=time)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        int,
+        float,
+        np.float64,
+        np.int32,
+        lambda x: np.array([[x]], np.float32),
+        lambda x: np.array([[x]], ">f4"),
+        lambda x: [x],
+    ],
+    ids=["int", "float", "float64", "int32", "array", "big-endian", "list"],
+)
+def test_a_step_of_one_number_may_have_any_form(forecaster, form):
+    numbers = np.round(_series(forecaster, 21)[:, 0, 0])
+    plain_stream, other = forecaster.stream(1), forecaster.stream(1)
+    for n, number in enumerate(numbers.tolist()):
+        expected = plain_stream.push(np.array([[number]]), timestamp=_time(n))
+        assert np.array_equal(other.push(form(number), timestamp=_time(n)), expected, equal_nan=True)
+    assert np.isfinite(expected).all()
+
+
+@pytest.mark.parametrize("wrong", [True, 10**400, -(10**400), 1j, None, "5"])
+def test_a_step_that_is_no_number_leaves_the_stream_as_it_was(forecaster, wrong):
+    stream = forecaster.stream(1)
+    stream.push(1.0, timestamp=_time(0))
+    with pytest.raises(DtypeError):
+        stream.push(wrong, timestamp=_time(1))
+    assert stream.due == _time(1)
