@@ -257,6 +257,8 @@ def _checked_rows(series: NDArray[np.int64], count: int, rows: int) -> NDArray[n
     given = np.asarray(series)
     if given.dtype.kind not in "iu" or given.shape != (count,):
         raise UsageError(f"series of the windows is {given.dtype}{given.shape}; expected whole numbers ({count},)")
+    if given is not series and has_masked(series):
+        raise UsageError("series of the windows has masked cells; expected the row of each window")
     if not ((given >= 0) & (given < rows)).all():
         raise UsageError(f"series of the windows holds a row that is not in the table, whose rows are 0 to {rows - 1}")
     return np.ascontiguousarray(given, np.int64)

@@ -292,8 +292,11 @@ def test_windows_of_several_series_have_a_row_each(calendar: Forecaster, change_
     model = Forecaster(calendar.manifest, calendar.artifact, calendar.backend, series=table)
     windows = change_model.windows.take(slice(3))
     for rows in (np.ones(2, np.int64), np.ones((3, 1), np.int64), np.int64(1)):
-        with pytest.raises(UsageError, match=r"the windows' series have shape \(.*\); expected \(3,\)"):
+        with pytest.raises(UsageError, match=r"series of the windows is int64\(.*\); expected whole numbers \(3,\)"):
             model.predict(Windows(values=windows.values, time=windows.time, series=rows))
+    hidden = np.ma.array(np.ones(3, np.int64), mask=[False, True, False])
+    with pytest.raises(UsageError, match="series of the windows has masked cells"):
+        model.predict(Windows(values=windows.values, time=windows.time, series=hidden))
 
 
 def test_one_window_takes_flat_timestamps(calendar: Forecaster, change_model: plain.PlainModel) -> None:
