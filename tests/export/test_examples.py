@@ -105,6 +105,7 @@ def test_a_node_program_is_given_counts_and_a_time(bundle: Path, window: Windows
     for time in WRONG_TIMES:
         assert f"TIME is {time}; expected unix seconds" in refused([*program, time], counts(window)).stderr
     assert "a window has" in refused([*program, str(window.time[0])], f"{counts(window)}\n5").stderr
+    assert "no forecast" in refused([*program, str(window.time[0] * 1000)], counts(window)).stderr
 
 
 def test_a_rest_body_gives_the_served_signature_counts_and_a_time(
