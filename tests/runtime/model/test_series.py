@@ -50,6 +50,8 @@ def test_a_name_is_its_line_and_the_pool_is_row_0() -> None:
     [
         ("GOOG", "no series 'GOOG' in this bundle; for a series that training never saw .* series=pulsecast.POOL"),
         ("AAPl", "no series 'AAPl' in this bundle; there is 'AAPL'"),
+        ("APPL", "no series 'APPL' in this bundle; there is 'AAPL'"),
+        ("funny", "no series 'funny' in this bundle; there is 'r/funny'"),
         ("", "no series '' in this bundle"),
         (None, r"holds 3 series: pass the name of one, series='AAPL', or series=pulsecast.POOL"),
         (1, "series is '1'; expected a name"),
