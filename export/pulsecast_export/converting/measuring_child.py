@@ -58,10 +58,12 @@ def measure(path: str, artifact_ids: tuple[str, ...]) -> Measured:
     for artifact_id in artifact_ids:
         artifact = bundle.manifest.artifact(artifact_id)
         backend = open_backend(bundle, artifact, threads=1, trust_code=True)  # this export wrote it
-        parities[artifact_id] = measure_parity(backend.predict(*golden.windows.inputs), golden)
+        forecasts = backend.predict(*golden.windows.inputs)
+        parities[artifact_id] = measure_parity(forecasts, golden)
         if artifact.units == "scaled":
             _check_micro_io(bundle, artifact, golden)
-        checks = check_backend(backend, bundle.manifest, artifact, golden, bundle.weights(), bundle.series)
+        weights, table = bundle.weights(), bundle.series
+        checks = check_backend(backend, bundle.manifest, artifact, golden, weights, table, forecasts=forecasts)
         reports.append(
             ArtifactReport(artifact=artifact_id, engine=backend.engine, device=backend.device, checks=checks)
         )

@@ -71,19 +71,22 @@ class Described(Protocol):
         """Number of its format: artifacts of 1 give no bounds."""
 
 
-def check_backend(
+def check_backend(  # noqa: PLR0913  # what is known of a model before there is a manifest
     backend: Backend,
     manifest: Described,
     artifact: Artifact,
     golden: Golden,
     weights: Weights,
     table: SeriesTable | None = None,
+    *,
+    forecasts: NDArray[np.float32] | None = None,
 ) -> tuple[Check, ...]:
     """Return every check of a loaded backend against the golden; a bundle that is being made has no manifest yet.
 
-    table  of the model's series, if it is of several
+    table      of the model's series, if it is of several
+    forecasts  what the backend gives for the golden's windows, (n, horizon), if they are known
     """
-    forecasts = backend.predict(*golden.windows.inputs)
+    forecasts = backend.predict(*golden.windows.inputs) if forecasts is None else forecasts
     scaling = manifest.scaler if table is None else table
     return (
         *parity_checks(measure_parity(forecasts, golden), artifact),

@@ -162,3 +162,19 @@ def test_the_reference_is_the_trained_keras_network(model: str, request: pytest.
     outputs = np.asarray(network(inputs.astype(np.float32)))
     ours = run(spec.network, directory.weights, inputs)
     np.testing.assert_allclose(outputs, ours, rtol=0, atol=KERAS_ROUNDING * max(1.0, float(np.abs(ours).max())))
+
+
+def test_many_windows_are_forecast_part_by_part(
+    change_model: plain.PlainModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten thousand windows at once would take a gigabyte."""
+    model = change_model.spec, change_model.scaler, change_model.weights
+    whole = reference.forecast(*model, change_model.windows)
+    seen = []
+    monkeypatch.setattr(reference, "TOGETHER", 7)
+    through = reference.through
+    monkeypatch.setattr(reference, "through", lambda *given: seen.append(len(given[-1])) or through(*given))
+    parts = reference.forecast(*model, change_model.windows)
+    assert max(seen) == 7
+    assert sum(seen) == len(whole)
+    np.testing.assert_allclose(parts, whole, rtol=1e-12)
