@@ -30,7 +30,7 @@ test: setup
 coverage: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
-# Ten thousand damaged bundles, kills at random moments, every instruction set: some ten minutes more.
+# A hundred thousand damaged bundles, kills at random moments, every instruction set: some ten minutes more.
 soak: setup
 	$(BIN)/python -m pytest -m soak
 
