@@ -1,4 +1,5 @@
-"""Runs files of a bundle in whatever engine this environment has; prints the largest error, by file, as JSON.
+"""Runs files of a bundle in whatever engine this environment has; prints the largest error, by file, as JSON: in raw
+units, or of a bundle of several series in those of each.
 
 python old_engines.py BUNDLE FILE...   in an environment without pulsecast: `savedmodel/1`, .onnx and .tflite
 """
@@ -29,16 +30,23 @@ def run(path, inputs):
 
 def main(bundle, *files):
     golden = np.load(bundle / "golden.npz")
-    inputs, reference = {name: golden[name] for name in ("values", "time")}, golden["reference"]
-    later = {**inputs, "time": inputs["time"] * 1000}
+    inputs, reference = (
+        {name: golden[name] for name in ("values", "time", "series") if name in golden},
+        golden["reference"],
+    )
+    unit = golden["unit"][:, np.newaxis] if "unit" in golden else 1.0
+    wrong = [{**inputs, "time": inputs["time"] * 1000}]
+    if "series" in inputs:
+        wrong += [{**inputs, "series": inputs["series"] + 10**6}, {**inputs, "series": inputs["series"] - 10**6}]
     errors = {}
     for file in files:
         found = run(bundle / file, inputs)
         assert sorted(found) == ["forecast", "lower", "upper"]
         assert (found["lower"] <= found["forecast"]).all()
         assert (found["forecast"] <= found["upper"]).all()
-        assert np.isnan(run(bundle / file, later)["forecast"]).all()
-        errors[file] = float(np.max(np.abs(found["forecast"] - reference)))
+        for given in wrong:
+            assert np.isnan(run(bundle / file, given)["forecast"]).all()
+        errors[file] = float(np.max(np.abs(found["forecast"] - reference) / unit))
     print(json.dumps(errors))
 
 
