@@ -39,11 +39,19 @@ class Steps:
     """
 
     def __init__(
-        self, push: Push, empty: Callable[[], object], rows: Sequence[Row], times: range | None, context: int
+        self,
+        push: Push,
+        empty: Callable[[], object],
+        rows: Sequence[Row],
+        times: range | None,
+        context: int,
+        *,
+        settle: Callable[[], object] | None = None,
     ) -> None:
         """Fill an empty stream.
 
         push, empty  of the stream
+        settle       called before every push, untimed: an app does it while it waits for the next value
         rows         values to push, again and again
         times        of the steps, unix seconds; None for a model without a calendar
         context      steps of a whole window
@@ -53,6 +61,7 @@ class Steps:
         self._rows = rows
         self._times = times
         self._context = context
+        self._settle = settle
         self._pushed = self._since_empty = 0
         self.fill(context)
 
@@ -64,6 +73,8 @@ class Steps:
             self._since_empty = 0
             self.fill(self._context)
         clock, push, (row, second) = time.perf_counter_ns, self._push, self._next()
+        if self._settle is not None:
+            self._settle()
         began = clock()
         push(row, timestamp=second)
         return clock() - began
@@ -93,9 +104,12 @@ def steps_of(forecaster: Forecaster, call: Call, windows: Windows, streams: int,
     rows, times = rows_of(windows, streams, seed=seed), times_of(spec, windows)
     if call != "detector":
         stream = forecaster.stream(streams, series=series)
-        return Steps(stream.push, stream.reset, rows, times, spec.context)
+        settle = None if call == "back_to_back" else stream.settle
+        return Steps(stream.push, stream.reset, rows, times, spec.context, settle=settle)
     detector = forecaster.detector(series=series)
-    found = Steps(detector.push, lambda: detector.restart(spec.context), rows, times, spec.context)
+    found = Steps(
+        detector.push, lambda: detector.restart(spec.context), rows, times, spec.context, settle=detector.settle
+    )
     for _ in range(default_window(spec.step_s, detector.false_alarm_rate)):
         found.timed(0)
     return found

@@ -117,7 +117,8 @@ def _one_step_at_a_time(summary: Summary) -> Section:
     text = (
         "An app that gets one value after the other pushes it and has the next forecast. The streams hold a whole "
         "window before the clock starts, every push comes one step after the last, and a detector knows as many "
-        "residuals as it keeps. Microseconds are of one step of one stream. The last ratio is of the call over the "
+        "residuals as it keeps. Between two pushes, untimed, `settle` does what native streams postpone, as an app may "
+        "while it waits. Microseconds are of one step of one stream. The last ratio is of the call over the "
         "engine's own call for as many whole windows, without pulsecast, in alternation in one process; where the "
         "engine is pulsecast's own code, over its backend."
     )

@@ -98,7 +98,12 @@ def html_summary(summary: Summary) -> str:
 
 
 STEP_HEAD = ("one step at a time", "call", "us p50", "p90", "p99", "over the engine's window", "stable")
-_STEP_CALLS = {"push": "push", "detector": "detector push", "streams": "push of {:,} streams, each"}
+_STEP_CALLS = {
+    "push": "push",
+    "back_to_back": "push, back to back",
+    "detector": "detector push",
+    "streams": "push of {:,} streams, each",
+}
 
 
 def step_cells(summary: Summary) -> list[list[str]]:

@@ -13,7 +13,7 @@ from pulsecast.bundle.manifest import Artifact
 from pulsecast.errors import UsageError
 from pulsecast.foundation.arguments import require_lists
 
-Call = Literal["predict", "push", "detector", "streams"]
+Call = Literal["predict", "push", "back_to_back", "detector", "streams"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,10 @@ SCENARIOS = {
 
 @dataclass(frozen=True, kw_only=True)
 class StepCall:
-    """A call that takes one step of every stream and forecasts from all steps before it; `streams` of them."""
+    """A call that takes one step of every stream and forecasts from all steps before it; `streams` of them.
+
+    Before it, untimed, `settle` does what the push before has postponed, as an app may while it waits for a value.
+    """
 
     streams: int
     text: str
@@ -70,6 +73,9 @@ class StepCall:
 # Literal on purpose, like SCENARIOS.
 STEP_CALLS: dict[Call, StepCall] = {
     "push": StepCall(streams=1, text="Stream.push(value, timestamp=...)"),
+    "back_to_back": StepCall(
+        streams=1, text="the same without a settle before it: with what the push before postponed"
+    ),
     "detector": StepCall(streams=1, text="AnomalyDetector.push(value, timestamp=...)"),
     "streams": StepCall(streams=1000, text="Stream.push of 1,000 streams at once, a stream's share"),
 }
@@ -171,7 +177,7 @@ _LEAST = {
 }
 
 PROFILES = {
-    "standard": BenchConfig(most_repeats=15, step_calls=("push", "detector", "streams")),
+    "standard": BenchConfig(most_repeats=15, step_calls=("push", "back_to_back", "detector", "streams")),
     # For a first look, not for a decision: 332 calls in each of two processes are enough for p99, too few for
     # intervals.
     "quick": BenchConfig(

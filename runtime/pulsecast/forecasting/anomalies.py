@@ -94,6 +94,10 @@ class AnomalyDetector:
         self._forecasts = forecasts
         return found
 
+    def settle(self) -> None:
+        """Do the stream's postponed work now, as `Stream.settle` does."""
+        self._stream.settle()
+
     def skip(self) -> None:
         """Take one step that is missing: it is not judged, and leaves a gap in the window."""
         self._judge.judge(math.nan, math.nan)

@@ -44,6 +44,16 @@ def test_a_window_is_filled_before_the_first_timed_push_and_time_goes_on() -> No
     assert stream.given[4:] == [(2.0, 840)]
 
 
+def test_what_a_push_postpones_is_settled_before_the_next_one_is_timed() -> None:
+    stream = Pushed()
+    steps = Steps(
+        stream.push, stream.empty, [1.0], None, context=2, settle=lambda: stream.given.append(("settled", None))
+    )
+    for turn in range(2):
+        steps.timed(turn)
+    assert [what for what, _ in stream.given] == [1.0, 1.0, "settled", 1.0, "settled", 1.0]
+
+
 def test_where_the_calendar_ends_the_stream_is_filled_anew_from_its_beginning() -> None:
     stream = Pushed()
     steps = Steps(stream.push, stream.empty, [1.0, 2.0, 3.0], range(600, 901, 60), context=4)

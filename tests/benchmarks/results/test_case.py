@@ -97,7 +97,7 @@ def test_every_step_call_is_a_case_that_does_not_lead_and_has_the_sweeps_repeats
 
 
 def test_an_unknown_step_call_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="no step call jump; known: push, detector, streams"):
+    with pytest.raises(UsageError, match="no step call jump; known: push, back_to_back, detector, streams"):
         change(PROFILES["quick"], step_calls=("jump",))
 
 

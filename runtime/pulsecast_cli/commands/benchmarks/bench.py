@@ -57,8 +57,8 @@ def bench(
         list[str] | None,
         typer.Option(
             "--step-call",
-            help="One value at a time: push, detector, streams (1,000), all or none. By default push and detector, and "
-            "streams in standard; without --artifact, of what `load` takes by itself and of native.",
+            help="One value at a time: push, back_to_back, detector, streams (1,000), all or none. By default push and "
+            "detector, and all in standard; without --artifact, of what `load` takes by itself and of native.",
         ),
     ] = None,
     scenario: Annotated[
