@@ -165,7 +165,7 @@ def edit_somewhere(draw: random.Random, document: Any) -> None:
         del place[key]
     elif action == 1:
         place[key] = copy.deepcopy(draw.choice(ODD))
-    elif action == 2 and isinstance(value, int | float) and not isinstance(value, bool):
+    elif action == 2 and isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 10**300:
         place[key] = draw.choice((value + 1, value - 1, -value, value * 1.001, value * 10, value / 3))
     elif action == 3 and isinstance(place, dict):
         place[draw.choice(("more", "format", "files", key.upper()))] = value
