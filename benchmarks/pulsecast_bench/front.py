@@ -96,7 +96,9 @@ def bench(  # noqa: PLR0913  # an option is a parameter
     source, target = one_path("bundle", bundle), None if out is None else one_path("out", out)
     if target is not None:
         check_file_free(target, force=force)
-    chosen = find_profile(text("config", config)) if isinstance(config, str) else instance("config", config, BenchConfig)
+    chosen = (
+        find_profile(text("config", config)) if isinstance(config, str) else instance("config", config, BenchConfig)
+    )
     if device is not None:
         instance("device", device, Device)
     require_progress(progress)

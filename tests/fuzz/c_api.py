@@ -7,10 +7,11 @@ window of their last steps, a stream that is rebuilt against the one that was sa
 from __future__ import annotations
 
 import random
-import shutil
 import struct
 import subprocess
 from pathlib import Path
+
+from helpers.engines import find_tool
 
 TARGETS = {"c-api": "native", "c-api-w8": "native-w8"}  # by the target of `pulsecast_export`
 FLAGS = ("-std=c99", "-O1", "-g", "-w", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=undefined")
@@ -19,7 +20,7 @@ SOURCE = Path(__file__).with_name("c_api.c")
 
 def compiler() -> str | None:
     """Return the path of clang, or None: libFuzzer comes with it."""
-    return shutil.which("clang")
+    return find_tool("clang")
 
 
 def build(target: str, folder: Path) -> Path:

@@ -262,10 +262,14 @@ def place(name: str) -> Path:
 
 
 class Target(NamedTuple):
-    """A row of TARGETS: `make` returns the check; `fuzz.seeds` has inputs to begin with, under the same name."""
+    """A row of TARGETS: `make` returns the check; `fuzz.seeds` has inputs to begin with, under the same name.
+
+    known  a fault that is known and not yet mended; the target is then left out
+    """
 
     make: Callable[[], Check]
     max_bytes: int = 100_000
+    known: str = ""
 
 
 TARGETS = {
@@ -281,7 +285,11 @@ TARGETS = {
     "log-ndjson": Target(log_of("ndjson"), 8192),
     "log-gz": Target(log_of("csv.gz"), 8192),
     "log-zip": Target(log_of("zip"), 8192),
-    "log-parquet": Target(log_of("parquet"), 16384),
+    "log-parquet": Target(
+        log_of("parquet"),
+        16384,
+        "polars ends the process where a damaged Parquet file asks for more memory than there is",
+    ),
     "config": Target(config, 4096),
     "result": Target(result),
     "page": Target(page, 8192),

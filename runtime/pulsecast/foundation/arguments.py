@@ -24,7 +24,7 @@ T = TypeVar("T")
 StrPath = str | os.PathLike[str]  # what every public function takes for a path
 _PATH_BYTES, _NAME_BYTES = 4095, 255  # of a path, of a name in it: no usual system opens longer ones
 _LARGEST = 2**63 - 1
-_MOST_ITEMS = 10_000  # of a list in a record
+_MOST_ITEMS = 1000  # of a list in a record
 _LONGEST = 10**4000
 
 

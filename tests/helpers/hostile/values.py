@@ -32,7 +32,25 @@ def _fail(*_: object, **__: object) -> NoReturn:
     raise RuntimeError(f"a method of the argument failed: {PEM}")
 
 
-_METHODS = ("str repr index fspath len iter getitem contains bool float int hash eq lt array bytes format").split()
+_METHODS = [
+    "str",
+    "repr",
+    "index",
+    "fspath",
+    "len",
+    "iter",
+    "getitem",
+    "contains",
+    "bool",
+    "float",
+    "int",
+    "hash",
+    "eq",
+    "lt",
+    "array",
+    "bytes",
+    "format",
+]
 Rude: Any = type("Rude", (), {f"__{name}__": _fail for name in _METHODS})
 Liar: Any = type(
     "Liar",
@@ -114,7 +132,7 @@ VALUES: dict[str, Make] = {
     "a list of lists": lambda folder: [[], [1], "a"],
     "a list that holds itself": lambda folder: _itself(),
     "a list of secrets": lambda folder: [PEM] * 3,
-    "a long list": lambda folder: ["a"] * 10_000,
+    "a long list": lambda folder: ["a"] * 2000,
     "a tuple of None": lambda folder: (None,),
     "a mapping": lambda folder: {1: {"a": PEM}},
     "a set": lambda folder: {"a", "b"},
