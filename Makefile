@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The GPU wheels where an NVIDIA driver answers, the CPU ones elsewhere; never both: they own the same files.
 EXTRA := $(shell nvidia-smi -L >/dev/null 2>&1 && echo all-gpu || echo all)
 
-.PHONY: tools setup demo test coverage soak check format bench clean
+.PHONY: tools setup demo test coverage soak fuzz check format bench clean
 
 # Compilers, emulators, a browser, an SSH server: with apt and as root; elsewhere it says what is missing.
 tools:
@@ -30,9 +30,16 @@ test: setup
 coverage: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
-# A hundred thousand damaged bundles, kills at random moments, every instruction set: some ten minutes more.
+# A hundred thousand damaged bundles, kills at random moments, every instruction set: some twenty minutes more. Fuzzing is part
+# of it where `make fuzz` has installed atheris.
 soak: setup
 	$(BIN)/python -m pytest -m soak
+
+# Coverage-guided fuzzing of everything that reads a stranger's bytes, a minute for each target. Installs atheris.
+FUZZ_SECONDS ?= 60
+fuzz: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
+	cd tests && ../$(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS)
 
 check: setup
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ MAY_SKIP = {
     "export/libraries/test_cross.py": ["a library for x86_64-linux"],
     "export/native/test_native_sums.py": ["of x86-64", "of x86-64", "this processor has no"],
     "export/test_faults.py": ["is for root", "root writes everywhere"],
+    "fuzz/test_fuzz.py": ["found.skipped"],  # atheris is in an extra of its own
     "helpers/native_models.py": ["this processor has no"],
     "runtime/backends/test_artifacts.py": ["this is the GPU wheel"],
     "runtime/backends/test_native_library.py": ["is for root"],

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pulsecast.errors import NotWrittenError, PulsecastError, UsageError
 from pulsecast.foundation import strict_json
-from pulsecast.foundation.arguments import StrPath, flag, one_path, paths
+from pulsecast.foundation.arguments import StrPath, flag, instance, number, one_path, paths, text
 from pulsecast.foundation.whole_file import check_file_free, write_whole
-from pulsecast.stages.progress import SILENT, Progress
+from pulsecast.stages.progress import SILENT, Progress, require_progress
 
 from .analysis.pareto import Budget, Recommendation
 from .analysis.summary import Summary, summarise
@@ -96,9 +96,14 @@ def bench(  # noqa: PLR0913  # an option is a parameter
     source, target = one_path("bundle", bundle), None if out is None else one_path("out", out)
     if target is not None:
         check_file_free(target, force=force)
-    chosen = find_profile(config) if isinstance(config, str) else config
-    trust = Trust(key=None if key is None else os.fspath(key), code=flag("trust_code", trust_code))
-    check_label(label)
+    chosen = (
+        find_profile(text("config", config)) if isinstance(config, str) else instance("config", config, BenchConfig)
+    )
+    if device is not None:
+        instance("device", device, Device)
+    require_progress(progress)
+    trust = Trust(key=None if key is None else os.fspath(one_path("key", key)), code=flag("trust_code", trust_code))
+    label = check_label(None if label is None else text("label", label))
     if device is None:
         result = run_benchmark(source, chosen, progress, trust)
     else:
@@ -159,7 +164,11 @@ def compare(
 
     Raises UsageError (the results cannot be compared), FormatError, IntegrityError.
     """
-    allowed = Allowed(models=across_models, machines=across_machines, max_slowdown=max_slowdown)
+    allowed = Allowed(
+        models=flag("across_models", across_models),
+        machines=flag("across_machines", across_machines),
+        max_slowdown=number("max_slowdown", max_slowdown),
+    )
     if (second is None) == (baseline is None):
         raise UsageError("expected FIRST SECOND, or one RESULT with --baseline")
     if second is None:
@@ -179,7 +188,7 @@ def _result(value: StrPath | Benchmark) -> Result:
 
 
 def _name(value: StrPath | Benchmark) -> str:
-    return str(value.path or "result") if isinstance(value, Benchmark) else os.fspath(value)
+    return str((value.path or "result") if isinstance(value, Benchmark) else one_path("result", value))
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -243,6 +252,7 @@ def report(
     target = None if out is None else one_path("out", out)
     if target is not None:
         check_file_free(target, force=force)
+    instance("budget", budget, Budget)
     given = [results] if isinstance(results, Benchmark) else results
     read = [_result(one) for one in (given if isinstance(given, list | tuple) else paths("results", given))]
     found = Report(parts=tuple(measured(read)), budget=budget, footprints=_footprints(microcontroller, read))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pulsecast import limits
 from pulsecast.bundle.folder import BUNDLE_FOLDER
 from pulsecast.errors import FormatError, UsageError
 from pulsecast.foundation import strict_json
-from pulsecast.foundation.arguments import StrPath, one_path, whole_number
+from pulsecast.foundation.arguments import StrPath, flag, listed, one_path, shown, text, whole_number
+from pulsecast.foundation.plain_file import read_plain
 from pulsecast.foundation.private_folder import temporary_folder
 from pulsecast.foundation.whole_directory import check_free
 from pulsecast.model.scaler import Scaler
-from pulsecast.stages.progress import SILENT, Progress
+from pulsecast.stages.progress import SILENT, Progress, require_progress
 
 from .exporter import Exported, export_model
 
@@ -52,6 +54,8 @@ def export(  # noqa: PLR0913  # an option is a parameter
     reference forecast), MissingExtraError. After an error `out` is as it was.
     """
     source, folder = one_path("model", model), one_path("out", out)
+    force = flag("force", force)
+    require_progress(progress)
     chosen, platforms = _names("targets", targets), _names("native_for", native_for)
     if source.is_dir() or not source.exists():  # a missing path is refused as a model directory
         manifest = export_model(source, folder, targets=chosen, native_for=platforms, force=force, progress=progress)
@@ -84,8 +88,8 @@ def export(  # noqa: PLR0913  # an option is a parameter
 def _names(what: str, value: Sequence[str]) -> tuple[str, ...]:
     """Return names as a tuple; one name that is not in a list would be read letter by letter."""
     if isinstance(value, str):
-        raise UsageError(f"{what} is {value!r}; expected a list of names, such as [{value!r}]")
-    return tuple(value)
+        raise UsageError(f"{what} is {shown(value)}; expected a list of names, such as [{shown(value)}]")
+    return tuple(text(f"{what}[{i}]", one) for i, one in enumerate(listed(what, value)))
 
 
 def _scaler(value: Scaler | StrPath | None) -> Scaler | None:
@@ -93,6 +97,8 @@ def _scaler(value: Scaler | StrPath | None) -> Scaler | None:
         return value
     path = one_path("scaler", value)
     try:
-        return strict_json.loads(Scaler, path.read_bytes(), where=path.name)
+        return strict_json.loads(Scaler, read_plain(path, limits.MANIFEST_BYTES), where=path.name)
+    except OSError as error:
+        raise UsageError(f"scaler {path} cannot be read: {error.strerror}") from None
     except FormatError as error:
         raise UsageError(f"scaler: {error}") from error

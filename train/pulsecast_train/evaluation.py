@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.signing import Key
 from pulsecast.errors import UsageError
-from pulsecast.foundation.arguments import StrPath, flag, fraction, one_path, whole_number
-from pulsecast.stages.progress import SILENT, Progress
+from pulsecast.foundation.arguments import StrPath, flag, fraction, instance, one_path, text, whole_number
+from pulsecast.stages.progress import SILENT, Progress, require_progress
 
 from .backtesting.bundle_scores import BundleScores
 from .backtesting.config import EvaluateConfig
@@ -47,9 +47,13 @@ def evaluate(  # noqa: PLR0913  # an option is a parameter
     from .backtesting.baselines import find_baseline
     from .backtesting.evaluator import Where, evaluate_series
 
+    html = flag("html", html)
+    instance("config", config, EvaluateConfig)
+    require_progress(progress)
     if html:
         from .pages.backtest_report import write_report  # a missing package is reported now, not after an hour
     folder, jobs = one_path("out", out), whole_number("jobs", jobs, least=0)
+    dask = None if dask is None else text("dask", dask)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; --out must name a folder")
     for name in config.baselines or ():

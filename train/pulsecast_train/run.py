@@ -12,11 +12,11 @@ import numpy as np
 
 from pulsecast.bundle.manifest import HeldOut
 from pulsecast.bundle.tables import ACCURACY, accuracy_rows
-from pulsecast.foundation.arguments import StrPath, one_path, paths
+from pulsecast.foundation.arguments import StrPath, flag, instance, one_path, paths
 from pulsecast.foundation.tables import html_table, text_table
 from pulsecast.foundation.whole_directory import check_free, whole_directory
 from pulsecast.stages.model_directory import MODEL_FOLDER, ModelRecord
-from pulsecast.stages.progress import SILENT, Progress
+from pulsecast.stages.progress import SILENT, Progress, require_progress
 
 from .backtesting.metrics import geometric_mean
 from .fitting.checkpoint import Checkpoint, forget_run
@@ -87,6 +87,9 @@ def train(  # noqa: PLR0913  # an option is a parameter
     DataError (the log), UsageError (`out` or the configuration), MissingExtraError.
     """
     files, folder = paths("logs", logs), one_path("out", out)
+    log, training = instance("log", log, LogConfig), instance("training", training, TrainConfig)
+    force, restart = flag("force", force), flag("restart", restart)
+    require_progress(progress)
     run = RunConfig(log=log, train=training)
     check_run(folder, training, force=force)
     found = read_log(files, log, progress=progress, user_key=user_key)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pulsecast.foundation.arguments import invalid, require_types
+
 LATENCY_TIE = 1.05
 RMSE_TIE = 1.001
 
@@ -43,6 +45,7 @@ class Budget:
     size_kb: float | None = None
 
     def __post_init__(self) -> None:
+        require_types(self)
         wrong = [
             f"{option} is {value:g}; expected a number above 0"
             for option, value in (("--max-latency-us", self.latency_us), ("--max-size-kb", self.size_kb))
@@ -51,7 +54,7 @@ class Budget:
         if self.rmse_change is not None and not 0 <= self.rmse_change < float("inf"):
             wrong.append(f"--max-rmse-change is {self.rmse_change:g}; expected a share from 0, such as 0.01 for 1 %")
         if wrong:
-            raise ValueError("; ".join(wrong))
+            raise invalid(wrong)
 
     @property
     def stated(self) -> bool:

@@ -25,6 +25,7 @@ from pathlib import Path
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.errors import EngineError, FormatError, MissingExtraError, PulsecastError, UsageError
 from pulsecast.foundation import strict_json
+from pulsecast.foundation.arguments import require_types, shown
 from pulsecast.stages.progress import SILENT, Progress
 
 from ..results.case import BenchConfig
@@ -80,8 +81,9 @@ class Device:
     options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        require_types(self)
         if not self.host or self.host.startswith("-") or any(c.isspace() for c in self.host):
-            raise UsageError(f"host is {self.host!r}; expected user@device")
+            raise UsageError(f"host is {shown(self.host)}; expected user@device")
 
 
 def bench_remotely(

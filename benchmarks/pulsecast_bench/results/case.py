@@ -11,7 +11,7 @@ from typing import Literal
 from pulsecast.backends import AUTO_ORDER
 from pulsecast.bundle.manifest import Artifact
 from pulsecast.errors import UsageError
-from pulsecast.foundation.arguments import require_lists
+from pulsecast.foundation.arguments import invalid, require_types
 
 Call = Literal["predict", "push", "back_to_back", "detector", "streams"]
 
@@ -137,7 +137,7 @@ class BenchConfig:
     step_calls: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        require_lists(self)
+        require_types(self)
         problems = [
             f"{name} is {value}; expected at least {least}"
             for name, least in _LEAST.items()
@@ -156,7 +156,7 @@ class BenchConfig:
         if self.steady_s > self.limit_s:
             problems.append(f"steady_s is {self.steady_s}, more than limit_s {self.limit_s}")
         if problems:
-            raise ValueError("; ".join(problems))
+            raise invalid(problems)
 
 
 _LEAST = {

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulsecast.errors import ConversionError
+from pulsecast.foundation.plain_file import TooLongError, read_plain
 from pulsecast.foundation.zip_directory import open_zip
 from pulsecast.plain_text import listed
 
@@ -70,13 +71,11 @@ class KerasFile:
 def read_bytes(path: Path) -> bytes:
     """Return a file's bytes; raises ConversionError if it cannot be read or is too large."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        return read_plain(path, MAX_BYTES)
+    except TooLongError as error:
+        raise ConversionError(f"{path.name} {error.strerror}") from error
     except OSError as error:
         raise ConversionError(f"{path} cannot be read: {error.strerror}") from error
-    if len(data) > MAX_BYTES:
-        raise ConversionError(f"{path.name} has more than {MAX_BYTES} bytes")
-    return data
 
 
 def read_keras_file(path: Path) -> KerasFile:

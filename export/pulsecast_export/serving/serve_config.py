@@ -22,7 +22,7 @@ from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.manifest import Artifact
 from pulsecast.errors import MissingExtraError, UsageError
 from pulsecast.foundation import strict_json
-from pulsecast.foundation.arguments import StrPath, one_path
+from pulsecast.foundation.arguments import StrPath, instance, invalid, one_path, require_types, shown
 from pulsecast.foundation.folder_kind import FolderKind
 from pulsecast.foundation.whole_directory import whole_directory
 from pulsecast.stages.model_directory import sha256
@@ -50,10 +50,11 @@ class ServeOptions:
     image: str = IMAGE
 
     def __post_init__(self) -> None:
+        require_types(self)
         if self.version < 1 or self.threads < 1 or self.wait_us < 0:
             raise ValueError("version and threads must be at least 1, wait_us at least 0")
         if not self.image or any(not (c.isalnum() or c in "./:@_-") for c in self.image):
-            raise ValueError(f"image {self.image!r} is not the name of an image")
+            raise invalid([f"image {shown(self.image)} is not the name of an image"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +85,7 @@ def serve_config(
     Raises what `Bundle.open` raises, UsageError if the bundle has no SavedModel, or `out` exists and not `force`, and
     EngineError if the SavedModel holds more than a forecast, because a server runs any operator.
     """
-    options = ServeOptions() if options is None else options
+    options = ServeOptions() if options is None else instance("options", options, ServeOptions)
     bundle, out = Bundle.open(path), one_path("out", out)
     artifact = next((a for a in bundle.manifest.artifacts if a.backend == "savedmodel"), None)
     if artifact is None:

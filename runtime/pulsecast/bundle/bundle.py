@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .. import limits
-from ..errors import FormatError, IntegrityError, UsageError
+from ..errors import FormatError, IntegrityError
+from ..foundation.arguments import one_path, text
 from ..foundation.quick_dataclass import dataclass
 from ..plain_text import Problems
 from .manifest import MANIFEST_NAME, SIGNATURE_NAME, FileEntry, Manifest, check_format, parse_manifest
@@ -45,13 +46,7 @@ class Bundle:
         Raises FormatError if there is no readable manifest, SignatureError if it is not signed by `key`, IntegrityError
         that lists the files that are missing, changed, unlisted or links.
         """
-        if not isinstance(path, str | os.PathLike):
-            raise UsageError(
-                f"{str(path)[:60]} is not a path; expected the path of a bundle, a folder or a .pulse file"
-            )
-        from pathlib import Path
-
-        root = Path(path)
+        root = one_path("the bundle", path)
         source = open_source(root)
         listing = source.listing()
         content = _read_manifest(source, listing, root)
@@ -64,6 +59,7 @@ class Bundle:
 
     def read(self, relative: str) -> bytes:
         """Return the bytes of one listed file, checked again at this read."""
+        relative = text("relative", relative)
         entry = self._entries.get(relative)
         if entry is None:
             raise FormatError(f"{relative} is not among the files of this bundle")
@@ -84,6 +80,7 @@ class Bundle:
         block ends: no other user can swap the files between the check and the engine's reading. Raises EngineError if
         the folder for temporary files, or one above it, can be exchanged by others.
         """
+        relative = text("relative", relative)
         paths = [f.path for f in self.manifest.files if f.path == relative or f.path.startswith(f"{relative}/")]
         if not paths:
             raise FormatError(f"{relative} is not in this bundle")

@@ -11,6 +11,7 @@ from typing import Literal
 from .. import limits
 from ..errors import FormatError, UsageError
 from ..foundation import strict_json
+from ..foundation.arguments import text
 from ..foundation.quick_dataclass import dataclass
 from ..model.accuracy import Accuracy
 from ..model.network import GATE_ORDER
@@ -367,6 +368,7 @@ class Manifest:
 
     def artifact(self, artifact_id: str) -> Artifact:
         """Return the artifact with this id; raises UsageError that lists the known ones."""
+        artifact_id = text("artifact", artifact_id)
         for artifact in self.artifacts:
             if artifact.id == artifact_id:
                 return artifact

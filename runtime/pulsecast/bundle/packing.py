@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from .. import limits
 from ..errors import UsageError
-from ..foundation.arguments import StrPath, one_path
+from ..foundation.arguments import StrPath, flag, one_path
 from ..foundation.whole_directory import whole_directory
 from ..foundation.whole_file import check_file_free, whole_file
 from .archive import SUFFIX, check_archive, read_archive, write_archive
@@ -28,6 +28,7 @@ def pack(path: StrPath, out: StrPath, *, force: bool = False, compress: bool = F
     out = one_path("out", out)
     if out.suffix != SUFFIX:
         raise UsageError(f"{out.name} does not end in {SUFFIX}")
+    compress = flag("compress", compress)
     check_file_free(out, force=force)
     bundle = Bundle.open(path)
     total = sum(entry.size_bytes for entry in bundle.manifest.files)
@@ -57,7 +58,7 @@ def sign(path: StrPath, private_key: StrPath, *, force: bool = False) -> Bundle:
     Every file is checked first: a damaged bundle is not signed. Raises UsageError if it is signed already and not
     `force`, MissingExtraError without `cryptography`.
     """
-    private = read_private_key(private_key)
+    private, force = read_private_key(private_key), flag("force", force)
     bundle = Bundle.open(path)
     if bundle.signature.state != "unsigned" and not force:
         raise UsageError(f"{bundle.path.name} is already signed by key {bundle.signature.key_id}; pass --force")

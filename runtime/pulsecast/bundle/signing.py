@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from .. import limits
 from ..errors import FormatError, MissingExtraError, SignatureError, UsageError
 from ..foundation import strict_json
-from ..foundation.arguments import StrPath, one_path
+from ..foundation.arguments import StrPath, one_path, plain
 from ..foundation.plain_file import NotPlainError, TooLongError, read_plain
 from ..foundation.quick_dataclass import dataclass
 from .manifest import SIGNATURE_NAME
@@ -221,8 +221,9 @@ def _key_path(name: str, key: str | os.PathLike[str]) -> Path:
     """Return the path of a key's file; raises UsageError for the key itself, which no message may quote."""
     if not isinstance(key, str | os.PathLike):
         raise UsageError(f"{name} is of type {type(key).__name__}; expected the path of a key's file")
-    if "-----BEGIN" in str(key):
-        kind = "a private key" if "PRIVATE KEY" in str(key) else "a key"
+    given = plain(key) or ""
+    if "-----BEGIN" in given:
+        kind = "a private key" if "PRIVATE KEY" in given else "a key"
         raise UsageError(f"{name} is the text of {kind}; expected the path of its file")
     return one_path(name, key)
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DtypeError, InputError, TimeError, WindowLengthError
+from ..foundation.arguments import shown
 from ..foundation.masked import has_masked
 from ..model.spec import DAY_S, YEAR_1, YEAR_10000, Calendar, Holidays, ModelSpec
 from ..model.windows import Windows
@@ -27,6 +28,8 @@ def unix_seconds(timestamps: object) -> NDArray[np.int64]:
         array = np.asarray(timestamps)
     except (ValueError, OverflowError) as error:
         raise DtypeError("timestamps are ragged; every step of every window needs its time") from error
+    except Exception:  # an object's own methods, or more elements than memory holds
+        raise DtypeError(f"timestamps are {shown(timestamps)}; expected an array of times") from None
     kind = array.dtype.kind
     if kind not in "Miuf":
         raise DtypeError(f"timestamps are {array.dtype}; expected datetime64 or numbers of unix seconds, in UTC")

@@ -14,19 +14,22 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DtypeError, InputError, NonFiniteError, UsageError
-from ..foundation.arguments import fraction, whole_number
+from ..foundation.arguments import flag, fraction, listed, shown, text, whole_number
 from ..foundation.masked import has_masked
 from ..model.radii import IntervalScale, SplitConformal
 from ..model.series import SeriesTable
 
 FLOAT32_SLACK = 1e-6  # of a value plus 1: forecasts of one model by two artifacts differ by about as much
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
+
+
+_MOST_KEPT = 1_000_000  # residuals of a horizon step; and horizon steps
 
 
 class Interval(NamedTuple):
@@ -191,10 +194,15 @@ class RollingConformal:
         start    |residuals| known beforehand, one array per horizon step, oldest first, on `scale`
         """
         horizon, window = whole_number("horizon", horizon), whole_number("window", window)
+        if max(horizon, window) > _MOST_KEPT:
+            raise UsageError(f"horizon is {shown(horizon)}, window {shown(window)}; expected at most {_MOST_KEPT:,}")
+        if text("scale", scale) not in get_args(IntervalScale):
+            raise UsageError(f"scale is {shown(scale)}; expected one of {', '.join(get_args(IntervalScale))}")
+        start = [_numbers(f"start[{h}]", one) for h, one in enumerate(listed("start", start))]
         if start and len(start) != horizon:
             raise UsageError(f"start holds residuals of {len(start)} horizon steps; expected {horizon}")
         self._scale: IntervalScale = scale
-        self._counts = counts
+        self._counts = flag("counts", counts)
         self._kept = [deque(start[h] if start else (), maxlen=window) for h in range(horizon)]
         self._pending: list[tuple[int, NDArray[np.float64]]] = []  # (steps observed since it was made, forecast)
 
@@ -205,11 +213,7 @@ class RollingConformal:
         (the shape), DtypeError, NonFiniteError (masked cells).
         """
         level = fraction("interval", level, such_as=0.9)
-        if np.asarray(forecast).dtype.kind not in "iuf":
-            raise DtypeError(f"forecast is {np.asarray(forecast).dtype}; expected real numbers")
-        if has_masked(forecast):
-            raise NonFiniteError("forecast has masked cells; expected real numbers, and NaN for a missing one")
-        point = np.asarray(forecast, np.float64)
+        point = _numbers("forecast", forecast)
         if point.shape != (len(self._kept),):
             raise InputError(f"forecast has shape {point.shape}; expected ({len(self._kept)},)")
         self._pending.append((0, point))
@@ -217,17 +221,32 @@ class RollingConformal:
 
     def radii(self, level: float) -> NDArray[np.float64]:
         """Return the radius of each horizon step at `level`: (horizon,), on the scale."""
+        level = fraction("interval", level, such_as=0.9)
         return np.array([conformal_radius(np.asarray(kept, np.float64), level) for kept in self._kept])
 
     def observe(self, value: float) -> None:
         """Take the value of the step after the last forecast; a NaN (a missing step) teaches nothing.
 
-        Raises NonFiniteError for a masked value.
+        Raises InputError (the shape), DtypeError, NonFiniteError (a masked value).
         """
-        if has_masked(value):
-            raise NonFiniteError("the value is masked; expected a real number, and NaN for a missing one")
+        happened = _numbers("value", value)
+        if happened.ndim:
+            raise InputError(f"value has shape {happened.shape}; expected one number")
         for age, forecast in self._pending:
-            found = float(residuals(forecast[age : age + 1], np.array([value]), self._scale)[0])
+            found = float(residuals(forecast[age : age + 1], happened[np.newaxis], self._scale)[0])
             if math.isfinite(found):
                 self._kept[age].append(found)
         self._pending = [(age + 1, forecast) for age, forecast in self._pending if age + 1 < len(self._kept)]
+
+
+def _numbers(name: str, value: object) -> NDArray[np.float64]:
+    """Return `value` as float64; raises DtypeError unless it is an array of real numbers, NonFiniteError if masked."""
+    if has_masked(value):
+        raise NonFiniteError(f"{name} has masked cells; expected real numbers, and NaN for a missing one")
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "iuf":
+            raise TypeError
+        return array.astype(np.float64)
+    except Exception:  # an object's own methods, or more elements than memory holds
+        raise DtypeError(f"{name} is {shown(value)}; expected real numbers") from None

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import FormatError
-from ..foundation.arguments import fraction
+from ..foundation.arguments import flag, fraction, whole_number
 from ..foundation.uncopied import uncopied
 from ..model.radii import IntervalScale
 from ..model.series import Pool
 from ..model.spec import DAY_S
 from .departures import Anomaly, Departures, default_rate, default_window
-from .stream_state import DetectorState, read_state, write_state
+from .stream_state import DetectorState, read_state, require_loaded, write_state
 
 if TYPE_CHECKING:
     from ..bundle.manifest import Manifest
@@ -105,7 +105,11 @@ class AnomalyDetector:
         self._forecasts = np.full_like(self._forecasts, np.nan)
 
     def restart(self, missing: int) -> None:
-        """Forget the window after `missing` steps, at least a whole one; what was learnt of residuals stays."""
+        """Forget the window after `missing` steps, at least a whole one; what was learnt of residuals stays.
+
+        Raises UsageError.
+        """
+        missing = whole_number("missing", missing)
         self._judge.wait(missing)
         self._stream.reset()
         self._forecasts = np.full_like(self._forecasts, np.nan)
@@ -137,11 +141,12 @@ class AnomalyDetector:
         """
         from .streaming import Stream
 
+        require_loaded(model)
         state = read_state(data)
         known = state.detector
         if known is None:
             raise FormatError("the state is a stream's; expected what AnomalyDetector.to_bytes returned")
-        stream = Stream.of_state(model, state.stream, carry_over=carry_over, by_window=by_window)
+        stream = Stream.of_state(model, state.stream, carry_over=carry_over, by_window=flag("by_window", by_window))
         detector = cls(stream, model.manifest, false_alarm_rate=known.rate, window=known.kept)
         same = len(known.forecasts) == model.manifest.spec.horizon
         if same and state.stream.digest == model.manifest.model_digest:

@@ -166,13 +166,16 @@ class Departures:
         self._incidents.resume(highest)
 
 
+_ENDLESS = 1e18  # residuals: the inverse of a rate near zero is infinite
+
+
 def residuals_needed(false_alarm_rate: float) -> int:
     """Return how many residuals must be known before a step can be flagged at this rate.
 
     >>> residuals_needed(0.001)
     999
     """
-    return max(1, math.ceil(1.0 / false_alarm_rate - 1.0 - 1e-9))
+    return max(1, math.ceil(min(1.0 / false_alarm_rate, _ENDLESS) - 1.0 - 1e-9))
 
 
 def default_window(step_s: int, false_alarm_rate: float) -> int:

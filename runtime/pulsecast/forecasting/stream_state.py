@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FormatError, UsageError
+from ..foundation.arguments import shown
 from ..foundation.quick_dataclass import dataclass
 from ..model.series import POOL, Pool
 
@@ -95,6 +96,13 @@ class State:
 
     stream: StreamState
     detector: DetectorState | None = None
+
+
+def require_loaded(model: object) -> None:
+    """Raise UsageError unless `model` is one that a stream can use."""
+    for name in ("manifest", "backend", "series"):
+        if not hasattr(model, name):
+            raise UsageError(f"model is {shown(model)}; expected what pulsecast.load returned")
 
 
 def write_state(stream: StreamState, detector: DetectorState | None = None) -> bytes:
@@ -181,6 +189,8 @@ class _Reader:
 
 def _parsed(reader: _Reader) -> State:
     _, _, detecting, named, streams, context, columns, step_s, time, digest = reader.record(_HEADER)
+    if not all((streams, context, columns, step_s)):  # without a value, the other counts could be of any size
+        raise FormatError(f"the state is of {streams} streams, {context} steps of {columns} columns every {step_s} s")
     series = reader.names(streams) if named else None  # type: ignore[arg-type]
     window = reader.array("<f4", streams, context, columns)  # type: ignore[arg-type]
     stream = StreamState(

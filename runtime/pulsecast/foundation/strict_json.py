@@ -25,6 +25,7 @@ T = TypeVar("T")
 OMITTED = types.MappingProxyType({"omitted": True})
 # a string to its end, or to the end of the text: every byte is looked at once
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
+_LONGEST = 10**4000  # Python prints no integer of 4,300 digits
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
@@ -101,6 +102,13 @@ def parse(cls: type[T], value: Any, *, where: str) -> T:
     return typing.cast(T, record)
 
 
+def problems_of(kind: Any, value: Any, name: str) -> list[str]:
+    """Return, in words, what keeps `value`, called `name`, from being a `kind`."""
+    problems = Problems()
+    _parse(kind, value, name, problems)
+    return [str(problems)] if problems else []
+
+
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
@@ -163,7 +171,7 @@ def _parse_record(cls: type, value: Any, path: str, problems: Problems) -> Any:
     if not isinstance(value, Mapping):
         problems.append(f"{path or 'the document'} is {_kind_of(value)}; expected an object")
         return None
-    hints = _type_hints(cls)
+    types_of = hints(cls)
     fields = {f.name: f for f in dataclasses.fields(cls)}
     prefix = f"{path}." if path else ""
     before = len(problems)
@@ -174,7 +182,7 @@ def _parse_record(cls: type, value: Any, path: str, problems: Problems) -> Any:
             found[name] = None
         elif name in value:
             most = field.metadata.get("most", ())
-            found[name] = _parse(hints[name], value[name], f"{prefix}{name}", problems, most)
+            found[name] = _parse(types_of[name], value[name], f"{prefix}{name}", problems, most)
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             problems.append(f"missing key {prefix}{name}")
     if len(problems) > before:
@@ -187,7 +195,8 @@ def _parse_record(cls: type, value: Any, path: str, problems: Problems) -> Any:
 
 
 @functools.cache
-def _type_hints(cls: type) -> dict[str, Any]:
+def hints(cls: type) -> dict[str, Any]:
+    """Return the types of a record's fields."""
     return typing.get_type_hints(cls)
 
 
@@ -257,7 +266,7 @@ def _kind_of(value: Any) -> str:
     if isinstance(value, bool):
         return f"the boolean {str(value).lower()}"
     if isinstance(value, int | float):
-        return f"the number {value!r}"[:60]
+        return f"the number {value!r}"[:60] if isinstance(value, float) or abs(value) < _LONGEST else "a huge number"
     if isinstance(value, str):
         return f"the string {value[:40]!r}"
     return "null" if value is None else "a list" if isinstance(value, list) else "an object"

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import PulsecastError, UsageError
+from .arguments import flag
 from .folder_kind import FolderKind, foreign
 from .staging import Staged, flush_folder, staged, sweep
 
@@ -23,6 +24,7 @@ def check_free(target: Path, kind: FolderKind, *, force: bool) -> None:
     With `force` it may exist if it is empty, or if every file in it belongs to a folder of that kind: nothing else is
     ever replaced. What a killed writer left beside it is swept first, and an old folder that it moved aside comes back.
     """
+    force = flag("force", force)
     if target.name in ("", ".."):
         raise UsageError(f"{target} is not a name for a folder; give the new one a name of its own")
     if not target.parent.is_dir():

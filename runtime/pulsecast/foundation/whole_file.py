@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import PulsecastError, UsageError
+from .arguments import flag
 from .staging import flush_folder, staged
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -16,6 +17,7 @@ _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 def check_file_free(target: Path, *, force: bool) -> None:
     """Raise UsageError unless `target` can become a file: with `force`, in the place of a plain file."""
+    force = flag("force", force)
     if not target.parent.is_dir():
         raise UsageError(f"{target.parent} is not a folder; make it first")
     if not os.access(target.parent, os.W_OK):

@@ -9,6 +9,7 @@ from typing import Literal
 from .. import limits
 from ..errors import UsageError
 from ..foundation import strict_json
+from ..foundation.arguments import shown
 from ..foundation.quick_dataclass import dataclass
 from ..plain_text import listed
 
@@ -48,6 +49,10 @@ class SplitConformal:
 
         Raises UsageError, with the known levels, if there are none for `level`.
         """
+        try:
+            level = float(level)
+        except Exception:  # an argument's own methods may raise anything
+            raise UsageError(f"interval is {shown(level)}; expected a number, such as 0.9") from None
         if level not in self.levels:
             known = ", ".join(f"{known:g}" for known in self.levels)
             raise UsageError(f"interval is {level!r}; this model has intervals for {known}")

@@ -12,6 +12,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol, TextIO, runtime_checkable
 
+from ..errors import UsageError
+from ..foundation.arguments import shown
 from ..plain_text import printable
 
 
@@ -26,6 +28,12 @@ class Progress(Protocol):
     def advance(self, what: str, done: int, total: int, note: str = "") -> None:
         """Take the state of the work `what`: `done` of `total` pieces are finished; `note` is about the last one."""
         ...
+
+
+def require_progress(value: object) -> None:
+    """Raise UsageError unless `value` has the two methods of `Progress`."""
+    if isinstance(value, type) or not isinstance(value, Progress):
+        raise UsageError(f"progress is {shown(value)}; expected an object with the methods of pulsecast.Progress")
 
 
 class Silent:

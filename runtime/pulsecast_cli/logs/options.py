@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from pulsecast import limits
 from pulsecast.errors import UsageError
+from pulsecast.foundation.plain_file import read_plain
 
 from ..terminal.options import under
 
@@ -118,7 +120,10 @@ def secret(path: Path | None) -> bytes | None:
     """Return the key in the file at `path`, without a final newline; raises UsageError if it is under 16 bytes."""
     if path is None:
         return None
-    key = path.read_bytes().rstrip(b"\r\n")
+    try:
+        key = read_plain(path, limits.KEY_BYTES).rstrip(b"\r\n")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read as a key: {error.strerror}") from None
     if len(key) < 16:
         raise UsageError(f"{path.name} holds a key of {len(key)} bytes; expected at least 16, or ids can be guessed")
     return key

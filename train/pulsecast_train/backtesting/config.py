@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pulsecast.foundation.arguments import require_lists
+from pulsecast.foundation.arguments import invalid, require_types
 from pulsecast.foundation.strict_json import OMITTED
 
 from ..recipes.train_config import TrainConfig
@@ -33,7 +33,7 @@ class EvaluateConfig:
     smearing: bool = field(default=False, metadata=OMITTED)
 
     def __post_init__(self) -> None:
-        require_lists(self)
+        require_types(self)
         problems = [
             f"{name} is {value}; expected at least 1"
             for name, value in (("origins", self.origins), ("seeds", self.seeds))
@@ -44,4 +44,4 @@ class EvaluateConfig:
         if not 0 < self.interval < 1:
             problems.append(f"interval is {self.interval}; expected a number between 0 and 1, such as 0.9")
         if problems:
-            raise ValueError("; ".join(problems))
+            raise invalid(problems)

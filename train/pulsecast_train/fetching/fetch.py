@@ -17,9 +17,9 @@ from typing import Any
 
 from pulsecast.errors import DataError, FormatError, UsageError
 from pulsecast.foundation import strict_json
-from pulsecast.foundation.arguments import StrPath, one_path
+from pulsecast.foundation.arguments import StrPath, flag, instance, listed, one_path, text
 from pulsecast.foundation.whole_file import write_whole
-from pulsecast.stages.progress import SILENT, Progress
+from pulsecast.stages.progress import SILENT, Progress, require_progress
 
 from .http_source import HttpQuery, HttpSource, Page, RecordSource
 from .limits import FetchLimits
@@ -63,6 +63,9 @@ def fetch(
     Raises UsageError if `out` exists (without `force`) or belongs to another request, DataError from the source, at a
     limit, or if its cursors go in a circle; progress is kept in both cases.
     """
+    force, fields = flag("force", force), [text("fields", one) for one in listed("fields", fields)]
+    instance("limits", limits, FetchLimits)
+    require_progress(progress)
     if isinstance(source, str):
         source = HttpQuery(url=source)
     if isinstance(source, HttpQuery):
@@ -71,6 +74,8 @@ def fetch(
         raise UsageError(f"source is {type(source).__name__}; expected an address, an HttpQuery or a source of records")
     target = one_path("out", out)
     request = hashlib.sha256(json.dumps([source.identity, list(fields)]).encode()).hexdigest()
+    if not target.parent.is_dir():
+        raise UsageError(f"{target.parent} is not a folder; make it first")
     part, kept = _progress_of(target)
     if target.exists() and not force and not kept.exists():
         raise UsageError(f"{target.name} exists; use another --out, or --force to replace it")

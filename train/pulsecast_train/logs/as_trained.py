@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pulsecast.bundle.manifest import Manifest
 from pulsecast.errors import DataError, FormatError, UsageError
 from pulsecast.foundation import strict_json
-from pulsecast.foundation.arguments import StrPath, with_changes
+from pulsecast.foundation.arguments import StrPath, instance, with_changes
 from pulsecast.model.series import POOL, Pool, SeriesNames
 from pulsecast.model.spec import ModelSpec
 from pulsecast.stages.progress import SILENT, Progress
@@ -33,7 +33,7 @@ def read_as_trained(
 
     Raises DataError unless every series has the metrics and the step that the model takes.
     """
-    config = _reading(manifest, changes or {})
+    config = _reading(manifest, changes)
     try:
         found = read_log(logs, config, progress=progress, as_trained=True)
     except DataError as error:
@@ -50,10 +50,12 @@ def read_as_trained(
 
 def names_its_series(manifest: Manifest, changes: Mapping[str, object] | None = None) -> bool:
     """Return whether a column of the logs, read so, names their series; without one a file's name does."""
-    return _reading(manifest, changes or {}).series is not None
+    return _reading(manifest, changes).series is not None
 
 
-def _reading(manifest: Manifest, changes: Mapping[str, object]) -> LogConfig:
+def _reading(manifest: Manifest, changes: Mapping[str, object] | None) -> LogConfig:
+    instance("manifest", manifest, Manifest)
+    changes = instance("changes", {} if changes is None else changes, Mapping)  # type: ignore[type-abstract]
     recorded = as_trained(manifest)
     if changes.get("series") != "":
         return with_changes(recorded, changes)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pulsecast.foundation.arguments import require_lists
+from pulsecast.foundation.arguments import invalid, require_types
 from pulsecast.foundation.strict_json import OMITTED
 
 UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -107,7 +107,7 @@ class LogConfig:
     categories: tuple[str, ...] = field(default=(), metadata=OMITTED)
 
     def __post_init__(self) -> None:
-        require_lists(self)
+        require_types(self)
         problems = [
             *self._column_problems(),
             *self._choice_problems(),
@@ -115,7 +115,7 @@ class LogConfig:
             *self._time_problems(),
         ]
         if problems:
-            raise ValueError("; ".join(problems))
+            raise invalid(problems)
 
     @property
     def step_s(self) -> int | None:
@@ -151,15 +151,6 @@ class LogConfig:
 
     def _choice_problems(self) -> list[str]:
         problems = []
-        choices = {
-            "kind": KINDS,
-            "on_conflict": ("refuse", "first", "last"),
-            "repeated_hour": ("refuse", "first", "second"),
-        }
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                listed = f"{', '.join(known[:-1])} or {known[-1]}"
-                problems.append(f"{name} is {getattr(self, name)!r}; expected {listed}")
         if self.parts and not self.metrics:
             problems.append("parts need the metric that they add up to; name it")
         if self.max_gap < 0:

@@ -73,6 +73,8 @@ def open_log(path: Path) -> LogFile:
         )
     if path.is_dir():
         raise DataError(f"{path.name} is a folder; name the log files in it")
+    if path.exists() and not path.is_file():  # opening a pipe would wait for its writer
+        raise DataError(f"{path.name} is not a plain file; write the log to one")
     packing = next((ending for ending in PACKINGS if path.name.lower().endswith(ending)), "")
     inner = path.name[: len(path.name) - len(packing)]
     if packing == ".zip" and Path(inner).suffix.lower() not in ENDINGS and path.exists():

@@ -13,10 +13,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pulsecast.foundation.arguments import StrPath, one_path
+from pulsecast.errors import UsageError
+from pulsecast.foundation.arguments import StrPath, flag, one_path, shown, whole_number
+from pulsecast.foundation.whole_file import check_file_free
 
 from .config import LogConfig
 
+MOST_DAYS = 36_525  # a century
 START_S = 1_736_121_600  # 2025-01-06T00:00:00Z, a Monday
 STEP_S = 3600
 COLUMNS = ("timestamp", "event_id", "user_id", "likes")
@@ -56,10 +59,13 @@ class GeneratedTruth:
 def generate_log(path: StrPath, *, seed: int = 7, days: int = 60, messy: bool = True) -> GeneratedTruth:
     """Write an event log of `days` days (CSV with COLUMNS) to `path` and return its truth.
 
-    The same seed writes the same bytes. Raises ValueError if `days` is below 1.
+    The same seed writes the same bytes. Raises UsageError if it cannot be written, or `days` is not 1 to MOST_DAYS.
     """
-    if days < 1:
-        raise ValueError(f"days is {days}; expected 1 or more")
+    target, messy = one_path("path", path), flag("messy", messy)
+    check_file_free(target, force=True)  # a pipe would wait for its reader
+    days, seed = whole_number("days", days), whole_number("seed", seed, least=0)
+    if days > MOST_DAYS:
+        raise UsageError(f"days is {shown(days)}; expected at most {MOST_DAYS:,}")
     rng = np.random.default_rng(seed)
     seconds = _event_seconds(rng, days)  # (events,) since START_S, sorted
     counts = np.bincount(seconds // STEP_S, minlength=days * 24).astype(np.int64)  # (steps,)
@@ -68,7 +74,10 @@ def generate_log(path: StrPath, *, seed: int = 7, days: int = 60, messy: bool = 
     if messy:
         log, faults = _messy(rng, log)
     written = log.select(_written_time(), *COLUMNS[1:])
-    written.write_csv(one_path("path", path))
+    try:
+        written.write_csv(target)
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written: {error.strerror or error}") from None
     return GeneratedTruth(start_s=START_S, step_s=STEP_S, counts=counts, rows=len(log), **faults)
 
 

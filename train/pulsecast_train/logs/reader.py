@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from pulsecast.computing.calendars import utc_text
 from pulsecast.errors import DataError, UsageError
-from pulsecast.foundation.arguments import StrPath, paths
-from pulsecast.stages.progress import SILENT, Progress
+from pulsecast.foundation.arguments import StrPath, flag, instance, paths, shown, whole_number
+from pulsecast.model.spec import YEAR_10000
+from pulsecast.stages.progress import SILENT, Progress, require_progress
 
 from ..series import Series
 from .aggregation import Buckets, Filled, Labels, aggregate_events, aggregate_samples, fill_gaps
@@ -76,8 +77,14 @@ def read_log(
 
     Raises DataError, in one sentence with file, line, value and remedy, if a log cannot be used as it is.
     """
-    now_s = int(time.time()) if now_s is None else now_s
-    files = paths("logs", logs)
+    now_s = int(time.time()) if now_s is None else whole_number("now_s", now_s, least=0)
+    if now_s >= YEAR_10000:
+        raise UsageError(f"now_s is {shown(now_s)}; expected unix seconds, before the year 10000")
+    files, as_trained = paths("logs", logs), flag("as_trained", as_trained)
+    instance("config", config, LogConfig)
+    require_progress(progress)
+    if user_key is not None:
+        instance("user_key", user_key, bytes)
     try:
         return _read_log(files, config, now_s, progress, user_key, as_trained=as_trained)
     except DataError as error:  # names and cells are shown in messages: no control character of theirs is

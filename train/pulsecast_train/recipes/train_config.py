@@ -5,9 +5,11 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, field
 
+from pulsecast import limits
 from pulsecast.errors import FormatError, UsageError
 from pulsecast.foundation import strict_json
-from pulsecast.foundation.arguments import StrPath, one_path, require_lists
+from pulsecast.foundation.arguments import StrPath, invalid, one_path, require_types
+from pulsecast.foundation.plain_file import read_plain
 
 from ..logs.config import LogConfig
 
@@ -59,7 +61,7 @@ class TrainConfig:
     holiday_zone: str = field(default="UTC", metadata=strict_json.OMITTED)
 
     def __post_init__(self) -> None:
-        require_lists(self)
+        require_types(self)
         problems = [
             f"{name} is {value}; expected at least 1"
             for name in ("window", "horizon", "epochs", "batch_size", "devices")
@@ -85,7 +87,7 @@ class TrainConfig:
         if len(set(self.holidays)) < len(self.holidays):
             problems.append(f"holidays are {', '.join(self.holidays)}; name each region once")
         if problems:
-            raise ValueError("; ".join(problems))
+            raise invalid(problems)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +102,7 @@ def read_config(path: StrPath) -> RunConfig:
     """Return a TOML file's configuration; raises UsageError, with all problems, if it cannot be used."""
     file = one_path("configuration", path)
     try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
+        document = tomllib.loads(read_plain(file, limits.MANIFEST_BYTES).decode("utf-8"))
     except OSError as error:
         raise UsageError(f"configuration {file} cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

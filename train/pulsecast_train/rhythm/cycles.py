@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from pulsecast.computing.calendars import utc_text
 from pulsecast.errors import DataError
+from pulsecast.foundation.arguments import instance, text, whole_number
 from pulsecast.model.spec import DAY_S, WEEK_S
 
 from ..series import Series
@@ -87,6 +88,8 @@ def find_rhythm(series: Series, *, zone: str = "UTC", seed: int = 7) -> Rhythm:
 
     Raises DataError if the steps are longer than a day, UsageError for an unknown zone.
     """
+    instance("series", series, Series)
+    zone, seed = text("zone", zone), whole_number("seed", seed, least=0)
     if series.step_s > DAY_S:
         raise DataError(
             f"series {series.name} has steps of {series.step_s} s; a rhythm shows in steps of a day or less"

@@ -1,0 +1,188 @@
+"""Inputs to begin with, for every target: whole files, and what earlier attacks were made of. Made when asked for."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import json
+import struct
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+from fuzz.targets import DATA, GOLDEN, SERIES
+
+
+def seeds(target: str) -> list[bytes]:
+    """Return the inputs for a target of `fuzz.targets.TARGETS`."""
+    return _SEEDS[target]()
+
+
+def _manifests() -> list[bytes]:
+    whole = [(DATA / name / "manifest.json").read_bytes() for name in ("golden_v1", "golden_v2", "golden_v2_series")]
+    small = json.dumps(json.loads(whole[-1]), separators=(",", ":")).encode()
+    return [*whole, small, small.replace(b'"name":', b'"name":"x","name":', 1), b"[" * 70, b'{"format":3}']
+
+
+def _pulses() -> list[bytes]:
+    from pulsecast.bundle.archive import write_archive
+
+    whole = [(DATA / f"{name}.pulse").read_bytes() for name in ("golden_v2", "golden_v2_series")]
+    small = io.BytesIO()
+    write_archive(small, [("manifest.json", b"{}"), ("a/b", b"c" * 40)], compress=True)
+    return [*whole, small.getvalue()]
+
+
+def _arrays() -> list[bytes]:
+    places = [GOLDEN / "weights.npz", GOLDEN / "golden.npz", SERIES / "golden.npz", SERIES / "series.npz"]
+    return [bytes([i]) + path.read_bytes() for i, path in enumerate([*places, SERIES / "series.txt"])]
+
+
+def _signatures() -> list[bytes]:
+    key = (DATA / "golden_v2.pub").read_bytes()
+    record = {"format": 1, "algorithm": "ed25519", "key_id": "0" * 64}
+    texts = [base64.b64encode(bytes([i]) * 64).decode() for i in (0, 1)]
+    return [key, *(json.dumps({**record, "signature": text}).encode() for text in texts), bytes(32), b"\1" + bytes(31)]
+
+
+def _lone_files() -> list[bytes]:
+    files = [GOLDEN / "onnx" / "model.w8.onnx", GOLDEN / "tflite" / "model.w8.tflite"]
+    c = b'/* pulsecast\n{"contract": 1}\n*/\n'
+    return [*(bytes([i]) + path.read_bytes() for i, path in enumerate(files)), b"\2" + c]
+
+
+def _states() -> list[bytes]:
+    from pulsecast import load
+
+    model = load(GOLDEN, backend="numpy")
+    stream, detector = model.stream(), model.detector()
+    streams = model.stream(3)
+    found = [stream.to_bytes(), detector.to_bytes()]
+    for i in range(30):
+        time = 1_736_121_600 + i * model.manifest.spec.step_s
+        stream.push(float(i), timestamp=time)
+        detector.push(float(i * i), timestamp=time)
+        streams.push([[float(i)], [2.0], [float("nan")]], timestamp=time)
+    return [data[:-4] for data in (*found, stream.to_bytes(), detector.to_bytes(), streams.to_bytes())]
+
+
+def _keras() -> list[bytes]:
+    from helpers.hostile.keras_files import config, keras_bytes, layer, lstm
+
+    both = layer("Bidirectional", "both", layer=lstm(), merge_mode="concat")
+    settings: list[Any] = [None, config(lstm(), layer("Dropout", "drop", rate=0.1)), config(both)]
+    settings += [config(layer("GRU", "gru", units=4)), {"class_name": []}, b"[" * 100]
+    packings = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    return [keras_bytes(one, b"none", packing=packing) for one in settings for packing in packings]
+
+
+def _h5() -> list[bytes]:
+    def lines(*rows: object) -> bytes:
+        return "\n".join(map(json.dumps, rows)).encode()
+
+    numbers = [[0.25] * 16, [0.5] * 16]
+    text = json.dumps({"config": {"layers": [{"class_name": "LSTM", "config": {"name": "lstm"}}]}})
+    return [
+        lines(*(["float32", f"layers/lstm/cell/vars/{i}", numbers] for i in range(3)), ["f", "layers/dense/vars/0", 1]),
+        lines(
+            ["attribute", "model_config", text],
+            ["attribute", "model_weights/layer_names", ["lstm"]],
+            ["attribute", "model_weights/lstm/weight_names", ["lstm/kernel"]],
+            ["float32", "model_weights/lstm/lstm/kernel", numbers],
+        ),
+        lines(["link", "layers/a", ""], ["text", "b", "c"], ["int8", "layers/lstm_2/vars/x", 3]),
+    ]
+
+
+def _csv() -> str:
+    from helpers.logs.log_files import hours
+
+    return hours(list(range(24)))
+
+
+def _csvs() -> list[bytes]:
+    csv = _csv().encode()
+    series = csv.replace(b"timestamp", b"series,timestamp").replace(b"\n2025", b'\n"a ""b""",2025')
+    odd = [csv.replace(b",", b"\t"), csv.replace(b"\n", b"\r\n"), b"\xef\xbb\xbf" + csv, csv.replace(b"2025", b"1e9")]
+    return [b"\0" + csv, b"\2" + series, b"\3" + csv, b"\4" + series, b"\5" + csv, *(b"\0" + one for one in odd)]
+
+
+def _ndjson() -> bytes:
+    rows = [{"timestamp": f"2025-01-06T{i:02}:00:00Z", "value": i, "user": {"name": "ann"}} for i in range(12)]
+    return "\n".join(map(json.dumps, rows)).encode()
+
+
+def _ndjsons() -> list[bytes]:
+    rows = _ndjson()
+    odd = [rows.replace(b'"ann"', b"[1]"), rows + b'\n{"a":' + b"[" * 70, rows.replace(b"6T01", b"6\\ud800")]
+    return [bytes([i]) + rows for i in range(6)] + [b"\0" + one for one in odd]
+
+
+def _zips() -> list[bytes]:
+    found = []
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", method) as archive:
+            archive.writestr("log.csv", _csv())
+        found.append(b"\0" + buffer.getvalue())
+    return found
+
+
+def _parquets() -> list[bytes]:
+    import polars as pl
+
+    times = pl.Series([f"2025-01-06T{i:02}:00:00" for i in range(24)]).str.to_datetime(time_zone="UTC")
+    found = []
+    for more in ({}, {"series": [f"s{i % 2}" for i in range(24)]}, {"user": [{"name": "ann"}] * 24}):
+        buffer = io.BytesIO()
+        pl.DataFrame({"timestamp": times, "value": list(range(24)), **more}).write_parquet(buffer)
+        found += [bytes([i]) + buffer.getvalue() for i in (0, 1, 2)]
+    return found
+
+
+def _configs() -> list[bytes]:
+    texts = [
+        '[log]\ntime = "at"\nmetrics = ["likes"]\nstep = "1h"\ntimezone = "Europe/Oslo"\nmissing = ["-"]\n',
+        '[train]\nrecipe = "textbook"\nwindow = 24\nunits = [8, 8]\nholidays = ["US"]\nholiday_zone = "UTC"\n',
+        "[train]\nepochs = 99999999999999999999\nlearning_rate = nan\nvalidation_fraction = -inf\n",
+    ]
+    return [text.encode() for text in texts]
+
+
+def _results() -> list[bytes]:
+    from helpers.measured import result
+    from pulsecast.foundation import strict_json
+
+    text = strict_json.dumps(result()).encode()
+    return [text, text.replace(b'"schema_version": 2', b'"schema_version": 1')]
+
+
+def _pages() -> list[bytes]:
+    documents: list[Any] = [
+        {"data": [{"a": 1, "b": {"c": None}}], "meta": {"next_token": "b26v89c"}},
+        {"data": [], "meta": {"next_token": "https://example.org/v1?x=1"}},
+        {"data": [[1]], "meta": []},
+        {"items": {"data": 1}},
+    ]
+    return [*(json.dumps(one).encode() for one in documents), b'{"data":[1e999]}', b'{"data":[' + b"9" * 500 + b"]}"]
+
+
+_SEEDS: dict[str, Callable[[], list[bytes]]] = {
+    "manifest": _manifests,
+    "pulse": _pulses,
+    "arrays": _arrays,
+    "signature": _signatures,
+    "lone-file": _lone_files,
+    "state": _states,
+    "keras": _keras,
+    "h5": _h5,
+    "log-csv": _csvs,
+    "log-ndjson": _ndjsons,
+    "log-gz": lambda: [b"\0" + gzip.compress(_csv().encode(), mtime=0), b"\0\x1f\x8b" + struct.pack("<I", 8)],
+    "log-zip": _zips,
+    "log-parquet": _parquets,
+    "config": _configs,
+    "result": _results,
+    "page": _pages,
+}

@@ -1,0 +1,328 @@
+"""Every public function and method, each argument in turn hostile: a result, or a PulsecastError in one sentence.
+
+A new public name fails here until it has a row: usual arguments, whose call ends soon, or a reason to be left out.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import pulsecast
+import pulsecast_bench
+import pulsecast_export
+import pulsecast_train
+from helpers import plain
+from helpers.engines import require
+from helpers.hostile.values import VALUES
+from helpers.hostile.walk import callees, outcome
+from helpers.logs.log_files import hours
+from helpers.measured import result
+from helpers.native_models import add_native, require_c
+from pulsecast_bench.results.result import write_result
+from pulsecast_train.fetching.http_source import Page
+
+require("polars", "cryptography")
+
+DATA = Path(__file__).parent / "data"
+TIME = 1_736_121_600
+RECORD = "a record that pulsecast makes; a reader checks the types of its fields before it makes one"
+OUR_WORDS = "called by the stages, with their own words"
+LEFT_OUT = {
+    "pulsecast.Accuracy": RECORD,
+    "pulsecast.Anomaly": RECORD,
+    "pulsecast.AnomalyDetector": "made by Forecaster.detector, and by from_bytes",
+    "pulsecast.Artifact": RECORD,
+    "pulsecast.ArtifactReport": RECORD,
+    "pulsecast.Backend": "a protocol",
+    "pulsecast.Backend.outputs": "called by a Forecaster, after its checks",
+    "pulsecast.Backend.predict": "called by a Forecaster, after its checks",
+    "pulsecast.Bundle": "made by Bundle.open",
+    "pulsecast.Check": RECORD,
+    "pulsecast.Feature": RECORD,
+    "pulsecast.Forecaster": "made by load",
+    "pulsecast.Interval": RECORD,
+    "pulsecast.LineProgress": "takes an open file",
+    "pulsecast.Manifest": RECORD,
+    "pulsecast.ModelSpec": RECORD,
+    "pulsecast.NativeForecaster": "made by load_native",
+    "pulsecast.Network": RECORD,
+    "pulsecast.Network.shapes": "called by readers and writers of weights",
+    "pulsecast.Progress": "a protocol",
+    "pulsecast.RichProgress": "takes a console of rich",
+    "pulsecast.Scaler": RECORD,
+    "pulsecast.Scaler.inverse": "arithmetic on arrays that a backend has made",
+    "pulsecast.Scaler.of": "called by a backend",
+    "pulsecast.Scaler.transform": "arithmetic on arrays that a Forecaster has checked",
+    "pulsecast.Signature": RECORD,
+    "pulsecast.SplitConformal": RECORD,
+    "pulsecast.StepForecast": RECORD,
+    "pulsecast.Stepped": RECORD,
+    "pulsecast.Stream": "made by Forecaster.stream, and by from_bytes",
+    "pulsecast.Stream.of_state": "takes the record that read_state has checked",
+    "pulsecast.TqdmProgress": "takes tqdm",
+    "pulsecast.Weights": RECORD,
+    "pulsecast.Weights.arrays": "called by writers of weights",
+    "pulsecast.Windows": "holds what it is given; `predict` checks it",
+    "pulsecast.Windows.changed": "called by the stages, with arrays of their own",
+    "pulsecast.Windows.take": "numpy's own indexing, with its errors",
+    **{
+        f"pulsecast.{progress}Progress.{method}": OUR_WORDS
+        for progress in ("", "Line", "Rich", "Tqdm")
+        for method in ("tell", "advance")
+    },
+    "pulsecast_train.BundleScores": RECORD,
+    "pulsecast_train.Evaluation": RECORD,
+    "pulsecast_train.ReadLog": RECORD,
+    "pulsecast_train.Rhythm": RECORD,
+    "pulsecast_train.Series": RECORD,
+    "pulsecast_train.Trained": RECORD,
+    "pulsecast_export.Exported": RECORD,
+    "pulsecast_export.Target": RECORD,
+    "pulsecast_bench.Benchmark": RECORD,
+    "pulsecast_bench.Compared": RECORD,
+    "pulsecast_bench.Report": RECORD,
+    "pulsecast_bench.Result": RECORD,
+}
+
+
+class Things:
+    """What usual arguments are made of, once; the current folder may be written to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.golden, self.key = DATA / "golden_v2", DATA / "golden_v2.pub"
+        self.log, self.plain = folder / "log.csv", folder / "bundle"
+        self.log.write_text(hours(list(range(30))))
+        plain_model = plain.make_model(plain.LEVEL_SPEC)
+        plain.write_bundle(self.plain, plain_model)
+        self.model = pulsecast.load(self.golden, backend="numpy")
+        spec = self.model.manifest.spec
+        self.window = np.ones((1, spec.context, spec.measured), np.float32)
+        self.time = np.array([TIME], np.int64)
+        self.private = folder / "private.pem"
+        pulsecast.generate_key(self.private)
+        self.bundle = pulsecast.Bundle.open(self.golden)
+        (self.series,), _ = pulsecast_train.read_log(self.log)
+        write_result(result(), folder / "result.json", force=True)
+        self.result = pulsecast_bench.read_result(folder / "result.json")
+        self.benchmark = pulsecast_bench.Benchmark(result=self.result)
+        self.signed = shutil.copytree(self.golden, folder / "signed")
+        pulsecast.sign(self.signed, self.private)
+        (folder / "run.toml").write_text("[train]\nwindow = 24\n")
+
+    @cached_property
+    def native(self) -> Any:
+        """A model of C, which a compiler makes in some seconds."""
+        require_c()
+        bundle, model = self.folder / "native", plain.make_model(plain.LEVEL_SPEC)
+        plain.write_bundle(bundle, model)
+        add_native(bundle, model)
+        return pulsecast.load_native(bundle, trust_code=True)
+
+    def rolling(self) -> Any:
+        return pulsecast.RollingConformal(horizon=1)
+
+
+class NoRecords:
+    """A source of records for `fetch`, which has none."""
+
+    identity = "none"
+
+    def page(self, cursor: str | None, left_s: float) -> Page:
+        return Page(records=(), cursor=None)
+
+
+class Row(NamedTuple):
+    """`of` returns what is called, anew for every case; `usual` are arguments that end soon.
+
+    `values`: an error of its own kind, ValueError, is a record's answer.
+    """
+
+    of: Callable[[Things], Callable[..., Any]]
+    usual: Callable[[Things], dict[str, Any]] = lambda things: {}
+    values: bool = False
+
+
+def row(function: Callable[..., Any], usual: Callable[[Things], dict[str, Any]] = lambda things: {}) -> Row:
+    return Row(lambda things: function, usual)
+
+
+def record(found: type) -> Row:
+    return Row(lambda things: found, values=True)
+
+
+OUT = "out.tmp"  # not there before, in the current folder
+ROWS: dict[str, Row] = {
+    "pulsecast.AnomalyDetector.from_bytes": row(
+        pulsecast.AnomalyDetector.from_bytes, lambda t: {"model": t.model, "data": t.model.detector().to_bytes()}
+    ),
+    "pulsecast.AnomalyDetector.push": Row(
+        lambda t: t.model.detector().push, lambda t: {"step": 1.0, "timestamp": TIME}
+    ),
+    "pulsecast.AnomalyDetector.restart": Row(lambda t: t.model.detector().restart, lambda t: {"missing": 30}),
+    "pulsecast.AnomalyDetector.skip": Row(lambda t: t.model.detector().skip),
+    "pulsecast.AnomalyDetector.to_bytes": Row(lambda t: t.model.detector().to_bytes),
+    "pulsecast.Bundle.golden": Row(lambda t: t.bundle.golden),
+    "pulsecast.Bundle.manifest_bytes": Row(lambda t: t.bundle.manifest_bytes),
+    "pulsecast.Bundle.open": row(pulsecast.Bundle.open, lambda t: {"path": t.plain}),
+    "pulsecast.Bundle.read": Row(lambda t: t.bundle.read, lambda t: {"relative": "MODEL_CARD.md"}),
+    "pulsecast.Bundle.signature_bytes": Row(lambda t: t.bundle.signature_bytes),
+    "pulsecast.Bundle.unpacked": Row(lambda t: _entered(t.bundle.unpacked), lambda t: {"relative": "MODEL_CARD.md"}),
+    "pulsecast.Bundle.weights": Row(lambda t: t.bundle.weights),
+    "pulsecast.Forecaster.detector": Row(lambda t: t.model.detector),
+    "pulsecast.Forecaster.predict": Row(
+        lambda t: t.model.predict, lambda t: {"values": t.window, "timestamps": t.time, "interval": 0.9}
+    ),
+    "pulsecast.Forecaster.stream": Row(lambda t: t.model.stream),
+    "pulsecast.Manifest.artifact": Row(lambda t: t.bundle.manifest.artifact, lambda t: {"artifact_id": "numpy"}),
+    "pulsecast.NativeForecaster.predict": Row(
+        lambda t: t.native.predict, lambda t: {"values": [0.0] * plain.LEVEL_SPEC.context}
+    ),
+    "pulsecast.RollingConformal": row(pulsecast.RollingConformal, lambda t: {"horizon": 1}),
+    "pulsecast.RollingConformal.interval": Row(
+        lambda t: t.rolling().interval, lambda t: {"forecast": np.array([1.0]), "level": 0.9}
+    ),
+    "pulsecast.RollingConformal.observe": Row(lambda t: t.rolling().observe, lambda t: {"value": 1.0}),
+    "pulsecast.RollingConformal.radii": Row(lambda t: t.rolling().radii, lambda t: {"level": 0.9}),
+    "pulsecast.SplitConformal.at": Row(lambda t: t.bundle.manifest.intervals.at, lambda t: {"level": 0.9}),
+    "pulsecast.Stream.from_bytes": row(
+        pulsecast.Stream.from_bytes, lambda t: {"model": t.model, "data": t.model.stream().to_bytes()}
+    ),
+    "pulsecast.Stream.push": Row(lambda t: t.model.stream().push, lambda t: {"steps": 1.0, "timestamp": TIME}),
+    "pulsecast.Stream.reset": Row(lambda t: t.model.stream().reset),
+    "pulsecast.Stream.settle": Row(lambda t: t.model.stream().settle),
+    "pulsecast.Stream.skip": Row(lambda t: t.model.stream().skip),
+    "pulsecast.Stream.state": Row(lambda t: t.model.stream().state),
+    "pulsecast.Stream.to_bytes": Row(lambda t: t.model.stream().to_bytes),
+    "pulsecast.generate_key": row(pulsecast.generate_key, lambda t: {"path": OUT}),
+    "pulsecast.load": row(pulsecast.load, lambda t: {"path": t.plain, "backend": "numpy"}),
+    "pulsecast.load_native": row(pulsecast.load_native, lambda t: {"path": t.plain, "artifact": "numpy"}),
+    "pulsecast.pack": row(pulsecast.pack, lambda t: {"path": t.plain, "out": "out.pulse"}),
+    "pulsecast.sign": row(pulsecast.sign, lambda t: {"path": t.signed, "private_key": t.private, "force": True}),
+    "pulsecast.step": row(pulsecast.step, lambda t: {"model": t.model, "state": None, "values": 1.0, "time": TIME}),
+    "pulsecast.unpack": row(pulsecast.unpack, lambda t: {"path": t.plain, "out": OUT}),
+    "pulsecast.verify": row(pulsecast.verify, lambda t: {"bundle": t.plain}),
+    "pulsecast_train.EvaluateConfig": record(pulsecast_train.EvaluateConfig),
+    "pulsecast_train.LogConfig": record(pulsecast_train.LogConfig),
+    "pulsecast_train.RunConfig": record(pulsecast_train.RunConfig),
+    "pulsecast_train.TrainConfig": record(pulsecast_train.TrainConfig),
+    "pulsecast_train.Series.timestamps_s": Row(lambda t: t.series.timestamps_s),
+    "pulsecast_train.evaluate": row(pulsecast_train.evaluate, lambda t: {"logs": t.log, "out": OUT}),
+    "pulsecast_train.evaluate_bundle": row(
+        pulsecast_train.evaluate_bundle, lambda t: {"logs": t.log, "bundle": t.golden}
+    ),
+    "pulsecast_train.fetch": row(pulsecast_train.fetch, lambda t: {"source": NoRecords(), "out": OUT}),
+    "pulsecast_train.find_rhythm": row(pulsecast_train.find_rhythm, lambda t: {"series": t.series}),
+    "pulsecast_train.generate_log": row(pulsecast_train.generate_log, lambda t: {"path": OUT, "days": 1}),
+    "pulsecast_train.read_as_trained": row(
+        pulsecast_train.read_as_trained, lambda t: {"logs": t.log, "manifest": t.bundle.manifest}
+    ),
+    "pulsecast_train.read_config": row(pulsecast_train.read_config, lambda t: {"path": t.folder / "run.toml"}),
+    "pulsecast_train.read_log": row(pulsecast_train.read_log, lambda t: {"logs": t.log}),
+    "pulsecast_train.train": row(pulsecast_train.train, lambda t: {"logs": t.log, "out": OUT}),
+    "pulsecast_export.ServeOptions": record(pulsecast_export.ServeOptions),
+    "pulsecast_export.export": row(pulsecast_export.export, lambda t: {"model": "nothing", "out": OUT}),
+    "pulsecast_export.serve_config": row(pulsecast_export.serve_config, lambda t: {"path": t.plain, "out": OUT}),
+    "pulsecast_export.write_page": row(pulsecast_export.write_page, lambda t: {"path": t.plain, "out": OUT}),
+    "pulsecast_bench.BenchConfig": record(pulsecast_bench.BenchConfig),
+    "pulsecast_bench.Benchmark.write": Row(lambda t: t.benchmark.write, lambda t: {"out": OUT}),
+    "pulsecast_bench.Budget": record(pulsecast_bench.Budget),
+    "pulsecast_bench.Compared.text": Row(lambda t: pulsecast_bench.compare(t.benchmark, t.benchmark).text),
+    "pulsecast_bench.Device": Row(lambda t: pulsecast_bench.Device, lambda t: {"host": "nowhere"}, values=True),
+    "pulsecast_bench.Report.html": Row(lambda t: pulsecast_bench.report(t.benchmark).html),
+    "pulsecast_bench.Report.markdown": Row(lambda t: pulsecast_bench.report(t.benchmark).markdown),
+    "pulsecast_bench.bench": row(
+        pulsecast_bench.bench,
+        lambda t: {"bundle": t.plain, "config": pulsecast_bench.BenchConfig(artifacts=("nothing",))},
+    ),
+    "pulsecast_bench.compare": row(
+        pulsecast_bench.compare, lambda t: {"first": t.folder / "result.json", "second": t.folder / "result.json"}
+    ),
+    "pulsecast_bench.pack_bench": row(pulsecast_bench.pack_bench, lambda t: {"path": t.plain, "out": OUT}),
+    "pulsecast_bench.read_result": row(pulsecast_bench.read_result, lambda t: {"path": t.folder / "result.json"}),
+    "pulsecast_bench.report": row(pulsecast_bench.report, lambda t: {"results": t.folder / "result.json"}),
+    "pulsecast_bench.save_baseline": row(
+        pulsecast_bench.save_baseline, lambda t: {"result": t.folder / "result.json", "out": OUT}
+    ),
+}
+
+
+def _entered(made: Callable[..., Any]) -> Callable[..., Any]:
+    def entered(**arguments: Any) -> None:
+        with made(**arguments):
+            pass
+
+    return entered
+
+
+# arguments of arrays and models that are not yet checked everywhere
+NOT_YET = {
+    "pulsecast.AnomalyDetector.from_bytes": {"by_window"},
+    "pulsecast.AnomalyDetector.push": {"step", "timestamp"},
+    "pulsecast.Forecaster.predict": {"values"},
+    "pulsecast.Forecaster.stream": {"streams", "series"},
+    "pulsecast.Stream.from_bytes": {"model", "by_window"},
+    "pulsecast.Stream.push": {"steps", "timestamp"},
+    "pulsecast.step": {"model", "values", "time"},
+}
+FOUND = {callee.name: callee for callee in callees()}
+
+
+def test_every_public_name_has_a_row_or_a_reason() -> None:
+    assert sorted(FOUND) == sorted({*ROWS, *LEFT_OUT})
+    assert set(ROWS) & set(LEFT_OUT) == set()
+
+
+@pytest.fixture(scope="module")
+def things(tmp_path_factory: pytest.TempPathFactory) -> Things:
+    return Things(tmp_path_factory.mktemp("things"))
+
+
+# some 50 ms for each case, or a compiler: one value in seven, a different one for each parameter, unless soaked
+HEAVY = (
+    "pulsecast.NativeForecaster.predict",
+    "pulsecast_train.evaluate",
+    "pulsecast_train.evaluate_bundle",
+    "pulsecast_train.read_as_trained",
+)
+
+
+def walked(name: str, things: Things, folder: Path, *, every: int = 1) -> dict[str, str]:
+    """Return what went wrong, by case; `every` takes one value in so many."""
+    case, wrong = ROWS[name], {}
+    for number, parameter in enumerate(FOUND[name].parameters):
+        if parameter in NOT_YET.get(name, ()):
+            continue
+        for value in [*VALUES][number % every :: every]:
+            hostile = {parameter: VALUES[value](folder)}
+            found = outcome(
+                lambda hostile=hostile: case.of(things)(**case.usual(things) | hostile),  # type: ignore[misc]
+                values=case.values,
+            )
+            if found:
+                wrong[f"{parameter} is {value}"] = found
+    return wrong
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if name != "pulsecast.NativeForecaster.predict"])
+def test_a_hostile_argument_gives_a_result_or_an_error_in_one_sentence(
+    name: str, things: Things, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert walked(name, things, tmp_path, every=7 if name in HEAVY else 1) == {}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", HEAVY)
+def test_every_hostile_argument_of_what_takes_longer(
+    name: str, things: Things, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert walked(name, things, tmp_path) == {}
