@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 from fuzz import c_api
 from fuzz.seeds import seeds
 from fuzz.targets import TARGETS, crashes
+from helpers.engines import is_installed
 
 MEMORY_MB, CASE_S = 500, 5  # of one process; of one case
 TESTS = Path(__file__).parents[1]
@@ -50,7 +50,7 @@ def fuzz(target: str, kept: Path, seconds: int) -> Fuzzed:
     """Fuzz `target` for `seconds`, beginning with its seeds and fixtures; inputs that fail are kept in `kept`."""
     if target in c_api.TARGETS:
         return _run(target, kept, seconds, 1 << 16) if c_api.compiler() else _skipped(target, "clang is not installed")
-    if importlib.util.find_spec("atheris") is None:
+    if not is_installed("atheris"):
         return _skipped(target, "atheris is not installed: pip install 'pulsecast[fuzz]'")
     row = TARGETS[target]
     return _skipped(target, row.known) if row.known else _run(target, kept, seconds, row.max_bytes)

@@ -288,7 +288,7 @@ TARGETS = {
     "log-parquet": Target(
         log_of("parquet"),
         16384,
-        "polars ends the process where a damaged Parquet file asks for more memory than there is",
+        "polars ends the process if a damaged Parquet file asks for too much memory",
     ),
     "config": Target(config, 4096),
     "result": Target(result),

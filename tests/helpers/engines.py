@@ -16,9 +16,14 @@ EXPORT = ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "ai_
 
 def require(*packages: str) -> None:
     """Skip what calls this (a test, a fixture or a whole module) unless `packages` are installed; in CI fail it."""
-    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    missing = [package for package in packages if not is_installed(package)]
     if missing:
         lacking(f"{', '.join(missing)} not installed")
+
+
+def is_installed(package: str) -> bool:
+    """Return whether `package` can be imported."""
+    return importlib.util.find_spec(package) is not None
 
 
 def require_tools(*names: str) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 from ..bundle.bundle import Bundle
 from ..bundle.manifest import Artifact
 from ..errors import EngineError, MissingExtraError, PulsecastError, SignatureError, ToleranceError, UsageError
-from ..foundation.arguments import text
+from ..foundation.arguments import plain, shown
 from ..foundation.quick_dataclass import dataclass
 
 if TYPE_CHECKING:  # a native library is run without numpy
@@ -91,8 +91,8 @@ def is_installed(backend: str) -> bool:
 
 def check_known(backend: str) -> None:
     """Raise UsageError, which lists the known names, unless `backend` is one of them."""
-    if text("backend", backend) not in BACKENDS:
-        raise UsageError(f"no backend {backend!r}; known: auto, {', '.join(BACKENDS)}")
+    if plain(backend) not in BACKENDS:
+        raise UsageError(f"no backend {shown(backend)}; known: auto, {', '.join(BACKENDS)}")
 
 
 def choose(bundle: Bundle, backend: str, artifact_id: str | None) -> Artifact:
@@ -101,9 +101,9 @@ def choose(bundle: Bundle, backend: str, artifact_id: str | None) -> Artifact:
     A named artifact wins. A named backend takes its first artifact in the manifest, the float32 one. `auto` takes the
     first of AUTO_ORDER whose engine is installed and for which the bundle has an artifact.
     """
-    backend = text("backend", backend)
-    if backend != "auto":
+    if (name := plain(backend)) != "auto":
         check_known(backend)
+    backend = name or ""
     manifest = bundle.manifest
     if artifact_id is not None:
         artifact = manifest.artifact(artifact_id)

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .. import limits
-from ..errors import FormatError, IntegrityError
-from ..foundation.arguments import one_path, text
+from ..errors import FormatError, IntegrityError, UsageError
+from ..foundation.arguments import one_path, shown, text
 from ..foundation.quick_dataclass import dataclass
 from ..plain_text import Problems
 from .manifest import MANIFEST_NAME, SIGNATURE_NAME, FileEntry, Manifest, check_format, parse_manifest
@@ -46,6 +46,8 @@ class Bundle:
         Raises FormatError if there is no readable manifest, SignatureError if it is not signed by `key`, IntegrityError
         that lists the files that are missing, changed, unlisted or links.
         """
+        if not isinstance(path, str | os.PathLike):
+            raise UsageError(f"{shown(path)} is not a path; expected the path of a bundle, a folder or a .pulse file")
         root = one_path("the bundle", path)
         source = open_source(root)
         listing = source.listing()

@@ -11,7 +11,7 @@ from typing import Literal
 from .. import limits
 from ..errors import FormatError, UsageError
 from ..foundation import strict_json
-from ..foundation.arguments import text
+from ..foundation.arguments import plain, shown
 from ..foundation.quick_dataclass import dataclass
 from ..model.accuracy import Accuracy
 from ..model.network import GATE_ORDER
@@ -368,12 +368,12 @@ class Manifest:
 
     def artifact(self, artifact_id: str) -> Artifact:
         """Return the artifact with this id; raises UsageError that lists the known ones."""
-        artifact_id = text("artifact", artifact_id)
+        wanted = plain(artifact_id)
         for artifact in self.artifacts:
-            if artifact.id == artifact_id:
+            if artifact.id == wanted:
                 return artifact
         known = ", ".join(artifact.id for artifact in self.artifacts)
-        raise UsageError(f"no artifact {artifact_id!r} in this bundle; it has {known}")
+        raise UsageError(f"no artifact {shown(artifact_id)} in this bundle; it has {known}")
 
 
 def parse_manifest(data: bytes) -> Manifest:

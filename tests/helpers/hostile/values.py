@@ -1,4 +1,4 @@
-"""Arguments that no function expects: of the wrong type, without end, with a secret, or that fail when they are used."""
+"""Arguments that no function expects: of a wrong type, without end, with a secret, or failing when they are used."""
 
 from __future__ import annotations
 

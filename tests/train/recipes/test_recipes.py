@@ -187,7 +187,7 @@ def test_large_values_with_a_large_range_are_taken() -> None:
         ({"validation_fraction": 1.0}, "validation_fraction is 1.0"),
         ({"patience": -1}, "patience is -1; expected 0 or more"),
         ({"seed": -1}, "seed is -1; expected 0 or more"),
-        ({"averaging": -1.0, "level_noise": float("nan")}, "averaging is -1.0; expected 0 or more; level_noise is nan"),
+        ({"averaging": -1.0, "level_noise": -2.0}, "averaging is -1.0; expected 0 or more; level_noise is -2.0"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused(change: dict[str, object], sentence: str) -> None:
