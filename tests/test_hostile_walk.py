@@ -167,6 +167,7 @@ ROWS: dict[str, Row] = {
         lambda t: t.model.detector().push, lambda t: {"step": 1.0, "timestamp": TIME}
     ),
     "pulsecast.AnomalyDetector.restart": Row(lambda t: t.model.detector().restart, lambda t: {"missing": 30}),
+    "pulsecast.AnomalyDetector.settle": Row(lambda t: t.model.detector().settle),
     "pulsecast.AnomalyDetector.skip": Row(lambda t: t.model.detector().skip),
     "pulsecast.AnomalyDetector.to_bytes": Row(lambda t: t.model.detector().to_bytes),
     "pulsecast.Bundle.golden": Row(lambda t: t.bundle.golden),
@@ -212,6 +213,7 @@ ROWS: dict[str, Row] = {
     "pulsecast_train.EvaluateConfig": record(pulsecast_train.EvaluateConfig),
     "pulsecast_train.LogConfig": record(pulsecast_train.LogConfig),
     "pulsecast_train.RunConfig": record(pulsecast_train.RunConfig),
+    "pulsecast_train.FetchLimits": record(pulsecast_train.FetchLimits),
     "pulsecast_train.TrainConfig": record(pulsecast_train.TrainConfig),
     "pulsecast_train.Series.timestamps_s": Row(lambda t: t.series.timestamps_s),
     "pulsecast_train.evaluate": row(pulsecast_train.evaluate, lambda t: {"logs": t.log, "out": OUT}),

@@ -39,7 +39,9 @@ def test_a_forecast_that_is_not_a_number_has_no_interval(forecast: object, error
 
 @pytest.mark.parametrize("value", [np.ma.masked, np.ma.array(5.0, mask=True)], ids=["the constant", "an array"])
 def test_a_masked_value_is_not_observed(value: object) -> None:
-    with pytest.raises(NonFiniteError, match="the value is masked; expected a real number, and NaN for a missing one"):
+    with pytest.raises(
+        NonFiniteError, match="value has masked cells; expected real numbers, and NaN for a missing one"
+    ):
         RollingConformal(horizon=1).observe(value)  # type: ignore[arg-type]
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from pulsecast.errors import UsageError
-from pulsecast.foundation.arguments import whole_number
+from pulsecast.foundation.arguments import shown, whole_number
 
 PAGE_BYTES = 16 << 20  # of one page; with the next limit, it never took more than 160 MB of memory
 PAGE_VALUES = 1_000_000  # commas and opening brackets of one page
@@ -40,6 +40,6 @@ def positive_seconds(name: str, value: float, *, most: float) -> None:
     """Raise UsageError unless `value` is a number above 0 and at most `most`."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not value > 0:
-        raise UsageError(f"{name} is {value}; expected more than 0 seconds")
+        raise UsageError(f"{name} is {shown(value)}; expected more than 0 seconds")
     if value > most:
         raise UsageError(f"{name} is {value:g}; expected at most {most:g} seconds")
