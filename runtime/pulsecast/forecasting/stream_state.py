@@ -57,6 +57,9 @@ class StreamState:
             theirs, ours = ("one series", "several") if self.series is None else ("several series", "one")
             raise UsageError(f"the state is of a bundle of {theirs}; {manifest.name} is of {ours}")
         if self.digest == manifest.model_digest:
+            ready_made = len(spec.features) if manifest.format == 1 else spec.measured  # calendar columns, too
+            if self.window.shape[2] not in (spec.measured, ready_made) or self.step_s != spec.step_s:
+                raise FormatError("the state has other columns, or another step, than the model that it names")
             return
         if not carry_over:
             raise UsageError(
