@@ -30,6 +30,7 @@ _LENGTH = struct.Struct("<I")
 # of a detector: false-alarm rate, residuals kept, horizon, residuals known, scores remembered
 _DETECTOR = struct.Struct("<dIIII")
 _CHECKSUM = struct.Struct("<I")
+_STEPS = 2.0**53  # since a score: a float64 holds every whole number below it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,9 @@ class StreamState:
             theirs, ours = ("one series", "several") if self.series is None else ("several series", "one")
             raise UsageError(f"the state is of a bundle of {theirs}; {manifest.name} is of {ours}")
         if self.digest == manifest.model_digest:
+            ready_made = len(spec.features) if manifest.format == 1 else spec.measured  # calendar columns, too
+            if self.window.shape[2] not in (spec.measured, ready_made) or self.step_s != spec.step_s:
+                raise FormatError("the state has other columns, or another step, than the model that it names")
             return
         if not carry_over:
             raise UsageError(
@@ -207,7 +211,7 @@ def _parsed(reader: _Reader) -> State:
 
 def _detector(reader: _Reader) -> DetectorState:
     rate, kept, horizon, residuals, highest = reader.record(_DETECTOR)
-    return DetectorState(
+    found = DetectorState(
         rate=rate,  # type: ignore[arg-type]
         kept=kept,  # type: ignore[arg-type]
         forecasts=reader.array("<f4", horizon),  # type: ignore[arg-type]
@@ -215,3 +219,9 @@ def _detector(reader: _Reader) -> DetectorState:
         residuals=reader.array("<f8", residuals),  # type: ignore[arg-type]
         highest=reader.array("<f8", highest, 2),  # type: ignore[arg-type]
     )
+    ago = found.highest[:, 0]
+    if np.isnan(found.highest).any() or (ago != np.floor(ago)).any() or not (np.abs(ago) < _STEPS).all():
+        raise FormatError("the state's highest scores have no whole number of steps, or are not numbers")
+    if not (np.isfinite(found.residuals) & (found.residuals >= 0)).all():
+        raise FormatError("the state's residuals are not finite numbers from 0")
+    return found

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pulsecast.errors import UsageError
 from pulsecast_train.logs.generator import GENERATED_LOG, generate_log
 from pulsecast_train.logs.reader import read_log
 
@@ -57,5 +58,5 @@ def test_the_series_has_a_daily_and_a_weekly_rhythm_and_bursts(tmp_path: Path) -
 
 
 def test_no_days_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="days is 0; expected 1 or more"):
+    with pytest.raises(UsageError, match="days is 0; expected at least 1"):
         generate_log(tmp_path / "log.csv", days=0)
