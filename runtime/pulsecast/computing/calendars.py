@@ -161,7 +161,7 @@ def require_known(spec: ModelSpec, time: NDArray[np.int64]) -> None:
     found = int(time[row])
     if not YEAR_1 <= found < YEAR_10000:
         raise TimeError(
-            f"window {row}: time {found} lies beyond the years 1 to 9999; expected unix seconds, so divide "
+            f"window {row}: time {shown(found)} lies beyond the years 1 to 9999; expected unix seconds, so divide "
             "milliseconds by 1,000"
         )
     regions = {c.holidays.region for f in spec.features if (c := f.calendar) and c.holidays}

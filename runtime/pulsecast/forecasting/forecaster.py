@@ -23,7 +23,7 @@ from ..errors import (
     UsageError,
     WindowLengthError,
 )
-from ..foundation.arguments import flag, whole_number
+from ..foundation.arguments import flag, shown, whole_number
 from ..foundation.masked import has_masked
 from ..foundation.uncopied import uncopied
 from ..model.series import refuse_series
@@ -269,6 +269,8 @@ def _real_numbers(values: ArrayLike) -> NDArray[np.float32]:
         array = np.asarray(values)
     except ValueError as error:
         raise DtypeError("values are ragged; every window needs the same number of steps and features") from error
+    except Exception:  # an object's own methods
+        raise DtypeError(f"values are {shown(values)}; expected an array of real numbers") from None
     if array.size == 0:
         raise EmptyInputError(f"values are empty (shape {array.shape}); pass at least one window")
     if array.dtype.kind not in "iuf":

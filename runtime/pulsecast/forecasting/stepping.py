@@ -13,11 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..computing.calendars import known_times, require_known
 from ..errors import TimeError, UsageError
+from ..foundation.arguments import shown
 from ..foundation.masked import has_masked
 from ..foundation.quick_dataclass import dataclass
 from ..model.spec import DAY_S, ModelSpec
 from .anomalies import AnomalyDetector
 from .departures import Anomaly
+from .stream_state import require_loaded
 from .streaming import Loaded, Stream
 
 Arrival = Literal["next", "gap", "repeated", "late", "between"]
@@ -82,6 +84,7 @@ def step(  # noqa: PLR0913  # an option is a parameter
     The last of these is an error because one wrong time in the future would make every true step after it `late`. If
     the time is right, begin again with state=None. Nothing can check the first time of a series so.
     """
+    require_loaded(model)
     time = _seconds(model.manifest.spec, time)
     detector = _detector(model, state, series, false_alarm_rate, carry_over=carry_over)
     due, step_s = detector.due, model.manifest.spec.step_s
@@ -106,10 +109,10 @@ def _seconds(spec: ModelSpec, time: SupportsIndex) -> int:
     """Return `time` as an int; raises TimeError unless it is a whole number, and a time that `spec` knows."""
     try:
         seconds = None if isinstance(time, bool) or has_masked(time) else operator.index(time)
-    except TypeError:
+    except Exception:  # not a number, or an object's own method
         seconds = None
     if seconds is None:
-        raise TimeError(f"time is {str(time)[:60]}; expected a whole number of unix seconds (UTC)")
+        raise TimeError(f"time is {shown(time)}; expected a whole number of unix seconds (UTC)")
     first, last = known_times(spec)
     if not first <= seconds <= last:
         require_known(spec, np.array([seconds]))

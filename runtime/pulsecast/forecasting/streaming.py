@@ -15,12 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..computing.calendars import known_times, require_known, unix_seconds, with_calendar
 from ..errors import DtypeError, FeatureCountError, NonFiniteError, TimeError, UsageError
-from ..foundation.arguments import flag, whole_number
+from ..foundation.arguments import flag, shown, whole_number
 from ..foundation.masked import has_masked
 from ..foundation.uncopied import uncopied
 from ..model.series import Pool, SeriesTable, refuse_series
 from .stream_engines import NEXT, Engine, NativeEngine, WindowEngine
-from .stream_state import StreamState, read_state, write_state
+from .stream_state import StreamState, read_state, require_loaded, write_state
 
 if TYPE_CHECKING:
     from ..backends import Backend
@@ -84,7 +84,7 @@ class Stream:
                 else NativeEngine(library, spec, self._streams, rows)
             )
         except (MemoryError, OverflowError, ValueError) as error:  # numpy's ValueError: more bytes than an address has
-            raise UsageError(f"streams is {streams}: there is no memory for so many") from error
+            raise UsageError(f"streams is {shown(streams)}: there is no memory for so many") from error
         self._push = self._engine.push
 
     @property
@@ -173,7 +173,8 @@ class Stream:
         cls, model: Loaded, state: StreamState, *, carry_over: bool = False, by_window: bool = False
     ) -> Stream:
         """Return a stream that continues from a state's record, as `from_bytes` does."""
-        manifest = model.manifest
+        require_loaded(model)
+        manifest, by_window = model.manifest, flag("by_window", by_window)
         state.require(manifest, carry_over=flag("carry_over", carry_over))
         stream = cls(model, len(state.window), series=state.series, by_window=by_window)
         window = np.full((len(state.window), manifest.spec.context, stream._columns), np.nan, np.float32)
@@ -187,8 +188,10 @@ class Stream:
         """Return `steps` as the engine takes them; raises DtypeError, NonFiniteError and FeatureCountError."""
         try:
             array = np.asarray(steps)
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise DtypeError("steps are ragged; every stream needs the same number of features") from error
+        except Exception:  # an object's own methods
+            raise DtypeError(f"steps are {shown(steps)}; expected real numbers") from None
         if array.dtype.kind not in "iuf":
             raise DtypeError(f"steps are {array.dtype}; expected real numbers, and NaN for a missing one")
         if array is not steps and has_masked(steps):  # a plain array is passed on as it is
@@ -230,7 +233,12 @@ def _count(streams: int | None, series: object) -> int:
     """Return how many windows a stream has."""
     if streams is not None:
         return whole_number("streams", streams)
-    return len(series) if isinstance(series, Sized) and not isinstance(series, str) else 1
+    if isinstance(series, str) or not isinstance(series, Sized):
+        return 1
+    try:
+        return len(series)
+    except Exception:  # an object's own method, or an array of no dimension
+        raise UsageError(f"series is {shown(series)}; expected a name, or one for each stream") from None
 
 
 def _of_series(

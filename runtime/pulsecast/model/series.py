@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import difflib
 import functools
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from .. import limits
 from ..errors import FormatError, UsageError
+from ..foundation.arguments import shown
 from ..foundation.quick_dataclass import dataclass
 from ..plain_text import listed
 from .scaler import Scaler, level_of, raw_of
@@ -74,8 +76,7 @@ class SeriesNames:
             return POOL_ROW
         if not isinstance(series, str):
             raise UsageError(
-                f"series is {str(series)[:60]!r}; expected a name, or pulsecast.POOL for a series that training never "
-                "saw"
+                f"series is {shown(series)}; expected a name, or pulsecast.POOL for a series that training never saw"
             )
         row = self._rows.get(series)
         if row is None:
@@ -97,9 +98,14 @@ class SeriesNames:
             )
         if isinstance(series, str) or not isinstance(series, Iterable):
             return [self.row(series)] * count
-        rows = [self.row(str(one) if isinstance(one, str) else one) for one in series]
+        try:
+            given = list(itertools.islice(series, count + 1))
+        except Exception:  # an object's own method, or an array of no dimension
+            raise UsageError(f"series is {shown(series)}; expected a name, or one for each window") from None
+        rows = [self.row(str(one) if isinstance(one, str) else one) for one in given]
         if len(rows) != count:
-            raise UsageError(f"{len(rows)} series for {count} windows; expected one, or one for each")
+            more = "more" if len(rows) > count else len(rows)
+            raise UsageError(f"{more} series for {count} windows; expected one, or one for each")
         return rows
 
     def name(self, row: int) -> str | Pool:
