@@ -104,8 +104,8 @@ class SeriesNames:
             raise UsageError(f"series is {shown(series)}; expected a name, or one for each window") from None
         rows = [self.row(str(one) if isinstance(one, str) else one) for one in given]
         if len(rows) != count:
-            more = "more" if len(rows) > count else len(rows)
-            raise UsageError(f"{more} series for {count} windows; expected one, or one for each")
+            some = f"more than {count}" if len(rows) > count else len(rows)
+            raise UsageError(f"{some} series for {count} windows; expected one, or one for each")
         return rows
 
     def name(self, row: int) -> str | Pool:
