@@ -64,7 +64,7 @@ def test_bench_refuses_an_unknown_step_call(
     plain_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("bench", plain_bundle, "--out", tmp_path / "r.json", "--step-call", "push,jump") == 2
-    assert "no step call jump; known: push, detector, streams" in capsys.readouterr().err
+    assert "no step call jump; known: push, back_to_back, detector, streams" in capsys.readouterr().err
 
 
 def test_bench_refuses_to_overwrite_before_it_measures(

@@ -94,7 +94,7 @@ def hostile(command: str, usual: list[str], every: int) -> Iterator[tuple[str, l
                 yield f"first word: {name}", [WORDS[name], *usual[1:]]
 
 
-@pytest.mark.parametrize("every", [9, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("every", [27, pytest.param(1, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("command", USUAL)
 def test_a_hostile_word_gives_a_result_or_one_line(
     command: str,

@@ -26,6 +26,7 @@ from pathlib import Path
 CODE, BUNDLE = "code", "bundle"  # folders of the packed file
 OLDEST_NUMPY = (1, 24)  # Debian 12's, with Python 3.11: the same forecasts, though an installed pulsecast asks for 1.26
 _PREFIX = "pulsecast-bench-"
+_REMOVALS = 30  # attempts, a tenth of a second apart
 _YOUNG_S = 60  # a younger folder may not be locked yet
 
 
@@ -110,8 +111,17 @@ def unpacked(archive: Path) -> Iterator[Path]:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         os.close(lock)
+
+
+def _remove(folder: Path) -> None:
+    """Remove `folder`, into which a child that is just ending may still write."""
+    for _ in range(_REMOVALS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.1)
 
 
 def _remove_leftovers(temporary: Path) -> None:

@@ -274,6 +274,24 @@ def test_however_it_ends_no_child_goes_on_and_an_older_result_stays(
         assert list(temporary.iterdir()) == [busy]
 
 
+def test_a_folder_that_a_child_still_writes_to_is_removed_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, remove, tries = tmp_path / "folder", unpacking.shutil.rmtree, []
+
+    def raced(path: Path, *, ignore_errors: bool) -> None:
+        remove(path, ignore_errors=ignore_errors)
+        tries.append(path)
+        if len(tries) < 3:
+            (path / "cache").mkdir(parents=True)  # the child's last file
+
+    folder.mkdir()
+    monkeypatch.setattr(unpacking.shutil, "rmtree", raced)
+    unpacking._remove(folder)
+    assert len(tries) == 3
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_names_the_folder_and_the_way_out(
     program: Path, temporary: Path, number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
