@@ -22,10 +22,9 @@ $(VENV)/.done: pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/pulsecast demo --out demo --force
 
-# Two processes; a file's tests stay together, and so do the models they share. Hundreds of child processes import the
-# code, so its bytecode is kept.
+# Two processes; a file's tests stay together, and so do the models they share.
 test: setup
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # The same, with the share of the runtime's lines and branches that the tests run.
 coverage: setup

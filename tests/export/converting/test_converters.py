@@ -91,15 +91,20 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], No
     return replace_child
 
 
+def _names(folder: Path) -> list[str]:
+    """Return what is in `folder`, beside the bytecode that Python keeps of a program in it."""
+    return sorted(path.name for path in folder.iterdir() if path.name != "__pycache__")
+
+
 @pytest.mark.parametrize(("deed", "error", "sentence"), DEEDS.values(), ids=DEEDS.keys())
 def test_a_converter_that_fails_names_its_target_and_leaves_no_bundle(
     model: Path, child: Callable[[str], None], tmp_path: Path, deed: str, error: type[Exception], sentence: str
 ) -> None:
     child(deed)
-    before = sorted(path.name for path in tmp_path.iterdir())
+    before = _names(tmp_path)
     with pytest.raises(error, match=sentence):
         export_model(model, tmp_path / "bundle", targets=("onnx", "onnx-w8"))
-    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert _names(tmp_path) == before
 
 
 def test_a_failed_export_over_an_old_bundle_leaves_the_old_one_whole(
