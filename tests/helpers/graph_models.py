@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from helpers import plain
 from pulsecast.backends import Backend, open_backend
 from pulsecast.bundle.bundle import Bundle
-from pulsecast.bundle.manifest import MANIFEST_NAME, Artifact, HeldOut, Manifest
+from pulsecast.bundle.manifest import MANIFEST_NAME, HeldOut, Manifest
 from pulsecast.computing.calendars import known_times
 from pulsecast.computing.intervals import fit_split
 from pulsecast.foundation import strict_json
@@ -235,27 +235,13 @@ def windows(model: plain.PlainModel) -> Windows:
 def convert(case: Case, folder: Path) -> None:
     """Write the model directory and a bundle of ARTIFACTS into `folder`, in this process, each target gated."""
     from pulsecast_export.converting.conversion_child import main
-    from pulsecast_export.targets import TARGETS as ROWS
-    from pulsecast_export.targets import tolerance
 
     (folder / "model").mkdir(parents=True)
     write_model_directory(folder / "model", case.directory())
     bundle = folder / "bundle"
     plain.write_bundle(bundle, case.model)
     assert main([str(folder / "model"), str(bundle), *TARGETS]) == 0
-    artifacts = [
-        Artifact(
-            id=name,
-            backend=row.backend,
-            path=row.path,
-            precision=row.precision,
-            units=row.units,
-            max_batch=None,
-            tolerance=tolerance(row, case.model.spec),
-            parity=plain.NO_PARITY,
-        )
-        for name, row in ((name, ROWS[name]) for name in TARGETS)
-    ]
+    artifacts = [plain.artifact_of(name, case.model.spec) for name in TARGETS]
     _write_manifest(bundle, plain.write_manifest(bundle, case.model, (plain.numpy_artifact(), *artifacts)), case)
 
 

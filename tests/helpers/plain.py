@@ -263,6 +263,23 @@ def numpy_artifact() -> Artifact:
     )
 
 
+def artifact_of(target: str, spec: ModelSpec) -> Artifact:
+    """Return the manifest's row of a converted target of a model of `spec`."""
+    from pulsecast_export.targets import TARGETS, tolerance
+
+    row = TARGETS[target]
+    return Artifact(
+        id=target,
+        backend=row.backend,
+        path=row.path,
+        precision=row.precision,
+        units=row.units,
+        max_batch=row.max_batch,
+        tolerance=tolerance(row, spec),
+        parity=NO_PARITY,
+    )
+
+
 def write_bundle(folder: Path, model: PlainModel, *extra: Artifact) -> Manifest:
     """Write a bundle of weights, golden and manifest into `folder`, and a file of its id for every `extra` artifact."""
     folder.mkdir(parents=True)

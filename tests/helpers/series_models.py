@@ -22,7 +22,6 @@ from pulsecast.model.weights import write_weights
 from pulsecast.model.windows import Windows
 from pulsecast.stages.model_directory import HeldOutWindows, ModelDirectory, series_entry, series_files
 from pulsecast_export.golden_windows import reference_of
-from pulsecast_export.targets import TARGETS, tolerance
 
 LEAST_WINDOWS = 64  # of a golden
 
@@ -94,21 +93,6 @@ def _windows(
     time = None if given is None else np.resize(given, len(series))
     windows = Windows(values=values[:, : spec.context].astype(np.float32), time=time, series=series)
     return windows, np.ascontiguousarray(values[:, spec.context :, 0])
-
-
-def artifact_of(target: str, model: ModelDirectory) -> Artifact:
-    """Return the manifest's row of a converted target."""
-    row = TARGETS[target]
-    return Artifact(
-        id=target,
-        backend=row.backend,
-        path=row.path,
-        precision=row.precision,
-        units=row.units,
-        max_batch=row.max_batch,
-        tolerance=tolerance(row, model.record.spec),
-        parity=plain.NO_PARITY,
-    )
 
 
 def write_bundle(folder: Path, model: ModelDirectory, *extra: Artifact) -> Manifest:

@@ -18,6 +18,7 @@ import numpy as np
 from pulsecast.computing import reference
 from pulsecast.computing.calendars import complete
 from pulsecast.forecasting.forecaster import Forecaster
+from pulsecast.model.series import scaling_of
 from pulsecast.model.windows import SERIES, TIME, Windows, position
 
 from .subject import Array, Predict, Times
@@ -110,8 +111,7 @@ def _bare_scaled(forecaster: Forecaster) -> Bare:
     inner: Any = _inside(forecaster, "_inner")
     interpreter: Any = vars(inner)["_interpreter"]
     at, to = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
-    spec, table = forecaster.manifest.spec, forecaster.series
-    scaling = forecaster.manifest.scaler if table is None else table
+    spec, scaling = forecaster.manifest.spec, scaling_of(forecaster.manifest.scaler, forecaster.series)
 
     def prepare(windows: Windows) -> Windows:
         scaled = scaling.of(windows).transform(complete(spec, windows))

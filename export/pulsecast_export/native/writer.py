@@ -170,7 +170,7 @@ def _calendar_line(feature: Feature) -> str:
 def series_table(model: ModelDirectory) -> NDArray[np.float32]:
     """Return the table of series, (rows, numbers): offset and scale of each measured column, then each step's radius.
 
-    Where the model has a table, row 0 is the pool: it has 0 and the spread over all series for offset and scale. The
+    Where the model has a table, row 0 is the pool: it has 0 and the usual spread inside one for offset and scale. The
     radii are those of the level that artifacts give bounds at, if there are intervals. Those of counts are wider by
     the slack within which a number counts as whole: log(1 + slack) and -log(1 - slack) are the slack to float32.
     """

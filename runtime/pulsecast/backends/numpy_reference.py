@@ -9,7 +9,7 @@ from ..bundle.bundle import Bundle
 from ..bundle.manifest import Artifact, Manifest
 from ..computing import reference
 from ..computing.intervals import split_interval
-from ..model.series import Scaling, SeriesTable
+from ..model.series import SeriesTable, scaling_of
 from ..model.weights import Weights
 from ..model.windows import Windows
 from .forks import forks_wait
@@ -25,7 +25,7 @@ class NumpyBackend:
         self._manifest = manifest
         self._weights = weights
         self._table = table
-        self._scaling: Scaling = manifest.scaler if table is None else table
+        self._scaling = scaling_of(manifest.scaler, table)
 
     def predict(
         self,

@@ -128,7 +128,9 @@ class Bundle:
     @property
     def scaling(self) -> Scaling:
         """How windows are scaled: by the one scaler, or by the table of series."""
-        return self.manifest.scaler if self.series is None else self.series
+        from ..model.series import scaling_of
+
+        return scaling_of(self.manifest.scaler, self.series)
 
     def weights(self) -> Weights:
         """Return the network's weights."""

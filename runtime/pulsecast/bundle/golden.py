@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from .. import limits
 from ..errors import FormatError
 from ..foundation.quick_dataclass import dataclass
-from ..model.weights import read_npz, write_npz
+from ..model.weights import array_problems, read_npz, write_npz
 from ..model.windows import SERIES, TIME, Windows
 from ..plain_text import listed
 from .manifest import Manifest
@@ -80,19 +80,11 @@ def read_golden(data: bytes, manifest: Manifest) -> Golden:
         "reference": ("<f8", (count, spec.horizon)),
         "trained": ("<f4", (count, spec.horizon)),
     }
-    problems = [f"{name} is missing or unexpected" for name in sorted(set(arrays) ^ set(expected))]
+    problems = array_problems(arrays, expected)
     if count < MINIMUM_WINDOWS:
         problems.append(f"{count} windows; at least {MINIMUM_WINDOWS} are needed")
     if count > limits.GOLDEN_WINDOWS:
         problems.append(f"{count} windows; at most {limits.GOLDEN_WINDOWS} are read")
-    for name, (dtype, shape) in expected.items():
-        array = arrays.get(name)
-        if array is None:
-            continue
-        if array.dtype != np.dtype(dtype) or array.shape != shape:
-            problems.append(f"{name} is {array.dtype}{array.shape}; expected {dtype}{shape}")
-        elif not np.isfinite(array.astype(np.float64)).all():
-            problems.append(f"{name} holds NaN or infinity")
     if rows and not problems:
         if not np.array_equal(np.unique(arrays[SERIES]), np.arange(rows)):
             problems.append(

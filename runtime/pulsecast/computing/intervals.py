@@ -149,6 +149,19 @@ def fit_split(
     )
 
 
+def radius_at(
+    split: SplitConformal, level: float, table: SeriesTable | None, series: NDArray[np.int64] | None
+) -> NDArray[np.float64]:
+    """Return the radii at `level`: (horizon,), or of the rows `series` of a table (batch, horizon).
+
+    Raises UsageError, with the known levels, if there are none for `level`.
+    """
+    radius = np.asarray(split.at(level), np.float64)
+    if table is None or series is None:
+        return radius
+    return table.radius(series, split.levels.index(level))
+
+
 def split_interval(
     split: SplitConformal,
     forecast: NDArray[np.floating],
@@ -162,9 +175,7 @@ def split_interval(
 
     Raises UsageError, with the known levels, if `split` has no radii for `level`.
     """
-    radius = np.asarray(split.at(level), np.float64)  # (horizon,)
-    if table is not None and series is not None:
-        radius = table.radius(series, split.levels.index(level))  # (batch, horizon)
+    radius = radius_at(split, level, table, series)
     return bounds(forecast.astype(np.float64), radius, split.scale, counts=split.counts)
 
 

@@ -181,10 +181,9 @@ def _forecast(
         from ..computing.intervals import split_interval
 
         level = model.manifest.level or model.manifest.intervals.default_level
-        if model.series is None or detector.series is None:
-            _, lower, upper = split_interval(model.manifest.intervals, forecast, level)
-        else:
+        row = None
+        if model.series is not None and detector.series is not None:
             row = np.array([model.series.names.row(detector.series[0])], np.int64)
-            found = split_interval(model.manifest.intervals, forecast[np.newaxis], level, model.series, row)
-            lower, upper = found.lower[0], found.upper[0]
+        found = split_interval(model.manifest.intervals, forecast[np.newaxis], level, model.series, row)
+        lower, upper = found.lower[0], found.upper[0]
     return StepForecast(arrival=arrival, missing=missing, time=time, forecast=forecast.copy(), lower=lower, upper=upper)

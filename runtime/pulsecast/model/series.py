@@ -234,6 +234,11 @@ class WindowScaler:
 Scaling = Scaler | SeriesTable  # how a model's windows are scaled: all alike, or each as its series is
 
 
+def scaling_of(scaler: Scaler, table: SeriesTable | None) -> Scaling:
+    """Return how the windows of a model are scaled: by its table of series, if it has one."""
+    return scaler if table is None else table
+
+
 def write_table(table: SeriesTable) -> bytes:
     """Return the file's bytes: a compressed .npz, little-endian; the same table gives the same bytes."""
     from .weights import write_npz
@@ -256,7 +261,7 @@ def read_table(data: bytes, names: SeriesNames, pool: Scaler, spec: ModelSpec, l
     """
     import numpy as np
 
-    from .weights import read_npz
+    from .weights import array_problems, read_npz
 
     arrays = read_npz(data, where="series.npz")
     rows = len(names) + 1
@@ -266,20 +271,11 @@ def read_table(data: bytes, names: SeriesNames, pool: Scaler, spec: ModelSpec, l
         "unit": ("<f8", (rows,)),
         **({"radii": ("<f8", (rows, levels, spec.horizon))} if levels else {}),
     }
-    problems = [f"{name} is missing or unexpected" for name in sorted(set(arrays) ^ set(expected))]
-    for name, (dtype, shape) in expected.items():
-        array = arrays.get(name)
-        if array is None:
-            continue
-        if array.dtype != np.dtype(dtype) or array.shape != shape:
-            problems.append(f"{name} is {array.dtype}{array.shape}; expected {dtype}{shape}")
-            continue
-        numbers = array.astype(np.float64)
-        if not np.isfinite(numbers).all():
-            problems.append(f"{name} holds NaN or infinity")
-        elif name in ("scale", "unit") and not (numbers > 0).all():
-            problems.append(f"{name} holds a number that is not positive")
-        elif name == "radii" and not (numbers >= 0).all():
+    problems = array_problems(arrays, expected)
+    if not problems:
+        positive = (name for name in ("scale", "unit") if not (arrays[name] > 0).all())  # type: ignore[operator]
+        problems += [f"{name} holds a number that is not positive" for name in positive]
+        if levels and not (arrays["radii"] >= 0).all():  # type: ignore[operator]
             problems.append("a radius is negative")
     if problems:
         raise FormatError("series.npz: " + listed(problems))

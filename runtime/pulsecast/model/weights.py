@@ -6,6 +6,7 @@ import io
 import math
 import re
 import zipfile
+from collections.abc import Mapping
 from typing import IO
 
 import numpy as np
@@ -129,6 +130,22 @@ def read_npz(data: bytes, *, where: str) -> dict[str, NDArray[np.generic]]:
     if strange := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
         raise FormatError(f"{where} is not a readable .npz file of plain arrays: {strange[0]} is not an array")
     return arrays
+
+
+def array_problems(
+    arrays: Mapping[str, NDArray[np.generic]], expected: Mapping[str, tuple[str, tuple[int, ...]]]
+) -> list[str]:
+    """Return what is wrong with the `arrays` of a file: those of `expected`, name -> (dtype, shape), and finite."""
+    problems = [f"{name} is missing or unexpected" for name in sorted(set(arrays) ^ set(expected))]
+    for name, (dtype, shape) in expected.items():
+        array = arrays.get(name)
+        if array is None:
+            continue
+        if array.dtype != np.dtype(dtype) or array.shape != shape:
+            problems.append(f"{name} is {array.dtype}{array.shape}; expected {dtype}{shape}")
+        elif not np.isfinite(array.astype(np.float64)).all():
+            problems.append(f"{name} holds NaN or infinity")
+    return problems
 
 
 def _counted(data: bytes) -> bytes:

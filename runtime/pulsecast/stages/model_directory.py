@@ -34,7 +34,7 @@ from ..foundation.plain_file import NotPlainError, TooLongError, read_plain
 from ..foundation.quick_dataclass import dataclass
 from ..model.radii import SplitConformal
 from ..model.scaler import Scaler
-from ..model.series import Scaling, SeriesTable, read_names, read_table, write_names, write_table
+from ..model.series import Scaling, SeriesTable, read_names, read_table, scaling_of, write_names, write_table
 from ..model.spec import ModelSpec
 from ..model.weights import Weights, read_npz, read_weights, write_npz, write_weights
 from ..model.windows import SERIES, TIME, VALUES, Windows
@@ -99,7 +99,7 @@ class ModelDirectory:
     @property
     def scaling(self) -> Scaling:
         """How windows are scaled: by the one scaler, or by the table of series."""
-        return self.record.scaler if self.table is None else self.table
+        return scaling_of(self.record.scaler, self.table)
 
 
 def _listed(record: bytes) -> set[str]:

@@ -9,7 +9,7 @@ import pytest
 from helpers import plain
 from helpers.engines import EXPORT, require
 from helpers.native_models import directory
-from helpers.series_models import artifact_of, with_table, write_bundle
+from helpers.series_models import with_table, write_bundle
 from pulsecast import POOL, load
 from pulsecast.backends import Backend, open_backend
 from pulsecast.bundle.bundle import Bundle
@@ -38,7 +38,7 @@ def converted(model: ModelDirectory, folder: Path, *targets: str) -> Bundle:
     write_model_directory(folder / "model", model)
     (folder / "bundle").mkdir()
     assert main([str(folder / "model"), str(folder / "bundle"), *targets]) == 0
-    write_bundle(folder / "bundle", model, *(artifact_of(name, model) for name in targets))
+    write_bundle(folder / "bundle", model, *(plain.artifact_of(name, model.record.spec) for name in targets))
     return Bundle.open(folder / "bundle")
 
 

@@ -16,7 +16,7 @@ from pulsecast.computing import reference
 from pulsecast.computing.intervals import fit_split
 from pulsecast.foundation import strict_json
 from pulsecast.model.radii import SplitConformal
-from pulsecast.model.series import POOL_ROW, SeriesTable
+from pulsecast.model.series import POOL_ROW, SeriesTable, scaling_of
 from pulsecast.model.windows import Windows
 from pulsecast.stages.environment import commands, installed_versions, platform_name
 from pulsecast.stages.model_directory import (
@@ -137,7 +137,7 @@ def keras_forecasts(
 ) -> Forecasts:
     """Return the Keras model's raw forecasts (n, horizon) for the windows at `starts`; `rows` (n,) are of the table."""
     spec, found = prepared.spec, []
-    scaling = prepared.scaler if prepared.table is None else prepared.table
+    scaling = scaling_of(prepared.scaler, prepared.table)
     for first in range(0, len(starts), PREDICT_BATCH):
         part = slice(first, first + PREDICT_BATCH)
         columns = raw_columns(prepared.steps, spec, starts[part])

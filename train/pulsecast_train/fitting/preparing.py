@@ -53,30 +53,20 @@ class Prepared:
 def prepare(log: ReadLog, run: RunConfig) -> Prepared:
     """Fit one scaler for all series; raises DataError if the log is not fit for training."""
     recipe = find_recipe(run.train.recipe)
-    series, report = log.series, log.report
+    series = log.series
     config = filled(run.train)
     spec = spec_of(config, series)
     _check_long_enough(series, spec)
     scaler = fit_scaler(recipe, spec, training_parts(series, config.heldout_fraction))
     steps = all_steps(series, spec, scaler)
     split = split_windows(series, spec, steps, config.heldout_fraction, config.validation_fraction or 0.0)
-    return Prepared(
-        log=run.log,
-        series=series,
-        report=report,
-        config=config,
-        spec=spec,
-        scaler=scaler,
-        steps=steps,
-        split=split,
-        fingerprint=_fingerprint(config, spec, run.log, report, pooled=False),
-    )
+    return _prepared(log, run, spec, scaler, steps, split)
 
 
 def prepare_pool(log: ReadLog, run: RunConfig) -> Prepared:
     """Fit a scaler for each series, and one for all of them; raises DataError if the log is not fit for training."""
     recipe = find_recipe(run.train.recipe)
-    series, report = log.series, log.report
+    series = log.series
     names = _names(series)
     config = filled(run.train)
     spec = spec_of(config, series)
@@ -85,17 +75,25 @@ def prepare_pool(log: ReadLog, run: RunConfig) -> Prepared:
     members = _members(series, recipe, config, spec)
     steps, split = joined(members)
     pool = fit_pool(recipe, spec, training_parts(series, config.heldout_fraction))
+    return _prepared(log, run, spec, pool, steps, split, table=table_of(names, pool, members, spec))
+
+
+def _prepared(  # noqa: PLR0913  # the parts of the record
+    log: ReadLog, run: RunConfig, spec: ModelSpec, scaler: Scaler, steps: Steps, split: Split,
+    *, table: SeriesTable | None = None,
+) -> Prepared:  # fmt: skip
+    config = filled(run.train)
     return Prepared(
         log=run.log,
-        series=series,
-        report=report,
+        series=log.series,
+        report=log.report,
         config=config,
         spec=spec,
-        scaler=pool,
+        scaler=scaler,
         steps=steps,
         split=split,
-        fingerprint=_fingerprint(config, spec, run.log, report, pooled=True),
-        table=table_of(names, pool, members, spec),
+        fingerprint=_fingerprint(config, spec, run.log, log.report, pooled=table is not None),
+        table=table,
     )
 
 
