@@ -21,6 +21,7 @@ from .config import METRIC_ALIASES, TIME_ALIASES, LogConfig, bare, plain
 from .files import Block, LogFile, Source, text_blocks
 from .json_rows import bad_json, check_json
 from .limits import MAX_HEADER_BYTES, MAX_NAME_CHARACTERS, MOST_CELLS, MOST_COLUMNS, PARQUET_ROWS
+from .parquet.trial import try_parquet
 from .places import Places
 
 _SEPARATOR = {"csv": ",", "tsv": "\t"}
@@ -314,11 +315,17 @@ def _json_fields(schema: Mapping[str, pl.DataType], above: pl.Expr | None = None
 
 
 def _parquet(log: LogFile, config: LogConfig) -> tuple[LogColumns, Generator[Batch, None, None]]:
+    if log.size_bytes == 0:
+        raise DataError(f"{log.name} is empty")
+    try_parquet(log, config)
+    return tried_parquet(log, config)
+
+
+def tried_parquet(log: LogFile, config: LogConfig) -> tuple[LogColumns, Generator[Batch, None, None]]:
+    """Return the columns and rows of a file that has been read in a child process; else it may end this one."""
     try:
         names = list(pl.scan_parquet(log.path, glob=False).collect_schema())
     except FAILURES as error:
-        if log.size_bytes == 0:
-            raise DataError(f"{log.name} is empty") from error
         raise DataError(f"{log.name} is not a whole Parquet file; write it again") from error
     columns = choose_columns(log.name, _checked_names(log, names), config)
     return columns, _without_blank_end(log, _parquet_batches(log, columns))
