@@ -133,6 +133,21 @@ def test_evaluate_writes_no_folder_into_a_file(log: Path, capsys: pytest.Capture
     assert said_of == (2, f"error: {log} is a file; --out must name a folder\n")
 
 
+@pytest.mark.parametrize("name", ["evaluation.json", "report.html"])
+def test_evaluate_replaces_a_result_only_with_force(
+    name: str, log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    require("polars", "sklearn", "scipy", "matplotlib")
+    out = tmp_path / "evaluation"
+    out.mkdir()
+    (out / name).write_text("precious")
+    said_of = said(capsys, "evaluate", log, "--out", out)
+    assert said_of == (2, f"error: {out / name} exists; pass --force to replace it\n")
+    assert (out / name).read_text() == "precious"
+    code, error = said(capsys, "evaluate", log, "--out", out, "--force")
+    assert (code, "carries no time zone" in error) == (1, True)  # it goes on to the log
+
+
 @pytest.mark.slow
 def test_a_log_that_is_refused_is_refused_before_keras_is_imported(log: Path, tmp_path: Path) -> None:
     require("polars", "sklearn", "keras")

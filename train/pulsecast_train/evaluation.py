@@ -8,6 +8,7 @@ from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.signing import Key
 from pulsecast.errors import UsageError
 from pulsecast.foundation.arguments import StrPath, flag, fraction, instance, one_path, text, whole_number
+from pulsecast.foundation.whole_file import check_file_free
 from pulsecast.stages.progress import SILENT, Progress, require_progress
 
 from .backtesting.bundle_scores import BundleScores
@@ -30,6 +31,7 @@ def evaluate(  # noqa: PLR0913  # an option is a parameter
     jobs: int = 0,
     dask: str | None = None,
     html: bool = True,
+    force: bool = False,
     user_key: bytes | None = None,
     progress: Progress = SILENT,
 ) -> Evaluation:
@@ -41,13 +43,14 @@ def evaluate(  # noqa: PLR0913  # an option is a parameter
     config  what is tested, how often, and how the network is trained
     jobs    local processes; 0 is one per core
     dask    address of a Dask scheduler, such as tcp://host:8786, instead of local processes
+    force   replace the result and the report of a finished evaluation; its folds are used again where they fit
 
     Raises DataError (the log, or too short a series), UsageError, MissingExtraError.
     """
     from .backtesting.baselines import find_baseline
-    from .backtesting.evaluator import Where, evaluate_series
+    from .backtesting.evaluator import RESULT_NAME, Where, evaluate_series
 
-    html = flag("html", html)
+    html, force = flag("html", html), flag("force", force)
     instance("config", config, EvaluateConfig)
     require_progress(progress)
     if html:
@@ -56,6 +59,9 @@ def evaluate(  # noqa: PLR0913  # an option is a parameter
     dask = None if dask is None else text("dask", dask)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; --out must name a folder")
+    if folder.exists():
+        for name in (RESULT_NAME, *([REPORT_NAME] if html else [])):
+            check_file_free(folder / name, force=force)
     for name in config.baselines or ():
         find_baseline(name)  # refused before a long log is read
     series, report = read_log(logs, log, progress=progress, user_key=user_key)

@@ -95,6 +95,7 @@ def evaluate(
     log: LogOptions = UNSAID,
     user_key: UserKey = None,
     html: Annotated[bool, typer.Option("--html/--no-html", help="Write OUT/report.html with pictures.")] = True,
+    force: Annotated[bool, typer.Option("--force", help="Replace the result and the report in OUT.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Back-test over rolling origins beside naive baselines; an interrupted evaluation continues where it stopped.
@@ -104,7 +105,7 @@ def evaluate(
     each by its name.
     """
     if bundle is not None:
-        _refuse_training(options, {"--config": config, "--dask": dask})
+        _refuse_training(options, {"--config": config, "--dask": dask, "--force": force or None})
         _score_bundle(logs, bundle, log, options, Vouched(key, trust_code), format_)
         return
     if key is not None or trust_code:
@@ -121,6 +122,7 @@ def evaluate(
             jobs=jobs,
             dask=dask,
             html=html,
+            force=force,
             user_key=secret(user_key),
             progress=heard,
         )
