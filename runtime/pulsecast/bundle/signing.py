@@ -133,10 +133,16 @@ def generate_key(path: StrPath) -> str:
     )
     from ..foundation.whole_file import whole_file
 
-    with whole_file(private_path, force=False, mode=0o600) as file:
-        file.write(secret)
-    with whole_file(public_path, force=False) as file:
-        file.write(public_pem(private.public_key()))
+    pair = {private_path: (secret, 0o600), public_path: (public_pem(private.public_key()), 0o644)}
+    try:
+        for target, (data, mode) in pair.items():
+            with whole_file(target, force=False, mode=mode) as file:
+                file.write(data)
+    except BaseException:  # Ctrl-C too: half a pair would be in the way of the next one
+        for target, (data, _) in pair.items():
+            if target.is_file() and target.read_bytes() == data:
+                target.unlink()
+        raise
     return key_id(private.public_key())
 
 

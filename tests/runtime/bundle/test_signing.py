@@ -203,6 +203,19 @@ def test_a_private_key_is_for_its_owner_only_and_never_replaced(tmp_path: Path) 
     assert before not in public(path).read_bytes()
 
 
+def test_half_a_pair_of_keys_does_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "key"
+    with monkeypatch.context() as patch:
+        patch.setattr("pulsecast.foundation.whole_file.flush_folder", interrupted)  # the private key stands by then
+        with pytest.raises(KeyboardInterrupt):
+            generate_key(path)
+    assert list(tmp_path.iterdir()) == []
+    generate_key(path)
+
+
 def test_a_private_key_that_others_can_read_is_not_used(tmp_path: Path) -> None:
     path = tmp_path / "key"
     generate_key(path)

@@ -257,6 +257,24 @@ def test_a_run_killed_after_any_page_loses_nothing(server: Server, tmp_path: Pat
     assert len(server.asked) == 4
 
 
+def test_a_run_killed_between_its_last_two_steps_has_its_log(server: Server, tmp_path: Path) -> None:
+    out = tmp_path / "log.ndjson"
+
+    def interrupted(path: Path, *, missing_ok: bool = False, unlink: Callable[..., None] = Path.unlink) -> None:
+        if path.name.endswith(".ndjson.state.json"):
+            raise KeyboardInterrupt
+        unlink(path, missing_ok=missing_ok)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "unlink", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(source(server), out)
+    assert left_in(tmp_path) == ["log.ndjson", "log.ndjson.state.json"]
+    assert fetch(source(server), out).records == len(RECORDS)
+    assert written(out) == RECORDS
+    assert (left_in(tmp_path), len(server.asked)) == (["log.ndjson"], 4)
+
+
 def test_progress_of_another_request_is_not_used(server: Server, tmp_path: Path) -> None:
     out = tmp_path / "log.ndjson"
     server.faults = iter([server.page, status(404)])

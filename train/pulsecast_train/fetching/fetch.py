@@ -80,6 +80,9 @@ def fetch(
     if target.exists() and not force and not kept.exists():
         raise UsageError(f"{target.name} exists; use another --out, or --force to replace it")
     state = _state_so_far(kept, part, request)
+    if state.complete and not part.exists():  # a run that was killed at its very end; its log stands
+        kept.unlink()
+        return state
     stop_s = time.monotonic() + limits.seconds
     seen = {_fingerprint(state.cursor)}  # cursors of this run; at most `limits.pages`, 70 bytes each
     with part.open("r+b" if part.exists() else "w+b") as log:
@@ -139,7 +142,9 @@ def _state_so_far(kept: Path, part: Path, request: str) -> FetchState:
         raise UsageError(f"{error}; use --restart to start again") from error
     if state.request != request:
         raise UsageError(f"{kept.name} belongs to another request; use --restart to start again, or another --out")
-    size = part.stat().st_size if part.exists() else 0
+    target = part.with_suffix("")
+    left = part if part.exists() or not state.complete else target
+    size = left.stat().st_size if left.exists() else 0
     if size < state.size_bytes:
         raise UsageError(
             f"{part.name} has {size} of the {state.size_bytes} bytes fetched; use --restart to start again"
