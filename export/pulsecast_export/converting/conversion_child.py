@@ -13,6 +13,8 @@ from pathlib import Path
 
 from pulsecast.stages.parent import die_with_parent
 
+from .without_keras import leave_out_keras
+
 
 def main(arguments: list[str]) -> int:
     """Write the targets in order and check each one's gate; return 1 after a failure."""
@@ -47,4 +49,5 @@ def main(arguments: list[str]) -> int:
 
 if __name__ == "__main__":
     die_with_parent()
+    leave_out_keras()
     sys.exit(main(sys.argv[1:]))

@@ -1,5 +1,6 @@
 """After any failure of a converter child the user gets an error that names the target, and no bundle."""
 
+import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from pulsecast.errors import ConversionError, FormatError, MissingExtraError, To
 from pulsecast.stages import child_process
 from pulsecast_export import exporter
 from pulsecast_export.converting import conversion
+from pulsecast_export.converting.without_keras import leave_out_keras
 from pulsecast_export.exporter import export_model
 from pulsecast_export.golden_windows import thinned
 from pulsecast_export.targets import TARGETS, find_targets, tolerance
@@ -227,3 +229,13 @@ def test_a_golden_is_thinned_evenly_and_keeps_both_ends(level_model: plain.Plain
     np.testing.assert_array_equal(thin.reference[[0, -1]], golden.reference[[0, -1]])
     np.testing.assert_array_equal(thin.windows.values[[0, -1]], golden.windows.values[[0, -1]])
     assert thinned(golden, 1000).windows.values.shape == golden.windows.values.shape
+
+
+def test_a_converter_leaves_out_keras_unless_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
+    leave_out_keras()
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("keras")
+    monkeypatch.setitem(sys.modules, "keras", sys)
+    leave_out_keras()
+    assert importlib.import_module("keras") is sys
