@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from helpers.engines import EXPORT, require, require_tool, require_tools
-from helpers.outside import warm
 from pulsecast import load
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.model.windows import Windows
@@ -25,26 +24,24 @@ MOST_LINES = 15  # of code, of each program
 
 @pytest.fixture(scope="module")
 def bundle(recommended_model: Path, once) -> Path:
-    """A bundle of what the programs run: float32 files, C, and a module for Node."""
+    """A bundle of C and of a module for Node."""
     require(*EXPORT)
     from pulsecast_export.exporter import export_model
 
-    targets = ("savedmodel", "onnx", "tflite", "native")
-    with warm.converters():
-        return once(
-            "example-bundle", lambda out: export_model(recommended_model, out, targets=targets, native_for=("wasm32",))
-        )
+    return once(
+        "example-bundle", lambda out: export_model(recommended_model, out, targets=("native",), native_for=("wasm32",))
+    )
 
 
 @pytest.fixture(scope="module")
-def window(bundle: Path) -> Windows:
-    return Bundle.open(bundle).golden().windows.take([100])
+def window(recommended_bundle: Path) -> Windows:
+    return Bundle.open(recommended_bundle).golden().windows.take([100])
 
 
 @pytest.fixture(scope="module")
-def expected(bundle: Path, window: Windows) -> np.ndarray:
+def expected(recommended_bundle: Path, window: Windows) -> np.ndarray:
     """What the runtime gives, (horizon, 3): forecast, lower, upper."""
-    found = load(bundle, backend="numpy").predict(window, interval=0.9)
+    found = load(recommended_bundle, backend="numpy").predict(window, interval=0.9)
     return np.stack([part[0] for part in found], axis=1)
 
 
@@ -74,20 +71,22 @@ def limit(bundle: Path) -> float:
     ("program", "file"), [("forecast_onnx.py", "onnx/model.onnx"), ("forecast_litert.py", "tflite/model.tflite")]
 )
 def test_a_plain_engine_is_given_counts_and_a_time(
-    program: str, file: str, bundle: Path, window: Windows, expected: np.ndarray
+    program: str, file: str, recommended_bundle: Path, window: Windows, expected: np.ndarray
 ) -> None:
-    found = said([sys.executable, str(EXAMPLES / program), str(bundle / file), str(window.time[0])], window)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=limit(bundle))
+    found = said([sys.executable, str(EXAMPLES / program), str(recommended_bundle / file), str(window.time[0])], window)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=limit(recommended_bundle))
 
 
 def test_a_c_program_is_given_counts_and_a_time(
-    bundle: Path, window: Windows, expected: np.ndarray, tmp_path: Path
+    bundle: Path, recommended_bundle: Path, window: Windows, expected: np.ndarray, tmp_path: Path
 ) -> None:
     compiler, program = require_tool("cc", "gcc", "clang"), tmp_path / "forecast"
     sources = [str(EXAMPLES / "forecast.c"), str(bundle / "native" / "model.c")]
     flags = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{bundle / 'native'}"]
     subprocess.run([compiler, *flags, *sources, "-o", str(program)], check=True, timeout=120)
-    np.testing.assert_allclose(said([str(program), str(window.time[0])], window), expected, rtol=0, atol=limit(bundle))
+    np.testing.assert_allclose(
+        said([str(program), str(window.time[0])], window), expected, rtol=0, atol=limit(recommended_bundle)
+    )
     milliseconds = refused([str(program), str(window.time[0] * 1000)], counts(window))
     assert milliseconds.returncode == 1
     for time in WRONG_TIMES:
@@ -96,11 +95,13 @@ def test_a_c_program_is_given_counts_and_a_time(
         assert refused([str(program), str(window.time[0])], text).returncode == 2
 
 
-def test_a_node_program_is_given_counts_and_a_time(bundle: Path, window: Windows, expected: np.ndarray) -> None:
+def test_a_node_program_is_given_counts_and_a_time(
+    bundle: Path, recommended_bundle: Path, window: Windows, expected: np.ndarray
+) -> None:
     require_tools("node")
     folder = bundle / "native" / "lib" / "wasm32"
     found = said(["node", str(EXAMPLES / "forecast.mjs"), str(folder), str(window.time[0])], window)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=limit(bundle))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=limit(recommended_bundle))
     program = ["node", str(EXAMPLES / "forecast.mjs"), str(folder)]
     for time in WRONG_TIMES:
         assert f"TIME is {time}; expected unix seconds" in refused([*program, time], counts(window)).stderr
@@ -109,7 +110,7 @@ def test_a_node_program_is_given_counts_and_a_time(bundle: Path, window: Windows
 
 
 def test_a_rest_body_gives_the_served_signature_counts_and_a_time(
-    bundle: Path, window: Windows, expected: np.ndarray
+    recommended_bundle: Path, window: Windows, expected: np.ndarray
 ) -> None:
     """TF Serving makes a tensor of each key of the instances, in the type that the signature states."""
     import tensorflow as tf
@@ -117,13 +118,13 @@ def test_a_rest_body_gives_the_served_signature_counts_and_a_time(
     command = [sys.executable, str(EXAMPLES / "request_tf_serving.py"), str(window.time[0])]
     done = subprocess.run(command, input=counts(window), capture_output=True, text=True, check=True, timeout=60)
     instances = json.loads(done.stdout)["instances"]
-    signature = tf.saved_model.load(str(bundle / "savedmodel" / "1")).signatures["serving_default"]
+    signature = tf.saved_model.load(str(recommended_bundle / "savedmodel" / "1")).signatures["serving_default"]
     specs = signature.structured_input_signature[1]
     assert set(instances[0]) == set(specs)
     given = {name: tf.constant([one[name] for one in instances], specs[name].dtype) for name in specs}
     answer = signature(**given)
     found = np.stack([answer[name].numpy()[0] for name in ("forecast", "lower", "upper")], axis=1)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=limit(bundle))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=limit(recommended_bundle))
 
 
 def test_every_program_is_short() -> None:

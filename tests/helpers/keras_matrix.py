@@ -100,11 +100,15 @@ def build(keras: Any, name: str) -> Any:
 
 
 def train(keras: Any, name: str, path: Path) -> Path:
-    """Train a network of NETWORKS for a few epochs and save it at `path`."""
+    """Train a network of NETWORKS in a few steps, each over all windows, and save it at `path`.
+
+    Without a graph: making one takes twice as long as all the steps. The error falls to less than half of the variance.
+    """
     model = build(keras, name)
-    model.compile("adam", "mse")
+    model.compile(keras.optimizers.Adam(0.02), "mse", run_eagerly=True)
     windows, truth = wave()
-    model.fit(windows[:TRAINING], truth[:TRAINING], epochs=4, verbose=0)
+    for _ in range(7):
+        model.train_on_batch(windows[:TRAINING], truth[:TRAINING])
     model.save(path)
     return path
 

@@ -280,6 +280,9 @@ def test_a_target_made_from_another_is_exported_without_it(textbook_model: Path,
     assert Bundle.open(out).manifest == manifest
 
 
+EVERY_PRECISION = ("onnx", "onnx-w8", "tflite", "tflite-fp16", "tflite-w8", "tflite-int8")
+
+
 def test_raw_values_in_the_millions_pass_every_precision(textbook_model: Path, tmp_path: Path) -> None:
     """The network sees the usual scaled values; only the scaler's constants are large (1e6 to 3e6)."""
     require("tensorflow", "tf2onnx", "ai_edge_quantizer")
@@ -288,11 +291,12 @@ def test_raw_values_in_the_millions_pass_every_precision(textbook_model: Path, t
     trained = plain.from_directory(read_model_directory(textbook_model))
     plain.write_model_directory(tmp_path / "model", plain.rescaled(trained, 1e6, 3e6))
     with warm.converters():
-        export_model(tmp_path / "model", tmp_path / "bundle")
+        export_model(tmp_path / "model", tmp_path / "bundle", targets=EVERY_PRECISION)
     require_passed(verify(tmp_path / "bundle"))
     manifest = Bundle.open(tmp_path / "bundle").manifest
     assert manifest.scaler.range == 2e6
-    assert len(manifest.artifacts) == len(find_targets(())) + 1
+    precisions = {TARGETS[target].precision for target in find_targets(())}
+    assert {artifact.precision for artifact in manifest.artifacts} == precisions
 
 
 KILLED = """

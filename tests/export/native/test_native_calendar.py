@@ -135,10 +135,15 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return spec, write_sources(directory(model_of(spec)), "native", tmp_path_factory.mktemp("calendar"))
 
 
+# each path by one compiler, and each compiler on several paths; the other pairs under `make soak`
 PATHS = [
-    pytest.param((path, compiler), id=f"{path}-{compiler}", marks=() if path == "scalar" else pytest.mark.slow)
-    for path in LANES
-    for compiler in COMPILERS
+    pytest.param(
+        (path, compiler),
+        id=f"{path}-{compiler}",
+        marks=pytest.mark.soak if (number + turn) % 2 else () if path == "scalar" else pytest.mark.slow,
+    )
+    for number, path in enumerate(LANES)
+    for turn, compiler in enumerate(COMPILERS)
 ]
 
 

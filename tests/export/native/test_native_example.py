@@ -134,12 +134,14 @@ def model() -> ModelDirectory:
     return directory(plain.make_model(ODD_SPEC))
 
 
-@pytest.fixture(scope="module", params=[("native", write_native), ("native-w8", write_native_w8)], ids=lambda p: p[0])
+WRITERS = {"native": write_native, "native-w8": write_native_w8}
+
+
+@pytest.fixture(scope="module", params=WRITERS)
 def folder(request: pytest.FixtureRequest, model: ModelDirectory, tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("bundle")
-    name, write = request.param
-    write(model, base / name, None)
-    return base / name
+    WRITERS[request.param](model, base / request.param, None)
+    return base / request.param
 
 
 def _run(command: list[str], folder: Path, given: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
@@ -148,7 +150,16 @@ def _run(command: list[str], folder: Path, given: str = "", **environment: str) 
     )
 
 
-@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize(
+    ("folder", "compiler"),
+    [
+        ("native", "gcc"),
+        ("native-w8", "clang"),
+        pytest.param("native", "clang", marks=pytest.mark.soak),
+        pytest.param("native-w8", "gcc", marks=pytest.mark.soak),
+    ],
+    indirect=["folder"],
+)
 def test_the_example_prints_the_forecasts_of_a_csv(folder: Path, model: ModelDirectory, compiler: str) -> None:
     made = _run(["make", f"CC={require_tool(compiler)}", STRICT, "all", "check"], folder)
     assert made.returncode == 0, made.stderr

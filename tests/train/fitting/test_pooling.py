@@ -35,7 +35,7 @@ from pulsecast_train.series import Series  # noqa: E402
 
 STEPS, CUT, START_S = 500, 400, 1_736_121_600
 SIZES = {"large": 20_000, "middle": 300, "small": 5}
-SMALL = TrainConfig(units=(4,), window=12, epochs=2)
+SMALL = TrainConfig(units=(4,), window=12, epochs=2, batch_size=47)  # 329 windows of a series: no smaller last batch
 LOG = LogConfig(step="1h", timezone="UTC", series="topic")
 TRAINED_ROUNDING = 1e-5  # of a series' range: Keras in float32 against the float64 reference
 
