@@ -122,8 +122,8 @@ class Forecaster:
         self._backend_predict = backend.predict
         self._at_once = windows_at_once(spec)
         self._range: TrainingRange = training_range(spec, manifest.scaler, series)
-        least, most = self._range.squares(spec.context)
-        self._least, self._most = least.tolist(), most.tolist()  # by row: a list is read faster than an array
+        self._squares = self._range.squares(spec.context)
+        self._least, self._most = (part.tolist() for part in self._squares)  # a list is read faster than an array
         self._inside = (self._least[0], self._most[0])
 
     def __reduce__(self) -> Reduced:
@@ -238,12 +238,18 @@ class Forecaster:
         """Refuse what is not finite, unless `lenient`, and warn of windows far outside what training saw."""
         if not lenient and not math.isfinite(squares):
             refuse_non_finite(raw)
-        far = self._range.far(raw, rows)  # (batch, measured)
-        if not far.any():
+        each = raw.reshape(len(raw), -1)
+        sums = np.einsum("ij,ij->i", each, each)  # (batch,)
+        least, most = self._squares if rows is None else (part[rows] for part in self._squares)
+        odd = np.flatnonzero((sums < least) | (sums > most))
+        far = np.argwhere(
+            self._range.far(raw[odd], None if rows is None else rows[odd])
+        )  # one row each: window, column
+        if not len(far):
             return
-        window, column = np.argwhere(far)[0]
+        window, column = odd[far[0][0]], int(far[0][1])
         row = 0 if rows is None else int(rows[window])
-        said = self._range.words(raw[window, :, column], row, int(column))
+        said = self._range.words(raw[window, :, column], row, column)
         of = "" if self.series is None else f" of series {self.series.names.name(row)!r}"
         warnings.warn(
             f"column {self.manifest.spec.features[column].name!r}{of} lies far outside what training saw: {said}; do "
