@@ -50,13 +50,13 @@ def svg(draw: Callable[[Any], None], *, width: float, height: float, label: str)
     return found.replace("<svg ", f'<svg role="img" aria-label="{_attribute(label)}" ', 1)
 
 
-def png(draw: Callable[[Any], None], *, width: float, height: float) -> bytes:
+def png(draw: Callable[[Any], None], *, width: float, height: float, dpi: int = 120) -> bytes:
     """Return the drawing of `draw(figure)` as a PNG with sizes in inches."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained", dpi=120)
+        figure = Figure(figsize=(width, height), layout="constrained", dpi=dpi)
         draw(figure)
         _plain_powers(figure)
         found = io.BytesIO()
