@@ -14,8 +14,9 @@ from pulsecast.foundation.tables import html_table
 from pulsecast.foundation.whole_file import whole_file
 
 from ..rhythm.usual import Period, sentence
+from ..rhythm.words import amount
 from .backtest_report import STYLE
-from .forecast_page import DAY_S, DPI, HEIGHT, WIDTH, amount, date_axis, stamps
+from .forecast_page import DAY_S, DPI, HEIGHT, WIDTH, date_axis, stamps
 from .pictures import FORECAST, OTHERS, TRUTH, axes, png, svg
 from .watched import Watched
 

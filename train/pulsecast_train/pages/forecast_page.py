@@ -20,6 +20,7 @@ from pulsecast.foundation.tables import html_table
 from pulsecast.foundation.whole_file import whole_file
 
 from ..logs.config import step_text
+from ..rhythm.words import amount
 from ..zones import check_zone
 from .backtest_report import STYLE
 from .pictures import FORECAST, TRUTH, axes, png, svg
@@ -146,15 +147,6 @@ def date_axis(ax: Any) -> None:
     formatter.formats[2] = "%a %d"
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(formatter)
-
-
-def amount(value: float) -> str:
-    """Return a raw value as text: whole from a hundred on, else three digits.
-
-    >>> amount(1234.5), amount(0.12345)
-    ('1,234', '0.123')
-    """
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def stamps(seconds: NDArray[np.int64], zone: str) -> list[datetime.datetime]:

@@ -18,6 +18,7 @@ from pulsecast.model.spec import DAY_S
 
 from ..series import Series
 from .cycles import local_seconds
+from .words import amount
 
 COMPARED, LEAST = 8, 3  # periods before that are looked at, and that are needed
 WHOLE = 0.9  # share of a period's steps that must be known; what is known then stands for all of it
@@ -101,7 +102,7 @@ def sentence(found: Period) -> str:
     name = date.strftime("%a %d %b %Y") if found.kind == "day" else f"week from {date:%d %b %Y}"
     if found.usual is None or found.low is None or found.high is None:
         return f"{name}: {found.verdict}"
-    said = f"{found.mean:,.4g} a step where {found.low:,.4g} to {found.high:,.4g} is usual"
+    said = f"{amount(found.mean)} a step where {amount(found.low)} to {amount(found.high)} is usual"
     if found.verdict == "as usual":
         return f"{name}: as usual, {said}"
     times = f" ({found.mean / found.usual:.2g} times the median)" if found.usual > 0 else ""
