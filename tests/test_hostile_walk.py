@@ -178,6 +178,7 @@ ROWS: dict[str, Row] = {
     "pulsecast.Bundle.unpacked": Row(lambda t: _entered(t.bundle.unpacked), lambda t: {"relative": "MODEL_CARD.md"}),
     "pulsecast.Bundle.weights": Row(lambda t: t.bundle.weights),
     "pulsecast.Forecaster.detector": Row(lambda t: t.model.detector),
+    "pulsecast.Forecaster.outside": Row(lambda t: t.model.outside, lambda t: {"values": t.window}),
     "pulsecast.Forecaster.predict": Row(
         lambda t: t.model.predict, lambda t: {"values": t.window, "timestamps": t.time, "interval": 0.9}
     ),

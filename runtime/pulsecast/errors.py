@@ -3,10 +3,10 @@
 PulsecastError
 ├── InputError                what was passed to `predict`; also a ValueError
 │   ├── WindowLengthError     a window has too few or too many steps
-│   ├── FeatureCountError     a step has too few or too many features
+│   ├── FeatureCountError     a step has too few or too many features, or columns of other names
 │   ├── DtypeError            not real numbers; also a TypeError
 │   ├── NonFiniteError        NaN or infinity, or a value outside the model's domain
-│   ├── TimeError             a time that is missing, in milliseconds, late, or beyond what the calendar knows
+│   ├── TimeError             a time that is missing, without a zone, in milliseconds, late, or beyond the calendar
 │   └── EmptyInputError       no window at all
 ├── UsageError                an unknown name or an impossible combination of options
 ├── DataError                 a log or series that cannot be used as it is
@@ -19,6 +19,8 @@ PulsecastError
 ├── ConversionError           an artifact could not be made; names the target
 ├── ToleranceError            an artifact does not compute the reference forecast
 └── NotWrittenError           minutes of work ended well, but its file could not be written; `result` holds it
+
+RangeWarning, which `predict` warns with, is not an error unless an app's filter of warnings makes it one.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ class WindowLengthError(InputError):
 
 
 class FeatureCountError(InputError):
-    """A step has another number of features than the model."""
+    """A step has another number of features than the model, or a frame has columns of other names."""
 
 
 class DtypeError(InputError, TypeError):
@@ -110,3 +112,7 @@ class NotWrittenError(PulsecastError):
 
 class ToleranceError(PulsecastError):
     """An artifact's forecasts differ from the reference by more than its tolerance."""
+
+
+class RangeWarning(UserWarning):
+    """Windows lie far outside what training saw: their forecasts are plausible numbers that say nothing."""

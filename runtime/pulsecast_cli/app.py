@@ -83,5 +83,7 @@ def _explained(error: Exception, arguments: list[str]) -> tuple[str, int]:
         extra = COMMANDS[command].extra if command else "all"
         return f"this needs {error.name}, which is not installed: pip install 'pulsecast[{extra}]'", MISSING_EXTRA
     reason = error.strerror if isinstance(error, OSError) else None
+    if reason and reason.startswith("No usable temporary directory"):  # the words of `tempfile`
+        return "this needs a folder for temporary files, and none can be written: set TMPDIR to one that can", FAILED
     where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
     return f"{reason or error}{where}", FAILED

@@ -48,3 +48,27 @@ def test_importing_pulsecast_alone_waits_with_everything_else() -> None:
 
 def test_every_public_name_exists() -> None:
     assert {name for name in pulsecast.__all__ if not hasattr(pulsecast, name)} == set()
+
+
+def test_without_numpy_every_name_that_needs_it_says_what_runs_without() -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); sys.modules['numpy'] = None\n"
+        "import pulsecast\n"
+        "for name in ('load', 'Stream', 'load_native', 'Bundle'):\n"
+        "    try:\n"
+        "        print(name, getattr(pulsecast, name).__name__)\n"
+        "    except pulsecast.MissingExtraError as error:\n"
+        "        print(error)\n"
+        "try:\n"
+        "    from pulsecast import load\n"
+        "except pulsecast.PulsecastError as error:\n"
+        "    print(type(error).__name__)\n"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code, RUNTIME], capture_output=True, text=True, check=True)
+    first, second, *others = done.stdout.splitlines()
+    way_out = (
+        " needs numpy, which is not installed: pip install numpy. Without it a native artifact runs with the standard "
+        "library alone: pulsecast.load_native(bundle, trust_code=True)"
+    )
+    assert (first, second) == (f"pulsecast.load{way_out}", f"pulsecast.Stream{way_out}")
+    assert others == ["load_native load_native", "Bundle Bundle", "MissingExtraError"]

@@ -6,8 +6,9 @@
     DIR/kubernetes.yaml             ConfigMap, Deployment, Service; expects the models on a volume claim
     DIR/pulsecast.json              the names and SHA-256 of these files: only such a folder is ever replaced
 
-The server runs as a user without rights, on a read-only file system, and cannot change the model. It accepts only batch
-sizes that have warm-up records.
+The server runs as a user without rights, on a read-only file system, and cannot change the model. So every file is
+readable by all, whatever the umask. It computes only batch sizes that have warm-up records, and a request of more
+windows than the largest of them is refused: a client splits it.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from ..graphs.savedmodel import SERVING_NAME, WARMUP_BATCHES
 MARKER = "pulsecast.json"
 IMAGE = "tensorflow/serving:2.19.1"
 USER = 65534  # the usual id of the user without rights
+MOST_WINDOWS = WARMUP_BATCHES[-1]  # of one request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +104,14 @@ def serve_config(
             (staging / name).parent.mkdir(exist_ok=True)
             (staging / name).write_text(text, encoding="utf-8")
         (staging / MARKER).write_text(strict_json.dumps(_written(staging)), encoding="utf-8")
+        _open_to_the_server(staging)
     return artifact
+
+
+def _open_to_the_server(folder: Path) -> None:
+    """Let USER, whom the files name, read all of `folder`: under a umask of 027 or 077 a server could not start."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
 
 
 def _written(folder: Path) -> _Written:
@@ -149,7 +158,8 @@ def _models() -> str:
 
 def _batching(options: ServeOptions) -> str:
     sizes = "".join(f"allowed_batch_sizes: {size}\n" for size in WARMUP_BATCHES)
-    return f"""max_batch_size {{ value: {WARMUP_BATCHES[-1]} }}
+    return f"""# a request of more windows is answered 400: split it
+max_batch_size {{ value: {MOST_WINDOWS} }}
 batch_timeout_micros {{ value: {options.wait_us} }}
 max_enqueued_batches {{ value: {100 * options.threads} }}
 num_batch_threads {{ value: {options.threads} }}

@@ -4,37 +4,50 @@ from __future__ import annotations
 
 import datetime
 import itertools
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DtypeError, InputError, TimeError, WindowLengthError
 from ..foundation.arguments import shown
-from ..foundation.masked import has_masked
+from ..foundation.masked import read_array, unreadable
 from ..model.spec import DAY_S, YEAR_1, YEAR_10000, Calendar, Holidays, ModelSpec
 from ..model.windows import Windows
 
 # years 1 to 9999, of which Python has dates; milliseconds that are taken for seconds lie beyond
 _FIRST_S, _LAST_S = YEAR_1, YEAR_10000 - 1
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
 def unix_seconds(timestamps: object) -> NDArray[np.int64]:
-    """Return `timestamps` (datetime64, or numbers of unix seconds; UTC) as int64 seconds of the same shape.
+    """Return `timestamps` as int64 seconds of the same shape: datetime64 or numbers of unix seconds, in UTC.
+
+    Objects of `datetime` (and of pandas) are taken in any zone, if they have one: Python reads one without a zone as
+    the machine's local time, pandas as UTC. datetime64, and the columns that pandas and polars make of it, have no zone
+    of their own and are UTC.
 
     Every value is taken exactly or refused: none is rounded, cut or wrapped. Raises DtypeError for anything else, for
-    NaT and NaN, and for a fraction of a second; TimeError outside the years 1 to 9999, and for masked cells.
+    NaT and NaN, and for a fraction of a second; TimeError outside the years 1 to 9999, for masked cells, and for a
+    datetime without a zone.
     """
     try:
-        array = np.asarray(timestamps)
+        array, masked = read_array(timestamps)
     except (ValueError, OverflowError) as error:
         raise DtypeError("timestamps are ragged; every step of every window needs its time") from error
-    except Exception:  # an object's own methods, or more elements than memory holds
-        raise DtypeError(f"timestamps are {shown(timestamps)}; expected an array of times") from None
+    except Exception as error:  # an object's own methods, or more elements than memory holds
+        said = unreadable("timestamps", timestamps, error)
+        raise DtypeError(f"{said}; expected an array of times") from None
+    if masked:
+        raise TimeError("timestamps have masked cells; every step needs its time")
+    if array.dtype.kind == "O":
+        array = _seconds_of_datetimes(array)
     kind = array.dtype.kind
     if kind not in "Miuf":
-        raise DtypeError(f"timestamps are {array.dtype}; expected datetime64 or numbers of unix seconds, in UTC")
-    if array is not timestamps and has_masked(timestamps):  # a plain array is passed on as it is
-        raise TimeError("timestamps have masked cells; every step needs its time")
+        raise DtypeError(
+            f"timestamps are {array.dtype}; expected datetime64 or numbers of unix seconds, in UTC, or datetimes that "
+            "have a zone"
+        )
     if kind == "M" and np.isnat(array).any():
         raise DtypeError("timestamps hold NaT; every step needs its time")
     if kind == "f" and not np.isfinite(array).all():
@@ -47,6 +60,36 @@ def unix_seconds(timestamps: object) -> NDArray[np.int64]:
     if kind == "f" and (seconds != array).any():
         raise _fraction()
     return seconds
+
+
+def _seconds_of_datetimes(array: NDArray[np.object_]) -> NDArray[np.generic]:
+    """Return an array of `datetime` objects as int64 seconds; the array itself if it holds anything else.
+
+    Raises TimeError for one without a zone, DtypeError for a fraction of a second and for NaT, which pandas makes.
+    """
+    if not array.size or not all(isinstance(one, datetime.datetime) for one in array.flat):
+        return array
+    seconds = np.empty(array.shape, np.int64)
+    for at, one in enumerate(array.flat):
+        try:
+            seconds.flat[at] = _second(cast("datetime.datetime", one))
+        except InputError:
+            raise
+        except (TypeError, ValueError, OverflowError, AttributeError) as error:  # NaT, or a class of an app's own
+            raise DtypeError(f"timestamps hold {shown(one)}; every step needs its time") from error
+    return seconds
+
+
+def _second(time: datetime.datetime) -> int:
+    if time.utcoffset() is None:
+        raise TimeError(
+            f"timestamps hold {shown(time)}, which has no zone; expected one: "
+            "time.replace(tzinfo=datetime.UTC), or the zone of its clock, such as ZoneInfo('Europe/Berlin')"
+        )
+    since = time - _EPOCH
+    if since.microseconds or getattr(since, "nanoseconds", 0):
+        raise _fraction()
+    return since.days * DAY_S + since.seconds
 
 
 def _whole_seconds(array: NDArray[np.generic]) -> NDArray[np.int64]:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ..errors import DtypeError, InputError, NonFiniteError, UsageError
 from ..foundation.arguments import flag, fraction, listed, shown, text, whole_number
-from ..foundation.masked import has_masked
+from ..foundation.masked import read_array
 from ..model.radii import IntervalScale, SplitConformal
 from ..model.series import SeriesTable
 
@@ -252,12 +252,12 @@ class RollingConformal:
 
 def _numbers(name: str, value: object) -> NDArray[np.float64]:
     """Return `value` as float64; raises DtypeError unless it is an array of real numbers, NonFiniteError if masked."""
-    if has_masked(value):
-        raise NonFiniteError(f"{name} has masked cells; expected real numbers, and NaN for a missing one")
     try:
-        array = np.asarray(value)
-        if array.dtype.kind not in "iuf":
-            raise TypeError
-        return array.astype(np.float64)
+        array, masked = read_array(value)
     except Exception:  # an object's own methods, or more elements than memory holds
         raise DtypeError(f"{name} is {shown(value)}; expected real numbers") from None
+    if masked:
+        raise NonFiniteError(f"{name} has masked cells; expected real numbers, and NaN for a missing one")
+    if array.dtype.kind not in "iuf":
+        raise DtypeError(f"{name} is {shown(value)}; expected real numbers")
+    return array.astype(np.float64)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..computing.frames import first_number
 from ..errors import FormatError
 from ..foundation.arguments import flag, fraction, whole_number
-from ..foundation.uncopied import uncopied
 from ..model.radii import IntervalScale
 from ..model.series import Pool
 from ..model.spec import DAY_S
+from .copies import Reduced, resumed
 from .departures import Anomaly, Departures, default_rate, default_window
 from .stream_state import DetectorState, read_state, require_loaded, write_state
 
@@ -33,8 +34,6 @@ class AnomalyDetector:
                 ...
     """
 
-    __reduce_ex__ = uncopied("move its state, to_bytes(), and continue with AnomalyDetector.from_bytes(model, state)")
-
     def __init__(
         self, stream: Stream, manifest: Manifest, *, false_alarm_rate: float | None = None, window: int | None = None
     ) -> None:
@@ -52,6 +51,7 @@ class AnomalyDetector:
         self.false_alarm_rate = rate
         self._window = default_window(spec.step_s, rate) if window is None else window
         self._stream = stream
+        self._names = [feature.name for feature in spec.features[: spec.measured]]
         self._judge = Departures(
             false_alarm_rate=rate,
             window=self._window,
@@ -61,6 +61,16 @@ class AnomalyDetector:
         )
         self._forecasts = np.full((1, spec.horizon), np.nan, np.float32)
         self._judged: Anomaly | None = None
+
+    def __reduce__(self) -> Reduced:
+        return resumed, (type(self), self._stream.model, self.to_bytes(), self._stream.by_window)
+
+    def __deepcopy__(self, memo: object = None) -> AnomalyDetector:
+        """Return a detector that goes on from the same steps, of the same loaded model."""
+        del memo
+        return self.from_bytes(self._stream.model, self.to_bytes(), by_window=self._stream.by_window)
+
+    __copy__ = __deepcopy__
 
     @property
     def series(self) -> tuple[str | Pool, ...] | None:
@@ -89,7 +99,7 @@ class AnomalyDetector:
         step, timestamp  as for `Stream.push`; the first column is judged, and NaN is a step that is missing
         """
         forecasts = self._stream.push(step, timestamp=timestamp)  # (1, horizon), of the steps after this one
-        value = step if type(step) is float else float(np.asarray(step, np.float64).reshape(-1)[0])
+        value = step if type(step) is float else first_number(step, self._names)
         self._judged = found = self._judge.judge(self._forecasts.item(0), value)
         self._forecasts = forecasts
         return found

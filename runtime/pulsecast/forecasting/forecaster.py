@@ -4,39 +4,45 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING, cast, overload
+import warnings
+from typing import TYPE_CHECKING, Literal, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..backends import Backend, choose, open_backend
+from ..backends.chunks import in_chunks, windows_at_once
 from ..bundle.bundle import Bundle
 from ..bundle.manifest import Artifact, Manifest
 from ..bundle.signing import UNSIGNED, Key, Signature
-from ..computing.calendars import last_times, require_known, unix_seconds
-from ..errors import (
-    DtypeError,
-    EmptyInputError,
-    FeatureCountError,
-    NonFiniteError,
-    TimeError,
-    UsageError,
-    WindowLengthError,
-)
-from ..foundation.arguments import flag, shown, whole_number
-from ..foundation.masked import has_masked
-from ..foundation.uncopied import uncopied
+from ..computing.calendars import last_times, unix_seconds
+from ..computing.frames import index_times, unlabelled
+from ..errors import RangeWarning, TimeError, UsageError
+from ..foundation.arguments import flag, plain, shown, whole_number
+from ..model.ranges import TrainingRange, training_range
 from ..model.series import refuse_series
 from ..model.windows import Windows
+from .copies import Origin, Reduced, lasting, reduced
+from .given import (
+    as_batch,
+    checked_rows,
+    real_numbers,
+    refuse_non_finite,
+    refuse_outside_domain,
+    times_where_known,
+    without_bad,
+)
 
 if TYPE_CHECKING:
     from ..computing.intervals import Interval
     from ..model.series import SeriesTable
-    from ..model.spec import ModelSpec
     from .anomalies import AnomalyDetector
     from .streaming import Stream
 
 _FLOAT32, _INT64 = np.dtype(np.float32), np.dtype(np.int64)
+Bad = Literal["raise", "nan"]  # what a window that cannot be forecast does to the others
+RAISE: Bad = "raise"
+MANY = 64  # windows of one call whose ranges are each looked at: below, that would take a noticeable part of the time
 
 
 def load(
@@ -77,7 +83,12 @@ def load(
     from .verification import check_loaded
 
     check_loaded(bundle, chosen, opened)
-    return Forecaster(bundle.manifest, chosen, opened, bundle.signature, bundle.series)
+    found = Forecaster(bundle.manifest, chosen, opened, bundle.signature, bundle.series)
+    found.origin = Origin(
+        loader="load", path=str(bundle.path.absolute()), artifact=chosen.id, key=lasting(key), trust_code=trust_code,
+        threads=threads,
+    )  # fmt: skip
+    return found
 
 
 class Forecaster:
@@ -88,9 +99,8 @@ class Forecaster:
     backend    the engine that runs it: `backend.engine`, `backend.device`
     signature  whether the bundle was signed, and whether that was checked
     series     the table of series, its `names` above all; None where the bundle is of one series
+    origin     how it was loaded: `pickle` and `copy.deepcopy` load the bundle again, and refuse one that was changed
     """
-
-    __reduce_ex__ = uncopied("load the bundle in each process")
 
     def __init__(
         self,
@@ -105,22 +115,32 @@ class Forecaster:
         self.backend = backend
         self.signature = signature
         self.series = series
+        self.origin: Origin | None = None
         spec = manifest.spec
         self._step_shape = (spec.context, spec.measured)
         self._timed = spec.timed
         self._backend_predict = backend.predict
+        self._at_once = windows_at_once(spec)
+        self._range: TrainingRange = training_range(spec, manifest.scaler, series)
+        self._squares = self._range.squares(spec.context)
+        self._least, self._most = (part.tolist() for part in self._squares)  # a list is read faster than an array
+        self._inside = (self._least[0], self._most[0])
+
+    def __reduce__(self) -> Reduced:
+        return reduced(self, self.origin, self.manifest)
 
     def __repr__(self) -> str:
         return f"Forecaster({self.manifest.name!r}, artifact={self.artifact.id!r}, engine={self.backend.engine!r})"
 
     @overload
     def predict(
-        self, values: ArrayLike | Windows, *, timestamps: object = None, series: object = None
+        self, values: ArrayLike | Windows, *, timestamps: object = None, series: object = None, bad: Bad = RAISE
     ) -> NDArray[np.float32]: ...
     @overload
     def predict(
-        self, values: ArrayLike | Windows, *, timestamps: object = None, series: object = None, interval: float
-    ) -> Interval: ...
+        self, values: ArrayLike | Windows, *, timestamps: object = None, series: object = None, interval: float,
+        bad: Bad = RAISE,
+    ) -> Interval: ...  # fmt: skip
     def predict(
         self,
         values: ArrayLike | Windows,
@@ -128,24 +148,35 @@ class Forecaster:
         timestamps: object = None,
         series: object = None,
         interval: float | None = None,
+        bad: Bad = RAISE,
     ) -> NDArray[np.float32] | Interval:
-        """Return forecasts (batch, horizon) in raw units for raw `values`; never a non-finite number.
+        """Return forecasts (batch, horizon) in raw units for raw `values`; never a non-finite number, unless asked for.
 
         values      (batch, context, measured), or one window (context, measured) for a batch of one. A model with one
-                    measured column also takes (batch, context) and (context,). Or `Windows`, which have their times.
+                    measured column also takes (batch, context) and (context,). Or `Windows`, which have their times. Or
+                    a frame of pandas, polars or pyarrow, one window, or a list of them: its columns are taken by name.
         timestamps  where the model has a calendar: of each window's last step, (batch,), or of every step, (batch,
-                    context); for one window also one time, or (context,). datetime64 or unix seconds, UTC.
+                    context); for one window also one time, or (context,). datetime64 or unix seconds, UTC, or datetimes
+                    that have a zone. A frame whose index has times in a zone needs none.
         series      where the bundle holds several: the name of the windows' series, or one for each, (batch,);
                     `pulsecast.POOL` for a series that training never saw, which is scaled by its window
         interval    coverage, such as 0.9: the result is then an `Interval` of forecast, lower and upper, each (batch,
                     horizon), by the radii in the manifest. Where truth keeps arriving, `pulsecast.RollingConformal`
                     follows the series and is the better choice.
+        bad         `raise`: one window that cannot be forecast refuses all; `nan`: its forecast is NaN, and the others
+                    have theirs. Such a window holds NaN, infinity, masked cells, a number that the scaler cannot
+                    take, or a time that is refused.
 
         A bundle of format 1 also takes (batch, context, features) without timestamps, its calendar columns ready-made.
+
+        Warns with RangeWarning where the level of the windows lies far outside what training saw, as it does if the
+        units are others; `outside` says it of each window. Many windows are computed in parts, so that memory is
+        bounded; a forecast may then differ by the rounding that another size of batch makes.
 
         Raises WindowLengthError, FeatureCountError, DtypeError, NonFiniteError, EmptyInputError, TimeError (all
         InputError), and UsageError for an interval that the bundle has no radii for.
         """
+        lenient = bad is not RAISE and _is_lenient(bad)
         if (
             type(values) is np.ndarray
             and values.dtype == _FLOAT32
@@ -162,17 +193,70 @@ class Forecaster:
             raw = cast("NDArray[np.float32]", np.ascontiguousarray(values))
             time = np.ascontiguousarray(timestamps, np.int64) if self._timed else None
         else:
-            raw, time = self._windows(values, timestamps)
-        rows = self._rows_of(values, series, len(raw))
+            raw, time = self._windows(values, timestamps, lenient=lenient)
+        count = len(raw)
+        rows = self._rows_of(values, series, count)
         # x.x is finite unless an element is not finite or the sum overflows: one pass in BLAS decides the usual case
         flat = raw.reshape(-1)
-        if not math.isfinite(np.vdot(flat, flat)):
-            _refuse_non_finite(raw)
-        forecasts = self._backend_predict(raw, time) if rows is None else self._backend_predict(raw, time, rows)
+        squares = np.vdot(flat, flat).item()
+        least, most = self._inside if rows is None else (self._least[rows[0]], self._most[rows[0]])
+        if not least <= squares <= most * count or count >= MANY:
+            self._look_closer(raw, rows, squares, lenient=lenient)
+        if count > self._at_once:
+            forecasts = in_chunks(self._backend_predict, self._at_once, raw, time, *([] if rows is None else [rows]))
+        else:
+            forecasts = self._backend_predict(raw, time) if rows is None else self._backend_predict(raw, time, rows)
         flat = forecasts.reshape(-1)
         if not math.isfinite(flat.item() if flat.size == 1 else np.vdot(flat, flat)):
-            _refuse_outside_domain(forecasts, self.manifest.spec, time)
+            if lenient:
+                forecasts = without_bad(forecasts, raw)
+            else:
+                refuse_outside_domain(forecasts, self.manifest.spec, time)
         return forecasts if interval is None else self._interval(forecasts, interval, rows)
+
+    def outside(self, values: ArrayLike | Windows, *, series: object = None) -> NDArray[np.bool_]:
+        """Return which windows (batch,) of `values` lie far outside what training saw: do not trust their forecasts.
+
+        In one of its columns a value is beyond the range of training by more than the range is wide, or the mean by
+        more than a tenth of it. Nothing is known of `pulsecast.POOL`, which is False throughout.
+
+        values, series  as for `predict`, and raises the same
+
+            model.outside(values)[0]    # True: the units may be others, or the series
+        """
+        held = values.values if isinstance(values, Windows) else values
+        spec = self.manifest.spec
+        array = real_numbers(unlabelled("values", held, self._names(spec.measured)))
+        ready_made = self.manifest.format == 1 and array.ndim > 1 and array.shape[-1] == len(spec.features)
+        raw = as_batch(array, spec.context, len(spec.features) if ready_made else spec.measured, hint="")
+        found: NDArray[np.bool_] = np.any(self._range.far(raw, self._rows_of(values, series, len(raw))), axis=1)
+        return found
+
+    def _look_closer(
+        self, raw: NDArray[np.float32], rows: NDArray[np.int64] | None, squares: float, *, lenient: bool
+    ) -> None:
+        """Refuse what is not finite, unless `lenient`, and warn of windows far outside what training saw."""
+        if not lenient and not math.isfinite(squares):
+            refuse_non_finite(raw)
+        each = raw.reshape(len(raw), -1)
+        sums = np.einsum("ij,ij->i", each, each)  # (batch,)
+        least, most = self._squares if rows is None else (part[rows] for part in self._squares)
+        odd = np.flatnonzero((sums < least) | (sums > most))
+        far = np.argwhere(
+            self._range.far(raw[odd], None if rows is None else rows[odd])
+        )  # one row each: window, column
+        if not len(far):
+            return
+        window, column = odd[far[0][0]], int(far[0][1])
+        row = 0 if rows is None else int(rows[window])
+        said = self._range.words(raw[window, :, column], row, column)
+        of = "" if self.series is None else f" of series {self.series.names.name(row)!r}"
+        warnings.warn(
+            f"column {self.manifest.spec.features[column].name!r}{of} lies far outside what training saw: {said}; do "
+            "not trust such a forecast. Forecaster.outside(values) says which windows",
+            RangeWarning,
+            stacklevel=3,
+        )
 
     def _rows_of(self, values: ArrayLike | Windows, series: object, count: int) -> NDArray[np.int64] | None:
         """Return the rows (batch,) of the windows' series in the table; None where the bundle is of one."""
@@ -183,7 +267,7 @@ class Forecaster:
             if table is None:
                 refuse_series(values.series)
                 return None
-            return _checked_rows(values.series, count, len(table))
+            return checked_rows(values.series, count, len(table))
         if table is None:
             if series is not None:
                 refuse_series(series)
@@ -223,19 +307,21 @@ class Forecaster:
         return AnomalyDetector(stream, self.manifest, false_alarm_rate=false_alarm_rate, window=window)
 
     def _windows(
-        self, values: ArrayLike | Windows, timestamps: object
+        self, values: ArrayLike | Windows, timestamps: object, *, lenient: bool
     ) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
         """Return values (batch, context, measured) and the times of the last steps (batch,), from all that is taken."""
         if isinstance(values, Windows):
             if timestamps is not None:
                 raise UsageError("the windows have their times; leave timestamps out")
-            return self._windows(values.values, values.time)
-        array = _real_numbers(values)
+            return self._windows(values.values, values.time, lenient=lenient)
         spec = self.manifest.spec
+        timestamps = self._times_of(values) if timestamps is None else timestamps
         if timestamps is None and self.manifest.format == 1:
-            return _batch(array, spec.context, len(spec.features), hint=self._calendar_hint()), None
+            array = real_numbers(unlabelled("values", values, self._names(len(spec.features))), fill=lenient)
+            return as_batch(array, spec.context, len(spec.features), hint=self._calendar_hint()), None
+        array = real_numbers(unlabelled("values", values, self._names(spec.measured)), fill=lenient)
         hint = "" if array.shape[-1:] == (spec.measured,) else self._calendar_hint()
-        raw = _batch(array, spec.context, spec.measured, hint=hint)
+        raw = as_batch(array, spec.context, spec.measured, hint=hint)
         if timestamps is None:
             if spec.timed:
                 raise TimeError(
@@ -243,8 +329,27 @@ class Forecaster:
                     "datetime64 of each window's last step"
                 )
             return raw, None
+        if lenient and spec.timed:
+            return raw, times_where_known(spec, timestamps, len(raw))
         time = last_times(spec, unix_seconds(timestamps), len(raw))
         return raw, time if spec.timed else None
+
+    def _names(self, count: int) -> list[str]:
+        return [feature.name for feature in self.manifest.spec.features[:count]]
+
+    def _times_of(self, values: ArrayLike) -> NDArray[np.int64] | None:
+        """Return the times (context,) of a frame's index, None without one; raises TimeError if it has no zone."""
+        spec = self.manifest.spec
+        found = index_times(values, spec.step_s)
+        if found is None:
+            return None
+        seconds, has_zone = found
+        if spec.timed and not has_zone:
+            raise TimeError(
+                "the frame's index has times without a zone: give it one, such as "
+                "frame.tz_localize('Europe/Berlin'), or pass timestamps=frame.index if its times are UTC"
+            )
+        return seconds if has_zone else None
 
     def _calendar_hint(self) -> str:
         spec = self.manifest.spec
@@ -252,71 +357,8 @@ class Forecaster:
         return f"; its {calendar} calendar columns are computed from timestamps" if calendar else ""
 
 
-def _checked_rows(series: NDArray[np.int64], count: int, rows: int) -> NDArray[np.int64]:
-    """Return the rows of windows (count,) in a table; raises UsageError unless each is one of its `rows`."""
-    given = np.asarray(series)
-    if given.dtype.kind not in "iu" or given.shape != (count,):
-        raise UsageError(f"series of the windows is {given.dtype}{given.shape}; expected whole numbers ({count},)")
-    if given is not series and has_masked(series):
-        raise UsageError("series of the windows has masked cells; expected the row of each window")
-    if not ((given >= 0) & (given < rows)).all():
-        raise UsageError(f"series of the windows holds a row that is not in the table, whose rows are 0 to {rows - 1}")
-    return np.ascontiguousarray(given, np.int64)
-
-
-def _real_numbers(values: ArrayLike) -> NDArray[np.float32]:
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise DtypeError("values are ragged; every window needs the same number of steps and features") from error
-    except Exception:  # an object's own methods
-        raise DtypeError(f"values are {shown(values)}; expected an array of real numbers") from None
-    if array.size == 0:
-        raise EmptyInputError(f"values are empty (shape {array.shape}); pass at least one window")
-    if array.dtype.kind not in "iuf":
-        raise DtypeError(f"values are {array.dtype}; expected real numbers (float32 is used without a copy)")
-    if array is not values and has_masked(values):  # a plain array is passed on as it is
-        raise NonFiniteError("values have masked cells; fill or drop these windows")
-    with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which is refused
-        return array.astype(np.float32, copy=False)
-
-
-def _batch(array: NDArray[np.float32], context: int, features: int, *, hint: str) -> NDArray[np.float32]:
-    """Return `array` as (batch, context, features), reading the shorter shapes that `predict` documents."""
-    shape = array.shape
-    if array.ndim == 1 and features == 1:
-        array = array.reshape(1, -1, 1)
-    elif array.ndim == 2:
-        as_window = features > 1 or (shape[1] == 1 and context > 1)
-        array = array[np.newaxis] if as_window else array[:, :, np.newaxis]
-    if array.ndim != 3:
-        raise FeatureCountError(f"values have shape {shape}; this model takes (batch, {context}, {features}){hint}")
-    if array.shape[2] != features:
-        raise FeatureCountError(
-            f"steps have {array.shape[2]} features; this model takes {features} (manifest: features){hint}"
-        )
-    if array.shape[1] != context:
-        raise WindowLengthError(f"windows have {array.shape[1]} steps; this model takes {context} (manifest: context)")
-    return np.ascontiguousarray(array)
-
-
-def _refuse_non_finite(windows: NDArray[np.float32]) -> None:
-    bad = np.argwhere(~np.isfinite(windows))
-    if len(bad):
-        row, step, feature = bad[0]
-        raise NonFiniteError(
-            f"{len(bad)} values are NaN or infinite in float32, first in window {row}, step {step}, feature {feature}; "
-            "fill or drop these windows"
-        )
-
-
-def _refuse_outside_domain(forecasts: NDArray[np.float32], spec: ModelSpec, time: NDArray[np.int64] | None) -> None:
-    rows = np.flatnonzero(~np.isfinite(forecasts).all(axis=1))
-    if not len(rows):
-        return
-    if time is not None:
-        require_known(spec, time)
-    raise NonFiniteError(
-        f"{len(rows)} windows have no finite forecast, first window {rows[0]}: "
-        "its values lie outside what the model's scaler, or an 8-bit input, can take"
-    )
+def _is_lenient(bad: object) -> bool:
+    word = plain(bad)
+    if word not in (RAISE, "nan"):
+        raise UsageError(f"bad is {shown(bad)}; expected raise or nan")
+    return word == "nan"

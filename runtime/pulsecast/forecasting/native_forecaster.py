@@ -31,8 +31,8 @@ from ..errors import (
 )
 from ..foundation.arguments import flag
 from ..foundation.masked import has_masked
-from ..foundation.uncopied import uncopied
 from ..model.series import SeriesNames, refuse_series
+from .copies import Origin, Reduced, lasting, reduced
 
 if TYPE_CHECKING:
     import ctypes
@@ -77,6 +77,10 @@ def load_native(
     library = open_library(find_library(bundle, chosen.path), bundle.manifest.spec)
     forecaster = NativeForecaster(bundle.manifest, library, bundle.series_names)
     _check_golden(bundle, chosen, forecaster)
+    forecaster.origin = Origin(
+        loader="load_native", path=str(bundle.path.absolute()), artifact=chosen.id, key=lasting(key),
+        trust_code=trust_code,
+    )  # fmt: skip
     return forecaster
 
 
@@ -131,13 +135,15 @@ class NativeForecaster:
     series    the names of the series; None where the bundle is of one series
     """
 
-    __reduce_ex__ = uncopied("load the bundle in each process")
-
     def __init__(self, manifest: Manifest, library: ctypes.CDLL, series: SeriesNames | None = None) -> None:
         self.manifest = manifest
         self.series = series
         self.engine = f"native {library.model_isa().decode()}"
         self._predict_batch = library.model_predict_batch
+        self.origin: Origin | None = None  # how it was loaded: pickle loads the bundle again
+
+    def __reduce__(self) -> Reduced:
+        return reduced(self, self.origin, self.manifest)
 
     def __repr__(self) -> str:
         return f"NativeForecaster({self.manifest.name!r}, engine={self.engine!r})"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backends.chunks import bounded
+
 if TYPE_CHECKING:
     from ..backends import Backend
     from ..model.spec import ModelSpec
@@ -102,7 +104,7 @@ class WindowEngine:
     def __init__(
         self, spec: ModelSpec, backend: Backend, shape: tuple[int, int], series: NDArray[np.int64] | None
     ) -> None:
-        self._predict = backend.predict
+        self._predict = bounded(backend.predict, spec, shape[0])
         self._series = series
         self._timed = spec.timed and shape[1] == spec.measured
         self._context = spec.context

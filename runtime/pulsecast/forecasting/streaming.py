@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..computing.calendars import known_times, require_known, unix_seconds, with_calendar
-from ..errors import DtypeError, FeatureCountError, NonFiniteError, TimeError, UsageError
+from ..computing.frames import unlabelled
+from ..errors import DtypeError, FeatureCountError, InputError, NonFiniteError, TimeError, UsageError
 from ..foundation.arguments import flag, shown, whole_number
-from ..foundation.masked import has_masked
-from ..foundation.uncopied import uncopied
+from ..foundation.masked import read_array, unreadable
 from ..model.series import Pool, SeriesTable, refuse_series
+from .copies import Reduced, resumed
 from .stream_engines import NEXT, Engine, NativeEngine, WindowEngine
 from .stream_state import StreamState, read_state, require_loaded, write_state
 
@@ -52,8 +53,6 @@ class Stream:
     A row that holds NaN is a gap in that stream: its forecasts are NaN until the gap has left the window.
     """
 
-    __reduce_ex__ = uncopied("move its state, to_bytes(), and continue with Stream.from_bytes(model, state)")
-
     def __init__(
         self, model: Loaded, streams: int | None = None, *, series: object = None, by_window: bool = False
     ) -> None:
@@ -64,6 +63,7 @@ class Stream:
         """
         manifest, backend = model.manifest, model.backend
         spec = manifest.spec
+        self.model, self.by_window = model, by_window
         self._manifest = manifest
         self._spec = spec
         self._streams = _count(streams, series)
@@ -86,6 +86,16 @@ class Stream:
         except (MemoryError, OverflowError, ValueError) as error:  # numpy's ValueError: more bytes than an address has
             raise UsageError(f"streams is {shown(streams)}: there is no memory for so many") from error
         self._push = self._engine.push
+
+    def __reduce__(self) -> Reduced:
+        return resumed, (type(self), self.model, self.to_bytes(), self.by_window)
+
+    def __deepcopy__(self, memo: object = None) -> Stream:
+        """Return a stream that goes on from the same steps, of the same loaded model."""
+        del memo
+        return self.from_bytes(self.model, self.to_bytes(), by_window=self.by_window)
+
+    __copy__ = __deepcopy__
 
     @property
     def series(self) -> tuple[str | Pool, ...] | None:
@@ -186,19 +196,22 @@ class Stream:
 
     def _rows(self, steps: ArrayLike, time: int | None) -> NDArray[np.float32]:
         """Return `steps` as the engine takes them; raises DtypeError, NonFiniteError and FeatureCountError."""
+        count = self._spec.measured if time is not None else self._columns
+        names = [feature.name for feature in self._spec.features[:count]]
         try:
-            array = np.asarray(steps)
+            array, masked = read_array(unlabelled("steps", steps, names))
+        except InputError:
+            raise
         except ValueError as error:
             raise DtypeError("steps are ragged; every stream needs the same number of features") from error
-        except Exception:  # an object's own methods
-            raise DtypeError(f"steps are {shown(steps)}; expected real numbers") from None
+        except Exception as error:  # an object's own methods
+            raise DtypeError(f"{unreadable('steps', steps, error)}; expected real numbers") from None
+        if masked:
+            raise NonFiniteError("steps have masked cells; expected real numbers, and NaN for a missing one")
         if array.dtype.kind not in "iuf":
             raise DtypeError(f"steps are {array.dtype}; expected real numbers, and NaN for a missing one")
-        if array is not steps and has_masked(steps):  # a plain array is passed on as it is
-            raise NonFiniteError("steps have masked cells; expected real numbers, and NaN for a missing one")
         with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which is a gap
             rows = array.astype(np.float32, copy=False)
-        count = self._spec.measured if time is not None else self._columns
         rows = rows.reshape(1, -1) if rows.ndim < 2 else rows
         if rows.shape != (self._streams, count):
             raise FeatureCountError(f"steps have shape {rows.shape}; this stream takes ({self._streams}, {count})")

@@ -18,7 +18,17 @@ def lazily(package: dict[str, object], home: Mapping[str, str]) -> Doors:
     def get(attribute: str) -> object:
         if attribute not in home:
             raise AttributeError(f"module {name!r} has no attribute {attribute!r}")
-        value: object = getattr(importlib.import_module(f".{home[attribute]}", name), attribute)
+        try:
+            value: object = getattr(importlib.import_module(f".{home[attribute]}", name), attribute)
+        except ModuleNotFoundError as error:
+            if error.name != "numpy":
+                raise
+            from ..errors import MissingExtraError
+
+            raise MissingExtraError(
+                f"{name}.{attribute} needs numpy, which is not installed: pip install numpy. Without it a native "
+                "artifact runs with the standard library alone: pulsecast.load_native(bundle, trust_code=True)"
+            ) from error
         package[attribute] = value
         return value
 

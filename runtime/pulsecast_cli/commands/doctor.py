@@ -14,6 +14,7 @@ import typer
 
 from pulsecast import __version__
 from pulsecast.backends import BACKENDS, is_installed
+from pulsecast.errors import EngineError
 from pulsecast.stages.child_process import run_module
 from pulsecast.stages.environment import installed_versions, platform_name
 
@@ -57,7 +58,10 @@ def _backend(name: str) -> Finding:
     row = BACKENDS[name]
     if not is_installed(name):
         return Finding(name=name, state="missing", found=f"{row.package} is not installed", fix=_install(row.extra))
-    done = run_module("pulsecast_cli.probe", [name], timeout_s=TIMEOUT_S)
+    try:
+        done = run_module("pulsecast_cli.probe", [name], timeout_s=TIMEOUT_S)
+    except EngineError as error:  # no folder for temporary files
+        return Finding(name=name, state="broken", found=f"not tried: {error}")
     if not done.failed:
         engine, device = done.stdout.strip().splitlines()[-2:]
         return Finding(name=name, state="ok", found=f"{engine} on {device}")

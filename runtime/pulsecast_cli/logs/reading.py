@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pulsecast.errors import MissingExtraError, UsageError
 from pulsecast.foundation.arguments import with_changes
+from pulsecast.foundation.whole_file import check_file_free
 
 from ..terminal.output import tell
 from .options import LogOptions
@@ -29,3 +33,21 @@ def tell_findings(report: DataReport) -> None:
         tell(f"{finding.rows:,} {finding.policy}: {finding.sentence}")
     for warning in report.warnings:
         tell(f"warning: {warning}")
+
+
+def check_out(out: Path | None, suffixes: Sequence[str], clock: str = "UTC", *, force: bool) -> None:
+    """Raise what is wrong with a file to write, before a long log is read: its name, its place, what draws it."""
+    if clock != "UTC":
+        from pulsecast_train.zones import check_zone
+
+        check_zone("clock", clock)
+    if out is None:
+        return
+    if out.suffix not in suffixes:
+        *first, last = suffixes
+        raise UsageError(f"out is {out.name}; expected a name that ends in {', '.join(first)} or {last}")
+    check_file_free(out, force=force)
+    if out.suffix in (".html", ".png") and importlib.util.find_spec("matplotlib") is None:
+        raise MissingExtraError(
+            f"{out.suffix} needs matplotlib, which is not installed: pip install 'pulsecast[evaluate]'"
+        )

@@ -21,7 +21,7 @@ TAIL_BYTES = 4000
 
 @contextmanager
 def engine_log(*, shown: bool) -> Iterator[None]:
-    """Send file descriptor 2 to a temporary file while the block runs; its end is printed if an exception gets out."""
+    """Send file descriptor 2 to an unnamed file while the block runs; its end is printed if an exception gets out."""
     if shown or sys.stderr is None:  # None: the parent process closed stderr
         yield
         return
@@ -29,7 +29,7 @@ def engine_log(*, shown: bool) -> Iterator[None]:
     terminal = os.dup(2)
     usual = sys.stderr
     with (
-        tempfile.TemporaryFile() as log,
+        _unnamed_file() as log,
         _unbuffered(terminal) as ours,
     ):
         os.dup2(log.fileno(), 2)
@@ -44,6 +44,19 @@ def engine_log(*, shown: bool) -> Iterator[None]:
             ours.flush()
             os.dup2(terminal, 2)
             sys.stderr = usual
+
+
+def _unnamed_file() -> BinaryIO:
+    """Return a new file without a name: in memory where there is no folder for temporary files, as on a read-only root.
+
+    Without either, what engines write is dropped.
+    """
+    try:
+        return cast("BinaryIO", tempfile.TemporaryFile())
+    except OSError:
+        if hasattr(os, "memfd_create"):
+            return os.fdopen(os.memfd_create("pulsecast-engine-log"), "w+b")
+        return open(os.devnull, "r+b")  # noqa: PTH123  # a device, not a path
 
 
 def _unbuffered(handle: int) -> io.TextIOWrapper:

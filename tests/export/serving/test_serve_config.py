@@ -1,5 +1,6 @@
 """The files for TensorFlow Serving: parsed by its own definitions, mounted read-only, proven by its warm-up."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +168,38 @@ def test_the_command_reports_a_usage_error(tmp_path: Path) -> None:
 
     assert run(["serve-config", str(GOLDEN), "--out", str(tmp_path / "out")]) == 2
     assert run(["serve-config", str(GOLDEN), "--out", str(tmp_path / "out"), "--threads", "0"]) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_the_server_s_user_can_read_all_of_it_under_any_umask(
+    textbook_bundle: Path, tmp_path: Path, umask: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        serve_config(textbook_bundle, tmp_path / "serving")
+    finally:
+        os.umask(before)
+    found = [tmp_path / "serving", *(tmp_path / "serving").rglob("*")]
+    assert len(found) > 10
+    closed = [path for path in found if path.stat().st_mode & 0o777 != (0o755 if path.is_dir() else 0o644)]
+    assert closed == [] if umask == 0o022 else all(
+        path.stat().st_mode & 0o005 == (0o005 if path.is_dir() else 0o004) for path in found
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_most_windows_of_a_request_are_said(
+    textbook_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    require("typer")
+    from pulsecast_cli.app import run
+
+    assert run(["serve-config", str(textbook_bundle), "--out", str(tmp_path / "serving")]) == 0
+    assert (
+        "at most 64 windows a request: TensorFlow Serving answers 400 to more, so split them\n"
+        in capsys.readouterr().out
+    )
+    assert (
+        (tmp_path / "serving" / "config" / "batching.config").read_text().startswith("# a request of more windows is")
+    )

@@ -2,12 +2,14 @@
 
 import math
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
+from helpers.engines import load
 from pulsecast.computing.calendars import calendar_values, complete, unix_seconds
 from pulsecast.errors import DtypeError, InputError, TimeError
 from pulsecast.foundation import strict_json
@@ -60,6 +62,73 @@ def test_numbers_are_taken_as_unix_seconds() -> None:
 def test_what_is_not_a_time_is_refused(bad: list[object]) -> None:
     with pytest.raises(DtypeError, match="timestamps are"):
         unix_seconds(bad)
+
+
+BERLIN, INSTANT = ZoneInfo("Europe/Berlin"), 1_767_312_000
+
+
+@pytest.mark.parametrize("zone", [UTC, BERLIN, ZoneInfo("Asia/Kathmandu"), timezone(timedelta(hours=-9, minutes=-30))])
+def test_datetimes_of_any_zone_are_unix_seconds(zone: tzinfo) -> None:
+    moment = datetime.fromtimestamp(INSTANT, zone)
+    assert unix_seconds(moment).tolist() == INSTANT
+    assert unix_seconds([moment, moment - timedelta(hours=1)]).tolist() == [INSTANT, INSTANT - 3600]
+    assert unix_seconds(np.array([[moment]])).tolist() == [[INSTANT]]
+
+
+def test_both_hours_of_a_clock_that_goes_back_are_told_apart() -> None:
+    moment = datetime(2025, 10, 26, 2, 30, tzinfo=BERLIN)
+    assert np.diff(unix_seconds([moment, moment.replace(fold=1)])).tolist() == [3600]
+
+
+def test_times_of_pandas_and_polars_are_unix_seconds() -> None:
+    pd, pl = load("pandas"), load("polars")
+    moment = datetime.fromtimestamp(INSTANT, BERLIN)
+    index, naive = pd.DatetimeIndex([moment]), moment.astimezone(UTC).replace(tzinfo=None)
+    given = [
+        pd.Timestamp(moment), index, pd.Series(index), pd.Series(index).dt.tz_convert("UTC"),
+        index.tz_convert("UTC").tz_localize(None), pl.Series([moment]), pl.Series([naive]),
+    ]  # fmt: skip
+    assert [np.ravel(unix_seconds(one)).tolist() for one in given] == [[INSTANT]] * len(given)
+
+
+@pytest.mark.parametrize("form", ["datetime", "pandas"])
+def test_a_datetime_without_a_zone_is_refused_with_the_way_out(form: str) -> None:
+    moment = datetime(2026, 1, 2) if form == "datetime" else load("pandas").Timestamp("2026-01-02")  # noqa: DTZ001
+    sentence = r"2026.*, which has no zone; expected one: time.replace\(tzinfo=datetime.UTC\), or the zone of its clock"
+    for given in (moment, [moment], [[moment]]):
+        with pytest.raises(TimeError, match=sentence):
+            unix_seconds(given)
+
+
+def test_missing_and_mixed_times_are_refused() -> None:
+    pd = load("pandas")
+    moment = datetime.fromtimestamp(INSTANT, UTC)
+    with pytest.raises(DtypeError, match="timestamps hold fractions of a second"):
+        unix_seconds(moment + timedelta(microseconds=1))
+    with pytest.raises(DtypeError, match="timestamps hold fractions of a second"):
+        unix_seconds([pd.Timestamp(moment) + pd.Timedelta(1, "ns")])
+    for given in ([moment, pd.NaT], pd.NaT, pd.Series([moment, None])):
+        with pytest.raises((DtypeError, TimeError), match="NaT"):
+            unix_seconds(given)
+    for other in (INSTANT, None, "2026-01-02", moment.date()):
+        with pytest.raises(
+            DtypeError, match=r"timestamps are object; expected datetime64 .*or datetimes that have a zone"
+        ):
+            unix_seconds([moment, other])
+
+
+MASKED = {
+    "the constant": np.ma.masked,
+    "the constant in a list": [1, np.ma.masked],
+    "the constant deep in a list": [[1, 2], [3, np.ma.masked]],
+    "an array in lists": [[np.ma.array([1, 2], mask=[0, 1])]],
+}
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_a_masked_time_is_refused_however_deep_it_lies(name: str) -> None:
+    with pytest.raises(TimeError, match="timestamps have masked cells"):
+        unix_seconds(MASKED[name])
 
 
 FRACTIONS = {

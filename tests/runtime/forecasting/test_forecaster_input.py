@@ -91,7 +91,10 @@ BAD_VALUES: dict[str, tuple[Callable[[], Any], type[PulsecastError], str]] = {
     "infinity": (lambda: broken(np.inf), NonFiniteError, "1 values are NaN or infinite"),
     "minus infinity": (lambda: broken(-np.inf), NonFiniteError, "1 values are NaN or infinite"),
     "masked cells": (lambda: masked(ones(2, 50, 1)), NonFiniteError, "values have masked cells"),
-    "masked cells in a list": (lambda: [masked(ones(50)), ones(50)], NonFiniteError, "values have masked cells"),
+    "the masked constant": (lambda: np.ma.masked, NonFiniteError, "values have masked cells"),
+    "the masked constant in a list": (lambda: [1.0] * 49 + [np.ma.masked], NonFiniteError, "values have masked cells"),
+    "masked cells deep in lists": (lambda: [[1.0] * 49 + [np.ma.masked]], NonFiniteError, "values have masked cells"),
+    "masked steps of a window": (lambda: [[masked(ones(1))] * 50], NonFiniteError, "values have masked cells"),
     "masked integers": (lambda: masked(ones(2, 50, 1).astype(int)), NonFiniteError, "values have masked cells"),
     "more than float32 holds": (
         lambda: broken(0.0).astype(np.float64) + 1e39,

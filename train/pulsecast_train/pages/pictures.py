@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 # distinct for readers with any colour vision (Okabe and Ito), and dark enough on white
 TRUTH, FORECAST, OTHERS = "#333333", "#0072b2", ("#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999")
 SPIKE = 20  # times the median; above it the vertical axis is logarithmic
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 _STYLE = {
@@ -38,6 +40,7 @@ def svg(draw: Callable[[Any], None], *, width: float, height: float, label: str)
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure)
+        _plain_powers(figure)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
     found = text.getvalue()
@@ -47,14 +50,15 @@ def svg(draw: Callable[[Any], None], *, width: float, height: float, label: str)
     return found.replace("<svg ", f'<svg role="img" aria-label="{_attribute(label)}" ', 1)
 
 
-def png(draw: Callable[[Any], None], *, width: float, height: float) -> bytes:
+def png(draw: Callable[[Any], None], *, width: float, height: float, dpi: int = 120) -> bytes:
     """Return the drawing of `draw(figure)` as a PNG with sizes in inches."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained", dpi=120)
+        figure = Figure(figsize=(width, height), layout="constrained", dpi=dpi)
         draw(figure)
+        _plain_powers(figure)
         found = io.BytesIO()
         figure.savefig(found, format="png", metadata={"Software": None})
     return found.getvalue()
@@ -107,6 +111,30 @@ def forecast_picture(
             ax.legend(loc="upper left", ncols=3)
 
     return svg(draw, width=9, height=2.6, label=f"{title}: forecast over truth with the {level:.0%} interval")
+
+
+def _plain_powers(figure: Any) -> None:
+    """Write the powers of logarithmic axes as plain text: matplotlib's mathematics is not read here."""
+    from matplotlib.ticker import FuncFormatter, LogFormatter, NullFormatter
+
+    for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):
+        if isinstance(axis.get_major_formatter(), LogFormatter):
+            axis.set_major_formatter(FuncFormatter(lambda value, _: power_text(value)))
+        if isinstance(axis.get_minor_formatter(), LogFormatter):
+            axis.set_minor_formatter(NullFormatter())
+
+
+def power_text(value: float) -> str:
+    """Return a tick of a logarithmic axis.
+
+    >>> power_text(1000.0), power_text(-10.0), power_text(0.0), power_text(250.0)
+    ('10³', '-10¹', '0', '250')
+    """
+    size = abs(value)
+    power = round(math.log10(size)) if size > 0 else 0
+    if size > 0 and math.isclose(size, 10.0**power, rel_tol=1e-9):
+        return f"{'-' if value < 0 else ''}10{str(power).translate(_SUPERSCRIPTS)}"
+    return f"{value:g}"
 
 
 def _top(truth: NDArray[np.float64], upper: NDArray[np.float64]) -> float:

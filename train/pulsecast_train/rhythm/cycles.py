@@ -134,7 +134,7 @@ def check_clock(zone: str) -> datetime.tzinfo | None:
 
 def _clock_grid(series: Series, slot_s: int, zone: str) -> _Grid:
     values = series.values[:, 0]
-    local = _local_seconds(series.timestamps_s(), zone)
+    local = local_seconds(series.timestamps_s(), zone)
     known = np.isfinite(values)
     days = local // DAY_S
     slots = DAY_S // slot_s
@@ -148,7 +148,7 @@ def _clock_grid(series: Series, slot_s: int, zone: str) -> _Grid:
     return _Grid(levels=levels.reshape(-1, slots), first_weekday=int((days[0] + 3) % 7), factors=factors)
 
 
-def _local_seconds(seconds: NDArray[np.int64], zone: str) -> NDArray[np.int64]:
+def local_seconds(seconds: NDArray[np.int64], zone: str) -> NDArray[np.int64]:
     """Return the time on a clock in `zone`, as seconds since 1970-01-01T00:00 on that clock."""
     if (rule := check_clock(zone)) is None:
         return seconds

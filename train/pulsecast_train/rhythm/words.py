@@ -74,3 +74,12 @@ def _spread(cycle: Cycle, *, factors: bool) -> str:
 
 def _count(number: int, name: str) -> str:
     return f"{number} {name}{'' if number == 1 else 's'}"
+
+
+def amount(value: float) -> str:
+    """Return a raw value as text: whole from a hundred on, else three digits.
+
+    >>> amount(1234.5), amount(0.12345)
+    ('1,234', '0.123')
+    """
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -169,8 +170,28 @@ def _text(manifest: Manifest, signature: Signature, table: SeriesTable | None = 
     ]
     for name, found in manifest.heldout.forecasts.items():
         lines.append(f"  {name.replace('_', ' '):16s}{found.mae:>12,.4g}{found.rmse:>12,.4g}")
+    lines += _interval_lines(manifest, many=table is not None)
     lines += [] if table is None else _series_text(table)
     return "\n".join([*lines, "", text_table(ARTIFACTS, artifact_rows(manifest))])
+
+
+def _interval_lines(manifest: Manifest, *, many: bool) -> list[str]:
+    """Return how wide the intervals are, at the first and the last step ahead."""
+    split = manifest.intervals
+    if split is None:
+        return ["", "intervals: none; train and export the model again for some"]
+    of = "of all series together; each has its own" if many else f"from {split.windows:,} held-out windows"
+    lines = ["", f"intervals, {of}"]
+    for level, radii in zip(split.levels, split.radii, strict=True):
+        ends = dict.fromkeys((0, len(radii) - 1))
+        said = [f"{_reach(radii[at], split.scale)} at step {at + 1}" for at in ends]
+        lines.append(f"  {100 * level:>5g} %  {', '.join(said)}")
+    return lines
+
+
+def _reach(radius: float, scale: str) -> str:
+    """Return a radius in words; on the scale log1p it is a factor of a value plus 1."""
+    return f"within a factor of {math.exp(radius):.3g}" if scale == "log1p" else f"within {radius:,.4g}"
 
 
 def _versions(manifest: Manifest) -> str:

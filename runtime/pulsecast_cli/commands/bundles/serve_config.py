@@ -27,7 +27,7 @@ def serve_config(
     """Write a version directory, server configuration, and docker compose and Kubernetes files for a bundle."""
     from pulsecast_export import ServeOptions
     from pulsecast_export import serve_config as run
-    from pulsecast_export.serving.serve_config import IMAGE, SERVING_FOLDER
+    from pulsecast_export.serving.serve_config import IMAGE, MOST_WINDOWS, SERVING_FOLDER, USER
 
     try:
         options = ServeOptions(version=version, threads=threads, wait_us=wait_us, image=image or IMAGE)
@@ -39,6 +39,10 @@ def serve_config(
     artifact = run(bundle, out, options, force=force)
     show(
         format_,
-        text=f"{out}: serves {artifact.id} as version {version}\nnext: docker compose -f {out / 'compose.yaml'} up",
-        document={"command": "serve-config", "artifact": artifact.id, "version": version},
+        text=(
+            f"{out}: serves {artifact.id} as version {version}; readable by all, as the server runs as user {USER}\n"
+            f"at most {MOST_WINDOWS} windows a request: TensorFlow Serving answers 400 to more, so split them\n"
+            f"next: docker compose -f {out / 'compose.yaml'} up"
+        ),
+        document={"command": "serve-config", "artifact": artifact.id, "version": version, "most_windows": MOST_WINDOWS},
     )

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pulsecast.errors import UsageError
 from pulsecast.foundation import strict_json
-from pulsecast.foundation.whole_file import check_file_free
+from pulsecast.foundation.tables import text_table
 from pulsecast.plain_text import printable
 from pulsecast.stages.progress import LineProgress
 
 from ...logs.options import UNSAID, LogOptions, Logs, UserKey, secret
-from ...logs.reading import configured
+from ...logs.reading import check_out, configured
 from ...terminal.grouped import grouped
 from ...terminal.output import Format, progress, show, tell
 
 if TYPE_CHECKING:
+    from pulsecast_train.logs.config import LogConfig
     from pulsecast_train.rhythm.cycles import Cycle, Rhythm
+    from pulsecast_train.rhythm.posts import Slot
 
 SUFFIXES = (".html", ".png")
+TOTALS = "These are totals: they do not show when one post does best, as most may be posted then; --per-event does."
 
 
 @grouped
@@ -36,6 +40,9 @@ def rhythm(
     config: Annotated[
         Path | None, typer.Option("--config", exists=True, dir_okay=False, help="TOML with [log]; flags win.")
     ] = None,
+    per_event: Annotated[
+        bool, typer.Option("--per-event", help="What one post collects by hour and weekday, not all of them together.")
+    ] = False,
     log: LogOptions = UNSAID,
     user_key: UserKey = None,
     force: Annotated[bool, typer.Option("--force", help="Replace OUT.")] = False,
@@ -47,10 +54,11 @@ def rhythm(
     from pulsecast_train.rhythm.words import words
 
     check_clock(clock)  # refused before a long log is read
-    if out is not None and out.suffix not in SUFFIXES:
-        raise UsageError(f"out is {out.name}; expected a name that ends in {' or '.join(SUFFIXES)}")
-    if out is not None:
-        check_file_free(out, force=force)
+    check_out(out, SUFFIXES, force=force)
+    if per_event:
+        events = dataclasses.replace(log, events=True, step=log.step or "1h")  # a row is a post; steps do not matter
+        _per_event(logs, out, clock, configured(config, events).log, format_)
+        return
     with progress() as heard:
         series, report = read_log(logs, configured(config, log).log, progress=heard, user_key=secret(user_key))
     report.tell(LineProgress())
@@ -61,8 +69,39 @@ def rhythm(
         write_page(out, found)
         tell(f"picture: {out}")
     rhythms = [{**strict_json.to_json(one), "words": words(one)} for one in found]
-    document = {"command": "rhythm", "rhythms": rhythms}
-    show(format_, text="\n\n".join(rhythm_text(one) for one in found), document=document)
+    document = {"command": "rhythm", "rhythms": rhythms, "note": TOTALS}
+    show(format_, text="\n\n".join([*map(rhythm_text, found), TOTALS]), document=document)
+
+
+def _per_event(logs: list[Path], out: Path | None, clock: str, read: LogConfig, format_: Format) -> None:
+    """Print and draw what one post collects by hour and by weekday."""
+    from pulsecast_train.rhythm.posts import post_words, read_post_times
+
+    with progress() as heard:
+        found, repairs = read_post_times(logs, read, clock, heard)
+    for repair in repairs:
+        tell(f"{repair.rows:,} {repair.policy}: {repair.sentence}")
+    words = post_words(found)
+    if out is not None:
+        from pulsecast_train.pages.posts_page import write_posts
+
+        write_posts(out, found, words)
+        tell(f"picture: {out}")
+    head = ("", f"{found.metric} per post", "95 % from", "to", "posts")
+    tables = [text_table((name, *head[1:]), _slot_rows(slots)) for name, slots in
+              (("hour", found.hours), ("weekday", found.days))]  # fmt: skip
+    document = {"command": "rhythm", "posts": found, "words": words}
+    show(format_, text="\n".join([*words, "", tables[0], "", tables[1]]), document=document)
+
+
+def _slot_rows(slots: Sequence[Slot]) -> list[tuple[str, ...]]:
+    from pulsecast_train.rhythm.words import amount
+
+    return [
+        (slot.name, *("-" if value is None else amount(value) for value in (slot.median, slot.low, slot.high)),
+         f"{slot.posts:,}{' (few)' if slot.small else ''}")
+        for slot in slots
+    ]  # fmt: skip
 
 
 def rhythm_text(one: Rhythm) -> str:

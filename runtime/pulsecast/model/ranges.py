@@ -1,0 +1,96 @@
+"""What training saw: the range of every measured column, and which windows lie far outside it.
+
+A network saturates: far outside the range it gives a plausible number that says nothing. A bundle knows the range of
+one series exactly, those of several from their level and spread, and nothing of a series that training never saw.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..foundation.quick_dataclass import dataclass
+from .series import POOL_ROW, SeriesTable
+
+if TYPE_CHECKING:
+    from .scaler import Scaler
+    from .spec import ModelSpec
+
+SLACK = 0.1  # of the range: a level that is new by less is not far outside
+FAR = 1.0  # of the range: a single value may be beyond it by as much, as in a burst
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRange:
+    """Raw extremes of the measured columns in training, (rows, measured) float64; a table of series has a row for each.
+
+    A bundle of one series has one row. Infinite extremes stand for a series of which nothing is known.
+    """
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    def far(self, values: NDArray[np.floating], rows: NDArray[np.int64] | None) -> NDArray[np.bool_]:
+        """Return which columns (batch, measured) of `values` (batch, context, measured or more) lie far outside.
+
+        A value is beyond the range by more than FAR of it, or the mean by more than SLACK. NaN and infinity are not.
+        """
+        at = np.zeros(len(values), np.int64) if rows is None else rows
+        low, high = self.low[at], self.high[at]  # (batch, measured)
+        width = _width(low, high)
+        measured = values[..., : low.shape[1]]
+        with np.errstate(invalid="ignore", over="ignore"):
+            mean = measured.mean(axis=1, dtype=np.float64)
+            beyond = (measured.max(axis=1) > high + FAR * width) | (measured.min(axis=1) < low - FAR * width)
+            found = beyond | (mean > high + SLACK * width) | (mean < low - SLACK * width)
+        known: NDArray[np.bool_] = found & np.isfinite(mean)
+        return known
+
+    def words(self, values: NDArray[np.floating], row: int, column: int) -> str:
+        """Return the range of a column, and the size of a window's `values` (context,) there as a power of ten.
+
+        Python warns once of each text: one with the values themselves would be another one at every call.
+        """
+        size = max(abs(float(np.max(values))), abs(float(np.min(values))))
+        power = f"1e{math.floor(math.log10(size))}" if size > 0 else "0"
+        return f"{self.low[row, column]:,.6g} to {self.high[row, column]:,.6g}, and now values of the order of {power}"
+
+    def squares(self, context: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the least and the most, each (rows,), that the sum of a window's squares has if its means are inside.
+
+        A sum outside them is a sure sign that a mean or a value is outside; one inside them proves nothing.
+        """
+        width = _width(self.low, self.high)
+        low, high = self.low - SLACK * width, self.high + SLACK * width
+        least = np.square(np.maximum(low, 0.0)).sum(axis=1)
+        most = np.square(np.maximum(np.abs(low), np.abs(high))).sum(axis=1)
+        return context * least, np.minimum(context * most, _LARGEST)
+
+
+def training_range(spec: ModelSpec, scaler: Scaler, table: SeriesTable | None) -> TrainingRange:
+    """Return the range of a bundle: `low` and `high` of its scaler, or of each series in its table.
+
+    A table holds a series' level, the mean of log1p, which lies inside its range, and the range's width in the forecast
+    column: the range lies within a width of the level. Further columns have the range of all series together.
+    """
+    measured = scaler.features[: spec.measured]
+    low, high = (np.array([[getattr(one, name) for one in measured]], np.float64) for name in ("low", "high"))
+    if table is None:
+        return TrainingRange(low=low, high=high)
+    low, high = (np.repeat(part, len(table), axis=0) for part in (low, high))
+    with np.errstate(over="ignore"):
+        level = np.expm1(table.offset[:, 0].astype(np.float64))
+    low[:, 0], high[:, 0] = np.maximum(low[:, 0], level - table.unit), np.minimum(high[:, 0], level + table.unit)
+    low[POOL_ROW], high[POOL_ROW] = -np.inf, np.inf
+    return TrainingRange(low=low, high=high)
+
+
+def _width(low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the ranges' widths; a constant column has none, and its size stands in, at least 1."""
+    with np.errstate(invalid="ignore"):
+        width = high - low
+    return np.where(width > 0, width, np.maximum(np.abs(high), 1.0))
