@@ -59,11 +59,13 @@ class Judge:
             return _unjudged(forecast, value)
         expected = math.isfinite(forecast) and not self._incidents.going
         by_level, by_step = self._shares(expected=expected)
-        level = self._levels.judge(value, by_level)
-        step = self._steps.judge(forecast, value, by_step) if expected else UNKNOWN
-        reason: Reason | None = "level" if level.outside else "step" if step.outside else None
-        lower, upper = (level if level.outside or step.upper == math.inf else step)[:2]
-        score = max(level.score, step.score)
+        reached, unusual = self._levels.judge(value, by_level)
+        lower, upper, score, outside = self._steps.judge(forecast, value, by_step) if expected else UNKNOWN
+        reason: Reason | None = "level" if unusual else "step" if outside else None
+        if unusual or upper == math.inf:
+            lower, upper = self._levels.bounds()
+        if reached > score:
+            score = reached
         repeated = self._repeats.push(value)
         score = max(score, repeated.score)
         if reason is None and repeated.score > 1.0:

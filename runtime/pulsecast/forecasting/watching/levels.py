@@ -16,7 +16,7 @@ from array import array
 from ...computing.intervals import bounds_of_one
 from ...model.radii import IntervalScale
 from ...model.spec import DAY_S
-from ..departures import KEPT_S, MINIMUM_RESIDUALS, UNKNOWN, Departure, radius_of, ratio, residuals_needed
+from ..departures import KEPT_S, MINIMUM_RESIDUALS, radius_of, ratio, residuals_needed
 from .judge_state import LevelsState
 from .sorted_window import SortedWindow
 
@@ -52,32 +52,44 @@ class Levels:
         kept, self._every = levels_kept(step_s, rate)
         self.span = kept * self._every  # steps
         self._least = max(DAY_S // (step_s * self._every), LEAST_VALUES)
-        self._scale: IntervalScale = scale
+        self._logarithmic = scale == "log1p"
         self._counts = counts
         self._slot = array("f", [0.0])
         self._phase = 0  # values since one was kept
+        self._last = (0.0, math.inf)  # median and radius
         self._values = SortedWindow(kept)  # raw
         self._distances = SortedWindow(kept)  # from the median before each of them
 
     def __len__(self) -> int:
         return len(self._distances.ordered)
 
-    def judge(self, value: float, share: float) -> Departure:
-        """Return how far `value` lies from the median, and learn from it.
+    def judge(self, value: float, share: float) -> tuple[float, bool]:
+        """Return how many radii `value` lies from the median, and whether it is outside; and learn from it.
 
         share  of ordinary steps that may lie outside; 0 judges nothing
         """
-        number = self._in_float32(value)
-        if len(self._values.ordered) < self._least:
+        number, ordered = self._in_float32(value), self._values.ordered
+        if len(ordered) < self._least:
             self._learn(number, None)
-            return UNKNOWN
-        median = self._median()
-        distance = self._in_float32(abs(self._on_scale(number) - median))
+            return 0.0, False
+        half, odd = divmod(len(ordered), 2)
+        if self._logarithmic:
+            median = _log1p(ordered[half]) if odd else (_log1p(ordered[half - 1]) + _log1p(ordered[half])) / 2
+            distance = abs(_log1p(number) - median)
+        else:
+            median = ordered[half] if odd else (ordered[half - 1] + ordered[half]) / 2
+            distance = abs(number - median)
+        distance = self._in_float32(distance)
         radius = radius_of(self._distances.ordered, share)
+        self._last = (median, radius)
         self._learn(number, distance)
-        middle = median if self._scale == "identity" else math.expm1(median)
-        lower, upper = bounds_of_one(middle, radius, self._scale, counts=self._counts)
-        return Departure(lower, upper, ratio(distance, radius), distance > radius)
+        return ratio(distance, radius), distance > radius
+
+    def bounds(self) -> tuple[float, float]:
+        """Return the lowest and the highest raw value that would not have been outside when the last one was judged."""
+        median, radius = self._last
+        middle = math.expm1(median) if self._logarithmic else median
+        return bounds_of_one(middle, radius, "log1p" if self._logarithmic else "identity", counts=self._counts)
 
     def _learn(self, number: float, distance: float | None) -> None:
         self._phase += 1
@@ -89,17 +101,10 @@ class Levels:
             self._distances.push(distance)
 
     def _in_float32(self, number: float) -> float:
-        self._slot[0] = min(max(number, -_LARGEST), _LARGEST)
-        return self._slot[0]
-
-    def _median(self) -> float:
-        ordered = self._values.ordered
-        half, odd = divmod(len(ordered), 2)
-        upper = self._on_scale(ordered[half])
-        return upper if odd else (self._on_scale(ordered[half - 1]) + upper) / 2
-
-    def _on_scale(self, number: float) -> float:
-        return number if self._scale == "identity" else math.log1p(max(number, 0.0))
+        slot = self._slot
+        slot[0] = number
+        found = slot[0]
+        return found if -_LARGEST <= found <= _LARGEST else math.copysign(_LARGEST, number)
 
     def state(self) -> LevelsState:
         """Return what is known."""
@@ -111,3 +116,7 @@ class Levels:
         self._values.resume(state.values)
         self._distances.resume(state.distances)
         self._phase = state.phase % self._every
+
+
+def _log1p(number: float) -> float:
+    return math.log1p(number) if number > 0.0 else 0.0
