@@ -4,6 +4,7 @@ import csv
 import datetime
 import errno
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from helpers import plain
 from helpers.engines import require
+from pulsecast.forecasting.departures import REASONS
 
 require("typer", "polars")
 
@@ -50,8 +52,8 @@ def test_anomalies_names_the_step_and_writes_every_judged_one(
     worst = max(document["anomalies"], key=lambda row: row["score"])
     assert worst["time"] == f"{burst:%Y-%m-%dT%H:%M:%SZ}"
     assert worst["value"] > worst["upper"] > worst["forecast"] > worst["lower"]
-    # 50 steps for the first window and 199 residuals come before the first that is judged
-    assert document["judged"] == plain.STEPS - 50 - 199
+    # a day for the first median and 199 distances from medians come before the first that is judged
+    assert document["judged"] == plain.STEPS - 24 - 199
     assert document["flagged"] == len(document["anomalies"]) < 0.02 * document["judged"]
     with out.open() as file:
         rows = list(csv.DictReader(file))
@@ -67,21 +69,27 @@ def test_anomalies_in_text_end_with_what_was_promised(
     lines = capsys.readouterr().out.splitlines()
     assert run(*command, "--format", "json") == 0
     flagged = json.loads(capsys.readouterr().out)["anomalies"]
-    assert lines[0].split() == ["series", "time", "value", "forecast", "lower", "upper", "score", "alarm"]
+    assert lines[0].split() == ["series", "time", "value", "forecast", "lower", "upper", "score", "alarm", "reason"]
     shown = [line.split() for line in lines if line.startswith("log ")]
-    assert [(cells[1], cells[-1]) for cells in shown] == [
-        (row["time"], "yes" if row["alarm"] else "-") for row in flagged
+    assert [(cells[1], *cells[-2:]) for cells in shown] == [
+        (row["time"], "yes" if row["alarm"] else "-", row["reason"]) for row in flagged
     ]
+    counts = Counter(row["reason"] for row in flagged)
+    told = [f"{name}: {text} ({counts[name]})" for name, text in REASONS.items() if counts[name]]
+    assert lines[-1 - len(told) : -1] == told
     alarms = sum(row["alarm"] for row in flagged)
     assert 0 < alarms < len(flagged)  # both kinds are shown
-    assert f"judged steps lie outside ({len(flagged) / 831:.2%}), {alarms} alarms; of" in lines[-1]
-    assert lines[-1].endswith("of ordinary ones up to 5.00% do, about 42 here")
+    assert f"of 857 judged steps are flagged ({len(flagged) / 857:.2%}), {alarms} alarms; of" in lines[-1]
+    assert lines[-1].endswith("of ordinary ones up to 5.00% do, about 43 here")
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--rate", "0.0001"), "a false-alarm rate of 0.0001 takes 9999 forecasts before a step can be judged"),
+        (
+            ("--rate", "0.0001"),
+            "a false-alarm rate of 0.0001 takes 9999, and a day or a window before them, until a step",
+        ),
         (("--rate", "2"), "false-alarm rate is 2.0; expected a number between 0 and 1"),
         (("--out", "steps.txt"), "out is steps.txt; expected a name that ends in .csv or .json"),
     ],

@@ -138,7 +138,7 @@ def test_anomalies_judges_each_series_by_its_own_row(
             for hour, value in enumerate(many.values_of(name))
             if hour >= FIRST
         ]
-        shown = [float(row["forecast"]) for row in rows if row["series"] == written]
+        shown = [float(row["forecast"] or "nan") for row in rows if row["series"] == written]
         np.testing.assert_allclose(shown, made[-len(shown) :], rtol=1e-5)
 
 

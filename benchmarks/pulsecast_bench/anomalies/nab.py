@@ -39,10 +39,15 @@ PROFILES = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Labelled:
-    """One series' anomaly scores (steps,) and its labelled windows: first and last step of each, in order of time."""
+    """One series' anomaly scores and its labelled windows: first and last step of each, in order of time.
+
+    scores  (steps,); a step raises an alarm at a threshold that its score reaches
+    before  (steps,); and that this does not reach: the highest score of the steps that belong to one incident with it
+    """
 
     scores: NDArray[np.float64]
     windows: tuple[tuple[int, int], ...]
+    before: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         edges = [edge for window in self.windows for edge in window]
@@ -55,6 +60,11 @@ class Labelled:
     def scored_windows(self) -> tuple[tuple[int, int], ...]:
         """The windows that do not end in the probationary part."""
         return tuple(window for window in self.windows if window[1] >= probation(len(self.scores)))
+
+    def alarms(self, threshold: float) -> NDArray[np.bool_]:
+        """Return whether each step raises an alarm at `threshold`: (steps,)."""
+        raised = self.scores >= threshold
+        return raised if self.before is None else raised & (self.before < threshold)
 
     @property
     def labels(self) -> NDArray[np.bool_]:
@@ -85,15 +95,21 @@ def position_value(position: NDArray[np.float64] | float) -> NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Gains:
-    """The gain from a flag on each scored step: its score, its window (-1: none), its value; all (steps,)."""
+    """The gain from an alarm on each scored step; all (steps,).
+
+    scores, before  the step raises one at thresholds up to its score that are above `before`
+    window          its window, -1 if there is none
+    value           its value
+    """
 
     scores: NDArray[np.float64]
+    before: NDArray[np.float64]
     window: NDArray[np.int64]
     value: NDArray[np.float64]
 
 
 def gains(series: Labelled, profile: Profile) -> Gains:
-    """Return every scored step's gain; within a window only the largest flagged gain counts."""
+    """Return every scored step's gain; within a window only the largest gain of an alarm counts."""
     steps = np.arange(len(series.scores))
     position = np.full(len(steps), FAR_BEHIND)  # of steps outside, in widths of the window before
     number = np.full(len(steps), -1)
@@ -107,7 +123,8 @@ def gains(series: Labelled, profile: Profile) -> Gains:
         relative = -(last - steps[inside] + 1) / (last - first + 1)
         value[inside] = profile.hit * position_value(relative) / position_value(-1.0)
     scored = slice(probation(len(steps)), None)
-    return Gains(scores=series.scores[scored], window=number[scored], value=value[scored])
+    before = np.full(len(steps), -np.inf) if series.before is None else series.before
+    return Gains(scores=series.scores[scored], before=before[scored], window=number[scored], value=value[scored])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -132,24 +149,41 @@ class Curve:
 
 def score_curve(corpus: Sequence[Labelled], profile: Profile) -> Curve:
     """Return the corpus' NAB score for every threshold; one threshold holds for all of its series."""
-    windows, scores, changes = 0, [], []
-    for series in corpus:
-        found = gains(series, profile)
-        order = np.argsort(-found.scores, kind="stable")
-        change = np.where(found.window[order] < 0, found.value[order], 0.0)  # gain of each next flagged step
-        for i in range(len(series.scored_windows)):
-            inside = np.flatnonzero(found.window[order] == i)
-            best = np.maximum.accumulate(np.concatenate(([-profile.miss], found.value[order][inside])))
-            change[inside] = np.diff(best)
-        windows += len(series.scored_windows)
-        scores.append(found.scores[order])
-        changes.append(change)
+    found = [gains(series, profile) for series in corpus]
+    windows = sum(len(series.scored_windows) for series in corpus)
     if not windows:
         raise ValueError("the corpus has no labelled window after its probationary parts; there is nothing to score")
-    joined = np.concatenate(scores)
-    order = np.argsort(-joined, kind="stable")
-    total = np.cumsum(np.concatenate(changes)[order])  # above the score of a detector without alarms
-    joined = joined[order]
-    last = np.append(joined[1:] != joined[:-1], True)  # equal scores are flagged together
+    edges = np.concatenate([edge[one.scores > one.before] for one in found for edge in (one.scores, one.before)])
+    thresholds = np.unique(edges[edges > -np.inf])[::-1]  # between two of them no alarm begins or ends
+    total = np.zeros(len(thresholds))  # above the score of a detector without alarms
+    for series, one in zip(corpus, found, strict=True):
+        loud = one.scores > one.before
+        outside = loud & (one.window < 0)
+        total += _sum_from(one.scores[outside], one.value[outside], thresholds)
+        total -= _sum_from(one.before[outside], one.value[outside], thresholds)
+        for i in range(len(series.scored_windows)):
+            inside = loud & (one.window == i)
+            total += profile.miss + _best_at(one, inside, thresholds, profile)
     nothing, perfect = -profile.miss * windows, profile.hit * windows
-    return Curve(thresholds=joined[last], scores=100.0 * total[last] / (perfect - nothing))
+    return Curve(thresholds=thresholds, scores=100.0 * total / (perfect - nothing))
+
+
+def _sum_from(
+    edges: NDArray[np.float64], values: NDArray[np.float64], thresholds: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return for each of `thresholds` the sum of the `values` whose edge reaches it."""
+    order = np.argsort(-edges, kind="stable")
+    sums = np.concatenate(([0.0], np.cumsum(values[order])))
+    reached: NDArray[np.float64] = sums[np.searchsorted(-edges[order], -thresholds, side="right")]
+    return reached
+
+
+def _best_at(
+    one: Gains, inside: NDArray[np.bool_], thresholds: NDArray[np.float64], profile: Profile
+) -> NDArray[np.float64]:
+    """Return for each of `thresholds` the largest value of an alarm `inside`, or the cost of a miss."""
+    best = np.full(len(thresholds), -profile.miss)
+    for score, before, value in zip(one.scores[inside], one.before[inside], one.value[inside], strict=True):
+        raised = slice(*np.searchsorted(-thresholds, [-score, -before]))
+        best[raised] = np.maximum(best[raised], value)
+    return best

@@ -10,7 +10,6 @@ import numpy as np
 
 from pulsecast.computing.calendars import known_times
 from pulsecast.errors import UsageError
-from pulsecast.forecasting.departures import default_window
 from pulsecast.forecasting.forecaster import Forecaster
 from pulsecast.model.series import Pool
 from pulsecast.model.spec import ModelSpec
@@ -110,7 +109,7 @@ def steps_of(forecaster: Forecaster, call: Call, windows: Windows, streams: int,
     found = Steps(
         detector.push, lambda: detector.restart(spec.context), rows, times, spec.context, settle=detector.settle
     )
-    for _ in range(default_window(spec.step_s, detector.false_alarm_rate)):
+    for _ in range(detector.memory * 3 // 2):  # steps of an incident are not learnt
         found.timed(0)
     return found
 

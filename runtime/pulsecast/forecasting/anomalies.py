@@ -13,10 +13,11 @@ from ..errors import FormatError
 from ..foundation.arguments import flag, fraction, whole_number
 from ..model.radii import IntervalScale
 from ..model.series import Pool
-from ..model.spec import DAY_S
 from .copies import Reduced, resumed
-from .departures import Anomaly, Departures, default_rate, default_window
-from .stream_state import DetectorState, read_state, require_loaded, write_state
+from .departures import REASONS, Anomaly, default_rate, residuals_needed
+from .stream_state import JUDGE, DetectorState, read_state, require_loaded, write_state
+from .watching.judge import Judge
+from .watching.judge_state import JudgeState, pack_judge, unpack_judge
 
 if TYPE_CHECKING:
     from ..bundle.manifest import Manifest
@@ -40,7 +41,7 @@ class AnomalyDetector:
         """Start with a stream of one series that has seen nothing yet, of the model in `manifest`.
 
         false_alarm_rate  share of ordinary steps that may be flagged; None means `default_rate`
-        window            residuals kept; None means `default_window`
+        window            residuals kept; None means `default_window` of half the rate
 
         The model's radii, if it has any, say on which scale to judge. Raises UsageError.
         """
@@ -49,15 +50,14 @@ class AnomalyDetector:
         rate = fraction("false-alarm rate", rate, such_as=0.001)
         scale: IntervalScale = "log1p" if spec.floor == 0.0 else "identity"
         self.false_alarm_rate = rate
-        self._window = default_window(spec.step_s, rate) if window is None else window
         self._stream = stream
         self._names = [feature.name for feature in spec.features[: spec.measured]]
-        self._judge = Departures(
+        self._judge = Judge(
             false_alarm_rate=rate,
-            window=self._window,
+            step_s=spec.step_s,
+            window=window,
             scale=scale if split is None else split.scale,
             counts=split is not None and split.counts,
-            quiet=DAY_S // spec.step_s,
         )
         self._forecasts = np.full((1, spec.horizon), np.nan, np.float32)
         self._judged: Anomaly | None = None
@@ -87,6 +87,11 @@ class AnomalyDetector:
         """The forecasts (horizon,) made after the last step; NaN where there is no whole window."""
         last: NDArray[np.float32] = self._forecasts[0]
         return last
+
+    @property
+    def memory(self) -> int:
+        """How many residuals are kept: so many steps that have a forecast are learnt from."""
+        return self._judge.window
 
     @property
     def judged(self) -> Anomaly | None:
@@ -125,18 +130,18 @@ class AnomalyDetector:
         self._forecasts = np.full_like(self._forecasts, np.nan)
 
     def to_bytes(self) -> bytes:
-        """Return the state, as `Stream.to_bytes` does: with the residuals that the detector has learnt."""
-        return write_state(
-            self._stream.state(),
-            DetectorState(
-                rate=self.false_alarm_rate,
-                kept=self._window,
-                forecasts=self._forecasts[0],
-                judged=_as_numbers(self._judged),
-                residuals=np.array(self._judge.residuals, np.float64),
-                highest=np.array(self._judge.highest, np.float64).reshape(-1, 2),
-            ),
+        """Return the state, as `Stream.to_bytes` does: with all that the detector has learnt."""
+        known = DetectorState(
+            rate=self.false_alarm_rate,
+            kept=self._judge.window,
+            forecasts=self._forecasts[0],
+            judged=_as_numbers(self._judged),
+            residuals=np.array(self._judge.residuals, np.float64),
+            highest=np.array(self._judge.highest, np.float64).reshape(-1, 2),
         )
+        reason = self._judged.reason if self._judged else None
+        section = pack_judge(self._judge.state(), 0 if reason is None else [*REASONS].index(reason) + 1)
+        return write_state(self._stream.state(), known, {JUDGE: section})
 
     @classmethod
     def from_bytes(
@@ -157,12 +162,18 @@ class AnomalyDetector:
         if known is None:
             raise FormatError("the state is a stream's; expected what AnomalyDetector.to_bytes returned")
         stream = Stream.of_state(model, state.stream, carry_over=carry_over, by_window=flag("by_window", by_window))
-        detector = cls(stream, model.manifest, false_alarm_rate=known.rate, window=known.kept)
+        window = max(known.kept, residuals_needed(known.rate / 2))  # of version 1: it took half as many
+        detector = cls(stream, model.manifest, false_alarm_rate=known.rate, window=window)
         same = len(known.forecasts) == model.manifest.spec.horizon
         if same and state.stream.digest == model.manifest.model_digest:
             detector._forecasts = known.forecasts[np.newaxis]
-        detector._judged = _as_anomaly(known.judged)
-        detector._judge.resume(known.residuals.tolist(), [(int(ago), score) for ago, score in known.highest.tolist()])
+        if JUDGE in state.sections:
+            learnt, reason = unpack_judge(state.sections[JUDGE], len(REASONS))
+        else:  # version 1 judged steps by their forecasts only
+            learnt, reason = JudgeState(), 1 + [*REASONS].index("step")
+        detector._judged = _as_anomaly(known.judged, reason)
+        highest = [(int(ago), score) for ago, score in known.highest.tolist()]
+        detector._judge.resume(known.residuals.tolist(), highest, learnt)
         return detector
 
 
@@ -176,11 +187,11 @@ def _as_numbers(judged: Anomaly | None) -> NDArray[np.float64]:
     return np.array([getattr(judged, name) for name in _NUMBERS], np.float64)
 
 
-def _as_anomaly(judged: NDArray[np.float64]) -> Anomaly | None:
+def _as_anomaly(judged: NDArray[np.float64], reason: int) -> Anomaly | None:
     value, forecast, lower, upper, score, anomalous, alarm = judged.tolist()
     if math.isnan(anomalous):  # no step was judged yet
         return None
     return Anomaly(
         value=value, forecast=forecast, lower=lower, upper=upper, score=score, anomalous=bool(anomalous),
-        alarm=bool(alarm),
+        alarm=bool(alarm), reason=[*REASONS][reason - 1] if anomalous and reason else None,
     )  # fmt: skip

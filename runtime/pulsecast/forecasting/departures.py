@@ -2,40 +2,51 @@
 
 A step is judged by its residual, compared with those of the last days, by the rule and on the scale of
 `RollingConformal`. This form is for one step ahead and thousands of residuals, which are kept sorted. With a
-false-alarm rate of r, a step is an anomaly if it lies outside the interval of coverage 1 - r. If a series behaves as it
+false-alarm rate of r, a step lies outside if it is not in the interval of coverage 1 - r. If a series behaves as it
 did in the days that are kept, this happens to at most r of its ordinary steps. Conformal prediction guarantees this. It
-needs at least 1 / r - 1 residuals; until then nothing is flagged.
+needs at least 1 / r - 1 residuals; until then nothing is outside.
 
-A departure of hours is one incident, not an alarm for every step: within a day another alarm is raised only for a step
-that is further off than all before it.
+`watching.judge` asks more of a step than this.
 """
 
 from __future__ import annotations
 
-import bisect
 import math
-from collections import deque
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
 
 from ..computing.intervals import bounds_of_one, residual_of_one
 from ..errors import UsageError
 from ..foundation.arguments import fraction, whole_number
 from ..model.radii import IntervalScale
 from ..model.spec import WEEK_S
+from .watching.sorted_window import SortedWindow
 
 KEPT_S = 2 * WEEK_S
 MINIMUM_RESIDUALS = 200
 SMALLEST_RADIUS = 1e-9
 
+Reason = Literal["level", "step", "stuck", "cycle"]
+# why a step is flagged; of several reasons the first one here is named. A state holds their numbers, from 1 on.
+REASONS: dict[Reason, str] = {
+    "level": "further from the median of the last two weeks than the level usually is",
+    "step": "not to be expected from the steps before it",
+    "stuck": "one value, repeated for longer than it usually is",
+    "cycle": "a cycle of a few values, repeated exactly and for longer than it usually is",
+}
+
 
 class Anomaly(NamedTuple):
     """The judgement of one step; `lower` and `upper` are NaN, or `upper` is infinite, while it cannot be judged.
 
-    score      distance from the forecast in radii of the interval: above 1 the value lies outside, unless it is a count
-               that rounding the bounds takes in; 0 if unjudged
-    anomalous  the value lies outside the interval of the false-alarm rate that was chosen; False if unjudged
-    alarm      anomalous, and no step of the last day was as far off: an incident begins or gets worse
+    forecast   made one step before; NaN where there was no whole window
+    lower, upper  what is flagged lies outside of these: by the level if `reason` is `level`, or while only the level
+               can be judged; else by the forecast
+    score      how far the value is from what is ordinary, in radii, by the rule that finds it furthest: above 1 it lies
+               outside, unless it is a count that rounding the bounds takes in; 0 if unjudged
+    anomalous  the step is one of those that the false-alarm rate allows for, or a repetition; False if unjudged
+    alarm      anomalous, and no step of the day before it was: an incident begins
+    reason     why it is anomalous, a key of `REASONS`; None if it is not
     """
 
     value: float
@@ -45,40 +56,19 @@ class Anomaly(NamedTuple):
     score: float
     anomalous: bool
     alarm: bool
+    reason: Reason | None = None
 
 
-class Incidents:
-    """Finds what is news: a score above all of the `quiet` steps before it. One object per series."""
+class Departure(NamedTuple):
+    """The judgement of one step by its forecast; `upper` is infinite, and the score 0, while it cannot be judged."""
 
-    def __init__(self, quiet: int) -> None:
-        """Start with nothing known; 0 steps of quiet make everything news."""
-        self._quiet = quiet
-        self._step = 0
-        self._highest: deque[tuple[int, float]] = deque()  # (step, score) that no later one reaches, highest first
+    lower: float
+    upper: float
+    score: float
+    outside: bool
 
-    def is_news(self, score: float) -> bool:
-        """Take the next step's score and return whether it is news."""
-        self._step += 1
-        while self._highest and self._highest[0][0] < self._step - self._quiet:
-            self._highest.popleft()
-        news = not self._highest or score > self._highest[0][1]
-        while self._highest and self._highest[-1][1] <= score:
-            self._highest.pop()
-        self._highest.append((self._step, score))
-        return news
 
-    @property
-    def highest(self) -> list[tuple[int, float]]:
-        """The scores that later ones are compared with: how many steps ago, and the score, oldest first."""
-        return [(self._step - step, score) for step, score in self._highest]
-
-    def wait(self, steps: int) -> None:
-        """Let steps pass of which nothing is known."""
-        self._step += steps
-
-    def resume(self, highest: Sequence[tuple[int, float]]) -> None:
-        """Continue from what `highest` of another object returned."""
-        self._highest = deque((self._step - ago, score) for ago, score in highest)
+UNKNOWN = Departure(lower=math.nan, upper=math.inf, score=0.0, outside=False)
 
 
 class Departures:
@@ -86,14 +76,13 @@ class Departures:
 
     def __init__(
         self, *, false_alarm_rate: float = 0.001, window: int = 4032, scale: IntervalScale = "log1p",
-        counts: bool = False, quiet: int = 0,
+        counts: bool = False,
     ) -> None:  # fmt: skip
         """Start without residuals.
 
-        false_alarm_rate  share of ordinary steps that may be flagged
+        false_alarm_rate  share of ordinary steps that may lie outside
         window            residuals kept, at least 1 / false_alarm_rate - 1
         scale, counts     as of the model's intervals
-        quiet             steps after an alarm in which only a step that is further off raises another one
 
         Raises UsageError.
         """
@@ -103,67 +92,34 @@ class Departures:
             raise UsageError(
                 f"window is {window} residuals; a false-alarm rate of {false_alarm_rate:g} takes at least {needed}"
             )
-        self._level = 1.0 - false_alarm_rate
+        self._rate = false_alarm_rate
         self._scale: IntervalScale = scale
         self._counts = counts
-        self._window = window
-        self._incidents = Incidents(quiet)
-        self._recent: deque[float] = deque()  # |residuals|, oldest first
-        self._sorted: list[float] = []  # the same, smallest first
+        self._window = SortedWindow(window)  # |residuals|
 
-    def judge(self, forecast: float, value: float) -> Anomaly:
-        """Return what the step is, and learn from it; a step with a NaN is neither judged nor learnt."""
-        if not (math.isfinite(forecast) and math.isfinite(value)):
-            self._incidents.is_news(0.0)  # time goes on
-            return Anomaly(
-                value=value, forecast=forecast, lower=math.nan, upper=math.nan, score=0.0, anomalous=False, alarm=False
-            )
-        radius = self._radius()
+    def __len__(self) -> int:
+        return len(self._window.ordered)
+
+    def judge(self, forecast: float, value: float, share: float | None = None) -> Departure:
+        """Return how far off the step is, and learn from it; neither of the two is NaN or infinite.
+
+        share  of ordinary steps that may lie outside this time; None is the false-alarm rate
+        """
+        radius = radius_of(self._window.ordered, self._rate if share is None else share)
         lower, upper = bounds_of_one(forecast, radius, self._scale, counts=self._counts)
         distance = residual_of_one(forecast, value, self._scale)
-        self._learn(distance)
-        score, anomalous = _ratio(distance, radius), radius < math.inf and not lower <= value <= upper
-        news = self._incidents.is_news(score if anomalous else 0.0)  # only what is flagged can begin an incident
-        return Anomaly(
-            value=value,
-            forecast=forecast,
-            lower=lower,
-            upper=upper,
-            score=score,
-            anomalous=anomalous,
-            alarm=anomalous and news,
-        )
-
-    def _radius(self) -> float:
-        """Return the k-th smallest residual, k = ceil((n + 1) * level), as `conformal_radius` does."""
-        rank = math.ceil((len(self._sorted) + 1) * self._level - 1e-9)
-        return self._sorted[rank - 1] if rank <= len(self._sorted) else math.inf
-
-    def _learn(self, distance: float) -> None:
-        if len(self._recent) == self._window:
-            del self._sorted[bisect.bisect_left(self._sorted, self._recent.popleft())]
-        self._recent.append(distance)
-        bisect.insort(self._sorted, distance)
-
-    def wait(self, steps: int) -> None:
-        """Let steps pass of which nothing is known."""
-        self._incidents.wait(steps)
+        self._window.push(distance)
+        outside = radius < math.inf and not lower <= value <= upper
+        return Departure(lower, upper, ratio(distance, radius), outside)
 
     @property
     def residuals(self) -> list[float]:
         """The residuals that are kept, oldest first."""
-        return list(self._recent)
+        return list(self._window.recent)
 
-    @property
-    def highest(self) -> list[tuple[int, float]]:
-        """The scores that decide what is news: how many steps ago, and the score."""
-        return self._incidents.highest
-
-    def resume(self, residuals: Sequence[float], highest: Sequence[tuple[int, float]]) -> None:
-        """Continue from what `residuals` and `highest` of another object of this kind returned."""
-        self._recent = deque(residuals)
-        self._sorted = sorted(residuals)
-        self._incidents.resume(highest)
+    def resume(self, residuals: Iterable[float]) -> None:
+        """Continue from what `residuals` of another object of this kind returned."""
+        self._window.resume(residuals)
 
 
 _ENDLESS = 1e18  # residuals: the inverse of a rate near zero is infinite
@@ -198,6 +154,19 @@ def default_rate(step_s: int) -> float:
     return min(max(step_s / WEEK_S, 0.001), 0.01)
 
 
-def _ratio(distance: float, radius: float) -> float:
-    # a series that was forecast exactly has a radius of 0: any error is then far off
+def radius_of(ordered: Sequence[float], share: float) -> float:
+    """Return the k-th smallest distance of those in order, k = ceil((n + 1) * (1 - share)), as `conformal_radius` does.
+
+    >>> radius_of([0.1, 0.2, 0.3], 0.5), radius_of([0.1, 0.2, 0.3], 0.1)
+    (0.2, inf)
+    """
+    rank = math.ceil((len(ordered) + 1) * (1.0 - share) - 1e-9)
+    return ordered[rank - 1] if rank <= len(ordered) else math.inf
+
+
+def ratio(distance: float, radius: float) -> float:
+    """Return `distance` in radii; 0 while the radius is infinite.
+
+    A series that was always forecast exactly has a radius of 0: any error is then far off.
+    """
     return distance / max(radius, SMALLEST_RADIUS) if math.isfinite(radius) else 0.0

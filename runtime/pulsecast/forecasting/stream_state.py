@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Mapping
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +23,8 @@ from ..model.series import POOL, Pool
 if TYPE_CHECKING:
     from ..bundle.manifest import Manifest
 
-MAGIC, VERSION = b"PLSE", 1
+MAGIC = b"PLSE"
+PLAIN, VERSION = 1, 2  # without sections, as the first pulsecast wrote all of them; and with sections
 _NO_TIME = -(2**63)
 # magic, version, whether a detector's part follows, whether names do, streams, context, columns, seconds of a step,
 # time, digest
@@ -29,7 +32,10 @@ _HEADER = struct.Struct("<4sBBBxIIIIq32s")
 _LENGTH = struct.Struct("<I")
 # of a detector: false-alarm rate, residuals kept, horizon, residuals known, scores remembered
 _DETECTOR = struct.Struct("<dIIII")
+_SECTION = struct.Struct("<4sI")  # tag, and bytes that follow; sections come last, each at most once
 _CHECKSUM = struct.Struct("<I")
+JUDGE = b"JUDG"
+SECTIONS = {JUDGE: "what a detector's judge has learnt: `watching.judge_state`"}
 _STEPS = 2.0**53  # since a score: a float64 holds every whole number below it
 
 
@@ -96,10 +102,14 @@ class DetectorState:
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """All that a state's bytes hold; `detector` is None for those of a stream."""
+    """All that a state's bytes hold; `detector` is None for those of a stream.
+
+    sections  by tag, a key of SECTIONS
+    """
 
     stream: StreamState
     detector: DetectorState | None = None
+    sections: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
 def require_loaded(model: object) -> None:
@@ -109,14 +119,19 @@ def require_loaded(model: object) -> None:
             raise UsageError(f"model is {shown(model)}; expected what pulsecast.load returned")
 
 
-def write_state(stream: StreamState, detector: DetectorState | None = None) -> bytes:
-    """Return the bytes; the same state gives the same bytes on every platform."""
+def write_state(
+    stream: StreamState, detector: DetectorState | None = None, sections: Mapping[bytes, bytes] | None = None
+) -> bytes:
+    """Return the bytes; the same state gives the same bytes on every platform.
+
+    sections  by tag; None writes version 1
+    """
     time = _NO_TIME if stream.time is None else stream.time
     digest = bytes.fromhex(stream.digest)
     parts = [
         _HEADER.pack(
-            MAGIC, VERSION, detector is not None, stream.series is not None, *stream.window.shape, stream.step_s, time,
-            digest,
+            MAGIC, VERSION if sections else PLAIN, detector is not None, stream.series is not None,
+            *stream.window.shape, stream.step_s, time, digest,
         ),
         *_names(stream.series),
         stream.window.astype("<f4").tobytes(),
@@ -126,6 +141,8 @@ def write_state(stream: StreamState, detector: DetectorState | None = None) -> b
         parts.append(_DETECTOR.pack(detector.rate, detector.kept, *counts))
         parts.append(detector.forecasts.astype("<f4").tobytes())
         parts += [part.astype("<f8").tobytes() for part in (detector.judged, detector.residuals, detector.highest)]
+    for tag, section in sorted((sections or {}).items()):
+        parts += [_SECTION.pack(tag, len(section)), section]
     body = b"".join(parts)
     return body + _CHECKSUM.pack(zlib.crc32(body))
 
@@ -145,8 +162,10 @@ def read_state(data: bytes) -> State:
     data = bytes(data)
     if data[:4] != MAGIC:
         raise FormatError("the state is not one of a pulsecast stream or detector")
-    if data[4:5] != bytes([VERSION]):
-        raise FormatError(f"the state has version {data[4:5].hex() or 'none'}; this pulsecast reads {VERSION:02x}")
+    if data[4:5] not in (bytes([PLAIN]), bytes([VERSION])):
+        raise FormatError(
+            f"the state has version {data[4:5].hex() or 'none'}; this pulsecast reads {PLAIN:02x} and {VERSION:02x}"
+        )
     body = data[: -_CHECKSUM.size]
     if len(data) < _HEADER.size + _CHECKSUM.size or data[-_CHECKSUM.size :] != _CHECKSUM.pack(zlib.crc32(body)):
         raise FormatError("the state is damaged: its checksum differs")
@@ -179,6 +198,16 @@ class _Reader:
             raise FormatError(f"the state has {len(lines) - 1} names of series; it holds {streams} streams")
         return tuple(line or POOL for line in lines[:-1])
 
+    def sections(self) -> dict[bytes, bytes]:
+        """Take all that is left."""
+        found: dict[bytes, bytes] = {}
+        while self._at < len(self._body):
+            tag, size = self.record(_SECTION)
+            if tag not in SECTIONS or tag in found:
+                raise FormatError(f"the state has a part {tag!r} twice, or that this pulsecast does not know")
+            found[tag] = self._take(size)  # type: ignore[arg-type]
+        return found
+
     def end(self) -> None:
         if self._at != len(self._body):
             raise FormatError(f"the state has {len(self._body) - self._at} bytes too many")
@@ -192,7 +221,7 @@ class _Reader:
 
 
 def _parsed(reader: _Reader) -> State:
-    _, _, detecting, named, streams, context, columns, step_s, time, digest = reader.record(_HEADER)
+    _, version, detecting, named, streams, context, columns, step_s, time, digest = reader.record(_HEADER)
     if not all((streams, context, columns, step_s)):  # without a value, the other counts could be of any size
         raise FormatError(f"the state is of {streams} streams, {context} steps of {columns} columns every {step_s} s")
     series = reader.names(streams) if named else None  # type: ignore[arg-type]
@@ -205,8 +234,9 @@ def _parsed(reader: _Reader) -> State:
         series=series,
     )
     detector = _detector(reader) if detecting else None
+    sections = reader.sections() if version == VERSION else {}
     reader.end()
-    return State(stream=stream, detector=detector)
+    return State(stream=stream, detector=detector, sections=sections)
 
 
 def _detector(reader: _Reader) -> DetectorState:

@@ -8,6 +8,8 @@ import pytest
 
 from helpers.engines import require
 from helpers.heard import Heard
+from pulsecast.forecasting.watching.incidents import Incidents
+from pulsecast_bench.anomalies.incidents import before_alarm
 from pulsecast_bench.anomalies.nab import PROFILES, Curve, Labelled, gains, position_value, probation, score_curve
 
 STEPS = 6000
@@ -90,6 +92,26 @@ def test_the_curve_equals_scoring_each_threshold_by_itself() -> None:
     assert curve.best()[1] == max(0.0, float(curve.scores.max()))
 
 
+def test_a_step_in_the_shadow_of_another_raises_an_alarm_between_the_two_only() -> None:
+    scores, before = np.zeros(STEPS), np.full(STEPS, 9.0)
+    scores[[1000, 1200, 5500]], before[[1000, 1200, 5500]] = (2.0, 3.0, 4.0), (-np.inf, 2.0, 3.0)
+    one = Labelled(scores=scores, before=before, windows=WINDOWS)
+    curve = score_curve([one], STANDARD)
+    for threshold in (4.5, 3.5, 2.5, 1.5):
+        raised = np.flatnonzero(one.alarms(threshold)).tolist()
+        assert raised == {4.5: [], 3.5: [5500], 2.5: [1200], 1.5: [1000]}[threshold]
+        assert curve.at(threshold) == pytest.approx(score(*raised))
+
+
+@pytest.mark.parametrize("threshold", [1.0, 1.5, 2.0, 4.0])
+def test_alarms_at_any_threshold_are_those_of_the_detector(threshold: float) -> None:
+    scores = np.random.default_rng(5).exponential(size=3000).round(1)  # rounded: there are ties
+    incidents = Incidents(quiet=20)
+    expected = [incidents.is_news(float(one) if one >= threshold else 0.0) for one in scores]
+    one = Labelled(scores=scores, before=before_alarm(scores, 20), windows=())
+    assert one.alarms(threshold).tolist() == expected
+
+
 def test_where_nothing_helps_the_best_threshold_flags_nothing() -> None:
     worst = Curve(thresholds=np.array([0.9, 0.5]), scores=np.array([-1.0, -8.0]))
     assert worst.best() == (float("inf"), 0.0)
@@ -170,22 +192,26 @@ def test_the_network_is_trained_before_the_probation_ends_and_never_sees_what_fo
     require("tensorflow", "keras", "sklearn", "polars")
     from dataclasses import replace
 
-    from pulsecast_bench.anomalies.detectors import network_scores, read_cases
+    from pulsecast_bench.anomalies.detectors import detector, network_forecasts, read_cases
 
     write_corpus(tmp_path)
     cases = read_cases(tmp_path)
     heard = Heard()
-    scores = network_scores(cases, [600], heard, epochs=1)
+    made = network_forecasts(cases, [600], 1, heard)
     assert heard.lines == ["training on the first 600 steps of 2 series"]
-    assert scores[1][2000] > 1  # the burst; that of the other series comes before 999 residuals are known
+    assert np.isnan(made[0][:600]).all()
+    assert np.isfinite(made[0][600:]).all()
     changed = []
     for case in cases:
         values = case.series.values.copy()
         values[2100:] = 7
         changed.append(replace(case, series=replace(case.series, values=values), windows=()))
-    again = network_scores(changed, [600], heard, epochs=1)
+    again = network_forecasts(changed, [600], 1, heard)
     # other batches of the same weights: float32 sums may differ in the last place
-    np.testing.assert_allclose(scores[1][:2100], again[1][:2100], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(made[1][:2100], again[1][:2100], rtol=1e-3, atol=1e-4)
+    scores = detector(made[1], cases[1])
+    assert scores[2000] > 1  # the burst; that of the other series comes before 999 distances are known
+    np.testing.assert_array_equal(scores[:2100], detector(made[1], changed[1])[:2100])
 
 
 def test_vus_pr_is_1_for_a_perfect_ranking_and_the_anomalies_share_for_none() -> None:

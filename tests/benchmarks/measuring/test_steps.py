@@ -11,7 +11,6 @@ from helpers import plain
 from pulsecast import load
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.errors import UsageError
-from pulsecast.forecasting.departures import default_window
 from pulsecast.model.windows import Windows
 from pulsecast_bench.measuring.runner import run_benchmark
 from pulsecast_bench.measuring.steps import Steps, rows_of, steps_of, times_of
@@ -130,8 +129,7 @@ def test_a_detector_judges_every_timed_step_by_as_many_residuals_as_it_keeps(cal
     steps = steps_of(forecaster, "detector", windows, 1, seed=3)
     steps.timed(0)
     detector = steps._push.__self__
-    kept = default_window(plain.STEP_S, detector.false_alarm_rate)
-    assert len(detector._judge.residuals) == kept
+    assert len(detector._judge.residuals) == detector.memory
     assert math.isfinite(detector.judged.upper)
     assert math.isfinite(detector.forecasts[0])
 

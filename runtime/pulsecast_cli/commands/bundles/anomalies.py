@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +15,7 @@ import typer
 
 from pulsecast.computing.calendars import utc_text
 from pulsecast.errors import DataError
-from pulsecast.forecasting.departures import Anomaly, default_rate, residuals_needed
+from pulsecast.forecasting.departures import REASONS, Anomaly, default_rate, residuals_needed
 from pulsecast.forecasting.forecaster import Forecaster
 from pulsecast.foundation import strict_json
 from pulsecast.foundation.arguments import fraction
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".json", ".html", ".png")
 SHOWN_ODD = 14  # days or weeks in text that were not as usual
-COLUMNS = ("series", "time", "value", "forecast", "lower", "upper", "score", "anomalous", "alarm")
+COLUMNS = ("series", "time", "value", "forecast", "lower", "upper", "score", "anomalous", "alarm", "reason")
 
 
 @grouped
@@ -60,7 +61,7 @@ def anomalies(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the flagged steps are printed.")] = Format.text,
 ) -> None:
-    """Flag the steps outside their prediction interval, and the days and weeks that were not as usual.
+    """Flag unusual levels, unexpected steps and repetitions, and the days and weeks that were not as usual.
 
     Each step is judged only by the steps before it, a day by the same weekday of the weeks before.
     """
@@ -107,13 +108,13 @@ def judged_rows(model: Forecaster, series: Series, rate: float, known_as: Asked 
     rows = []
     for seconds, values in zip(series.timestamps_s(), series.values, strict=True):
         found = detector.push(values, timestamp=int(seconds))
-        if math.isfinite(found.upper):
+        if math.isfinite(found.upper) or found.anomalous:
             rows.append(_row(series.name, int(seconds), found))
     if not rows:
-        context, needed = model.manifest.spec.context, residuals_needed(rate)
         raise DataError(
-            f"series {series.name} has {len(series.values)} steps; the model takes {context} and a false-alarm rate of "
-            f"{rate:.3g} takes {needed} forecasts before a step can be judged: bring a longer log, or raise --rate"
+            f"series {series.name} has {len(series.values)} steps; a false-alarm rate of {rate:.3g} takes "
+            f"{residuals_needed(rate)}, and a day or a window before them, until a step can be judged: bring a longer "
+            "log, or raise --rate"
         )
     return rows
 
@@ -166,20 +167,26 @@ def _row(name: str, seconds: int, found: Anomaly) -> dict[str, Any]:
     return {
         "series": name,
         "time": utc_text(seconds),
-        "value": found.value,
-        "forecast": found.forecast,
-        "lower": found.lower,
-        "upper": found.upper,
-        "score": found.score,
+        **{name: known(getattr(found, name)) for name in COLUMNS[2:7]},
         "anomalous": found.anomalous,
         "alarm": found.alarm,
+        "reason": found.reason,
     }
+
+
+def known(number: float) -> float | None:
+    """Return `number`, or None: there was no forecast, or no bound."""
+    return number if math.isfinite(number) else None
+
+
+def _figure(number: float | None) -> str:
+    return "" if number is None else f"{number:.6g}"
 
 
 def _summary(judged: int, flagged: list[dict[str, Any]], rate: float) -> str:
     alarms = sum(row["alarm"] for row in flagged)
     return (
-        f"{len(flagged):,} of {judged:,} judged steps lie outside ({len(flagged) / judged:.2%}), "
+        f"{len(flagged):,} of {judged:,} judged steps are flagged ({len(flagged) / judged:.2%}), "
         f"{alarms:,} alarm{'' if alarms == 1 else 's'}; of ordinary ones up to {rate:.2%} do, about "
         f"{judged * rate:,.0f} here"
     )
@@ -190,12 +197,14 @@ def _table(rows: list[dict[str, Any]]) -> str:
         return ""
     cells = [
         (
-            *(row["series"], row["time"], *(f"{row[name]:.6g}" for name in COLUMNS[2:6])),
-            *(f"{row['score']:.2f}", "yes" if row["alarm"] else "-"),
+            *(row["series"], row["time"], *(_figure(row[name]) or "-" for name in COLUMNS[2:6])),
+            *(f"{row['score']:.2f}", "yes" if row["alarm"] else "-", row["reason"]),
         )
         for row in rows
     ]
-    return f"{text_table((*COLUMNS[:7], 'alarm'), cells)}\n\n"
+    counts = Counter(row["reason"] for row in rows)
+    reasons = "".join(f"{name}: {text} ({counts[name]:,})\n" for name, text in REASONS.items() if name in counts)
+    return f"{text_table((*COLUMNS[:7], 'alarm', 'reason'), cells)}\n\n{reasons}"
 
 
 def _written(rows: list[dict[str, Any]], suffix: str) -> str:
@@ -208,7 +217,7 @@ def _written(rows: list[dict[str, Any]], suffix: str) -> str:
     writer.writerows(
         {
             **row,
-            **{name: f"{row[name]:.6g}" for name in numbers},
+            **{name: _figure(row[name]) for name in numbers},
             "anomalous": int(row["anomalous"]),
             "alarm": int(row["alarm"]),
         }
