@@ -8,20 +8,17 @@ import sys
 def main() -> None:
     """Run the command line of this process and exit with one of the codes in `pulsecast.stages.exits`."""
     try:
-        code = _interruptible(sys.argv[1:])
+        from .terminal.interrupts import end_on_signals, ending, interrupt_on_signals
     except KeyboardInterrupt:
-        code = 130
-    sys.exit(code)
-
-
-def _interruptible(arguments: list[str]) -> int:
-    from .terminal.interrupts import ending, interrupt_on_signals
-
-    interrupt_on_signals()
+        sys.exit(130)
     try:
-        return _run(arguments)
+        interrupt_on_signals()
+        code = _run(sys.argv[1:])
     except KeyboardInterrupt:  # during the imports, or again at the end; a command reports its own interrupt
-        return ending()[1]
+        code = ending()[1]
+    end_on_signals()
+    exec("")  # noqa: S102  # else Python, if it was interrupted inside an exec, ends itself by SIGINT in place of `code`
+    sys.exit(code)
 
 
 def _run(arguments: list[str]) -> int:

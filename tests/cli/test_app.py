@@ -1,6 +1,7 @@
 """The command line as a whole: what goes to stdout and stderr, and what the exit code means to a script."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -195,6 +196,28 @@ def test_ctrl_c_while_the_command_line_is_imported_gives_no_traceback(module: st
     code = INTERRUPTED_AT.format(module=module)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment())
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+TERMINATED_IN_EXEC = (
+    "import sys\n"
+    "class Terminate:\n"
+    "    def find_spec(self, name, path, target=None):\n"
+    "        if name == 'typer':\n"
+    "            exec('import signal; signal.raise_signal(signal.SIGTERM)')\n"
+    "sys.meta_path.insert(0, Terminate())\n"
+    "sys.argv = ['pulsecast', 'doctor']\n"
+    "from pulsecast_cli import main\n"
+    "main()\n"
+)
+
+
+def test_a_signal_inside_an_exec_ends_in_its_own_code_too(tmp_path: Path) -> None:
+    """Records are made by `exec`. Python remembers an interrupt in there, and `python -m` would end by SIGINT."""
+    (tmp_path / "program.py").write_text(TERMINATED_IN_EXEC)
+    script, own = [sys.executable, "-m", "program"], environment()
+    own["PYTHONPATH"] += f"{os.pathsep}{tmp_path}"
+    done = subprocess.run(script, capture_output=True, text=True, check=False, env=own)
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "")
 
 
 SIGNALLED = (

@@ -16,6 +16,7 @@ from ..errors import FormatError
 from .plain_file import NotPlainError, TooLongError, read_plain
 
 _MOST_NAMED = 3  # foreign files in a message
+_MOST_LOOKS = 100  # at a folder that other writers exchange; each takes milliseconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +37,21 @@ class FolderKind:
 def foreign(folder: Path, kind: FolderKind) -> str | None:
     """Return what `folder` holds that no folder of `kind` does, as the end of a sentence; None if it is all its own.
 
-    An empty folder is of every kind. Contents are not compared: a damaged file is still its own.
+    An empty folder is of every kind. Contents are not compared: a damaged file is still its own. If another writer
+    exchanges the folder meanwhile, the new one is looked at.
     """
+    for _ in range(_MOST_LOOKS):
+        before = folder.stat()
+        try:
+            found = _foreign(folder, kind)
+        except FileNotFoundError:  # what was listed is gone
+            continue
+        if os.path.samestat(before, folder.stat()):
+            return found
+    return "changes all the time"
+
+
+def _foreign(folder: Path, kind: FolderKind) -> str | None:
     if not any(folder.iterdir()):
         return None
     try:

@@ -57,8 +57,8 @@ def whole_directory(target: Path, kind: FolderKind, *, force: bool) -> Iterator[
     Where the system cannot swap two folders, there is a moment without either. The next writer to the same parent
     folder ends it after a kill: it puts the old one back.
     """
-    check_free(target, kind, force=force)
     try:
+        check_free(target, kind, force=force)
         with staged(target.parent, target.name) as names:
             names.partial.mkdir()
             yield names.partial

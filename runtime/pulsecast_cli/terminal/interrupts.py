@@ -18,6 +18,14 @@ def interrupt_on_signals() -> None:
             signal.signal(number, _interrupt)
 
 
+def end_on_signals() -> None:
+    """Let these signals end the process again: its work is done, and what libraries do at exit may take long."""
+    for name in _WORDS:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is _interrupt:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def ending() -> tuple[str, int]:
     """Return the word and the exit code for a command that KeyboardInterrupt ended."""
     if not _received:

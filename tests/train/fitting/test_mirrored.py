@@ -15,8 +15,8 @@ require(*TRAIN)
 
 from pulsecast.stages.model_directory import KERAS_NAME, read_model_directory  # noqa: E402
 
-# 329 windows in batches of 41: each is shared as 21 and 20, and the last one has a single window. In batches of 47
-# there is no smaller last one, for which everything is compiled again.
+# 329 windows in batches of 41: each is shared as 21 and 20, and the last one has a single window. In batches of 47 none
+# is smaller: for such a one everything is compiled again.
 CHILD = """
 import json, sys
 from pathlib import Path
