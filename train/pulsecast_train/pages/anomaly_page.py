@@ -74,7 +74,7 @@ def _rows(found: Sequence[Period]) -> list[tuple[str, ...]]:
     return [
         (
             sentence(one).partition(":")[0],
-            amount(one.mean) if np.isfinite(one.mean) else "",
+            "" if one.mean is None else amount(one.mean),
             "" if one.low is None or one.high is None else f"{amount(one.low)} to {amount(one.high)}",
             one.verdict,
         )
@@ -104,9 +104,9 @@ def draw_steps(figure: Any, one: Watched) -> None:
 
 def draw_days(figure: Any, one: Watched) -> None:
     """Draw the mean of each day over what was usual for its weekday; a day without a verdict is an empty dot."""
-    shown = [day for day in one.days if np.isfinite(day.mean)][-SHOWN_PERIODS:]
+    shown = [day for day in one.days if day.mean is not None][-SHOWN_PERIODS:]
     when = np.array([day.first for day in shown], "datetime64[D]")
-    mean = np.array([day.mean for day in shown])
+    mean = np.array([day.mean for day in shown], np.float64)
     odd = np.array([day.verdict in ("higher", "lower") for day in shown], bool)
     known = np.array([day.usual is not None for day in shown], bool)
     with axes(figure, f"{one.series}: day by day", f"{one.column} a step") as ax:

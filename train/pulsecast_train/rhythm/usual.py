@@ -34,14 +34,14 @@ class Period:
     """One day or week on a clock: its mean per step, and what was usual.
 
     first   its first date, ISO 8601
-    mean    of its known steps
+    mean    of its steps; None where too many are missing
     usual   median of the periods before; None where there are too few
     low, high  what would still have been as usual
     """
 
     kind: Literal["day", "week"]
     first: str
-    mean: float
+    mean: float | None
     usual: float | None
     low: float | None
     high: float | None
@@ -80,8 +80,9 @@ def _judged(
 ) -> Period:
     before = before[np.isfinite(before)]
     if not np.isfinite(mean) or len(before) < LEAST:
-        verdict: Verdict = "too early to say" if np.isfinite(mean) else "incomplete"
-        return Period(kind=kind, first=first, mean=mean, usual=None, low=None, high=None, verdict=verdict)
+        known = mean if np.isfinite(mean) else None
+        verdict: Verdict = "incomplete" if known is None else "too early to say"
+        return Period(kind=kind, first=first, mean=known, usual=None, low=None, high=None, verdict=verdict)
     levels = np.log1p(before) if logs else before
     middle = float(np.median(levels))
     least = LEAST_SPREAD * (1.0 if logs else max(abs(middle), 1e-9))
@@ -100,7 +101,7 @@ def sentence(found: Period) -> str:
     """
     date = datetime.date.fromisoformat(found.first)
     name = date.strftime("%a %d %b %Y") if found.kind == "day" else f"week from {date:%d %b %Y}"
-    if found.usual is None or found.low is None or found.high is None:
+    if found.mean is None or found.usual is None or found.low is None or found.high is None:
         return f"{name}: {found.verdict}"
     said = f"{amount(found.mean)} a step where {amount(found.low)} to {amount(found.high)} is usual"
     if found.verdict == "as usual":
