@@ -24,6 +24,10 @@ HELD: dict[str, tuple[Callable[[Forecaster], object], str]] = {
         Forecaster.detector,
         r"move its state, to_bytes\(\), and continue with AnomalyDetector.from_bytes\(model, state\)",
     ),
+    "Monitor": (
+        Forecaster.monitor,
+        r"move its state, to_bytes\(\), and continue with Monitor.from_bytes\(model, state\)",
+    ),
     "NativeForecaster": (lambda _: NativeForecaster.__new__(NativeForecaster), "load the bundle in each process"),
 }
 

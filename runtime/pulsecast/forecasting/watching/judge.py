@@ -64,8 +64,7 @@ class Judge:
         reason: Reason | None = "level" if unusual else "step" if outside else None
         if unusual or upper == math.inf:
             lower, upper = self._levels.bounds()
-        if reached > score:
-            score = reached
+        score = max(score, reached)
         repeated = self._repeats.push(value)
         score = max(score, repeated.score)
         if reason is None and repeated.score > 1.0:
