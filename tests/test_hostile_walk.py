@@ -45,12 +45,15 @@ LEFT_OUT = {
     "pulsecast.Backend.predict": "called by a Forecaster, after its checks",
     "pulsecast.Bundle": "made by Bundle.open",
     "pulsecast.Check": RECORD,
+    "pulsecast.Drift": RECORD,
     "pulsecast.Feature": RECORD,
+    "pulsecast.Finding": RECORD,
     "pulsecast.Forecaster": "made by load",
     "pulsecast.Interval": RECORD,
     "pulsecast.LineProgress": "takes an open file",
     "pulsecast.Manifest": RECORD,
     "pulsecast.ModelSpec": RECORD,
+    "pulsecast.Monitor": "made by Forecaster.monitor, and by from_bytes",
     "pulsecast.NativeForecaster": "made by load_native",
     "pulsecast.Network": RECORD,
     "pulsecast.Network.shapes": "called by readers and writers of weights",
@@ -179,11 +182,19 @@ ROWS: dict[str, Row] = {
     "pulsecast.Bundle.weights": Row(lambda t: t.bundle.weights),
     "pulsecast.Forecaster.detector": Row(lambda t: t.model.detector),
     "pulsecast.Forecaster.outside": Row(lambda t: t.model.outside, lambda t: {"values": t.window}),
+    "pulsecast.Forecaster.monitor": Row(lambda t: t.model.monitor),
     "pulsecast.Forecaster.predict": Row(
         lambda t: t.model.predict, lambda t: {"values": t.window, "timestamps": t.time, "interval": 0.9}
     ),
     "pulsecast.Forecaster.stream": Row(lambda t: t.model.stream),
     "pulsecast.Manifest.artifact": Row(lambda t: t.bundle.manifest.artifact, lambda t: {"artifact_id": "numpy"}),
+    "pulsecast.Monitor.from_bytes": row(
+        pulsecast.Monitor.from_bytes, lambda t: {"model": t.model, "data": t.model.monitor().to_bytes()}
+    ),
+    "pulsecast.Monitor.observe": Row(lambda t: t.model.monitor().observe, lambda t: {"step": 1.0, "forecast": 1.0}),
+    "pulsecast.Monitor.push": Row(lambda t: t.model.monitor().push, lambda t: {"step": 1.0, "timestamp": TIME}),
+    "pulsecast.Monitor.report": Row(lambda t: t.model.monitor().report),
+    "pulsecast.Monitor.to_bytes": Row(lambda t: t.model.monitor().to_bytes),
     "pulsecast.NativeForecaster.predict": Row(
         lambda t: t.native.predict, lambda t: {"values": [0.0] * plain.LEVEL_SPEC.context}
     ),

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from .forecasting.stepping import StepForecast, Stepped, step
     from .forecasting.streaming import Stream
     from .forecasting.verification import ArtifactReport, verify
+    from .forecasting.watching.drift import Drift, Finding
+    from .forecasting.watching.monitor import Monitor
     from .model.accuracy import Accuracy
     from .model.network import Network
     from .model.radii import SplitConformal
@@ -75,11 +77,13 @@ _HOME = {
     "Check": "forecasting.checks",
     "ConversionError": "errors",
     "DataError": "errors",
+    "Drift": "forecasting.watching.drift",
     "DtypeError": "errors",
     "EmptyInputError": "errors",
     "EngineError": "errors",
     "Feature": "model.spec",
     "FeatureCountError": "errors",
+    "Finding": "forecasting.watching.drift",
     "Forecaster": "forecasting.forecaster",
     "FormatError": "errors",
     "InputError": "errors",
@@ -89,6 +93,7 @@ _HOME = {
     "Manifest": "bundle.manifest",
     "MissingExtraError": "errors",
     "ModelSpec": "model.spec",
+    "Monitor": "forecasting.watching.monitor",
     "NativeForecaster": "forecasting.native_forecaster",
     "Network": "model.network",
     "NonFiniteError": "errors",
@@ -137,11 +142,13 @@ __all__ = [
     "Check",
     "ConversionError",
     "DataError",
+    "Drift",
     "DtypeError",
     "EmptyInputError",
     "EngineError",
     "Feature",
     "FeatureCountError",
+    "Finding",
     "Forecaster",
     "FormatError",
     "InputError",
@@ -151,6 +158,7 @@ __all__ = [
     "Manifest",
     "MissingExtraError",
     "ModelSpec",
+    "Monitor",
     "NativeForecaster",
     "Network",
     "NonFiniteError",

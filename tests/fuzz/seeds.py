@@ -57,14 +57,15 @@ def _states() -> list[bytes]:
 
     model = load(GOLDEN, backend="numpy")
     stream, detector = model.stream(), model.detector()
-    streams = model.stream(3)
+    streams, monitor = model.stream(3), model.monitor()
     found = [stream.to_bytes(), detector.to_bytes()]
     for i in range(30):
         time = 1_736_121_600 + i * model.manifest.spec.step_s
         stream.push(float(i), timestamp=time)
         detector.push(float(i * i), timestamp=time)
+        monitor.push(float(i), timestamp=time)
         streams.push([[float(i)], [2.0], [float("nan")]], timestamp=time)
-    return [data[:-4] for data in (*found, stream.to_bytes(), detector.to_bytes(), streams.to_bytes())]
+    return [data[:-4] for data in (*found, *(one.to_bytes() for one in (stream, detector, streams, monitor)))]
 
 
 def _keras() -> list[bytes]:

@@ -112,7 +112,7 @@ def lone_file() -> Check:
 
 def state() -> Check:
     """The bytes of a stream or detector, under a right checksum: it continues, or is refused; it is saved again."""
-    from pulsecast import AnomalyDetector, PulsecastError, Stream, load
+    from pulsecast import AnomalyDetector, Monitor, PulsecastError, Stream, load
 
     model = load(GOLDEN, backend="numpy")
     spec = model.manifest.spec
@@ -122,6 +122,10 @@ def state() -> Check:
         with contextlib.suppress(PulsecastError):
             stream = Stream.from_bytes(model, whole, carry_over=True)
             assert Stream.from_bytes(model, stream.to_bytes()).to_bytes() == stream.to_bytes()
+        with contextlib.suppress(PulsecastError):
+            monitor = Monitor.from_bytes(model, whole, carry_over=True)
+            monitor.report()
+            assert Monitor.from_bytes(model, monitor.to_bytes()).to_bytes() == monitor.to_bytes()
         detector = AnomalyDetector.from_bytes(model, whole, carry_over=True)
         detector.push([1.0] * spec.measured, timestamp=detector.due or 1_736_121_600)
         AnomalyDetector.from_bytes(model, detector.to_bytes())

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ..model.series import SeriesTable
     from .anomalies import AnomalyDetector
     from .streaming import Stream
+    from .watching.monitor import Monitor
 
 _FLOAT32, _INT64 = np.dtype(np.float32), np.dtype(np.int64)
 Bad = Literal["raise", "nan"]  # what a window that cannot be forecast does to the others
@@ -305,6 +306,15 @@ class Forecaster:
 
         stream = self.stream(1, series=series)
         return AnomalyDetector(stream, self.manifest, false_alarm_rate=false_alarm_rate, window=window)
+
+    def monitor(self, *, series: object = None) -> Monitor:
+        """Return a Monitor of one series, which says when the model no longer fits it.
+
+        `series` is its name, as for `predict`. Raises UsageError.
+        """
+        from .watching.monitor import Monitor
+
+        return Monitor(self.stream(1, series=series), self)
 
     def _windows(
         self, values: ArrayLike | Windows, timestamps: object, *, lenient: bool

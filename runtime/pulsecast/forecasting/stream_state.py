@@ -34,8 +34,11 @@ _LENGTH = struct.Struct("<I")
 _DETECTOR = struct.Struct("<dIIII")
 _SECTION = struct.Struct("<4sI")  # tag, and bytes that follow; sections come last, each at most once
 _CHECKSUM = struct.Struct("<I")
-JUDGE = b"JUDG"
-SECTIONS = {JUDGE: "what a detector's judge has learnt: `watching.judge_state`"}
+JUDGE, MONITOR = b"JUDG", b"MNTR"
+SECTIONS = {
+    JUDGE: "what a detector's judge has learnt: `watching.judge_state`",
+    MONITOR: "the steps that a monitor keeps: `watching.monitor`",
+}
 _STEPS = 2.0**53  # since a score: a float64 holds every whole number below it
 
 

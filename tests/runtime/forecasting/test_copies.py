@@ -153,6 +153,15 @@ def test_copies_of_streams_share_the_loaded_model(plain_bundle: Path) -> None:
     assert copy.copy(model.stream()).model is model
 
 
+def test_a_monitor_goes_on_in_another_process_and_its_copy_shares_the_model(plain_bundle: Path) -> None:
+    monitor = load(plain_bundle).monitor()
+    for value in SERIES[:120]:
+        monitor.push(value)
+    for other in (pickle.loads(pickle.dumps(monitor)), copy.deepcopy(monitor)):  # noqa: S301 - pickled here
+        assert other.to_bytes() == monitor.to_bytes()
+        assert other.report() == monitor.report()
+
+
 def test_results_travel_between_processes(calendar_bundle: Path) -> None:
     model, windows = load(calendar_bundle), Bundle.open(calendar_bundle).golden().windows.take(slice(3))
     forecast = model.predict(windows)
