@@ -79,6 +79,12 @@ class AnomalyDetector:
         return last
 
     @property
+    def adapted(self) -> NDArray[np.float32] | None:
+        """The corrected forecasts (horizon,) after the last step; None unless the stream adapts."""
+        found = self._stream.adapted
+        return None if found is None else found[0]
+
+    @property
     def judged(self) -> Anomaly | None:
         """The judgement of the last step; None before the first one."""
         return self._judged
@@ -130,12 +136,13 @@ class AnomalyDetector:
 
     @classmethod
     def from_bytes(
-        cls, model: Loaded, data: bytes, *, carry_over: bool = False, by_window: bool = False
+        cls, model: Loaded, data: bytes, *, carry_over: bool = False, by_window: bool = False, adapt: bool = False
     ) -> AnomalyDetector:
         """Return a detector of `model` that continues from `to_bytes`.
 
         carry_over  as for `Stream.from_bytes`; the residuals of the other model are kept: they are forgotten as new
                     ones come
+        adapt       as for `Stream.from_bytes`
 
         Raises FormatError (damaged, or a stream's state), UsageError (the state of another model).
         """
@@ -146,7 +153,8 @@ class AnomalyDetector:
         known = state.detector
         if known is None:
             raise FormatError("the state is a stream's; expected what AnomalyDetector.to_bytes returned")
-        stream = Stream.of_state(model, state.stream, carry_over=carry_over, by_window=flag("by_window", by_window))
+        by_window = flag("by_window", by_window)
+        stream = Stream.of_state(model, state.stream, carry_over=carry_over, by_window=by_window, adapt=adapt)
         detector = cls(stream, model.manifest, false_alarm_rate=known.rate, window=known.kept)
         same = len(known.forecasts) == model.manifest.spec.horizon
         if same and state.stream.digest == model.manifest.model_digest:

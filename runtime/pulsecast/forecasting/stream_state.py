@@ -6,6 +6,7 @@ version. It also says which model it is of, so that another model refuses it.
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 import zlib
 from typing import TYPE_CHECKING
@@ -17,11 +18,12 @@ from ..errors import FormatError, UsageError
 from ..foundation.arguments import shown
 from ..foundation.quick_dataclass import dataclass
 from ..model.series import POOL, Pool
+from .corrector import INPUTS, REMEMBERED, CorrectorState
 
 if TYPE_CHECKING:
     from ..bundle.manifest import Manifest
 
-MAGIC, VERSION = b"PLSE", 1
+MAGIC, VERSION, LEARNING = b"PLSE", 1, 2  # of a state without and with what a stream has learnt
 _NO_TIME = -(2**63)
 # magic, version, whether a detector's part follows, whether names do, streams, context, columns, seconds of a step,
 # time, digest
@@ -29,6 +31,8 @@ _HEADER = struct.Struct("<4sBBBxIIIIq32s")
 _LENGTH = struct.Struct("<I")
 # of a detector: false-alarm rate, residuals kept, horizon, residuals known, scores remembered
 _DETECTOR = struct.Struct("<dIIII")
+# of a stream that adapts, for each of its windows: horizon, errors, forecasts that wait for the truth
+_LEARNT = struct.Struct("<III")
 _CHECKSUM = struct.Struct("<I")
 _STEPS = 2.0**53  # since a score: a float64 holds every whole number below it
 
@@ -42,6 +46,7 @@ class StreamState:
     time    unix seconds (UTC) of the last step; None if steps had no times
     window  (streams, context, columns) float32, raw, oldest step first; NaN where there was none
     series  the name of each stream's series, or POOL; None for a bundle of one series
+    learnt  what the corrector of each stream has learnt; None unless they adapt
     """
 
     digest: str
@@ -49,6 +54,7 @@ class StreamState:
     time: int | None
     window: NDArray[np.float32]
     series: tuple[str | Pool, ...] | None = None
+    learnt: tuple[CorrectorState, ...] | None = None
 
     def require(self, manifest: Manifest, *, carry_over: bool) -> None:
         """Raise UsageError unless a model may continue from this state; `carry_over` accepts that of another model."""
@@ -115,8 +121,8 @@ def write_state(stream: StreamState, detector: DetectorState | None = None) -> b
     digest = bytes.fromhex(stream.digest)
     parts = [
         _HEADER.pack(
-            MAGIC, VERSION, detector is not None, stream.series is not None, *stream.window.shape, stream.step_s, time,
-            digest,
+            MAGIC, LEARNING if stream.learnt else VERSION, detector is not None, stream.series is not None,
+            *stream.window.shape, stream.step_s, time, digest,
         ),
         *_names(stream.series),
         stream.window.astype("<f4").tobytes(),
@@ -126,8 +132,14 @@ def write_state(stream: StreamState, detector: DetectorState | None = None) -> b
         parts.append(_DETECTOR.pack(detector.rate, detector.kept, *counts))
         parts.append(detector.forecasts.astype("<f4").tobytes())
         parts += [part.astype("<f8").tobytes() for part in (detector.judged, detector.residuals, detector.highest)]
+    parts += [part for one in stream.learnt or () for part in _learnt_parts(one)]
     body = b"".join(parts)
     return body + _CHECKSUM.pack(zlib.crc32(body))
+
+
+def _learnt_parts(learnt: CorrectorState) -> list[bytes]:
+    arrays = [getattr(learnt, field.name).astype("<f8").tobytes() for field in dataclasses.fields(learnt)]
+    return [_LEARNT.pack(learnt.exact.shape[1], len(learnt.errors), len(learnt.frames)), *arrays]
 
 
 def _names(series: tuple[str | Pool, ...] | None) -> list[bytes]:
@@ -145,8 +157,9 @@ def read_state(data: bytes) -> State:
     data = bytes(data)
     if data[:4] != MAGIC:
         raise FormatError("the state is not one of a pulsecast stream or detector")
-    if data[4:5] != bytes([VERSION]):
-        raise FormatError(f"the state has version {data[4:5].hex() or 'none'}; this pulsecast reads {VERSION:02x}")
+    if data[4:5] not in (bytes([VERSION]), bytes([LEARNING])):
+        known = f"{VERSION:02x} and {LEARNING:02x}"
+        raise FormatError(f"the state has version {data[4:5].hex() or 'none'}; this pulsecast reads {known}")
     body = data[: -_CHECKSUM.size]
     if len(data) < _HEADER.size + _CHECKSUM.size or data[-_CHECKSUM.size :] != _CHECKSUM.pack(zlib.crc32(body)):
         raise FormatError("the state is damaged: its checksum differs")
@@ -192,7 +205,7 @@ class _Reader:
 
 
 def _parsed(reader: _Reader) -> State:
-    _, _, detecting, named, streams, context, columns, step_s, time, digest = reader.record(_HEADER)
+    _, version, detecting, named, streams, context, columns, step_s, time, digest = reader.record(_HEADER)
     if not all((streams, context, columns, step_s)):  # without a value, the other counts could be of any size
         raise FormatError(f"the state is of {streams} streams, {context} steps of {columns} columns every {step_s} s")
     series = reader.names(streams) if named else None  # type: ignore[arg-type]
@@ -205,8 +218,31 @@ def _parsed(reader: _Reader) -> State:
         series=series,
     )
     detector = _detector(reader) if detecting else None
+    if version == LEARNING:
+        learnt = tuple(_learnt(reader) for _ in range(streams))  # type: ignore[call-overload]
+        stream = dataclasses.replace(stream, learnt=learnt)
     reader.end()
     return State(stream=stream, detector=detector)
+
+
+def _learnt(reader: _Reader) -> CorrectorState:
+    horizon, errors, waiting = reader.record(_LEARNT)
+    found = CorrectorState(
+        gram=reader.array("<f8", INPUTS * (INPUTS + 1) // 2),  # type: ignore[arg-type]
+        moment=reader.array("<f8", INPUTS),  # type: ignore[arg-type]
+        errors=reader.array("<f8", errors),  # type: ignore[arg-type]
+        losses=reader.array("<f8", 2),  # type: ignore[arg-type]
+        frames=reader.array("<f8", waiting, 2),  # type: ignore[arg-type]
+        exact=reader.array("<f8", waiting, horizon),  # type: ignore[arg-type]
+        guesses=reader.array("<f8", waiting, horizon),  # type: ignore[arg-type]
+    )
+    finite = all(
+        np.isfinite(part).all() for part in (found.gram, found.moment, found.losses, found.frames, found.errors)
+    )
+    sizes = (found.errors >= 0).all() and (found.losses >= 0).all() and (found.frames[:, 1] > 0).all()
+    if not (finite and sizes and horizon and errors <= REMEMBERED):  # type: ignore[operator]
+        raise FormatError("the state's corrector holds numbers that no corrector has learnt")
+    return found
 
 
 def _detector(reader: _Reader) -> DetectorState:

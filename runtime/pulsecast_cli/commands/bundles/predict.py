@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 
 from pulsecast.bundle.manifest import Manifest
 from pulsecast.computing.calendars import utc_text
+from pulsecast.computing.intervals import split_interval
 from pulsecast.errors import DataError
+from pulsecast.forecasting.corrector import Correctors, replayed
 from pulsecast.forecasting.forecaster import Forecaster
-from pulsecast.model.windows import FORECAST, Windows
+from pulsecast.model.windows import FORECAST
 from pulsecast.plain_text import printable
 
 from ...logs.options import UNSAID, LogOptions
@@ -38,6 +41,9 @@ def predict(
         list[Path], typer.Option("--input", exists=True, dir_okay=False, help="Log to forecast, repeatable.")
     ],
     every: Annotated[bool, typer.Option("--every", help="Forecast after every step, not only after the last.")] = False,
+    adapt: Annotated[
+        bool, typer.Option("--adapt", help="Learn from the log's own past, and give corrected forecasts as well.")
+    ] = False,
     of: SeriesOptions = OF_ONE_SERIES,
     model: ModelOptions = USUAL,
     log: LogOptions = UNSAID,
@@ -45,7 +51,8 @@ def predict(
 ) -> None:
     """Forecast the steps after a log; it is read like the training log, unless an option says otherwise.
 
-    Where the bundle has intervals, each forecast comes with its lower and upper bound.
+    Where the bundle has intervals, each forecast comes with its lower and upper bound. With --adapt the log is replayed
+    as a stream that adapts: `adapted` then stands beside the exact forecast.
     """
     from pulsecast_train import read_as_trained
 
@@ -59,7 +66,7 @@ def predict(
     rows = [
         row
         for one, known_as in zip(series, asked, strict=True)
-        for row in _forecast_rows(forecaster, one, known_as, level, every=every)
+        for row in _forecast_rows(forecaster, one, known_as, _Wanted(level=level, every=every, adapt=adapt))
     ]
     document = {"command": "predict", "artifact": forecaster.artifact.id, "level": level, "forecasts": rows}
     show(format_, text=_csv(rows), document=document | asked_document(series, asked))
@@ -82,41 +89,71 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _forecast_rows(
-    model: Forecaster, series: Series, known_as: Asked, level: float | None, *, every: bool
-) -> list[dict[str, Any]]:
-    """Return a row for each step forecast: with bounds that cover with probability `level`, or without any."""
+@dataclass(frozen=True)
+class _Wanted:
+    """What is asked of a series: bounds at a level, forecasts after every step, and corrected ones as well."""
+
+    level: float | None
+    every: bool
+    adapt: bool
+
+
+def _forecast_rows(model: Forecaster, series: Series, known_as: Asked, wanted: _Wanted) -> list[dict[str, Any]]:
+    """Return a row for each step forecast."""
     spec = model.manifest.spec
-    ends = _window_ends(series, spec.context, every=every)  # (windows,) index after each window's last step
-    stamps, found = series.timestamps_s(), []
-    for first in range(0, len(ends), BATCH):
-        steps = ends[first : first + BATCH, np.newaxis] - np.arange(spec.context, 0, -1)  # (batch, context)
-        last = stamps[steps[:, -1]]  # (batch,)
-        answers = _answers(model, Windows(values=series.values[steps], time=last), known_as, level)
-        found += [
-            {
-                "series": series.name,
-                "time": utc_text(int(last[row]) + (k + 1) * spec.step_s),
-                "step": k + 1,
-                **{name: float(answer[row, k]) for name, answer in answers.items()},
-            }
-            for row in range(len(last))
-            for k in range(spec.horizon)
-        ]
-    return found
+    ends = _window_ends(
+        series, spec.context, every=wanted.every or wanted.adapt
+    )  # (windows,) index after the last step
+    answers = _answers(model, series, ends, known_as, wanted.level)
+    if wanted.adapt:
+        answers |= _adapted(model, series, ends, known_as, answers[FORECAST])
+    last = series.timestamps_s()[ends - 1]  # (windows,)
+    return [
+        {
+            "series": series.name,
+            "time": utc_text(int(last[row]) + (k + 1) * spec.step_s),
+            "step": k + 1,
+            **{name: float(answer[row, k]) for name, answer in answers.items()},
+        }
+        for row in range(0 if wanted.every else len(ends) - 1, len(ends))
+        for k in range(spec.horizon)
+    ]
 
 
 def _answers(
-    model: Forecaster, windows: Windows, known_as: Asked, level: float | None
+    model: Forecaster, series: Series, ends: NDArray[np.int64], known_as: Asked, level: float | None
 ) -> dict[str, NDArray[np.floating]]:
-    """Return forecasts, and bounds where there is a level: name -> (batch, horizon)."""
-    values, time = windows.values, windows.time
-    if level is None:
-        return {FORECAST: model.predict(values, timestamps=time, series=known_as)}
-    return model.predict(values, timestamps=time, series=known_as, interval=level)._asdict()
+    """Return forecasts, and bounds where there is a level: name -> (windows, horizon)."""
+    stamps, context, parts = series.timestamps_s(), model.manifest.spec.context, []
+    for first in range(0, len(ends), BATCH):
+        steps = ends[first : first + BATCH, np.newaxis] - np.arange(context, 0, -1)  # (batch, context)
+        values, time = series.values[steps], stamps[steps[:, -1]]
+        if level is None:
+            parts.append({FORECAST: model.predict(values, timestamps=time, series=known_as)})
+        else:
+            parts.append(model.predict(values, timestamps=time, series=known_as, interval=level)._asdict())
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _window_ends(series: Series, context: int, *, every: bool) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _adapted(
+    model: Forecaster, series: Series, ends: NDArray[np.int64], known_as: Asked, exact: NDArray[np.floating]
+) -> dict[str, NDArray[np.floating]]:
+    """Return the forecasts of a stream that adapts, and their bounds: name -> (windows, horizon)."""
+    table = model.series
+    rows = None if table is None else np.array(table.names.rows(known_as, 1), np.int64)
+    correctors = Correctors(model.manifest, table, rows, 1)
+    by_end = {int(end): forecast.astype(np.float32) for end, forecast in zip(ends, exact, strict=True)}
+    found = replayed(correctors, model.manifest.spec, series.values, series.timestamps_s(), by_end)
+    adapted = np.stack([found[int(end)] for end in ends])
+    level = _level(model.manifest)
+    if level is None or model.manifest.intervals is None:
+        return {"adapted": adapted}
+    every = None if rows is None else np.repeat(rows, len(ends))
+    _, lower, upper = split_interval(model.manifest.intervals, adapted, level, table, every)
+    return {"adapted": adapted, "adapted_lower": lower, "adapted_upper": upper}
+
+
+def _window_ends(series: Series, context: int, *, every: bool) -> NDArray[np.int64]:
     whole = [(start, stop) for start, stop in series.segments if stop - start >= context]
     last_start, last_stop = series.segments[-1]
     if not whole or (not every and last_stop - last_start < context):
