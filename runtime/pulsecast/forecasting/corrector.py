@@ -41,7 +41,9 @@ ORDINARY: Final = 1.5  # times the median error: a larger one counts as if it we
 REMEMBERED: Final = 64  # errors of which the median is taken
 LARGEST: Final = 3.0  # a correction, in median errors
 DEFAULT_SEASON: Final = 24
-BETTER: Final = 0.99  # of the exact forecasts' errors: above it corrections are not worth their risk
+# Corrected forecasts must have been better by this share of the exact ones' errors, times the root of the horizon: the
+# errors of overlapping forecasts say less than their number.
+BETTER: Final = 0.01
 LEAST_SEASON: Final = 3
 FARTHEST: Final = 1e6  # of scaled values: their squares can still be summed
 _TRIANGLE = np.triu_indices(INPUTS)
@@ -100,6 +102,7 @@ class Corrector:
         self._spec = spec
         self._scale = scale
         self._prior = prior * np.eye(INPUTS)
+        self._enough = max(1 - BETTER * math.sqrt(spec.horizon), 0.0)
         self._season = season_of(spec)
         self._ahead = min(spec.horizon, spec.context - self._season)
         self._levels: deque[float] = deque(maxlen=self._season)  # f(raw), oldest first; NaN where there was none
@@ -135,7 +138,7 @@ class Corrector:
         if not self._waiting:
             return np.full(self._spec.horizon, np.nan)
         made = self._waiting[-1]
-        return (made.guesses if self._losses[1] < BETTER * self._losses[0] else made.exact).copy()
+        return (made.guesses if self._losses[1] < self._enough * self._losses[0] else made.exact).copy()
 
     def wait(self) -> None:
         """Forget the last steps and what waits for the truth; what was learnt stays."""
