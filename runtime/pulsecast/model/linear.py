@@ -85,8 +85,7 @@ class Linear:
 
     def inputs(self, measured: int) -> int:
         """Return how many inputs there are: rows of the kernel."""
-        stop: int = self.parts(measured)["bias"].stop
-        return stop
+        return int(self.parts(measured)["bias"].stop)
 
 
 def _slices(counts: Iterable[int]) -> Iterator[slice]:
