@@ -101,12 +101,13 @@ def _offsets(spec: ModelSpec, columns: list[Calendar], steps: int) -> NDArray[np
 def _waves_ahead(spec: ModelSpec, waves: Sequence[Wave], moment: Tensor) -> Tensor:
     """Return sine and cosine of each wave, in turn, a step after `moment` (batch, 1).
 
-    Phases count quarters of a second, so that a quarter of any period is a whole number: cos x = sin(x + pi/2).
+    Phases count quarters of a second, so that a quarter of any period is a whole number: cos x = sin(x + pi/2). The
+    remainder comes before the multiple: engines that hold times in 32 bits would lose what is above.
     """
     period = np.repeat([wave.period_s for wave in waves], 2).astype(np.int64)
     rate = 4 * np.repeat([wave.multiple for wave in waves], 2).astype(np.int64)
     start = rate * spec.step_s + np.tile([0, 1], len(waves)) * period
-    phase = tf.math.floormod(moment * rate + start, 4 * period)
+    phase = tf.math.floormod(tf.math.floormod(moment, period) * rate + start, 4 * period)
     return tf.sin(tf.cast(phase, tf.float32) * (np.pi / 2 / period).astype(np.float32))
 
 
