@@ -153,6 +153,7 @@ TARGETS = {
         writer="native.writer:write_native_w8",
         source=None,
         plain_only=True,
+        layered=True,
         asked=True,
         precision="int8 weights",
         level=WEIGHTS8,
