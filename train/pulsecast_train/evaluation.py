@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.signing import Key
 from pulsecast.errors import UsageError
-from pulsecast.foundation.arguments import StrPath, flag, fraction, instance, one_path, text, whole_number
+from pulsecast.foundation.arguments import StrPath, flag, fraction, instance, one_path, paths, text, whole_number
 from pulsecast.stages.progress import SILENT, Progress, require_progress
 
 from .backtesting.bundle_scores import BundleScores
@@ -30,6 +30,7 @@ def evaluate(  # noqa: PLR0913  # an option is a parameter
     jobs: int = 0,
     dask: str | None = None,
     html: bool = True,
+    forecasts: StrPath | Sequence[StrPath] = (),
     user_key: bytes | None = None,
     progress: Progress = SILENT,
 ) -> Evaluation:
@@ -41,11 +42,12 @@ def evaluate(  # noqa: PLR0913  # an option is a parameter
     config  what is tested, how often, and how the network is trained
     jobs    local processes; 0 is one per core
     dask    address of a Dask scheduler, such as tcp://host:8786, instead of local processes
+    forecasts  CSV files of forecasts from elsewhere to score beside ours, each under the file's name
 
-    Raises DataError (the log, or too short a series), UsageError, MissingExtraError.
+    Raises DataError (the log, too short a series, or a file of forecasts), UsageError, MissingExtraError.
     """
-    from .backtesting.baselines import find_baseline
     from .backtesting.evaluator import Where, evaluate_series
+    from .baselines import find_baseline
 
     html = flag("html", html)
     instance("config", config, EvaluateConfig)
@@ -56,13 +58,15 @@ def evaluate(  # noqa: PLR0913  # an option is a parameter
     dask = None if dask is None else text("dask", dask)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; --out must name a folder")
+    nothing = isinstance(forecasts, tuple | list) and len(forecasts) == 0
+    outside = [] if nothing else paths("forecasts", forecasts)
     for name in config.baselines or ():
         find_baseline(name)  # refused before a long log is read
     series, report = read_log(logs, log, progress=progress, user_key=user_key)
     report.tell(progress)
-    result, forecasts = evaluate_series(series, config, folder, Where(jobs=jobs, dask=dask), progress)
+    result, found = evaluate_series(series, config, folder, Where(jobs=jobs, dask=dask), progress, outside=outside)
     if html:
-        write_report(folder / REPORT_NAME, series, result, forecasts)
+        write_report(folder / REPORT_NAME, series, result, found)
     return result
 
 

@@ -20,7 +20,6 @@ import importlib
 import importlib.util
 import json
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,10 +179,8 @@ def _forecast(
     """Return the steps from `cut` to `stop` and their forecasts by a network trained only on steps before `cut`."""
     import dataclasses
 
-    from pulsecast_train.backtesting.backtest import network_forecasts
-    from pulsecast_train.fitting.checkpoint import Checkpoint
-    from pulsecast_train.fitting.pooling import pooled_examples, prepare_member
-    from pulsecast_train.fitting.training import fit_network
+    from pulsecast_train.backtesting.backtest import fit_members, member_models
+    from pulsecast_train.fitting.pooling import prepare_member
     from pulsecast_train.recipes.recipes import build_spec, filled, find_recipe
     from pulsecast_train.recipes.train_config import TrainConfig
 
@@ -192,15 +189,11 @@ def _forecast(
     spec = build_spec(recipe, config, first.metrics, first.step_s)
     cut_short = [dataclasses.replace(case.series, values=case.series.values[:stop]) for case in cases]
     members = [prepare_member(one, recipe, spec, cut, config.validation_fraction or 0.0) for one in cut_short]
-    training, validation = pooled_examples(members, spec)
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoint = Checkpoint(folder=Path(folder), run="")
-        network, _ = fit_network(spec, config, training, validation, checkpoint, SILENT)
+    network, _ = fit_members(spec, config, members)
     found = []
-    for member in members:
+    for member, (model, _) in zip(members, member_models(spec, members, network.predict_on_batch), strict=True):
         starts = member.split.heldout
-        made = network_forecasts(network, spec, member.scaler, member.steps, starts)[:, 0]
-        found.append((starts + spec.context, made))
+        found.append((starts + spec.context, model.forecasts(member.steps, starts)[:, 0].astype(np.float64)))
     return found
 
 
