@@ -121,6 +121,12 @@ def change_model() -> plain.PlainModel:
 
 
 @pytest.fixture(scope="session")
+def linear_model() -> plain.PlainModel:
+    """A small forecaster of the recommended recipe's form: a linear path beside the layers; made with numpy."""
+    return plain.make_model(plain.LINEAR_SPEC)
+
+
+@pytest.fixture(scope="session")
 def plain_bundle(level_model: plain.PlainModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of `level_model` with only the numpy artifact."""
     folder = tmp_path_factory.mktemp("plain") / "bundle"
@@ -133,6 +139,14 @@ def calendar_bundle(change_model: plain.PlainModel, tmp_path_factory: pytest.Tem
     """A bundle of `change_model` with only the numpy artifact."""
     folder = tmp_path_factory.mktemp("calendar") / "bundle"
     plain.write_bundle(folder, change_model)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def linear_bundle(linear_model: plain.PlainModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of `linear_model` with only the numpy artifact."""
+    folder = tmp_path_factory.mktemp("linear") / "bundle"
+    plain.write_bundle(folder, linear_model)
     return folder
 
 

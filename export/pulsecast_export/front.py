@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from pulsecast import limits
 from pulsecast.bundle.folder import BUNDLE_FOLDER
@@ -13,11 +15,15 @@ from pulsecast.foundation.plain_file import read_plain
 from pulsecast.foundation.private_folder import temporary_folder
 from pulsecast.foundation.whole_directory import check_free
 from pulsecast.model.scaler import Scaler
+from pulsecast.stages.linear_alone import linear_alone
+from pulsecast.stages.model_directory import read_model_directory, write_model_directory
 from pulsecast.stages.progress import SILENT, Progress, require_progress
 
 from .exporter import Exported, export_model
 
 MODEL_SUFFIXES = (".keras", ".h5")
+WHOLE = "whole"
+MODELS = (WHOLE, "ridge")  # what a model directory holds: the model, and its linear path as one of its own
 
 
 def export(  # noqa: PLR0913  # an option is a parameter
@@ -30,6 +36,7 @@ def export(  # noqa: PLR0913  # an option is a parameter
     step_s: int = 3600,
     features: Sequence[str] = (),
     scaler: Scaler | StrPath | None = None,
+    which: str = WHOLE,
     force: bool = False,
     progress: Progress = SILENT,
 ) -> Exported:
@@ -38,6 +45,7 @@ def export(  # noqa: PLR0913  # an option is a parameter
     model       a model directory, such as `pulsecast_train.train` makes, or your own .keras or .h5 file
     targets     ids of `pulsecast_export.TARGETS`; () means all that need not be named
     native_for  platforms that the native targets get prebuilt libraries for, such as aarch64-linux
+    which       of a model directory: `whole`, or `ridge` for its linear path without the network
     force       replace an existing bundle, once the new one is verified
 
     Of a Keras file only:
@@ -49,7 +57,8 @@ def export(  # noqa: PLR0913  # an option is a parameter
 
         export("model", out="bundle")
 
-    Raises FormatError (not a model directory), UsageError (an unknown target; `out` exists), ConversionError (a
+    Raises FormatError (not a model directory), UsageError (an unknown target; `out` exists; no linear path),
+    ConversionError (a
     converter or a gate failed), DataError (the held-out windows), ToleranceError (an artifact does not compute the
     reference forecast), MissingExtraError. After an error `out` is as it was.
     """
@@ -57,14 +66,20 @@ def export(  # noqa: PLR0913  # an option is a parameter
     force = flag("force", force)
     require_progress(progress)
     chosen, platforms = _names("targets", targets), _names("native_for", native_for)
+    which = _which(which)
     if source.is_dir() or not source.exists():  # a missing path is refused as a model directory
-        manifest = export_model(source, folder, targets=chosen, native_for=platforms, force=force, progress=progress)
+        with _chosen_model(source, which) as directory:
+            manifest = export_model(
+                directory, folder, targets=chosen, native_for=platforms, force=force, progress=progress
+            )
         return Exported(path=folder, manifest=manifest)
     if source.suffix.lower() not in MODEL_SUFFIXES:
         raise UsageError(
             f"{source} is not a model; expected the folder that `pulsecast train` writes, "
             f"or a {' or '.join(MODEL_SUFFIXES)} file"
         )
+    if which != WHOLE:
+        raise UsageError(f"{source.name} is a Keras file, which has no ridge model in it; leave which out (--model)")
     if heldout is None:
         raise UsageError(
             f"{source.name} is a Keras file: name the windows and truth to verify it on, as heldout (--heldout FILE)"
@@ -83,6 +98,24 @@ def export(  # noqa: PLR0913  # an option is a parameter
         import_keras(source, one_path("heldout", heldout), options, directory, force=False)
         manifest = export_model(directory, folder, targets=chosen, native_for=platforms, force=force, progress=progress)
     return Exported(path=folder, manifest=manifest)
+
+
+def _which(value: object) -> str:
+    if not isinstance(value, str) or value not in MODELS:
+        raise UsageError(f"which is {shown(value)}; expected {' or '.join(MODELS)} (--model)")
+    return value
+
+
+@contextmanager
+def _chosen_model(source: Path, which: str) -> Iterator[Path]:
+    """Yield the model directory to export: `source`, or one of its linear path alone, which is gone afterwards."""
+    if which == WHOLE:
+        yield source
+        return
+    alone = linear_alone(read_model_directory(source))
+    with temporary_folder() as work:
+        write_model_directory(work, alone)
+        yield work
 
 
 def _names(what: str, value: Sequence[str]) -> tuple[str, ...]:

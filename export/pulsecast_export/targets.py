@@ -22,6 +22,7 @@ class Target:
     writer    `module:function` of this package, called with (model directory, path to write, path of its source)
     source    the target that it is made from, or None for the weights
     plain_only  whether it exists for the plain LSTM stack only
+    layered   whether it exists for models with recurrent layers only: its file holds these
     alone     whether it exists for models of one series only: what it writes beside the network scales by one scaler
     level     tolerance for a network that forecasts a scaled level (`textbook`), in fractions of the range
     asked     only exported if it is named: its speed is measured on x86-64, not yet on other processors
@@ -40,6 +41,7 @@ class Target:
     beside: tuple[str, ...] = ()
     asked: bool = False
     plain_only: bool = False
+    layered: bool = False
     alone: bool = False
     level: Tolerance
     change: Tolerance
@@ -127,6 +129,7 @@ TARGETS = {
         max_batch=1,
         beside=("tflite/micro_io.h", "tflite/micro_io.c"),
         plain_only=True,
+        layered=True,
         alone=True,
         level=INT8,
         change=INT8_CHANGE,
@@ -150,6 +153,7 @@ TARGETS = {
         writer="native.writer:write_native_w8",
         source=None,
         plain_only=True,
+        layered=True,
         asked=True,
         precision="int8 weights",
         level=WEIGHTS8,
@@ -180,20 +184,27 @@ def fitting(
 
     Raises UsageError if one of `names` does not exist for it.
     """
-    beyond = [name for name in chosen if TARGETS[name].plain_only and not spec.network.is_plain]
-    several = [name for name in chosen if many and TARGETS[name].alone and name not in beyond]
+    network = spec.network
+    beyond = [name for name in chosen if TARGETS[name].plain_only and not network.is_plain]
+    bare = [name for name in chosen if TARGETS[name].layered and not network.recurrent]
+    several = [name for name in chosen if many and TARGETS[name].alone and name not in (*beyond, *bare)]
     reasons = []
     if beyond:
         reasons.append(
             f"{', '.join(beyond)} exists for a plain stack of LSTM layers with a linear dense head only; this model "
             "has other layers or activations"
         )
+    if bare:
+        reasons.append(
+            f"{', '.join(bare)} exists for a model with recurrent layers only; this one is a linear path alone: take "
+            "native, which runs on the same devices"
+        )
     if several:
         reasons.append(
             f"{', '.join(several)} exists for a model of one series only; this one has a table of several: train the "
             "series that the device serves alone"
         )
-    missing = (*beyond, *several)
+    missing = (*beyond, *bare, *several)
     if set(missing) & set(names):
         raise UsageError(f"target {'; '.join(reasons)}")
     return tuple(name for name in chosen if name not in missing), reasons

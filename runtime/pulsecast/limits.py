@@ -37,6 +37,7 @@ LIBRARIES = 100
 FEATURES = 1000
 CHANNELS = 4000
 LAYERS = 64
+WAVES = 64  # of a linear path, and the multiples of one
 UNITS = 65_536
 HOLIDAY_SPANS = 10_000
 LEVELS = 100

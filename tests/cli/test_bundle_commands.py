@@ -295,6 +295,28 @@ def test_predict_every_gives_a_forecast_for_each_window(
     assert [row["forecast"] for row in found] == pytest.approx(model.predict(windows).ravel(), rel=1e-6)
 
 
+def test_predict_adapt_gives_what_a_stream_that_adapts_gives(
+    calendar_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = load(calendar_bundle)
+    spec, stream = model.manifest.spec, model.stream(adapt=True)
+    values = np.round(plain.series()[:220] * np.exp(np.random.default_rng(2).normal(0, 0.05, 220)))
+    log = write_log(tmp_path / "log.csv", values, spec.step_s, spec.features[0].name)
+    assert run("predict", calendar_bundle, "--input", log, "--adapt", "--every") == 0
+    found = rows(capsys.readouterr().out)
+    expected, exact = [], []
+    for n, value in enumerate(values):
+        made = stream.push(float(value), timestamp=plain.START_S + spec.step_s * n)
+        if n + 1 >= spec.context:
+            exact += made[0].tolist()
+            expected += stream.adapted[0].tolist()  # type: ignore[index]
+    assert [float(row["forecast"]) for row in found] == pytest.approx(exact, rel=1e-4)
+    assert [float(row["adapted"]) for row in found] == pytest.approx(expected, rel=1e-4)
+    assert all(float(row["adapted_lower"]) <= float(row["adapted"]) <= float(row["adapted_upper"]) for row in found)
+    assert run("predict", calendar_bundle, "--input", log, "--adapt") == 0
+    assert rows(capsys.readouterr().out) == found[-spec.horizon :]
+
+
 @pytest.mark.parametrize(
     ("step_s", "metric", "steps", "message"),
     [

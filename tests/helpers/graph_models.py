@@ -18,7 +18,8 @@ from pulsecast.bundle.manifest import MANIFEST_NAME, HeldOut, Manifest
 from pulsecast.computing.calendars import known_times
 from pulsecast.computing.intervals import fit_split
 from pulsecast.foundation import strict_json
-from pulsecast.model.network import Network, Recurrent
+from pulsecast.model.linear import Linear, Wave
+from pulsecast.model.network import Network, Recurrent, plain_stack
 from pulsecast.model.radii import SplitConformal
 from pulsecast.model.scaler import FeatureScale, Scaler
 from pulsecast.model.spec import DAY_S, WEEK_S, Calendar, CalendarFunction, Channel, Feature, Holidays, ModelSpec
@@ -28,10 +29,13 @@ from pulsecast.stages.model_directory import HeldOutWindows, ModelDirectory, Mod
 YEAR_S = 31_556_952  # of 365.2425 days
 TARGETS = ("savedmodel", "onnx", "tflite")  # the converted ones of float32
 ARTIFACTS = ("numpy", *TARGETS)
-NAMES = ("calendar", "bare", "logs", "scaled", "columns", "quarters", "network")  # of `make_cases`
+NAMES = ("calendar", "bare", "logs", "scaled", "columns", "quarters", "network", "alone")  # of `make_cases`
 LOGS = FeatureScale(transform="log1p", offset=5.75, scale=0.3125, low=100.0, high=500.0)
 RANGE = FeatureScale(offset=96.0, scale=400.0, low=96.0, high=496.0)
 AS_IT_IS = FeatureScale()
+
+
+DAYS = tuple(Wave(period_s=DAY_S, multiple=multiple) for multiple in (1, 2, 7))
 
 
 def at(text: str) -> int:
@@ -164,7 +168,14 @@ def make_cases() -> dict[str, Case]:
     return {
         # the recommended recipe's form, with every calendar column there is, and counts
         "calendar": case(
-            spec(every, (*((i, 0) for i in range(10)), (0, 1), (0, 23)), horizon=3, floor=0.0), (LOGS,), ("log1p", True)
+            spec(
+                every, (*((i, 0) for i in range(10)), (0, 1), (0, 23)), horizon=3, floor=0.0,
+                network=plain_stack(
+                    (5, 4), Linear(lags=20, season=24, waves=(*DAYS, Wave(period_s=WEEK_S)), weekend_waves=2)
+                ),
+            ),
+            (LOGS,),
+            ("log1p", True),
         ),
         # the textbook recipe's form
         "bare": case(spec((VALUE,), ((0, 0),), units=(6,), horizon=1, target="level"), (RANGE,), None),
@@ -179,9 +190,12 @@ def make_cases() -> dict[str, Case]:
             (LOGS, RANGE, FeatureScale(transform="log1p", offset=0.25, scale=0.5), halved, halved),
             ("log1p", False),
         ),
-        # transforms in turns, without a calendar; a floor amid the forecasts
+        # transforms in turns, without a calendar; a floor amid the forecasts; a linear path of three columns
         "columns": case(
-            spec((VALUE, OTHER, THIRD), ((0, 0), (1, 0), (2, 0), (2, 4)), units=(10, 8), floor=200.0),
+            spec(
+                (VALUE, OTHER, THIRD), ((0, 0), (1, 0), (2, 0), (2, 4)), units=(10, 8), floor=200.0,
+                network=plain_stack((10, 8), Linear(lags=5)),
+            ),
             (RANGE, LOGS, RANGE),
             ("log1p", True),
         ),
@@ -191,7 +205,7 @@ def make_cases() -> dict[str, Case]:
             (RANGE,),
             ("identity", False),
         ),
-        # beyond the plain stack
+        # beyond the plain stack; a linear path whose waves are those of the columns in part, and in another order
         "network": case(
             spec(
                 (VALUE, *DAY, WEEKEND, HOLIDAY), ((0, 0), (1, 0), (2, 0), (3, 0), (4, 0), (0, 1)), units=(5, 3),
@@ -200,9 +214,22 @@ def make_cases() -> dict[str, Case]:
                         Recurrent(kind="gru", units=5),
                         Recurrent(kind="lstm", units=3, direction="both", merge="concat"),
                     ),
+                    linear=Linear(lags=9, waves=(Wave(period_s=WEEK_S), *DAYS[1:]), weekend_waves=3),
                 ),
             ),
             (LOGS,),
+            ("log1p", True),
+        ),
+        # a linear path without layers; steps of a day, many ahead
+        "alone": case(
+            spec(
+                (VALUE, OTHER, WEEKEND), ((0, 0), (1, 0), (2, 0), (0, 6)), units=(), horizon=24, step_s=DAY_S,
+                network=Network(
+                    recurrent=(),
+                    linear=Linear(lags=14, season=7, waves=(Wave(period_s=WEEK_S, multiple=2),), weekend_waves=0),
+                ),
+            ),
+            (LOGS, RANGE),
             ("log1p", True),
         ),
     }  # fmt: skip

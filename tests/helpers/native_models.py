@@ -19,7 +19,9 @@ from pulsecast.bundle.bundle import entry_for
 from pulsecast.bundle.manifest import MANIFEST_NAME, Artifact, HeldOut, parse_manifest
 from pulsecast.computing.intervals import fit_split
 from pulsecast.foundation import strict_json
-from pulsecast.model.spec import DAY_S, Calendar, Channel, Feature, ModelSpec
+from pulsecast.model.linear import Linear, Wave
+from pulsecast.model.network import plain_stack
+from pulsecast.model.spec import DAY_S, WEEK_S, Calendar, Channel, Feature, ModelSpec
 from pulsecast.stages.model_directory import HeldOutWindows, ModelDirectory, ModelRecord
 from pulsecast_export.native.writer import sources
 from pulsecast_export.targets import TARGETS, tolerance
@@ -45,6 +47,16 @@ ALONE = ("-std=c99", "-O2", "-w", "-shared", "-fPIC", "-DMODEL_API=static")
 # for those functions; the kernels carry theirs
 PATH_FLAGS = {"avx512": ("-mavx512f",), "avx2": ("-mavx2", "-mfma")}
 _BUILT: dict[tuple[str, ...], bytes] = {}  # by compiler, flags and sources
+# two periods; a multiple that is less than the one before, and the largest; a season that looks back further than lags
+ODD_PATH = Linear(
+    lags=6,
+    season=9,
+    waves=(
+        *(Wave(period_s=DAY_S, multiple=m) for m in (1, 7, 3)),
+        *(Wave(period_s=WEEK_S, multiple=m) for m in (2, 64)),
+    ),
+    weekend_waves=2,
+)
 # sizes that fill no vector: the last one of a layer and of a window is partly padding
 ODD_SPEC = ModelSpec(
     window=13,
@@ -58,6 +70,7 @@ ODD_SPEC = ModelSpec(
     step_s=plain.STEP_S,
     target="change",
     floor=0.0,
+    network=plain_stack((7, 20), ODD_PATH),
 )
 
 

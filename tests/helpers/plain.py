@@ -1,8 +1,8 @@
 """Small forecasters made with numpy alone, for the many tests that need a bundle but no engine.
 
-The recurrent weights are fixed and slow to forget, the head is fitted by ridge regression: the forecast beats the last
-value (a test checks this), and the network's state matters, so a leak of it shows. They are large enough to be
-realistic, small enough to be made in a tenth of a second.
+The recurrent weights are fixed and slow to forget. The linear path, if there is one, is fitted by ridge regression, and
+then the head to what is left: the forecast beats the last value (a test checks this), and the network's state matters,
+so a leak of it shows. They are large enough to be realistic, small enough to be made in a tenth of a second.
 """
 
 from __future__ import annotations
@@ -32,10 +32,12 @@ from pulsecast.bundle.manifest import (
 from pulsecast.computing import reference
 from pulsecast.computing.calendars import with_calendar
 from pulsecast.computing.intervals import fit_split
+from pulsecast.computing.linear_path import linear_inputs
 from pulsecast.computing.network_forward import run
 from pulsecast.foundation import strict_json
 from pulsecast.model.accuracy import accuracy
-from pulsecast.model.network import Network, Recurrent
+from pulsecast.model.linear import Linear, Wave
+from pulsecast.model.network import Network, Recurrent, plain_stack
 from pulsecast.model.scaler import FeatureScale, Scaler
 from pulsecast.model.spec import DAY_S, WEEK_S, Calendar, Channel, Feature, ModelSpec
 from pulsecast.model.weights import CellWeights, Weights, write_weights
@@ -44,7 +46,8 @@ from pulsecast.stages.model_directory import HeldOutWindows, ModelDirectory, Mod
 from pulsecast.stages.model_directory import write_model_directory as write_directory
 
 START_S, STEP_S, STEPS, TRAINING_STEPS = 1_736_121_600, 3600, 900, 700
-RIDGE = 1e-3
+RIDGE, LINEAR_RIDGE = 1e-3, 1.0
+LINEAR_SHARE = 0.5  # of what the linear path explains; the rest is left to the network, so that its faults show
 
 LEVEL_SPEC = ModelSpec(
     window=50,
@@ -70,6 +73,16 @@ CHANGE_SPEC = ModelSpec(
     target="change",
     floor=0.0,
 )
+
+
+# the recommended recipe's form: a linear path beside the stack
+LINEAR = Linear(
+    lags=50,
+    season=24,
+    waves=(*(Wave(period_s=DAY_S, multiple=m) for m in range(1, 13)), Wave(period_s=WEEK_S)),
+    weekend_waves=4,
+)
+LINEAR_SPEC = replace(CHANGE_SPEC, network=plain_stack((12, 10), LINEAR))
 
 
 # no importer writes it and every reader accepts it: a network beyond the plain stack whose outputs are changes
@@ -126,33 +139,21 @@ def make_model(spec: ModelSpec, scaler: Scaler | None = None) -> PlainModel:
     seconds = START_S + spec.step_s * np.arange(STEPS, dtype=np.int64)
     values = with_calendar(spec, column, seconds)  # (steps, features)
     scaler = scaler or _scaler(spec, column[:TRAINING_STEPS, 0])
-    rng = np.random.default_rng(5)
-    weights = _recurrent_weights(rng, spec)
-    inputs = spec.network.recurrent[-1].width
     starts = np.arange(STEPS - spec.context - spec.horizon + 1)
     windows = np.stack([values[s : s + spec.context] for s in starts]).astype(np.float32)
     ahead = starts[:, np.newaxis] + spec.context + np.arange(spec.horizon)
     truth = column[ahead, 0]  # (n, horizon)
     fitted = ahead[:, -1] < TRAINING_STEPS
-    headless = replace(
-        weights,
-        head_kernel=np.eye(inputs, dtype=np.float32),
-        head_bias=np.zeros(inputs, np.float32),
-    )
+    time = seconds[starts + spec.context - 1] if spec.timed else None
     scaled = scaler.transform(windows.astype(np.float64))
-    hidden = run(spec.network, headless, reference.channels(spec, scaled))  # (n, units)
     first = scaler.features[0]
     target = ((np.log1p(truth) if first.transform == "log1p" else truth) - first.offset) / first.scale
     if spec.target == "change":
         target = target - scaled[:, -1, :1]
-    design = np.c_[hidden, np.ones(len(hidden))][fitted]
-    head = np.linalg.solve(design.T @ design + RIDGE * np.eye(inputs + 1), design.T @ target[fitted])
-    raw = Windows(
-        values=np.ascontiguousarray(windows[:, :, : spec.measured]),
-        time=seconds[starts + spec.context - 1] if spec.timed else None,
-    )
+    linear, left = _linear_kernel(spec, scaled, time, target, fitted)
+    weights = replace(_network_weights(spec, scaled, left, fitted), linear=linear)
+    raw = Windows(values=np.ascontiguousarray(windows[:, :, : spec.measured]), time=time)
     kept = np.flatnonzero(~fitted)[:96]
-    weights = replace(headless, head_kernel=head[:-1].astype(np.float32), head_bias=head[-1].astype(np.float32))
     return PlainModel(
         spec=spec,
         scaler=scaler,
@@ -161,6 +162,41 @@ def make_model(spec: ModelSpec, scaler: Scaler | None = None) -> PlainModel:
         truth=truth[kept],
         calibration=raw.take(np.flatnonzero(fitted)[::8]),
     )
+
+
+def _linear_kernel(
+    spec: ModelSpec,
+    scaled: NDArray[np.floating],
+    time: NDArray[np.int64] | None,
+    target: NDArray[np.floating],
+    fitted: NDArray[np.bool_],
+) -> tuple[NDArray[np.float32] | None, NDArray[np.floating]]:
+    """Return the kernel of the linear path, None without one, and what it leaves of `target` (n, horizon)."""
+    if spec.network.linear is None:
+        return None, target
+    inputs = linear_inputs(spec, spec.network.linear, scaled, time)  # (n, inputs, horizon)
+    kernel = np.stack([_ridge(inputs[fitted, :, k], target[fitted, k], LINEAR_RIDGE) for k in range(spec.horizon)], 1)
+    found = (LINEAR_SHARE * kernel).astype(np.float32)
+    return found, target - np.einsum("nih,ih->nh", inputs, found)
+
+
+def _network_weights(
+    spec: ModelSpec, scaled: NDArray[np.floating], target: NDArray[np.floating], fitted: NDArray[np.bool_]
+) -> Weights:
+    """Return the recurrent layers with a head fitted to `target`; without layers nothing but a head of zeros."""
+    bare = _recurrent_weights(np.random.default_rng(5), spec)
+    if not spec.network.recurrent:
+        nothing = np.zeros((0, spec.horizon), np.float32)
+        return replace(bare, head_kernel=nothing, head_bias=np.zeros(spec.horizon, np.float32))
+    units = spec.network.recurrent[-1].width
+    headless = replace(bare, head_kernel=np.eye(units, dtype=np.float32), head_bias=np.zeros(units, np.float32))
+    hidden = run(spec.network, headless, reference.channels(spec, scaled))  # (n, units)
+    head = _ridge(np.c_[hidden, np.ones(len(hidden))][fitted], target[fitted], RIDGE)
+    return replace(headless, head_kernel=head[:-1].astype(np.float32), head_bias=head[-1].astype(np.float32))
+
+
+def _ridge(design: NDArray[np.floating], target: NDArray[np.floating], penalty: float) -> NDArray[np.floating]:
+    return np.linalg.solve(design.T @ design + penalty * np.eye(design.shape[1]), design.T @ target)
 
 
 def from_directory(directory: ModelDirectory) -> PlainModel:

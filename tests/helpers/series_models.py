@@ -1,4 +1,4 @@
-"""Small models of several series: a table of random scales and radii around a fitted network."""
+"""Small models of several series: a table of random scales, radii and linear paths around a fitted network."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ LEAST_WINDOWS = 64  # of a golden
 def with_table(model: ModelDirectory, names: Sequence[str] = ("a", "b", "c"), *, seed: int = 7) -> ModelDirectory:
     """Return `model` with a table of `names` and a random head: measured columns are log1p of counts of their own size.
 
+    Where there is a linear path, every row has a kernel of its own. Without layers the head stays as it is.
     Held-out windows are of row 0 and of every name in turn, drawn anew; `trained` is the float64 reference as float32.
     The same model, names and seed give the same model.
     """
@@ -48,12 +49,15 @@ def with_table(model: ModelDirectory, names: Sequence[str] = ("a", "b", "c"), *,
         scale=scale,
         unit=unit,
         radii=None if intervals is None else _radii(rng, np.array(intervals.radii), rows),
+        linear=None if model.weights.linear is None else _kernels(model.weights.linear, rows),
     )
-    weights = replace(
-        model.weights,
-        head_kernel=(0.2 * rng.standard_normal(model.weights.head_kernel.shape)).astype(np.float32),
-        head_bias=(0.2 * rng.standard_normal(model.weights.head_bias.shape)).astype(np.float32),
-    )
+    weights = model.weights
+    if weights.layers:
+        weights = replace(
+            weights,
+            head_kernel=(0.2 * rng.standard_normal(weights.head_kernel.shape)).astype(np.float32),
+            head_bias=(0.2 * rng.standard_normal(weights.head_bias.shape)).astype(np.float32),
+        )
     windows, truth = _windows(model, table, rng)
     assert windows.series is not None
     return replace(
@@ -75,6 +79,12 @@ def _radii(rng: np.random.Generator, pool: NDArray[np.float64], rows: int) -> ND
     """Return radii (rows, levels, horizon); those of row 0 are `pool`, (levels, horizon)."""
     factors = np.r_[1.0, rng.uniform(0.5, 2.0, rows - 1)]
     return factors[:, np.newaxis, np.newaxis] * pool
+
+
+def _kernels(pool: NDArray[np.float32], rows: int) -> NDArray[np.float32]:
+    """Return kernels (rows, inputs, horizon); that of row 0 is `pool`."""
+    factors = np.random.default_rng(9).normal(1.0, 0.3, (rows - 1, *pool.shape))
+    return np.concatenate([pool[np.newaxis], pool * factors.astype(np.float32)])
 
 
 def _windows(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.signing import Key
 from pulsecast.errors import UsageError
-from pulsecast.foundation.arguments import StrPath, flag, fraction, instance, one_path, text, whole_number
+from pulsecast.foundation.arguments import StrPath, flag, fraction, instance, one_path, paths, text, whole_number
 from pulsecast.foundation.whole_file import check_file_free
 from pulsecast.stages.progress import SILENT, Progress, require_progress
 
@@ -32,6 +32,7 @@ def evaluate(  # noqa: PLR0913  # an option is a parameter
     dask: str | None = None,
     html: bool = True,
     force: bool = False,
+    forecasts: StrPath | Sequence[StrPath] = (),
     user_key: bytes | None = None,
     progress: Progress = SILENT,
 ) -> Evaluation:
@@ -44,11 +45,12 @@ def evaluate(  # noqa: PLR0913  # an option is a parameter
     jobs    local processes; 0 is one per core
     dask    address of a Dask scheduler, such as tcp://host:8786, instead of local processes
     force   replace the result and the report of a finished evaluation; its folds are used again where they fit
+    forecasts  CSV files of forecasts from elsewhere to score beside ours, each under the file's name
 
-    Raises DataError (the log, or too short a series), UsageError, MissingExtraError.
+    Raises DataError (the log, too short a series, or a file of forecasts), UsageError, MissingExtraError.
     """
-    from .backtesting.baselines import find_baseline
     from .backtesting.evaluator import RESULT_NAME, Where, evaluate_series
+    from .baselines import find_baseline
 
     html, force = flag("html", html), flag("force", force)
     instance("config", config, EvaluateConfig)
@@ -62,13 +64,15 @@ def evaluate(  # noqa: PLR0913  # an option is a parameter
     if folder.exists():
         for name in (RESULT_NAME, *([REPORT_NAME] if html else [])):
             check_file_free(folder / name, force=force)
+    nothing = isinstance(forecasts, tuple | list) and len(forecasts) == 0
+    outside = [] if nothing else paths("forecasts", forecasts)
     for name in config.baselines or ():
         find_baseline(name)  # refused before a long log is read
     series, report = read_log(logs, log, progress=progress, user_key=user_key)
     report.tell(progress)
-    result, forecasts = evaluate_series(series, config, folder, Where(jobs=jobs, dask=dask), progress)
+    result, found = evaluate_series(series, config, folder, Where(jobs=jobs, dask=dask), progress, outside=outside)
     if html:
-        write_report(folder / REPORT_NAME, series, result, forecasts)
+        write_report(folder / REPORT_NAME, series, result, found)
     return result
 
 

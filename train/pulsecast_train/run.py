@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from pulsecast.stages.progress import SILENT, Progress, require_progress
 
 from .backtesting.metrics import geometric_mean
 from .fitting.checkpoint import Checkpoint, forget_run
-from .fitting.model_files import MODEL, UNSEEN, write_model
+from .fitting.model_files import LINEAR, MODEL, UNSEEN, write_model
 from .fitting.preparing import Prepared, prepare, prepare_pool
 from .logs.config import LogConfig
 from .logs.reader import read_log
@@ -46,12 +47,12 @@ class Trained:
         return os.fspath(self.path)
 
     def __repr__(self) -> str:
-        whole = f"{self.path}\n{accuracy_text(self.record.heldout)}"
+        whole = f"{self.path}\n{accuracy_text(self.record.heldout, self.path)}"
         return f"{whole}\n\n{series_text(self.by_series)}" if self.by_series else whole
 
     def _repr_html_(self) -> str:
         heldout = self.record.heldout
-        whole = html_table(ACCURACY, accuracy_rows(heldout), caption=f"{self.path}: {_outcome(heldout)}")
+        whole = html_table(ACCURACY, accuracy_rows(heldout), caption=f"{self.path}: {_outcome(heldout, self.path)}")
         if not self.by_series:
             return whole
         rows, more = series_rows(self.by_series)
@@ -138,17 +139,20 @@ def _fit_and_write(prepared: Prepared, job: _Job) -> Trained:
     return Trained(path=job.out, record=record, by_series=by_series)
 
 
-def accuracy_text(heldout: HeldOut) -> str:
-    """Return the held-out errors as a table, and in words whether the model beats forecasts without a model."""
-    return f"{text_table(ACCURACY, accuracy_rows(heldout))}\n{_outcome(heldout)}"
+def accuracy_text(heldout: HeldOut, folder: Path) -> str:
+    """Return the held-out errors of the model in `folder` as a table, and in words whether it beats simpler ones."""
+    return f"{text_table(ACCURACY, accuracy_rows(heldout))}\n{_outcome(heldout, folder)}"
 
 
-def _outcome(heldout: HeldOut) -> str:
-    model = heldout.forecasts["model"]
-    better = [name for name, found in heldout.forecasts.items() if name != "model" and found.mae <= model.mae]
-    verdict = "the model beats every naive forecast by MAE (one split: a quick check)"
+def _outcome(heldout: HeldOut, folder: Path) -> str:
+    model, alone = heldout.forecasts[MODEL], heldout.forecasts.get(LINEAR)
+    better = [name for name, found in heldout.forecasts.items() if name != MODEL and found.mae <= model.mae]
+    verdict = "the model beats every simpler forecast by MAE (one split: a quick check)"
     if better:
         verdict = f"the model does NOT beat {', '.join(name.replace('_', ' ') for name in better)} by MAE"
+    if better and alone is not None:
+        command = f"pulsecast export {shlex.quote(str(folder))} --model ridge --out BUNDLE"
+        verdict += f"; `{command}` makes a bundle of the linear path alone (MAE {alone.mae:,.4g})"
     return f"{heldout.windows:,} held-out windows, raw units; {verdict}"
 
 

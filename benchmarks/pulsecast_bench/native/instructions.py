@@ -169,6 +169,7 @@ def model_of(recipe: str) -> ModelDirectory:
             CellWeights(kernel=numbers(inputs, 4 * units), recurrent=numbers(units, 4 * units), bias=numbers(4 * units))
         )
         inputs = units
+    path = spec.network.linear
     windows = Windows(
         values=rng.uniform(1, 9, (4, spec.context, spec.measured)).astype(np.float32),
         time=1_736_121_600 + 3600 * np.arange(4) if spec.timed else None,
@@ -190,7 +191,10 @@ def model_of(recipe: str) -> ModelDirectory:
     return ModelDirectory(
         record=record,
         weights=Weights(
-            layers=tuple(layers), head_kernel=numbers(inputs, spec.horizon), head_bias=numbers(spec.horizon)
+            layers=tuple(layers),
+            head_kernel=numbers(inputs, spec.horizon),
+            head_bias=numbers(spec.horizon),
+            linear=None if path is None else numbers(path.inputs(spec.measured), spec.horizon),
         ),
         heldout=HeldOutWindows(windows=windows, truth=nothing, trained=nothing.astype(np.float32)),
         calibration=windows,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.computing import reference
 from pulsecast.computing.calendars import complete
+from pulsecast.computing.linear_path import linear_path
 from pulsecast.errors import EngineError, PulsecastError
 from pulsecast.model.weights import read_weights
 from pulsecast.model.windows import SERIES, TIME, Windows
@@ -170,9 +171,9 @@ def open_numpy_loop(bundle: Bundle, file: PeerFile, threads: int) -> LoadedSubje
 def around(bundle: Bundle, network: Network) -> Predict:
     """Return raw windows and times -> raw forecasts in float32, around a `network` of channels.
 
-    The network takes (batch, window, channels).
+    The network takes (batch, window, channels). The linear path of a model that has one is added to its outputs.
     """
-    spec, scaling = bundle.manifest.spec, bundle.scaling
+    spec, scaling, weights = bundle.manifest.spec, bundle.scaling, bundle.weights()
 
     def taken(inputs: NDArray[np.floating]) -> NDArray[np.floating]:
         return network(np.ascontiguousarray(inputs, np.float32))
@@ -180,7 +181,8 @@ def around(bundle: Bundle, network: Network) -> Predict:
     def predict(values: Array, *, timestamps: Times | None = None, series: Any = None) -> Array:
         windows = Windows(values=values, time=timestamps, series=series)
         columns = complete(spec, windows)  # (batch, context, features)
-        return reference.through(spec, scaling.of(windows), taken, columns).astype(np.float32)
+        beside = linear_path(spec, scaling, weights, windows)
+        return reference.through(spec, scaling.of(windows), taken, columns, beside).astype(np.float32)
 
     return predict
 

@@ -22,8 +22,9 @@ ONNX_OPERATORS = {
     "MatMul", "Max", "Min", "Mod", "Mul", "Reciprocal", "ReduceSum", "Reshape", "Sin", "Slice", "Split", "Sqrt",
     "Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze",
 }  # fmt: skip
-# also allowed in networks beyond the plain stack
+# also allowed in networks beyond the plain stack, and with a linear path
 ONNX_NETWORK_OPERATORS = {"GRU", "HardSigmoid", "Relu", "Sigmoid", "Tanh"}
+ONNX_LINEAR_OPERATORS = {"Tanh"}
 # what a program on a microcontroller must have; micro_io.h names them
 INT8_OPERATORS = {"DEQUANTIZE", "FULLY_CONNECTED", "QUANTIZE", "STRIDED_SLICE", "UNIDIRECTIONAL_SEQUENCE_LSTM"}
 _ABSOLUTE_PATH = re.compile(rb"(?:/(?:home|root|tmp|usr|opt|var|work|Users|mnt|private)/|[A-Z]:\\\\Users\\\\)[\w.@-]+")
@@ -55,7 +56,9 @@ def onnx_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
     fused = counts["LSTM"] + (0 if spec.network.is_plain else counts["GRU"])
     if fused != len(spec.units):
         problems.append(f"{fused} LSTM operators for {len(spec.units)} layers")
-    if unknown := sorted(set(counts) - ONNX_OPERATORS - (set() if spec.network.is_plain else ONNX_NETWORK_OPERATORS)):
+    more = set() if spec.network.is_plain else ONNX_NETWORK_OPERATORS
+    more = more if spec.network.linear is None else more | ONNX_LINEAR_OPERATORS
+    if unknown := sorted(set(counts) - ONNX_OPERATORS - more):
         problems.append(f"operators beyond the necessary ones: {', '.join(unknown)}")
     domains = {node.domain for node in model.graph.node} | {o.domain for o in model.opset_import}
     if domains != {""}:
@@ -70,13 +73,13 @@ def onnx_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
 def tflite_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
     """Builtin operators only, no state tensors, so a stateless engine can run the file.
 
-    The plain stack runs in one loop over time; a network beyond it in one loop for each cell.
+    The plain stack runs in one loop over time; a network beyond it in one loop for each cell; a linear path in none.
     """
     counts, variables, foreign, _ = _tflite_facts(path)
     problems = [f"Flex or custom operators: {', '.join(foreign)}"] if foreign else []
     if variables:
         problems.append(f"{variables} variable tensors: state would leak from window to window")
-    loops = 1 if spec.network.is_plain else spec.network.cells
+    loops = min(1, spec.network.cells) if spec.network.is_plain else spec.network.cells
     if counts["WHILE"] != loops or counts["UNIDIRECTIONAL_SEQUENCE_LSTM"]:
         problems.append("not one loop over time" if loops == 1 else f"not {loops} loops over time")
     return problems, _text(counts)

@@ -23,7 +23,7 @@ from pulsecast.foundation import strict_json
 from pulsecast.foundation.private_folder import temporary_folder
 from pulsecast.stages.parent import die_with_parent
 
-from ..micro_io.checking import check_micro_io
+from ..micro_io.checking import Surroundings, check_micro_io
 from ..targets import TARGETS
 from .without_keras import leave_out_keras
 
@@ -78,7 +78,10 @@ def _check_micro_io(bundle: Bundle, artifact: Artifact, golden: Golden) -> None:
     with temporary_folder() as work:
         for name in TARGETS[artifact.id].beside:
             (work / Path(name).name).write_bytes(bundle.read(name))
-        check_micro_io(work, manifest.spec, manifest.scaler, golden, manifest.intervals)
+        around = Surroundings(
+            spec=manifest.spec, scaler=manifest.scaler, intervals=manifest.intervals, linear=bundle.weights().linear
+        )
+        check_micro_io(work, around, golden)
 
 
 if __name__ == "__main__":

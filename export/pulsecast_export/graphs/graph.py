@@ -9,7 +9,9 @@ transposition at the end serves all of them. Every operator costs an engine abou
 
 from __future__ import annotations
 
+import functools
 import itertools
+import operator
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,8 @@ from pulsecast.model.spec import ModelSpec
 from pulsecast.model.windows import FORECAST, LOWER, SERIES, TIME, UPPER, VALUES
 from pulsecast.stages.model_directory import ModelDirectory
 
-from .calendar_graph import calendar
+from .calendar_graph import Times, times
+from .linear_graph import linear_path
 from .network_graph import Stack, network
 
 Tensor = Any
@@ -57,23 +60,25 @@ def forecast(model: ModelDirectory, given: dict[str, Tensor], stack: Stack) -> d
     stack  the form in which a plain stack of LSTM layers runs: one of `stacks`
     """
     before = prepared(model, given)
-    outputs = network(model.record.spec, model.weights, before.pop("inputs"), stack)  # (batch, horizon)
+    inputs = before.pop("inputs", None)
+    outputs = None if inputs is None else network(model.record.spec, model.weights, inputs, stack)  # (batch, horizon)
     return results(model, outputs, before)
 
 
 def prepared(model: ModelDirectory, given: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return what comes before the network, and what must pass it by.
 
-    inputs  (batch, window, channels)
+    inputs  (batch, window, channels); none without recurrent layers
     guard   (batch, 1): the `tripwire`
     last    (batch, 1): the last scaled value, where the network gives a change from it
+    beside  (batch, horizon): the sum of the linear path with the last scaled value in it, in place of `last`
     frame   (batch, 2), or with intervals (batch, 2 + horizon): offset and scale of the forecast column, and the radii,
             where each window has those of its series
     """
     spec, scaler = model.record.spec, model.record.scaler
     values, time = given[VALUES], given.get(TIME)
     raw = _by_feature(spec, values)  # (batch, measured, context)
-    level, found = levels(spec, scaler, raw), {}
+    level, found, row = levels(spec, scaler, raw), {}, None
     if model.table is None:
         scaled = scale(spec, scaler, level)
         found["guard"] = tripwire(spec, scaler, raw, scaled, time)
@@ -82,8 +87,12 @@ def prepared(model: ModelDirectory, given: dict[str, Tensor]) -> dict[str, Tenso
         scaled = (level - row["offset"]) / row["scale"]
         found["guard"] = tripwire(spec, scaler, raw, scaled, time) + row["guard"]
         found["frame"] = tf.concat([row["offset"][:, 0], row["scale"][:, 0], *_gathered_radii(model, row)], axis=1)
-    found["inputs"] = channels(spec, scaler, scaled, time)
-    if spec.target == "change":
+    of_time = None if time is None else times(spec, scaler, time, _calendar_steps(spec))
+    if spec.network.recurrent:
+        found["inputs"] = channels(spec, scaled, of_time)
+    if spec.network.linear is not None:
+        found["beside"] = linear_path(model, scaled, of_time, None if row is None else row["row"])
+    elif spec.target == "change":
         found["last"] = scaled[:, 0, -1:]
     return found
 
@@ -156,15 +165,22 @@ def _runs(kinds: list[str]) -> list[tuple[int, int]]:
     return list(itertools.pairwise(edges))
 
 
-def channels(spec: ModelSpec, scaler: Scaler, scaled: Tensor, time: Tensor | None) -> Tensor:
+def _calendar_steps(spec: ModelSpec) -> int:
+    """Return how many of the last steps the network takes the calendar of; 0 without recurrent layers."""
+    if not spec.network.recurrent:
+        return 0
+    lagged = any(c.lag and c.feature >= spec.measured for c in spec.channels)
+    return spec.context if lagged else spec.window
+
+
+def channels(spec: ModelSpec, scaled: Tensor, of_time: Times | None) -> Tensor:
     """Return network inputs (batch, window, channels), as `pulsecast.computing.reference.channels` does.
 
-    scaled  (batch, measured, context)
-    time    (batch,) int64, None without calendar features
+    scaled   (batch, measured, context)
+    of_time  with the columns of `_calendar_steps`; None without calendar features
     """
     lagged = {c.feature for c in spec.channels if c.lag}
-    steps = spec.context if max(lagged, default=0) >= spec.measured else spec.window
-    columns = None if time is None else calendar(spec, scaler, time, steps)  # (batch, calendar, steps)
+    steps, columns = _calendar_steps(spec), None if of_time is None else of_time.columns  # (batch, calendar, steps)
 
     def at(feature: int, lag: int) -> Tensor:
         if columns is None or feature < spec.measured:
@@ -211,15 +227,17 @@ def tripwire(spec: ModelSpec, scaler: Scaler, raw: Tensor, scaled: Tensor, time:
     return tf.reshape(total, [-1, 1])
 
 
-def results(model: ModelDirectory, outputs: Tensor, passed: dict[str, Tensor]) -> dict[str, Tensor]:
+def results(model: ModelDirectory, outputs: Tensor | None, passed: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return raw forecasts for the network's `outputs` (batch, horizon), with bounds where there are intervals.
 
-    passed  what `prepared` gives beside the inputs
+    outputs  None without recurrent layers
+    passed   what `prepared` gives beside the inputs
     """
     record = model.record
     spec, first, split = record.spec, record.scaler.features[0], record.intervals
     guard, frame = passed["guard"], passed.get("frame")
-    scaled = outputs + passed["last"] if "last" in passed else outputs
+    added = [passed[name] for name in ("last", "beside") if name in passed]
+    scaled = functools.reduce(operator.add, [*([] if outputs is None else [outputs]), *added])
     logs = first.transform == "log1p"
     if not logs:
         # here it also keeps converters from folding the scale into the head's weights, where large raw values would

@@ -36,14 +36,14 @@ def _convert_plain(model: ModelDirectory) -> onnx.ModelProto:
 
 
 def write_onnx_w8(model: ModelDirectory, path: Path, source: Path | None) -> None:
-    """Store the weight matrices of `onnx` as int8 with one scale per output row; biases and scaler stay float32.
+    """Store the network's weight matrices in `onnx` as int8 with one scale per output row; the rest stays float32.
 
     At session load an engine folds Cast and Mul into float32 weights: the arithmetic is float32. With dynamic
     quantisation of activations a window's forecast would depend on its neighbours; here it does not.
     """
     del model
     found = onnx.load(source)
-    matrices = {name for node in found.graph.node for name in _matrices(node)}
+    matrices = _matrices(found.graph)
     kept, added, head = [], [], []
     for initializer in found.graph.initializer:
         if initializer.name not in matrices:
@@ -70,15 +70,22 @@ def write_onnx_w8(model: ModelDirectory, path: Path, source: Path | None) -> Non
     path.write_bytes(found.SerializeToString(deterministic=True))
 
 
-def _matrices(node: onnx.NodeProto) -> list[str]:
-    """Return the names of a node's weight matrices: W and R of an LSTM or GRU, B of a MatMul."""
-    return (
-        list(node.input[1:3])
-        if node.op_type in ("LSTM", "GRU")
-        else [node.input[1]]
-        if node.op_type == "MatMul"
-        else []
-    )
+def _matrices(graph: onnx.GraphProto) -> set[str]:
+    """Return the names of the network's weight matrices: W and R of an LSTM or GRU, B of a MatMul behind one.
+
+    Products beside the recurrent layers, of the calendar and of the linear path, are left out. Producers come first.
+    """
+    found: set[str] = set()
+    behind: set[str] = set()  # tensors that depend on a recurrent layer
+    for node in graph.node:
+        recurrent = node.op_type in ("LSTM", "GRU")
+        if recurrent:
+            found.update(node.input[1:3])
+        elif node.op_type == "MatMul" and node.input[0] in behind:
+            found.add(node.input[1])
+        if recurrent or behind.intersection(node.input):
+            behind.update(node.output)
+    return found
 
 
 def _row_axis(graph: onnx.GraphProto, name: str) -> int:

@@ -8,6 +8,8 @@ from pulsecast.stages.model_directory import ModelDirectory
 
 from .tflite_file import named
 
+EXACT = r"(^|[/;])exact(_\d+)?/"  # `linear_graph.EXACT` in an operator's name, which TensorFlow may number
+
 
 def write_tflite(model: ModelDirectory, path: Path, source: Path | None) -> None:
     """Convert the forecast as one loop over time: float32, raw units, dynamic batch, no state tensors."""
@@ -23,7 +25,7 @@ def write_tflite(model: ModelDirectory, path: Path, source: Path | None) -> None
 
 
 def write_tflite_fp16(model: ModelDirectory, path: Path, source: Path | None) -> None:
-    """Store the weight matrices of `tflite` as float16; scaler constants stay float32, computing is float32.
+    """Store the network's weight matrices in `tflite` as float16; other constants stay float32, computing is float32.
 
     TensorFlow's own float16 mode would round the scaler's constants too, which gives errors above the range for raw
     values in the millions.
@@ -33,7 +35,7 @@ def write_tflite_fp16(model: ModelDirectory, path: Path, source: Path | None) ->
 
 
 def write_tflite_w8(model: ModelDirectory, path: Path, source: Path | None) -> None:
-    """Store the weight matrices of `tflite` as int8 with one scale per output row; computing is float32."""
+    """Store the network's weight matrices in `tflite` as int8 with one scale per output row; computing is float32."""
     del model
     path.write_bytes(_weights_only(source, 8, "min_max_uniform_quantize"))
 
@@ -41,8 +43,7 @@ def write_tflite_w8(model: ModelDirectory, path: Path, source: Path | None) -> N
 def _weights_only(source: Path | None, bits: int, algorithm: str) -> bytes:
     from ai_edge_quantizer import qtyping, quantizer
 
-    work = quantizer.Quantizer(str(source))
-    work.add_weight_only_config(
-        regex=".*", operation_name=qtyping.TFLOperationName.FULLY_CONNECTED, num_bits=bits, algorithm_key=algorithm
-    )
+    work, matrices = quantizer.Quantizer(str(source)), qtyping.TFLOperationName.FULLY_CONNECTED
+    work.add_weight_only_config(regex=".*", operation_name=matrices, num_bits=bits, algorithm_key=algorithm)
+    work.update_quantization_recipe(regex=EXACT, operation_name=matrices, algorithm_key="no_quantize")
     return bytes(work.quantize().quantized_model)

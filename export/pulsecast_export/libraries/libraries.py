@@ -63,7 +63,7 @@ _COMMON = (
 _LIBRARY = {
     "linux": ("-fPIC", "-shared", "-nostdlib", "-fvisibility=hidden", EXPORTED, "freestanding.c", "-lcompiler_rt"),
     "windows": (
-        *("-shared", "-nostdlib", "-DMODEL_API=__declspec(dllexport)", "freestanding.c"),
+        *("-shared", "-nostdlib", "-DMODEL_API=__declspec(dllexport)", "-DMODEL_LOADED=", "freestanding.c"),
         "-Wl,-e,DllMainCRTStartup",
     ),
     "macos": ("-shared", "-fvisibility=hidden", EXPORTED, "-Wl,-install_name,@rpath/model.dylib"),

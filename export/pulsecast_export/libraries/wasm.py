@@ -28,7 +28,8 @@ MODULE, WRAPPER = f"lib/{TAG}/model.wasm", f"lib/{TAG}/pulsecast.js"  # in the t
 TYPES = WRAPPER.replace(".js", ".d.ts")  # types of the wrapper, for editors and readers
 _PAGE_BYTES = 65536
 _PLAIN_STACK_BYTES = 256 * 1024  # model_predict_batch takes up to 128 kB for the default architecture
-_TABLE = re.compile(r"\bSERIES\[MODEL_SERIES\].*?;", re.DOTALL)  # of series, in model.c
+# of series, and of linear paths, in model.c
+_TABLE = re.compile(r"\b(?:SERIES\[MODEL_SERIES\]|PATH_KERNEL\[\d+\]).*?;", re.DOTALL)
 _IMPORTS, _EXPORTS = 2, 7  # sections of a module
 _FUNCTION = 0  # kind of an export
 
@@ -38,13 +39,13 @@ def link_flags(source: str, header: str, interface: set[str]) -> tuple[str, ...]
 
     A stack that is too small goes unnoticed: it overwrites the weights. For any model the stack holds widened 8-bit
     weights (at most floats; each takes at least three characters of the source), the unfinished windows of a stream,
-    and a window's scaled values. The table of series, which may be the most of the source, stays where it is.
+    a window's scaled values, and a linear path's sums. The tables of series and of linear paths, which may be the most
+    of the source, stay where they are.
     """
     number = {name: int(value) for name, value in re.findall(r"^#define MODEL_(\w+) (\d+)\b", header, re.MULTILINE)}
     under_way = 8 * number["STATE_UNITS"] * number["PHASES"]
-    stack = (
-        _PLAIN_STACK_BYTES + 2 * len(_TABLE.sub("", source)) + under_way + 128 * number["CONTEXT"] * number["FEATURES"]
-    )
+    sums = 128 * number["CONTEXT"] * number["FEATURES"] + 64 * number["HORIZON"]
+    stack = _PLAIN_STACK_BYTES + 2 * len(_TABLE.sub("", source)) + under_way + sums
     stack = -(-stack // _PAGE_BYTES) * _PAGE_BYTES
     exports = (f"-Wl,--export={name}" for name in sorted({*interface, "__heap_base"}))
     return ("-nostdlib", "-fvisibility=hidden", "-Wl,--no-entry", f"-Wl,-z,stack-size={stack}", *exports)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from pulsecast.bundle.golden import Golden
 from pulsecast.computing import reference
 from pulsecast.computing.calendars import complete, known_times
 from pulsecast.computing.intervals import FLOAT32_SLACK, bounds
+from pulsecast.computing.linear_path import linear_inputs, weighted
 from pulsecast.errors import ConversionError, EngineError, MissingExtraError, ToleranceError
 from pulsecast.foundation.private_folder import temporary_folder
 from pulsecast.model.radii import IntervalScale, SplitConformal
@@ -27,8 +29,23 @@ from .writer import SOURCE
 FLAGS = ("-std=c99", "-O2", "-fPIC", "-shared")
 ROUNDING = 5e-7  # of a value's size: float32 rounds by 6e-8 in a logarithm, a difference and the angle of a wave each
 BOUND_ROUNDING = 4e-7  # of a bound plus 1, and of the forecast plus 1 times e^radius: a product and a sum in float32
+# of a linear path's |weights|, times their column's largest scaled value plus 1: bends triple an error, means add up
+PATH_ROUNDING = 8 * ROUNDING
 PLACES = 64  # in a window, at most, where a value that is not finite is tried
 Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What is around a full-integer file.
+
+    linear  kernel of the linear path (inputs, horizon); None without one
+    """
+
+    spec: ModelSpec
+    scaler: Scaler
+    intervals: SplitConformal | None = None
+    linear: NDArray[np.float32] | None = None
 
 
 class MicroIo:
@@ -39,13 +56,12 @@ class MicroIo:
         functions = load_bytes(library.read_bytes())  # also from a folder where nothing may run
         self.input, self.output = functions.micro_input, functions.micro_output
         self.input.argtypes = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
-        self.output.argtypes = (ctypes.c_void_p,) * 5
+        self.output.argtypes = (ctypes.c_void_p, ctypes.c_int64, *(ctypes.c_void_p,) * 4)
         self.output.restype = None
 
     def channels(self, windows: Windows) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return channels (n, window, channels), and which windows (n,) have a forecast."""
-        values = np.ascontiguousarray(windows.values, np.float32)
-        times = np.zeros(len(values), np.int64) if windows.time is None else windows.time
+        values, times = _raw(windows)
         found = np.full((len(values), self._spec.window, len(self._spec.channels)), np.nan, np.float32)
         rows = zip(values, times.tolist(), found, strict=True)
         refused = [self.input(row.ctypes.data, time, to.ctypes.data) for row, time, to in rows]
@@ -53,12 +69,19 @@ class MicroIo:
 
     def results(self, windows: Windows, outputs: Array) -> NDArray[np.float32]:
         """Return forecast, lower and upper, (3, n, horizon), for network `outputs` (n, horizon); NaN without bounds."""
-        values = np.ascontiguousarray(windows.values, np.float32)
+        values, times = _raw(windows)
         given = np.ascontiguousarray(outputs, np.float32)
         found = np.full((3, *given.shape), np.nan, np.float32)
-        for i in range(len(values)):
-            self.output(values[i].ctypes.data, given[i].ctypes.data, *(found[k, i].ctypes.data for k in range(3)))
+        for i, time in enumerate(times.tolist()):
+            results = (found[k, i].ctypes.data for k in range(3))
+            self.output(values[i].ctypes.data, time, given[i].ctypes.data, *results)
         return found
+
+
+def _raw(windows: Windows) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return values and times as the functions take them; those of a model without a calendar are 0."""
+    values = np.ascontiguousarray(windows.values, np.float32)
+    return values, np.zeros(len(values), np.int64) if windows.time is None else windows.time
 
 
 def compile_micro_io(folder: Path, command: Sequence[str], out: Path) -> None:
@@ -69,9 +92,7 @@ def compile_micro_io(folder: Path, command: Sequence[str], out: Path) -> None:
         raise ConversionError(str(error)) from error
 
 
-def check_micro_io(
-    folder: Path, spec: ModelSpec, scaler: Scaler, golden: Golden, intervals: SplitConformal | None
-) -> None:
+def check_micro_io(folder: Path, around: Surroundings, golden: Golden) -> None:
     """Check the source in `folder` on the windows of `golden`; without a C compiler nothing is checked.
 
     Raises ToleranceError if channels, forecasts or bounds differ, or if a window is taken that has no forecast;
@@ -84,28 +105,26 @@ def check_micro_io(
     with temporary_folder() as work:
         library = work / "micro_io.so"
         compile_micro_io(folder, command, library)
-        functions = MicroIo(library, spec)
-        problems = differences(functions, spec, scaler, golden, intervals)
-        problems += _taken(functions, spec, scaler, golden.windows)
+        functions = MicroIo(library, around.spec)
+        problems = differences(functions, around, golden)
+        problems += _taken(functions, around.spec, around.scaler, golden.windows)
     if problems:
         raise ToleranceError(f"{SOURCE} does not compute what the reference does: {'; '.join(problems)}")
 
 
-def differences(
-    functions: MicroIo, spec: ModelSpec, scaler: Scaler, golden: Golden, intervals: SplitConformal | None
-) -> list[str]:
+def differences(functions: MicroIo, around: Surroundings, golden: Golden) -> list[str]:
     """Return what differs from numpy by more than float32 rounding, over the windows of `golden`."""
-    windows = golden.windows
+    windows, spec, scaler, intervals = golden.windows, around.spec, around.scaler, around.intervals
     columns = complete(spec, windows.changed(windows.values.astype(np.float64)))  # (n, context, features)
     found, fine = functions.channels(windows)
     problems = [] if fine.all() else [f"{int((~fine).sum())} of {len(fine)} windows are refused"]
     error = np.abs(found - reference.channels(spec, scaler.transform(columns)))
     if not (error <= channel_rounding(spec, scaler, columns)).all():
         problems.append(f"channels differ by up to {error.max():.1e}")
-    outputs = outputs_for(spec, scaler, columns, golden.reference)
+    outputs = outputs_for(around, windows, golden.reference)
     results = functions.results(windows, outputs)
     error = np.abs(results[0] - golden.reference)
-    if not (error <= forecast_rounding(spec, scaler, columns, golden.reference)).all():
+    if not (error <= forecast_rounding(around, columns, golden.reference)).all():
         problems.append(f"forecasts differ by up to {error.max():.1e}")
     if not (np.isnan(results[1:]).all() if intervals is None else bounds_agree(results, intervals)):
         problems.append("bounds are not those of the forecasts")
@@ -171,25 +190,43 @@ def _taken(functions: MicroIo, spec: ModelSpec, scaler: Scaler, windows: Windows
 
 def channel_rounding(spec: ModelSpec, scaler: Scaler, columns: Array) -> Array:
     """Return the largest float32 error of each channel, (n, 1, channels), for raw `columns` (n, context, features)."""
-    sizes = [_size(scale, columns[..., i]).max(axis=1) / scale.scale for i, scale in enumerate(scaler.features)]
+    sizes = _sizes(scaler, columns)
     rows = [sizes[channel.feature] * (2 if channel.lag else 1) for channel in spec.channels]  # each (n,)
     return ROUNDING * np.stack(rows, axis=-1)[:, np.newaxis]
 
 
-def forecast_rounding(spec: ModelSpec, scaler: Scaler, columns: Array, forecasts: Array) -> Array:
+def forecast_rounding(around: Surroundings, columns: Array, forecasts: Array) -> Array:
     """Return the largest error of float32 in raw `forecasts` (n, horizon) that are made from outputs."""
-    first = scaler.features[0]
-    size = _size(first, forecasts)
+    spec, first, linear = around.spec, around.scaler.features[0], around.spec.network.linear
+    rounding = ROUNDING * _size(first, forecasts)
     if spec.target == "change":
-        size = size + _size(first, columns[:, -1:, 0])
-    return ROUNDING * size * (1 + np.abs(forecasts) if first.transform == "log1p" else 1)
+        rounding = rounding + ROUNDING * _size(first, columns[:, -1:, 0])
+    if linear is not None and around.linear is not None:
+        sizes, weights = np.stack(_sizes(around.scaler, columns), axis=1) + 1, np.abs(around.linear)
+        other = linear.parts(spec.measured)["others"]  # two rows for each further column
+        of_column = [np.delete(weights, other, axis=0).sum(axis=0)]
+        of_column += [weights[row : row + 2].sum(axis=0) for row in range(other.start, other.stop, 2)]
+        rounding = rounding + PATH_ROUNDING * first.scale * (sizes[:, : spec.measured] @ np.stack(of_column))
+    return rounding * (1 + np.abs(forecasts) if first.transform == "log1p" else 1)
 
 
-def outputs_for(spec: ModelSpec, scaler: Scaler, columns: Array, forecasts: Array) -> Array:
+def outputs_for(around: Surroundings, windows: Windows, forecasts: Array) -> Array:
     """Return the network's outputs (n, horizon) that give these raw `forecasts`."""
-    first = scaler.features[0]
+    spec, first, linear = around.spec, around.scaler.features[0], around.spec.network.linear
     outputs = (_level(first, forecasts) - first.offset) / first.scale
-    return outputs - scaler.transform(columns)[:, -1:, 0] if spec.target == "change" else outputs
+    if spec.target == "level":
+        return outputs
+    exact = windows.changed(windows.values.astype(np.float64))
+    scaled = around.scaler.transform(complete(spec, exact))
+    outputs = outputs - scaled[:, -1:, 0]
+    if linear is None or around.linear is None:
+        return outputs
+    return outputs - weighted(linear_inputs(spec, linear, scaled, windows.time), around.linear)
+
+
+def _sizes(scaler: Scaler, columns: Array) -> list[Array]:
+    """Return the largest size of what is rounded in each scaled feature, (n,) each."""
+    return [_size(scale, columns[..., i]).max(axis=1) / scale.scale for i, scale in enumerate(scaler.features)]
 
 
 def _size(scale: FeatureScale, raw: Array) -> Array:

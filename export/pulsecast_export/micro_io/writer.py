@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pulsecast.bundle.contract import contract_text
 from pulsecast.computing.calendars import known_times
@@ -19,8 +20,9 @@ from pulsecast.model.scaler import FeatureScale, Scaler
 from pulsecast.model.spec import Calendar, ModelSpec
 from pulsecast.stages.model_directory import ModelDirectory
 
-from ..c_text import commented, filled, float_text, plain
+from ..c_text import array_text, commented, filled, float_text, plain
 from ..contracts import contract_of
+from ..linear_kernel import folded
 
 SOURCE, HEADER = "micro_io.c", "micro_io.h"
 LARGEST = float(np.finfo(np.float32).max)
@@ -43,6 +45,7 @@ def sources(model: ModelDirectory, limits: tuple[float, float] = (-LARGEST, LARG
     record = model.record
     spec = record.spec
     values = _dimensions(spec, record.scaler) | _calendar(spec) | _bounds(record.intervals, spec.horizon)
+    values |= _linear(spec, model.weights.linear)
     values |= {
         "NAME": plain(record.name),
         "CONTRACT": commented(contract_text(contract_of(model, "tflite-int8"))),
@@ -142,6 +145,28 @@ def _bound(radius: float, *, on_logs: bool) -> tuple[str, str]:
     with np.errstate(over="ignore"):
         times, plus = (np.exp(radius), np.expm1(radius)) if on_logs else (1.0, radius)
     return float_text(min(float(times), LARGEST)), float_text(max(min(float(plus), LARGEST), -LARGEST))
+
+
+def _linear(spec: ModelSpec, kernel: NDArray[np.float32] | None) -> dict[str, str]:
+    """Return what the templates say about the linear path; nothing else than that there is none where there is none."""
+    linear = spec.network.linear
+    if linear is None or kernel is None:
+        names = ("SEASON", "PATH_PAST", "WAVES", "WEEKEND_ROWS", "PATH_ROWS", "TONE_ROWS", "KERNEL")
+        return {"LINEAR": "0", "BESIDE": ""} | dict.fromkeys(names, "0")
+    weekend, rows = linear.parts(spec.measured)["weekend"], folded(linear, kernel, spec.measured)
+    return {
+        "LINEAR": "1",
+        "BESIDE": " and the\n * linear path beside it",
+        "SEASON": str(linear.season),
+        "PATH_PAST": str(linear.steps - 1),
+        "WAVES": str(len(linear.waves)),
+        "WEEKEND_ROWS": str(weekend.stop - weekend.start),
+        "PATH_ROWS": str(len(rows)),
+        "TONE_ROWS": _rows(
+            (str(wave.period_s), str(wave.multiple), float_text(np.pi / 2 / wave.period_s)) for wave in linear.waves
+        ),
+        "KERNEL": array_text(rows.reshape(-1)),
+    }
 
 
 def _rows(rows: Iterable[Iterable[str]]) -> str:

@@ -73,13 +73,14 @@ def limit_bytes(spec: ModelSpec, of_series: int = 0) -> int:
     numbers = number_bytes(spec)
     if numbers <= DEFAULT_NUMBER_BYTES:
         return LIMIT_BYTES + of_series
-    return numbers + CODE_BYTES + SHAPE_BYTES * (len(set(spec.units)) - 1) + of_series
+    return numbers + CODE_BYTES + SHAPE_BYTES * max(len(set(spec.units)) - 1, 0) + of_series
 
 
 def series_bytes(folder: Path) -> int:
     """Return the bytes that a table of series adds to the library of the sources in `folder`; 0 where there is none.
 
-    They are the table, a second window of the self-test, the names that `model_info` gives, and the code for row 0.
+    They are the table, linear paths of the rows' own, a second window of the self-test, the names that `model_info`
+    gives, and the code for row 0.
     """
     header = (folder / "model.h").read_text(encoding="ascii")
     number = {name: int(value) for name, value in re.findall(r"^#define MODEL_(\w+) (\d+)\b", header, re.MULTILINE)}
@@ -87,17 +88,25 @@ def series_bytes(folder: Path) -> int:
         return 0
     radii = number["HORIZON"] if number["RESULTS"] > 1 else 0
     window = number["CONTEXT"] * number["MEASURED"] + number["HORIZON"]
-    table = number["SERIES"] * (2 * number["MEASURED"] + radii)
-    info = re.search(r"^static const char INFO.*$", (folder / "model.c").read_text(encoding="ascii"), re.MULTILINE)
+    source = (folder / "model.c").read_text(encoding="ascii")
+    own = {name: int(value) for name, value in re.findall(r"^#define PATH_(\w+) (\d+)\b", source, re.MULTILINE)}
+    path = own["SIZE"] if own.get("KERNELS", 1) > 1 else 0
+    table = number["SERIES"] * (2 * number["MEASURED"] + radii + path)
+    info = re.search(r"^static const char INFO.*$", source, re.MULTILINE)
     return 4 * (table + window) + (len(info[0]) if info else 0) + POOL_CODE_BYTES
 
 
 def number_bytes(spec: ModelSpec) -> int:
-    """Return the bytes of the weights as float32, columns padded to 16, of the self-test's window, and of holidays."""
+    """Return the bytes of the weights as float32, columns padded to 16, of the self-test's window, and of holidays.
+
+    A linear path has its inputs' weights, and zeros for steps that only its season looks back at.
+    """
     total, inputs = 0, len(spec.channels)
     for units in spec.units:
         total += (inputs + units + 2) * (-(-4 * units // 16) * 16) * 4  # two: the bias, and the bias for sums by pairs
         inputs = units
+    if (linear := spec.network.linear) is not None:
+        total += 4 * spec.horizon * (linear.inputs(spec.measured) + linear.steps - linear.lags)
     golden = GOLDEN_WINDOWS * (spec.context * spec.measured + spec.horizon)
     holidays = [
         f.calendar.holidays for f in spec.features if f.calendar is not None and f.calendar.holidays is not None

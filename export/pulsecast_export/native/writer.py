@@ -32,10 +32,12 @@ from ..contracts import contract_of
 from ..targets import TARGETS, tolerance
 from .calendar_tables import calendar_tables
 from .layers import PackedLayer, are_small, dequantised, for_kernels, for_kernels8, paired_bias, state_scale
+from .linear_tables import linear_tables
 
 SOURCE, HEADER = "model.c", "model.h"
 AS_THEY_ARE = ("example.c", "Makefile")
-KERNELS = ("arithmetic", "calendar", "results", "sums", "window", "block", "stream")
+KERNELS = ("arithmetic", "calendar", "columns", "results", "linear", "sums", "window", "block", "stream", "end")
+ALONE = ("arithmetic", "calendar", "columns", "results", "linear", "alone", "end")  # of a linear path without layers
 GOLDEN_WINDOWS = 1  # more would make a library of the usual size exceed its limit
 # Allowed error of a self-test with 8-bit weights, in multiples of float32's: sums by integers round a layer's output to
 # 16 bits. The largest error of seven trained models was 4.9e-5 of the range, the usual one 1e-6 to 1e-5.
@@ -79,9 +81,10 @@ def sources(model: ModelDirectory, target_id: str) -> dict[str, str]:
     layers = [(for_kernels8 if eight_bits else for_kernels)(layer) for layer in model.weights.layers]
     rounding = tolerance(TARGETS["native"], spec).max_abs * (STATE_ROUNDING if eight_bits else 1)
     contract = contract_of(model, target_id)
-    values = _dimensions(spec, layers) | calendar_tables(spec) | _series_texts(model)
+    values = _dimensions(spec, layers) | calendar_tables(spec) | linear_tables(model) | _series_texts(model)
     values |= {
         "NAME": plain(model.record.name),
+        "KIND": "recurrent" if layers else "linear",
         "PRECISION": target.precision,
         "CONTRACT": commented(contract_text(contract)),
         "INFO": c_string(contract_text(contract, brief=True)),
@@ -94,15 +97,17 @@ def sources(model: ModelDirectory, target_id: str) -> dict[str, str]:
         "CHANNEL_ROWS": ", ".join(f"{{{c.feature}, {c.lag}}}" for c in spec.channels),
         "WEIGHTS8": str(int(eight_bits)),
         "STATE_SCALE": float_text(state_scale(layers) if eight_bits else 1.0),
-        "SMALL_WEIGHTS": str(int(not eight_bits and are_small(layers))),
+        "SMALL_WEIGHTS": str(int(bool(layers) and not eight_bits and are_small(layers))),
         "WEIGHTS": _weights(model, layers),
         "GOLDEN": _golden(model, dequantised(model.weights) if eight_bits else model.weights),
     }
-    values["KERNELS"] = "\n".join(filled(__package__, f"kernels/{part}.c.in", values) for part in KERNELS)
+    parts = KERNELS if layers else ALONE
+    values["KERNELS"] = "\n".join(filled(__package__, f"kernels/{part}.c.in", values) for part in parts)
     return {SOURCE: filled(__package__, "model.c.in", values), HEADER: filled(__package__, "model.h.in", values)}
 
 
 def _dimensions(spec: ModelSpec, layers: list[PackedLayer]) -> dict[str, str]:
+    """Return the sizes of the templates; a linear path without layers has state of one number that nobody reads."""
     offsets = np.cumsum([0, *(padded(layer.units) for layer in layers)])
     shapes = list(dict.fromkeys((layer.units, layer.columns) for layer in layers))
     rows = [
@@ -118,17 +123,17 @@ def _dimensions(spec: ModelSpec, layers: list[PackedLayer]) -> dict[str, str]:
         "WINDOW": spec.window,
         "LAG": spec.context - spec.window,
         "STEP_S": spec.step_s,
-        "STATE_UNITS": offsets[-1],
-        "PHASES": padded(-(-spec.window // 2), PHASE_PADDING),
+        "STATE_UNITS": offsets[-1] if layers else 1,
+        "PHASES": padded(-(-spec.window // 2), PHASE_PADDING) if layers else 1,
         "CHANNELS": len(spec.channels),
         "LAGGED": 1 + max((c.feature for c in spec.channels if c.lag), default=-1),
         "LAYERS": len(layers),
-        "LAST_UNITS": layers[-1].units,
-        "LAST_OFFSET": offsets[-2],
-        "MOST_UNITS": max(padded(layer.units) for layer in layers),
-        "MOST_COLUMNS": max(layer.columns for layer in layers),
-        "LEAST_COLUMNS": min(layer.columns for layer in layers),
-        "FIRST_COLUMNS": layers[0].columns,
+        "LAST_UNITS": layers[-1].units if layers else 0,
+        "LAST_OFFSET": offsets[-2] if layers else 0,
+        "MOST_UNITS": max((padded(layer.units) for layer in layers), default=0),
+        "MOST_COLUMNS": max((layer.columns for layer in layers), default=0),
+        "LEAST_COLUMNS": min((layer.columns for layer in layers), default=0),
+        "FIRST_COLUMNS": layers[0].columns if layers else 0,
         "CHANGE": int(spec.target == "change"),
         "HAS_FLOOR": int(spec.floor is not None),
     }
@@ -229,8 +234,9 @@ def _weights(model: ModelDirectory, layers: list[PackedLayer]) -> str:
         else:
             scale = array_text(layer.scale)
             parts.append(f"static const float SCALE_{number}[{layer.scale.size}] ALIGNED = {{{scale}}};\n")
-    parts.append(_table("HEAD_KERNEL", "LAST_UNITS", "MODEL_HORIZON", model.weights.head_kernel))
-    parts.append(f"static const float HEAD_BIAS[MODEL_HORIZON] = {{{array_text(model.weights.head_bias)}}};\n")
+    if layers:
+        parts.append(_table("HEAD_KERNEL", "LAST_UNITS", "MODEL_HORIZON", model.weights.head_kernel))
+        parts.append(f"static const float HEAD_BIAS[MODEL_HORIZON] = {{{array_text(model.weights.head_bias)}}};\n")
     return "".join(parts)
 
 

@@ -15,9 +15,11 @@ from ..bundle.bundle import Bundle
 from ..bundle.manifest import Artifact
 from ..computing import reference
 from ..computing.calendars import complete
+from ..computing.linear_path import linear_path
 from ..errors import EngineError
 from ..model.series import Scaling
 from ..model.spec import ModelSpec
+from ..model.weights import Weights
 from ..model.windows import Windows, position
 from . import fail
 from .forks import abandon, renew_after_fork
@@ -136,17 +138,20 @@ def _interpreter(model: bytes, threads: int) -> Interpreter:
 class ScaledTfliteBackend:
     """The int8 file: network channels in, network outputs out, one window a call, state reset every time.
 
+    The linear path is not in the file; it is computed here, in float32.
+
     Its 8 bits hold channels of the calibration's range and cut off what lies outside. A window that lies further out
     than the `limits` gets NaN: the forecast of what is left of it would be plausible and wrong.
     """
 
     device = "CPU"
 
-    def __init__(self, model: bytes, threads: int, spec: ModelSpec, scaling: Scaling) -> None:
+    def __init__(self, model: bytes, threads: int, spec: ModelSpec, scaling: Scaling, weights: Weights) -> None:
         self._inner = TfliteBackend(model, threads)
         self.engine = self._inner.engine
         self._spec = spec
         self._scaling = scaling
+        self._weights = weights
         self._limits = self._inner.limits()
 
     def predict(
@@ -157,8 +162,9 @@ class ScaledTfliteBackend:
     ) -> NDArray[np.float32]:
         """See `Backend.predict`; the runtime scales around the network and handles non-finite rows."""
         windows = Windows(values=values, time=time, series=series)
-        columns = complete(self._spec, windows)
-        return reference.through(self._spec, self._scaling.of(windows), self._network, columns).astype(np.float32)
+        spec, scaler = self._spec, self._scaling.of(windows)
+        columns, beside = complete(spec, windows), linear_path(spec, self._scaling, self._weights, windows)
+        return reference.through(spec, scaler, self._network, columns, beside).astype(np.float32)
 
     def outputs(
         self,
@@ -182,5 +188,5 @@ def open_artifact(bundle: Bundle, artifact: Artifact, threads: int) -> TfliteBac
     """Return an interpreter over the artifact's checked bytes."""
     model = bundle.read(artifact.path)
     if artifact.units == "scaled":
-        return ScaledTfliteBackend(model, threads, bundle.manifest.spec, bundle.scaling)
+        return ScaledTfliteBackend(model, threads, bundle.manifest.spec, bundle.scaling, bundle.weights())
     return TfliteBackend(model, threads)

@@ -14,7 +14,12 @@ Array = NDArray[np.floating]
 
 
 def run(network: Network, weights: Weights, inputs: Array) -> Array:
-    """Return the outputs (batch, horizon) for channels (batch, window, channels), in their dtype; states start at 0."""
+    """Return the head's outputs (batch, horizon) for channels (batch, window, channels), in their dtype.
+
+    States start at 0. The linear path is not in it; see `linear_path`. Without recurrent layers all outputs are 0.
+    """
+    if not network.recurrent:
+        return np.zeros((len(inputs), len(weights.head_bias)), inputs.dtype)
     sequence = inputs.swapaxes(0, 1)  # (window, batch, channels)
     dtype = inputs.dtype
     cells = iter(weights.layers)

@@ -17,6 +17,7 @@ from ..model.spec import ModelSpec
 from ..model.weights import Weights
 from ..model.windows import Windows
 from .calendars import complete
+from .linear_path import linear_path
 from .network_forward import run
 
 Array = NDArray[np.floating]
@@ -35,19 +36,25 @@ def forecast(spec: ModelSpec, scaling: Scaling, weights: Weights, windows: Windo
 
 def _forecast(spec: ModelSpec, scaling: Scaling, weights: Weights, windows: Windows) -> Array:
     exact = windows.changed(windows.values.astype(np.float64))
-    return through(spec, scaling.of(exact), partial(run, spec.network, weights), complete(spec, exact))
+    network, beside = partial(run, spec.network, weights), linear_path(spec, scaling, weights, exact)
+    return through(spec, scaling.of(exact), network, complete(spec, exact), beside)
 
 
-def through(spec: ModelSpec, scaler: Scaler | WindowScaler, network: Callable[[Array], Array], columns: Array) -> Array:
+def through(
+    spec: ModelSpec, scaler: Scaler | WindowScaler, network: Callable[[Array], Array], columns: Array,
+    beside: Callable[[Array], Array] | None = None,
+) -> Array:  # fmt: skip
     """Return raw forecasts for raw `columns` (batch, context, features) through any `network`; dtype is kept.
 
-    It takes channels (batch, window, channels) and returns outputs (batch, horizon), in the same dtype. This is the one
-    place where values are scaled around a network in numpy.
+    It takes channels (batch, window, channels) and returns outputs (batch, horizon), in the same dtype. `beside` takes
+    scaled columns (batch, context, features) and returns what is added to the outputs: the `linear_path` of the same
+    windows. This is the one place where values are scaled around a network in numpy.
     """
     scaled = scaler.transform(columns)  # (batch, context, features)
     inputs = channels(spec, scaled)  # (batch, window, channels)
     with np.errstate(invalid="ignore"):  # an infinite row becomes NaN on the way; `to_raw` handles it
         outputs = network(inputs)
+        outputs = outputs if beside is None else outputs + beside(scaled)
     return to_raw(spec, scaler, outputs, scaled, inputs)
 
 

@@ -94,6 +94,12 @@ class AnomalyDetector:
         return self._judge.window
 
     @property
+    def adapted(self) -> NDArray[np.float32] | None:
+        """The corrected forecasts (horizon,) after the last step; None unless the stream adapts."""
+        found = self._stream.adapted
+        return None if found is None else found[0]
+
+    @property
     def judged(self) -> Anomaly | None:
         """The judgement of the last step; None before the first one."""
         return self._judged
@@ -145,12 +151,13 @@ class AnomalyDetector:
 
     @classmethod
     def from_bytes(
-        cls, model: Loaded, data: bytes, *, carry_over: bool = False, by_window: bool = False
+        cls, model: Loaded, data: bytes, *, carry_over: bool = False, by_window: bool = False, adapt: bool = False
     ) -> AnomalyDetector:
         """Return a detector of `model` that continues from `to_bytes`.
 
         carry_over  as for `Stream.from_bytes`; the residuals of the other model are kept: they are forgotten as new
                     ones come
+        adapt       as for `Stream.from_bytes`
 
         Raises FormatError (damaged, or a stream's state), UsageError (the state of another model).
         """
@@ -161,7 +168,8 @@ class AnomalyDetector:
         known = state.detector
         if known is None:
             raise FormatError("the state is a stream's; expected what AnomalyDetector.to_bytes returned")
-        stream = Stream.of_state(model, state.stream, carry_over=carry_over, by_window=flag("by_window", by_window))
+        by_window = flag("by_window", by_window)
+        stream = Stream.of_state(model, state.stream, carry_over=carry_over, by_window=by_window, adapt=adapt)
         window = max(known.kept, residuals_needed(known.rate / 2))  # of version 1: it took half as many
         detector = cls(stream, model.manifest, false_alarm_rate=known.rate, window=window)
         same = len(known.forecasts) == model.manifest.spec.horizon

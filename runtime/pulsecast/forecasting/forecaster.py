@@ -283,16 +283,17 @@ class Forecaster:
 
         return split_interval(split, forecasts, level, self.series, rows)
 
-    def stream(self, streams: int | None = None, *, series: object = None) -> Stream:
+    def stream(self, streams: int | None = None, *, series: object = None, adapt: bool = False) -> Stream:
         """Return a Stream of `streams` empty sliding windows, one unless there are names for more.
 
         series  as for `predict`: the name of all of them, or one for each
+        adapt   go on learning from what happens: `Stream.adapted` then has corrected forecasts beside the exact ones
 
         Raises UsageError, also below 1 stream.
         """
         from .streaming import Stream
 
-        return Stream(self, streams, series=series)
+        return Stream(self, streams, series=series, adapt=adapt)
 
     def detector(
         self, *, series: object = None, false_alarm_rate: float | None = None, window: int | None = None

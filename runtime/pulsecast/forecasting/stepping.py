@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..computing.calendars import known_times, require_known
 from ..errors import TimeError, UsageError
-from ..foundation.arguments import shown
+from ..foundation.arguments import flag, shown
 from ..foundation.masked import has_masked
 from ..foundation.quick_dataclass import dataclass
 from ..model.spec import DAY_S, ModelSpec
@@ -40,6 +40,7 @@ class StepForecast:
     time      unix seconds (UTC) of the step
     forecast  (horizon,) float32, raw, of the steps after it; NaN where there is none
     lower, upper  (horizon,) at the manifest's level; None if the model has no intervals
+    adapted   (horizon,) the corrected forecast, and its bounds; None unless the series adapts
     """
 
     arrival: Arrival
@@ -48,6 +49,9 @@ class StepForecast:
     forecast: NDArray[np.float32]
     lower: NDArray[np.floating] | None
     upper: NDArray[np.floating] | None
+    adapted: NDArray[np.float32] | None = None
+    adapted_lower: NDArray[np.floating] | None = None
+    adapted_upper: NDArray[np.floating] | None = None
 
 
 class Stepped(NamedTuple):
@@ -60,7 +64,7 @@ class Stepped(NamedTuple):
 
 def step(  # noqa: PLR0913  # an option is a parameter
     model: Loaded, state: bytes | None, values: ArrayLike, time: SupportsIndex, *, series: object = None,
-    false_alarm_rate: float | None = None, carry_over: bool = False,
+    false_alarm_rate: float | None = None, carry_over: bool = False, adapt: bool = False,
 ) -> Stepped:  # fmt: skip
     """Return what follows from one step of one series; the same arguments always give the same result.
 
@@ -71,6 +75,7 @@ def step(  # noqa: PLR0913  # an option is a parameter
     series  where the bundle holds several: the name of this one, as for `Forecaster.predict`; a state knows its own
     false_alarm_rate  of a new series, as for `Forecaster.detector`; a state has its own
     carry_over        accept the state of another model, as `Stream.from_bytes` does
+    adapt             begin to adapt, as `Stream` does; a state that does so goes on
 
         state = None
         for second, value in measurements:
@@ -86,7 +91,8 @@ def step(  # noqa: PLR0913  # an option is a parameter
     """
     require_loaded(model)
     time = _seconds(model.manifest.spec, time)
-    detector = _detector(model, state, series, false_alarm_rate, carry_over=carry_over)
+    begun = _Begun(series=series, false_alarm_rate=false_alarm_rate, carry_over=carry_over, adapt=flag("adapt", adapt))
+    detector = _detector(model, state, begun)
     due, step_s = detector.due, model.manifest.spec.step_s
     missing = 0
     if due is not None and time != due:
@@ -101,7 +107,7 @@ def step(  # noqa: PLR0913  # an option is a parameter
         for _ in range(missing):
             detector.skip()
     anomaly = detector.push(values, timestamp=time)
-    forecast = _forecast(model, detector, "gap" if missing else "next", missing, time, detector.forecasts)
+    forecast = _forecast(model, detector, "gap" if missing else "next", missing, time)
     return Stepped(forecast=forecast, anomaly=anomaly, state=detector.to_bytes())
 
 
@@ -128,13 +134,21 @@ def _refuse_far(spec: ModelSpec, after_s: int) -> None:
         )
 
 
-def _detector(
-    model: Loaded, state: bytes | None, series: object, false_alarm_rate: float | None, *, carry_over: bool
-) -> AnomalyDetector:
+class _Begun(NamedTuple):
+    """How a series begins, or goes on: the options of `step`."""
+
+    series: object
+    false_alarm_rate: float | None
+    carry_over: bool
+    adapt: bool
+
+
+def _detector(model: Loaded, state: bytes | None, begun: _Begun) -> AnomalyDetector:
+    series, false_alarm_rate = begun.series, begun.false_alarm_rate
     if state is None:
-        stream = Stream(model, 1, series=series, by_window=True)
+        stream = Stream(model, 1, series=series, by_window=True, adapt=begun.adapt)
         return AnomalyDetector(stream, model.manifest, false_alarm_rate=false_alarm_rate)
-    detector = AnomalyDetector.from_bytes(model, state, carry_over=carry_over, by_window=True)
+    detector = AnomalyDetector.from_bytes(model, state, carry_over=begun.carry_over, by_window=True, adapt=begun.adapt)
     known = detector.series[0] if detector.series else None
     if series not in (None, known):
         raise UsageError(
@@ -160,30 +174,36 @@ def _arrival(after_due_s: int, step_s: int) -> Arrival:
 def _unchanged(model: Loaded, detector: AnomalyDetector, arrival: Arrival, time: int) -> Stepped:
     """Return the answer to a step that is not taken."""
     repeated = arrival == "repeated"
-    made = detector.forecasts if repeated else np.full_like(detector.forecasts, np.nan)
     return Stepped(
-        forecast=_forecast(model, detector, arrival, 0, time, made),
+        forecast=_forecast(model, detector, arrival, 0, time),
         anomaly=detector.judged if repeated else None,
         state=detector.to_bytes(),
     )
 
 
-def _forecast(
-    model: Loaded,
-    detector: AnomalyDetector,
-    arrival: Arrival,
-    missing: int,
-    time: int,
-    forecast: NDArray[np.float32],
-) -> StepForecast:
-    lower = upper = None
-    if model.manifest.intervals is not None:
-        from ..computing.intervals import split_interval
+def _forecast(model: Loaded, detector: AnomalyDetector, arrival: Arrival, missing: int, time: int) -> StepForecast:
+    made = [detector.forecasts, *([] if detector.adapted is None else [detector.adapted])]
+    if arrival in ("late", "between"):
+        made = [np.full_like(one, np.nan) for one in made]
+    bounds = [_bounds(model, detector, one) for one in made]
+    adapted, (low, high) = (made[1].copy(), bounds[1]) if len(made) > 1 else (None, (None, None))
+    return StepForecast(
+        arrival=arrival, missing=missing, time=time, forecast=made[0].copy(), lower=bounds[0][0], upper=bounds[0][1],
+        adapted=adapted, adapted_lower=low, adapted_upper=high,
+    )  # fmt: skip
 
-        level = model.manifest.level or model.manifest.intervals.default_level
-        row = None
-        if model.series is not None and detector.series is not None:
-            row = np.array([model.series.names.row(detector.series[0])], np.int64)
-        found = split_interval(model.manifest.intervals, forecast[np.newaxis], level, model.series, row)
-        lower, upper = found.lower[0], found.upper[0]
-    return StepForecast(arrival=arrival, missing=missing, time=time, forecast=forecast.copy(), lower=lower, upper=upper)
+
+def _bounds(
+    model: Loaded, detector: AnomalyDetector, forecast: NDArray[np.float32]
+) -> tuple[NDArray[np.floating] | None, NDArray[np.floating] | None]:
+    """Return lower and upper bounds (horizon,) at the manifest's level; None if the model has no intervals."""
+    if model.manifest.intervals is None:
+        return None, None
+    from ..computing.intervals import split_interval
+
+    level = model.manifest.level or model.manifest.intervals.default_level
+    row = None
+    if model.series is not None and detector.series is not None:
+        row = np.array([model.series.names.row(detector.series[0])], np.int64)
+    found = split_interval(model.manifest.intervals, forecast[np.newaxis], level, model.series, row)
+    return found.lower[0], found.upper[0]

@@ -6,6 +6,7 @@ version. It also says which model it is of, so that another model refuses it.
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 import zlib
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from ..errors import FormatError, UsageError
 from ..foundation.arguments import shown
 from ..foundation.quick_dataclass import dataclass
 from ..model.series import POOL, Pool
+from .corrector import INPUTS, REMEMBERED, CorrectorState
 
 if TYPE_CHECKING:
     from ..bundle.manifest import Manifest
@@ -33,9 +35,12 @@ _LENGTH = struct.Struct("<I")
 # of a detector: false-alarm rate, residuals kept, horizon, residuals known, scores remembered
 _DETECTOR = struct.Struct("<dIIII")
 _SECTION = struct.Struct("<4sI")  # tag, and bytes that follow; sections come last, each at most once
+# of a stream that adapts, for each of its windows: horizon, errors, forecasts that wait for the truth
+_LEARNT = struct.Struct("<III")
 _CHECKSUM = struct.Struct("<I")
-JUDGE, MONITOR = b"JUDG", b"MNTR"
+ADAPTING, JUDGE, MONITOR = b"ADPT", b"JUDG", b"MNTR"
 SECTIONS = {
+    ADAPTING: "what the correctors of streams have learnt: `corrector`",
     JUDGE: "what a detector's judge has learnt: `watching.judge_state`",
     MONITOR: "the steps that a monitor keeps: `watching.monitor`",
 }
@@ -51,6 +56,7 @@ class StreamState:
     time    unix seconds (UTC) of the last step; None if steps had no times
     window  (streams, context, columns) float32, raw, oldest step first; NaN where there was none
     series  the name of each stream's series, or POOL; None for a bundle of one series
+    learnt  what the corrector of each stream has learnt; None unless they adapt
     """
 
     digest: str
@@ -58,6 +64,7 @@ class StreamState:
     time: int | None
     window: NDArray[np.float32]
     series: tuple[str | Pool, ...] | None = None
+    learnt: tuple[CorrectorState, ...] | None = None
 
     def require(self, manifest: Manifest, *, carry_over: bool) -> None:
         """Raise UsageError unless a model may continue from this state; `carry_over` accepts that of another model."""
@@ -131,6 +138,8 @@ def write_state(
     """
     time = _NO_TIME if stream.time is None else stream.time
     digest = bytes.fromhex(stream.digest)
+    learnt = {} if stream.learnt is None else {ADAPTING: b"".join(map(_learnt_bytes, stream.learnt))}
+    sections = learnt | dict(sections or {})
     parts = [
         _HEADER.pack(
             MAGIC, VERSION if sections else PLAIN, detector is not None, stream.series is not None,
@@ -144,10 +153,15 @@ def write_state(
         parts.append(_DETECTOR.pack(detector.rate, detector.kept, *counts))
         parts.append(detector.forecasts.astype("<f4").tobytes())
         parts += [part.astype("<f8").tobytes() for part in (detector.judged, detector.residuals, detector.highest)]
-    for tag, section in sorted((sections or {}).items()):
+    for tag, section in sorted(sections.items()):
         parts += [_SECTION.pack(tag, len(section)), section]
     body = b"".join(parts)
     return body + _CHECKSUM.pack(zlib.crc32(body))
+
+
+def _learnt_bytes(learnt: CorrectorState) -> bytes:
+    arrays = [getattr(learnt, part.name).astype("<f8").tobytes() for part in dataclasses.fields(learnt)]
+    return b"".join([_LEARNT.pack(learnt.exact.shape[1], len(learnt.errors), len(learnt.frames)), *arrays])
 
 
 def _names(series: tuple[str | Pool, ...] | None) -> list[bytes]:
@@ -239,7 +253,36 @@ def _parsed(reader: _Reader) -> State:
     detector = _detector(reader) if detecting else None
     sections = reader.sections() if version == VERSION else {}
     reader.end()
+    if ADAPTING in sections:
+        stream = dataclasses.replace(stream, learnt=_all_learnt(sections.pop(ADAPTING), len(window)))
     return State(stream=stream, detector=detector, sections=sections)
+
+
+def _all_learnt(section: bytes, streams: int) -> tuple[CorrectorState, ...]:
+    reader = _Reader(section)
+    found = tuple(_learnt(reader) for _ in range(streams))
+    reader.end()
+    return found
+
+
+def _learnt(reader: _Reader) -> CorrectorState:
+    horizon, errors, waiting = reader.record(_LEARNT)
+    found = CorrectorState(
+        gram=reader.array("<f8", INPUTS * (INPUTS + 1) // 2),  # type: ignore[arg-type]
+        moment=reader.array("<f8", INPUTS),  # type: ignore[arg-type]
+        errors=reader.array("<f8", errors),  # type: ignore[arg-type]
+        losses=reader.array("<f8", 2),  # type: ignore[arg-type]
+        frames=reader.array("<f8", waiting, 2),  # type: ignore[arg-type]
+        exact=reader.array("<f8", waiting, horizon),  # type: ignore[arg-type]
+        guesses=reader.array("<f8", waiting, horizon),  # type: ignore[arg-type]
+    )
+    finite = all(
+        np.isfinite(part).all() for part in (found.gram, found.moment, found.losses, found.frames, found.errors)
+    )
+    sizes = (found.errors >= 0).all() and (found.losses >= 0).all() and (found.frames[:, 1] > 0).all()
+    if not (finite and sizes and horizon and errors <= REMEMBERED):  # type: ignore[operator]
+        raise FormatError("the state's corrector holds numbers that no corrector has learnt")
+    return found
 
 
 def _detector(reader: _Reader) -> DetectorState:

@@ -20,6 +20,7 @@ from ..foundation.arguments import flag, shown, whole_number
 from ..foundation.masked import read_array, unreadable
 from ..model.series import Pool, SeriesTable, refuse_series
 from .copies import Reduced, resumed
+from .corrector import Correctors
 from .stream_engines import NEXT, Engine, NativeEngine, WindowEngine
 from .stream_state import StreamState, read_state, require_loaded, write_state
 
@@ -53,13 +54,15 @@ class Stream:
     A row that holds NaN is a gap in that stream: its forecasts are NaN until the gap has left the window.
     """
 
-    def __init__(
-        self, model: Loaded, streams: int | None = None, *, series: object = None, by_window: bool = False
-    ) -> None:
+    def __init__(  # an option is a parameter
+        self, model: Loaded, streams: int | None = None, *, series: object = None, by_window: bool = False,
+        adapt: bool = False,
+    ) -> None:  # fmt: skip
         """Start `streams` windows of `model` that have seen nothing; None is one, or one for each of the names.
 
         series     of the windows, as for `Forecaster.predict`
         by_window  forecast whole windows, also where the backend could advance them by a step
+        adapt      go on learning: `adapted` then has corrected forecasts beside the exact ones, see `Corrector`
         """
         manifest, backend = model.manifest, model.backend
         spec = manifest.spec
@@ -86,6 +89,8 @@ class Stream:
         except (MemoryError, OverflowError, ValueError) as error:  # numpy's ValueError: more bytes than an address has
             raise UsageError(f"streams is {shown(streams)}: there is no memory for so many") from error
         self._push = self._engine.push
+        self._correctors = Correctors(manifest, model.series, rows, self._streams) if flag("adapt", adapt) else None
+        self._adapted = np.full((self._streams, spec.horizon), np.nan, np.float32)
 
     def __reduce__(self) -> Reduced:
         return resumed, (type(self), self.model, self.to_bytes(), self.by_window)
@@ -106,6 +111,14 @@ class Stream:
     def due(self) -> int | None:
         """The time of the next step in unix seconds (UTC), None before a step had one."""
         return self._due
+
+    @property
+    def adapted(self) -> NDArray[np.float32] | None:
+        """The corrected forecasts (streams, horizon) after the last step, raw; None unless the stream adapts.
+
+        They are the exact ones where nothing better is known, and NaN where those are.
+        """
+        return None if self._correctors is None else self._adapted.copy()
 
     def push(self, steps: ArrayLike, *, timestamp: object = None) -> NDArray[np.float32]:
         """Take one step of every stream and return forecasts (streams, horizon); NaN where there is no whole window.
@@ -133,11 +146,16 @@ class Stream:
             forecasts = self._push(self._rows(steps, time), at)
         if time is not None:
             self._due = time + self._step_s
+        if self._correctors is not None:
+            values = np.asarray(steps, np.float32).reshape(self._streams, -1)[:, 0].astype(np.float64)
+            self._adapted = self._correctors.step(values, forecasts, time, self._engine.window)
         return forecasts
 
     def skip(self) -> None:
         """Take one step of which nothing is known: a gap in every stream."""
-        self._push(np.full(self._shape, np.nan, np.float32), NEXT if self._due is None else self._due)
+        made = self._push(np.full(self._shape, np.nan, np.float32), NEXT if self._due is None else self._due)
+        if self._correctors is not None:
+            self._adapted = self._correctors.step(np.full(self._streams, np.nan), made, self._due, self._engine.window)
         if self._due is not None:
             self._due += self._step_s
 
@@ -146,9 +164,12 @@ class Stream:
         self._engine.settle()
 
     def reset(self) -> None:
-        """Forget every step; needed after a gap in time."""
+        """Forget every step; needed after a gap in time. What a stream that adapts has learnt stays."""
         self._due = None
         self._engine.reset()
+        self._adapted = np.full_like(self._adapted, np.nan)
+        if self._correctors is not None:
+            self._correctors.wait()
 
     def to_bytes(self) -> bytes:
         """Return the state: the steps of the current window, in raw units, and whose they are.
@@ -165,33 +186,43 @@ class Stream:
             time=None if self._due is None else self._due - self._step_s,
             window=self._engine.window(),
             series=self._names,
+            learnt=None if self._correctors is None else self._correctors.state(),
         )
 
     @classmethod
-    def from_bytes(cls, model: Loaded, data: bytes, *, carry_over: bool = False, by_window: bool = False) -> Stream:
+    def from_bytes(
+        cls, model: Loaded, data: bytes, *, carry_over: bool = False, by_window: bool = False, adapt: bool = False
+    ) -> Stream:
         """Return a stream of `model` that continues from `to_bytes`.
 
         carry_over  accept the state of another model that takes the same columns at the same step, such as a newer one:
-                    the steps that it holds are replayed. A longer context has no forecast until it is filled.
+                    the steps that it holds are replayed. A longer context has no forecast until it is filled, and
+                    what was learnt of the other model's errors is forgotten.
+        adapt       begin to adapt, if the state is of a stream that did not; one that did goes on
 
         Raises FormatError (damaged, or not a stream's state), UsageError (the state of another model).
         """
-        return cls.of_state(model, read_state(data).stream, carry_over=carry_over, by_window=by_window)
+        return cls.of_state(model, read_state(data).stream, carry_over=carry_over, by_window=by_window, adapt=adapt)
 
     @classmethod
-    def of_state(
-        cls, model: Loaded, state: StreamState, *, carry_over: bool = False, by_window: bool = False
-    ) -> Stream:
+    def of_state(  # an option is a parameter
+        cls, model: Loaded, state: StreamState, *, carry_over: bool = False, by_window: bool = False,
+        adapt: bool = False,
+    ) -> Stream:  # fmt: skip
         """Return a stream that continues from a state's record, as `from_bytes` does."""
         require_loaded(model)
         manifest, by_window = model.manifest, flag("by_window", by_window)
         state.require(manifest, carry_over=flag("carry_over", carry_over))
-        stream = cls(model, len(state.window), series=state.series, by_window=by_window)
+        adapt = flag("adapt", adapt) or state.learnt is not None
+        stream = cls(model, len(state.window), series=state.series, by_window=by_window, adapt=adapt)
         window = np.full((len(state.window), manifest.spec.context, stream._columns), np.nan, np.float32)
         kept = min(window.shape[1], state.window.shape[1])
         window[:, window.shape[1] - kept :] = state.window[:, state.window.shape[1] - kept :]
         stream._engine.refill(window, NEXT if state.time is None else state.time)
         stream._due = None if state.time is None else state.time + manifest.spec.step_s
+        if state.learnt is not None and stream._correctors is not None and state.digest == manifest.model_digest:
+            stream._correctors.resume(state.learnt, window, state.time)
+            stream._adapted = stream._correctors.corrected
         return stream
 
     def _rows(self, steps: ArrayLike, time: int | None) -> NDArray[np.float32]:

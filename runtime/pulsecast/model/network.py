@@ -1,4 +1,4 @@
-"""The parts of a network: recurrent layers, dense layers, a head. Ours is a plain stack."""
+"""The parts of a network: recurrent layers, dense layers, a head, a linear path beside them. Ours is a plain stack."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Literal
 from .. import limits
 from ..foundation import strict_json
 from ..foundation.quick_dataclass import dataclass
+from .linear import Linear
 
 Activation = Literal["linear", "tanh", "sigmoid", "relu", "hard_sigmoid"]
 Kind = Literal["lstm", "gru"]
@@ -67,21 +68,29 @@ class Dense:
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """Recurrent layers, the last one's last step, dense layers, and a head of `horizon` outputs with `activation`."""
+    """Recurrent layers, the last one's last step, dense layers, and a head of `horizon` outputs with `activation`.
+
+    linear  a path past all of them, whose sum is added to the head's outputs; without recurrent layers it stands alone,
+            and there is no head
+    """
 
     recurrent: tuple[Recurrent, ...] = field(metadata=strict_json.most(limits.LAYERS))
     dense: tuple[Dense, ...] = field(default=(), metadata=strict_json.most(limits.LAYERS))
     activation: Activation = "linear"
+    linear: Linear | None = field(default=None, metadata=strict_json.OMITTED)
 
     def __post_init__(self) -> None:
-        if not self.recurrent:
-            raise ValueError("a network needs at least one recurrent layer")
+        if not self.recurrent and self.linear is None:
+            raise ValueError("a network needs at least one recurrent layer, or a linear path")
+        if not self.recurrent and (self.dense or self.activation != "linear"):
+            raise ValueError("a linear path alone has no dense layers and no activation")
 
     @property
     def is_plain(self) -> bool:
         """Whether it is a plain stack: LSTM layers that run forward with tanh and sigmoid, and a linear head.
 
-        pulsecast trains these. Every target supports them, and engines have operators for them.
+        pulsecast trains these. Every target supports them, and engines have operators for them. A linear path may stand
+        beside the stack.
         """
         plain = all(layer == Recurrent(kind="lstm", units=layer.units) for layer in self.recurrent)
         return plain and not self.dense and self.activation == "linear"
@@ -96,8 +105,12 @@ class Network:
         """Prefix of the names of a cell's arrays in the weights' file."""
         return "lstm" if self.is_plain else "cell"
 
-    def shapes(self, inputs: int, horizon: int) -> dict[str, tuple[int, ...]]:
-        """Return the shape of every array of the weights' file, by name."""
+    def shapes(self, inputs: int, horizon: int, measured: int = 1) -> dict[str, tuple[int, ...]]:
+        """Return the shape of every array of the weights' file, by name.
+
+        inputs    channels of a step
+        measured  columns of a window
+        """
         shapes: dict[str, tuple[int, ...]] = {}
         number, prefix = 0, self.cell_prefix
         for layer in self.recurrent:
@@ -111,7 +124,9 @@ class Network:
         for i, dense in enumerate(self.dense):
             shapes |= {f"dense_{i}.kernel": (inputs, dense.units), f"dense_{i}.bias": (dense.units,)}
             inputs = dense.units
-        return shapes | {"head.kernel": (inputs, horizon), "head.bias": (horizon,)}
+        if self.recurrent:
+            shapes |= {"head.kernel": (inputs, horizon), "head.bias": (horizon,)}
+        return shapes if self.linear is None else shapes | {"linear.kernel": (self.linear.inputs(measured), horizon)}
 
 
 def _check_units(units: int) -> None:
@@ -119,10 +134,10 @@ def _check_units(units: int) -> None:
         raise ValueError(f"units is {units}; expected at {f'most {limits.UNITS}' if units > 1 else 'least 1'}")
 
 
-def plain_stack(units: tuple[int, ...]) -> Network:
-    """Return the plain stack of LSTM layers with these units, from input to output.
+def plain_stack(units: tuple[int, ...], linear: Linear | None = None) -> Network:
+    """Return the plain stack of LSTM layers with these units, from input to output, with a linear path if there is one.
 
     >>> plain_stack((50, 50)).is_plain
     True
     """
-    return Network(recurrent=tuple(Recurrent(kind="lstm", units=count) for count in units))
+    return Network(recurrent=tuple(Recurrent(kind="lstm", units=count) for count in units), linear=linear)

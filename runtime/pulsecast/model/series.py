@@ -163,6 +163,8 @@ class SeriesTable:
     scale   (rows, measured) float32; of the pool that of `pool`, the spread inside a series
     unit    (rows,) float64: the range of the forecast column in training, in which errors are measured
     radii   (rows, levels, horizon) float64: those of `SplitConformal` for each row; None without intervals
+    linear  (rows, inputs, horizon) float32: the kernel of the linear path for each row; None where all rows share that
+            of the weights, which is the pool's
     """
 
     names: SeriesNames
@@ -171,6 +173,7 @@ class SeriesTable:
     scale: NDArray[np.float32]
     unit: NDArray[np.float64]
     radii: NDArray[np.float64] | None
+    linear: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -251,7 +254,11 @@ def table_arrays(table: SeriesTable) -> dict[str, NDArray[np.generic]]:
     arrays: dict[str, NDArray[np.generic]] = {
         "offset": table.offset.astype("<f4"), "scale": table.scale.astype("<f4"), "unit": table.unit.astype("<f8"),
     }  # fmt: skip
-    return arrays if table.radii is None else arrays | {"radii": table.radii.astype("<f8")}
+    if table.radii is not None:
+        arrays["radii"] = table.radii.astype("<f8")
+    if table.linear is not None:
+        arrays["linear"] = table.linear.astype("<f4")
+    return arrays
 
 
 def read_table(data: bytes, names: SeriesNames, pool: Scaler, spec: ModelSpec, levels: int) -> SeriesTable:
@@ -271,6 +278,8 @@ def read_table(data: bytes, names: SeriesNames, pool: Scaler, spec: ModelSpec, l
         "unit": ("<f8", (rows,)),
         **({"radii": ("<f8", (rows, levels, spec.horizon))} if levels else {}),
     }
+    if spec.network.linear is not None and "linear" in arrays:
+        expected["linear"] = ("<f4", (rows, spec.network.linear.inputs(spec.measured), spec.horizon))
     problems = array_problems(arrays, expected)
     if not problems:
         positive = (name for name in ("scale", "unit") if not (arrays[name] > 0).all())  # type: ignore[operator]
@@ -286,4 +295,5 @@ def read_table(data: bytes, names: SeriesNames, pool: Scaler, spec: ModelSpec, l
         scale=arrays["scale"].astype(np.float32),
         unit=arrays["unit"].astype(np.float64),
         radii=arrays["radii"].astype(np.float64) if levels else None,
+        linear=arrays["linear"].astype(np.float32) if "linear" in expected else None,
     )

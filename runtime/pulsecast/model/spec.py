@@ -104,7 +104,8 @@ class Channel:
             raise ValueError(f"lag is {self.lag}; expected at most {limits.WINDOW_STEPS}")
 
 
-_IMPLIED = strict_json.null_if(lambda network: network.is_plain)  # `units` describes it fully
+# `units` describes it fully
+_IMPLIED = strict_json.null_if(lambda network: network.is_plain and network.linear is None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +120,7 @@ class ModelSpec:
     step_s    seconds between two steps
     target    the network's output is a scaled `level`, or a `change` from the window's last scaled value
     floor     forecasts below it are raised to it (counts do not go under 0); None changes none
-    network   its layers; left out, the plain stack of `units`. JSON holds null for a plain stack
+    network   its layers; left out, the plain stack of `units`. JSON holds null for a plain stack without a linear path
     """
 
     window: int
@@ -133,8 +134,9 @@ class ModelSpec:
     network: Network = field(default=None, metadata=_IMPLIED)  # type: ignore[assignment]  # never None once it is made
 
     def __post_init__(self) -> None:
-        problems = [*self._beyond_limits(), *self._out_of_order()]
-        if not self.units or min(self.units) < 1:
+        problems = [*self._beyond_limits(), *self._out_of_order(), *self._unfit_for_linear()]
+        alone = self.network is not None and not self.network.recurrent  # a linear path needs no layer
+        if min(self.units, default=int(alone)) < 1:
             problems.append("units must hold at least one layer of at least one unit")
         elif self.network is None:  # it was left out
             object.__setattr__(self, "network", plain_stack(self.units))  # type: ignore[unreachable]
@@ -171,6 +173,18 @@ class ModelSpec:
             yield f"every channel must name a feature from 0 to {len(self.features) - 1}"
         if [c.lag > 0 for c in self.channels] != sorted(c.lag > 0 for c in self.channels):
             yield "channels of lag 0 must stand first"
+
+    def _unfit_for_linear(self) -> Iterator[str]:
+        """Yield why a window cannot feed the linear path."""
+        linear = None if self.network is None else self.network.linear
+        if linear is None or not self.channels:
+            return
+        if linear.steps > self.context:
+            yield f"the linear path looks back {linear.steps} steps; a window has {self.context}"
+        if self.target != "change":
+            yield "a linear path forecasts a change; target must be change"
+        if linear.timed and not self.timed:
+            yield "the linear path has waves or the weekend, which follow from time; no feature of the model does"
 
     @property
     def context(self) -> int:

@@ -46,13 +46,15 @@ class Weights:
 
     layers  every cell in order, from input to output; both cells of a bidirectional layer, the forward one first
     dense   (kernel, bias) of the dense layers before the head
-    head    kernel (width, horizon) and bias (horizon,)
+    head    kernel (width, horizon) and bias (horizon,); without recurrent layers width is 0, and the file has neither
+    linear  kernel of the linear path, (its inputs, horizon), rows in the order of `Linear`; None without one
     """
 
     layers: tuple[CellWeights, ...]
     head_kernel: NDArray[np.float32]
     head_bias: NDArray[np.float32]
     dense: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...] = ()
+    linear: NDArray[np.float32] | None = None
 
     def arrays(self, network: Network) -> dict[str, NDArray[np.float32]]:
         """Return every array under its name in the file."""
@@ -62,7 +64,9 @@ class Weights:
             named |= {f"{network.cell_prefix}_{i}.{part}": array for part, array in arrays.items()}
         for i, (kernel, bias) in enumerate(self.dense):
             named |= {f"dense_{i}.kernel": kernel, f"dense_{i}.bias": bias}
-        return named | {"head.kernel": self.head_kernel, "head.bias": self.head_bias}
+        if self.layers:
+            named |= {"head.kernel": self.head_kernel, "head.bias": self.head_bias}
+        return named if self.linear is None else named | {"linear.kernel": self.linear}
 
 
 def write_weights(weights: Weights, network: Network) -> bytes:
@@ -76,7 +80,7 @@ def write_weights(weights: Weights, network: Network) -> bytes:
 def read_weights(data: bytes, spec: ModelSpec) -> Weights:
     """Return the weights in `data`; raises FormatError unless they are finite and of the shapes of `spec`."""
     arrays = read_npz(data, where="weights.npz")
-    prefix, shapes = spec.network.cell_prefix, spec.network.shapes(len(spec.channels), spec.horizon)
+    prefix, shapes = spec.network.cell_prefix, shapes_of(spec)
     if prefix == "lstm" and "cell_0.kernel" in arrays:  # an LSTM stack without a head, as it was exported until 0.1
         arrays = {re.sub(r"^cell_(?=\d)", "lstm_", name): array for name, array in arrays.items()}
     problems = [f"{name} is missing" for name in shapes if name not in arrays]
@@ -94,15 +98,22 @@ def read_weights(data: bytes, spec: ModelSpec) -> Weights:
     if problems:
         raise FormatError("weights.npz: " + listed(problems))
     floats = {name: arrays[name].astype(np.float32) for name in shapes}
+    nothing = np.zeros((0, spec.horizon), np.float32)
     return Weights(
         layers=tuple(
             CellWeights(**{part: floats[f"{prefix}_{i}.{part}"] for part in ("kernel", "recurrent", "bias")})
             for i in range(spec.network.cells)
         ),
-        head_kernel=floats["head.kernel"],
-        head_bias=floats["head.bias"],
+        head_kernel=floats.get("head.kernel", nothing),
+        head_bias=floats.get("head.bias", np.zeros(spec.horizon, np.float32)),
         dense=tuple((floats[f"dense_{i}.kernel"], floats[f"dense_{i}.bias"]) for i in range(len(spec.network.dense))),
+        linear=floats.get("linear.kernel"),
     )
+
+
+def shapes_of(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every array of the weights' file of a model, by name."""
+    return spec.network.shapes(len(spec.channels), spec.horizon, spec.measured)
 
 
 def write_npz(**arrays: NDArray[np.generic]) -> bytes:

@@ -13,9 +13,11 @@ def network_words(spec: ModelSpec) -> str:
     """Return the layers from the first to the head, such as "LSTM 50 + LSTM 50" or "bidirectional GRU 32 (sum)".
 
     It names only what differs from the usual: an activation that is not the layer's default, the merge of two
-    directions.
+    directions, a linear path.
     """
-    return " + ".join([*(_recurrent(layer) for layer in spec.network.recurrent), *_dense(spec.network)])
+    layers = " + ".join([*(_recurrent(layer) for layer in spec.network.recurrent), *_dense(spec.network)])
+    path = [] if spec.network.linear is None else ["a linear path"]
+    return " beside ".join([*([layers] if layers else []), *path])
 
 
 def _recurrent(layer: Recurrent) -> str:

@@ -2,14 +2,16 @@
 
 MODEL/
   model.json        this module's `ModelRecord`
-  model.keras       the trained Keras model, for further training; export does not trace it
+  model.keras       the trained Keras network with its share of the forecast; export does not trace it
   weights.npz       its weights, see `pulsecast.model.weights`
   history.json      loss per epoch
-  heldout.npz       up to 2,048 held-out raw windows and their times, evenly spaced, with truth and the Keras model's
-                    forecasts
+  heldout.npz       up to 2,048 held-out raw windows and their times, evenly spaced, with truth and what the Keras
+                    network with the linear path beside it forecasts
   series.txt        where one network serves several series: their names, and
   series.npz        what belongs to each of them, see `pulsecast.model.series`
   accuracy.json     and the held-out errors of each of them by its name, for people
+  ridge.npz         where a linear path stands beside the network: what the path alone forecasts for those windows, and
+                    its radii for each series; see `pulsecast.stages.linear_alone`
   calibration.npz   raw training windows and their times that span the training range, for full-integer quantisation
 """
 
@@ -36,9 +38,9 @@ from ..model.radii import SplitConformal
 from ..model.scaler import Scaler
 from ..model.series import Scaling, SeriesTable, read_names, read_table, scaling_of, write_names, write_table
 from ..model.spec import ModelSpec
-from ..model.weights import Weights, read_npz, read_weights, write_npz, write_weights
+from ..model.weights import Weights, array_problems, read_npz, read_weights, write_npz, write_weights
 from ..model.windows import SERIES, TIME, VALUES, Windows
-from ..plain_text import Problems
+from ..plain_text import Problems, listed
 
 MODEL_NAME = "model.json"
 KERAS_NAME = "model.keras"
@@ -49,14 +51,36 @@ CALIBRATION_NAME = "calibration.npz"
 SERIES_NAMES_NAME = "series.txt"
 SERIES_TABLE_NAME = "series.npz"
 ACCURACY_NAME = "accuracy.json"
+RIDGE_NAME = "ridge.npz"
 HELDOUT_WINDOWS = 2048
 IMPORTED = "imported"  # the recipe of a model that was not trained here
 CALIBRATION_WINDOWS = 256
 
 
 @dataclass(frozen=True, kw_only=True)
+class LinearRecord:
+    """What is known of a model's linear path as a model of its own.
+
+    share      of the path in the model's forecast: its kernel in the weights is so many times that of the path alone
+    heldout    errors of the path alone
+    intervals  of the path alone
+    """
+
+    share: float
+    heldout: HeldOut
+    intervals: SplitConformal | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1:
+            raise ValueError(f"share is {self.share}; expected a number between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelRecord:
-    """All of `model.json`; `files` maps the directory's other files to their SHA-256, once they are written."""
+    """All of `model.json`; `files` maps the directory's other files to their SHA-256, once they are written.
+
+    linear  where a linear path stands beside a network that was trained here
+    """
 
     format: Literal[2]
     name: str
@@ -68,6 +92,12 @@ class ModelRecord:
     files: Mapping[str, str] = field(default_factory=dict)
     intervals: SplitConformal | None = None
     series: SeriesEntry | None = None
+    linear: LinearRecord | None = field(default=None, metadata=strict_json.OMITTED)
+
+    def __post_init__(self) -> None:
+        network = self.spec.network
+        if self.linear is not None and (network.linear is None or not network.recurrent):
+            raise ValueError("linear is given; the model has no linear path beside a network")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +105,7 @@ class HeldOutWindows:
     """Raw windows, n of them, and what followed.
 
     truth    (n, horizon) float64
-    trained  (n, horizon) float32: the Keras model's forecasts
+    trained  (n, horizon) float32: what the Keras network with the linear path beside it forecasts
     unit     (n,) float64: the range of each window's series, in which errors are measured; None where there is one
              series, whose scaler has it
     """
@@ -87,14 +117,27 @@ class HeldOutWindows:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RidgeArrays:
+    """What the linear path alone has beside its weights.
+
+    trained  (n, horizon) float32: its forecasts of the held-out windows
+    radii    (rows, levels, horizon) float64, as in `SeriesTable`; None without a table, or without intervals
+    """
+
+    trained: NDArray[np.float32]
+    radii: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelDirectory:
-    """An opened model directory."""
+    """An opened model directory; `ridge` where its record has `linear`."""
 
     record: ModelRecord
     weights: Weights
     heldout: HeldOutWindows
     calibration: Windows
     table: SeriesTable | None = None
+    ridge: RidgeArrays | None = None
 
     @property
     def scaling(self) -> Scaling:
@@ -118,6 +161,7 @@ def write_model_directory(folder: Path, model: ModelDirectory, more: Mapping[str
         HELDOUT_NAME: write_npz(**_named(heldout.windows), truth=heldout.truth, trained=heldout.trained, **unit),
         CALIBRATION_NAME: write_npz(**_named(model.calibration)),
         **({} if table is None else series_files(table)),
+        **({} if model.ridge is None else {RIDGE_NAME: _ridge_file(model.ridge)}),
         **(more or {}),
     }
     for name, data in files.items():
@@ -146,7 +190,8 @@ def read_model_directory(path: Path) -> ModelDirectory:
         content = _read(path, MODEL_NAME, limits.MANIFEST_BYTES)
         record = strict_json.loads(ModelRecord, _of_this_format(content), where=MODEL_NAME)
         of_series = () if record.series is None else (SERIES_NAMES_NAME, SERIES_TABLE_NAME)
-        names = (WEIGHTS_NAME, HELDOUT_NAME, CALIBRATION_NAME, *of_series)
+        of_ridge = () if record.linear is None else (RIDGE_NAME,)
+        names = (WEIGHTS_NAME, HELDOUT_NAME, CALIBRATION_NAME, *of_series, *of_ridge)
         data = {name: _read(path, name, limits.FILE_BYTES) for name in names}
     except FileNotFoundError as error:
         missing = Path(error.filename).name
@@ -164,6 +209,7 @@ def read_model_directory(path: Path) -> ModelDirectory:
     many = ("unit",) if record.series else ()
     heldout = _arrays(data[HELDOUT_NAME], HELDOUT_NAME, (*_names(record), "truth", "trained", *many))
     calibration = _arrays(data[CALIBRATION_NAME], CALIBRATION_NAME, _names(record))
+    table = _table(record, data)
     return ModelDirectory(
         record=record,
         weights=read_weights(data[WEIGHTS_NAME], spec),
@@ -174,8 +220,26 @@ def read_model_directory(path: Path) -> ModelDirectory:
             unit=heldout["unit"].astype(np.float64) if many else None,
         ),
         calibration=_windows(calibration),
-        table=_table(record, data),
+        table=table,
+        ridge=None if record.linear is None else _ridge(record.linear, data[RIDGE_NAME], heldout["truth"].shape, table),
     )
+
+
+def _ridge_file(ridge: RidgeArrays) -> bytes:
+    radii = {} if ridge.radii is None else {"radii": ridge.radii.astype("<f8")}
+    return write_npz(trained=ridge.trained.astype("<f4"), **radii)
+
+
+def _ridge(linear: LinearRecord, data: bytes, forecasts: tuple[int, ...], table: SeriesTable | None) -> RidgeArrays:
+    levels = 0 if linear.intervals is None or table is None else len(linear.intervals.levels)
+    shapes = {"trained": ("<f4", forecasts)}
+    if table is not None and levels:
+        shapes["radii"] = ("<f8", (len(table), levels, forecasts[-1]))
+    arrays = read_npz(data, where=RIDGE_NAME)
+    if problems := listed(array_problems(arrays, shapes)):
+        raise FormatError(f"{RIDGE_NAME}: {problems}")
+    radii = arrays["radii"].astype(np.float64) if levels else None
+    return RidgeArrays(trained=arrays["trained"].astype(np.float32), radii=radii)
 
 
 def _table(record: ModelRecord, data: Mapping[str, bytes]) -> SeriesTable | None:

@@ -43,6 +43,10 @@ class TrainOptions:
         ),
     ] = None
 
+    linear: Annotated[
+        bool | None, _option("--linear/--no-linear", "A linear path beside the network, or the network alone.")
+    ] = None
+
     def changes(self) -> dict[str, Any]:
         """Return the given options as values of `TrainConfig`; raises UsageError for wrong units."""
         from pulsecast_train.recipes.train_config import parse_units

@@ -42,7 +42,7 @@ def test_an_unknown_peer_is_answered_with_the_known_ones() -> None:
         find_peers(("numpy.loop", "torch"))
 
 
-@pytest.mark.parametrize("fixture", ["plain_bundle", "calendar_bundle"])
+@pytest.mark.parametrize("fixture", ["plain_bundle", "calendar_bundle", "linear_bundle"])
 def test_the_numpy_loop_forecasts_what_the_reference_does(fixture: str, request: pytest.FixtureRequest) -> None:
     path: Path = request.getfixturevalue(fixture)
     bundle = Bundle.open(path)

@@ -105,6 +105,17 @@ MUTANTS: dict[str, tuple[str, str, Any]] = {
     "every column a step late": ("calendar_graph", "_offsets", None),
     "every year known": ("graph", "known_times", lambda _: (-(2**60), 2**60)),
     "a slack of counts ten thousand times as wide": ("graph", "FLOAT32_SLACK", 1e-2),
+    "a product with tanh of another bend": ("linear_graph", "_TIMES_BENT", 1),
+    "bends in another order": ("linear_graph", "_BENT", [0, 1, 4, 3, 5]),
+    "lags from the newest to the oldest": ("linear_graph", "_of_window", None),
+    "a season that ends a step early": ("linear_graph", "_bends", None),
+    "waves of the last step, not of the first ahead": ("calendar_graph", "_waves_ahead", None),
+}
+CHANGES: dict[str, Callable[..., Any]] = {
+    "_offsets": lambda right, spec, *more: right(spec, *more) - spec.step_s,
+    "_of_window": lambda right, lags, steps: right(lags, steps)[::-1],
+    "_bends": lambda right, *given: np.roll(right(*given), -1, axis=0),
+    "_waves_ahead": lambda right, spec, waves, moment: right(spec, waves, moment - spec.step_s),
 }
 
 
@@ -133,8 +144,22 @@ def test_a_graph_with_a_wrong_constant_fails_these_comparisons(
     assert passes()
     where = importlib.import_module(f"pulsecast_export.graphs.{module}")
     right = getattr(where, name)
-    monkeypatch.setattr(where, name, value or (lambda spec, *more: right(spec, *more) - spec.step_s))
+    monkeypatch.setattr(where, name, value or (lambda *given: CHANGES[name](right, *given)))
     assert not passes()
+
+
+def test_a_linear_kernel_that_is_off_fails_these_comparisons(cases: dict[str, Case]) -> None:
+    """By a hundredth in one row, which alone decides a forecast of a still window: the bias."""
+    for name, case in cases.items():
+        weights = case.model.weights
+        if weights.linear is None:
+            continue
+        windows = graph_models.windows(case.model)
+        for row in range(len(weights.linear)):
+            off = weights.linear.copy()
+            off[row] += 0.01
+            wrong = replace(case, model=replace(case.model, weights=replace(weights, linear=off)))
+            assert difference(case, expected(wrong, windows), expected(case, windows)) > SEEN * 1e-5, f"{name} {row}"
 
 
 # ----------------------------------------------------------------------------------------------- rows without a number

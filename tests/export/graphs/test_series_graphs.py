@@ -17,6 +17,7 @@ from pulsecast.bundle.lone_files import lone_contract
 from pulsecast.computing import reference
 from pulsecast.computing.intervals import split_interval
 from pulsecast.errors import UsageError
+from pulsecast.model.series import SeriesTable
 from pulsecast.model.windows import Windows
 from pulsecast.stages.model_directory import ModelDirectory, read_model_directory, write_model_directory
 
@@ -44,7 +45,8 @@ def converted(model: ModelDirectory, folder: Path, *targets: str) -> Bundle:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    model = with_table(directory(plain.make_model(plain.CHANGE_SPEC)), NAMES)
+    """Of a model whose series have a kernel each for the linear path."""
+    model = with_table(directory(plain.make_model(plain.LINEAR_SPEC)), NAMES)
     return converted(model, tmp_path_factory.mktemp("several"), *TARGETS)
 
 
@@ -63,11 +65,23 @@ def test_every_window_is_forecast_by_its_row_with_its_bounds(bundle: Bundle, art
     windows = golden.windows
     for rows in (windows.series, np.zeros(len(windows), np.int64), np.full(len(windows), 3, np.int64)):
         asked = replace(windows, series=rows)
+        assert kernels_count(bundle, asked)
         forecast, lower, upper = backend(bundle, artifact).outputs(*asked.inputs)
         assert np.max(np.abs(forecast - expected(bundle, asked)) / golden.unit[:, np.newaxis]) < LIMIT
         found = split_interval(split, forecast, split.default_level, bundle.series, rows)
         assert np.mean(np.abs(lower - found.lower) <= 1e-5 * (1 + found.lower)) > 0.99  # a count may just round over
         assert np.mean(np.abs(upper - found.upper) <= 1e-5 * (1 + found.upper)) > 0.99
+
+
+def kernels_count(bundle: Bundle, windows: Windows) -> bool:
+    """Return whether forecasts show that series have kernels of their own, and that the pool's is the shared one."""
+    assert isinstance(bundle.series, SeriesTable)
+    assert windows.series is not None
+    shared = replace(bundle.series, linear=None)
+    without = reference.forecast(bundle.manifest.spec, shared, bundle.weights(), windows)
+    off = np.abs(without - expected(bundle, windows)).max(axis=1) / bundle.golden().unit
+    pooled = windows.series == 0
+    return bool((off[~pooled] > 20 * LIMIT).sum() >= 0.9 * (~pooled).sum() and (off[pooled] == 0).all())
 
 
 @EACH
@@ -130,8 +144,12 @@ def test_int8_is_left_out_or_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_network_beyond_the_plain_stack_takes_a_table(tmp_path: Path) -> None:
-    model = with_table(directory(plain.make_model(plain.CHANGE_NETWORK_SPEC)), NAMES)
-    found = converted(model, tmp_path, "onnx")
+    """Its series share the kernel of the linear path."""
+    network = replace(plain.CHANGE_NETWORK_SPEC.network, linear=plain.LINEAR)
+    described = replace(plain.CHANGE_NETWORK_SPEC, network=network)
+    model = with_table(directory(plain.make_model(described)), NAMES)
+    assert model.table is not None
+    found = converted(replace(model, table=replace(model.table, linear=None)), tmp_path, "onnx")
     windows = found.golden().windows
     wanted = expected(found, windows)
     error = np.abs(backend(found, "onnx").predict(*windows.inputs) - wanted)

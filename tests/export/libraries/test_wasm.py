@@ -47,7 +47,7 @@ def build_wasm(folder: Path, work: Path) -> Path:
     return folder / MODULE
 
 
-@pytest.fixture(scope="module", params=["level", "change"])
+@pytest.fixture(scope="module", params=["level", "linear"])
 def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of a fitted model: numpy, and native with its module and wrapper."""
     require("ziglang")
@@ -91,7 +91,7 @@ def test_a_module_that_is_not_what_it_must_be_is_refused(module: bytes, problem:
 def test_the_module_passes_every_check_of_the_native_artifact_under_node(bundle: Path, request, monkeypatch) -> None:
     node = require_tool("node")
     opened = Bundle.open(bundle)
-    name = "change" if opened.manifest.spec.timed else "level"
+    name = "linear" if opened.manifest.spec.timed else "level"
     model = directory(request.getfixturevalue(f"{name}_model"))
     found = prove(model, "native", TAG, bundle / "native" / MODULE)
     assert (found.proof, found.path) == ("run", "native/lib/wasm32/model.wasm")

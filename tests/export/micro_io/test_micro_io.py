@@ -9,7 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.micro.models import AROUND, columns_of, log, model_of, moments, same, windows_of, written
+from helpers.micro.models import (
+    AROUND,
+    columns_of,
+    log,
+    model_of,
+    moments,
+    path_of,
+    same,
+    surroundings,
+    windows_of,
+    written,
+)
 from helpers.native_models import require_c
 from pulsecast.backends.native_library import find_compiler
 from pulsecast.bundle.golden import Golden
@@ -25,6 +36,7 @@ from pulsecast_export.exporter import _remove_sources
 from pulsecast_export.micro_io.checking import (
     BOUND_ROUNDING,
     MicroIo,
+    Surroundings,
     channel_rounding,
     check_micro_io,
     compile_micro_io,
@@ -122,14 +134,14 @@ def results_of(name: str, library) -> tuple[ModelDirectory, Windows, np.ndarray,
     outputs = np.random.default_rng(1).normal(0, 0.7, (len(windows), spec.horizon)).astype(np.float32)
     columns = columns_of(model, windows)
     scaled = scaler.transform(columns)
-    expected = reference.to_raw(spec, scaler, outputs.astype(np.float64), scaled, np.zeros((len(windows), 1, 1)))
+    changes = outputs.astype(np.float64) + path_of(model, windows)
+    expected = reference.to_raw(spec, scaler, changes, scaled, np.zeros((len(windows), 1, 1)))
     return model, windows, columns, expected, library(name, model).results(windows, outputs)
 
 
 def test_forecasts_are_those_of_numpy(name: str, library) -> None:
     model, _, columns, expected, found = results_of(name, library)
-    spec, scaler = model.record.spec, model.record.scaler
-    allowed = forecast_rounding(spec, scaler, columns, expected)
+    allowed = forecast_rounding(surroundings(model), columns, expected)
     assert (np.abs(found[0] - expected) <= allowed).all()
 
 
@@ -170,11 +182,12 @@ def test_a_bound_that_is_not_wanted_may_be_null(library) -> None:
     outputs = np.zeros(4, np.float32)
     results = np.full((3, 4), np.nan, np.float32)
     values = windows.values[0].copy()
-    call(values.ctypes.data, outputs.ctypes.data, results[0].ctypes.data, None, results[2].ctypes.data)
+    time, given = int(windows.time[0]), outputs.ctypes.data
+    call(values.ctypes.data, time, given, results[0].ctypes.data, None, results[2].ctypes.data)
     expected = functions.results(windows.take([0]), outputs[np.newaxis])[:, 0]
     np.testing.assert_array_equal(results[[0, 2]], expected[[0, 2]])
     assert np.isnan(results[1]).all()
-    call(values.ctypes.data, outputs.ctypes.data, results[0].ctypes.data, None, None)
+    call(values.ctypes.data, time, given, results[0].ctypes.data, None, None)
 
 
 # ---------------------------------------------------------------------------------------------------------- an export
@@ -208,7 +221,7 @@ def test_the_check_of_an_export_passes_what_the_writer_wrote(name: str, tmp_path
     require_c()
     model = model_of(AROUND[name])
     golden = golden_of(model)
-    check_micro_io(written(model, tmp_path), model.record.spec, model.record.scaler, golden, model.record.intervals)
+    check_micro_io(written(model, tmp_path), surroundings(model), golden)
 
 
 FAULTS = {
@@ -241,6 +254,12 @@ FAULTS = {
     "bounds in turn": (r"lower\[step\] = low;", "lower[step] = high;", "bounds are not those of the forecasts"),
     "whole numbers": (r"#define COUNTS 1", "#define COUNTS 0", "bounds are not those of the forecasts"),
     "no bounds": (r"bounds\(step, raw, lower, upper\);", ";", "bounds are not those of the forecasts"),
+    "a weight of the path": (r"(KERNEL\[\d+ \* MICRO_HORIZON\] = \{\n)\S+", r"\g<1>0.1f,", "forecasts differ"),
+    "the path's season": (r"#define SEASON 24", "#define SEASON 23", "forecasts differ"),
+    "a wave": (r"\{86400, 7, ", "{86400, 8, ", "forecasts differ"),
+    "the time of a wave": (r"remainder_of\(time \+ MICRO_STEP_SECONDS", "remainder_of(time", "forecasts differ"),
+    "the weekend of a step": (r"\(k \+ 1\) \*", "k *", "forecasts differ"),
+    "no path": (r"\+ path\[step\]", "+ 0.0f * path[step]", "forecasts differ"),
     "the change": (r"#define CHANGE 1", "#define CHANGE 0", "forecasts differ"),
 }
 
@@ -256,7 +275,7 @@ def test_the_check_of_an_export_finds_a_fault(
     assert count >= 1
     source.write_text(changed, encoding="ascii")
     with pytest.raises(ToleranceError, match=f"micro_io.c does not compute what the reference does: .*{sentence}"):
-        check_micro_io(tmp_path, model.record.spec, model.record.scaler, golden, model.record.intervals)
+        check_micro_io(tmp_path, surroundings(model), golden)
 
 
 def test_a_source_that_does_not_compile_is_named(golden: Golden, tmp_path: Path) -> None:
@@ -264,10 +283,10 @@ def test_a_source_that_does_not_compile_is_named(golden: Golden, tmp_path: Path)
     model = model_of(AROUND["a change of counts"])
     (written(model, tmp_path) / SOURCE).write_text("int micro_input(void) { return unknown; }\n", encoding="ascii")
     with pytest.raises(ConversionError, match=r"the C compiler .* failed on micro_io\.c: .*unknown"):
-        check_micro_io(tmp_path, model.record.spec, model.record.scaler, golden, model.record.intervals)
+        check_micro_io(tmp_path, surroundings(model), golden)
 
 
 def test_without_a_compiler_nothing_is_checked(golden: Golden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of(AROUND["a change of counts"])
     monkeypatch.setenv("CC", "no-such-compiler")
-    check_micro_io(tmp_path, model.record.spec, Scaler(features=()), golden, None)
+    check_micro_io(tmp_path, Surroundings(spec=model.record.spec, scaler=Scaler(features=())), golden)

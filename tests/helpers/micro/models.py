@@ -10,13 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers import plain
-from helpers.native_models import directory
+from helpers.native_models import ODD_PATH, directory
 from pulsecast.computing.calendars import complete, known_times
+from pulsecast.computing.linear_path import linear_path
+from pulsecast.model.linear import Linear, Wave
+from pulsecast.model.network import plain_stack
 from pulsecast.model.radii import SplitConformal
 from pulsecast.model.scaler import FeatureScale, Scaler
 from pulsecast.model.spec import DAY_S, WEEK_S, Calendar, Channel, Feature, Holidays, ModelSpec
 from pulsecast.model.windows import Windows
 from pulsecast.stages.model_directory import ModelDirectory
+from pulsecast_export.micro_io.checking import Surroundings
 from pulsecast_export.micro_io.writer import write_micro_io
 
 STRICT = (
@@ -82,6 +86,7 @@ class Around:
     target: str = "level"
     floor: float | None = None
     intervals: SplitConformal | None = None
+    linear: Linear | None = None
 
     @property
     def spec(self) -> ModelSpec:
@@ -97,6 +102,7 @@ class Around:
             step_s=self.step_s,
             target=self.target,  # type: ignore[arg-type]
             floor=self.floor,
+            network=plain_stack((3,), self.linear),
         )
 
 
@@ -122,6 +128,7 @@ AROUND = {
         target="change",
         floor=0.0,
         intervals=radii("log1p", 0.44, 0.0, 1e-4, 4.6, counts=True),
+        linear=plain.LINEAR,
     ),
     "several columns": Around(
         features=(log(2, 0.5), same(-7, 3), log(9, 2.5), same(0.25, 0.5), same(-1, 2), log(0, 1)),
@@ -133,6 +140,7 @@ AROUND = {
         horizon=5,
         step_s=900,
         target="change",
+        linear=replace(ODD_PATH, weekend_waves=0),
         intervals=radii("log1p", 0.1, 0.2, 0.3, 0.4, 12.0),
     ),
     "holidays": Around(
@@ -173,6 +181,21 @@ AROUND = {
         floor=0.0,
         intervals=radii("log1p", 100.0),
     ),
+    "a path without a calendar": Around(
+        features=(log(3, 0.8), same(0.5, 2)),
+        channels=(*levels(2), Channel(feature=0, lag=4)),
+        horizon=2,
+        target="change",
+        linear=Linear(lags=2),
+    ),
+    "the longest waves": Around(
+        features=(log(3, 0.8), same()),
+        channels=levels(2),
+        calendars=(calendar("weekend", WEEK_S),),
+        step_s=2**31 - 1,
+        target="change",
+        linear=Linear(lags=3, season=2, waves=(Wave(period_s=2**31 - 1, multiple=64), Wave(period_s=1))),
+    ),
     "a second": Around(
         features=(same(), same(), same(), same()),
         channels=levels(4),
@@ -195,7 +218,33 @@ def model_of(around: Around, name: str = "around") -> ModelDirectory:
     record = replace(
         _base().record, name=name, spec=around.spec, scaler=Scaler(features=around.features), intervals=around.intervals
     )
-    return replace(_base(), record=record)
+    return replace(_base(), record=record, weights=replace(_base().weights, linear=_kernel(around.spec)))
+
+
+def _kernel(spec: ModelSpec) -> NDArray[np.float32] | None:
+    """Return a kernel of a linear path from a seed, as small as training makes one; None without a path.
+
+    Further columns are not scaled to their sizes here, and weigh less.
+    """
+    if spec.network.linear is None:
+        return None
+    shape = (spec.network.linear.inputs(spec.measured), spec.horizon)
+    kernel = np.random.default_rng(8).normal(0, 0.03, shape)
+    kernel[spec.network.linear.parts(spec.measured)["others"]] *= 1e-3
+    return kernel.astype(np.float32)
+
+
+def surroundings(model: ModelDirectory) -> Surroundings:
+    """Return what is around the full-integer file of `model`."""
+    record = model.record
+    return Surroundings(spec=record.spec, scaler=record.scaler, intervals=record.intervals, linear=model.weights.linear)
+
+
+def path_of(model: ModelDirectory, windows: Windows) -> NDArray[np.floating] | float:
+    """Return the linear path of `windows`, (n, horizon) in float64; 0 for a model without one."""
+    spec, scaler = model.record.spec, model.record.scaler
+    path = linear_path(spec, scaler, model.weights, windows)
+    return 0.0 if path is None else path(scaler.transform(columns_of(model, windows)))
 
 
 def written(model: ModelDirectory, folder: Path) -> Path:

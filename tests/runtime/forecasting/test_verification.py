@@ -216,6 +216,20 @@ def test_one_percent_of_noise_in_one_matrix_fails(plain_bundle: Path, name: str)
     assert "largest error / range" in failed
 
 
+def test_one_percent_of_noise_in_a_linear_kernel_fails(linear_bundle: Path) -> None:
+    bundle = Bundle.open(linear_bundle)
+    weights, (artifact, *_) = bundle.weights(), bundle.manifest.artifacts
+    assert weights.linear is not None
+    noise = np.random.default_rng(3).standard_normal(weights.linear.shape)
+    noisy = replace(weights, linear=(weights.linear * (1 + 0.01 * noise)).astype(np.float32))
+    checks = {
+        name: check_backend(NumpyBackend(bundle.manifest, one), bundle.manifest, artifact, bundle.golden(), one)
+        for name, one in (("sound", weights), ("noisy", noisy))
+    }
+    assert [check.name for check in checks["sound"] if not check.passed] == []
+    assert "largest error / range" in {check.name for check in checks["noisy"] if not check.passed}
+
+
 def perturbed(weights: Weights, name: str, share: float) -> Weights:
     """Return `weights` with noise of `share` of the standard deviation on one array."""
     rng = np.random.default_rng(3)

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from helpers import plain
-from pulsecast.model.network import Dense, Network, Recurrent
+from pulsecast.model.linear import Linear
+from pulsecast.model.network import Dense, Network, Recurrent, plain_stack
 from pulsecast.model.spec import ModelSpec
 from pulsecast.model.words import network_words
 
@@ -41,3 +42,15 @@ def spec_of(network: Network | None, *units: int) -> ModelSpec:
 )
 def test_a_network_is_named_layer_by_layer(network: Network | None, units: tuple[int, ...], words: str) -> None:
     assert network_words(spec_of(network, *units)) == words
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        (plain_stack((12, 10), Linear(lags=2)), "LSTM 12 + LSTM 10 beside a linear path"),
+        (Network(recurrent=(), linear=Linear(lags=2)), "a linear path"),
+    ],
+)
+def test_a_linear_path_is_named_after_the_layers(network: Network, words: str) -> None:
+    units = tuple(layer.units for layer in network.recurrent)
+    assert network_words(replace(plain.CHANGE_SPEC, units=units, network=network)) == words

@@ -13,13 +13,22 @@ require(*TRAIN, "scipy")
 
 from pulsecast.errors import DataError, UsageError  # noqa: E402
 from pulsecast.foundation import strict_json  # noqa: E402
-from pulsecast_train.backtesting.backtest import MODEL, Task, read_result, run_task  # noqa: E402
-from pulsecast_train.backtesting.baselines import BASELINES  # noqa: E402
+from pulsecast_train.backtesting.backtest import (  # noqa: E402
+    LINEAR,
+    MODEL,
+    Task,
+    member_models,
+    read_result,
+    run_task,
+)
 from pulsecast_train.backtesting.config import EvaluateConfig  # noqa: E402
-from pulsecast_train.backtesting.evaluator import Where, evaluate_series  # noqa: E402
+from pulsecast_train.backtesting.evaluator import Where, evaluate_series, plan, resolved  # noqa: E402
 from pulsecast_train.backtesting.folds import rolling_folds  # noqa: E402
 from pulsecast_train.backtesting.result import Evaluation  # noqa: E402
 from pulsecast_train.backtesting.scoring import is_copycat  # noqa: E402
+from pulsecast_train.baselines import BASELINES  # noqa: E402
+from pulsecast_train.fitting.combined import own_kernels, with_share  # noqa: E402
+from pulsecast_train.fitting.linear_rows import Source  # noqa: E402
 from pulsecast_train.fitting.pooling import prepare_member  # noqa: E402
 from pulsecast_train.recipes.recipes import RECIPES, filled  # noqa: E402
 from pulsecast_train.recipes.train_config import TrainConfig  # noqa: E402
@@ -74,6 +83,41 @@ def test_no_network_knows_the_steps_after_its_forecast_not_even_through_another_
     # the same weights in the same process: the same sums in any batch
     np.testing.assert_allclose(whole.forecasts[known], other.forecasts[known], rtol=1e-6)
     assert not np.allclose(whole.forecasts[~known], other.forecasts[~known])
+
+
+def test_no_linear_path_knows_the_steps_after_its_forecast_not_even_through_another_series() -> None:
+    first, second = rhythm("a", 1), rhythm("b", 2)
+    fold = rolling_folds(STEPS, 5)[1]
+    whole = run_task(task(LINEAR, (first, second)))[0]
+    other = run_task(task(LINEAR, (changed_from(first, fold.cut + 20), changed_from(second, fold.cut))))[0]
+    known = whole.targets <= fold.cut + 20
+    np.testing.assert_allclose(whole.forecasts[known], other.forecasts[known], rtol=1e-6)
+    assert not np.allclose(whole.forecasts[~known], other.forecasts[~known])
+
+
+def test_the_errors_that_intervals_start_from_are_those_of_a_path_that_never_saw_the_validation_part() -> None:
+    spec = task(MODEL, (rhythm("a", 1),)).spec
+    linear = spec.network.linear
+    assert linear is not None
+    members = [
+        prepare_member(rhythm(name, seed), RECIPES["recommended"], spec, 400, 0.2) for seed, name in enumerate("ab")
+    ]
+    for (late, early), member in zip(member_models(spec, members, None), members, strict=True):
+        split = member.split
+        for model, starts in ((early, split.training), (late, np.concatenate([split.training, split.validation]))):
+            sources = [Source(steps=one.steps, starts=starts, scaling=one.scaler) for one in members]
+            expected = with_share(own_kernels(spec, linear, sources)[members.index(member)])
+            np.testing.assert_array_equal(model.weights.linear, expected)
+        assert not np.array_equal(late.weights.linear, early.weights.linear)  # type: ignore[arg-type]
+
+
+def test_the_linear_path_alone_is_evaluated_where_the_recipe_has_one() -> None:
+    series = [rhythm("a", 1), rhythm("b", 2)]
+    config = resolved(EvaluateConfig(train=QUICK, origins=2, seeds=2, baselines=()))
+    pieces = [piece for piece in plan(series, config) if piece.task.method == LINEAR]
+    assert [(piece.series, piece.seed) for piece in pieces] == [((0, 1), 0)] * 2  # one for each fold, for any seeds
+    without = dataclasses.replace(config, train=dataclasses.replace(QUICK, linear=False))
+    assert {piece.task.method for piece in plan(series, without)} == {"last_value", MODEL}
 
 
 def test_the_scaler_of_a_fold_is_that_of_its_training_part_alone() -> None:
@@ -174,7 +218,7 @@ def test_an_evaluation_scores_forecasts_of_means_on_request(tmp_path: Path) -> N
     found, _ = evaluate_series(series, asked, tmp_path, Where(jobs=1), heard)
     assert set(heard.notes) == {"kept from before"}  # it takes no training
     errors = found.horizons[0].series[0].errors
-    assert set(errors) == {"last_value", "model", "model_for_means"}
+    assert set(errors) == {"last_value", "linear_path", "model", "model_for_means"}
     assert errors["model"] == bare.horizons[0].series[0].errors["model"]
     assert errors["model_for_means"].bias != errors["model"].bias
     textbook = dataclasses.replace(asked, train=TrainConfig(recipe="textbook"))

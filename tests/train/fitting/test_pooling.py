@@ -126,11 +126,23 @@ def test_row_0_forecasts_by_the_window_rule(model: ModelDirectory) -> None:
             model.table,
             offset=np.array([[0.0], [offset], [0], [0]]),
             scale=np.array([[1.0], [scale], [1], [1]]),
+            linear=None,  # then all rows have row 0's
         )
         as_row_1 = dataclasses.replace(one, series=np.array([1]))
         expected = reference.forecast(model.record.spec, by_hand, model.weights, as_row_1)
         assert abs(float(trained[at, 0] - expected[0, 0])) / model.heldout.unit[at] < TRAINED_ROUNDING
         np.testing.assert_allclose(forecasts(model, one), expected, rtol=1e-9)
+
+
+@pytest.mark.slow
+def test_each_row_has_a_linear_path_of_its_own_and_row_0_that_of_the_weights(model: ModelDirectory) -> None:
+    assert model.table is not None
+    assert model.table.linear is not None
+    np.testing.assert_array_equal(model.table.linear[0], model.weights.linear)  # type: ignore[arg-type]
+    assert len(np.unique(model.table.linear[:, 0, 0])) == len(SIZES) + 1
+    windows, _ = heldout(model, "large")
+    shared = dataclasses.replace(model, table=dataclasses.replace(model.table, linear=None))
+    assert np.abs(forecasts(model, windows) / forecasts(shared, windows) - 1).max() > 0.01
 
 
 @pytest.mark.slow

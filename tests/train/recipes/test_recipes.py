@@ -37,6 +37,7 @@ def test_textbook_is_the_published_tutorial_to_the_letter() -> None:
         calendar=False,
         nonnegative=False,
         pool=False,
+        linear=False,
         loss="mse",
         epochs=50,
         validation_fraction=0.0,

@@ -19,27 +19,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulsecast.computing import reference
 from pulsecast.errors import DataError
 from pulsecast.foundation import strict_json
 from pulsecast.foundation.whole_file import whole_file
-from pulsecast.model.scaler import Scaler
 from pulsecast.model.spec import ModelSpec
 from pulsecast.stages.progress import SILENT
 
+from ..baselines import Past, find_baseline
 from ..recipes.recipes import find_recipe, spec_of
 from ..recipes.train_config import TrainConfig
 from ..series import Series
-from ..windows import Steps, raw_columns
-from .baselines import Past, find_baseline
 from .folds import MINIMUM_TRAINING_WINDOWS, Fold, first_targets, rolling_folds, until
 
 if TYPE_CHECKING:
+    from ..fitting.combined import Forward, Model
     from ..fitting.pooling import Member
 
 MODEL = "model"
-REVISION = 2  # version of the code behind a task's result; a new number makes older cached results stale
-PREDICT_BATCH = 1024
+LINEAR = "linear_path"  # the model without its network
+REVISION = 3  # version of the code behind a task's result; a new number makes older cached results stale
 
 _one_fit_at_a_time = threading.Lock()  # Keras' random state belongs to the process, and a Dask worker has threads
 
@@ -48,7 +46,7 @@ _one_fit_at_a_time = threading.Lock()  # Keras' random state belongs to the proc
 class Task:
     """What to fit and where.
 
-    method   MODEL, or a row of BASELINES
+    method   MODEL, LINEAR, or a row of BASELINES
     series   one, or all that share a network
     fold     which of `origins` folds
     horizon  steps of every forecast
@@ -65,7 +63,7 @@ class Task:
     def fingerprint(self) -> str:
         """Return the result's name in a cache: the same for the same method, data, fold and configuration."""
         digest = hashlib.sha256()
-        chosen = {"train": self.train} if self.method == MODEL else {"context": self.spec.context}
+        chosen = {"train": self.train} if self.method in (MODEL, LINEAR) else {"context": self.spec.context}
         head = {"method": self.method, "fold": self.fold, "origins": self.origins, "horizon": self.horizon, **chosen}
         digest.update(strict_json.dumps({"revision": REVISION, **head}).encode())
         for one in self.series:
@@ -101,6 +99,8 @@ def run_task(task: Task) -> tuple[FoldForecasts, ...]:
     if task.method == MODEL:
         with _one_fit_at_a_time:
             return _run_model(task)
+    if task.method == LINEAR:
+        return _run_linear(task)
     return tuple(_run_baseline(task, one) for one in task.series)
 
 
@@ -130,27 +130,78 @@ def _run_baseline(task: Task, series: Series) -> FoldForecasts:
 def _run_model(task: Task) -> tuple[FoldForecasts, ...]:
     import keras
 
+    spec, config = task.spec, dataclasses.replace(task.train, horizon=task.horizon)
+    members, folds = _members(task)
+    network, epochs = fit_members(spec, config, members)
+    models = member_models(spec, members, network.predict_on_batch)
+    found = tuple(_forecast_member(*one, epochs) for one in zip(models, members, folds, strict=True))
+    keras.backend.clear_session()  # or a process that runs many folds grows
+    return found
+
+
+def _run_linear(task: Task) -> tuple[FoldForecasts, ...]:
+    spec = task.spec
+    members, folds = _members(task)
+    models = [(late.alone(), early.alone()) for late, early in member_models(spec, members, None)]
+    return tuple(_forecast_member(*one, 0) for one in zip(models, members, folds, strict=True))
+
+
+def _members(task: Task) -> tuple[list[Member], list[Fold]]:
+    from ..fitting.pooling import prepare_member
+
+    spec, recipe = task.spec, find_recipe(task.train.recipe)
+    folds = [rolling_folds(len(one.values), task.origins)[task.fold] for one in task.series]
+    cuts = training_cuts(task.series, folds, spec)
+    parts = zip(task.series, folds, cuts, strict=True)
+    validation = task.train.validation_fraction or 0.0
+    return [prepare_member(until(one, fold.stop), recipe, spec, cut, validation) for one, fold, cut in parts], folds
+
+
+def fit_members(spec: ModelSpec, config: TrainConfig, members: Sequence[Member]) -> tuple[Any, int]:
+    """Return one Keras network fitted on `members`, with its share of the forecast, and the epochs that it took."""
     from ..fitting.checkpoint import Checkpoint
-    from ..fitting.pooling import pooled_examples, prepare_member
+    from ..fitting.combined import share_head
+    from ..fitting.pooling import pooled_examples
     from ..fitting.training import fit_network
 
-    spec, config, recipe = (
-        task.spec,
-        dataclasses.replace(task.train, horizon=task.horizon),
-        find_recipe(task.train.recipe),
-    )
-    folds = [rolling_folds(len(one.values), task.origins)[task.fold] for one in task.series]
-    members = [
-        prepare_member(until(one, fold.stop), recipe, spec, cut, config.validation_fraction or 0.0)
-        for one, fold, cut in zip(task.series, folds, training_cuts(task.series, folds, spec), strict=True)
-    ]
     training, validation = pooled_examples(members, spec)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Checkpoint(folder=Path(folder), run="")
         network, history = fit_network(spec, config, training, validation, checkpoint, SILENT)
-    found = tuple(_forecast_member(network, member, spec, fold) for member, fold in zip(members, folds, strict=True))
-    keras.backend.clear_session()  # or a process that runs many folds grows
-    return tuple(dataclasses.replace(one, epochs=len(history)) for one in found)
+    if spec.network.linear is not None:
+        share_head(network)
+    return network, len(history)
+
+
+def member_models(spec: ModelSpec, members: Sequence[Member], network: Forward | None) -> list[tuple[Model, Model]]:
+    """Return for each of `members` the model with its linear path: as it is used, and as if nothing validated it.
+
+    The second one's linear path is fitted on the training part only, so that its errors in the validation part are
+    those of forecasts. The network has seen neither in fitting.
+    """
+    from ..fitting.combined import Model, own_kernels, path_weights, with_share
+    from ..fitting.linear_rows import Source
+
+    def sources(*uses: str) -> list[Source]:
+        starts = [np.concatenate([getattr(one.split, use) for use in uses]) for one in members]
+        return [
+            Source(steps=one.steps, starts=own, scaling=one.scaler) for one, own in zip(members, starts, strict=True)
+        ]
+
+    def models(*uses: str) -> list[Model]:
+        linear = spec.network.linear
+        kernels = [None] * len(members) if linear is None else own_kernels(spec, linear, sources(*uses))
+        return [
+            Model(
+                spec=spec,
+                scaling=one.scaler,
+                weights=path_weights(None if kernel is None else with_share(kernel), spec.horizon),
+                network=network,
+            )
+            for one, kernel in zip(members, kernels, strict=True)
+        ]
+
+    return list(zip(models("training", "validation"), models("training"), strict=True))
 
 
 def training_cuts(series: Sequence[Series], folds: Sequence[Fold], spec: ModelSpec) -> list[int]:
@@ -172,28 +223,18 @@ def training_cuts(series: Sequence[Series], folds: Sequence[Fold], spec: ModelSp
     return cuts
 
 
-def _forecast_member(network: Any, member: Member, spec: ModelSpec, fold: Fold) -> FoldForecasts:
-    starts = member.split.heldout
-    tested = starts[starts + spec.context >= fold.cut]  # the common cut may lie before the series' own
+def _forecast_member(models: tuple[Model, Model], member: Member, fold: Fold, epochs: int) -> FoldForecasts:
+    used, early = models
+    context, starts = used.spec.context, member.split.heldout
+    tested = starts[starts + context >= fold.cut]  # the common cut may lie before the series' own
     earlier = member.split.validation
     return FoldForecasts(
-        targets=tested + spec.context,
-        forecasts=network_forecasts(network, spec, member.scaler, member.steps, tested),
-        earlier_targets=earlier + spec.context,
-        earlier=network_forecasts(network, spec, member.scaler, member.steps, earlier),
-        epochs=0,
+        targets=tested + context,
+        forecasts=used.forecasts(member.steps, tested).astype(np.float64),
+        earlier_targets=earlier + context,
+        earlier=early.forecasts(member.steps, earlier).astype(np.float64),
+        epochs=epochs,
     )
-
-
-def network_forecasts(
-    network: Any, spec: ModelSpec, scaler: Scaler, steps: Steps, starts: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Return the Keras network's raw forecasts (n, horizon) for the windows at `starts`."""
-    found = [np.empty((0, spec.horizon))]
-    for first in range(0, len(starts), PREDICT_BATCH):
-        columns = raw_columns(steps, spec, starts[first : first + PREDICT_BATCH])
-        found.append(reference.through(spec, scaler, network.predict_on_batch, columns).astype(np.float64))
-    return np.concatenate(found)
 
 
 # --- results on disk -------------------------------------------------------------------------------------------------

@@ -13,16 +13,17 @@ from pulsecast.foundation import strict_json
 from pulsecast.foundation.whole_file import write_whole
 from pulsecast.stages.progress import SILENT, Progress
 
-from ..recipes.recipes import filled, find_recipe
+from ..baselines import find_baseline, installed_baselines
+from ..recipes.recipes import filled, find_recipe, spec_of
 from ..series import Series
-from .backtest import MODEL, FoldForecasts, Task, read_result, run_task, write_result
-from .baselines import find_baseline, installed_baselines
+from .backtest import LINEAR, MODEL, FoldForecasts, Task, read_result, run_task, write_result
 from .config import EvaluateConfig
 from .folds import check_folds, rolling_folds
 from .metrics import FORMULAS
-from .result import NAIVE_NAME, Evaluation
+from .outside import check_names, fold_forecasts, read_outside, refuse_incomplete, wanted_targets
+from .result import ENSEMBLE_NAME, NAIVE_NAME, Evaluation
 from .scoring import Forecasts, score_horizon
-from .smearing import with_smeared
+from .smearing import SMEARED_NAME, with_smeared
 from .workers import run_dask, run_local, usable_cores
 
 RESULT_NAME = "evaluation.json"
@@ -49,33 +50,41 @@ class Piece:
     horizon: int
 
 
-def evaluate_series(
+def evaluate_series(  # noqa: PLR0913  # an option is a parameter
     series: Sequence[Series],
     config: EvaluateConfig,
     folder: Path,
     where: Where,
     progress: Progress = SILENT,
+    *,
     run: Run = run_task,
+    outside: Sequence[Path] = (),
 ) -> tuple[Evaluation, dict[int, Forecasts]]:
     """Evaluate and write `folder`/evaluation.json; also return every forecast, by horizon.
 
     Each fold's result is kept in `folder`/folds: an interrupted evaluation continues where it stopped, and one with
-    more seeds or baselines does only the new pieces. `progress` receives every piece. Raises DataError (a series too
-    short), UsageError, MissingExtraError.
+    more seeds or baselines does only the new pieces. `progress` receives every piece. `outside` are files of forecasts
+    from elsewhere. Raises DataError (a series too short, a file of forecasts), UsageError, MissingExtraError.
     """
     began = time.monotonic()
     config = resolved(config)
     pieces = plan(series, config)
+    others = _outside(outside, series, config, folder)
     (folder / FOLDS_NAME).mkdir(parents=True, exist_ok=True)
     found = _run_pieces(pieces, folder / FOLDS_NAME, where, progress, run)
     forecasts = {horizon: _collect(pieces, found, horizon) for horizon in config.horizons}
+    for horizon, found_outside in others.items():
+        forecasts[horizon].update(found_outside)
     if config.smearing:
         forecasts = {horizon: with_smeared(one, series) for horizon, one in forecasts.items()}
     result = Evaluation(
         config=config,
         pooled=_is_pooled(config, series),
         formulas=FORMULAS,
-        horizons=tuple(score_horizon(series, config, horizon, forecasts[horizon]) for horizon in config.horizons),
+        horizons=tuple(
+            score_horizon(series, config, horizon, forecasts[horizon], outside=tuple(others[horizon]))
+            for horizon in config.horizons
+        ),
         seconds=round(time.monotonic() - began, 3),
     )
     write_whole(folder / RESULT_NAME, strict_json.dumps(result), force=True)
@@ -108,6 +117,7 @@ def plan(series: Sequence[Series], config: EvaluateConfig) -> list[Piece]:
         for fold in range(config.origins):
             for method, seed, members in (
                 *((name, 0, (i,)) for name in config.baselines or () for i in everyone),
+                *((LINEAR, 0, group) for group in groups if config.train.linear),
                 *((MODEL, seed, group) for seed in range(1, config.seeds + 1) for group in groups),
             ):
                 task = Task(
@@ -122,6 +132,25 @@ def plan(series: Sequence[Series], config: EvaluateConfig) -> list[Piece]:
         for one in series:
             check_folds(one, pieces[-1].task.spec, rolling_folds(len(one.values), config.origins))
     return pieces
+
+
+def _outside(
+    paths: Sequence[Path], series: Sequence[Series], config: EvaluateConfig, folder: Path
+) -> dict[int, Forecasts]:
+    """Return the forecasts of the files at `paths` by horizon, which are checked before anything runs."""
+    check_names(paths, {MODEL, LINEAR, ENSEMBLE_NAME, SMEARED_NAME, *(config.baselines or ())})
+    files = [read_outside(path, series) for path in paths]
+    tested = {
+        horizon: wanted_targets(
+            series, spec_of(dataclasses.replace(config.train, horizon=horizon), series), config.origins
+        )
+        for horizon in config.horizons
+    }
+    refuse_incomplete(files, series, tested, folder)
+    return {
+        horizon: {one.name: {0: fold_forecasts(one, found, horizon)} for one in files}
+        for horizon, found in tested.items()
+    }
 
 
 def _is_pooled(config: EvaluateConfig, series: Sequence[Series]) -> bool:

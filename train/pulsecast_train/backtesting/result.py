@@ -176,30 +176,58 @@ def _or_dash(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-MODEL_NAME, ENSEMBLE_NAME, NAIVE_NAME = "model", "model_ensemble", "last_value"
+MODEL_NAME, ENSEMBLE_NAME, NAIVE_NAME, LINEAR_NAME = "model", "model_ensemble", "last_value", "linear_path"
 
 
-def verdict(methods: tuple[MethodSummary, ...], series: int, origins: int, copycats: int) -> str:
-    """Return the verdict in words: against the last value first, then against the best baseline."""
-    by_name = {method.name: method for method in methods}
+@dataclass(frozen=True, kw_only=True)
+class Tested:
+    """What a verdict is over."""
+
+    series: int
+    origins: int
+
+
+def verdict(
+    methods: tuple[MethodSummary, ...], tested: Tested, *, copycats: int = 0, outside: Mapping[str, int] | None = None
+) -> str:
+    """Return the verdict in words: against the last value first, then against the best of all others.
+
+    copycats  series on which the model copies the last value
+    outside   methods that were not made here, and on how many series each does
+    """
+    by_name, outside = {method.name: method for method in methods}, outside or {}
     model, others = by_name[MODEL_NAME], [m for m in methods if m.name not in (MODEL_NAME, ENSEMBLE_NAME)]
-    what = f"by MAE over {origins} origin{'s' if origins > 1 else ''} and {series} series"
+    what = f"by MAE over {tested.origins} origin{'s' if tested.origins > 1 else ''} and {tested.series} series"
     if model.mae_ratio >= 1:
         ratio = f"its MAE is {model.mae_ratio:.3f} of the last value's"
         said = [f"DO NOT DEPLOY: the model does not beat repeating the last value {what} ({ratio})"]
     else:
         said = [f"the model beats repeating the last value {what}: its MAE is {model.mae_ratio:.3f} times as large"]
         if model.worst_series >= 1:
-            said.append(f"but not on every series: on {series - model.beaten} of {series} it is not better")
-        said.append(f"the difference is more than chance on {model.dm_better} of {series} series")
+            said.append(
+                f"but not on every series: on {tested.series - model.beaten} of {tested.series} it is not better"
+            )
+        said.append(f"the difference is more than chance on {model.dm_better} of {tested.series} series")
     best = min(others, key=lambda m: m.mae_ratio)
     if best.mae_ratio < model.mae_ratio and best.name != NAIVE_NAME:
+        kind = "what you brought" if best.name in outside else "a forecast without a network"
         said.append(
-            f"a forecast without a network is better: {best.name} reaches {best.mae_ratio:.3f} "
+            f"{kind} is better: {best.name} reaches {best.mae_ratio:.3f} "
             f"({best.model_worse} series significantly better than the model, {best.model_better} worse)"
         )
     elif best.name != NAIVE_NAME:
-        said.append(f"the best baseline, {best.name}, reaches {best.mae_ratio:.3f}")
+        said.append(f"the best of the others, {best.name}, reaches {best.mae_ratio:.3f}")
+    if best.mae_ratio < model.mae_ratio and LINEAR_NAME in by_name:
+        said.append(
+            f"the model's linear path alone reaches {by_name[LINEAR_NAME].mae_ratio:.3f}: "
+            "`pulsecast export MODEL --model ridge --out BUNDLE` makes a bundle of it"
+        )
     if copycats:
         said.append(f"on {copycats} series its changes do not predict the real ones: it copies the last value")
+    said += [
+        f"on {count} series the changes of {name} do not predict the real ones: its time must be that of the last "
+        "known step"
+        for name, count in outside.items()
+        if count
+    ]
     return "; ".join(said) + "."

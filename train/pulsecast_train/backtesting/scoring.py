@@ -16,7 +16,17 @@ from .config import EvaluateConfig
 from .folds import rolling_folds
 from .interval_scores import pooled_coverage, series_coverage
 from .metrics import PointErrors, geometric_mean, mean_ranks, naive_scale, point_errors
-from .result import ENSEMBLE_NAME, MODEL_NAME, NAIVE_NAME, FoldRow, HorizonResult, MethodSummary, SeriesRow, verdict
+from .result import (
+    ENSEMBLE_NAME,
+    MODEL_NAME,
+    NAIVE_NAME,
+    FoldRow,
+    HorizonResult,
+    MethodSummary,
+    SeriesRow,
+    Tested,
+    verdict,
+)
 from .significance import LEVEL, diebold_mariano
 
 # method -> seed -> number of the series -> fold
@@ -53,9 +63,10 @@ class SeriesScores:
 
 
 def score_horizon(
-    series: Sequence[Series], config: EvaluateConfig, horizon: int, forecasts: Forecasts
-) -> HorizonResult:
-    """Return all figures for one horizon."""
+    series: Sequence[Series], config: EvaluateConfig, horizon: int, forecasts: Forecasts,
+    *, outside: tuple[str, ...] = (),
+) -> HorizonResult:  # fmt: skip
+    """Return all figures for one horizon; the methods `outside` were not made here."""
     scores = [_gather(one, i, config.origins, horizon, forecasts) for i, one in enumerate(series)]
     coverages = [series_coverage(one, config, forecasts[MODEL], i) for i, one in enumerate(series)]
     rows = tuple(
@@ -81,7 +92,12 @@ def score_horizon(
         series=rows,
         folds=folds,
         coverage=pooled_coverage([found for found in coverages if found is not None]),
-        verdict=verdict(methods, len(series), config.origins, sum(row.copycat for row in rows)),
+        verdict=verdict(
+            methods,
+            Tested(series=len(series), origins=config.origins),
+            copycats=sum(row.copycat for row in rows),
+            outside={name: _copies(scores, name) for name in outside},
+        ),
     )
 
 
@@ -114,6 +130,10 @@ def _gather(series: Series, number: int, origins: int, horizon: int, forecasts: 
         season=scales[0].season,
         forecasts=found,
     )
+
+
+def _copies(scores: Sequence[SeriesScores], method: str) -> int:
+    return sum(is_copycat(score.forecasts[method], score.truth, score.last) for score in scores)
 
 
 def is_copycat(forecasts: NDArray[np.float64], truth: NDArray[np.float64], last: NDArray[np.float64]) -> bool:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from pulsecast.bundle.golden import evenly
 from pulsecast.bundle.manifest import HeldOut, Provenance
-from pulsecast.computing import reference
 from pulsecast.computing.intervals import fit_split
 from pulsecast.foundation import strict_json
 from pulsecast.model.radii import SplitConformal
@@ -26,21 +25,25 @@ from pulsecast.stages.model_directory import (
     HISTORY_NAME,
     KERAS_NAME,
     HeldOutWindows,
+    LinearRecord,
     ModelDirectory,
     ModelRecord,
+    RidgeArrays,
     series_entry,
     write_model_directory,
 )
 
 from ..naive import compare_with_naive, naive_forecasts
 from ..series import are_counts, interval_scale
-from ..windows import raw_columns, raw_windows, truth
+from ..windows import raw_windows, truth
 from .checkpoint import Epoch
+from .combined import LINEAR_SHARE, Model, fit_path, share_head
+from .peers import peer_forecasts
 from .pooling import by_row, chosen_windows, spread_over
 from .preparing import Prepared
 
-PREDICT_BATCH = 1024
 MODEL, UNSEEN = "model", "unseen"  # forecasts of a series by its own row, and by the pool's
+LINEAR = "linear_path"  # forecasts by the linear path alone
 
 Forecasts = NDArray[np.float32]  # (n, horizon), raw
 
@@ -51,6 +54,7 @@ class _HeldOut:
 
     rows    (n,) of their series in the table; None without one
     unseen  (n, horizon): forecasts by the pool's row; None without a table
+    others  (n, horizon) each, by name: forecasts by other models; `naive` those without one
     """
 
     starts: NDArray[np.int64]
@@ -58,11 +62,12 @@ class _HeldOut:
     truth: NDArray[np.float64]
     forecasts: Forecasts
     unseen: Forecasts | None
+    others: Mapping[str, NDArray[np.floating]]
     naive: Mapping[str, NDArray[np.float64]]
 
     def accuracy(self) -> HeldOut:
         """Return the errors over all windows, each forecast as its series is."""
-        compared = compare_with_naive({MODEL: self.forecasts}, self.truth, self.naive)
+        compared = compare_with_naive({MODEL: self.forecasts, **self.others}, self.truth, self.naive)
         return HeldOut(windows=len(self.truth), forecasts=compared)
 
     def accuracies(self, table: SeriesTable | None) -> dict[str, HeldOut]:
@@ -80,29 +85,32 @@ class _HeldOut:
 def write_model(
     folder: Path, name: str, prepared: Prepared, network: Any, history: tuple[Epoch, ...]
 ) -> tuple[ModelRecord, dict[str, HeldOut]]:
-    """Write every file of a model directory into `folder`; return its record, and a pool's errors by series."""
-    from .network import extract_weights
+    """Write every file of a model directory into `folder`; return its record, and a pool's errors by series.
 
-    spec = prepared.spec
-    heldout = _held_out(network, prepared)
+    The Keras `network` is left with its share of the forecast.
+    """
+    fitted, prepared = _combined(prepared, network)
+    heldout, alone, linear = _judged(fitted, prepared)
     intervals, table = _intervals(prepared, heldout)
     record = ModelRecord(
         format=2,
         name=name,
         recipe=prepared.config.recipe,
-        spec=spec,
+        spec=prepared.spec,
         scaler=prepared.scaler,
         heldout=heldout.accuracy(),
         provenance=_provenance(prepared, history),
         intervals=intervals,
         series=series_entry(table),
+        linear=linear,
     )
     model = ModelDirectory(
         record=record,
-        weights=extract_weights(network, spec),
+        weights=fitted.weights,
         heldout=_kept(prepared, heldout),
         calibration=_windows(prepared, calibration_starts(prepared)),
         table=table,
+        ridge=alone,
     )
     network.save(folder / KERAS_NAME)
     by_series = heldout.accuracies(table)
@@ -114,36 +122,51 @@ def write_model(
     return write_model_directory(folder, model, more), by_series
 
 
+def _combined(prepared: Prepared, network: Any) -> tuple[Model, Prepared]:
+    """Return the network with the linear path beside it, and `prepared` with the table in which its series are."""
+    from .network import extract_weights
+
+    kernel, table = fit_path(prepared)
+    if kernel is not None:
+        share_head(network)
+    model = Model(
+        spec=prepared.spec,
+        scaling=scaling_of(prepared.scaler, table),
+        weights=dataclasses.replace(extract_weights(network, prepared.spec), linear=kernel),
+        network=lambda channels: np.asarray(network(channels, training=False)),
+    )
+    return model, dataclasses.replace(prepared, table=table)
+
+
+def _judged(fitted: Model, prepared: Prepared) -> tuple[_HeldOut, RidgeArrays | None, LinearRecord | None]:
+    """Return the held-out windows, and what is known of the linear path as a model of its own, if there is one."""
+    peers = peer_forecasts(prepared)
+    if fitted.weights.linear is None:
+        return _held_out(fitted, prepared, peers), None, None
+    alone = _held_out(fitted.alone(), prepared, peers)
+    intervals, table = _intervals(prepared, alone)
+    ridge = RidgeArrays(trained=_kept(prepared, alone).trained, radii=None if table is None else table.radii)
+    linear = LinearRecord(share=LINEAR_SHARE, heldout=alone.accuracy(), intervals=intervals)
+    return _held_out(fitted, prepared, {LINEAR: alone.forecasts, **peers}), ridge, linear
+
+
 def _windows(prepared: Prepared, starts: NDArray[np.int64]) -> Windows:
     """Return the raw windows at `starts` (n,), each of its own series."""
     return raw_windows(prepared.steps, prepared.spec, starts, prepared.rows(starts))
 
 
-def _held_out(network: Any, prepared: Prepared) -> _HeldOut:
+def _held_out(model: Model, prepared: Prepared, others: Mapping[str, NDArray[np.floating]]) -> _HeldOut:
     spec, steps, starts = prepared.spec, prepared.steps, prepared.split.heldout
     rows = prepared.rows(starts)
     return _HeldOut(
         starts=starts,
         rows=rows,
         truth=truth(steps, spec, starts),
-        forecasts=keras_forecasts(network, prepared, starts, rows),
-        unseen=None if rows is None else keras_forecasts(network, prepared, starts, np.full_like(rows, POOL_ROW)),
+        forecasts=model.forecasts(steps, starts, rows),
+        unseen=None if rows is None else model.forecasts(steps, starts, np.full_like(rows, POOL_ROW)),
+        others=others,
         naive=naive_forecasts(steps, spec, starts),
     )
-
-
-def keras_forecasts(
-    network: Any, prepared: Prepared, starts: NDArray[np.int64], rows: NDArray[np.int64] | None = None
-) -> Forecasts:
-    """Return the Keras model's raw forecasts (n, horizon) for the windows at `starts`; `rows` (n,) are of the table."""
-    spec, found = prepared.spec, []
-    scaling = scaling_of(prepared.scaler, prepared.table)
-    for first in range(0, len(starts), PREDICT_BATCH):
-        part = slice(first, first + PREDICT_BATCH)
-        columns = raw_columns(prepared.steps, spec, starts[part])
-        scaler = scaling.of(Windows(values=columns, series=None if rows is None else rows[part]))
-        found.append(reference.through(spec, scaler, lambda x: np.asarray(network(x, training=False)), columns))
-    return np.concatenate(found).astype(np.float32)
 
 
 def _intervals(prepared: Prepared, heldout: _HeldOut) -> tuple[SplitConformal | None, SeriesTable | None]:

@@ -13,12 +13,14 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from pulsecast.bundle.manifest import check_printable
 from pulsecast.errors import DataError, UsageError
+from pulsecast.model.network import plain_stack
 from pulsecast.model.scaler import FeatureScale, Scaler, Transform
 from pulsecast.model.spec import DAY_S, WEEK_S, Calendar, Channel, Feature, ModelSpec
 from pulsecast.plain_text import listed
 
 from ..series import Series
 from .holiday_calendar import holiday_features
+from .linear_path import linear_of
 from .train_config import TrainConfig
 
 # Above this, float32 rounds raw values too coarsely for a parity limit of 2e-6 of the range.
@@ -35,6 +37,7 @@ class Recipe:
     calendar            add calendar features of the step being forecast
     nonnegative         refuse negative values, and never forecast one
     pool                several series train one network with a scaler per series, not with one common scaler
+    linear              add a linear path beside the network, fitted in closed form
     """
 
     transform: Transform
@@ -44,6 +47,7 @@ class Recipe:
     calendar: bool
     nonnegative: bool
     pool: bool
+    linear: bool
     loss: str
     epochs: int
     validation_fraction: float
@@ -62,6 +66,7 @@ RECIPES = {
         calendar=False,
         nonnegative=False,
         pool=False,
+        linear=False,
         loss="mse",
         epochs=50,
         validation_fraction=0.0,
@@ -79,6 +84,7 @@ RECIPES = {
         calendar=True,
         nonnegative=True,
         pool=True,
+        linear=True,
         loss="narrow_huber",
         epochs=50,
         validation_fraction=0.1,
@@ -101,7 +107,7 @@ def filled(config: TrainConfig) -> TrainConfig:
     recipe = find_recipe(config.recipe)
     values = {
         name: getattr(recipe, name)
-        for name in ("epochs", "loss", "validation_fraction", "patience", "averaging", "level_noise", "pool")
+        for name in ("epochs", "loss", "validation_fraction", "patience", "averaging", "level_noise", "pool", "linear")
         if getattr(config, name) is None
     }
     config = dataclasses.replace(config, **values)
@@ -110,6 +116,11 @@ def filled(config: TrainConfig) -> TrainConfig:
     if config.level_noise and recipe.target != "change":
         raise UsageError(
             f"level_noise would blur the forecasts of recipe {config.recipe}; it is for forecasts of changes"
+        )
+    if config.linear and recipe.target != "change":
+        raise UsageError(
+            f"a linear path forecasts changes, and recipe {config.recipe} forecasts levels; leave linear out, or use "
+            "--recipe recommended"
         )
     if config.holidays and not recipe.calendar:
         raise UsageError(f"recipe {config.recipe} has no calendar to put holidays in; use --recipe recommended")
@@ -153,7 +164,7 @@ def build_spec(
     lags = (1, *season_lag(step_s)) if recipe.changes else ()
     changes = tuple(Channel(feature=i, lag=lag) for i in range(len(metrics)) for lag in lags)
     try:
-        return ModelSpec(
+        spec = ModelSpec(
             window=config.window,
             features=features,
             channels=levels + changes,
@@ -163,6 +174,10 @@ def build_spec(
             target=recipe.target,
             floor=0.0 if recipe.nonnegative else None,
         )
+        if not config.linear:
+            return spec
+        linear = linear_of(spec, season_steps(step_s) or 0)
+        return dataclasses.replace(spec, network=plain_stack(config.units, linear))
     except ValueError as error:
         raise UsageError(str(error)) from error
 

@@ -26,6 +26,7 @@ class TrainConfig:
     units                LSTM units per layer
     horizon              steps forecast ahead
     pool                 several series train one network, each with a scaler of its own, not with one common scaler
+    linear               a linear path stands beside the network; for recipes whose target is a change
     heldout_fraction     the chronologically last part of every series, never trained on
     validation_fraction  the last part, in time, of the training windows, watched for early stopping; 0 is none
     patience             epochs without a better validation loss before stopping; 0 never stops early
@@ -49,6 +50,7 @@ class TrainConfig:
     learning_rate: float = 1e-3
     loss: str | None = None
     pool: bool | None = None
+    linear: bool | None = None
     dropout: float = 0.0
     heldout_fraction: float = 0.2
     validation_fraction: float | None = None

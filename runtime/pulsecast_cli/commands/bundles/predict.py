@@ -6,6 +6,7 @@ import csv
 import io
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 
 from pulsecast.bundle.manifest import Manifest
 from pulsecast.computing.calendars import utc_text
+from pulsecast.computing.intervals import split_interval
 from pulsecast.errors import DataError, RangeWarning, UsageError
+from pulsecast.forecasting.corrector import Correctors, replayed
 from pulsecast.forecasting.forecaster import Forecaster
 from pulsecast.foundation.arguments import fraction
 from pulsecast.foundation.whole_file import write_whole
@@ -44,6 +47,9 @@ def predict(
         list[Path], typer.Option("--input", exists=True, dir_okay=False, help="Log to forecast, repeatable.")
     ],
     every: Annotated[bool, typer.Option("--every", help="Forecast after every step, not only after the last.")] = False,
+    adapt: Annotated[
+        bool, typer.Option("--adapt", help="Learn from the log's own past, and give corrected forecasts as well.")
+    ] = False,
     interval: Annotated[
         float | None,
         typer.Option("--interval", help="Coverage of the bounds, such as 0.9; the bundle's own by default."),
@@ -62,7 +68,8 @@ def predict(
 ) -> None:
     """Forecast the steps after a log; it is read like the training log, unless an option says otherwise.
 
-    Where the bundle has intervals, each forecast comes with its lower and upper bound.
+    Where the bundle has intervals, each forecast comes with its lower and upper bound. With --adapt the log is replayed
+    as a stream that adapts: `adapted` then stands beside the exact forecast.
     """
     check_out(out, SUFFIXES, clock, force=force)
     if every and out is not None and out.suffix != ".csv":
@@ -81,7 +88,7 @@ def predict(
     rows = [
         row
         for one, known_as in zip(series, asked, strict=True)
-        for row in _forecast_rows(forecaster, one, known_as, level, every=every)
+        for row in _forecast_rows(forecaster, one, known_as, _Wanted(level=level, every=every, adapt=adapt))
     ]
     if out is not None:
         _write(out, rows, series, level, forecaster.manifest, clock, force=force)
@@ -132,50 +139,86 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _forecast_rows(
-    model: Forecaster, series: Series, known_as: Asked, level: float | None, *, every: bool
-) -> list[dict[str, Any]]:
-    """Return a row for each step forecast: with bounds that cover with probability `level`, or without any."""
+@dataclass(frozen=True)
+class _Wanted:
+    """What is asked of a series: bounds at a level, forecasts after every step, and corrected ones as well."""
+
+    level: float | None
+    every: bool
+    adapt: bool
+
+
+def _forecast_rows(model: Forecaster, series: Series, known_as: Asked, wanted: _Wanted) -> list[dict[str, Any]]:
+    """Return a row for each step forecast."""
     spec = model.manifest.spec
-    ends = _window_ends(series, spec.context, every=every)  # (windows,) index after each window's last step
-    stamps, found, far = series.timestamps_s(), [], 0
-    for first in range(0, len(ends), BATCH):
-        steps = ends[first : first + BATCH, np.newaxis] - np.arange(spec.context, 0, -1)  # (batch, context)
-        last = stamps[steps[:, -1]]  # (batch,)
-        windows = Windows(values=series.values[steps], time=last)
-        far += int(model.outside(windows, series=known_as).sum())
-        answers = _answers(model, windows, known_as, level)
-        found += [
-            {
-                "series": series.name,
-                "time": utc_text(int(last[row]) + (k + 1) * spec.step_s),
-                "step": k + 1,
-                **{name: float(answer[row, k]) for name, answer in answers.items()},
-            }
-            for row in range(len(last))
-            for k in range(spec.horizon)
-        ]
-    if far:
-        tell(
-            f"warning: series {printable(series.name)}: {far:,} of {len(ends):,} windows lie far outside what training "
-            "saw, so do not trust their forecasts: the units may be others, or the series"
-        )
-    return found
+    # where each window ends: the index after its last step, (windows,)
+    ends = _window_ends(series, spec.context, every=wanted.every or wanted.adapt)
+    answers = _answers(model, series, ends, known_as, wanted)
+    if wanted.adapt:
+        answers |= _adapted(model, series, ends, known_as, answers[FORECAST], wanted.level)
+    last = series.timestamps_s()[ends - 1]  # (windows,)
+    return [
+        {
+            "series": series.name,
+            "time": utc_text(int(last[row]) + (k + 1) * spec.step_s),
+            "step": k + 1,
+            **{name: float(answer[row, k]) for name, answer in answers.items()},
+        }
+        for row in range(0 if wanted.every else len(ends) - 1, len(ends))
+        for k in range(spec.horizon)
+    ]
 
 
 def _answers(
+    model: Forecaster, series: Series, ends: NDArray[np.int64], known_as: Asked, wanted: _Wanted
+) -> dict[str, NDArray[np.floating]]:
+    """Return forecasts, and bounds where there is a level: name -> (windows, horizon). Tells of windows far outside."""
+    stamps, context, parts, far = series.timestamps_s(), model.manifest.spec.context, [], 0
+    asked = len(ends) if wanted.every else 1  # windows that are shown, the last ones
+    for first in range(0, len(ends), BATCH):
+        steps = ends[first : first + BATCH, np.newaxis] - np.arange(context, 0, -1)  # (batch, context)
+        windows = Windows(values=series.values[steps], time=stamps[steps[:, -1]])
+        shown = first + np.arange(len(steps)) >= len(ends) - asked
+        far += int(model.outside(windows, series=known_as)[shown].sum())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RangeWarning)  # told of all windows at once
+            parts.append(_predicted(model, windows, known_as, wanted.level))
+    if far:
+        tell(
+            f"warning: series {printable(series.name)}: {far:,} of {asked:,} windows lie far outside what training "
+            "saw, so do not trust their forecasts: the units may be others, or the series"
+        )
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _predicted(
     model: Forecaster, windows: Windows, known_as: Asked, level: float | None
 ) -> dict[str, NDArray[np.floating]]:
-    """Return forecasts, and bounds where there is a level: name -> (batch, horizon)."""
     values, time = windows.values, windows.time
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RangeWarning)  # told of all windows at once
-        if level is None:
-            return {FORECAST: model.predict(values, timestamps=time, series=known_as)}
-        return model.predict(values, timestamps=time, series=known_as, interval=level)._asdict()
+    if level is None:
+        return {FORECAST: model.predict(values, timestamps=time, series=known_as)}
+    return model.predict(values, timestamps=time, series=known_as, interval=level)._asdict()
 
 
-def _window_ends(series: Series, context: int, *, every: bool) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _adapted(  # a series, and its answers
+    model: Forecaster, series: Series, ends: NDArray[np.int64], known_as: Asked, exact: NDArray[np.floating],
+    level: float | None,
+) -> dict[str, NDArray[np.floating]]:  # fmt: skip
+    """Return the forecasts of a stream that adapts, and their bounds: name -> (windows, horizon)."""
+    table = model.series
+    rows = None if table is None else np.array(table.names.rows(known_as, 1), np.int64)
+    correctors = Correctors(model.manifest, table, rows, 1)
+    by_end = {int(end): forecast.astype(np.float32) for end, forecast in zip(ends, exact, strict=True)}
+    found = replayed(correctors, model.manifest.spec, series.values, series.timestamps_s(), by_end)
+    adapted = np.stack([found[int(end)] for end in ends])
+    if level is None or model.manifest.intervals is None:
+        return {"adapted": adapted}
+    every = None if rows is None else np.repeat(rows, len(ends))
+    _, lower, upper = split_interval(model.manifest.intervals, adapted, level, table, every)
+    return {"adapted": adapted, "adapted_lower": lower, "adapted_upper": upper}
+
+
+def _window_ends(series: Series, context: int, *, every: bool) -> NDArray[np.int64]:
     whole = [(start, stop) for start, stop in series.segments if stop - start >= context]
     last_start, last_stop = series.segments[-1]
     if not whole or (not every and last_stop - last_start < context):

@@ -45,6 +45,9 @@ class EvaluateOptions:
         ),
     ] = None
     baseline: Annotated[list[str] | None, _option("--baseline", "Baseline, repeatable; default: all installed.")] = None
+    linear: Annotated[
+        bool | None, _option("--linear/--no-linear", "A linear path beside the network, or the network alone.")
+    ] = None
     interval: Annotated[float, _option("--interval", "Nominal coverage of the intervals.")] = 0.9
     holidays: Annotated[
         list[str] | None, _option("--holidays", "Tell the network the holidays of US, DE-BY, ...; repeatable.")
@@ -57,7 +60,7 @@ class EvaluateOptions:
         from pulsecast_train.recipes.train_config import parse_units
 
         units = parse_units(self.units) if self.units else None
-        names = ("recipe", "window", "epochs", "pool", "holidays", "holiday_zone")
+        names = ("recipe", "window", "epochs", "pool", "linear", "holidays", "holiday_zone")
         return given(**{name: getattr(self, name) for name in names}, units=units)
 
     def config(self, train: TrainConfig) -> EvaluateConfig:
@@ -92,6 +95,15 @@ def evaluate(
     options: EvaluateOptions = USUAL,
     jobs: Annotated[int, typer.Option("--jobs", help="Local processes; 0 is one per core.")] = 0,
     dask: Annotated[str | None, typer.Option("--dask", help="Dask scheduler, such as tcp://host:8786.")] = None,
+    forecasts: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--forecasts",
+            exists=True,
+            dir_okay=False,
+            help="CSV of forecasts from elsewhere to stand beside ours: series,time,step,forecast; repeatable.",
+        ),
+    ] = None,
     log: LogOptions = UNSAID,
     user_key: UserKey = None,
     html: Annotated[bool, typer.Option("--html/--no-html", help="Write OUT/report.html with pictures.")] = True,
@@ -105,7 +117,9 @@ def evaluate(
     each by its name.
     """
     if bundle is not None:
-        _refuse_training(options, {"--config": config, "--dask": dask, "--force": force or None})
+        _refuse_training(
+            options, {"--config": config, "--dask": dask, "--forecasts": forecasts, "--force": force or None}
+        )
         _score_bundle(logs, bundle, log, options, Vouched(key, trust_code), format_)
         return
     if key is not None or trust_code:
@@ -123,6 +137,7 @@ def evaluate(
             dask=dask,
             html=html,
             force=force,
+            forecasts=forecasts or (),
             user_key=secret(user_key),
             progress=heard,
         )
@@ -159,7 +174,7 @@ def _score_bundle(
 
 
 def _refuse_training(options: EvaluateOptions, others: dict[str, object]) -> None:
-    names = ("recipe", "window", "units", "epochs", "holidays", "holiday_zone", "baseline")
+    names = ("recipe", "window", "units", "epochs", "linear", "holidays", "holiday_zone", "baseline")
     training = {f"--{name.replace('_', '-')}": getattr(options, name) for name in names}
     every = {**others, **training, "--smearing": options.smearing or None}
     said = ", ".join(name for name, value in every.items() if value is not None)

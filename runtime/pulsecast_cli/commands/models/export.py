@@ -22,6 +22,9 @@ def export(
         list[str] | None,
         typer.Option("--target", help="Target id, repeatable; all but native and native-w8 by default."),
     ] = None,
+    which: Annotated[
+        str, typer.Option("--model", help="Of a model directory: whole, or ridge for its linear path alone.")
+    ] = "whole",
     force: Annotated[
         bool, typer.Option("--force", help="Replace an existing bundle, once the new one is verified.")
     ] = False,
@@ -60,6 +63,7 @@ def export(
             step_s=step_s,
             features=feature or (),
             scaler=scaler,
+            which=which,
             force=force,
             progress=heard,
         )

@@ -180,14 +180,17 @@ _Predict = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 def _regress(past: Past, fit: Callable[[NDArray[np.float64], NDArray[np.float64]], _Predict]) -> NDArray[np.float64]:
     """Fit and forecast the change from the last level, each horizon step with a regression of its own."""
-    levels = past.levels
-    reach = max(LAGS, past.period(DAY_S))
-    fitted = np.arange(reach, past.cut - past.horizon + 1)  # first targets whose whole forecast lies before the cut
+    levels, fitted = past.levels, regression_targets(past)
     found = np.empty((len(past.targets), past.horizon))
     for h in range(past.horizon):
         predict = fit(_inputs(past, levels, fitted, h), levels[fitted + h] - levels[fitted - 1])
         found[:, h] = predict(_inputs(past, levels, past.targets, h)) + levels[past.targets - 1]
     return past.raw(found)
+
+
+def regression_targets(past: Past) -> NDArray[np.int64]:
+    """Return the first targets that a regression is fitted on: with all lags, and a whole forecast before the cut."""
+    return np.arange(max(LAGS, past.period(DAY_S)), past.cut - past.horizon + 1)
 
 
 def _inputs(past: Past, levels: NDArray[np.float64], first: NDArray[np.int64], ahead: int) -> NDArray[np.float64]:
