@@ -15,7 +15,7 @@ from ..model.radii import IntervalScale
 from ..model.series import Pool
 from .copies import Reduced, resumed
 from .departures import REASONS, Anomaly, default_rate, residuals_needed
-from .stream_state import JUDGE, DetectorState, read_state, require_loaded, write_state
+from .stream_state import JUDGE, MOST_KEPT, DetectorState, read_state, require_loaded, write_state
 from .watching.judge import Judge
 from .watching.judge_state import JudgeState, pack_judge, unpack_judge
 
@@ -139,7 +139,7 @@ class AnomalyDetector:
         """Return the state, as `Stream.to_bytes` does: with all that the detector has learnt."""
         known = DetectorState(
             rate=self.false_alarm_rate,
-            kept=self._judge.window,
+            kept=min(self._judge.window, MOST_KEPT),  # a rate near zero takes more than there ever are
             forecasts=self._forecasts[0],
             judged=_as_numbers(self._judged),
             residuals=np.array(self._judge.residuals, np.float64),
@@ -170,7 +170,8 @@ class AnomalyDetector:
             raise FormatError("the state is a stream's; expected what AnomalyDetector.to_bytes returned")
         by_window = flag("by_window", by_window)
         stream = Stream.of_state(model, state.stream, carry_over=carry_over, by_window=by_window, adapt=adapt)
-        window = max(known.kept, residuals_needed(known.rate / 2))  # of version 1: it took half as many
+        rate = fraction("false-alarm rate", known.rate, such_as=0.001)
+        window = max(known.kept, residuals_needed(rate / 2))  # of version 1: it took half as many
         detector = cls(stream, model.manifest, false_alarm_rate=known.rate, window=window)
         same = len(known.forecasts) == model.manifest.spec.horizon
         if same and state.stream.digest == model.manifest.model_digest:

@@ -122,6 +122,7 @@ class Departures:
         self._window.resume(residuals)
 
 
+_SMALLEST_RATE = 1e-300
 _ENDLESS = 1e18  # residuals: the inverse of a rate near zero is infinite
 
 
@@ -131,7 +132,7 @@ def residuals_needed(false_alarm_rate: float) -> int:
     >>> residuals_needed(0.001)
     999
     """
-    return max(1, math.ceil(min(1.0 / false_alarm_rate, _ENDLESS) - 1.0 - 1e-9))
+    return max(1, math.ceil(min(1.0 / max(false_alarm_rate, _SMALLEST_RATE), _ENDLESS) - 1.0 - 1e-9))
 
 
 def default_window(step_s: int, false_alarm_rate: float) -> int:

@@ -44,6 +44,7 @@ SECTIONS = {
     JUDGE: "what a detector's judge has learnt: `watching.judge_state`",
     MONITOR: "the steps that a monitor keeps: `watching.monitor`",
 }
+MOST_KEPT = 2**32 - 1  # residuals
 _STEPS = 2.0**53  # since a score: a float64 holds every whole number below it
 
 

@@ -9,6 +9,7 @@ from helpers import plain
 from pulsecast import load
 from pulsecast.computing.intervals import RollingConformal
 from pulsecast.errors import InputError, UsageError
+from pulsecast.forecasting.anomalies import AnomalyDetector
 from pulsecast.forecasting.departures import Departures, default_rate, default_window, residuals_needed
 
 RATE = 0.02
@@ -103,12 +104,24 @@ def test_the_detector_computes_calendar_features_and_takes_gaps(calendar_bundle:
     ("options", "message"),
     [
         ({"false_alarm_rate": 0.0}, "false-alarm rate is 0.0; expected a number between 0 and 1"),
-        ({"false_alarm_rate": 0.001, "window": 500}, "window is 500 residuals; a false-alarm rate of 0.001 takes"),
+        (
+            {"false_alarm_rate": 0.001, "window": 500},
+            "window is 500 residuals; a false-alarm rate of 0.001 takes at least 1999, as half",
+        ),
     ],
 )
 def test_a_rate_that_cannot_be_kept_is_refused(plain_bundle: Path, options: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         load(plain_bundle, backend="numpy").detector(**options)
+
+
+@pytest.mark.parametrize("rate", [5e-324, 1e-300, 1e-12])
+def test_a_rate_near_zero_flags_nothing_and_breaks_nothing(rate: float, plain_bundle: Path) -> None:
+    model = load(plain_bundle, backend="numpy")
+    detector = model.detector(false_alarm_rate=rate)
+    assert not any(detector.push(value).anomalous for value in (*plain.series()[:60].tolist(), 1e9))
+    again = AnomalyDetector.from_bytes(model, detector.to_bytes())
+    assert (again.false_alarm_rate, again.to_bytes()) == (rate, detector.to_bytes())
 
 
 def test_the_default_rate_is_about_one_step_a_week(plain_bundle: Path) -> None:

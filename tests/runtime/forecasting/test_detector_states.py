@@ -11,7 +11,7 @@ import pytest
 
 from helpers import plain
 from pulsecast import Forecaster, load
-from pulsecast.errors import FormatError
+from pulsecast.errors import FormatError, UsageError
 from pulsecast.forecasting.anomalies import AnomalyDetector
 from pulsecast.forecasting.stream_state import read_state
 from pulsecast.forecasting.streaming import Stream
@@ -108,6 +108,15 @@ DAMAGED = {
 def test_a_damaged_section_is_refused(damage, sentence: str, golden: Forecaster, kept: bytes) -> None:
     with pytest.raises(FormatError, match=sentence):
         AnomalyDetector.from_bytes(golden, sealed(damage(kept[:-4], section_at(kept))))
+
+
+@pytest.mark.parametrize("rate", [0.0, float("nan"), -1.0, 2.0, float("inf")])
+def test_a_rate_that_is_none_is_refused(rate: float, golden: Forecaster) -> None:
+    kept = golden.detector(false_alarm_rate=0.0625).to_bytes()
+    with pytest.raises(UsageError, match="false-alarm rate is"):
+        AnomalyDetector.from_bytes(
+            golden, sealed(kept[:-4].replace(struct.pack("<d", 0.0625), struct.pack("<d", rate)))
+        )
 
 
 def test_sections_do_not_belong_to_version_1(golden: Forecaster, kept: bytes) -> None:

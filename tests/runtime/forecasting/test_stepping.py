@@ -31,7 +31,7 @@ def time_of(n: int) -> int:
 
 def values() -> list[float]:
     column = plain.series()[:STEPS].tolist()
-    column[120] *= 6
+    column[120] *= 60
     return column
 
 

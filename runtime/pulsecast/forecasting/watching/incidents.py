@@ -19,7 +19,7 @@ def quiet_steps(step_s: int, false_alarm_rate: float) -> int:
     >>> quiet_steps(3600, 0.006), quiet_steps(300, 0.001), quiet_steps(3600, 0.05), quiet_steps(86400, 0.01)
     (24, 250, 5, 1)
     """
-    return min(DAY_S // step_s, int(0.25 / false_alarm_rate))
+    return int(min(DAY_S // step_s, 0.25 / false_alarm_rate))  # of a rate near zero the second is infinite
 
 
 class Incidents:

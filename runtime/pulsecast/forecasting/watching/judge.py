@@ -14,7 +14,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from ...foundation.arguments import fraction
+from ...errors import UsageError
+from ...foundation.arguments import fraction, whole_number
 from ...model.radii import IntervalScale
 from ..departures import UNKNOWN, Anomaly, Departures, Reason, default_window, residuals_needed
 from .incidents import Incidents, quiet_steps
@@ -40,9 +41,14 @@ class Judge:
         Raises UsageError.
         """
         rate = fraction("false-alarm rate", false_alarm_rate, such_as=0.001)
-        half = rate / 2
+        half = rate / 2 or rate  # half of the smallest number is 0
         self.window = default_window(step_s, half) if window is None else window
         self._half = half
+        if whole_number("window", self.window) < residuals_needed(half):
+            raise UsageError(
+                f"window is {self.window} residuals; a false-alarm rate of {rate:g} takes at least "
+                f"{residuals_needed(half)}, as half of it is for the forecasts"
+            )
         self._needed, self._half_needed = residuals_needed(rate), residuals_needed(half)
         self._steps = Departures(false_alarm_rate=half, window=self.window, scale=scale, counts=counts)
         self._levels = Levels(step_s, half, scale=scale, counts=counts)
