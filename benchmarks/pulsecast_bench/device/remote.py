@@ -82,7 +82,7 @@ class Device:
 
     def __post_init__(self) -> None:
         require_types(self)
-        if not self.host or self.host.startswith("-") or any(c.isspace() for c in self.host):
+        if not self.host or self.host.startswith("-") or " " in self.host or not self.host.isprintable():
             raise UsageError(f"host is {shown(self.host)}; expected user@device")
 
 

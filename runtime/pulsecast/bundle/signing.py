@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from .. import limits
 from ..errors import FormatError, MissingExtraError, SignatureError, UsageError
 from ..foundation import strict_json
-from ..foundation.arguments import StrPath, one_path, plain
+from ..foundation.arguments import StrPath, file_path, one_path, plain
 from ..foundation.plain_file import NotPlainError, TooLongError, read_plain
 from ..foundation.quick_dataclass import dataclass
 from .manifest import SIGNATURE_NAME
@@ -123,7 +123,7 @@ def generate_key(path: StrPath) -> str:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    private_path = one_path("path", path)
+    private_path = file_path("path", path)
     public_path = private_path.with_name(private_path.name + PUBLIC_SUFFIX)
     for target in (private_path, public_path):
         _refuse_replacing(target)

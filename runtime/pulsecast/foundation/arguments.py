@@ -157,6 +157,18 @@ def text(name: str, value: object) -> str:
     return found
 
 
+def file_path(name: str, value: object) -> Path:
+    """Return `value`, a path that ends in a name, as `one_path` does.
+
+    >>> file_path("out", "keys/own.pem")
+    PosixPath('keys/own.pem')
+    """
+    path = one_path(name, value)
+    if not path.name:  # the command line makes "." of empty text
+        raise UsageError(f"{name} is {shown(str(path))}; expected the name of a file")
+    return path
+
+
 def plain(value: object) -> str | None:
     """Return text as a plain `str`, whose methods do what they say; None for anything else."""
     return str.__str__(value) if isinstance(value, str) else None
@@ -173,6 +185,10 @@ def require_types(record: DataclassInstance) -> None:
         problems.extend(_type_problems(field.name, types[field.name], getattr(record, field.name)))
     if problems:
         raise invalid([str(problems)])
+
+
+def _is_beyond(item: object) -> bool:
+    return (isinstance(item, int) and abs(item) > _LARGEST) or (isinstance(item, float) and not math.isfinite(item))
 
 
 def invalid(problems: Sequence[str]) -> ValueError:
@@ -195,6 +211,8 @@ def _type_problems(name: str, kind: Any, value: object) -> Iterator[str]:
         yield f"{said}; expected a finite number"
     elif isinstance(value, tuple | list) and len(value) > _MOST_ITEMS:
         yield f"{name} has {len(value):,} items; expected at most {_MOST_ITEMS:,}"
+    elif isinstance(value, tuple | list) and any(map(_is_beyond, value)):
+        yield f"{said}; expected finite numbers of at most {_LARGEST}"
     elif isinstance(value, int) and abs(value) > _LARGEST:
         yield f"{said}; expected a number of at most {_LARGEST}"
     else:

@@ -239,7 +239,7 @@ def test_ssh_that_is_missing_here_is_one_sentence(plain_bundle: Path, monkeypatc
         measure(plain_bundle, Device(host="device"))
 
 
-@pytest.mark.parametrize("host", ["", "-oProxyCommand=touch evil", "a b"])
+@pytest.mark.parametrize("host", ["", "-oProxyCommand=touch evil", "a b", "a\tb", "a\0b", "a\udcffb", "a\x1bb"])
 def test_a_host_that_ssh_would_take_for_an_option_is_refused(host: str) -> None:
     with pytest.raises(UsageError, match="expected user@device"):
         Device(host=host)

@@ -1,6 +1,7 @@
 """A wrong argument of any type is a UsageError with one sentence."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from pulsecast import Bundle, RollingConformal, load, verify
 from pulsecast.errors import DtypeError, InputError, UsageError
 from pulsecast.forecasting.forecaster import Forecaster
+from pulsecast.foundation.arguments import file_path, require_types
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden_v1"
 
@@ -61,6 +63,30 @@ def test_numbers_of_numpy_are_numbers(model: Forecaster) -> None:
     steps = np.zeros((3, len(model.manifest.spec.features)))
     assert model.stream(np.int32(3)).push(steps).shape == (3, model.manifest.spec.horizon)  # type: ignore[arg-type]
     assert RollingConformal(horizon=1).interval(np.zeros(1), np.float32(0.5)).upper == np.inf
+
+
+@pytest.mark.parametrize("path", [".", "/", Path()])
+def test_a_path_without_a_name_is_no_place_for_a_file(path: object) -> None:
+    with pytest.raises(UsageError, match=r"out is '[./]'; expected the name of a file"):
+        file_path("out", path)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    steps: tuple[int, ...] = ()
+    levels: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        require_types(self)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"steps": (1, 10**400)}, {"levels": (0.5, float("nan"))}, {"levels": (-float("inf"),)}]
+)
+def test_a_number_in_a_list_has_the_limits_of_one_alone(wrong: dict[str, Any]) -> None:
+    Numbers(steps=(1, 24), levels=(0.5, 0.9))
+    with pytest.raises(ValueError, match="expected finite numbers of at most"):
+        Numbers(**wrong)
 
 
 def test_an_impossible_path_is_not_a_bundle() -> None:

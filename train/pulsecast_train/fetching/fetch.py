@@ -17,7 +17,7 @@ from typing import Any
 
 from pulsecast.errors import DataError, FormatError, UsageError
 from pulsecast.foundation import strict_json
-from pulsecast.foundation.arguments import StrPath, flag, instance, listed, one_path, text
+from pulsecast.foundation.arguments import StrPath, file_path, flag, instance, listed, text
 from pulsecast.foundation.whole_file import write_whole
 from pulsecast.stages.progress import SILENT, Progress, require_progress
 
@@ -72,7 +72,7 @@ def fetch(
         source = HttpSource(query=source, progress=progress)
     if not hasattr(source, "page"):
         raise UsageError(f"source is {type(source).__name__}; expected an address, an HttpQuery or a source of records")
-    target = one_path("out", out)
+    target = file_path("out", out)
     request = hashlib.sha256(json.dumps([source.identity, list(fields)]).encode()).hexdigest()
     if not target.parent.is_dir():
         raise UsageError(f"{target.parent} is not a folder; make it first")

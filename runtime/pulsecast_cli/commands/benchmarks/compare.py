@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pulsecast.errors import UsageError
+from pulsecast.plain_text import printable
 from pulsecast.stages.exits import FAILED, OK, UNSTABLE
 
 from ...terminal.output import Format, show, tell
@@ -59,7 +60,8 @@ def compare(
         )
     if save_baseline:
         save(results[0], save_baseline, force=force)
-        tell(f"wrote {save_baseline}; next: pulsecast compare --baseline {save_baseline} RESULT")
+        kept = printable(str(save_baseline))
+        tell(f"wrote {kept}; next: pulsecast compare --baseline {kept} RESULT")
         return
     found = run(
         *results,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pulsecast.errors import UsageError
+from pulsecast.plain_text import printable
 from pulsecast.stages.exits import FAILED
 
 from ...terminal.output import Format, put, show, tell
@@ -59,7 +60,7 @@ def report(
         raise UsageError(str(error)) from error
     found = run(results, out=out, budget=budget, microcontroller=microcontroller, force=force)
     if out is not None:
-        tell(f"wrote {out}")
+        tell(f"wrote {printable(str(out))}")
     if format_ is Format.json:
         show(format_, text="", document=_document(found))
     elif out is None:

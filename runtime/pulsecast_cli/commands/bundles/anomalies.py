@@ -21,6 +21,7 @@ from pulsecast.foundation import strict_json
 from pulsecast.foundation.arguments import fraction
 from pulsecast.foundation.tables import text_table
 from pulsecast.foundation.whole_file import write_whole
+from pulsecast.plain_text import printable
 
 from ...logs.options import UNSAID, LogOptions
 from ...logs.reading import check_out, tell_findings
@@ -87,7 +88,7 @@ def anomalies(
             from pulsecast_train.pages.anomaly_page import write_watched
 
             write_watched(out, watched, force=force)
-        tell(f"{len(rows):,} judged steps: {out}")
+        tell(f"{len(rows):,} judged steps: {printable(str(out))}")
     flagged = [row for row in rows if row["anomalous"]]
     summary = _summary(len(rows), flagged, chosen)
     document = {

@@ -92,7 +92,7 @@ def predict(
     ]
     if out is not None:
         _write(out, rows, series, level, forecaster.manifest, clock, force=force)
-        tell(f"written: {out}")
+        tell(f"written: {printable(str(out))}")
     document = {"command": "predict", "artifact": forecaster.artifact.id, "level": level, "forecasts": rows}
     show(format_, text=_csv(rows), document=document | asked_document(series, asked))
 

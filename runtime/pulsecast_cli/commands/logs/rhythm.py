@@ -67,7 +67,7 @@ def rhythm(
         from pulsecast_train.pages.rhythm_page import write_page
 
         write_page(out, found)
-        tell(f"picture: {out}")
+        tell(f"picture: {printable(str(out))}")
     rhythms = [{**strict_json.to_json(one), "words": words(one)} for one in found]
     document = {"command": "rhythm", "rhythms": rhythms, "note": TOTALS}
     show(format_, text="\n\n".join([*map(rhythm_text, found), TOTALS]), document=document)
@@ -86,7 +86,7 @@ def _per_event(logs: list[Path], out: Path | None, clock: str, read: LogConfig, 
         from pulsecast_train.pages.posts_page import write_posts
 
         write_posts(out, found, words)
-        tell(f"picture: {out}")
+        tell(f"picture: {printable(str(out))}")
     head = ("", f"{found.metric} per post", "95 % from", "to", "posts")
     tables = [text_table((name, *head[1:]), _slot_rows(slots)) for name, slots in
               (("hour", found.hours), ("weekday", found.days))]  # fmt: skip
