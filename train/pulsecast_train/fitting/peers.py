@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ..baselines import BASELINES, Past, installed_baselines, regression_targets
 from ..series import Series
@@ -25,7 +26,8 @@ def peer_forecasts(prepared: Prepared) -> dict[str, NDArray[np.float64]]:
         return {}
     count, installed = len(pasts) * prepared.spec.horizon, installed_baselines()
     chosen = [name for name, most in PEERS.items() if count <= most and name in installed]
-    return {name: np.concatenate([BASELINES[name][0](past) for past in pasts]) for name in chosen}
+    with threadpool_limits(limits=1, user_api="blas"):  # see `fitting.linear`
+        return {name: np.concatenate([BASELINES[name][0](past) for past in pasts]) for name in chosen}
 
 
 def _pasts(prepared: Prepared) -> list[Past]:

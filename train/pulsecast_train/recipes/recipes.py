@@ -74,8 +74,8 @@ RECIPES = {
         averaging=0.0,
         level_noise=0.0,
     ),
-    # Measured on seven hourly tweet series and ten subreddits over five origins: MAE 0.80 and 0.84 of repeating the
-    # last value.
+    # Measured on seven hourly tweet series and ten subreddits over five origins: the MAE of the linear path alone is
+    # 0.790 and 0.793 of that of repeating the last value, that of the network alone 0.805 and 0.843.
     "recommended": Recipe(
         transform="log1p",
         scaling="standard",
