@@ -76,7 +76,7 @@ def test_anomalies_in_text_end_with_what_was_promised(
     ]
     counts = Counter(row["reason"] for row in flagged)
     told = [f"{name}: {text} ({counts[name]})" for name, text in REASONS.items() if counts[name]]
-    assert lines[-1 - len(told) : -1] == told
+    assert [line for line in lines if line in told] == told
     alarms = sum(row["alarm"] for row in flagged)
     assert 0 < alarms < len(flagged)  # both kinds are shown
     assert f"of 857 judged steps are flagged ({len(flagged) / 857:.2%}), {alarms} alarms; of" in lines[-1]
