@@ -15,7 +15,7 @@ from pulsecast.foundation.whole_directory import check_free
 from pulsecast.model.scaler import Scaler
 from pulsecast.stages.progress import SILENT, Progress, require_progress
 
-from .exporter import Exported, export_model
+from .exporter import Exported, exported
 
 MODEL_SUFFIXES = (".keras", ".h5")
 
@@ -30,6 +30,7 @@ def export(  # noqa: PLR0913  # an option is a parameter
     step_s: int = 3600,
     features: Sequence[str] = (),
     scaler: Scaler | StrPath | None = None,
+    output: str | None = None,
     force: bool = False,
     progress: Progress = SILENT,
 ) -> Exported:
@@ -46,6 +47,7 @@ def export(  # noqa: PLR0913  # an option is a parameter
     step_s      seconds between two steps
     features    names of the input columns, the forecast one first
     scaler      how raw values become the model's inputs: a Scaler, or a JSON file as in a manifest
+    output      the output that is the forecast, of a model with several: its key, or the name of its layer
 
         export("model", out="bundle")
 
@@ -58,8 +60,7 @@ def export(  # noqa: PLR0913  # an option is a parameter
     require_progress(progress)
     chosen, platforms = _names("targets", targets), _names("native_for", native_for)
     if source.is_dir() or not source.exists():  # a missing path is refused as a model directory
-        manifest = export_model(source, folder, targets=chosen, native_for=platforms, force=force, progress=progress)
-        return Exported(path=folder, manifest=manifest)
+        return exported(source, folder, targets=chosen, native_for=platforms, force=force, progress=progress)
     if source.suffix.lower() not in MODEL_SUFFIXES:
         raise UsageError(
             f"{source} is not a model; expected the folder that `pulsecast train` writes, "
@@ -69,7 +70,8 @@ def export(  # noqa: PLR0913  # an option is a parameter
         raise UsageError(
             f"{source.name} is a Keras file: name the windows and truth to verify it on, as heldout (--heldout FILE)"
         )
-    from .keras_models.keras_import import ImportOptions, import_keras
+    from .keras_models.keras_import import import_keras
+    from .keras_models.network_import import ImportOptions
 
     check_free(folder, BUNDLE_FOLDER, force=force)
     options = ImportOptions(
@@ -77,12 +79,12 @@ def export(  # noqa: PLR0913  # an option is a parameter
         step_s=whole_number("step_s", step_s),
         features=_names("features", features),
         scaler=_scaler(scaler),
+        output=None if output is None else text("output", output),
     )
     with temporary_folder() as work:
         directory = work / "model"
         import_keras(source, one_path("heldout", heldout), options, directory, force=False)
-        manifest = export_model(directory, folder, targets=chosen, native_for=platforms, force=force, progress=progress)
-    return Exported(path=folder, manifest=manifest)
+        return exported(directory, folder, targets=chosen, native_for=platforms, force=force, progress=progress)
 
 
 def _names(what: str, value: Sequence[str]) -> tuple[str, ...]:

@@ -71,16 +71,14 @@ def write_onnx_w8(model: ModelDirectory, path: Path, source: Path | None) -> Non
 
 
 def _matrices(node: onnx.NodeProto) -> list[str]:
-    """Return the names of a node's weight matrices: W and R of an LSTM or GRU, B of a MatMul."""
-    return (
-        list(node.input[1:3])
-        if node.op_type in ("LSTM", "GRU")
-        else [node.input[1]]
-        if node.op_type == "MatMul"
-        else []
-    )
+    """Return the names of a node's weight matrices: W and R of an LSTM or GRU, B of a MatMul, W of a convolution."""
+    if node.op_type in ("LSTM", "GRU"):
+        return list(node.input[1:3])
+    return [node.input[1]] if node.op_type in ("MatMul", "Conv") else []
 
 
-def _row_axis(graph: onnx.GraphProto, name: str) -> int:
-    # LSTM: (directions, 4*units, inputs), summed over inputs; MatMul: (units, horizon), summed over units
-    return 2 if any(name in node.input for node in graph.node if node.op_type in ("LSTM", "GRU")) else 0
+def _row_axis(graph: onnx.GraphProto, name: str) -> int | tuple[int, ...]:
+    # LSTM: (directions, 4*units, inputs), summed over inputs; MatMul: (units, horizon), summed over units; a
+    # convolution: (filters, inputs, ...), summed over all but filters
+    readers = {node.op_type for node in graph.node if name in node.input}
+    return 2 if readers & {"LSTM", "GRU"} else (1, 2, 3) if "Conv" in readers else 0

@@ -11,6 +11,7 @@ from .. import limits
 from ..foundation import strict_json
 from ..foundation.quick_dataclass import dataclass
 from ..plain_text import listed
+from .layer_graph import LayerGraph
 from .network import Network, plain_stack
 
 DAY_S = 86_400
@@ -104,7 +105,8 @@ class Channel:
             raise ValueError(f"lag is {self.lag}; expected at most {limits.WINDOW_STEPS}")
 
 
-_IMPLIED = strict_json.null_if(lambda network: network.is_plain)  # `units` describes it fully
+# `units` describes a plain stack fully, and there is none beside a graph
+_IMPLIED = strict_json.null_if(lambda network: network is None or network.is_plain)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,12 +116,13 @@ class ModelSpec:
     window    steps that the network runs over
     features  columns of a step in order: measured first (the first one is forecast), then those that follow from time
     channels  network inputs per step; those of lag 0 first
-    units     LSTM units per layer
+    units     LSTM units per layer; () of a graph
     horizon   steps forecast ahead
     step_s    seconds between two steps
     target    the network's output is a scaled `level`, or a `change` from the window's last scaled value
     floor     forecasts below it are raised to it (counts do not go under 0); None changes none
     network   its layers; left out, the plain stack of `units`. JSON holds null for a plain stack
+    graph     in place of a network: layers that only engines compute. Then there is no `network`
     """
 
     window: int
@@ -130,11 +133,16 @@ class ModelSpec:
     step_s: int
     target: Literal["level", "change"]
     floor: float | None = None
-    network: Network = field(default=None, metadata=_IMPLIED)  # type: ignore[assignment]  # never None once it is made
+    # None beside a graph, and only there: code that computes with a network asks for `graph` first
+    network: Network = field(default=None, metadata=_IMPLIED)  # type: ignore[assignment]
+    graph: LayerGraph | None = field(default=None, metadata=strict_json.OMITTED)
 
     def __post_init__(self) -> None:
         problems = [*self._beyond_limits(), *self._out_of_order()]
-        if not self.units or min(self.units) < 1:
+        if self.graph is not None:
+            if self.units or self.network:
+                problems.append("beside a graph there are no units and no network")
+        elif not self.units or min(self.units) < 1:
             problems.append("units must hold at least one layer of at least one unit")
         elif self.network is None:  # it was left out
             object.__setattr__(self, "network", plain_stack(self.units))  # type: ignore[unreachable]
@@ -171,6 +179,11 @@ class ModelSpec:
             yield f"every channel must name a feature from 0 to {len(self.features) - 1}"
         if [c.lag > 0 for c in self.channels] != sorted(c.lag > 0 for c in self.channels):
             yield "channels of lag 0 must stand first"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the network is a plain stack: `Network.is_plain`."""
+        return self.graph is None and self.network.is_plain
 
     @property
     def context(self) -> int:
