@@ -158,6 +158,7 @@ def extremes_of(model: Imported, windows: NDArray[np.float32], unit: float) -> E
     exactly = model.exact
     assert exactly is not None  # noqa: S101  # for the type checker: it is a graph's
     made = extreme_windows(Windows(values=windows[:1]))
+    made = Windows(values=np.concatenate([made.values, *_left_out(model, windows[:1])]))
     with np.errstate(all="ignore"):
         exact = _every(model, exactly, made.values.astype(np.float64))
         single = _every(model, model.forward, made.values)
@@ -166,6 +167,21 @@ def extremes_of(model: Imported, windows: NDArray[np.float32], unit: float) -> E
     agreed = np.where(np.isfinite(exact) & np.isfinite(single), off <= AGREED, ~np.isfinite(exact)).all(axis=1)
     known = np.where(np.isfinite(exact), exact, np.nan)
     return Extremes(values=made.values[agreed].astype(np.float32), reference=known[agreed].astype(np.float64))
+
+
+def _left_out(model: Imported, window: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Return (1, context, measured) of steps that a Masking leaves out: the first, some in the middle, all but one."""
+    assert model.spec.graph is not None  # noqa: S101  # for the type checker
+    values: list[Any] = [layer.settings["mask_value"] for layer in model.spec.graph.layers if layer.kind == "Masking"]
+    offset, scale = (np.array([getattr(one, name) for one in model.outside.features]) for name in ("offset", "scale"))
+    steps = window.shape[1]
+    found = []
+    for value in values:
+        for rows in (slice(0, 1), slice(steps // 3, 2 * steps // 3), slice(0, steps - 1)):
+            made = window.copy()
+            made[:, rows] = (value * scale + offset).astype(np.float32)
+            found.append(made)
+    return found
 
 
 def _every(model: Imported, forward: Forward, windows: NDArray[np.floating]) -> NDArray[np.floating]:

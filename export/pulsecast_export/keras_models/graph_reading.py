@@ -97,6 +97,8 @@ def _settings(kind: str, given: Mapping[str, Any]) -> tuple[dict[str, object], l
         settings, problems = settings_of(kind, given)
         if kind in RECURRENT:
             problems += [problem for problem in recurrent_of(kind, given)[1] if problem not in problems]
+            if given.get("zero_output_for_mask"):  # a Bidirectional decides it for its own layers
+                problems.append("zero_output_for_mask is on; expected off")
         return settings, problems
     inner = given.get("layer")
     inner_kind, of_inner = (inner.get("class_name"), inner.get("config")) if isinstance(inner, dict) else (None, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pulsecast.stages.model_directory import CALIBRATION_WINDOWS, sha256
 
 from .keras_file import read_bytes
 
+Entry = tuple[str, tuple[int | None, ...]]  # name of an input, its shape without the batch
 _EXPECTED = "Save held-out windows in raw units: numpy.savez(file, windows=(n, window, features), truth=(n, horizon))"
 
 
@@ -28,13 +30,18 @@ class HeldOutArrays:
     sha256: str
 
 
-def read_windows(path: Path) -> HeldOutArrays:
-    """Return the held-out windows at `path`; raises DataError that states what is expected."""
+def read_windows(path: Path, inputs: Sequence[Entry] = ()) -> HeldOutArrays:
+    """Return the held-out windows at `path`; raises DataError that states what is expected.
+
+    inputs  (name, shape without the batch) of a model with several: their arrays may stand under these names
+    """
     content = read_bytes(path)
     try:
         arrays = read_npz(content, where=path.name)
     except FormatError as error:
         raise DataError(f"{error}. {_EXPECTED}") from error
+    if "windows" not in arrays and len(inputs) > 1 and all(name in arrays for name, _ in inputs):
+        arrays = {**arrays, "windows": _side_by_side(arrays, inputs, path.name)}
     problems = [f"it has no {name}" for name in ("windows", "truth") if name not in arrays]
     for name, axes in (("windows", 3), ("truth", 2), ("calibration", 3)):
         array = arrays.get(name)
@@ -57,3 +64,20 @@ def read_windows(path: Path) -> HeldOutArrays:
         calibration=arrays.get("calibration", windows).astype(np.float32)[:CALIBRATION_WINDOWS],
         sha256=sha256(content),
     )
+
+
+def _side_by_side(
+    arrays: Mapping[str, NDArray[np.generic]], inputs: Sequence[Entry], where: str
+) -> NDArray[np.generic]:
+    """Return windows (n, window, columns) of the arrays of several inputs, as a graph takes them apart again."""
+    steps = max((array.shape[1] for name, _ in inputs if (array := arrays[name]).ndim == 3), default=1)
+    columns = []
+    for name, shape in inputs:
+        array = arrays[name]
+        if array.ndim == 2 and len(shape) == 1:
+            # one number for each step, or numbers that hold for the whole window
+            array = array[:, :, np.newaxis] if array.shape[1] == steps else np.repeat(array[:, np.newaxis], steps, 1)
+        if array.ndim != 3 or array.shape[:2] != (len(arrays[inputs[0][0]]), steps):
+            raise DataError(f"{where}: {name} is {array.shape}; expected (n, {steps}, features) or (n, features)")
+        columns.append(array)
+    return np.concatenate(columns, axis=2)

@@ -53,23 +53,30 @@ def import_keras(path: Path, heldout: Path, options: ImportOptions, out: Path, *
     """Write the model directory `out` for the Keras file at `path` and return its record.
 
     path     `.keras` (Keras 3; safe mode) or `.h5` (weights of LSTM layers and a dense head only)
-    heldout  an .npz with `windows` (n, window, features), `truth` (n, horizon), and, for full-integer quantisation,
-             `calibration` (m, window, features); at least 64 windows that the model was not trained on
+    heldout  an .npz with `windows` (n, window, features), or an array under the name of each of several inputs; `truth`
+             (n, horizon); and, for full-integer quantisation, `calibration` (m, window, features). At least 64 windows
+             that the model was not trained on
 
     Raises ConversionError (the model cannot be converted, or is refused), DataError (the windows), UsageError (`out`).
     """
-    data = read_windows(heldout)
     with whole_directory(out, MODEL_FOLDER, force=force) as folder:
-        model = import_h5(path, data, options) if path.suffix.lower() == ".h5" else _read_keras(path, data, options)
+        read = _read_h5 if path.suffix.lower() == ".h5" else _read_keras
+        model, data = read(path, heldout, options)
         return _write(folder, path, model, data, options)
 
 
-def _read_keras(path: Path, data: HeldOutArrays, options: ImportOptions) -> Imported:
+def _read_h5(path: Path, heldout: Path, options: ImportOptions) -> tuple[Imported, HeldOutArrays]:
+    data = read_windows(heldout)
+    return import_h5(path, data, options), data
+
+
+def _read_keras(path: Path, heldout: Path, options: ImportOptions) -> tuple[Imported, HeldOutArrays]:
     file = read_keras_file(path)
     found, scaling = read_model(file.config, options.output)
+    data = read_windows(heldout, found.inputs if isinstance(found, FoundGraph) else ())
     if isinstance(found, FoundGraph):
-        return import_graph(file, found, data, options)
-    return import_network(file, found, scaling, data, options)
+        return import_graph(file, found, data, options), data
+    return import_network(file, found, scaling, data, options), data
 
 
 def _write(folder: Path, path: Path, model: Imported, data: HeldOutArrays, options: ImportOptions) -> ModelRecord:

@@ -218,16 +218,17 @@ def cells(graph: LayerGraph) -> int:
     return sum((2 if layer.kind == "Bidirectional" else 1) for layer in graph.layers if recurrent_kind(layer))
 
 
-def fused_layers(graph: LayerGraph) -> int:
-    """Return how many recurrent layers are one operator of ONNX: those that no mask reaches."""
+def fused_layers(graph: LayerGraph) -> tuple[int, int]:
+    """Return how many recurrent layers are one operator of ONNX: those that no mask can reach, and all of them."""
     masked: set[int] = set()
-    count = 0
+    count = total = 0
     for number, layer in enumerate(graph.layers):
         reached = any(i in masked for i in layer.inputs)
+        total += recurrent_kind(layer) is not None
         count += recurrent_kind(layer) is not None and not reached
         if _makes_a_mask(layer) or (reached and _keeps_steps(layer)):
             masked.add(number)
-    return count
+    return count, total
 
 
 def _makes_a_mask(layer: GraphLayer) -> bool:

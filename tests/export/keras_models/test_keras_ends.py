@@ -10,8 +10,9 @@ import pytest
 from helpers import keras_matrix
 from helpers.engines import load, require
 from helpers.keras_matrix import HORIZON, TRAINING, WINDOW
+from helpers.keras_own.graphs import GRAPHS, windows_of
 from pulsecast.computing import reference
-from pulsecast.errors import ConversionError
+from pulsecast.errors import ConversionError, DataError
 from pulsecast.model.scaler import FeatureScale, Scaler
 from pulsecast.stages.model_directory import ModelDirectory, read_model_directory
 
@@ -136,6 +137,26 @@ def test_an_adapted_normalisation_is_read_from_the_weights(keras: Any, heldout: 
     found = imported(tmp_path / "own.keras", heldout, tmp_path / "model")
     np.testing.assert_allclose([one.offset for one in found.record.scaler.features], np.ravel(first.mean), rtol=1e-6)
     assert difference(found) < 2 * ROUNDING
+
+
+def test_arrays_of_several_inputs_stand_side_by_side_in_the_order_of_the_model(keras: Any, tmp_path: Path) -> None:
+    """Keras sorts the names of inputs, and the model takes `zeit` first."""
+    row, (wave, truth) = GRAPHS["two named inputs, one of the last step"], keras_matrix.wave()
+    windows = windows_of(row, wave)[TRAINING:]
+    model = row.make(keras)
+    model.save(tmp_path / "own.keras")
+    zeit, art = windows[..., :2], windows[:, -1, 2:]
+    np.savez(tmp_path / "apart.npz", zeit=zeit, art=art, truth=truth[TRAINING:])
+    np.savez(tmp_path / "together.npz", windows=windows, truth=truth[TRAINING:])
+    expected = np.asarray(model({"zeit": zeit, "art": art}))
+    for name in ("apart", "together"):
+        found = imported(tmp_path / "own.keras", tmp_path / f"{name}.npz", tmp_path / name)
+        np.testing.assert_allclose(found.heldout.trained, expected, atol=ROUNDING)
+        assert found.heldout.reference is not None
+        np.testing.assert_allclose(found.heldout.reference, expected, atol=ROUNDING)
+    np.savez(tmp_path / "short.npz", zeit=zeit, art=art[:, :, np.newaxis], truth=truth[TRAINING:])
+    with pytest.raises(DataError, match=r"art is \(136, 1, 1\); expected \(n, 12, features\) or \(n, features\)"):
+        imported(tmp_path / "own.keras", tmp_path / "short.npz", tmp_path / "short")
 
 
 def test_an_export_of_a_constant_says_loudly_what_it_is_worth(keras: Any, tmp_path: Path) -> None:
