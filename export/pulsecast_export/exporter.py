@@ -7,6 +7,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pulsecast.bundle.bundle import entry_for
 from pulsecast.bundle.contract import model_digest
@@ -48,6 +49,7 @@ from .golden_windows import reference_of, thinned
 from .libraries.libraries import build_libraries, check_platforms, with_native
 from .model_card import CARD_NAME, model_card
 from .targets import FLOAT32, TARGETS, find_targets, fitting, tolerance
+from .worth import remarks, worth
 
 GOLDEN_WINDOWS = 256
 GOLDEN_NAME = "golden.npz"
@@ -58,10 +60,14 @@ TRAINED_LIMIT = 1e-4
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Exported:
-    """The bundle that `export` made, usable as its path. It shows the measured errors."""
+    """The bundle that `export` made, usable as its path. It shows the measured errors.
+
+    remarks  reasons not to deploy the model, `pulsecast_export.worth`; none for one that is of use
+    """
 
     path: Path
     manifest: Manifest
+    remarks: tuple[str, ...] = ()
 
     def __fspath__(self) -> str:
         return os.fspath(self.path)
@@ -70,11 +76,16 @@ class Exported:
         tables = [text_table(ARTIFACTS, artifact_rows(self.manifest))]
         if self.manifest.libraries:
             tables.append(text_table(LIBRARIES, library_rows(self.manifest)))
-        return "\n\n".join(tables)
+        return "\n\n".join([*tables, *filter(None, [worth(self.manifest.heldout)]), *_remarked(self.remarks)])
 
     def _repr_html_(self) -> str:
         caption = f"{self.path}: every artifact computes the trained forecast within its limit"
-        return html_table(ARTIFACTS, artifact_rows(self.manifest), caption=caption)
+        said = "; ".join([caption, *filter(None, [worth(self.manifest.heldout)]), *_remarked(self.remarks)])
+        return html_table(ARTIFACTS, artifact_rows(self.manifest), caption=said)
+
+
+def _remarked(found: tuple[str, ...]) -> list[str]:
+    return [f"REMARK: {remark}" for remark in found]
 
 
 def export_model(
@@ -86,7 +97,21 @@ def export_model(
     force: bool = False,
     progress: Progress = SILENT,
 ) -> Manifest:
-    """Export the model directory at `model_path` to a bundle at `out` and return its manifest.
+    """Do what `exported` does, and return the manifest."""
+    options: dict[str, Any] = {"targets": targets, "native_for": native_for, "force": force, "progress": progress}
+    return exported(model_path, out, **options).manifest
+
+
+def exported(
+    model_path: Path,
+    out: Path,
+    *,
+    targets: tuple[str, ...] = (),
+    native_for: tuple[str, ...] = (),
+    force: bool = False,
+    progress: Progress = SILENT,
+) -> Exported:
+    """Export the model directory at `model_path` to a bundle at `out`.
 
     targets  ids of `pulsecast_export.targets.TARGETS`; () means all that need not be named. numpy is always included.
     force    replace an existing bundle, after the new one is verified
@@ -107,6 +132,7 @@ def export_model(
         progress.tell(f"skipped: {reason}")
     heldout = reference_of(model)
     _check_trained(model, heldout)
+    found = remarks(model.record.heldout, heldout)
     with whole_directory(out, BUNDLE_FOLDER, force=force) as staging:
         progress.tell(f"converting {len(chosen)} targets from weights, each family in its own process")
         convert_all(model_path, staging, chosen)
@@ -114,7 +140,9 @@ def export_model(
         libraries = _libraries(model_path, staging, chosen, native_for, progress)
         manifest = _verified(model, staging, chosen, libraries, heldout, progress)
         _write_manifest(staging, manifest)
-    return manifest
+    for line in _remarked(found):
+        progress.tell(line)
+    return Exported(path=out, manifest=manifest, remarks=found)
 
 
 def _verified(
@@ -137,7 +165,7 @@ def _verified(
     (staging / GOLDEN_NAME).write_bytes(write_golden(golden))
     final = _manifest(model, staging, chosen, parities, len(golden.windows))
     final = dataclasses.replace(final, libraries=libraries)
-    (staging / CARD_NAME).write_text(model_card(final), encoding="utf-8")
+    (staging / CARD_NAME).write_text(model_card(final, remarks(final.heldout, heldout)), encoding="utf-8")
     return dataclasses.replace(final, files=_files(staging))
 
 
@@ -216,7 +244,7 @@ def _manifest(
         scaler=model.record.scaler,
         weights=WeightsEntry(path=WEIGHTS_NAME),
         golden=GoldenEntry(path=GOLDEN_NAME, windows=golden_windows),
-        artifacts=(_numpy_artifact(parities), *artifacts),
+        artifacts=(*((_numpy_artifact(parities),) if spec.graph is None else ()), *artifacts),
         files=_files(staging),
         heldout=model.record.heldout,
         provenance=_provenance(model.record.provenance),

@@ -19,7 +19,7 @@ from pulsecast.stages.linear_alone import linear_alone
 from pulsecast.stages.model_directory import read_model_directory, write_model_directory
 from pulsecast.stages.progress import SILENT, Progress, require_progress
 
-from .exporter import Exported, export_model
+from .exporter import Exported, exported
 
 MODEL_SUFFIXES = (".keras", ".h5")
 WHOLE = "whole"
@@ -36,6 +36,7 @@ def export(  # noqa: PLR0913  # an option is a parameter
     step_s: int = 3600,
     features: Sequence[str] = (),
     scaler: Scaler | StrPath | None = None,
+    output: str | None = None,
     which: str = WHOLE,
     force: bool = False,
     progress: Progress = SILENT,
@@ -54,6 +55,7 @@ def export(  # noqa: PLR0913  # an option is a parameter
     step_s      seconds between two steps
     features    names of the input columns, the forecast one first
     scaler      how raw values become the model's inputs: a Scaler, or a JSON file as in a manifest
+    output      the output that is the forecast, of a model with several: its key, or the name of its layer
 
         export("model", out="bundle")
 
@@ -69,10 +71,7 @@ def export(  # noqa: PLR0913  # an option is a parameter
     which = _which(which)
     if source.is_dir() or not source.exists():  # a missing path is refused as a model directory
         with _chosen_model(source, which) as directory:
-            manifest = export_model(
-                directory, folder, targets=chosen, native_for=platforms, force=force, progress=progress
-            )
-        return Exported(path=folder, manifest=manifest)
+            return exported(directory, folder, targets=chosen, native_for=platforms, force=force, progress=progress)
     if source.suffix.lower() not in MODEL_SUFFIXES:
         raise UsageError(
             f"{source} is not a model; expected the folder that `pulsecast train` writes, "
@@ -84,7 +83,8 @@ def export(  # noqa: PLR0913  # an option is a parameter
         raise UsageError(
             f"{source.name} is a Keras file: name the windows and truth to verify it on, as heldout (--heldout FILE)"
         )
-    from .keras_models.keras_import import ImportOptions, import_keras
+    from .keras_models.keras_import import import_keras
+    from .keras_models.network_import import ImportOptions
 
     check_free(folder, BUNDLE_FOLDER, force=force)
     options = ImportOptions(
@@ -92,12 +92,12 @@ def export(  # noqa: PLR0913  # an option is a parameter
         step_s=whole_number("step_s", step_s),
         features=_names("features", features),
         scaler=_scaler(scaler),
+        output=None if output is None else text("output", output),
     )
     with temporary_folder() as work:
         directory = work / "model"
         import_keras(source, one_path("heldout", heldout), options, directory, force=False)
-        manifest = export_model(directory, folder, targets=chosen, native_for=platforms, force=force, progress=progress)
-    return Exported(path=folder, manifest=manifest)
+        return exported(directory, folder, targets=chosen, native_for=platforms, force=force, progress=progress)
 
 
 def _which(value: object) -> str:

@@ -12,12 +12,16 @@ from pulsecast.stages.model_directory import ModelDirectory
 def reference_of(model: ModelDirectory) -> Golden:
     """Return all held-out windows with their float64 reference forecasts."""
     record, windows, unit = model.record, model.heldout.windows, model.heldout.unit
+    known = model.heldout.reference
+    if known is None:
+        known = reference.forecast(record.spec, model.scaling, model.weights, windows).astype(np.float64)
     return Golden(
         windows=windows,
         truth=model.heldout.truth,
-        reference=reference.forecast(record.spec, model.scaling, model.weights, windows).astype(np.float64),
+        reference=known,
         trained=model.heldout.trained,
         unit=np.full(len(windows), record.scaler.range) if unit is None else unit,
+        extremes=model.heldout.extremes,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pulsecast.bundle.bundle import size_bytes
 from pulsecast.bundle.manifest import Artifact, Manifest, SeriesEntry
+from pulsecast.bundle.tables import mae_of
 from pulsecast.computing.calendars import utc_text
 from pulsecast.model.series import WINDOW_RULE
 from pulsecast.model.spec import ModelSpec
@@ -15,10 +16,16 @@ from pulsecast.stages.model_directory import IMPORTED
 CARD_NAME = "MODEL_CARD.md"
 
 
-def model_card(manifest: Manifest) -> str:
-    """Return the card of a manifest whose parities are measured."""
+def model_card(manifest: Manifest, remarks: Sequence[str] = ()) -> str:
+    """Return the card of a manifest whose parities are measured; `remarks` are reasons not to deploy the model."""
     series = [] if manifest.series is None else [_series(manifest.series)]
-    parts = [f"# {_cell(manifest.name)}", _contract(manifest), *series, _accuracy(manifest), _artifacts(manifest)]
+    parts = [
+        f"# {_cell(manifest.name)}",
+        _contract(manifest),
+        *series,
+        _accuracy(manifest, remarks),
+        _artifacts(manifest),
+    ]
     if manifest.libraries:
         parts.append(_libraries(manifest))
     return "\n\n".join([*parts, _made(manifest), _limits(manifest)]) + "\n"
@@ -79,7 +86,7 @@ def _series(entry: SeriesEntry) -> str:
     )
 
 
-def _accuracy(manifest: Manifest) -> str:
+def _accuracy(manifest: Manifest, remarks: Sequence[str]) -> str:
     forecasts = manifest.heldout.forecasts
     rows = [
         (
@@ -93,7 +100,10 @@ def _accuracy(manifest: Manifest) -> str:
     ]
     head = ("forecast", "MAE", "RMSE", "bias", "MAE / last value")
     of = " of all series, each by its own row" if manifest.series else ""
-    return f"## Accuracy\n\nOn {manifest.heldout.windows:,} held-out windows{of}, raw units.\n\n{_table(head, rows)}"
+    said = "".join(f"\n\n**Remark: {_cell(remark)}.**" for remark in remarks)
+    return (
+        f"## Accuracy\n\nOn {manifest.heldout.windows:,} held-out windows{of}, raw units.{said}\n\n{_table(head, rows)}"
+    )
 
 
 def _ratio(value: float, base: float) -> str:
@@ -108,12 +118,13 @@ def _artifacts(manifest: Manifest) -> str:
             f"{size_bytes(manifest, artifact.path):,}",
             f"{artifact.parity.max_abs:.1e}",
             f"{artifact.tolerance.max_abs:.0e}",
+            mae_of(manifest, artifact),
             f"{artifact.parity.mae_change:+.3%}",
             f"{artifact.parity.rmse_change:+.3%}",
         )
         for artifact in manifest.artifacts
     ]
-    head = ("artifact", "precision", "bytes", "error / range", "limit", "MAE change", "RMSE change")
+    head = ("artifact", "precision", "bytes", "error / range", "limit", "MAE", "MAE change", "RMSE change")
     unit = f"training range ({manifest.scaler.range:,.6g}), and what it does to the errors above"
     if manifest.series is not None:
         unit = "training range of each window's series, and what it does to the errors in this unit"

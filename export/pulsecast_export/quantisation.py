@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def quantise_rows(matrix: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+def quantise_rows(
+    matrix: NDArray[np.float32], axis: int | tuple[int, ...]
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Return symmetric int8 values and float32 scales, one scale per output; sums run over `axis`.
 
     >>> quantise_rows(np.array([[1.27, -0.635]], np.float32), axis=1)[0]

@@ -8,6 +8,7 @@ from typing import Literal
 from pulsecast.bundle.manifest import BackendId, Precision, Tolerance
 from pulsecast.errors import UsageError
 from pulsecast.model.spec import ModelSpec
+from pulsecast.model.words import network_words
 
 Family = Literal["savedmodel", "onnx", "tflite", "tflite-int8", "native"]
 
@@ -20,6 +21,7 @@ class Target:
     beside    further files that its writer writes, and that are nowhere without it
     family    targets of one family are written by one child process, in the table's order
     writer    `module:function` of this package, called with (model directory, path to write, path of its source)
+    graph_writer  the same for a layer graph; None if the target does not exist for one
     source    the target that it is made from, or None for the weights
     plain_only  whether it exists for the plain LSTM stack only
     layered   whether it exists for models with recurrent layers only: its file holds these
@@ -34,6 +36,7 @@ class Target:
     backend: BackendId
     family: Family
     writer: str
+    graph_writer: str | None = None
     source: str | None
     precision: Precision
     units: Literal["raw", "scaled"] = "raw"
@@ -63,6 +66,7 @@ TARGETS = {
         backend="savedmodel",
         family="savedmodel",
         writer="graphs.savedmodel:write_savedmodel",
+        graph_writer="layer_graphs.writers:write_savedmodel",
         source=None,
         precision="float32",
         level=FLOAT32,
@@ -73,6 +77,7 @@ TARGETS = {
         backend="onnx",
         family="onnx",
         writer="graphs.onnx_writer:write_onnx",
+        graph_writer="layer_graphs.writers:write_onnx",
         source=None,
         precision="float32",
         level=FLOAT32,
@@ -83,6 +88,7 @@ TARGETS = {
         backend="onnx",
         family="onnx",
         writer="graphs.onnx_writer:write_onnx_w8",
+        graph_writer="graphs.onnx_writer:write_onnx_w8",
         source="onnx",
         precision="int8 weights",
         level=WEIGHTS8,
@@ -93,6 +99,7 @@ TARGETS = {
         backend="tflite",
         family="tflite",
         writer="graphs.tflite_writer:write_tflite",
+        graph_writer="layer_graphs.writers:write_tflite",
         source=None,
         precision="float32",
         level=FLOAT32,
@@ -103,6 +110,7 @@ TARGETS = {
         backend="tflite",
         family="tflite",
         writer="graphs.tflite_writer:write_tflite_fp16",
+        graph_writer="layer_graphs.writers:write_tflite_fp16",
         source="tflite",
         precision="float16 weights",
         level=FLOAT16,
@@ -113,6 +121,7 @@ TARGETS = {
         backend="tflite",
         family="tflite",
         writer="graphs.tflite_writer:write_tflite_w8",
+        graph_writer="layer_graphs.writers:write_tflite_w8",
         source="tflite",
         precision="int8 weights",
         level=WEIGHTS8,
@@ -184,15 +193,15 @@ def fitting(
 
     Raises UsageError if one of `names` does not exist for it.
     """
-    network = spec.network
-    beyond = [name for name in chosen if TARGETS[name].plain_only and not network.is_plain]
-    bare = [name for name in chosen if TARGETS[name].layered and not network.recurrent]
+    beyond = [name for name in chosen if not _exists(TARGETS[name], spec)]
+    layers = spec.graph is not None or spec.network.recurrent
+    bare = [name for name in chosen if TARGETS[name].layered and not layers]
     several = [name for name in chosen if many and TARGETS[name].alone and name not in (*beyond, *bare)]
     reasons = []
     if beyond:
         reasons.append(
             f"{', '.join(beyond)} exists for a plain stack of LSTM layers with a linear dense head only; this model "
-            "has other layers or activations"
+            f"has other layers or activations ({network_words(spec)})"
         )
     if bare:
         reasons.append(
@@ -210,11 +219,15 @@ def fitting(
     return tuple(name for name in chosen if name not in missing), reasons
 
 
+def _exists(target: Target, spec: ModelSpec) -> bool:
+    return target.graph_writer is not None if spec.graph is not None else spec.is_plain or not target.plain_only
+
+
 def tolerance(target: Target, spec: ModelSpec, *, imported: bool = False) -> Tolerance:
     """Return the tolerance of `target` for a model of this spec.
 
     Imported models and networks beyond the plain stack have the wider set: relu keeps rounding errors that tanh would
     damp, and small ones lose more by 8-bit weights (9.5e-3 of the range measured on one of three layers).
     """
-    wide = imported or spec.target != "level" or not spec.network.is_plain
+    wide = imported or spec.target != "level" or not spec.is_plain
     return target.change if wide else target.level

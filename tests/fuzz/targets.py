@@ -136,8 +136,9 @@ def state() -> Check:
 def keras() -> Check:
     """A `.keras` file without its HDF5, which a child process reads: vetted, its network found, its sizes checked."""
     from pulsecast_export.keras_models import keras_file
-    from pulsecast_export.keras_models.keras_import import check_sizes
-    from pulsecast_export.keras_models.keras_layers import find_network
+    from pulsecast_export.keras_models.keras_layers import Found
+    from pulsecast_export.keras_models.model_reading import read_model
+    from pulsecast_export.keras_models.network_import import check_sizes
 
     path, whole = place("model.keras"), {"/layers/lstm/cell/vars/0": np.zeros((2, 16), np.float32)}
     keras_file.h5_arrays = lambda data, name: whole  # type: ignore[attr-defined]  # no child for each case
@@ -145,7 +146,9 @@ def keras() -> Check:
     def check(data: bytes) -> None:
         path.write_bytes(data)
         file = keras_file.read_keras_file(path)
-        check_sizes(file, find_network(file.config))
+        found, _ = read_model(file.config)
+        if isinstance(found, Found):
+            check_sizes(file, found)
 
     return check
 

@@ -1,8 +1,8 @@
-"""Which recurrent Keras model gives which target: small networks, and the table of export/README.md that they prove.
+"""Which Keras model gives which target: small networks and graphs, and the tables of export/README.md that they prove.
 
-`python tests/helpers/keras_matrix.py` trains each network, exports every target that the table promises it (each is
-gated and verified, or the export fails), and prints the table. The README holds it between two marks. `--table`
-prints it without a proof.
+`python tests/helpers/keras_matrix.py` trains each of them, exports every target that the tables promise it (each is
+gated and verified, or the export fails), and prints the tables. The README holds them between two marks. `--table`
+prints them without a proof.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from helpers.keras_own.graphs import GRAPHS, teach, truth_of, windows_of
 
 WINDOW, HORIZON = 12, 2
 TRAINING = 350  # windows; the rest is held out
@@ -100,10 +102,13 @@ def build(keras: Any, name: str) -> Any:
 
 
 def train(keras: Any, name: str, path: Path) -> Path:
-    """Train a network of NETWORKS in a few steps, each over all windows, and save it at `path`.
+    """Train a network of NETWORKS, or a graph, in a few steps and save it at `path`.
 
-    Without a graph: making one takes twice as long as all the steps. The error falls to less than half of the variance.
+    Each step is over all windows, without a TensorFlow graph: one takes twice as long as all the steps. The error
+    falls to less than half of the variance.
     """
+    if name in GRAPHS:
+        return _train_graph(keras, name, path)
     model = build(keras, name)
     model.compile(keras.optimizers.Adam(0.02), "mse", run_eagerly=True)
     windows, truth = wave()
@@ -113,34 +118,59 @@ def train(keras: Any, name: str, path: Path) -> Path:
     return path
 
 
+def _train_graph(keras: Any, name: str, path: Path) -> Path:
+    row = GRAPHS[name]
+    keras.utils.set_random_seed(5)
+    model = row.make(keras)
+    windows, truth = wave()
+    given = windows_of(row, windows)[:TRAINING]
+    teach(keras, model, row, given, truth_of(row, given, truth[:TRAINING]))
+    model.save(path)
+    return path
+
+
+def write_heldout_of(name: str, path: Path) -> Path:
+    """Write the held-out windows of a network or a graph to `path` and return it."""
+    if name not in GRAPHS:
+        return write_heldout(path)
+    row, (windows, truth) = GRAPHS[name], wave()
+    given = windows_of(row, windows)[TRAINING:]
+    np.savez(path, windows=given, truth=truth_of(row, given, truth[TRAINING:]))
+    return path
+
+
 def promised(keras: Any, name: str) -> tuple[str, ...]:
-    """Return the promised targets of a network of NETWORKS: all, or those for more than the plain stack."""
+    """Return the promised targets: all of a plain stack, fewer of another network, and of a graph fewer still."""
     from pulsecast_export.keras_models.keras_file import read_keras_file
-    from pulsecast_export.keras_models.keras_layers import find_network
+    from pulsecast_export.keras_models.model_reading import read_model
     from pulsecast_export.targets import TARGETS
 
+    if name in GRAPHS:
+        return tuple(target_id for target_id, target in TARGETS.items() if target.graph_writer is not None)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "own.keras"
         build(keras, name).save(path)
-        plain = find_network(read_keras_file(path).config).network.is_plain
+        plain = read_model(read_keras_file(path).config)[0].network.is_plain  # type: ignore[union-attr]
     return tuple(target_id for target_id, target in TARGETS.items() if plain or not target.plain_only)
 
 
-def export(keras: Any, name: str, folder: Path) -> tuple[str, ...]:
-    """Train a network in `folder`, export it to every promised target, and return the bundle's artifacts."""
+def export(keras: Any, name: str, folder: Path, targets: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Train a model in `folder`, export it to every promised target or to these, and return the bundle's artifacts."""
     from pulsecast_export.exporter import export_model
-    from pulsecast_export.keras_models.keras_import import ImportOptions, import_keras
+    from pulsecast_export.keras_models.keras_import import import_keras
+    from pulsecast_export.keras_models.network_import import ImportOptions
 
     path = train(keras, name, folder / "own.keras")
-    options = ImportOptions(name="own", step_s=3600)
-    import_keras(path, write_heldout(folder / "heldout.npz"), options, folder / "model", force=False)
-    manifest = export_model(folder / "model", folder / "bundle", targets=promised(keras, name))
+    options = ImportOptions(name="own", step_s=3600, output=GRAPHS[name].output if name in GRAPHS else None)
+    heldout = write_heldout_of(name, folder / "heldout.npz")
+    import_keras(path, heldout, options, folder / "model", force=False)
+    manifest = export_model(folder / "model", folder / "bundle", targets=targets or promised(keras, name))
     return tuple(artifact.id for artifact in manifest.artifacts if artifact.id != "numpy")
 
 
 def table(keras: Any) -> str:
     """Return the table, and what is refused, as export/README.md holds them."""
-    from pulsecast_export.keras_models.keras_layers import WHY_NOT
+    from pulsecast_export.layer_graphs.kinds import WHY_NOT
     from pulsecast_export.targets import TARGETS
 
     lines = [f"| network | numpy | {' | '.join(TARGETS)} |", f"|---|{':-:|' * (len(TARGETS) + 1)}"]
@@ -148,6 +178,10 @@ def table(keras: Any) -> str:
         given = promised(keras, name)
         marks = ("✓" if target in given else "–" for target in TARGETS)
         lines.append(f"| {name} | ✓ | {' | '.join(marks)} |")
+    lines += ["", f"| graph of layers | numpy | {' | '.join(TARGETS)} |", f"|---|{':-:|' * (len(TARGETS) + 1)}"]
+    for name in GRAPHS:
+        marks = ("✓" if target in promised(keras, name) else "–" for target in TARGETS)
+        lines.append(f"| {name} | – | {' | '.join(marks)} |")
     refused = "\n".join(f"| `{kind}` | {reason} |" for kind, reason in WHY_NOT.items())
     return "\n".join([*lines, "", "| refused layer | because |", "|---|---|", refused])
 
@@ -161,7 +195,7 @@ def main(arguments: list[str]) -> int:
     """Prove every row, unless `--table` is given, then print the table."""
     import keras
 
-    for name in () if arguments == ["--table"] else NETWORKS:
+    for name in () if arguments == ["--table"] else (*NETWORKS, *GRAPHS):
         with tempfile.TemporaryDirectory() as folder:
             found, expected = export(keras, name, Path(folder)), promised(keras, name)
         print(f"{name}: {', '.join(found)}", file=sys.stderr)

@@ -136,7 +136,7 @@ def keras_network(bundle: Bundle, *, unroll: bool = False, batch: int | None = N
 
 def _plain_spec(bundle: Bundle) -> Any:
     spec = bundle.manifest.spec
-    if not spec.network.is_plain:
+    if not spec.is_plain:
         raise UsageError("the model was imported from Keras; this peer is made for plain stacks of LSTMs only")
     if not spec.network.recurrent:
         raise UsageError("the model is a linear path alone; this peer is made for stacks of LSTMs only")

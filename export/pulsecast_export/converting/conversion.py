@@ -10,7 +10,7 @@ from pulsecast.stages.child_process import Ended, map_in_threads, run_module
 from ..targets import TARGETS
 
 TIMEOUT_S = 600
-ON_THE_CPU = {"CUDA_VISIBLE_DEVICES": "-1", "PYTHONHASHSEED": "0"}
+ON_THE_CPU = {"CUDA_VISIBLE_DEVICES": "-1", "PYTHONHASHSEED": "0", "KERAS_BACKEND": "tensorflow"}
 _NEEDED = {
     "tensorflow": "savedmodel",
     "tf2onnx": "onnx",

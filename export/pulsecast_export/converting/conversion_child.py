@@ -29,7 +29,8 @@ def main(arguments: list[str]) -> int:
     for target_id in arguments[2:]:
         print(target_id, flush=True)
         target = TARGETS[target_id]
-        module, function = target.writer.split(":")
+        writer = target.writer if model.record.spec.graph is None else target.graph_writer or target.writer
+        module, function = writer.split(":")
         source = folder / TARGETS[target.source].path if target.source else None
         (folder / target.path).parent.mkdir(parents=True, exist_ok=True)
         try:

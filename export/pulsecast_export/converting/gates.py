@@ -13,6 +13,7 @@ from pathlib import Path
 from pulsecast.errors import ConversionError
 from pulsecast.model.spec import ModelSpec
 
+from ..layer_graphs.kinds import cells, fused_layers
 from ..native.gate import native_gate
 from ..targets import Target
 
@@ -25,6 +26,13 @@ ONNX_OPERATORS = {
 # also allowed in networks beyond the plain stack, and with a linear path
 ONNX_NETWORK_OPERATORS = {"GRU", "HardSigmoid", "Relu", "Sigmoid", "Tanh"}
 ONNX_LINEAR_OPERATORS = {"Tanh"}
+# also allowed in graphs of Keras layers
+ONNX_GRAPH_OPERATORS = ONNX_NETWORK_OPERATORS | {
+    "And", "AveragePool", "Clip", "ConstantOfShape", "Conv", "Elu", "Expand", "Gemm", "GlobalAveragePool",
+    "GlobalMaxPool", "Greater", "Identity", "LeakyRelu", "Less", "MaxPool", "Neg", "Not", "Or", "Pad", "Pow", "Range",
+    "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "Resize", "Selu", "Shape", "Softmax", "Softplus", "Softsign",
+    "Where",
+}  # fmt: skip
 # what a program on a microcontroller must have; micro_io.h names them
 INT8_OPERATORS = {"DEQUANTIZE", "FULLY_CONNECTED", "QUANTIZE", "STRIDED_SLICE", "UNIDIRECTIONAL_SEQUENCE_LSTM"}
 _ABSOLUTE_PATH = re.compile(rb"(?:/(?:home|root|tmp|usr|opt|var|work|Users|mnt|private)/|[A-Z]:\\\\Users\\\\)[\w.@-]+")
@@ -53,12 +61,11 @@ def onnx_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
     model = onnx.load(path, load_external_data=False)
     counts = Counter(node.op_type for node in model.graph.node)
     problems = []
-    fused = counts["LSTM"] + (0 if spec.network.is_plain else counts["GRU"])
-    if fused != len(spec.units):
-        problems.append(f"{fused} LSTM operators for {len(spec.units)} layers")
-    more = set() if spec.network.is_plain else ONNX_NETWORK_OPERATORS
-    more = more if spec.network.linear is None else more | ONNX_LINEAR_OPERATORS
-    if unknown := sorted(set(counts) - ONNX_OPERATORS - more):
+    fused = counts["LSTM"] + (0 if spec.is_plain else counts["GRU"])
+    least, most = (len(spec.units),) * 2 if spec.graph is None else fused_layers(spec.graph)
+    if not least <= fused <= most:
+        problems.append(f"{fused} LSTM operators for {most} layers")
+    if unknown := sorted(set(counts) - ONNX_OPERATORS - _beyond_plain(spec)):
         problems.append(f"operators beyond the necessary ones: {', '.join(unknown)}")
     domains = {node.domain for node in model.graph.node} | {o.domain for o in model.opset_import}
     if domains != {""}:
@@ -70,6 +77,14 @@ def onnx_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
     return problems, _text(counts)
 
 
+def _beyond_plain(spec: ModelSpec) -> set[str]:
+    """Return the operators of ONNX that a model may have beside those of the plain stack."""
+    if spec.graph is not None:
+        return ONNX_GRAPH_OPERATORS
+    more = set() if spec.is_plain else ONNX_NETWORK_OPERATORS
+    return more if spec.network.linear is None else more | ONNX_LINEAR_OPERATORS
+
+
 def tflite_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
     """Builtin operators only, no state tensors, so a stateless engine can run the file.
 
@@ -79,7 +94,10 @@ def tflite_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
     problems = [f"Flex or custom operators: {', '.join(foreign)}"] if foreign else []
     if variables:
         problems.append(f"{variables} variable tensors: state would leak from window to window")
-    loops = min(1, spec.network.cells) if spec.network.is_plain else spec.network.cells
+    if spec.graph is not None:
+        loops = cells(spec.graph)
+    else:
+        loops = min(1, spec.network.cells) if spec.is_plain else spec.network.cells
     if counts["WHILE"] != loops or counts["UNIDIRECTIONAL_SEQUENCE_LSTM"]:
         problems.append("not one loop over time" if loops == 1 else f"not {loops} loops over time")
     return problems, _text(counts)

@@ -83,7 +83,7 @@ def _prefixed(model: onnx.ModelProto, prefix: str) -> onnx.ModelProto:
     )
 
 
-class _Builder:
+class Builder:
     """Nodes and constants of the core, in order."""
 
     def __init__(self) -> None:
@@ -104,13 +104,13 @@ class _Builder:
 def _core(model: ModelDirectory) -> onnx.ModelProto:
     spec, weights = model.record.spec, model.weights
     network = spec.network
-    build = _Builder()
+    build = Builder()
     cells = list(weights.layers)
     sequence = build.add("Transpose", ["core_inputs"], perm=[1, 0, 2])[0]  # (window, batch, channels)
     final = sequence
     for layer in network.recurrent:
         own, cells = cells[: layer.cells], cells[layer.cells :]
-        sequence, final = _layer(build, layer, own, sequence, spec.window)
+        sequence, final = fused_layer(build, layer, own, sequence, spec.window)
     for dense, (kernel, bias) in zip(network.dense, weights.dense, strict=True):
         final = _dense(build, final, kernel, bias, dense.activation)
     final = _dense(build, final, weights.head_kernel, weights.head_bias, network.activation)
@@ -126,7 +126,9 @@ def _core(model: ModelDirectory) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
 
 
-def _layer(build: _Builder, layer: Recurrent, cells: list[CellWeights], sequence: str, window: int) -> tuple[str, str]:
+def fused_layer(
+    build: Builder, layer: Recurrent, cells: list[CellWeights], sequence: str, window: int
+) -> tuple[str, str]:
     """Add one fused operator; return names of the outputs (window, batch, width) and the final one (batch, width)."""
     activations = [layer.gates, layer.activation, *([layer.activation] if layer.kind == "lstm" else [])] * layer.cells
     attributes: dict[str, Any] = {
@@ -169,7 +171,7 @@ def _bias(bias: NDArray[np.float32], order: tuple[int, ...]) -> NDArray[np.float
     return np.concatenate([_rows(part[np.newaxis], order)[:, 0] for part in (outer, inner)])
 
 
-def _merged(build: _Builder, layer: Recurrent, name: str, *, axis: int) -> str:
+def _merged(build: Builder, layer: Recurrent, name: str, *, axis: int) -> str:
     """Return the directions on `axis`, merged as the layer says."""
     if layer.direction != "both":
         return build.add("Squeeze", [name, build.constant(np.array([axis]))])[0]
@@ -183,7 +185,7 @@ def _merged(build: _Builder, layer: Recurrent, name: str, *, axis: int) -> str:
 
 
 def _dense(
-    build: _Builder, x: str, kernel: NDArray[np.float32], bias: NDArray[np.float32], activation: Activation
+    build: Builder, x: str, kernel: NDArray[np.float32], bias: NDArray[np.float32], activation: Activation
 ) -> str:
     product = build.add("MatMul", [x, build.constant(kernel)])[0]
     total = build.add("Add", [product, build.constant(bias)])[0]

@@ -41,9 +41,8 @@ def write_onnx_w8(model: ModelDirectory, path: Path, source: Path | None) -> Non
     At session load an engine folds Cast and Mul into float32 weights: the arithmetic is float32. With dynamic
     quantisation of activations a window's forecast would depend on its neighbours; here it does not.
     """
-    del model
     found = onnx.load(source)
-    matrices = _matrices(found.graph)
+    matrices = _matrices(found.graph, everywhere=model.record.spec.graph is not None)
     kept, added, head = [], [], []
     for initializer in found.graph.initializer:
         if initializer.name not in matrices:
@@ -70,10 +69,13 @@ def write_onnx_w8(model: ModelDirectory, path: Path, source: Path | None) -> Non
     path.write_bytes(found.SerializeToString(deterministic=True))
 
 
-def _matrices(graph: onnx.GraphProto) -> set[str]:
-    """Return the names of the network's weight matrices: W and R of an LSTM or GRU, B of a MatMul behind one.
+def _matrices(graph: onnx.GraphProto, *, everywhere: bool) -> set[str]:
+    """Return the names of weight matrices: W and R of an LSTM or GRU, B of a MatMul behind one, W of a convolution.
 
-    Products beside the recurrent layers, of the calendar and of the linear path, are left out. Producers come first.
+    everywhere  of a MatMul before recurrent layers, too: of a network, products of the calendar and of the linear path
+                stand there, which stay as they are
+
+    Producers come first.
     """
     found: set[str] = set()
     behind: set[str] = set()  # tensors that depend on a recurrent layer
@@ -81,13 +83,15 @@ def _matrices(graph: onnx.GraphProto) -> set[str]:
         recurrent = node.op_type in ("LSTM", "GRU")
         if recurrent:
             found.update(node.input[1:3])
-        elif node.op_type == "MatMul" and node.input[0] in behind:
+        elif node.op_type == "Conv" or (node.op_type == "MatMul" and (everywhere or node.input[0] in behind)):
             found.add(node.input[1])
         if recurrent or behind.intersection(node.input):
             behind.update(node.output)
     return found
 
 
-def _row_axis(graph: onnx.GraphProto, name: str) -> int:
-    # LSTM: (directions, 4*units, inputs), summed over inputs; MatMul: (units, horizon), summed over units
-    return 2 if any(name in node.input for node in graph.node if node.op_type in ("LSTM", "GRU")) else 0
+def _row_axis(graph: onnx.GraphProto, name: str) -> int | tuple[int, ...]:
+    # LSTM: (directions, 4*units, inputs), summed over inputs; MatMul: (units, horizon), summed over units; a
+    # convolution: (filters, inputs, ...), summed over all but filters
+    readers = {node.op_type for node in graph.node if name in node.input}
+    return 2 if readers & {"LSTM", "GRU"} else (1, 2, 3) if "Conv" in readers else 0

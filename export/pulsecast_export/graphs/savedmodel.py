@@ -20,14 +20,19 @@ SERVING_NAME = "pulsecast"
 
 def write_savedmodel(model: ModelDirectory, path: Path, source: Path | None) -> None:
     """Write the forecast with weights as constants (no Keras, no variables), one signature, and warm-up records."""
-    import tensorflow as tf
-    from tensorflow.core.protobuf import fingerprint_pb2
-
     from . import graph, stacks
 
     del source
+    save(model, graph.traced(model, stacks.gather_stack), path)
+
+
+def save(model: ModelDirectory, forecast: Any, path: Path) -> None:
+    """Write the traced `forecast` of a model: one signature, and warm-up records."""
+    import tensorflow as tf
+    from tensorflow.core.protobuf import fingerprint_pb2
+
     module: Any = tf.Module()
-    module.forecast = graph.traced(model, stacks.gather_stack)
+    module.forecast = forecast
     tf.saved_model.save(module, str(path), signatures={SIGNATURE: module.forecast.get_concrete_function()})
     # TensorFlow puts a random identifier here; the same model must give the same bytes
     mark = fingerprint_pb2.FingerprintDef.FromString((path / "fingerprint.pb").read_bytes())

@@ -31,19 +31,24 @@ def write_tflite_fp16(model: ModelDirectory, path: Path, source: Path | None) ->
     values in the millions.
     """
     del model
-    path.write_bytes(_weights_only(source, 16, "float_casting"))
+    path.write_bytes(weights_only(source, 16, "float_casting"))
 
 
 def write_tflite_w8(model: ModelDirectory, path: Path, source: Path | None) -> None:
     """Store the network's weight matrices in `tflite` as int8 with one scale per output row; computing is float32."""
     del model
-    path.write_bytes(_weights_only(source, 8, "min_max_uniform_quantize"))
+    path.write_bytes(weights_only(source, 8, "min_max_uniform_quantize"))
 
 
-def _weights_only(source: Path | None, bits: int, algorithm: str) -> bytes:
+def weights_only(
+    source: Path | None, bits: int, algorithm: str, operations: tuple[str, ...] = ("FULLY_CONNECTED",)
+) -> bytes:
+    """Return the file at `source` with the weights of these operations stored in `bits`; computing is float32."""
     from ai_edge_quantizer import qtyping, quantizer
 
-    work, matrices = quantizer.Quantizer(str(source)), qtyping.TFLOperationName.FULLY_CONNECTED
-    work.add_weight_only_config(regex=".*", operation_name=matrices, num_bits=bits, algorithm_key=algorithm)
-    work.update_quantization_recipe(regex=EXACT, operation_name=matrices, algorithm_key="no_quantize")
+    work = quantizer.Quantizer(str(source))
+    for name in operations:
+        operation = qtyping.TFLOperationName[name]
+        work.add_weight_only_config(regex=".*", operation_name=operation, num_bits=bits, algorithm_key=algorithm)
+        work.update_quantization_recipe(regex=EXACT, operation_name=operation, algorithm_key="no_quantize")
     return bytes(work.quantize().quantized_model)

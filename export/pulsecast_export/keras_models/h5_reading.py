@@ -13,6 +13,8 @@ from pulsecast.errors import ConversionError, FormatError
 from pulsecast.model.weights import read_npz
 from pulsecast.stages.child_process import run_module
 
+from .h5_child import CONFIGURED
+
 TIMEOUT_S = 60.0  # a gigabyte takes a few seconds
 CHILD = "pulsecast_export.keras_models.h5_child"
 Arrays = list[NDArray[np.generic]]
@@ -24,13 +26,16 @@ def h5_arrays(data: bytes, name: str) -> dict[str, NDArray[np.generic]]:
     return dict(zip(names, arrays, strict=True))
 
 
-def h5_layers(data: bytes, name: str) -> list[Arrays]:
-    """Return the arrays of every layer that has any; raises ConversionError, naming `name`, as `h5_child` says."""
+def h5_layers(data: bytes, name: str) -> tuple[bool, list[Arrays]]:
+    """Return whether the file says how its layers are connected, and the arrays of every layer that has any.
+
+    Raises ConversionError, naming `name`, as `h5_child` says.
+    """
     names, arrays = _read("layers", data, name)
     groups: dict[str, Arrays] = {}
-    for number, array in zip(names, arrays, strict=True):
+    for number, array in zip(names[1:], arrays[1:], strict=True):
         groups.setdefault(number, []).append(array)
-    return list(groups.values())
+    return names[0] == CONFIGURED, list(groups.values())
 
 
 def _read(what: str, data: bytes, name: str) -> tuple[list[str], Arrays]:

@@ -18,9 +18,13 @@ from .h5_reading import h5_layers
 from .keras_file import read_bytes
 
 
-def read_h5_weights(path: Path) -> Weights:
-    """Return the weights of LSTM layers and one dense head; raises ConversionError if the file holds anything else."""
-    groups = [[array.astype(np.float32) for array in layer] for layer in h5_layers(read_bytes(path), path.name)]
+def read_h5_weights(path: Path) -> tuple[Weights, bool]:
+    """Return the weights of LSTM layers and one dense head, and whether the file says that they are connected so.
+
+    Raises ConversionError if it holds anything else.
+    """
+    configured, found = h5_layers(read_bytes(path), path.name)
+    groups = [[array.astype(np.float32) for array in layer] for layer in found]
     if len(groups) < 2:
         raise ConversionError(f"{path.name} has weights of {len(groups)} layers; expected LSTM layers and a dense head")
     layers, inputs = [], groups[0][0].shape[0] if groups[0][0].ndim else 0
@@ -39,7 +43,7 @@ def read_h5_weights(path: Path) -> Weights:
         raise ConversionError(f"the last layer in {path.name} has arrays {_listed(shapes)}; expected a dense head")
     if not all(np.isfinite(array).all() for array in itertools.chain.from_iterable(groups)):
         raise ConversionError(f"the weights in {path.name} hold NaN or infinity; train the model again")
-    return Weights(layers=tuple(layers), head_kernel=groups[-1][0], head_bias=groups[-1][1])
+    return Weights(layers=tuple(layers), head_kernel=groups[-1][0], head_bias=groups[-1][1]), configured
 
 
 def _listed(shapes: list[tuple[int, ...]]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,8 +25,10 @@ from pulsecast.foundation.plain_file import TooLongError, read_plain
 from pulsecast.foundation.zip_directory import open_zip
 from pulsecast.plain_text import listed
 
+from ..layer_graphs.kinds import KINDS, WHY_NOT
 from .h5_reading import h5_arrays
-from .keras_layers import NO_OPERATION, WHY_NOT
+from .keras_layers import NO_OPERATION
+from .keras_nodes import OPERATIONS, OPERATORS
 
 MAX_BYTES = 1 << 30
 MAX_CONFIG_BYTES = 4 << 20
@@ -45,9 +48,10 @@ _CLASSES: dict[str, frozenset[str]] = {
             *("RandomUniform", "TruncatedNormal", "VarianceScaling", "Zeros"),
         }
     ),
-    "keras.layers": frozenset({"Bidirectional", "Dense", "GRU", "InputLayer", "LSTM", *NO_OPERATION, *WHY_NOT}),
+    "keras.layers": frozenset({"InputLayer", *KINDS, *NO_OPERATION, *WHY_NOT}),
     "keras.models": frozenset({"Functional", "Model", "Sequential"}),
     "keras.regularizers": frozenset({"L1", "L1L2", "L2", "OrthogonalRegularizer"}),
+    OPERATORS: frozenset(OPERATIONS),
     "keras.src.models.functional": frozenset({"Functional"}),
     "keras.src.models.sequential": frozenset({"Sequential"}),
 }
@@ -149,6 +153,8 @@ def _foreign(config: dict[str, Any]) -> Iterator[str]:
                 owner = _owner(item, owner)
                 yield from _foreign_class(item, owner)
             pending += [(part, owner, depth + 1) for part in item.values()]
+        elif isinstance(item, float) and not math.isfinite(item):
+            yield f"{owner} has a number that is not finite"
 
 
 def _owner(item: dict[str, Any], owner: str) -> str:
@@ -170,4 +176,4 @@ def _foreign_class(item: dict[str, Any], owner: str) -> Iterator[str]:
         yield f"{owner} needs the registered class {ascii(registered)[:60]}; only Keras' own classes are accepted"
     elif name not in known and not (name == _TENSOR and module is None):
         needed = f"{ascii(name)[:60]} of module {ascii(str(module))[:60]}"
-        yield f"{owner} needs {needed}; only Keras' own classes for recurrent models are accepted"
+        yield f"{owner} needs {needed}; only Keras' own classes for such models are accepted"

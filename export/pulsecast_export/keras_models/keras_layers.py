@@ -1,4 +1,4 @@
-"""From a Keras model's configuration to a `Network`, or to sentences that name every refused layer and the reason."""
+"""From the nodes of a Keras model to a `Network`, or to sentences that name every layer beyond it and the reason."""
 
 from __future__ import annotations
 
@@ -8,27 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pulsecast.errors import ConversionError
 from pulsecast.model.network import Activation, Dense, Network, Recurrent
-from pulsecast.plain_text import listed
 
-MAX_LAYERS, MAX_WIDTH = 256, 1 << 16  # layers of a model; units of a layer, and features of a step
+from .keras_nodes import INPUT, Node
+
+MAX_WIDTH = 1 << 16  # units of a layer, and features of a step
 ACTIVATIONS = typing.get_args(Activation)
 # at inference these return their input
 NO_OPERATION = ("ActivityRegularization", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D")
-WHY_NOT = {
-    "Activation": "write the activation into the layer before it",
-    "BatchNormalization": "normalise the values instead (a scaler), or fold it into its neighbours",
-    "Conv1D": "only recurrent and dense layers are converted",
-    "Embedding": "inputs must be numbers, not indices",
-    "Flatten": "let the last recurrent layer return its last step only",
-    "LayerNormalization": "it has no counterpart in the verified reference",
-    "Masking": "every window has all its steps; fill them before",
-    "RepeatVector": "only models that read a window and give a forecast are converted",
-    "Reshape": "the forecast is (batch, horizon); drop the last axis",
-    "SimpleRNN": "only LSTM and GRU are converted",
-    "TimeDistributed": "let the last recurrent layer return its last step only",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,64 +30,72 @@ class Found:
     window: int | None
     features: int
     horizon: int
+    inputs: tuple[str, ...]
     recurrent: tuple[str, ...]
     dense: tuple[str, ...]
     head: bool
 
 
-def find_network(config: Mapping[str, Any]) -> Found:
-    """Return the network that the configuration describes; raises ConversionError that names all unsupported layers.
+def find_network(nodes: Sequence[Node]) -> tuple[Found | None, list[str]]:
+    """Return the network that is the same model, or None and why there is none, by layer.
 
-    The configuration must have been vetted (`keras_file`).
+    A network is one chain of recurrent layers, then of dense ones.
     """
-    try:
-        return _find_network(config)
-    except ConversionError:
-        raise
-    except Exception as error:  # its parts are of any kind: KeyError, TypeError, IndexError and others
-        raise ConversionError("this model's configuration is damaged; save the model again") from error
-
-
-def _find_network(config: Mapping[str, Any]) -> Found:
-    layers = _chain(config)
-    problems: list[str] = []
+    problems = _off_the_chain(nodes)
     recurrent: list[tuple[str, Recurrent, bool]] = []
     dense: list[tuple[str, Dense]] = []
-    shape: Sequence[Any] = ()
-    for layer in layers:
-        kind, settings = layer["class_name"], layer["config"]
-        name = f"layer {ascii(settings.get('name'))[:60]} ({ascii(str(kind))[1:-1][:60]})"
-        if kind == "InputLayer":
-            shape = settings.get("batch_shape") or settings.get("batch_input_shape") or ()
-        elif kind in ("LSTM", "GRU", "Bidirectional"):
+    for node in nodes:
+        if node.kind in ("LSTM", "GRU", "Bidirectional"):
             if dense:
-                problems.append(f"{name}: a recurrent layer after a dense one is not converted")
-            found, wrong = _recurrent(kind, settings)
-            problems += [f"{name}: {problem}" for problem in wrong]
+                problems.append(f"{node.words}: a recurrent layer after a dense one is not converted")
+            found, wrong = recurrent_of(node.kind, node.settings)
+            problems += [f"{node.words}: {problem}" for problem in wrong]
             if found:
-                recurrent.append((settings["name"], *found))
-        elif kind == "Dense":
+                recurrent.append((node.name, *found))
+        elif node.kind == "Dense":
             wrong = [] if recurrent else ["a dense layer before the recurrent ones is not converted"]
-            wrong += _common(settings)
-            problems += [f"{name}: {problem}" for problem in wrong]
+            wrong += common_problems(node.settings)
+            problems += [f"{node.words}: {problem}" for problem in wrong]
             if not wrong:
-                made = Dense(units=settings["units"], activation=settings["activation"] or "linear")
-                dense.append((settings["name"], made))
-        elif kind not in NO_OPERATION:
-            problems.append(f"{name}: {WHY_NOT.get(kind, 'it has no counterpart in the verified reference')}")
+                made = Dense(units=node.settings["units"], activation=node.settings["activation"] or "linear")
+                dense.append((node.name, made))
+        elif node.kind not in (INPUT, *NO_OPERATION):
+            problems.append(f"{node.words}: it is not a layer of such a network")
     problems += _order(recurrent) or ([] if recurrent else ["it has no LSTM or GRU layer"])
+    shape = shape_of(nodes[0]) if nodes[0].kind == INPUT else ()
+    problems += wrong_shape(shape)
+    return (None, problems) if problems else (_found(nodes[0].name, recurrent, dense, shape), [])
+
+
+def _off_the_chain(nodes: Sequence[Node]) -> list[str]:
+    """Return which nodes do not take the output of the one before them alone."""
+    return [
+        f"{node.words}: its inputs are {ascii(list(node.sources))[:200]}; only one chain of layers is converted"
+        for before, node in zip((None, *nodes), nodes, strict=False)
+        if node.sources != (() if before is None else (before.name,)) or node.options
+    ]
+
+
+def shape_of(node: Node) -> Sequence[Any]:
+    """Return the shape of an input with its batch, as the file has it; () where there is none."""
+    shape = node.settings.get("batch_shape") or node.settings.get("batch_input_shape") or ()
+    return tuple(shape)
+
+
+def wrong_shape(shape: Sequence[Any]) -> list[str]:
+    """Return what is wrong with the shape of an input of steps, its batch included."""
     if len(shape) != 3 or type(shape[2]) is not int or not 0 < shape[2] <= MAX_WIDTH:
-        problems.append(
+        return [
             f"its input is {ascii(tuple(shape))[:60]}; expected (batch, window, features) with a number of features"
-        )
-    elif shape[1] is not None and type(shape[1]) is not int:
-        problems.append(f"its window is {ascii(shape[1])[:60]}; expected a number of steps")
-    if problems:
-        raise ConversionError(f"this model cannot be converted: {listed(problems)}")
-    return _found(recurrent, dense, shape)
+        ]
+    if shape[1] is not None and type(shape[1]) is not int:
+        return [f"its window is {ascii(shape[1])[:60]}; expected a number of steps"]
+    return []
 
 
-def _found(recurrent: list[tuple[str, Recurrent, bool]], dense: list[tuple[str, Dense]], shape: Sequence[Any]) -> Found:
+def _found(
+    start: str, recurrent: list[tuple[str, Recurrent, bool]], dense: list[tuple[str, Dense]], shape: Sequence[Any]
+) -> Found:
     last = recurrent[-1][1]
     return Found(
         network=Network(
@@ -110,6 +105,7 @@ def _found(recurrent: list[tuple[str, Recurrent, bool]], dense: list[tuple[str, 
         ),
         window=shape[1],
         features=shape[2],
+        inputs=(start,),
         horizon=dense[-1][1].units if dense else last.width,
         recurrent=tuple(name for name, _, _ in recurrent),
         dense=tuple(name for name, _ in dense),
@@ -117,50 +113,11 @@ def _found(recurrent: list[tuple[str, Recurrent, bool]], dense: list[tuple[str, 
     )
 
 
-def _chain(config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the layers of a Sequential model, or of a Functional model with one chain, in order."""
-    kind, inner = config.get("class_name"), config.get("config")
-    layers = inner.get("layers") if isinstance(inner, Mapping) else None
-    if kind not in ("Sequential", "Functional") or not isinstance(layers, list):
-        raise ConversionError(f"this model is a {ascii(str(kind))[:60]}; expected Sequential or Functional")
-    settings = [layer.get("config") if isinstance(layer, dict) else None for layer in layers]
-    if not all(isinstance(one, dict) and isinstance(one.get("name"), str) for one in settings):
-        raise ConversionError("this model's configuration is damaged: one layer has no `config` or no name")
-    if len(layers) > MAX_LAYERS:
-        raise ConversionError(f"this model has {len(layers):,} layers; at most {MAX_LAYERS} are converted")
-    if kind == "Functional":
-        previous = None
-        for layer in layers:
-            sources = _sources(layer.get("inbound_nodes"))
-            if sources != ([] if previous is None else [previous]):
-                raise ConversionError(
-                    f"layer {ascii(layer['config'].get('name'))[:60]}: its inputs are {ascii(sources)[:200]}; only one "
-                    f"chain of layers, each used once, is converted"
-                )
-            previous = layer["config"].get("name")
-    return layers
-
-
-def _sources(nodes: Any) -> list[Any]:
-    """Return the layers whose outputs are inputs of a functional layer, over all its calls."""
-    found, pending = [], [nodes]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, dict):
-            if item.get("class_name") == "__keras_tensor__":
-                found.append(item.get("config", {}).get("keras_history", [None])[0])
-            else:
-                pending += item.values()
-        elif isinstance(item, list):
-            pending += item
-    return found
-
-
-def _recurrent(kind: str, settings: Mapping[str, Any]) -> tuple[tuple[Recurrent, bool] | None, list[str]]:
+def recurrent_of(kind: str, settings: Mapping[str, Any]) -> tuple[tuple[Recurrent, bool] | None, list[str]]:
     """Return the layer and whether it returns sequences, or its problems."""
     if kind == "Bidirectional":
         return _bidirectional(settings)
-    problems = _common(settings)
+    problems = common_problems(settings)
     problems += [f"{name} is on" for name in ("stateful", "return_state") if settings.get(name)]
     gates = settings.get("recurrent_activation")
     if gates not in ACTIVATIONS:
@@ -183,11 +140,11 @@ def _bidirectional(settings: Mapping[str, Any]) -> tuple[tuple[Recurrent, bool] 
     kinds = [part.get("class_name") if isinstance(part, dict) else None for part in parts]
     if kinds[0] not in ("LSTM", "GRU") or kinds[1] not in (None, kinds[0]):
         return None, [f"it wraps {kinds[0]!r} and {kinds[1]!r}; expected LSTM or GRU twice"]
-    found, problems = _recurrent(str(kinds[0]), parts[0]["config"])  # type: ignore[index]
+    found, problems = recurrent_of(str(kinds[0]), parts[0]["config"])  # type: ignore[index]
     if settings.get("merge_mode") not in ("concat", "sum", "mul", "ave"):
         problems.append(f"merge_mode is {settings.get('merge_mode')!r}; expected concat, sum, mul or ave")
     if isinstance(parts[1], dict) and found:
-        other, wrong = _recurrent(str(kinds[1]), parts[1]["config"])
+        other, wrong = recurrent_of(str(kinds[1]), parts[1]["config"])
         problems += [f"backward_layer: {problem}" for problem in wrong]
         # the second layer must be the first one reversed
         if other and other != (dataclasses.replace(found[0], direction="backward"), found[1]):
@@ -197,7 +154,7 @@ def _bidirectional(settings: Mapping[str, Any]) -> tuple[tuple[Recurrent, bool] 
     return (dataclasses.replace(found[0], direction="both", merge=settings["merge_mode"]), found[1]), []
 
 
-def _common(settings: Mapping[str, Any]) -> list[str]:
+def common_problems(settings: Mapping[str, Any]) -> list[str]:
     """Return the problems in the settings that all layers with weights share."""
     problems = []
     activation = settings.get("activation")

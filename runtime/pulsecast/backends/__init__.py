@@ -113,6 +113,12 @@ def choose(bundle: Bundle, backend: str, artifact_id: str | None) -> Artifact:
     first = {artifact.backend: artifact for artifact in reversed(manifest.artifacts)}
     if backend == "auto":
         backend = next((b for b in AUTO_ORDER if b in first and is_installed(b)), "numpy")
+    if backend not in first and manifest.spec.graph is not None:
+        raise UsageError(
+            f"this bundle has no artifact for backend {backend!r}: its network is a graph of Keras layers, which "
+            f"engines alone compute. It has {', '.join(sorted(first))}: name one, such as backend={min(first)!r}, and "
+            f"install its engine, such as pip install 'pulsecast[{BACKENDS[min(first)].extra}]'"
+        )
     if backend not in first:
         raise UsageError(f"this bundle has no artifact for backend {backend!r}; it has {', '.join(sorted(first))}")
     return first[backend]

@@ -24,11 +24,13 @@ SIGNATURE = "serving_default"
 # Arithmetic, shapes and loops. A TensorFlow graph is a program, which may also read and write files; a forecast needs
 # only these, and a graph with any other operator is not loaded.
 _NAMES = (
-    "AddV2 BatchMatMulV2 BiasAdd Cast Ceil ConcatV2 Const Cos Equal Exp ExpandDims Expm1 Fill Floor FloorMod GatherV2 "
-    "Greater GreaterEqual Identity IsFinite Less LessEqual Log Log1p LogicalAnd LogicalNot LogicalOr MatMul Max "
-    "Maximum Min Minimum Mul Neg NoOp Pack PartitionedCall Placeholder Range RealDiv Relu Relu6 Reshape ReverseV2 "
-    "Rsqrt Select SelectV2 Shape Sigmoid Sin Slice Split SplitV Sqrt Square Squeeze StatefulPartitionedCall "
-    "StatelessWhile StridedSlice Sub Sum Tanh Tile Transpose Unpack While ZerosLike"
+    "AddN AddV2 All Any AvgPool BatchMatMulV2 BatchToSpaceND BiasAdd Cast Ceil ConcatV2 Const Conv2D Cos Cumsum Elu "
+    "Equal Exp ExpandDims Expm1 Fill Floor FloorMod GatherV2 Greater GreaterEqual Identity IsFinite LeakyRelu Less "
+    "LessEqual Log Log1p LogicalAnd LogicalNot LogicalOr MatMul Max MaxPool Maximum Mean Min Minimum Mul Neg NoOp "
+    "NotEqual Pack Pad PadV2 PartitionedCall Placeholder Pow Prod Range RealDiv Relu Relu6 Reshape ReverseV2 Rsqrt "
+    "Select SelectV2 Selu Shape Sigmoid Sin Slice Softmax Softplus Softsign SpaceToBatchND Split SplitV Sqrt Square "
+    "SquaredDifference Squeeze StatefulPartitionedCall StatelessWhile StopGradient StridedSlice Sub Sum Tanh Tile "
+    "Transpose Unpack While ZerosLike"
 )
 OPERATORS = frozenset(_NAMES.split())
 _COLLECTIONS = ("saved_model_main_op", "legacy_init_op")  # nodes that a server runs once, before any request

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,14 +19,27 @@ MINIMUM_WINDOWS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
+class Extremes:
+    """Windows of the largest and the smallest numbers, m of them, and what a graph gives for them.
+
+    values     (m, context, measured) float32
+    reference  (m, horizon) float64; NaN where there is no forecast
+    """
+
+    values: NDArray[np.float32]
+    reference: NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Golden:
     """Held-out raw windows and their forecasts, all in raw units.
 
     windows    n of them
     truth      (n, horizon) float64: what really happened
-    reference  (n, horizon) float64: the float64 numpy forward pass
+    reference  (n, horizon) float64: the float64 numpy forward pass; of a graph, Keras' own in float64
     trained    (n, horizon) float32: the trained Keras model
     unit       (n,) float64: the range of each window's series, in which its errors are measured
+    extremes   of a graph, which no reader can compute; None for a network
     """
 
     windows: Windows
@@ -32,6 +47,7 @@ class Golden:
     reference: NDArray[np.float64]
     trained: NDArray[np.float32]
     unit: NDArray[np.float64]
+    extremes: Extremes | None = None
 
     def take(self, rows: slice | list[int] | NDArray[np.integer]) -> Golden:
         """Return the golden of the windows at `rows`."""
@@ -41,6 +57,7 @@ class Golden:
             reference=self.reference[rows],
             trained=self.trained[rows],
             unit=self.unit[rows],
+            extremes=self.extremes,
         )
 
     def largest_error(self, forecasts: NDArray[np.floating]) -> float:
@@ -59,6 +76,21 @@ def write_golden(golden: Golden) -> bytes:
         truth=golden.truth.astype("<f8"),
         reference=golden.reference.astype("<f8"),
         trained=golden.trained.astype("<f4"),
+        **extreme_arrays(golden.extremes),
+    )
+
+
+def extreme_arrays(extremes: Extremes | None) -> dict[str, NDArray[np.generic]]:
+    """Return the arrays of a file that holds these windows, by name."""
+    if extremes is None:
+        return {}
+    return {"extreme_values": extremes.values.astype("<f4"), "extreme_reference": extremes.reference.astype("<f8")}
+
+
+def extremes_of(arrays: Mapping[str, NDArray[np.generic]]) -> Extremes:
+    """Return what `extreme_arrays` gave."""
+    return Extremes(
+        values=arrays["extreme_values"].astype(np.float32), reference=arrays["extreme_reference"].astype(np.float64)
     )
 
 
@@ -80,7 +112,11 @@ def read_golden(data: bytes, manifest: Manifest) -> Golden:
         "reference": ("<f8", (count, spec.horizon)),
         "trained": ("<f4", (count, spec.horizon)),
     }
-    problems = array_problems(arrays, expected)
+    if spec.graph is not None:
+        extremes = len(arrays.get("extreme_values", ()))
+        expected["extreme_values"] = ("<f4", (extremes, spec.context, spec.measured))
+        expected["extreme_reference"] = ("<f8", (extremes, spec.horizon))
+    problems = array_problems(arrays, expected, unknown=("extreme_reference",))
     if count < MINIMUM_WINDOWS:
         problems.append(f"{count} windows; at least {MINIMUM_WINDOWS} are needed")
     if count > limits.GOLDEN_WINDOWS:
@@ -102,6 +138,7 @@ def read_golden(data: bytes, manifest: Manifest) -> Golden:
         reference=arrays["reference"].astype(np.float64),
         trained=arrays["trained"].astype(np.float32),
         unit=unit,
+        extremes=None if spec.graph is None else extremes_of(arrays),
     )
 
 

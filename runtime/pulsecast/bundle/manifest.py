@@ -72,6 +72,7 @@ def check_printable(texts: Iterable[str]) -> Iterator[str]:
 
 def shown_of_spec(spec: ModelSpec) -> Iterator[str]:
     """Yield the texts of `spec` that people read."""
+    yield from () if spec.graph is None else spec.graph.shown
     for feature in spec.features:
         yield feature.name
         if feature.calendar and feature.calendar.holidays:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ..foundation.tables import size_text
 from .bundle import size_bytes
-from .manifest import HeldOut, Manifest
+from .manifest import Artifact, HeldOut, Manifest
 
-ARTIFACTS = ("artifact", "precision", "size", "error / range", "limit", "MAE change", "RMSE change")
+ARTIFACTS = ("artifact", "precision", "size", "error / range", "limit", "MAE", "MAE change", "RMSE change")
 LIBRARIES = ("library for", "artifact", "size", "checked as", "error / range")
 ACCURACY = ("forecast", "MAE", "RMSE", "bias", "MAE / last value")
 
@@ -22,11 +22,18 @@ def artifact_rows(manifest: Manifest) -> list[Row]:
             size_text(size_bytes(manifest, artifact.path)),
             f"{artifact.parity.max_abs:.1e}",
             f"{artifact.tolerance.max_abs:.0e}",
+            mae_of(manifest, artifact),
             f"{artifact.parity.mae_change:+.3%}",
             f"{artifact.parity.rmse_change:+.3%}",
         )
         for artifact in manifest.artifacts
     ]
+
+
+def mae_of(manifest: Manifest, artifact: Artifact) -> str:
+    """Return the held-out MAE of an artifact in raw units: that of the model, changed as it was measured."""
+    found = manifest.heldout.forecasts.get("model")
+    return "-" if found is None else f"{found.mae * (1 + artifact.parity.mae_change):,.4g}"
 
 
 def library_rows(manifest: Manifest) -> list[Row]:

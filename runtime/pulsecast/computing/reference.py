@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import UsageError
 from ..model.scaler import Scaler
 from ..model.series import Scaling, WindowScaler
 from ..model.spec import ModelSpec
@@ -28,8 +29,13 @@ def forecast(spec: ModelSpec, scaling: Scaling, weights: Weights, windows: Windo
     """Return raw forecasts (batch, horizon) of `windows`, in float64.
 
     A row that holds a non-finite value, one that the scaler cannot take, an unknown time or a series that is not in the
-    table, gives NaN in that row only.
+    table, gives NaN in that row only. Raises UsageError for a graph of Keras layers, which numpy does not compute.
     """
+    if spec.graph is not None:
+        raise UsageError(
+            f"numpy does not compute this model ({spec.graph.words}): its layers are known to engines only; expected "
+            "an artifact of the bundle, such as onnx or tflite"
+        )
     parts = [windows.take(slice(at, at + TOGETHER)) for at in range(0, len(windows), TOGETHER)] or [windows]
     return np.concatenate([_forecast(spec, scaling, weights, part) for part in parts])
 

@@ -51,7 +51,7 @@ def largest_error(spec: ModelSpec, windows: Windows, found: NDArray[np.float32],
     """
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         size = np.maximum(unit, np.abs(expected))  # (batch, horizon)
-        if any(layer.activation in ("relu", "linear") for layer in spec.network.recurrent):
+        if spec.graph is not None or any(layer.activation in ("relu", "linear") for layer in spec.network.recurrent):
             size = np.maximum(size, np.abs(windows.values).max(axis=(1, 2)).astype(np.float64)[:, np.newaxis])
         error = np.abs(found.astype(np.float64) - expected) - log_rounding(expected)
         error = np.where(np.isfinite(expected), np.maximum(error, 0.0) / size, np.inf)

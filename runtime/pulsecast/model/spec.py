@@ -11,6 +11,7 @@ from .. import limits
 from ..foundation import strict_json
 from ..foundation.quick_dataclass import dataclass
 from ..plain_text import listed
+from .layer_graph import LayerGraph
 from .network import Network, plain_stack
 
 DAY_S = 86_400
@@ -104,8 +105,8 @@ class Channel:
             raise ValueError(f"lag is {self.lag}; expected at most {limits.WINDOW_STEPS}")
 
 
-# `units` describes it fully
-_IMPLIED = strict_json.null_if(lambda network: network.is_plain and network.linear is None)
+# `units` describes a plain stack without a linear path fully, and there is no network beside a graph
+_IMPLIED = strict_json.null_if(lambda network: network is None or (network.is_plain and network.linear is None))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,12 +116,13 @@ class ModelSpec:
     window    steps that the network runs over
     features  columns of a step in order: measured first (the first one is forecast), then those that follow from time
     channels  network inputs per step; those of lag 0 first
-    units     LSTM units per layer
+    units     LSTM units per layer; () of a graph
     horizon   steps forecast ahead
     step_s    seconds between two steps
     target    the network's output is a scaled `level`, or a `change` from the window's last scaled value
     floor     forecasts below it are raised to it (counts do not go under 0); None changes none
     network   its layers; left out, the plain stack of `units`. JSON holds null for a plain stack without a linear path
+    graph     in place of a network: layers that only engines compute. Then there is no `network`
     """
 
     window: int
@@ -131,12 +133,17 @@ class ModelSpec:
     step_s: int
     target: Literal["level", "change"]
     floor: float | None = None
-    network: Network = field(default=None, metadata=_IMPLIED)  # type: ignore[assignment]  # never None once it is made
+    # None beside a graph, and only there: code that computes with a network asks for `graph` first
+    network: Network = field(default=None, metadata=_IMPLIED)  # type: ignore[assignment]
+    graph: LayerGraph | None = field(default=None, metadata=strict_json.OMITTED)
 
     def __post_init__(self) -> None:
         problems = [*self._beyond_limits(), *self._out_of_order(), *self._unfit_for_linear()]
         alone = self.network is not None and not self.network.recurrent  # a linear path needs no layer
-        if min(self.units, default=int(alone)) < 1:
+        if self.graph is not None:
+            if self.units or self.network:
+                problems.append("beside a graph there are no units and no network")
+        elif min(self.units, default=int(alone)) < 1:
             problems.append("units must hold at least one layer of at least one unit")
         elif self.network is None:  # it was left out
             object.__setattr__(self, "network", plain_stack(self.units))  # type: ignore[unreachable]
@@ -185,6 +192,11 @@ class ModelSpec:
             yield "a linear path forecasts a change; target must be change"
         if linear.timed and not self.timed:
             yield "the linear path has waves or the weekend, which follow from time; no feature of the model does"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the network is a plain stack: `Network.is_plain`."""
+        return self.graph is None and self.network.is_plain
 
     @property
     def context(self) -> int:

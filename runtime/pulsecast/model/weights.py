@@ -6,7 +6,8 @@ import io
 import math
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import field
 from typing import IO
 
 import numpy as np
@@ -16,10 +17,12 @@ from .. import limits
 from ..errors import FormatError
 from ..foundation.quick_dataclass import dataclass
 from ..plain_text import listed
+from .layer_graph import LayerGraph
 from .network import Network
 from .spec import ModelSpec
 
 LITTLE_FLOAT32 = np.dtype("<f4")
+_GRAPH_ARRAY = re.compile(r"layer_(\d+)\.\d+")
 _ENTRY = b"PK\1\2"  # every entry of a zip's directory begins so
 
 
@@ -42,12 +45,13 @@ class CellWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """The arrays of a `Network`.
+    """The arrays of a `Network`, or of a `LayerGraph`.
 
     layers  every cell in order, from input to output; both cells of a bidirectional layer, the forward one first
     dense   (kernel, bias) of the dense layers before the head
     head    kernel (width, horizon) and bias (horizon,); without recurrent layers width is 0, and the file has neither
     linear  kernel of the linear path, (its inputs, horizon), rows in the order of `Linear`; None without one
+    named   of a graph, by `array_name`; then there is nothing else
     """
 
     layers: tuple[CellWeights, ...]
@@ -55,9 +59,12 @@ class Weights:
     head_bias: NDArray[np.float32]
     dense: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...] = ()
     linear: NDArray[np.float32] | None = None
+    named: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def arrays(self, network: Network) -> dict[str, NDArray[np.float32]]:
         """Return every array under its name in the file."""
+        if self.named:
+            return dict(self.named)
         named: dict[str, NDArray[np.float32]] = {}
         for i, cell in enumerate(self.layers):
             arrays = {"kernel": cell.kernel, "recurrent": cell.recurrent, "bias": cell.bias}
@@ -80,6 +87,8 @@ def write_weights(weights: Weights, network: Network) -> bytes:
 def read_weights(data: bytes, spec: ModelSpec) -> Weights:
     """Return the weights in `data`; raises FormatError unless they are finite and of the shapes of `spec`."""
     arrays = read_npz(data, where="weights.npz")
+    if spec.graph is not None:
+        return _of_graph(arrays, spec.graph)
     prefix, shapes = spec.network.cell_prefix, shapes_of(spec)
     if prefix == "lstm" and "cell_0.kernel" in arrays:  # an LSTM stack without a head, as it was exported until 0.1
         arrays = {re.sub(r"^cell_(?=\d)", "lstm_", name): array for name, array in arrays.items()}
@@ -116,6 +125,29 @@ def shapes_of(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
     return spec.network.shapes(len(spec.channels), spec.horizon, spec.measured)
 
 
+def of_graph(named: Mapping[str, NDArray[np.float32]]) -> Weights:
+    """Return the weights of a graph."""
+    return Weights(layers=(), head_kernel=np.zeros((0, 0), np.float32), head_bias=np.zeros(0, np.float32), named=named)
+
+
+def _of_graph(arrays: Mapping[str, NDArray[np.generic]], graph: LayerGraph) -> Weights:
+    """Return the weights of a graph: arrays of its layers, whose shapes only Keras knows."""
+    numbers = {str(number) for number in range(len(graph.layers))}
+    problems = [
+        f"{name[:60]!a} is not an array of one of the layers"
+        for name in arrays
+        if not ((found := _GRAPH_ARRAY.fullmatch(name)) and found[1] in numbers)
+    ]
+    problems += [
+        f"{name[:60]!a} is not of finite little-endian float32"
+        for name, array in arrays.items()
+        if array.dtype != LITTLE_FLOAT32 or not np.isfinite(array.astype(np.float32)).all()
+    ]
+    if problems:
+        raise FormatError("weights.npz: " + listed(problems))
+    return of_graph({name: array.astype(np.float32) for name, array in arrays.items()})
+
+
 def write_npz(**arrays: NDArray[np.generic]) -> bytes:
     """Return the bytes of a compressed .npz file; the same arrays give the same bytes."""
     buffer = io.BytesIO()
@@ -144,9 +176,14 @@ def read_npz(data: bytes, *, where: str) -> dict[str, NDArray[np.generic]]:
 
 
 def array_problems(
-    arrays: Mapping[str, NDArray[np.generic]], expected: Mapping[str, tuple[str, tuple[int, ...]]]
+    arrays: Mapping[str, NDArray[np.generic]],
+    expected: Mapping[str, tuple[str, tuple[int, ...]]],
+    unknown: Sequence[str] = (),
 ) -> list[str]:
-    """Return what is wrong with the `arrays` of a file: those of `expected`, name -> (dtype, shape), and finite."""
+    """Return what is wrong with the `arrays` of a file: those of `expected`, name -> (dtype, shape), and finite.
+
+    unknown  those that may hold NaN, for what is not known
+    """
     problems = [f"{name} is missing or unexpected" for name in sorted(set(arrays) ^ set(expected))]
     for name, (dtype, shape) in expected.items():
         array = arrays.get(name)
@@ -154,7 +191,7 @@ def array_problems(
             continue
         if array.dtype != np.dtype(dtype) or array.shape != shape:
             problems.append(f"{name} is {array.dtype}{array.shape}; expected {dtype}{shape}")
-        elif not np.isfinite(array.astype(np.float64)).all():
+        elif name not in unknown and not np.isfinite(array.astype(np.float64)).all():
             problems.append(f"{name} holds NaN or infinity")
     return problems
 

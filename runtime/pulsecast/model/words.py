@@ -15,6 +15,8 @@ def network_words(spec: ModelSpec) -> str:
     It names only what differs from the usual: an activation that is not the layer's default, the merge of two
     directions, a linear path.
     """
+    if spec.graph is not None:
+        return spec.graph.words
     layers = " + ".join([*(_recurrent(layer) for layer in spec.network.recurrent), *_dense(spec.network)])
     path = [] if spec.network.linear is None else ["a linear path"]
     return " beside ".join([*([layers] if layers else []), *path])

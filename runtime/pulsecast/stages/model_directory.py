@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import limits
+from ..bundle.golden import Extremes, extreme_arrays, extremes_of
 from ..bundle.manifest import HeldOut, Provenance, SeriesEntry, check_printable, shown_of_spec
 from ..errors import FormatError
 from ..foundation import strict_json
@@ -108,12 +109,15 @@ class HeldOutWindows:
     trained  (n, horizon) float32: what the Keras network with the linear path beside it forecasts
     unit     (n,) float64: the range of each window's series, in which errors are measured; None where there is one
              series, whose scaler has it
+    reference, extremes  of a graph, which numpy does not compute: as in the golden. None for a network
     """
 
     windows: Windows
     truth: NDArray[np.float64]
     trained: NDArray[np.float32]
     unit: NDArray[np.float64] | None = None
+    reference: NDArray[np.float64] | None = None
+    extremes: Extremes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,9 +160,12 @@ def write_model_directory(folder: Path, model: ModelDirectory, more: Mapping[str
     """Write every file of `model` into the empty `folder`, and `more` by name; return the record with their hashes."""
     heldout, table = model.heldout, model.table
     unit = {} if heldout.unit is None else {"unit": heldout.unit}
+    of_graph = {} if heldout.reference is None else {"reference": heldout.reference, **extreme_arrays(heldout.extremes)}
     files = {
         WEIGHTS_NAME: write_weights(model.weights, model.record.spec.network),
-        HELDOUT_NAME: write_npz(**_named(heldout.windows), truth=heldout.truth, trained=heldout.trained, **unit),
+        HELDOUT_NAME: write_npz(
+            **_named(heldout.windows), truth=heldout.truth, trained=heldout.trained, **unit, **of_graph
+        ),
         CALIBRATION_NAME: write_npz(**_named(model.calibration)),
         **({} if table is None else series_files(table)),
         **({} if model.ridge is None else {RIDGE_NAME: _ridge_file(model.ridge)}),
@@ -207,7 +214,8 @@ def read_model_directory(path: Path) -> ModelDirectory:
         raise FormatError(f"model directory {path.name} was changed after training: {', '.join(changed)}")
     spec = record.spec
     many = ("unit",) if record.series else ()
-    heldout = _arrays(data[HELDOUT_NAME], HELDOUT_NAME, (*_names(record), "truth", "trained", *many))
+    of_graph = () if spec.graph is None else ("reference", "extreme_values", "extreme_reference")
+    heldout = _arrays(data[HELDOUT_NAME], HELDOUT_NAME, (*_names(record), "truth", "trained", *many, *of_graph))
     calibration = _arrays(data[CALIBRATION_NAME], CALIBRATION_NAME, _names(record))
     table = _table(record, data)
     return ModelDirectory(
@@ -218,6 +226,8 @@ def read_model_directory(path: Path) -> ModelDirectory:
             truth=heldout["truth"].astype(np.float64),
             trained=heldout["trained"].astype(np.float32),
             unit=heldout["unit"].astype(np.float64) if many else None,
+            reference=heldout["reference"].astype(np.float64) if of_graph else None,
+            extremes=extremes_of(heldout) if of_graph else None,
         ),
         calibration=_windows(calibration),
         table=table,

@@ -6,7 +6,6 @@ import lzma
 import random
 import resource
 import struct
-import sys
 import warnings
 import zipfile
 from collections import Counter
@@ -19,9 +18,18 @@ import pytest
 
 from helpers.engines import load
 from helpers.hostile.damage import apart, damaged
-from helpers.hostile.keras_files import METADATA, SHAPES, Config, config, hdf5, keras_bytes, layer, lstm
+from helpers.hostile.keras_files import (
+    METADATA,
+    SHAPES,
+    Config,
+    config,
+    hdf5,
+    in_this_process,
+    keras_bytes,
+    layer,
+    lstm,
+)
 from pulsecast.errors import ConversionError
-from pulsecast.model.weights import Weights
 
 h5py = load("h5py")
 
@@ -32,8 +40,9 @@ from pulsecast_export.keras_models.keras_file import (  # noqa: E402
     KerasFile,
     read_keras_file,
 )
-from pulsecast_export.keras_models.keras_import import check_sizes  # noqa: E402
-from pulsecast_export.keras_models.keras_layers import find_network  # noqa: E402
+from pulsecast_export.keras_models.keras_layers import Found  # noqa: E402
+from pulsecast_export.keras_models.model_reading import read_model  # noqa: E402
+from pulsecast_export.keras_models.network_import import check_sizes  # noqa: E402
 
 
 def read(folder: Path, data: bytes) -> KerasFile:
@@ -41,7 +50,9 @@ def read(folder: Path, data: bytes) -> KerasFile:
     path = folder / "m.keras"
     path.write_bytes(data)
     file = read_keras_file(path)
-    check_sizes(file, find_network(file.config))
+    found, _ = read_model(file.config)
+    if isinstance(found, Found):
+        check_sizes(file, found)
     return file
 
 
@@ -168,14 +179,14 @@ CONFIGS: dict[str, tuple[object, str]] = {
         config(lstm(), *[layer("Dropout", f"d{i}", rate=0.1) for i in range(10_000)]),
         "has 10,003 layers; at most 256",
     ),
-    "a wrapper of nothing": (config(layer("Bidirectional", "b", layer={})), "it wraps None and None"),
+    "a wrapper of nothing": (config(layer("Bidirectional", "b", layer={})), "it wraps None; expected LSTM, GRU"),
     "a wrapper of half a layer": (
         config(layer("Bidirectional", "b", layer={"class_name": "LSTM", "module": "keras.layers"})),
         "configuration is damaged",
     ),
     "a history of nothing": (functional([{"args": [tensor({"keras_history": []})]}]), "configuration is damaged"),
     "a history of text": (functional([{"args": [tensor("x")]}]), "configuration is damaged"),
-    "an infinite rate": (config(layer("Dropout", "d", rate=float("inf"))), "it has no LSTM or GRU layer"),
+    "an infinite rate": (config(layer("Dropout", "d", rate=float("inf"))), "has a number that is not finite"),
     "a number of 5,000 digits": (b'{"a": ' + b"9" * 5000 + b"}", "config.json in m.keras is not valid JSON"),
     "UTF-16 that is cut": (b"\xff\xfe{", "config.json in m.keras is not valid JSON"),
     "five megabytes": (b" " * (MAX_CONFIG_BYTES + 1), "config.json in m.keras has more than 4194304 bytes"),
@@ -280,7 +291,8 @@ def test_an_h5_file_of_any_shape_is_refused_in_one_sentence(name: str, tmp_path:
 
 def test_an_h5_file_as_it_should_be_is_read(tmp_path: Path) -> None:
     (tmp_path / "m.h5").write_bytes(hdf5())
-    weights: Weights = read_h5_weights(tmp_path / "m.h5")
+    weights, configured = read_h5_weights(tmp_path / "m.h5")
+    assert not configured
     assert (weights.layers[0].kernel.shape, weights.head_bias.tolist()) == ((2, 16), [0.25])
 
 
@@ -311,21 +323,6 @@ WORDS = [
 ]
 
 
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run the child's program without a new interpreter; `apart` stands for its process and its limits."""
-    from pulsecast.stages.child_process import Ended
-
-    def run(_module: str, arguments: list[str], *, timeout_s: float, environment: object) -> Ended:
-        del environment
-        said = io.StringIO()
-        monkeypatch.setattr(sys, "stderr", said)
-        code = h5_child.main(arguments)
-        return Ended(returncode=code, stdout="", stderr=said.getvalue(), timeout_s=timeout_s)
-
-    monkeypatch.setattr(h5_reading, "run_module", run)
-    monkeypatch.setattr(h5_child, "limit_memory", lambda _: None)
-
-
 @pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", [".keras", ".h5"])
@@ -340,7 +337,7 @@ def test_four_thousand_damaged_files_are_read_or_refused(
     def work() -> str:
         try:
             if ending == ".h5":
-                return f"read {len(read_h5_weights(path).layers)}"
+                return f"read {len(read_h5_weights(path)[0].layers)}"
             return f"read {len(read(tmp_path, path.read_bytes()).arrays) > 0}"
         except ConversionError as error:
             return "refused" if str(error).isprintable() and len(str(error)) < 5000 else f"said {str(error)!a}"

@@ -24,7 +24,7 @@ def test_readme_holds_the_table(keras: Any) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("name", keras_matrix.NETWORKS)
+@pytest.mark.parametrize("name", [*keras_matrix.NETWORKS, *keras_matrix.GRAPHS])
 def test_a_network_gives_the_targets_that_the_table_promises(name: str, keras: Any, tmp_path: Path) -> None:
     require(*EXPORT)
     assert keras_matrix.export(keras, name, tmp_path) == keras_matrix.promised(keras, name)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import zipfile
 from typing import Any
 
 import numpy as np
+import pytest
 
 Config = dict[str, Any]
 SHAPES = {"lstm/cell/vars": [(2, 16), (4, 16), (16,)], "dense/vars": [(4, 1), (1,)]}
@@ -55,3 +57,19 @@ def keras_bytes(settings: object = None, weights: bytes | None = None, *, packin
         archive.writestr("config.json", written)
         archive.writestr("model.weights.h5", hdf5() if weights is None else weights)
     return buffer.getvalue()
+
+
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the child's program without a new interpreter; `apart` stands for its process and its limits."""
+    from pulsecast.stages.child_process import Ended
+    from pulsecast_export.keras_models import h5_child, h5_reading
+
+    def run(_module: str, arguments: list[str], *, timeout_s: float, environment: object) -> Ended:
+        del environment
+        said = io.StringIO()
+        monkeypatch.setattr(sys, "stderr", said)
+        code = h5_child.main(arguments)
+        return Ended(returncode=code, stdout="", stderr=said.getvalue(), timeout_s=timeout_s)
+
+    monkeypatch.setattr(h5_reading, "run_module", run)
+    monkeypatch.setattr(h5_child, "limit_memory", lambda _: None)

@@ -45,6 +45,10 @@ def export(
         Path | None,
         typer.Option("--scaler", exists=True, dir_okay=False, help="Keras file: scaler as JSON, as in a manifest."),
     ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", help="Keras file: the output that is the forecast, of a model with several."),
+    ] = None,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
     """Convert a model to every target and verify each one; the bundle appears whole or not at all."""
@@ -64,6 +68,7 @@ def export(
             features=feature or (),
             scaler=scaler,
             which=which,
+            output=output,
             force=force,
             progress=heard,
         )
@@ -73,5 +78,7 @@ def export(
         "name": manifest.name,
         "artifacts": manifest.artifacts,
         "libraries": manifest.libraries,
+        "heldout": manifest.heldout,
+        "remarks": found.remarks,
     }
     show(format_, text=f"{found!r}\nnext: pulsecast bench {out} --out RESULT", document=document)

@@ -1,0 +1,1 @@
+"""Models of layers that no `Network` has, `pulsecast.model.layer_graph`: what is known, built in Keras, and written."""
