@@ -46,7 +46,10 @@ BAD_CONFIGS = {
     "maturity in words": ({"events": True, "step": "1h", "maturity": "two days"}, "maturity is 'two days'; expected a"),
     "parts of nothing": ({"parts": ("a", "b")}, "parts need the metric that they add up to; name it"),
     "two names for one column": ({"columns": {"a": "x", "b": "x"}}, "columns gives x two names; give it one"),
-    "a third repeated hour": ({"repeated_hour": "third"}, "repeated_hour is 'third'; expected refuse, first or second"),
+    "a third repeated hour": (
+        {"repeated_hour": "third"},
+        "repeated_hour is 'third'; expected refuse, first, second or both",
+    ),
     "a step in words": ({"step": "hourly"}, "step is 'hourly'"),
 }
 

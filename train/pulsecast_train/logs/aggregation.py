@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from pulsecast.errors import DataError
 
 from .config import step_text
+from .text.calendar_months import refuse_calendar_months
 
 MICROS = 1_000_000
 MODE_TOLERANCE = 0.1  # spacings within 10 % of the usual one are that spacing, jittered
@@ -126,6 +127,7 @@ def aggregate_samples(
 
     Raises DataError if the spacing is not clear, or does not fit the step.
     """
+    refuse_calendar_months(times_us)
     spacing = usual_spacing_us(times_us)
     if step_s is None:
         step_s = _inferred_step_s(times_us, spacing)

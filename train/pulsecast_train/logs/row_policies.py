@@ -16,9 +16,6 @@ from pulsecast.errors import DataError
 
 from .config import LogConfig
 from .data_report import MAX_LINES, Finding
-from .places import Counted, Places
-
-_THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+(\.\d*)?$"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,65 +59,6 @@ class LogRows:
             )
             for part in parts
         ]
-
-
-def numbers(cells: pl.Series, config: LogConfig, places: Places, thousands: Counted) -> pl.Series:
-    """Return `cells` of a metric as Float64, null where they are empty or declared missing.
-
-    A cell such as 1,234,567 is read as a number and counted in `thousands`. Raises DataError at the first cell
-    that is text, NaN or infinite, or, for a count or counter, negative.
-    """
-    values = _cast(cells, config, places, thousands)
-    declared = [float(cell) for cell in config.missing if _is_number(cell)]
-    if declared:
-        values = values.set(values.is_in(declared), None)
-    if config.kind != "gauge":
-        negative = (values < 0).arg_true()
-        if len(negative):
-            row = int(negative[0])
-            raise DataError(
-                f"{places.where(row)}: {cells.name} is {values[row]:g}, and a {config.kind} is 0 or more; "
-                f"use --kind gauge, or --missing {values[row]:g} if it marks a missing value"
-            )
-    return values
-
-
-def _cast(cells: pl.Series, config: LogConfig, places: Places, thousands: Counted) -> pl.Series:
-    if cells.dtype == pl.Boolean or cells.dtype.is_numeric() or cells.dtype == pl.Null:
-        values = cells.cast(pl.Float64)
-        if any(cell.strip().lower() == "nan" for cell in config.missing):
-            values = values.fill_nan(None)
-        if any(_is_infinite(cell) for cell in config.missing):
-            values = values.set(values.is_infinite(), None)
-        odd = (~values.is_finite()).fill_null(value=False).arg_true()
-    elif cells.dtype == pl.String:
-        values = cells.cast(pl.Float64, strict=False)
-        odd = ((values.is_null() & cells.is_not_null()) | ~values.is_finite()).fill_null(value=False).arg_true()
-        if len(odd):
-            values, odd = _second_look(cells, values, odd, config, places, thousands)
-    else:
-        raise DataError(f"{places.where(0)}: column {cells.name} holds {cells.dtype}; expected numbers")
-    if len(odd):
-        row = int(odd[0])
-        raise DataError(
-            f"{places.where(row)}: {cells.name} is {str(cells[row])[:40]!r}, not a finite number; correct the cell, or "
-            "use --missing with that text if it marks a missing value"
-        )
-    return values
-
-
-def _second_look(
-    cells: pl.Series, values: pl.Series, odd: pl.Series, config: LogConfig, places: Places, thousands: Counted
-) -> tuple[pl.Series, pl.Series]:
-    """Return `values` with the cells at `odd` read where possible, and the rows of the cells that cannot be read."""
-    text = cells.gather(odd).str.strip_chars()
-    missing = text.is_in(["", *config.missing])
-    grouped = text.str.contains(_THOUSANDS)
-    plain = text.zip_with(~grouped, text.str.replace_all(",", "", literal=True))
-    found = plain.set(missing, None).cast(pl.Float64, strict=False)
-    thousands.add(grouped & ~missing, places.only(odd))
-    wrong = ~missing & (found.is_null() | ~found.is_finite())
-    return values.scatter(odd, found), odd.filter(wrong.fill_null(value=True))
 
 
 def stepped_back(rows: LogRows) -> list[Finding]:
@@ -277,17 +215,3 @@ def rising(rows: LogRows, config: LogConfig) -> tuple[LogRows, list[Finding]]:
             pl.col(metric) + pl.col("lost").cum_sum().over("series")
         )
     return rows.only(frame.drop("before", "lost", strict=False)), found
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        return abs(float(cell)) < float("inf")
-    except ValueError:
-        return False
-
-
-def _is_infinite(cell: str) -> bool:
-    try:
-        return abs(float(cell)) == float("inf")
-    except ValueError:
-        return False
