@@ -64,7 +64,8 @@ class LogOptions:
         None
     )
     kind: Annotated[
-        str | None, _option("--kind", "count adds up in a step, gauge is averaged, counter differenced.")
+        str | None,
+        _option("--kind", "count adds up in a step, gauge is averaged, counter differenced; found by name and values."),
     ] = None
     allow_reset: Annotated[
         bool | None, _option("--allow-reset/--refuse-reset", "A counter may begin again from 0.")

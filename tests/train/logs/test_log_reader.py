@@ -284,7 +284,12 @@ REFUSED: dict[str, tuple[str, str | bytes, dict[str, Any], str]] = {
         {},
         r"^series log: the step cannot be inferred: .*; choose --step, such as 1h$",
     ),
-    "no whole step": ("log.csv", hours([1, 2, 3]), {"step": "1d"}, r"^series log: no step of 1d is complete"),
+    "no whole step": (
+        "log.csv",
+        hours([1, 2, 3]),
+        {"step": "1d", "kind": "count"},
+        r"^series log: no step of 1d is complete",
+    ),
     "no value": ("log.csv", hours(["", "", ""]), {}, r"^series log: no step of 1h is complete and has a value"),
     "no name": (
         "log.csv",

@@ -48,7 +48,7 @@ TOTALS = (
     "replies",
 )
 METRIC_ALIASES = ("value", "y", "count", "counts", "events", "mentions", *TOTALS, "users_here")
-KINDS = ("count", "gauge", "counter")
+KINDS = ("inferred", "count", "gauge", "counter")
 SEPARATORS = (",", ";", "|", "tab")
 MOST_SKIPPED = 200
 MOST_CATEGORIES = 16  # each is three inputs of the network
@@ -70,7 +70,7 @@ class LogConfig:
     user_cap      most events of one user that are counted in one step; None = all
     events        rows are events to be aggregated; False = rows are samples of a regular series
     kind          "count" adds up within a step, "gauge" (people online) is averaged, "counter" (a running total) is
-                  differenced and added up
+                  differenced and added up; "inferred" from names and values, or asked about where that matters
     allow_reset   a counter that falls has restarted from 0; without it a fall is refused
     maturity      for events whose value is a total that their post collects later, such as likes: how long this takes
                   ("2d"; each is counted when it is complete, and the incomplete ones are dropped), or "0" if they do
@@ -100,7 +100,7 @@ class LogConfig:
     user: str | None = None
     user_cap: int | None = None
     events: bool = False
-    kind: Literal["count", "gauge", "counter"] = "count"
+    kind: Literal["inferred", "count", "gauge", "counter"] = "inferred"
     allow_reset: bool = False
     maturity: str | None = None
     step: str | None = None

@@ -17,6 +17,9 @@ from pulsecast.errors import DataError
 from .config import LogConfig
 from .data_report import MAX_LINES, Finding
 
+YOUNG_US, OLD_US = 12 * 3_600_000_000, 3 * 86_400_000_000  # ages at which totals have a third of their end, and all
+ENOUGH_EVENTS = 20  # of each age, to compare
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LogRows:
@@ -176,6 +179,26 @@ def only_mature(rows: LogRows, lag_s: int) -> tuple[LogRows, list[Finding]]:
         raise DataError(f"{rows.where(0)} and all other rows are younger than the maturity; shorten --maturity")
     sentence = "rows were not complete by the end of the log (maturity) and have been dropped"
     return rows.only(moved.filter(pl.col("t") <= latest)), rows.findings("immature", sentence, young)
+
+
+def refuse_growing(rows: LogRows) -> None:
+    """Raise DataError if the youngest events have far smaller values than old ones: totals that posts still collect."""
+    if not rows.metrics or len(rows.frame) == 0:
+        return
+    times = rows.frame["t"].to_numpy()
+    age_us = pl.Series(times.max() - times)
+    for metric in rows.metrics:
+        young = rows.frame[metric].filter(age_us <= YOUNG_US).drop_nulls()
+        old = rows.frame[metric].filter(age_us >= OLD_US).drop_nulls()
+        if min(len(young), len(old)) < ENOUGH_EVENTS:
+            continue
+        now, then = float(young.median()), float(old.median())  # type: ignore[arg-type]
+        if 0 <= now < 0.5 * then:
+            raise DataError(
+                f"{rows.where(int(times.argmax()))}: {metric.removeprefix('metric ')} of events of the last 12 "
+                f"hours has a median of {now:g}, and {then:g} before, as totals have that events collect later; choose "
+                "--maturity, such as 2d, or --maturity 0 if each value is final when its row is written"
+            )
 
 
 def capped_users(rows: LogRows, config: LogConfig) -> tuple[LogRows, list[Finding]]:

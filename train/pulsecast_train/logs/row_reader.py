@@ -12,10 +12,11 @@ import polars as pl
 
 from pulsecast.errors import DataError
 
-from .config import MOST_CATEGORIES, TOTALS, LogConfig, plain
+from .config import MOST_CATEGORIES, LogConfig
 from .data_report import FileRecord, Finding
 from .files import LogFile, OnBytes, source
 from .limits import MAX_NAME_CHARACTERS
+from .looking.number_kinds import is_total, named_kind
 from .places import Counted, Places
 from .row_policies import LogRows
 from .tables import Batch, LogColumns, read_batches
@@ -287,8 +288,20 @@ class _Tally:
     parts: dict[str, NumberReader] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.metrics = {name: NumberReader(column=name, config=self.config) for name in self.columns.metrics}
-        self.parts = {name: NumberReader(column=name, config=self.config) for name in self.config.parts}
+        self.metrics = {
+            name: NumberReader(column=name, config=self.config, signed=self._is_level(name))
+            for name in self.columns.metrics
+        }
+        self.parts = {
+            name: NumberReader(column=name, config=self.config, signed=self.config.kind == "gauge")
+            for name in self.config.parts
+        }
+
+    def _is_level(self, metric: str) -> bool:
+        """Whether a metric may be negative: counts and running totals are 0 or more."""
+        names = (metric, self.columns.sources[metric])
+        inferred = self.config.kind == "inferred" and "gauge" in map(named_kind, names)
+        return inferred or self.config.kind == "gauge"
 
     def findings(self, file: str) -> list[Finding]:
         sentence = "rows have empty fields beyond the header's, which were left out"
@@ -313,7 +326,7 @@ def _explained(log: LogFile) -> Iterator[None]:
 
 def _refuse_totals(log: LogFile, columns: LogColumns, config: LogConfig) -> None:
     """Refuse totals summed by the time of their post: they include later growth, so they leak the future."""
-    totals = [name for name in columns.metrics if {plain(name), plain(columns.sources[name])} & set(TOTALS)]
+    totals = [name for name in columns.metrics if is_total(name) or is_total(columns.sources[name])]
     if config.events and totals and config.maturity is None:
         raise DataError(
             f"{log.name}: {', '.join(totals)} are totals that a post collects after the time in its row (8 % within 6 "

@@ -43,11 +43,13 @@ class UnsettledMarkError(Exception):
 class NumberReader:
     """Reads the cells of one metric batch by batch; `decimal` is "." or "," once it is known, else "".
 
-    missing   cells that are empty or declared missing; `add_missing` counts them
+    signed    a cell may be negative
+    missing   cells that are empty or declared missing; the caller counts them
     """
 
     column: str
     config: LogConfig
+    signed: bool = False
     decimal: str = ""
     missing: Counted = field(default_factory=Counted)
     thousands: Counted = field(default_factory=Counted)
@@ -71,7 +73,7 @@ class NumberReader:
         declared = [float(cell) for cell in self.config.missing if _is_number(cell)]
         if declared:
             values = values.set(values.is_in(declared), None)
-        if self.config.kind != "gauge":
+        if not self.signed:
             self._refuse_negative(values, places)
         return values
 
@@ -112,7 +114,8 @@ class NumberReader:
     def _refuse_negative(self, values: pl.Series, places: Places) -> None:
         negative = (values < 0).arg_true()
         if len(negative):
-            row, kind = int(negative[0]), self.config.kind
+            row = int(negative[0])
+            kind = "counter" if self.config.kind == "counter" else "count"
             raise DataError(
                 f"{places.where(row)}: {self.column} is {values[row]:g}, and a {kind} is 0 or more; "
                 f"use --kind gauge, or --missing {values[row]:g} if it marks a missing value"
