@@ -126,12 +126,14 @@ def check_enough(split: Split, spec: ModelSpec, steps: int) -> None:
 
 
 def finer_step(spec: ModelSpec, steps: int) -> str:
-    """Return the advice to choose a finer step, "" where it is of no use to a log of `steps` steps.
+    """Return the advice to choose a finer step, or another recipe where that is of no use to a log of `steps` steps.
 
     A context that looks back by a day is a day and a window long whatever the step.
     """
     lag_s = (spec.context - spec.window) * spec.step_s
-    return " or a finer --step" if steps * spec.step_s > lag_s else ""
+    if steps * spec.step_s > lag_s:
+        return " or a finer --step"
+    return " or choose --recipe textbook, which does not look back by a day"
 
 
 def raw_columns(steps: Steps, spec: ModelSpec, starts: NDArray[np.int64]) -> NDArray[np.float32]:

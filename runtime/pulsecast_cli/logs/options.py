@@ -34,6 +34,16 @@ UserKey = Annotated[
 ]
 
 
+Yes = Annotated[
+    bool,
+    typer.Option(
+        "--yes",
+        help="Where a log can be read in several ways, take the proposed one and record it.",
+        rich_help_panel="Reading the log",
+    ),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class LogOptions:
     """The options of a log, under the names of `LogConfig`; None means the default."""

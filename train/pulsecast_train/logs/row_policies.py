@@ -16,8 +16,10 @@ from pulsecast.errors import DataError
 
 from .config import LogConfig
 from .data_report import MAX_LINES, Finding
+from .looking.choices import Reading, undecided
 
 YOUNG_US, OLD_US = 12 * 3_600_000_000, 3 * 86_400_000_000  # ages at which totals have a third of their end, and all
+_MOST_CLASHES = 0.2  # of the rows, for a choice between copies
 ENOUGH_EVENTS = 20  # of each age, to compare
 
 
@@ -133,6 +135,18 @@ def _same_instant(rows: LogRows) -> pl.Series:
     return pl.Series(np.concatenate(([False], same)) | np.concatenate((same, [False])), dtype=pl.Boolean)
 
 
+def _conflict(message: str, clashing: int, rows: LogRows) -> DataError:
+    """Return the error for copies that disagree; where most rows do, keeping one of each would lose the log."""
+    if clashing > _MOST_CLASHES * len(rows.frame):
+        return DataError(
+            f"{message}, which drops rows: {clashing:,} of {len(rows.frame):,} disagree. If a column names several "
+            "series, pass --series-column; if each row is an event, --events --step 1d; if another column has the "
+            "hour, --time-of-day"
+        )
+    keep = (("the first copy is right", "first"), ("the last copy is right", "last"))
+    return undecided(message, [Reading(words=words, changes={"on_conflict": which}) for words, which in keep])
+
+
 def _without(frame: pl.DataFrame, rows: Sequence[int]) -> pl.DataFrame:
     if not rows:
         return frame
@@ -156,7 +170,7 @@ def _copies(
         places = " and ".join(
             f"{rows.files[file]} line {line}" for file, line in first.select("file", "line").rows()[:2]
         )
-        raise DataError(f"{places} have {same} and {other}; choose --on-conflict first or last")
+        raise _conflict(f"{places} have {same} and {other}; choose --on-conflict first or last", len(clash), rows)
     if len(clash):
         copy = pl.struct(key)
         kept = copy.is_first_distinct() if config.on_conflict == "first" else copy.is_last_distinct()

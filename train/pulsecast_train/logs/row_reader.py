@@ -16,6 +16,7 @@ from .config import MOST_CATEGORIES, LogConfig
 from .data_report import FileRecord, Finding
 from .files import LogFile, OnBytes, source
 from .limits import MAX_NAME_CHARACTERS
+from .looking.choices import Reading, undecided
 from .looking.number_kinds import is_total, named_kind
 from .places import Counted, Places
 from .row_policies import LogRows
@@ -328,10 +329,14 @@ def _refuse_totals(log: LogFile, columns: LogColumns, config: LogConfig) -> None
     """Refuse totals summed by the time of their post: they include later growth, so they leak the future."""
     totals = [name for name in columns.metrics if is_total(name) or is_total(columns.sources[name])]
     if config.events and totals and config.maturity is None:
-        raise DataError(
+        raise undecided(
             f"{log.name}: {', '.join(totals)} are totals that a post collects after the time in its row (8 % within 6 "
             "hours, 76 % within a day), so a sum by that time reveals the future; choose --maturity, such as 2d, or "
-            "--maturity 0 if each value is final when its row is written"
+            "--maturity 0 if each value is final when its row is written",
+            [
+                Reading(words="they grow for two days after the time in their row", changes={"maturity": "2d"}),
+                Reading(words="each is final when its row is written", changes={"maturity": "0"}),
+            ],
         )
 
 

@@ -78,6 +78,34 @@ def read_batches(log: LogFile, config: LogConfig, raw: Source) -> tuple[LogColum
     return columns, _ahead(_without_blank_end(log, rows))
 
 
+def first_rows(log: LogFile, config: LogConfig, raw: Source, most: int) -> tuple[pl.DataFrame, str, float]:
+    """Return up to `most` rows with all columns as text, the separator ("" if none), and the share of the file.
+
+    Columns without a name, and all but the first of one name, are left out; of Parquet there are names and no rows.
+    """
+    if log.kind == "parquet":
+        try:  # the schema alone: a damaged page may end the process that reads it
+            named = list(pl.scan_parquet(log.path, glob=False).collect_schema())
+        except FAILURES as error:
+            raise DataError(f"{log.name} is not a whole Parquet file; write it again") from error
+        return pl.DataFrame(schema=dict.fromkeys(named, pl.String)), "", 1.0
+    if log.kind == "ndjson":
+        block = next(json_blocks(log, raw))
+        loose = loose_frame(log.name, block, ())
+        return loose.head(most).select(pl.all().cast(pl.String)), "", _share(log, block, len(loose), most)
+    opening, blocks = table_blocks(log, raw, config)
+    block = next(blocks)
+    table = _csv_frame(opening, block, ragged=True)
+    names = {name: str(i) for i, name in reversed(list(enumerate(opening.header))) if name}
+    taken = [pl.col(names[name]).alias(name) for name in dict.fromkeys(opening.header) if name]
+    return table.head(most).select(taken), opening.separator, _share(log, block, len(table), most)
+
+
+def _share(log: LogFile, block: Block, rows: int, most: int) -> float:
+    part = 1.0 if block.last or log.packing else len(block.data) / max(log.size_bytes, 1)
+    return part * min(most / max(rows, 1), 1.0)
+
+
 def _ahead(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
     """Yield `batches` while a thread makes the next one: reading and parsing run beside the caller's work.
 

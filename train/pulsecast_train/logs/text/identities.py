@@ -19,7 +19,7 @@ def refuse_rounded_ids(cells: pl.Series, places: Places, column: str) -> None:
         large = (cells.abs() >= _MOST_EXACT).fill_null(value=False).arg_true()
         row = int(large[0]) if len(large) else None
     else:
-        row = _rounded_row(cells.cast(pl.String))
+        row = rounded_row(cells.cast(pl.String))
     if row is None:
         return
     raise DataError(
@@ -28,7 +28,8 @@ def refuse_rounded_ids(cells: pl.Series, places: Places, column: str) -> None:
     )
 
 
-def _rounded_row(text: pl.Series) -> int | None:
+def rounded_row(text: pl.Series) -> int | None:
+    """Return the first row of `text` that looks rounded, None if none does."""
     powers = text.str.contains(_POWER).fill_null(value=False)
     if powers.any():
         return int(powers.arg_true()[0])

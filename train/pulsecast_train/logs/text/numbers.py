@@ -22,6 +22,7 @@ from ..places import Counted, Places
 _SPACES = "['\u2019\u00a0\u202f\u2009 ]"
 _SCALES = {"K": 1e3, "k": 1e3, "M": 1e6}
 _DIGITS = r"^(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_SENTINELS = ("-1", "-9", "-99", "-999", "-9999")
 _QUICK_CELLS = 1000
 # What a cell shows about the column's decimal mark, once its sign, its unit and its spaces are gone.
 _EVIDENCE = {
@@ -116,10 +117,14 @@ class NumberReader:
         if len(negative):
             row = int(negative[0])
             kind = "counter" if self.config.kind == "counter" else "count"
-            raise DataError(
-                f"{places.where(row)}: {self.column} is {values[row]:g}, and a {kind} is 0 or more; "
-                f"use --kind gauge, or --missing {values[row]:g} if it marks a missing value"
+            cell = f"{values[row]:g}"
+            message = (
+                f"{places.where(row)}: {self.column} is {cell}, and a {kind} is 0 or more; "
+                f"use --kind gauge, or --missing {cell} if it marks a missing value"
             )
+            if self.config.kind != "inferred":
+                raise DataError(message)
+            raise undecided(message, _negative_readings(self.column, cell, self.config))
 
     def _cast(self, cells: pl.Series, places: Places) -> pl.Series:
         if cells.dtype == pl.Boolean or cells.dtype.is_numeric() or cells.dtype == pl.Null:
@@ -232,6 +237,12 @@ def unsettled_mark(place: str, column: str, cell: str) -> UndecidedError:
         ],
         "a whole number with three digits behind each mark is a usual way to write thousands",
     )
+
+
+def _negative_readings(column: str, cell: str, config: LogConfig) -> list[Reading]:
+    missing = Reading(words=f"{cell} in {column} means missing", changes={"missing": (*config.missing, cell)})
+    level = Reading(words=f"{column} is a level that may be negative", changes={"kind": "gauge"})
+    return [missing, level] if cell in _SENTINELS else [level, missing]
 
 
 def _mantissas(text: pl.Series) -> pl.Series:
