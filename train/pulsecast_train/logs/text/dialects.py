@@ -62,7 +62,12 @@ def find_dialect(name: str, kind: str, data: bytes, config: LogConfig) -> Dialec
     quick = cells_of(lines[start], candidates[0]) if lines else []
     if len(lines) < 2 or (len(quick) > 1 and _names_time(quick, config)) or (config.skip_lines is not None and stated):
         return Dialect(separator=candidates[0], skipped=start)
-    fits = [fit for one in candidates if (fit := _fit(lines, one, start, config)) is not None]
+    named = [fit for one in candidates if (fit := _naming_fit(lines, one, start, config)) is not None]
+    fits = (
+        named[:1]
+        if len(named) == 1
+        else [fit for one in candidates if (fit := _fit(lines, one, start, config)) is not None]
+    )
     if config.skip_lines is not None:
         fits = [fit for fit in fits if fit.skipped == start]
     chosen = _one_of(name, fits, hint or usual[0])
@@ -103,6 +108,15 @@ def _fit(lines: Sequence[str], separator: str, start: int, config: LogConfig) ->
     if not naming and likely[0] != 0 and len(rows[0]) > 1:
         return None
     return _Fit(separator=separator, skipped=start + at, names_time=bool(naming))
+
+
+def _naming_fit(lines: Sequence[str], separator: str, start: int, config: LogConfig) -> _Fit | None:
+    """Return the first line that names the time among other names; rows below it may hold line ends and separators."""
+    for at, line in enumerate(lines[start : start + _FIRST_LINES]):
+        row = cells_of(line.rstrip("\r"), separator)
+        if len(row) > 1 and _are_names(row) and _names_time(row, config):
+            return _Fit(separator=separator, skipped=start + at, names_time=True)
+    return None
 
 
 def _one_of(name: str, fits: Sequence[_Fit], usual: str) -> _Fit | None:

@@ -44,7 +44,7 @@ def unit_of(median: float) -> str:
 
 
 def compact(text: pl.Series, *, digits: int | None = None) -> tuple[str, pl.Series] | None:
-    """Return the format and the local datetimes of cells such as 2024010112, None unless nearly all of them are such.
+    """Return the format and the local datetimes of cells such as 2024010112, None unless nearly all numbers are such.
 
     >>> compact(pl.Series(["2024010112", "2024010113"]))[0]
     '%Y%m%d%H'
@@ -59,7 +59,8 @@ def compact(text: pl.Series, *, digits: int | None = None) -> tuple[str, pl.Seri
     )
     found = parts.str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False, time_unit="us")
     found = found.set(~found.dt.year().is_between(1971, 2200), None)
-    if digits is None and found.null_count() - text.null_count() > 0.001 * len(text):
+    numbers = int(bare.str.contains(r"^\d+$").sum())  # other cells are no times of any form: units, totals
+    if digits is None and (len(found) - found.null_count() < 0.999 * numbers or numbers == 0):
         return None
     return COMPACT[length], found
 
