@@ -20,7 +20,8 @@ DOORS = {name: stage for name, stage in PACKAGES.items() if name != "pulsecast_c
 # public functions of a stage that its table of functions lists
 FUNCTIONS = {
     "pulsecast": {"generate_key", "load", "load_native", "pack", "sign", "step", "unpack", "verify"},
-    "pulsecast_train": {"evaluate", "evaluate_bundle", "fetch", "find_rhythm", "generate_log", "read_as_trained",
+    "pulsecast_train": {"evaluate", "evaluate_bundle", "fetch", "find_rhythm", "generate_log", "look",
+                        "read_as_trained",
                         "read_config", "read_log", "train"},
     "pulsecast_export": {"export", "serve_config", "write_page"},
     "pulsecast_bench": {"bench", "compare", "pack_bench", "read_result", "report", "save_baseline"},

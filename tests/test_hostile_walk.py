@@ -235,6 +235,7 @@ ROWS: dict[str, Row] = {
     "pulsecast_train.fetch": row(pulsecast_train.fetch, lambda t: {"source": NoRecords(), "out": OUT}),
     "pulsecast_train.find_rhythm": row(pulsecast_train.find_rhythm, lambda t: {"series": t.series}),
     "pulsecast_train.generate_log": row(pulsecast_train.generate_log, lambda t: {"path": OUT, "days": 1}),
+    "pulsecast_train.look": row(pulsecast_train.look, lambda t: {"logs": t.log}),
     "pulsecast_train.read_as_trained": row(
         pulsecast_train.read_as_trained, lambda t: {"logs": t.log, "manifest": t.bundle.manifest}
     ),

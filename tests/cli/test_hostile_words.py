@@ -50,6 +50,7 @@ USUAL = {
     "fetch": ["ftp://nowhere", "--out", "out"],
     "inspect": ["{things}/bundle"],
     "keygen": ["--out", "out"],
+    "look": ["{things}/short.csv"],
     "pack": ["{things}/bundle", "--out", "out"],
     "page": ["{things}/bundle", "--out", "out"],
     "predict": ["{things}/bundle", "--input", "{things}/short.csv", "--backend", "numpy"],

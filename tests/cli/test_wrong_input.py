@@ -92,7 +92,7 @@ def test_a_log_without_a_value_column_is_refused_with_the_reason(
 ) -> None:
     require("polars", "sklearn")
     (tmp_path / "log.csv").write_text("time\n2024-01-01T00:00:00Z\n")
-    code, error = said(capsys, "train", tmp_path / "log.csv", "--out", tmp_path / "model")
+    code, error = said(capsys, "rhythm", tmp_path / "log.csv")
     assert (code, "log.csv has no value column: all its columns are taken" in error) == (1, True)
 
 

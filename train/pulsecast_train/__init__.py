@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .logs.as_trained import read_as_trained
     from .logs.config import LogConfig
     from .logs.generator import generate_log
+    from .logs.looking.look import Look, look
     from .logs.reader import ReadLog, read_log
     from .recipes.train_config import RunConfig, TrainConfig, read_config
     from .rhythm.cycles import Rhythm, find_rhythm
@@ -32,6 +33,7 @@ _HOME = {
     "Evaluation": "backtesting.result",
     "FetchLimits": "fetching.limits",
     "LogConfig": "logs.config",
+    "Look": "logs.looking.look",
     "ReadLog": "logs.reader",
     "Rhythm": "rhythm.cycles",
     "RunConfig": "recipes.train_config",
@@ -43,6 +45,7 @@ _HOME = {
     "fetch": "fetching.fetch",
     "find_rhythm": "rhythm.cycles",
     "generate_log": "logs.generator",
+    "look": "logs.looking.look",
     "read_as_trained": "logs.as_trained",
     "read_config": "recipes.train_config",
     "read_log": "logs.reader",
@@ -54,6 +57,7 @@ __all__ = [
     "Evaluation",
     "FetchLimits",
     "LogConfig",
+    "Look",
     "ReadLog",
     "Rhythm",
     "RunConfig",
@@ -65,6 +69,7 @@ __all__ = [
     "fetch",
     "find_rhythm",
     "generate_log",
+    "look",
     "read_as_trained",
     "read_config",
     "read_log",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 
 from pulsecast.bundle.bundle import Bundle
@@ -16,7 +17,7 @@ from .backtesting.config import EvaluateConfig
 from .backtesting.result import Evaluation
 from .logs.as_trained import read_as_trained
 from .logs.config import LogConfig
-from .logs.reader import read_log
+from .logs.looking.settling import read_settled
 
 REPORT_NAME = "report.html"
 HELDOUT = 0.2  # tested if the bundle does not state its held-out part
@@ -33,6 +34,7 @@ def evaluate(  # noqa: PLR0913  # an option is a parameter
     html: bool = True,
     force: bool = False,
     forecasts: StrPath | Sequence[StrPath] = (),
+    yes: bool = False,
     user_key: bytes | None = None,
     progress: Progress = SILENT,
 ) -> Evaluation:
@@ -43,6 +45,7 @@ def evaluate(  # noqa: PLR0913  # an option is a parameter
     log     how the logs are read
     config  what is tested, how often, and how the network is trained
     jobs    local processes; 0 is one per core
+    yes     where a log can be read in several ways, take the proposed one and record it, instead of asking
     dask    address of a Dask scheduler, such as tcp://host:8786, instead of local processes
     force   replace the result and the report of a finished evaluation; its folds are used again where they fit
     forecasts  CSV files of forecasts from elsewhere to score beside ours, each under the file's name
@@ -68,7 +71,9 @@ def evaluate(  # noqa: PLR0913  # an option is a parameter
     outside = [] if nothing else paths("forecasts", forecasts)
     for name in config.baselines or ():
         find_baseline(name)  # refused before a long log is read
-    series, report = read_log(logs, log, progress=progress, user_key=user_key)
+    files, yes = paths("logs", logs), flag("yes", yes)
+    log, now_s = instance("log", log, LogConfig), int(time.time())
+    (series, report), _ = read_settled(files, log, now_s=now_s, yes=yes, progress=progress, user_key=user_key)
     report.tell(progress)
     result, found = evaluate_series(series, config, folder, Where(jobs=jobs, dask=dask), progress, outside=outside)
     if html:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shlex
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ from .fitting.checkpoint import Checkpoint, forget_run
 from .fitting.model_files import LINEAR, MODEL, UNSEEN, write_model
 from .fitting.preparing import Prepared, prepare, prepare_pool
 from .logs.config import LogConfig
-from .logs.reader import read_log
+from .logs.looking.settling import read_settled
 from .recipes.recipes import filled, refuse_pool
 from .recipes.train_config import RunConfig, TrainConfig
 from .windows import Examples
@@ -69,6 +70,7 @@ def train(  # noqa: PLR0913  # an option is a parameter
     force: bool = False,
     restart: bool = False,
     user_key: bytes | None = None,
+    yes: bool = False,
     progress: Progress = SILENT,
 ) -> Trained:
     """Train a forecaster on engagement logs and write the model directory `out`; return it with its held-out errors.
@@ -79,21 +81,24 @@ def train(  # noqa: PLR0913  # an option is a parameter
     training  the recipe and the differences from it
     force     replace an existing model directory, once the new one is whole
     restart   discard the progress of a killed run of the same command, instead of continuing it
+    yes       where a log can be read in several ways, take the proposed one and record it, instead of asking
     user_key  secret under which the report names the busiest user of `log.user`, by HMAC-SHA256
 
         model = train("mentions.csv", out="model", log=LogConfig(timezone="UTC", step="1h"))
         export(model, out="bundle")
 
     A killed run leaves `OUT.training` beside `out`; the same call continues from its last whole epoch. Raises
-    DataError (the log), UsageError (`out` or the configuration), MissingExtraError.
+    DataError (the log: everything that is open at once, and the command that settles it), UsageError (`out` or the
+    configuration), MissingExtraError.
     """
     files, folder = paths("logs", logs), one_path("out", out)
     log, training = instance("log", log, LogConfig), instance("training", training, TrainConfig)
     force, restart = flag("force", force), flag("restart", restart)
     require_progress(progress)
-    run = RunConfig(log=log, train=training)
+    yes = flag("yes", yes)
     check_run(folder, training, force=force)
-    found = read_log(files, log, progress=progress, user_key=user_key)
+    found, log = read_settled(files, log, now_s=int(time.time()), yes=yes, progress=progress, user_key=user_key)
+    run = RunConfig(log=log, train=training)
     pooled = bool(filled(training).pool) and len(found.series) > 1
     prepared = prepare_pool(found, run) if pooled else prepare(found, run)
     return _fit_and_write(prepared, _Job(out=folder, force=force, restart=restart, progress=progress))

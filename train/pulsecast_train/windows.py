@@ -120,9 +120,20 @@ def check_enough(split: Split, spec: ModelSpec, steps: int) -> None:
         if found < needed:
             raise DataError(
                 f"{steps} steps give {found} windows {what}, and {needed} are needed: one window takes {spec.context} "
-                f"unbroken steps and {spec.horizon} to forecast; bring a longer log or a finer --step, "
+                f"unbroken steps and {spec.horizon} to forecast; bring a longer log{finer_step(spec, steps)}, "
                 "or fill longer gaps with --max-gap"
             )
+
+
+def finer_step(spec: ModelSpec, steps: int) -> str:
+    """Return the advice to choose a finer step, or another recipe where that is of no use to a log of `steps` steps.
+
+    A context that looks back by a day is a day and a window long whatever the step.
+    """
+    lag_s = (spec.context - spec.window) * spec.step_s
+    if steps * spec.step_s > lag_s:
+        return " or a finer --step"
+    return " or choose --recipe textbook, which does not look back by a day"
 
 
 def raw_columns(steps: Steps, spec: ModelSpec, starts: NDArray[np.int64]) -> NDArray[np.float32]:

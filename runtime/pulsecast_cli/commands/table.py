@@ -32,6 +32,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "demo": Command("models.demo:demo", "all", tuple(dict.fromkeys((*_TRAIN, *_EXPORT)))),
     "fetch": Command("logs.fetch:fetch", "cli"),
+    "look": Command("logs.look:look", "logs", _LOGS),
     "train": Command("models.train:train", "train", _TRAIN),
     "evaluate": Command("models.evaluate:evaluate", "evaluate", (*_TRAIN, "lightgbm", "statsmodels", "matplotlib")),
     "export": Command("models.export:export", "export", _EXPORT),

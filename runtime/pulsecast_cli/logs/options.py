@@ -34,6 +34,16 @@ UserKey = Annotated[
 ]
 
 
+Yes = Annotated[
+    bool,
+    typer.Option(
+        "--yes",
+        help="Where a log can be read in several ways, take the proposed one and record it.",
+        rich_help_panel="Reading the log",
+    ),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class LogOptions:
     """The options of a log, under the names of `LogConfig`; None means the default."""
@@ -64,7 +74,8 @@ class LogOptions:
         None
     )
     kind: Annotated[
-        str | None, _option("--kind", "count adds up in a step, gauge is averaged, counter differenced.")
+        str | None,
+        _option("--kind", "count adds up in a step, gauge is averaged, counter differenced; found by name and values."),
     ] = None
     allow_reset: Annotated[
         bool | None, _option("--allow-reset/--refuse-reset", "A counter may begin again from 0.")
@@ -76,13 +87,19 @@ class LogOptions:
     timezone: Annotated[str | None, _option("--timezone", "Zone of timestamps that carry none, such as UTC.")] = None
     repeated_hour: Annotated[
         str | None,
-        _option("--repeated-hour", "Local time when the clock is put back: refuse, first or second."),
+        _option("--repeated-hour", "Local time when the clock is put back: refuse, first, second or both."),
     ] = None
-    time_format: Annotated[str | None, _option("--time-format", "strptime format, epoch-s or epoch-ms.")] = None
+    time_format: Annotated[str | None, _option("--time-format", "strptime format, or epoch-s, -ms, -us, -ns.")] = None
+    time_of_day: Annotated[
+        str | None, _option("--time-of-day", "Column of the hour, where the time column has dates only.")
+    ] = None
     missing: Annotated[list[str] | None, _option("--missing", 'Cell that means "missing", repeatable, such as -1.')] = (
         None
     )
     on_conflict: Annotated[str | None, _option("--on-conflict", "Copies that disagree: refuse, first or last.")] = None
+    decimal: Annotated[str | None, _option("--decimal", "Decimal mark of numbers: . or ,")] = None
+    separator: Annotated[str | None, _option("--separator", "Between cells: , ; | or tab; found by itself.")] = None
+    skip_lines: Annotated[int | None, _option("--skip-lines", "Lines before the header; found by itself.")] = None
     max_gap: Annotated[int | None, _option("--max-gap", "Fill up to this many missing steps in a row.")] = None
 
     def changes(self) -> dict[str, Any]:

@@ -120,7 +120,7 @@ HOSTILE: dict[str, tuple[str, Callable[[], str | bytes], str]] = {
     "bad gzip": ("log.csv.gz", lambda: gzip.compress(CSV.encode())[:40] + b"\xff" * 40, NOT_WHOLE.format("gzip")),
     "gzip that is xz": ("log.csv.gz", lambda: b"\xfd7zXZ\x00" + b"x" * 99, NOT_WHOLE.format("gzip")),
     "gzip that is Zstandard": ("log.csv.gz", lambda: b"\x28\xb5\x2f\xfd" + b"x" * 99, NOT_WHOLE.format("gzip")),
-    "UTF-16": ("log.csv", lambda: CSV.encode("utf-16"), "log.csv is UTF-16 text; save it as UTF-8"),
+    "cut UTF-16": ("log.csv", lambda: CSV.encode("utf-16")[:-1], "log.csv begins as UTF-16 or UTF-32 text and has a"),
     "UTF-32 without a mark": ("log.csv", lambda: CSV.encode("utf-32-le"), "log.csv is binary, not text"),
     "no Parquet": ("log.parquet", lambda: b"PAR1" + b"x" * 99 + b"PAR1", "log.parquet is not a whole Parquet file"),
     "wide Parquet": ("log.parquet", lambda: parquet(**{f"c{i}": [0] * 24 for i in range(5000)}), "has 5,002 columns"),

@@ -30,7 +30,7 @@ BAD_CONFIGS = {
     "an empty column name": ({"metrics": ("",)}, "a column name is empty"),
     "a negative gap": ({"max_gap": -1}, "max_gap is -1; expected 0 or more"),
     "a gauge of rows": ({"events": True, "step": "1h", "kind": "gauge"}, "kind gauge needs a metric"),
-    "an unknown kind": ({"kind": "total"}, "kind is 'total'; expected count, gauge or counter"),
+    "an unknown kind": ({"kind": "total"}, "kind is 'total'; expected inferred, count, gauge or counter"),
     "an unknown choice": ({"on_conflict": "merge"}, "on_conflict is 'merge'; expected refuse, first or last"),
     "an unknown zone": ({"timezone": "Mars/Olympus"}, "timezone is 'Mars/Olympus'; expected a name"),
     "a format without a field": ({"time_format": "iso"}, "time_format is 'iso'; expected epoch-s"),
@@ -46,7 +46,10 @@ BAD_CONFIGS = {
     "maturity in words": ({"events": True, "step": "1h", "maturity": "two days"}, "maturity is 'two days'; expected a"),
     "parts of nothing": ({"parts": ("a", "b")}, "parts need the metric that they add up to; name it"),
     "two names for one column": ({"columns": {"a": "x", "b": "x"}}, "columns gives x two names; give it one"),
-    "a third repeated hour": ({"repeated_hour": "third"}, "repeated_hour is 'third'; expected refuse, first or second"),
+    "a third repeated hour": (
+        {"repeated_hour": "third"},
+        "repeated_hour is 'third'; expected refuse, first, second or both",
+    ),
     "a step in words": ({"step": "hourly"}, "step is 'hourly'"),
 }
 

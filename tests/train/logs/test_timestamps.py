@@ -11,7 +11,8 @@ import pytest
 from pulsecast.errors import DataError
 from pulsecast_train.logs.config import LogConfig
 from pulsecast_train.logs.places import Places
-from pulsecast_train.logs.timestamps import TimeReader, UnsettledOrderError, order_evidence, unsettled_order
+from pulsecast_train.logs.text.times import order_evidence, unsettled_order
+from pulsecast_train.logs.timestamps import TimeReader, UnsettledOrderError
 
 NOW_S = 1_770_000_000  # 2026-02-02
 T = 1_413_331_199  # 2014-10-14T23:59:59Z
@@ -152,8 +153,8 @@ REFUSED: dict[str, tuple[list[object], dict[str, str], str]] = {
     ),
     "seconds said to be milliseconds": (["1413331199"], {"time_format": "epoch-ms"}, r"read as epoch-ms, lies in 1970"),
     "mixed units": (["1413331199"] * 9 + ["1413331199000"], {}, r"line 11: .* read as epoch-s, lies in the future"),
-    "microseconds": (["1413331199000000"], {}, "lies in the future"),
-    "a date as a number": (["20141014"], {}, r"read as epoch-s, lies in 1970 or before"),
+    "picoseconds": (["1413331199000000000000"], {}, "lies in the future"),
+    "a day of a spreadsheet": (["41926"], {}, r"read as epoch-s, lies in 1970 or before; if it is a spreadsheet's"),
     "the year 1970": (["1970-01-01T00:00:00Z"], {}, "lies in 1970 or before; check --time-format"),
     "the future": (["2026-02-04T00:00:00Z"], {}, r"line 2: timestamp '2026-02-04T00:00:00Z', .* lies in the future"),
     "no time at all": (["a", "b"], {}, r"2 of 2 rows have no timestamp that can be read as any known format"),
@@ -169,7 +170,10 @@ def test_what_cannot_be_an_instant_is_refused(cells: list[object], options: dict
         parsed(cells, **options)
 
 
-BACK = "exists twice in Europe/Berlin: its clock is put back then; choose --repeated-hour first or second, or write"
+BACK = (
+    "exists twice in Europe/Berlin: its clock is put back then; choose --repeated-hour first or second, both where the "
+    "log has a row for each, or write"
+)
 SKIPPED = "does not exist in Europe/Berlin: its clock skips it; name another --timezone, or write"
 CLOCK_CHANGES = {"repeated": ("2024-10-27 02:30:00", BACK), "skipped": ("2024-03-31 02:30:00", SKIPPED)}
 
@@ -185,7 +189,7 @@ def test_the_hour_of_a_clock_change_is_refused_with_its_line(cell: str, sentence
 def test_the_repeated_hour_is_taken_as_chosen_and_counted(choice: str, expected: int) -> None:
     found = parsed(["2024-10-27 01:59:59", "2024-10-27 02:30:00"], timezone="Europe/Berlin", repeated_hour=choice)
     assert found.epoch_us.to_list() == [1729987199 * 10**6, expected * 10**6]
-    assert (found.reader.repeated.rows, found.reader.repeated.lines) == (1, [3])
+    assert (found.reader.clock.repeated.rows, found.reader.clock.repeated.lines) == (1, [3])
 
 
 def test_the_skipped_hour_is_refused_with_any_choice_for_the_repeated_one() -> None:

@@ -16,6 +16,7 @@ from pulsecast.errors import DataError
 from pulsecast.model.spec import ModelSpec
 
 from ..series import Series
+from ..windows import finer_step
 
 FIRST_CUT = 0.5
 
@@ -66,7 +67,8 @@ def check_folds(series: Series, spec: ModelSpec, folds: tuple[Fold, ...]) -> Non
             raise DataError(
                 f"series {series.name} has {len(series.values)} steps: fold {fold.number + 1} of {len(folds)} has "
                 f"{trained} windows to train on (at least {MINIMUM_TRAINING_WINDOWS} are needed) and {tested} to test; "
-                "bring a longer log or a finer --step, or ask for fewer --origins or a smaller --window or --horizon"
+                f"bring a longer log{finer_step(spec, len(series.values))}, or ask for fewer --origins or a smaller "
+                "--window or --horizon"
             )
 
 

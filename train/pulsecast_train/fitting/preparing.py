@@ -22,7 +22,7 @@ from ..logs.reader import ReadLog
 from ..recipes.recipes import Recipe, filled, find_recipe, fit_scaler, spec_of
 from ..recipes.train_config import RunConfig, TrainConfig
 from ..series import Series
-from ..windows import Split, Steps, all_steps, boundary, check_enough, split_windows, training_parts
+from ..windows import Split, Steps, all_steps, boundary, check_enough, finer_step, split_windows, training_parts
 from .pooling import Member, fit_pool, joined, prepare_member, table_of
 
 
@@ -128,7 +128,8 @@ def _check_long_enough(series: Sequence[Series], spec: ModelSpec) -> None:
     if longest < spec.context + spec.horizon:
         raise DataError(
             f"the longest unbroken stretch has {longest} steps; one window takes {spec.context} and {spec.horizon} to "
-            "forecast: bring a longer log, a finer --step, a smaller --window, or fill longer gaps with --max-gap"
+            f"forecast: bring a longer log{finer_step(spec, longest)}, choose a smaller --window, or fill longer gaps "
+            "with --max-gap"
         )
 
 

@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from pulsecast.errors import DataError
 
 from .config import step_text
+from .looking.choices import Reading, undecided
+from .text.calendar_months import refuse_calendar_months
 
 MICROS = 1_000_000
 MODE_TOLERANCE = 0.1  # spacings within 10 % of the usual one are that spacing, jittered
@@ -29,7 +31,6 @@ _WEEK_S = 604_800
 _MONDAY_S = 4 * 86_400  # unix time began on a Thursday
 _MINUTES_S = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600)
 _ROUND_STEPS_S = (*_MINUTES_S, 7200, 10_800, 14_400, 21_600, 28_800, 43_200, 86_400, _WEEK_S)
-
 Kind = Literal["count", "gauge", "counter"]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -126,6 +127,7 @@ def aggregate_samples(
 
     Raises DataError if the spacing is not clear, or does not fit the step.
     """
+    refuse_calendar_months(times_us)
     spacing = usual_spacing_us(times_us)
     if step_s is None:
         step_s = _inferred_step_s(times_us, spacing)
@@ -338,12 +340,21 @@ def _totals(index: Integers, values: Floats, length: int) -> tuple[Floats, Integ
 
 def _inferred_step_s(times_us: Integers, spacing: int | None) -> int:
     if spacing is None:
-        raise DataError(f"the step cannot be inferred: {_spacings_text(times_us)}; choose --step, such as 1h")
+        proposed = Reading(words=f"steps of {(step := _round_step(times_us))}", changes={"step": step})
+        raise undecided(
+            f"the step cannot be inferred: {_spacings_text(times_us)}; choose --step, such as 1h", [proposed]
+        )
     if spacing % MICROS:
         raise DataError(
             f"samples are {step_text(spacing / MICROS)} apart, not whole seconds; choose --step, such as 1m"
         )
     return spacing // MICROS
+
+
+def _round_step(times_us: Integers) -> str:
+    """Return the least usual step that is not finer than the median spacing."""
+    typical = float(np.median(_spacings(times_us))) / MICROS if len(times_us) > 1 else 3600.0
+    return step_text(next((step_s for step_s in _ROUND_STEPS_S if step_s >= typical), _WEEK_S))
 
 
 def _samples_per_step(spacing: int, step_s: int, kind: Kind) -> float:

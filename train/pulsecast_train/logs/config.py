@@ -12,7 +12,7 @@ from pulsecast.foundation.arguments import invalid, require_types
 from pulsecast.foundation.strict_json import OMITTED
 
 UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-EPOCH_FORMATS = ("epoch-s", "epoch-ms")
+EPOCH_FORMATS = ("epoch-s", "epoch-ms", "epoch-us", "epoch-ns")
 
 # Names that are found without an option, compared by `plain`; nothing else is guessed. If two of a table are in one
 # file, the user chooses.
@@ -48,7 +48,9 @@ TOTALS = (
     "replies",
 )
 METRIC_ALIASES = ("value", "y", "count", "counts", "events", "mentions", *TOTALS, "users_here")
-KINDS = ("count", "gauge", "counter")
+KINDS = ("inferred", "count", "gauge", "counter")
+SEPARATORS = (",", ";", "|", "tab")
+MOST_SKIPPED = 200
 MOST_CATEGORIES = 16  # each is three inputs of the network
 
 
@@ -68,15 +70,20 @@ class LogConfig:
     user_cap      most events of one user that are counted in one step; None = all
     events        rows are events to be aggregated; False = rows are samples of a regular series
     kind          "count" adds up within a step, "gauge" (people online) is averaged, "counter" (a running total) is
-                  differenced and added up
+                  differenced and added up; "inferred" from names and values, or asked about where that matters
     allow_reset   a counter that falls has restarted from 0; without it a fall is refused
     maturity      for events whose value is a total that their post collects later, such as likes: how long this takes
                   ("2d"; each is counted when it is complete, and the incomplete ones are dropped), or "0" if they do
                   not grow
     step          "5m", "1h", "1d"; None = the usual spacing of the samples (events always need it)
     timezone      zone of timestamps that carry none, such as "UTC"; without it they are refused
-    repeated_hour meaning of a local time in the hour that a clock change repeats: the "first" or the "second" one
-    time_format   strptime format, "epoch-s" or "epoch-ms"; None = inferred over the whole column
+    repeated_hour meaning of a local time in the hour that a clock change repeats: the "first" or the "second" one, or
+                  "both": of two rows of a sample with that time, in a file in order of time, the second is the later
+    time_format   strptime format, "epoch-s", "epoch-ms", "epoch-us" or "epoch-ns"; None = inferred from the column
+    time_of_day   column with the hour or the time of day, where the time column has dates only
+    separator     between cells: ",", ";", "|", "tab"; None = inferred from the first lines
+    skip_lines    lines before the header; None = inferred
+    decimal       decimal mark of numbers, "." or ","; None = inferred over the whole column
     missing       cells that mean "missing" besides the empty cell, such as "-1"
     on_conflict   copies that disagree: refuse, or keep the first or last one in the file
     max_gap       up to this many missing steps in a row are filled by linear interpolation
@@ -93,18 +100,22 @@ class LogConfig:
     user: str | None = None
     user_cap: int | None = None
     events: bool = False
-    kind: Literal["count", "gauge", "counter"] = "count"
+    kind: Literal["inferred", "count", "gauge", "counter"] = "inferred"
     allow_reset: bool = False
     maturity: str | None = None
     step: str | None = None
     timezone: str | None = None
-    repeated_hour: Literal["refuse", "first", "second"] = "refuse"
+    repeated_hour: Literal["refuse", "first", "second", "both"] = "refuse"
     time_format: str | None = None
     missing: tuple[str, ...] = ()
     on_conflict: Literal["refuse", "first", "last"] = "refuse"
     max_gap: int = 3
     category: str | None = field(default=None, metadata=OMITTED)
     categories: tuple[str, ...] = field(default=(), metadata=OMITTED)
+    time_of_day: str | None = field(default=None, metadata=OMITTED)
+    separator: str | None = field(default=None, metadata=OMITTED)
+    skip_lines: int | None = field(default=None, metadata=OMITTED)
+    decimal: str | None = field(default=None, metadata=OMITTED)
 
     def __post_init__(self) -> None:
         require_types(self)
@@ -133,7 +144,16 @@ class LogConfig:
         return tuple(f"{self.category}={value}" for value in self.categories)
 
     def _column_problems(self) -> list[str]:
-        roles = (self.time, self.series, self.id, self.user, self.category, *self.metrics, *self.parts)
+        roles = (
+            self.time,
+            self.time_of_day,
+            self.series,
+            self.id,
+            self.user,
+            self.category,
+            *self.metrics,
+            *self.parts,
+        )
         named = [name for name in roles if name is not None]
         whole = all(named) and all(self.columns) and all(self.columns.values())
         problems = [] if whole else ["a column name is empty"]
@@ -155,6 +175,12 @@ class LogConfig:
             problems.append("parts need the metric that they add up to; name it")
         if self.max_gap < 0:
             problems.append(f"max_gap is {self.max_gap}; expected 0 or more steps")
+        if self.skip_lines is not None and not 0 <= self.skip_lines <= MOST_SKIPPED:
+            problems.append(f"skip_lines is {self.skip_lines}; expected 0 to {MOST_SKIPPED} lines")
+        if self.decimal not in (None, ".", ","):
+            problems.append(f"decimal is {self.decimal!r}; expected . or ,")
+        if self.separator is not None and self.separator not in SEPARATORS:
+            problems.append(f"separator is {self.separator!r}; expected one of {' '.join(SEPARATORS)}")
         if self.allow_reset and self.kind != "counter":
             problems.append("allow_reset is for kind counter; leave it out")
         return problems
@@ -167,6 +193,8 @@ class LogConfig:
             problems.append("rows per step are a count; kind gauge needs a metric to average")
         if self.events and self.kind == "counter":
             problems.append("a counter's rows are samples; leave out events")
+        if self.events and self.repeated_hour == "both":
+            problems.append("repeated_hour both is for samples: events may share a time; choose first or second")
         if not self.events and self.maturity is not None:
             problems.append("maturity is for events; add --events")
         if not self.events and self.user is not None:
@@ -199,7 +227,8 @@ class LogConfig:
             problems.append(f"timezone is {self.timezone!r}; expected a name such as UTC or Europe/Berlin")
         if self.time_format is not None and self.time_format not in EPOCH_FORMATS and "%" not in self.time_format:
             problems.append(
-                f"time_format is {self.time_format!r}; expected epoch-s, epoch-ms or a format such as %d/%m/%Y %H:%M"
+                f"time_format is {self.time_format!r}; expected {', '.join(EPOCH_FORMATS)} or a format such as "
+                "%d/%m/%Y %H:%M"
             )
         return problems
 

@@ -9,6 +9,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
+from pulsecast.foundation.strict_json import OMITTED
 from pulsecast.stages.progress import Progress
 
 from .config import step_text
@@ -65,6 +66,7 @@ class SeriesSummary:
 
     `first` and `last` are the first and last step in ISO 8601, UTC. `filled` counts interpolated steps, `gaps` the
     stretches left open and `gap_steps` the steps in them, `edges_dropped` the incomplete steps cut off at either end.
+    `joined` says how the values of one step are one: "sum", "mean" or "difference" (of a running total).
     """
 
     name: str
@@ -80,6 +82,7 @@ class SeriesSummary:
     minimum: float
     median: float
     maximum: float
+    joined: str = dataclasses.field(default="", metadata=OMITTED)
 
     def __post_init__(self) -> None:
         if not all(map(math.isfinite, (self.minimum, self.median, self.maximum))):
@@ -134,7 +137,8 @@ def _series_text(series: SeriesSummary) -> str:
         f"{series.filled} filled, {series.gaps} gaps ({series.gap_steps} steps), {series.edges_dropped} edge steps cut"
     )
     spread = f"min {series.minimum:g}, median {series.median:g}, max {series.maximum:g}"
-    return f"  series {series.name} ({', '.join(series.metrics)}): {span}; {mended}; {spread}"
+    joined = f"; {series.joined} per step" if series.joined else ""
+    return f"  series {series.name} ({', '.join(series.metrics)}{joined}): {span}; {mended}; {spread}"
 
 
 def _finding_text(finding: Finding) -> str:

@@ -1,7 +1,7 @@
 """A log file of any supported kind to blocks of whole rows, in memory that does not grow with the file.
 
-This module knows packed and plain files, text encoding, where a row ends and its line number. `tables` reads the
-content of a row.
+This module knows packed and plain files, and the line of each row. `text` knows how text is written, and `tables` reads
+the content of a row.
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ from numpy.typing import NDArray
 from pulsecast.errors import DataError, UsageError
 from pulsecast.foundation.zip_directory import open_zip
 
-from .limits import BLOCK_BYTES, FREE_INFLATION_BYTES, MAX_DIRECTORY_BYTES, MAX_INFLATION, MAX_ROW_BYTES
+from .limits import BLOCK_BYTES, FREE_INFLATION_BYTES, MAX_DIRECTORY_BYTES, MAX_INFLATION
+from .text.quotes import inside_quotes
 
 # file ending -> how it is read; each text kind also with .gz or .zip behind it
 ENDINGS = {".csv": "csv", ".tsv": "tsv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
 PACKINGS = (".gz", ".zip")
-_BOM = b"\xef\xbb\xbf"
-_QUOTE, _NEWLINE = ord('"'), ord("\n")
 
 OnBytes = Callable[[int, int], None]  # bytes read from disk since the last call; bytes of all files
 
@@ -59,7 +58,7 @@ class Block:
         lines = self.data.count(b"\n") + (not self.data.endswith(b"\n"))
         starts = np.arange(lines, dtype=np.int64)
         if self.quoted and b'"' in self.data:
-            starts = np.concatenate(([0], np.flatnonzero(~_inside_quotes(self.data)) + 1)).astype(np.int64)
+            starts = np.concatenate(([0], np.flatnonzero(~inside_quotes(self.data)) + 1)).astype(np.int64)
         elif not self.quoted and lines > rows:  # blank lines are not JSON
             starts = np.array([i for i, text in enumerate(self.data.split(b"\n")) if text.strip()], dtype=np.int64)
         return self.line + starts[:rows]
@@ -141,35 +140,19 @@ def source(log: LogFile, total_bytes: int, on_bytes: OnBytes | None) -> Source:
         raise DataError(f"{log.name} cannot be read: {error.strerror or 'unknown failure'}") from error
 
 
-def text_blocks(log: LogFile, raw: Source) -> Iterator[Block]:
-    """Yield the text in `raw`, unpacked, in blocks of whole rows of about BLOCK_BYTES.
+def text_chunks(log: LogFile, raw: Source) -> Iterator[tuple[bytes, bool]]:
+    """Yield the bytes in `raw`, unpacked, about BLOCK_BYTES each, and whether they are the last ones.
 
-    Raises DataError if it is empty, cut, binary, not UTF-8 (with line and byte), or has a row without an end.
+    Raises DataError if they cannot be unpacked, or unpack to very much more than the file.
     """
-    stream = _unpacked(log, raw)
-    carry, line, offset, started, unpacked = b"", 1, 0, False, 0
-    quoted = log.kind != "ndjson"
-    while True:
+    stream, unpacked, last = _unpacked(log, raw), 0, False
+    while not last:
         read = _read(log, stream)
         unpacked += len(read)
         if log.packing and unpacked > max(FREE_INFLATION_BYTES, MAX_INFLATION * log.size_bytes):
             raise DataError(f"{log.name} unpacks to over {MAX_INFLATION} times its size; unpack it and look at it")
-        data = carry + read
-        if not started:
-            _refuse_binary(log.name, data)
-            bom = len(_BOM) if data.startswith(_BOM) else 0
-            started, offset, data = True, bom, data[bom:]
         last = len(read) < BLOCK_BYTES
-        cut = len(data) if last else _row_end(data, quoted=quoted)
-        if cut == 0 and len(data) > MAX_ROW_BYTES:
-            raise DataError(f"{log.name} line {line} does not end within {MAX_ROW_BYTES >> 20} MB; close its quote")
-        whole, carry = data[:cut], data[cut:]
-        _refuse_encoding(log.name, whole, line, offset)
-        if whole or last:
-            yield Block(data=whole, line=line, last=last, quoted=quoted)
-        line, offset = line + whole.count(b"\n"), offset + len(whole)
-        if last:
-            return
+        yield read, last
 
 
 def _unpacked(log: LogFile, raw: Source) -> BinaryIO:
@@ -213,42 +196,3 @@ def _only_member(path: Path) -> zipfile.ZipInfo:
         listed = ", ".join(ascii(member.filename)[1:-1][:60] for member in members[:5]) or "nothing"
         raise DataError(f"{path.name} holds {len(members)} files ({listed}); expected one: unpack it first")
     return members[0]
-
-
-def _row_end(data: bytes, *, quoted: bool) -> int:
-    """Return where the last whole row in `data` ends, 0 if none does."""
-    end = data.rfind(b"\n") + 1
-    if not quoted or data.count(b'"', 0, end) % 2 == 0:
-        return end
-    newlines = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == _NEWLINE)  # (newlines,)
-    outside = newlines[~_inside_quotes(data)]
-    return int(outside[-1]) + 1 if len(outside) else 0
-
-
-def _inside_quotes(data: bytes) -> NDArray[np.bool_]:
-    """Return, for every newline in `data`, whether an odd number of quotes stands before it: bool (newlines,)."""
-    text = np.frombuffer(data, dtype=np.uint8)
-    before = np.searchsorted(np.flatnonzero(text == _QUOTE), np.flatnonzero(text == _NEWLINE))
-    return np.asarray(before % 2 == 1, dtype=np.bool_)
-
-
-def _refuse_binary(name: str, data: bytes) -> None:
-    if not data.strip(_BOM + b"\r\n\t "):
-        raise DataError(f"{name} is empty")
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise DataError(f"{name} is UTF-16 text; save it as UTF-8")
-    if b"\0" in data[:65536]:
-        raise DataError(f"{name} is binary, not text; check its ending")
-
-
-def _refuse_encoding(name: str, data: bytes, line: int, offset: int) -> None:
-    if data.isascii():
-        return
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as broken:
-        at = line + data.count(b"\n", 0, broken.start)
-        byte = f"0x{data[broken.start]:02x}"
-        raise DataError(
-            f"{name} line {at} is not UTF-8 text ({byte} at byte {offset + broken.start}); save the file as UTF-8"
-        ) from broken

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
@@ -51,7 +52,53 @@ def bad_json(name: str, block: Block) -> DataError:
             found = None
         if not isinstance(found, dict):
             return DataError(f"{name} line {block.line + row} is not a JSON object; write one per line")
-    return DataError(f"{name} mixes kinds of values (numbers, text, objects) in one column; write one kind")
+    return DataError(
+        f"{name} holds a value that the reader of NDJSON refuses; write numbers, text, true, false or null"
+    )
+
+
+class _Number(str):
+    """A JSON number as it is written: an id keeps all its digits."""
+
+    __slots__ = ()
+
+
+def loose_frame(name: str, block: Block, as_text: Sequence[str]) -> pl.DataFrame:
+    """Return the objects of a block in which a field holds several kinds of values, as in dumps of some services.
+
+    A field that holds numbers alone is a column of numbers, any other one of text; fields of objects are named by
+    their paths. Raises DataError at a line that is not an object.
+    """
+    rows: list[dict[str, object]] = []
+    for line in block.data.split(b"\n"):
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line, parse_float=_Number, parse_int=_Number)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise bad_json(name, block)
+        rows.append(dict(_leaves(found)))
+    names = dict.fromkeys(key for row in rows for key in row)
+    return pl.DataFrame([_column(key, [row.get(key) for row in rows], as_text) for key in names])
+
+
+def _leaves(found: dict[str, object], path: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in found.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{path}{key}.")
+        else:
+            yield path + key, value
+
+
+def _column(name: str, cells: Sequence[object], as_text: Sequence[str]) -> pl.Series:
+    if name not in as_text and all(cell is None or isinstance(cell, _Number) for cell in cells):
+        whole = all(cell is None or re.fullmatch(r"-?\d{1,18}", str(cell)) for cell in cells)
+        text = pl.Series(name, [None if cell is None else str(cell) for cell in cells], dtype=pl.String)
+        return text.cast(pl.Int64 if whole else pl.Float64)
+    shown = [None if cell is None else str(cell) if isinstance(cell, str) else json.dumps(cell) for cell in cells]
+    return pl.Series(name, shown, dtype=pl.String)
 
 
 def _refuse_depth(name: str, block: Block) -> None:

@@ -6,6 +6,7 @@ This module holds the order of the steps: files to rows (`row_reader`), rows sor
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 import time
 from collections.abc import Iterable, Sequence
@@ -24,14 +25,17 @@ from pulsecast.model.spec import YEAR_10000
 from pulsecast.stages.progress import SILENT, Progress, require_progress
 
 from ..series import Series
-from .aggregation import Buckets, Filled, Labels, aggregate_events, aggregate_samples, fill_gaps
+from .aggregation import Buckets, Filled, Kind, Labels, aggregate_events, aggregate_samples, fill_gaps
 from .config import LogConfig, step_text
 from .data_report import DataReport, Finding, SeriesSummary
 from .files import OnBytes, log_stem, open_log
+from .looking.choices import UndecidedError
+from .looking.number_kinds import JOINED, settled_kind
 from .row_policies import (
     LogRows,
     capped_users,
     only_mature,
+    refuse_growing,
     rising,
     same_instant_events,
     sorted_rows,
@@ -90,7 +94,8 @@ def read_log(
     except DataError as error:  # names and cells are shown in messages: no control character of theirs is
         if str(error).isprintable():
             raise
-        raise DataError("".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(error))) from error
+        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(error))
+        raise (error.placed(text) if isinstance(error, UndecidedError) else DataError(text)) from error
 
 
 def _read_log(
@@ -117,7 +122,7 @@ def _read_log(
         reader.refuse_absent_categories()
     metrics = parts[0].metrics
     _refuse_unequal_metrics(parts)
-    rows, found = _clean_rows(reader, parts)
+    rows, found, config = _clean_rows(reader, parts)
     made = [_make_series(name, frame, config, metrics) for name, frame in _by_series(rows, config)]
     _refuse_unequal_steps([one.series for one in made])
     report = DataReport(
@@ -166,8 +171,9 @@ def _refuse_names(paths: Sequence[Path], config: LogConfig) -> None:
         )
 
 
-def _clean_rows(reader: RowReader, parts: Sequence[FileRows]) -> tuple[LogRows, list[Finding]]:
-    """Return rows sorted by series and time, each event or sample once, and their repairs."""
+def _clean_rows(reader: RowReader, parts: Sequence[FileRows]) -> tuple[LogRows, list[Finding], LogConfig]:
+    """Return rows sorted by series and time, each event or sample once, their repairs, and `config` with their kind."""
+    names = parts[0].metrics
     rows, config = reader.rows(parts), reader.config
     found = stepped_back(rows)
     if config.id is not None:
@@ -176,6 +182,8 @@ def _clean_rows(reader: RowReader, parts: Sequence[FileRows]) -> tuple[LogRows, 
     if config.maturity_s:
         rows, more = only_mature(rows, config.maturity_s)
         found += more
+    if config.events and config.maturity is None and config.kind != "gauge":
+        refuse_growing(rows)
     rows = sorted_rows(rows)
     if not config.events and config.id is None:
         rows, more = without_repeated_samples(rows, config)
@@ -186,10 +194,12 @@ def _clean_rows(reader: RowReader, parts: Sequence[FileRows]) -> tuple[LogRows, 
         found += reader.user_findings(rows)
         rows, more = capped_users(rows, config)
         found += more
+    described = names[: len(names) - len(config.categories)]
+    config = dataclasses.replace(config, kind=settled_kind(rows, described, config))
     if config.kind == "counter":
         rows, more = rising(rows, config)
         found += more
-    return rows, found
+    return rows, found, config
 
 
 def _by_series(rows: LogRows, config: LogConfig) -> Iterable[tuple[str, pl.DataFrame]]:
@@ -208,26 +218,29 @@ def _by_series(rows: LogRows, config: LogConfig) -> Iterable[tuple[str, pl.DataF
 def _make_series(name: str, rows: pl.DataFrame, config: LogConfig, metrics: tuple[str, ...]) -> _Made:
     times_us = rows["t"].to_numpy()  # (rows,)
     columns = [column for column in rows.columns if column.startswith("metric ")]
+    kind: Kind = "count" if config.kind == "inferred" else config.kind  # it is settled
     values = rows.select(columns).fill_null(np.nan).to_numpy() if columns else None  # (rows, metrics)
     try:
         if config.events or values is None:  # events always have a step: LogConfig checked it
             buckets = aggregate_events(
-                times_us, values, kind=config.kind, step_s=config.step_s or 0, labels=_labels(rows, config)
+                times_us, values, kind=kind, step_s=config.step_s or 0, labels=_labels(rows, config)
             )
         else:
-            buckets = aggregate_samples(
-                times_us, values, kind=config.kind, step_s=config.step_s, max_gap=config.max_gap
-            )
+            buckets = aggregate_samples(times_us, values, kind=kind, step_s=config.step_s, max_gap=config.max_gap)
+    except UndecidedError as error:
+        raise error.placed(f"series {name}: {error}") from error
     except DataError as error:
         raise DataError(f"series {name}: {error}") from error
     filled = fill_gaps(buckets.values, config.max_gap)
     if len(filled.values) == 0:
         step = step_text(buckets.step_s)
-        raise DataError(f"series {name}: no step of {step} is complete and has a value; choose a finer --step")
+        raise DataError(f"series {name}: no step of {step} is complete and has a value; choose a shorter --step")
     start_s = buckets.start_s + filled.trimmed_start * buckets.step_s
     series = Series(name=name, metrics=metrics, start_s=start_s, step_s=buckets.step_s, values=filled.values)
     return _Made(
-        series=series, summary=_summary(series, buckets, filled), found=_step_findings(name, buckets, filled, config)
+        series=series,
+        summary=_summary(series, buckets, filled, JOINED[config.kind]),
+        found=_step_findings(name, buckets, filled, config),
     )
 
 
@@ -238,7 +251,7 @@ def _labels(rows: pl.DataFrame, config: LogConfig) -> Labels | None:
     return Labels(codes=codes, count=len(config.categories))
 
 
-def _summary(series: Series, buckets: Buckets, filled: Filled) -> SeriesSummary:
+def _summary(series: Series, buckets: Buckets, filled: Filled, joined: str) -> SeriesSummary:
     first = series.values[:, 0]
     stamps = series.timestamps_s()
     return SeriesSummary(
@@ -255,12 +268,13 @@ def _summary(series: Series, buckets: Buckets, filled: Filled) -> SeriesSummary:
         minimum=float(np.nanmin(first)),
         median=float(np.nanmedian(first)),
         maximum=float(np.nanmax(first)),
+        joined=joined,
     )
 
 
 def _step_findings(name: str, buckets: Buckets, filled: Filled, config: LogConfig) -> list[Finding]:
     trimmed = filled.trimmed_start + filled.trimmed_end
-    joined = {"count": "added up", "gauge": "averaged", "counter": "replaced by the last one"}[config.kind]
+    joined = {"gauge": "averaged", "counter": "replaced by the last one"}.get(config.kind, "added up")
     sentences = {
         "partial-edge": (buckets.edges_dropped, "first or last steps were covered only partly and have been dropped"),
         "missing-edge": (trimmed, "first or last steps had no value and have been dropped"),
@@ -334,5 +348,10 @@ def _oddities(values: NDArray[np.float64], config: LogConfig) -> Iterable[str]:
         yield f"is 0 at {zeros:.0%} of the steps; forecasts of such a series are rarely better than 0"
     if median > 0 and top > 100 * median:
         yield f"has a top value of {top:g}, {top / median:.0f} times its median"
-    if config.kind == "count" and not config.events and len(values) >= _LONG and (np.diff(values) >= 0).all():
+    if (
+        config.kind in ("inferred", "count")
+        and not config.events
+        and len(values) >= _LONG
+        and (np.diff(values) >= 0).all()
+    ):
         yield "never falls, as a running total does; for a running total choose --kind counter"

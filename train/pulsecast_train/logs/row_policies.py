@@ -16,9 +16,11 @@ from pulsecast.errors import DataError
 
 from .config import LogConfig
 from .data_report import MAX_LINES, Finding
-from .places import Counted, Places
+from .looking.choices import Reading, undecided
 
-_THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+(\.\d*)?$"
+YOUNG_US, OLD_US = 12 * 3_600_000_000, 3 * 86_400_000_000  # ages at which totals have a third of their end, and all
+_MOST_CLASHES = 0.2  # of the rows, for a choice between copies
+ENOUGH_EVENTS = 20  # of each age, to compare
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,65 +64,6 @@ class LogRows:
             )
             for part in parts
         ]
-
-
-def numbers(cells: pl.Series, config: LogConfig, places: Places, thousands: Counted) -> pl.Series:
-    """Return `cells` of a metric as Float64, null where they are empty or declared missing.
-
-    A cell such as 1,234,567 is read as a number and counted in `thousands`. Raises DataError at the first cell
-    that is text, NaN or infinite, or, for a count or counter, negative.
-    """
-    values = _cast(cells, config, places, thousands)
-    declared = [float(cell) for cell in config.missing if _is_number(cell)]
-    if declared:
-        values = values.set(values.is_in(declared), None)
-    if config.kind != "gauge":
-        negative = (values < 0).arg_true()
-        if len(negative):
-            row = int(negative[0])
-            raise DataError(
-                f"{places.where(row)}: {cells.name} is {values[row]:g}, and a {config.kind} is 0 or more; "
-                f"use --kind gauge, or --missing {values[row]:g} if it marks a missing value"
-            )
-    return values
-
-
-def _cast(cells: pl.Series, config: LogConfig, places: Places, thousands: Counted) -> pl.Series:
-    if cells.dtype == pl.Boolean or cells.dtype.is_numeric() or cells.dtype == pl.Null:
-        values = cells.cast(pl.Float64)
-        if any(cell.strip().lower() == "nan" for cell in config.missing):
-            values = values.fill_nan(None)
-        if any(_is_infinite(cell) for cell in config.missing):
-            values = values.set(values.is_infinite(), None)
-        odd = (~values.is_finite()).fill_null(value=False).arg_true()
-    elif cells.dtype == pl.String:
-        values = cells.cast(pl.Float64, strict=False)
-        odd = ((values.is_null() & cells.is_not_null()) | ~values.is_finite()).fill_null(value=False).arg_true()
-        if len(odd):
-            values, odd = _second_look(cells, values, odd, config, places, thousands)
-    else:
-        raise DataError(f"{places.where(0)}: column {cells.name} holds {cells.dtype}; expected numbers")
-    if len(odd):
-        row = int(odd[0])
-        raise DataError(
-            f"{places.where(row)}: {cells.name} is {str(cells[row])[:40]!r}, not a finite number; correct the cell, or "
-            "use --missing with that text if it marks a missing value"
-        )
-    return values
-
-
-def _second_look(
-    cells: pl.Series, values: pl.Series, odd: pl.Series, config: LogConfig, places: Places, thousands: Counted
-) -> tuple[pl.Series, pl.Series]:
-    """Return `values` with the cells at `odd` read where possible, and the rows of the cells that cannot be read."""
-    text = cells.gather(odd).str.strip_chars()
-    missing = text.is_in(["", *config.missing])
-    grouped = text.str.contains(_THOUSANDS)
-    plain = text.zip_with(~grouped, text.str.replace_all(",", "", literal=True))
-    found = plain.set(missing, None).cast(pl.Float64, strict=False)
-    thousands.add(grouped & ~missing, places.only(odd))
-    wrong = ~missing & (found.is_null() | ~found.is_finite())
-    return values.scatter(odd, found), odd.filter(wrong.fill_null(value=True))
 
 
 def stepped_back(rows: LogRows) -> list[Finding]:
@@ -192,6 +135,18 @@ def _same_instant(rows: LogRows) -> pl.Series:
     return pl.Series(np.concatenate(([False], same)) | np.concatenate((same, [False])), dtype=pl.Boolean)
 
 
+def _conflict(message: str, clashing: int, rows: LogRows) -> DataError:
+    """Return the error for copies that disagree; where most rows do, keeping one of each would lose the log."""
+    if clashing > _MOST_CLASHES * len(rows.frame):
+        return DataError(
+            f"{message}, which drops rows: {clashing:,} of {len(rows.frame):,} disagree. If a column names several "
+            "series, pass --series-column; if each row is an event, --events --step 1d; if another column has the "
+            "hour, --time-of-day"
+        )
+    keep = (("the first copy is right", "first"), ("the last copy is right", "last"))
+    return undecided(message, [Reading(words=words, changes={"on_conflict": which}) for words, which in keep])
+
+
 def _without(frame: pl.DataFrame, rows: Sequence[int]) -> pl.DataFrame:
     if not rows:
         return frame
@@ -215,7 +170,7 @@ def _copies(
         places = " and ".join(
             f"{rows.files[file]} line {line}" for file, line in first.select("file", "line").rows()[:2]
         )
-        raise DataError(f"{places} have {same} and {other}; choose --on-conflict first or last")
+        raise _conflict(f"{places} have {same} and {other}; choose --on-conflict first or last", len(clash), rows)
     if len(clash):
         copy = pl.struct(key)
         kept = copy.is_first_distinct() if config.on_conflict == "first" else copy.is_last_distinct()
@@ -238,6 +193,26 @@ def only_mature(rows: LogRows, lag_s: int) -> tuple[LogRows, list[Finding]]:
         raise DataError(f"{rows.where(0)} and all other rows are younger than the maturity; shorten --maturity")
     sentence = "rows were not complete by the end of the log (maturity) and have been dropped"
     return rows.only(moved.filter(pl.col("t") <= latest)), rows.findings("immature", sentence, young)
+
+
+def refuse_growing(rows: LogRows) -> None:
+    """Raise DataError if the youngest events have far smaller values than old ones: totals that posts still collect."""
+    if not rows.metrics or len(rows.frame) == 0:
+        return
+    times = rows.frame["t"].to_numpy()
+    age_us = pl.Series(times.max() - times)
+    for metric in rows.metrics:
+        young = rows.frame[metric].filter(age_us <= YOUNG_US).drop_nulls()
+        old = rows.frame[metric].filter(age_us >= OLD_US).drop_nulls()
+        if min(len(young), len(old)) < ENOUGH_EVENTS:
+            continue
+        now, then = float(young.median()), float(old.median())  # type: ignore[arg-type]
+        if 0 <= now < 0.5 * then:
+            raise DataError(
+                f"{rows.where(int(times.argmax()))}: {metric.removeprefix('metric ')} of events of the last 12 "
+                f"hours has a median of {now:g}, and {then:g} before, as totals have that events collect later; choose "
+                "--maturity, such as 2d, or --maturity 0 if each value is final when its row is written"
+            )
 
 
 def capped_users(rows: LogRows, config: LogConfig) -> tuple[LogRows, list[Finding]]:
@@ -277,17 +252,3 @@ def rising(rows: LogRows, config: LogConfig) -> tuple[LogRows, list[Finding]]:
             pl.col(metric) + pl.col("lost").cum_sum().over("series")
         )
     return rows.only(frame.drop("before", "lost", strict=False)), found
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        return abs(float(cell)) < float("inf")
-    except ValueError:
-        return False
-
-
-def _is_infinite(cell: str) -> bool:
-    try:
-        return abs(float(cell)) == float("inf")
-    except ValueError:
-        return False

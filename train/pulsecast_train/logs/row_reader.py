@@ -12,14 +12,19 @@ import polars as pl
 
 from pulsecast.errors import DataError
 
-from .config import MOST_CATEGORIES, TOTALS, LogConfig, plain
+from .config import MOST_CATEGORIES, LogConfig
 from .data_report import FileRecord, Finding
 from .files import LogFile, OnBytes, source
 from .limits import MAX_NAME_CHARACTERS
-from .places import Counted
-from .row_policies import LogRows, numbers
+from .looking.choices import Reading, undecided
+from .looking.number_kinds import is_total, named_kind
+from .places import Counted, Places
+from .row_policies import LogRows
 from .tables import Batch, LogColumns, read_batches
-from .timestamps import TimeReader, UnsettledOrderError, order_evidence, unsettled_order
+from .text.identities import refuse_rounded_ids, with_time_of_day
+from .text.numbers import NumberReader, UnsettledMarkError, unsettled_mark
+from .text.times import order_evidence, unsettled_order
+from .timestamps import TimeReader, UnsettledOrderError
 
 _EQUAL = 1e-6  # totals and parts are whole numbers, or rounded in text
 _LISTED_CATEGORIES = 1000  # values that are kept for a message; a column with more is not a category
@@ -60,7 +65,7 @@ class RowReader:
             columns, batches = read_batches(log, self.config, raw)
             _refuse_totals(log, columns, self.config)
             times = TimeReader(config=self.config, now_s=self.now_s)
-            tally = _Tally(metrics={metric: (Counted(), Counted()) for metric in columns.metrics})
+            tally = _Tally(config=self.config, columns=columns)
             with closing(batches), _explained(log):
                 frames = [self._compact(log, columns, batch, times, tally) for batch in batches]
             times.finish()
@@ -79,7 +84,7 @@ class RowReader:
             earliest=_iso(times.earliest_us),
             latest=_iso(times.latest_us),
         )
-        found = [*_time_findings(times, log.name), *tally.findings(log.name)]
+        found = [*columns.found, *_time_findings(times, log.name), *tally.findings(log.name)]
         metrics = (*(columns.metrics or (ROW_COUNT,)), *self.config.category_metrics)
         return FileRows(record=record, frames=frames, metrics=metrics, found=found)
 
@@ -109,18 +114,23 @@ class RowReader:
     def _compact(
         self, log: LogFile, columns: LogColumns, batch: Batch, times: TimeReader, tally: _Tally
     ) -> pl.DataFrame:
+        codes = self._series_codes(log, batch)
+        instants = self._instants(log, columns, batch, times, codes)
+        dated = instants.is_not_null()
+        if not dated.all():  # names of units, totals: what such a row holds is not looked at
+            rows = dated.arg_true()
+            batch = Batch(frame=batch.frame[rows], places=batch.places.only(rows), ragged=batch.ragged)
+            instants, codes = instants.gather(rows), codes.gather(rows)
         frame, places, config = batch.frame, batch.places, self.config
-        try:
-            instants = times.read(frame[columns.time], places)
-        except UnsettledOrderError:
-            times.order = self._settled_order(log, columns)
-            instants = times.read(frame[columns.time], places)
         made = {
             "file": pl.repeat(len(self._files) - 1, len(frame), dtype=pl.UInt16, eager=True),
             "line": pl.Series(places.lines).cast(pl.UInt32),
-            "series": self._series_codes(log, batch),
+            "series": codes,
             "t": instants,
         }
+        for name in (config.id, config.user, config.series):
+            if name is not None:
+                refuse_rounded_ids(frame[name], places, "user" if name == config.user else name)
         if config.id is not None:  # the same id in two series is two events
             made["id"] = _hashed(frame[config.id], self.hash_key) ^ made["series"].hash(self.hash_key + 1)
         if config.user is not None:
@@ -128,18 +138,36 @@ class RowReader:
         if config.category is not None:
             made["category"] = self._categories(frame[config.category])
             tally.other.add(made["category"].is_null(), places)
-        dated = instants.is_not_null()
-        for metric, (missing, thousands) in tally.metrics.items():
-            made[f"metric {metric}"] = numbers(frame[metric], config, places, thousands)
-            missing.add(made[f"metric {metric}"].is_null() & dated, places)
+        for metric, reader in tally.metrics.items():
+            made[f"metric {metric}"] = self._numbers(log, frame[metric], reader, places)
+            reader.missing.add(made[f"metric {metric}"].is_null(), places)
         if config.parts:
-            parts = pl.DataFrame({name: numbers(frame[name], config, places, Counted()) for name in config.parts})
-            differs = (parts.sum_horizontal(ignore_nulls=False) - made[f"metric {columns.metrics[0]}"]).abs() > _EQUAL
+            read = [self._numbers(log, frame[name], reader, places) for name, reader in tally.parts.items()]
+            total = made[f"metric {columns.metrics[0]}"]
+            differs = (pl.DataFrame(read).sum_horizontal(ignore_nulls=False) - total).abs() > _EQUAL
             tally.unequal.add(differs.fill_null(value=False), places)
         tally.ragged.rows += len(batch.ragged)
         tally.ragged.lines = [*tally.ragged.lines, *batch.ragged][:3]
-        rows = pl.DataFrame(made)
-        return rows if dated.all() else rows.filter(dated)
+        return pl.DataFrame(made)
+
+    def _instants(
+        self, log: LogFile, columns: LogColumns, batch: Batch, times: TimeReader, codes: pl.Series
+    ) -> pl.Series:
+        cells, times.clock.series = batch.frame[columns.time], codes
+        if self.config.time_of_day is not None:
+            cells = with_time_of_day(cells, batch.frame[self.config.time_of_day], batch.places)
+        try:
+            return times.read(cells, batch.places)
+        except UnsettledOrderError:
+            times.order = self._settled_order(log, columns)
+            return times.read(cells, batch.places)
+
+    def _numbers(self, log: LogFile, cells: pl.Series, reader: NumberReader, places: Places) -> pl.Series:
+        try:
+            return reader.read(cells, places)
+        except UnsettledMarkError:
+            reader.decimal = self._settled_mark(log, reader)
+            return reader.read(cells, places)
 
     def _series_codes(self, log: LogFile, batch: Batch) -> pl.Series:
         if self.config.series is None:
@@ -208,32 +236,73 @@ class RowReader:
 
     def _settled_order(self, log: LogFile, columns: LogColumns) -> str:
         """Return the order of day and month that most rows of the whole file show; raises DataError if no row does."""
-        raw = source(log, self.total_bytes, None)
         either, day, month = "", 0, 0
         cell: object = ""
-        try:
-            with closing(read_batches(log, self.config, raw)[1]) as batches:
-                for batch in batches:
-                    text = batch.frame[columns.time]
-                    day_first, month_first, row = order_evidence(text)
-                    day, month = day + int(day_first.sum()), month + int(month_first.sum())
-                    if row is not None and not either:
-                        either, cell = batch.places.where(row), text[row]
-        finally:
-            raw.close()
+        for batch in self._again(log):
+            text = batch.frame[columns.time]
+            day_first, month_first, row = order_evidence(text)
+            day, month = day + int(day_first.sum()), month + int(month_first.sum())
+            if row is not None and not either:
+                either, cell = batch.places.where(row), text[row]
         if day == month:
             raise unsettled_order(either, cell)
         return "%d/%m/" if day > month else "%m/%d/"
 
+    def _settled_mark(self, log: LogFile, reader: NumberReader) -> str:
+        """Return the decimal mark that cells of the whole file show; raises DataError if none or both are shown."""
+        either, dots, commas, cell = "", 0, 0, ""
+        for batch in self._again(log):
+            cells = batch.frame[reader.column]
+            some_dots, some_commas, row = reader.evidence(cells)
+            dots, commas = dots + some_dots, commas + some_commas
+            if row is not None and not either:
+                either, cell = batch.places.where(row), str(cells[row])
+        if dots and commas:
+            raise DataError(
+                f"{log.name}: some cells of {reader.column} have a decimal dot and others a decimal comma; write all "
+                "in one way"
+            )
+        if not dots and not commas:
+            raise unsettled_mark(either, reader.column, cell)
+        return "." if dots else ","
+
+    def _again(self, log: LogFile) -> Iterator[Batch]:
+        """Yield all batches of a file that is being read, from its beginning."""
+        raw = source(log, self.total_bytes, None)
+        try:
+            with closing(read_batches(log, self.config, raw)[1]) as batches:
+                yield from batches
+        finally:
+            raw.close()
+
 
 @dataclass(kw_only=True, eq=False)
 class _Tally:
-    """Counts during the reading of a file: per metric the missing cells and those with thousands separators."""
+    """Counts during the reading of a file, and the readers of its metrics and parts."""
 
-    metrics: dict[str, tuple[Counted, Counted]]
+    config: LogConfig
+    columns: LogColumns
     ragged: Counted = field(default_factory=Counted)
     unequal: Counted = field(default_factory=Counted)
     other: Counted = field(default_factory=Counted)
+    metrics: dict[str, NumberReader] = field(init=False)
+    parts: dict[str, NumberReader] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.metrics = {
+            name: NumberReader(column=name, config=self.config, signed=self._is_level(name))
+            for name in self.columns.metrics
+        }
+        self.parts = {
+            name: NumberReader(column=name, config=self.config, signed=self.config.kind == "gauge")
+            for name in self.config.parts
+        }
+
+    def _is_level(self, metric: str) -> bool:
+        """Whether a metric may be negative: counts and running totals are 0 or more."""
+        names = (metric, self.columns.sources[metric])
+        inferred = self.config.kind == "inferred" and "gauge" in map(named_kind, names)
+        return inferred or self.config.kind == "gauge"
 
     def findings(self, file: str) -> list[Finding]:
         sentence = "rows have empty fields beyond the header's, which were left out"
@@ -242,10 +311,8 @@ class _Tally:
         found += self.unequal.findings("inconsistent-total", sentence, file)
         sentence = "rows are of none of the categories that are counted separately"
         found += self.other.findings("other-category", sentence, file)
-        for metric, (missing, thousands) in self.metrics.items():
-            found += missing.findings("missing-cell", f"cells of {metric} are empty or declared missing", file)
-            sentence = f"cells of {metric} have commas between thousands and were read without them"
-            found += thousands.findings("thousands-separator", sentence, file)
+        for reader in self.metrics.values():
+            found += reader.findings(file)
         return found
 
 
@@ -260,26 +327,34 @@ def _explained(log: LogFile) -> Iterator[None]:
 
 def _refuse_totals(log: LogFile, columns: LogColumns, config: LogConfig) -> None:
     """Refuse totals summed by the time of their post: they include later growth, so they leak the future."""
-    totals = [name for name in columns.metrics if {plain(name), plain(columns.sources[name])} & set(TOTALS)]
+    totals = [name for name in columns.metrics if is_total(name) or is_total(columns.sources[name])]
     if config.events and totals and config.maturity is None:
-        raise DataError(
+        raise undecided(
             f"{log.name}: {', '.join(totals)} are totals that a post collects after the time in its row (8 % within 6 "
             "hours, 76 % within a day), so a sum by that time reveals the future; choose --maturity, such as 2d, or "
-            "--maturity 0 if each value is final when its row is written"
+            "--maturity 0 if each value is final when its row is written",
+            [
+                Reading(words="they grow for two days after the time in their row", changes={"maturity": "2d"}),
+                Reading(words="each is final when its row is written", changes={"maturity": "0"}),
+            ],
         )
 
 
 def _time_findings(times: TimeReader, file: str) -> list[Finding]:
     order = "day/month" if times.order == "%d/%m/" else "month/day"
-    half = times.config.repeated_hour
+    half = {"both": "first and the second one in turn"}.get(times.config.repeated_hour, times.config.repeated_hour)
+    taken = f"were taken as the {half}" + ("" if times.config.repeated_hour == "both" else " one")
     return [
         *times.unreadable.findings(
             "unparsable-timestamp", "rows have no readable timestamp and have been dropped", file
         ),
+        *times.no_time.findings(
+            "no-time", "rows before the first time or after the last one hold no time, as totals and units do", file
+        ),
         *times.settled.findings("day-month-order", f"rows can only be {order}, so all were read that way", file),
         *times.mixed_years.findings("two-digit-year", "rows have two digits for the year where others have four", file),
-        *times.repeated.findings(
-            "repeated-hour", f"rows lie in an hour that the clock repeats and were taken as the {half} one", file
+        *times.clock.repeated.findings(
+            "repeated-hour", f"rows lie in an hour that the clock repeats and {taken}", file
         ),
     ]
 

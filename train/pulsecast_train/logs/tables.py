@@ -18,24 +18,29 @@ import polars as pl
 from pulsecast.errors import DataError
 
 from .config import METRIC_ALIASES, TIME_ALIASES, LogConfig, bare, plain
-from .files import Block, LogFile, Source, text_blocks
-from .json_rows import bad_json, check_json
-from .limits import MAX_HEADER_BYTES, MAX_NAME_CHARACTERS, MOST_CELLS, MOST_COLUMNS, PARQUET_ROWS
+from .data_report import Finding
+from .files import Block, LogFile, Source
+from .json_rows import check_json, loose_frame
+from .limits import MOST_CELLS, PARQUET_ROWS
 from .parquet.trial import try_parquet
 from .places import Places
+from .text.blocks import Opening, checked_names, json_blocks, table_blocks
 
-_SEPARATOR = {"csv": ",", "tsv": "\t"}
 FAILURES = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogColumns:
-    """The columns to read: `sources` has name -> column of the file; `used` says in words how each was found."""
+    """The columns to read: `sources` has name -> column of the file; `used` says in words how each was found.
+
+    `found` is what stands before the rows.
+    """
 
     time: str
     metrics: tuple[str, ...]
     sources: Mapping[str, str]
     used: tuple[str, ...]
+    found: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,19 +63,47 @@ def read_batches(log: LogFile, config: LogConfig, raw: Source) -> tuple[LogColum
     """
     if log.kind == "parquet":
         return _parquet(log, config)
-    blocks = text_blocks(log, raw)
-    first = next(blocks)
     if log.kind == "ndjson":
-        names = _checked_names(log, list(_json_fields(_json_frame(log, first, ()).schema)))
+        blocks = json_blocks(log, raw)
+        first = next(blocks)
+        names = checked_names(log, list(_json_fields(_json_frame(log, first, ()).schema)))
         columns = choose_columns(log.name, names, config)
         identities = (config.series, config.id, config.user, config.category)
         as_text = tuple(columns.sources[name] for name in identities if name is not None)
         rows = (_json_batch(log, columns, block, as_text) for block in itertools.chain([first], blocks))
     else:
-        header, body = _header(log, first)
-        columns = choose_columns(log.name, header, config)
-        rows = (_csv_batch(log, header, columns, block) for block in itertools.chain([body], blocks))
+        opening, blocks = table_blocks(log, raw, config)
+        columns = choose_columns(log.name, opening.header, config, before=opening.found)
+        rows = (_csv_batch(log, opening, columns, block) for block in blocks)
     return columns, _ahead(_without_blank_end(log, rows))
+
+
+def first_rows(log: LogFile, config: LogConfig, raw: Source, most: int) -> tuple[pl.DataFrame, str, float]:
+    """Return up to `most` rows with all columns as text, the separator ("" if none), and the share of the file.
+
+    Columns without a name, and all but the first of one name, are left out; of Parquet there are names and no rows.
+    """
+    if log.kind == "parquet":
+        try:  # the schema alone: a damaged page may end the process that reads it
+            named = list(pl.scan_parquet(log.path, glob=False).collect_schema())
+        except FAILURES as error:
+            raise DataError(f"{log.name} is not a whole Parquet file; write it again") from error
+        return pl.DataFrame(schema=dict.fromkeys(named, pl.String)), "", 1.0
+    if log.kind == "ndjson":
+        block = next(json_blocks(log, raw))
+        loose = loose_frame(log.name, block, ())
+        return loose.head(most).select(pl.all().cast(pl.String)), "", _share(log, block, len(loose), most)
+    opening, blocks = table_blocks(log, raw, config)
+    block = next(blocks)
+    table = _csv_frame(opening, block, ragged=True)
+    names = {name: str(i) for i, name in reversed(list(enumerate(opening.header))) if name}
+    taken = [pl.col(names[name]).alias(name) for name in dict.fromkeys(opening.header) if name]
+    return table.head(most).select(taken), opening.separator, _share(log, block, len(table), most)
+
+
+def _share(log: LogFile, block: Block, rows: int, most: int) -> float:
+    part = 1.0 if block.last or log.packing else len(block.data) / max(log.size_bytes, 1)
+    return part * min(most / max(rows, 1), 1.0)
 
 
 def _ahead(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
@@ -85,7 +118,9 @@ def _ahead(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
             yield batch
 
 
-def choose_columns(file: str, found: Sequence[str], config: LogConfig) -> LogColumns:
+def choose_columns(
+    file: str, found: Sequence[str], config: LogConfig, *, before: tuple[Finding, ...] = ()
+) -> LogColumns:
     """Return the columns that `config` names, or that the alias tables find; raises DataError if one is missing.
 
     `found` are the names in the file. Renaming (`config.columns`) comes first.
@@ -94,7 +129,7 @@ def choose_columns(file: str, found: Sequence[str], config: LogConfig) -> LogCol
     names = [new_names.get(name, name) for name in found]
     absent = [old for old in new_names if old not in found]
     time = None if config.time is None else _stated(config.time, names)
-    roles = (config.series, config.id, config.user, config.category, *config.parts)
+    roles = (config.time_of_day, config.series, config.id, config.user, config.category, *config.parts)
     others = [_stated(name, names) for name in roles if name is not None]
     metrics = tuple(_stated(name, names) for name in config.metrics)
     chosen = time or (None if absent else _only(file, names, TIME_ALIASES, "--time"))
@@ -117,6 +152,7 @@ def choose_columns(file: str, found: Sequence[str], config: LogConfig) -> LogCol
         metrics=metrics,
         sources={name: found[names.index(name)] for name in dict.fromkeys(needed)},
         used=tuple(used),
+        found=before,
     )
 
 
@@ -165,72 +201,28 @@ def _without_blank_end(log: LogFile, batches: Iterator[Batch]) -> Generator[Batc
             yield Batch(frame=before.frame.head(rows), places=kept, ragged=before.ragged)
             empty = False
     if empty:
-        raise DataError(f"{log.name} has a header and no rows" if log.kind in _SEPARATOR else f"{log.name} has no rows")
+        raise DataError(
+            f"{log.name} has a header and no rows" if log.kind in ("csv", "tsv") else f"{log.name} has no rows"
+        )
 
 
 # --- CSV and TSV ----------------------------------------------------------------------------------------------------
 
 
-def _header(log: LogFile, first: Block) -> tuple[list[str], Block]:
-    """Return the names in the header (those of trailing empty columns are "") and the block without it."""
-    end = _header_end(first.data)
-    if end > MAX_HEADER_BYTES:
-        raise DataError(
-            f"{log.name} line {first.line} is a header of over {MAX_HEADER_BYTES >> 20} MB; shorten its names"
-        )
-    text = first.data[:end].decode("utf-8")
-    try:
-        names = next(csv.reader(io.StringIO(text, newline=""), delimiter=_SEPARATOR[log.kind]), [])
-    except csv.Error as error:  # a name of over 128 kB
-        raise DataError(
-            f"{log.name} line {first.line} is not a header; the first line must name the columns"
-        ) from error
-    header = _checked_names(log, [bare(name) for name in names])
-    if not any(header):
-        raise DataError(f"{log.name} line {first.line} is not a header; the first line must name the columns")
-    return header, Block(data=first.data[end:], line=first.line + first.data.count(b"\n", 0, end), last=first.last)
-
-
-def _header_end(data: bytes) -> int:
-    """Return where the first row ends, quoted newlines included; it looks at little more than MAX_HEADER_BYTES."""
-    start, end, quotes = 0, 0, 0
-    while end < min(len(data), MAX_HEADER_BYTES + 1):
-        end = data.find(b"\n", start) + 1 or len(data)
-        quotes += data.count(b'"', start, end)
-        if quotes % 2 == 0:
-            break
-        start = end
-    return end
-
-
-def _checked_names(log: LogFile, names: list[str]) -> list[str]:
-    """Return `names`; raises DataError if there are too many, or one is too long."""
-    if len(names) > MOST_COLUMNS:
-        raise DataError(
-            f"{log.name} has {len(names):,} columns; at most {MOST_COLUMNS:,} are read: leave the others out"
-        )
-    longest = max(names, key=len, default="")
-    if len(longest) > MAX_NAME_CHARACTERS:
-        raise DataError(
-            f"{log.name} has a column whose name begins with {longest[:40]!a} and has {len(longest):,} characters; at "
-            f"most {MAX_NAME_CHARACTERS:,} are read"
-        )
-    return names
-
-
-def _csv_batch(log: LogFile, header: Sequence[str], columns: LogColumns, block: Block) -> Batch:
+def _csv_batch(log: LogFile, opening: Opening, columns: LogColumns, block: Block) -> Batch:
     ragged: tuple[int, ...] = ()
+    header = opening.header
     cells = (block.data.count(b"\n") + 1) * len(header)
     if cells > MOST_CELLS:  # full rows have at least a byte per cell, and a block has fewer
         raise DataError(f"{log.name} line {block.line} and those after it are much shorter than the header; fill them")
     try:
-        frame = _csv_frame(log, header, block, ragged=False)
+        frame = _csv_frame(opening, block, ragged=False)
     except FAILURES as error:
-        ragged = _longer_rows(log, len(header), block)
+        ragged = _longer_rows(log, opening, block)
         if not ragged:
             raise _not_a_table(log) from error
         try:
-            frame = _csv_frame(log, header, block, ragged=True)
+            frame = _csv_frame(opening, block, ragged=True)
         except FAILURES as still:
             raise _not_a_table(log) from still
     taken = [pl.col(str(header.index(old))).alias(new) for new, old in columns.sources.items()]
@@ -242,25 +234,25 @@ def _not_a_table(log: LogFile) -> DataError:
     return DataError(f"{log.name} is not a well-formed table; look for an open quote or a broken line")
 
 
-def _csv_frame(log: LogFile, header: Sequence[str], block: Block, *, ragged: bool) -> pl.DataFrame:
+def _csv_frame(opening: Opening, block: Block, *, ragged: bool) -> pl.DataFrame:
     """Return every column as text, named by its position.
 
     It reads every column, although few are kept: with a projection polars accepts a row with too many fields, and a
     stray comma would move another column's numbers into the metric.
     """
-    separator = _SEPARATOR[log.kind]
-    names = separator.join(map(str, range(len(header)))).encode()
+    names = opening.separator.join(map(str, range(len(opening.header)))).encode()
     return pl.read_csv(
         io.BytesIO(names + b"\n" + block.data),
         infer_schema=False,
-        separator=separator,
+        separator=opening.separator,
         truncate_ragged_lines=ragged,
     )
 
 
-def _longer_rows(log: LogFile, fields: int, block: Block) -> tuple[int, ...]:
+def _longer_rows(log: LogFile, opening: Opening, block: Block) -> tuple[int, ...]:
     """Return the lines with more fields than the header, all of them empty; raises DataError if one is not."""
-    rows = csv.reader(io.StringIO(block.data.decode("utf-8"), newline=""), delimiter=_SEPARATOR[log.kind])
+    rows = csv.reader(io.StringIO(block.data.decode("utf-8"), newline=""), delimiter=opening.separator)
+    fields = len(opening.header)
     found, line = [], block.line
     try:
         for row in rows:
@@ -295,8 +287,8 @@ def _json_frame(log: LogFile, block: Block, as_text: Sequence[str]) -> pl.DataFr
     overrides = {name: pl.String for name in as_text if "." not in name}
     try:
         return pl.read_ndjson(io.BytesIO(block.data), infer_schema_length=None, schema_overrides=overrides)
-    except FAILURES as error:
-        raise bad_json(log.name, block) from error
+    except FAILURES:
+        return loose_frame(log.name, block, as_text)
 
 
 def _json_fields(schema: Mapping[str, pl.DataType], above: pl.Expr | None = None, path: str = "") -> dict[str, pl.Expr]:
@@ -327,7 +319,7 @@ def tried_parquet(log: LogFile, config: LogConfig) -> tuple[LogColumns, Generato
         names = list(pl.scan_parquet(log.path, glob=False).collect_schema())
     except FAILURES as error:
         raise DataError(f"{log.name} is not a whole Parquet file; write it again") from error
-    columns = choose_columns(log.name, _checked_names(log, names), config)
+    columns = choose_columns(log.name, checked_names(log, names), config)
     return columns, _without_blank_end(log, _parquet_batches(log, columns))
 
 

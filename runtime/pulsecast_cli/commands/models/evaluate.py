@@ -12,7 +12,7 @@ from pulsecast.errors import UsageError
 from pulsecast.foundation.arguments import with_changes
 from pulsecast.stages.exits import OUT_OF_TOLERANCE
 
-from ...logs.options import UNSAID, LogOptions, Logs, UserKey, given, secret
+from ...logs.options import UNSAID, LogOptions, Logs, UserKey, Yes, given, secret
 from ...logs.reading import configured
 from ...terminal.grouped import grouped
 from ...terminal.options import Key, TrustCode, under
@@ -106,6 +106,7 @@ def evaluate(
     ] = None,
     log: LogOptions = UNSAID,
     user_key: UserKey = None,
+    yes: Yes = False,
     html: Annotated[bool, typer.Option("--html/--no-html", help="Write OUT/report.html with pictures.")] = True,
     force: Annotated[bool, typer.Option("--force", help="Replace the result and the report in OUT.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
@@ -138,6 +139,7 @@ def evaluate(
             html=html,
             force=force,
             forecasts=forecasts or (),
+            yes=yes,
             user_key=secret(user_key),
             progress=heard,
         )

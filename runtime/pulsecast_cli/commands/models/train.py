@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ...logs.options import UNSAID, LogOptions, Logs, UserKey, secret
+from ...logs.options import UNSAID, LogOptions, Logs, UserKey, Yes, secret
 from ...logs.reading import configured
 from ...logs.train_options import AS_THE_RECIPE_SAYS, TrainOptions
 from ...terminal.dry_run import DryRun, tell_fate
@@ -26,6 +26,7 @@ def train(
     training: TrainOptions = AS_THE_RECIPE_SAYS,
     log: LogOptions = UNSAID,
     user_key: UserKey = None,
+    yes: Yes = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing model directory.")] = False,
     dry_run: DryRun = False,
     restart: Annotated[bool, typer.Option("--restart", help="Discard the progress of a killed run.")] = False,
@@ -52,6 +53,7 @@ def train(
             force=force,
             restart=restart,
             user_key=secret(user_key),
+            yes=yes,
             progress=heard,
         )
     record, by_series = found.record, {"series": found.by_series} if found.by_series else {}
