@@ -190,7 +190,7 @@ def test_a_damaged_result_counts_as_none(tmp_path: Path) -> None:
 
 def test_smeared_forecasts_have_the_mean_that_was_before_the_cut_and_know_nothing_after_it() -> None:
     from pulsecast_train.backtesting.backtest import FoldForecasts
-    from pulsecast_train.backtesting.smearing import smear
+    from pulsecast_train.backtesting.derived import smear
 
     series = Series(
         name="a", metrics=("value",), start_s=0, step_s=3600,
@@ -208,19 +208,47 @@ def test_smeared_forecasts_have_the_mean_that_was_before_the_cut_and_know_nothin
     assert smear(found, changed_from(series, 4)).forecasts.tolist() == [[19.0, 6.0]]
 
 
+def test_adapted_forecasts_of_a_fold_know_nothing_after_each_of_them() -> None:
+    from pulsecast.model.scaler import FeatureScale
+    from pulsecast_train.backtesting.backtest import FoldForecasts
+    from pulsecast_train.backtesting.derived import adapt
+    from pulsecast_train.recipes.recipes import filled, spec_of
+
+    series, scale = rhythm("a", 1), FeatureScale(transform="log1p", offset=5.0, scale=0.5, low=0.0, high=1000.0)
+    spec, values = spec_of(filled(TrainConfig()), [series]), series.values[:, 0]
+    earlier, targets = np.arange(100, 200), np.arange(200, 300)
+    found = FoldForecasts(
+        targets=targets,
+        forecasts=values[targets - 1][:, np.newaxis] * 1.2,
+        earlier_targets=earlier,
+        earlier=values[earlier - 1][:, np.newaxis] * 1.2,
+        epochs=1,
+    )
+    adapted = adapt(found, series, spec, scale).forecasts
+    truth = values[targets][:, np.newaxis]
+    assert np.abs(adapted - truth).mean() < 0.9 * np.abs(found.forecasts - truth).mean()
+    later = adapt(found, changed_from(series, 250), spec, scale).forecasts
+    np.testing.assert_array_equal(later[:51], adapted[:51])  # the forecast of step 250 is made before it
+    assert (later[51:] != adapted[51:]).any()
+
+
 @pytest.mark.slow
 def test_an_evaluation_scores_forecasts_of_means_on_request(tmp_path: Path) -> None:
     series = [rhythm("a", 1)]
     config = EvaluateConfig(train=QUICK, origins=2, seeds=1, baselines=())
     bare, _ = evaluate_series(series, config, tmp_path, Where(jobs=1))
-    asked = dataclasses.replace(config, smearing=True)
+    asked = dataclasses.replace(config, smearing=True, adapting=True)
     heard = Heard()
     found, _ = evaluate_series(series, asked, tmp_path, Where(jobs=1), heard)
     assert set(heard.notes) == {"kept from before"}  # it takes no training
     errors = found.horizons[0].series[0].errors
-    assert set(errors) == {"last_value", "linear_path", "model", "model_for_means"}
+    assert set(errors) == {"last_value", "linear_path", "model", "model_for_means", "model_adapting"}
     assert errors["model"] == bare.horizons[0].series[0].errors["model"]
     assert errors["model_for_means"].bias != errors["model"].bias
+    assert errors["model_adapting"] != errors["model"]
+    named = {method.name: method for method in found.horizons[0].methods}
+    assert "model_adapting" not in found.horizons[0].verdict
+    assert named["model"].mean_rank <= 4  # the adapting one takes its place, and no other rank
     textbook = dataclasses.replace(asked, train=TrainConfig(recipe="textbook"))
     with pytest.raises(UsageError, match="smearing undoes a logarithm, and recipe textbook takes none"):
         evaluate_series(series, textbook, tmp_path, Where(jobs=1))

@@ -22,6 +22,7 @@ class EvaluateConfig:
     baselines  rows of `baselines.BASELINES`; None means all installed ones. `last_value` is always included
     interval   nominal coverage of the judged intervals
     smearing   also score the network's forecasts corrected to means
+    adapting   also score what a stream that adapts makes of them
     """
 
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -31,6 +32,7 @@ class EvaluateConfig:
     baselines: tuple[str, ...] | None = None
     interval: float = 0.9
     smearing: bool = field(default=False, metadata=OMITTED)
+    adapting: bool = field(default=False, metadata=OMITTED)
 
     def __post_init__(self) -> None:
         require_types(self)

@@ -18,12 +18,12 @@ from ..recipes.recipes import filled, find_recipe, spec_of
 from ..series import Series
 from .backtest import LINEAR, MODEL, FoldForecasts, Task, read_result, run_task, write_result
 from .config import EvaluateConfig
+from .derived import SMEARED_NAME, with_adapted, with_smeared
 from .folds import check_folds, rolling_folds
 from .metrics import FORMULAS
 from .outside import check_names, fold_forecasts, read_outside, refuse_incomplete, wanted_targets
-from .result import ENSEMBLE_NAME, NAIVE_NAME, Evaluation
+from .result import ADAPTED_NAME, ENSEMBLE_NAME, NAIVE_NAME, Evaluation
 from .scoring import Forecasts, score_horizon
-from .smearing import SMEARED_NAME, with_smeared
 from .workers import run_dask, run_local, usable_cores
 
 RESULT_NAME = "evaluation.json"
@@ -77,6 +77,11 @@ def evaluate_series(  # noqa: PLR0913  # an option is a parameter
         forecasts[horizon].update(found_outside)
     if config.smearing:
         forecasts = {horizon: with_smeared(one, series) for horizon, one in forecasts.items()}
+    if config.adapting:
+        forecasts = {
+            horizon: with_adapted(one, series, dataclasses.replace(config.train, horizon=horizon), config.origins)
+            for horizon, one in forecasts.items()
+        }
     result = Evaluation(
         config=config,
         pooled=_is_pooled(config, series),
@@ -138,7 +143,7 @@ def _outside(
     paths: Sequence[Path], series: Sequence[Series], config: EvaluateConfig, folder: Path
 ) -> dict[int, Forecasts]:
     """Return the forecasts of the files at `paths` by horizon, which are checked before anything runs."""
-    check_names(paths, {MODEL, LINEAR, ENSEMBLE_NAME, SMEARED_NAME, *(config.baselines or ())})
+    check_names(paths, {MODEL, LINEAR, ENSEMBLE_NAME, SMEARED_NAME, ADAPTED_NAME, *(config.baselines or ())})
     files = [read_outside(path, series) for path in paths]
     tested = {
         horizon: wanted_targets(

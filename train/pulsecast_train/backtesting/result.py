@@ -177,6 +177,7 @@ def _or_dash(value: float | None) -> str:
 
 
 MODEL_NAME, ENSEMBLE_NAME, NAIVE_NAME, LINEAR_NAME = "model", "model_ensemble", "last_value", "linear_path"
+ADAPTED_NAME = "model_adapting"  # the model's forecasts, corrected as a stream adapts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +197,7 @@ def verdict(
     outside   methods that were not made here, and on how many series each does
     """
     by_name, outside = {method.name: method for method in methods}, outside or {}
-    model, others = by_name[MODEL_NAME], [m for m in methods if m.name not in (MODEL_NAME, ENSEMBLE_NAME)]
+    model, others = by_name[MODEL_NAME], [m for m in methods if m.name not in (MODEL_NAME, ENSEMBLE_NAME, ADAPTED_NAME)]
     what = f"by MAE over {tested.origins} origin{'s' if tested.origins > 1 else ''} and {tested.series} series"
     if model.mae_ratio >= 1:
         ratio = f"its MAE is {model.mae_ratio:.3f} of the last value's"

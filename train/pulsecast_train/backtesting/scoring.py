@@ -17,6 +17,7 @@ from .folds import rolling_folds
 from .interval_scores import pooled_coverage, series_coverage
 from .metrics import PointErrors, geometric_mean, mean_ranks, naive_scale, point_errors
 from .result import (
+    ADAPTED_NAME,
     ENSEMBLE_NAME,
     MODEL_NAME,
     NAIVE_NAME,
@@ -169,13 +170,14 @@ def _mean_errors(seeds: Sequence[PointErrors]) -> PointErrors:
 
 def _summaries(scores: Sequence[SeriesScores]) -> list[MethodSummary]:
     methods = list(scores[0].forecasts)
-    alone = [method for method in methods if method != ENSEMBLE_NAME]
+    derived = [method for method in methods if method in (ENSEMBLE_NAME, ADAPTED_NAME)]
+    alone = [method for method in methods if method not in derived]
     losses = {method: [score.loss(method) for score in scores] for method in methods}
     by_fold = {method: _fold_means(scores, found) for method, found in losses.items()}
     ranks = mean_ranks({method: by_fold[method] for method in alone})
-    if ENSEMBLE_NAME in methods:  # it takes the model's place: beside the model it would change all other ranks
-        others = {method: by_fold[method] for method in methods if method != MODEL_NAME}
-        ranks[ENSEMBLE_NAME] = mean_ranks(others)[ENSEMBLE_NAME]
+    for name in derived:  # it takes the model's place: beside the model it would change all other ranks
+        others = {method: by_fold[method] for method in (name, *alone) if method != MODEL_NAME}
+        ranks[name] = mean_ranks(others)[name]
     return [_summary(scores, method, ranks[method], losses) for method in methods]
 
 

@@ -54,6 +54,7 @@ class EvaluateOptions:
     ] = None
     holiday_zone: Annotated[str | None, _option("--holiday-zone", "Time zone in which a holiday begins; UTC.")] = None
     smearing: Annotated[bool, _option("--smearing", "Also score forecasts corrected to means.")] = False
+    adapting: Annotated[bool, _option("--adapt", "Also score forecasts of a stream that adapts.")] = False
 
     def training(self) -> dict[str, Any]:
         """Return the given options as values of `TrainConfig`; raises UsageError for wrong units."""
@@ -69,7 +70,7 @@ class EvaluateOptions:
 
         chosen = {"origins": self.origins, "seeds": self.seeds, "horizons": _numbers(self.horizon)}
         baselines = tuple(self.baseline) if self.baseline else None
-        judged = {"interval": self.interval, "smearing": self.smearing}
+        judged = {"interval": self.interval, "smearing": self.smearing, "adapting": self.adapting}
         return with_changes(EvaluateConfig(train=train), {**chosen, "baselines": baselines, **judged})
 
 
@@ -178,7 +179,7 @@ def _score_bundle(
 def _refuse_training(options: EvaluateOptions, others: dict[str, object]) -> None:
     names = ("recipe", "window", "units", "epochs", "linear", "holidays", "holiday_zone", "baseline")
     training = {f"--{name.replace('_', '-')}": getattr(options, name) for name in names}
-    every = {**others, **training, "--smearing": options.smearing or None}
+    every = {**others, **training, "--smearing": options.smearing or None, "--adapt": options.adapting or None}
     said = ", ".join(name for name, value in every.items() if value is not None)
     if said:
         raise UsageError(f"--bundle scores a finished model, for which {said} has no meaning; leave it out")
