@@ -194,8 +194,7 @@ def fitting(
     Raises UsageError if one of `names` does not exist for it.
     """
     beyond = [name for name in chosen if not _exists(TARGETS[name], spec)]
-    layers = spec.graph is not None or spec.network.recurrent
-    bare = [name for name in chosen if TARGETS[name].layered and not layers]
+    bare = [name for name in chosen if TARGETS[name].layered and not spec.layered]
     several = [name for name in chosen if many and TARGETS[name].alone and name not in (*beyond, *bare)]
     reasons = []
     if beyond:

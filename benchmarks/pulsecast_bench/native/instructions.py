@@ -169,7 +169,7 @@ def model_of(recipe: str) -> ModelDirectory:
             CellWeights(kernel=numbers(inputs, 4 * units), recurrent=numbers(units, 4 * units), bias=numbers(4 * units))
         )
         inputs = units
-    path = spec.network.linear
+    path = spec.linear
     windows = Windows(
         values=rng.uniform(1, 9, (4, spec.context, spec.measured)).astype(np.float32),
         time=1_736_121_600 + 3600 * np.arange(4) if spec.timed else None,

@@ -138,7 +138,7 @@ def _plain_spec(bundle: Bundle) -> Any:
     spec = bundle.manifest.spec
     if not spec.is_plain:
         raise UsageError("the model was imported from Keras; this peer is made for plain stacks of LSTMs only")
-    if not spec.network.recurrent:
+    if not spec.layered:
         raise UsageError("the model is a linear path alone; this peer is made for stacks of LSTMs only")
     return spec
 

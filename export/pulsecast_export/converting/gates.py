@@ -82,7 +82,7 @@ def _beyond_plain(spec: ModelSpec) -> set[str]:
     if spec.graph is not None:
         return ONNX_GRAPH_OPERATORS
     more = set() if spec.is_plain else ONNX_NETWORK_OPERATORS
-    return more if spec.network.linear is None else more | ONNX_LINEAR_OPERATORS
+    return more if spec.linear is None else more | ONNX_LINEAR_OPERATORS
 
 
 def tflite_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:

@@ -49,7 +49,7 @@ def times(spec: ModelSpec, scaler: Scaler, time: Tensor, steps: int) -> Times:
     every = [feature.calendar for feature in spec.features if feature.calendar is not None] if steps else []
     groups = [(kind, list(group)) for kind, group in itertools.groupby(every, _kind)]
     offsets = [_offsets(spec, columns, steps).ravel() for kind, columns in groups if kind == "weekend"]
-    linear = spec.network.linear
+    linear = spec.linear
     if linear is not None and linear.weekend_waves is not None:
         offsets.append(spec.step_s * np.arange(1, spec.horizon + 1, dtype=np.int64))
     weekends = _weekends(moment, offsets)
@@ -70,9 +70,9 @@ def times(spec: ModelSpec, scaler: Scaler, time: Tensor, steps: int) -> Times:
 
 def turning(spec: ModelSpec) -> tuple[Wave, ...]:
     """Return the waves that a graph computes: those of the linear path in their order, then further ones of columns."""
-    linear = spec.network.linear
+    linear = spec.linear
     found = [] if linear is None else [*linear.waves]
-    for feature in spec.features if spec.network.recurrent else ():
+    for feature in spec.features if spec.layered else ():
         if feature.calendar is not None and _kind(feature.calendar) == "wave":
             wave = Wave(period_s=feature.calendar.period_s)
             found += [] if _pace(wave) in map(_pace, found) else [wave]

@@ -88,9 +88,9 @@ def prepared(model: ModelDirectory, given: dict[str, Tensor]) -> dict[str, Tenso
         found["guard"] = tripwire(spec, scaler, raw, scaled, time) + row["guard"]
         found["frame"] = tf.concat([row["offset"][:, 0], row["scale"][:, 0], *_gathered_radii(model, row)], axis=1)
     of_time = None if time is None else times(spec, scaler, time, _calendar_steps(spec))
-    if spec.network.recurrent:
+    if spec.layered:
         found["inputs"] = channels(spec, scaled, of_time)
-    if spec.network.linear is not None:
+    if spec.linear is not None:
         found["beside"] = linear_path(model, scaled, of_time, None if row is None else row["row"])
     elif spec.target == "change":
         found["last"] = scaled[:, 0, -1:]
@@ -167,7 +167,7 @@ def _runs(kinds: list[str]) -> list[tuple[int, int]]:
 
 def _calendar_steps(spec: ModelSpec) -> int:
     """Return how many of the last steps the network takes the calendar of; 0 without recurrent layers."""
-    if not spec.network.recurrent:
+    if not spec.layered:
         return 0
     lagged = any(c.lag and c.feature >= spec.measured for c in spec.channels)
     return spec.context if lagged else spec.window

@@ -32,7 +32,7 @@ def linear_path(model: ModelDirectory, scaled: Tensor, of_time: Times | None, ro
     row     (batch,) rows of the table of series; None without a table
     """
     spec, table = model.record.spec, model.table
-    linear, shared = spec.network.linear, model.weights.linear
+    linear, shared = spec.linear, model.weights.linear
     assert linear is not None and shared is not None  # noqa: S101, PT018  # for the type checker: callers have looked
     with tf.name_scope(EXACT):
         if row is None or table is None or table.linear is None:

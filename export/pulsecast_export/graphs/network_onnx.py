@@ -71,7 +71,7 @@ def _passing(model: ModelDirectory) -> dict[str, int]:
     found = {"guard": 1}
     if table is not None:
         found["frame"] = 2 if table.radii is None else 2 + spec.horizon
-    if spec.network.linear is not None:
+    if spec.linear is not None:
         return found | {"beside": spec.horizon}
     return found | ({"last": 1} if spec.target == "change" else {})
 

@@ -197,7 +197,7 @@ def channel_rounding(spec: ModelSpec, scaler: Scaler, columns: Array) -> Array:
 
 def forecast_rounding(around: Surroundings, columns: Array, forecasts: Array) -> Array:
     """Return the largest error of float32 in raw `forecasts` (n, horizon) that are made from outputs."""
-    spec, first, linear = around.spec, around.scaler.features[0], around.spec.network.linear
+    spec, first, linear = around.spec, around.scaler.features[0], around.spec.linear
     rounding = ROUNDING * _size(first, forecasts)
     if spec.target == "change":
         rounding = rounding + ROUNDING * _size(first, columns[:, -1:, 0])
@@ -212,7 +212,7 @@ def forecast_rounding(around: Surroundings, columns: Array, forecasts: Array) ->
 
 def outputs_for(around: Surroundings, windows: Windows, forecasts: Array) -> Array:
     """Return the network's outputs (n, horizon) that give these raw `forecasts`."""
-    spec, first, linear = around.spec, around.scaler.features[0], around.spec.network.linear
+    spec, first, linear = around.spec, around.scaler.features[0], around.spec.linear
     outputs = (_level(first, forecasts) - first.offset) / first.scale
     if spec.target == "level":
         return outputs

@@ -149,7 +149,7 @@ def _bound(radius: float, *, on_logs: bool) -> tuple[str, str]:
 
 def _linear(spec: ModelSpec, kernel: NDArray[np.float32] | None) -> dict[str, str]:
     """Return what the templates say about the linear path; nothing else than that there is none where there is none."""
-    linear = spec.network.linear
+    linear = spec.linear
     if linear is None or kernel is None:
         names = ("SEASON", "PATH_PAST", "WAVES", "WEEKEND_ROWS", "PATH_ROWS", "TONE_ROWS", "KERNEL")
         return {"LINEAR": "0", "BESIDE": ""} | dict.fromkeys(names, "0")

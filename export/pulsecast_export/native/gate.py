@@ -105,7 +105,7 @@ def number_bytes(spec: ModelSpec) -> int:
     for units in spec.units:
         total += (inputs + units + 2) * (-(-4 * units // 16) * 16) * 4  # two: the bias, and the bias for sums by pairs
         inputs = units
-    if (linear := spec.network.linear) is not None:
+    if (linear := spec.linear) is not None:
         total += 4 * spec.horizon * (linear.inputs(spec.measured) + linear.steps - linear.lags)
     golden = GOLDEN_WINDOWS * (spec.context * spec.measured + spec.horizon)
     holidays = [

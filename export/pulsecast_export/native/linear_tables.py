@@ -29,7 +29,7 @@ _FIELD = "    model_path path;      /* of the window that the next step complete
 def linear_tables(model: ModelDirectory) -> dict[str, str]:
     """Return the texts of the templates' linear path; a model without one leaves them out."""
     spec = model.record.spec
-    linear, lag = spec.network.linear, spec.context - spec.window
+    linear, lag = spec.linear, spec.context - spec.window
     if linear is None:
         return {"LINEAR": "0", "LINEAR_TABLES": "", "PATH_TYPE": "", "PATH_FIELD": "", "KEPT": str(lag + 1)}
     kernels = folded(linear, kernels_of(model), spec.measured)  # (kernels, rows, horizon)

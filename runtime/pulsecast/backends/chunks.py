@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 Predict = Callable[..., NDArray[np.float32]]
 CHUNK_BYTES = 128 << 20
+_GRAPH_NUMBERS = 2048  # of a step, where layers are an engine's own: more than those of any model in the tests
 _BLOCK = 32  # windows that compiled kernels take at once: a part is a whole number of them
 
 
 def windows_at_once(spec: ModelSpec) -> int:
     """Return how many windows an engine computes in about CHUNK_BYTES: gates and states of every step, in float64."""
-    layers = sum(layer.cells * layer.units * (GATES[layer.kind] + 2) for layer in spec.network.recurrent)
+    layers = sum(layer.cells * layer.units * (GATES[layer.kind] + 2) for layer in spec.recurrent)
+    layers = layers if spec.graph is None else _GRAPH_NUMBERS
     numbers = spec.context * (len(spec.features) + len(spec.channels)) + spec.window * layers
     found = CHUNK_BYTES // (8 * numbers)
     return max(1, found // _BLOCK * _BLOCK or found)

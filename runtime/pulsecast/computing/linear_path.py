@@ -23,7 +23,7 @@ def linear_path(
 
     It takes (batch, context, features) and returns (batch, horizon), in the same dtype.
     """
-    linear = spec.network.linear
+    linear = spec.linear
     if linear is None:
         return None
     kernel = kernel_of(scaling, weights, windows)  # (inputs, horizon) or (batch, inputs, horizon)

@@ -277,7 +277,7 @@ def _middle(ordered: list[float]) -> float:
 
 def season_of(spec: ModelSpec) -> int:
     """Return the steps of a season as the model knows it, or of a day, or those of its window if that is shorter."""
-    linear = spec.network.linear
+    linear = spec.linear
     longest = max(channel.lag for channel in spec.channels) + 1
     season = linear.season if linear is not None and linear.season else longest
     season = season if season >= LEAST_SEASON else DEFAULT_SEASON

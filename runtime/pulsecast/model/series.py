@@ -278,8 +278,8 @@ def read_table(data: bytes, names: SeriesNames, pool: Scaler, spec: ModelSpec, l
         "unit": ("<f8", (rows,)),
         **({"radii": ("<f8", (rows, levels, spec.horizon))} if levels else {}),
     }
-    if spec.network.linear is not None and "linear" in arrays:
-        expected["linear"] = ("<f4", (rows, spec.network.linear.inputs(spec.measured), spec.horizon))
+    if spec.linear is not None and "linear" in arrays:
+        expected["linear"] = ("<f4", (rows, spec.linear.inputs(spec.measured), spec.horizon))
     problems = array_problems(arrays, expected)
     if not problems:
         positive = (name for name in ("scale", "unit") if not (arrays[name] > 0).all())  # type: ignore[operator]

@@ -12,7 +12,8 @@ from ..foundation import strict_json
 from ..foundation.quick_dataclass import dataclass
 from ..plain_text import listed
 from .layer_graph import LayerGraph
-from .network import Network, plain_stack
+from .linear import Linear
+from .network import Network, Recurrent, plain_stack
 
 DAY_S = 86_400
 WEEK_S = 7 * DAY_S
@@ -183,7 +184,7 @@ class ModelSpec:
 
     def _unfit_for_linear(self) -> Iterator[str]:
         """Yield why a window cannot feed the linear path."""
-        linear = None if self.network is None else self.network.linear
+        linear = self.linear
         if linear is None or not self.channels:
             return
         if linear.steps > self.context:
@@ -192,6 +193,21 @@ class ModelSpec:
             yield "a linear path forecasts a change; target must be change"
         if linear.timed and not self.timed:
             yield "the linear path has waves or the weekend, which follow from time; no feature of the model does"
+
+    @property
+    def linear(self) -> Linear | None:
+        """The linear path of the network; None where there is none."""
+        return None if self.network is None else self.network.linear
+
+    @property
+    def recurrent(self) -> tuple[Recurrent, ...]:
+        """The recurrent layers of the network; a graph has none here."""
+        return () if self.network is None else self.network.recurrent
+
+    @property
+    def layered(self) -> bool:
+        """Whether there are layers: the model is not a linear path alone."""
+        return self.graph is not None or bool(self.recurrent)
 
     @property
     def is_plain(self) -> bool:

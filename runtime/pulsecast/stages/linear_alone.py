@@ -42,7 +42,7 @@ def linear_alone(model: ModelDirectory) -> ModelDirectory:
 
 def spec_alone(spec: ModelSpec) -> ModelSpec:
     """Return the spec of the linear path of a model of `spec`."""
-    return dataclasses.replace(spec, units=(), network=Network(recurrent=(), linear=spec.network.linear))
+    return dataclasses.replace(spec, units=(), network=Network(recurrent=(), linear=spec.linear))
 
 
 def weights_alone(weights: Weights, share: float) -> Weights:

@@ -138,6 +138,7 @@ def test_the_onnx_file_computes_what_six_nodes_made_by_hand_do(recipe: str, requ
     import onnxruntime as ort
 
     from pulsecast.computing import reference
+    from pulsecast.computing.linear_path import linear_path
 
     model, path = model_of(recipe, request), bundle_of(recipe, request)
     spec, scaler = model.record.spec, model.record.scaler
@@ -146,8 +147,10 @@ def test_the_onnx_file_computes_what_six_nodes_made_by_hand_do(recipe: str, requ
     channels = reference.channels(spec, scaled)
     by_hand = ort.InferenceSession(onnx_by_hand(model), providers=["CPUExecutionProvider"])
     assert len(by_hand.get_inputs()) == 1
-    outputs = by_hand.run(None, {"channels": channels.astype(np.float32)})[0]
-    expected = reference.to_raw(spec, scaler, outputs.astype(np.float64), scaled, channels)
+    outputs = by_hand.run(None, {"channels": channels.astype(np.float32)})[0].astype(np.float64)
+    beside = linear_path(spec, model.scaling, model.weights, windows)
+    outputs = outputs if beside is None else outputs + beside(scaled)
+    expected = reference.to_raw(spec, scaler, outputs, scaled, channels)
     exported = ort.InferenceSession((path / "onnx" / "model.onnx").read_bytes(), providers=["CPUExecutionProvider"])
     given = {name: array for name, array in zip(INPUTS, windows.inputs, strict=True) if array is not None}
     found = exported.run(["forecast"], given)[0]

@@ -168,7 +168,7 @@ def fit_members(spec: ModelSpec, config: TrainConfig, members: Sequence[Member])
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Checkpoint(folder=Path(folder), run="")
         network, history = fit_network(spec, config, training, validation, checkpoint, SILENT)
-    if spec.network.linear is not None:
+    if spec.linear is not None:
         share_head(network)
     return network, len(history)
 
@@ -189,7 +189,7 @@ def member_models(spec: ModelSpec, members: Sequence[Member], network: Forward |
         ]
 
     def models(*uses: str) -> list[Model]:
-        linear = spec.network.linear
+        linear = spec.linear
         kernels = [None] * len(members) if linear is None else own_kernels(spec, linear, sources(*uses))
         return [
             Model(

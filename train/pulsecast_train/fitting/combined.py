@@ -113,7 +113,7 @@ def fit_path(prepared: Prepared) -> tuple[NDArray[np.float32] | None, SeriesTabl
     themselves; where it serves all rows, on windows that are scaled either way. Without a linear path, the kernel is
     None, and the table is as it was.
     """
-    spec, table, linear = prepared.spec, prepared.table, prepared.spec.network.linear
+    spec, table, linear = prepared.spec, prepared.table, prepared.spec.linear
     if linear is None:
         return None, table
     starts = np.sort(np.concatenate([prepared.split.training, prepared.split.validation]))
