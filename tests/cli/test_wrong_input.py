@@ -109,10 +109,10 @@ def test_a_file_of_another_kind_beside_a_model_is_said_to_be_that(
     require("keras", "h5py")
     windows = tmp_path / "heldout.npz"
     np.savez(windows, windows=np.zeros((80, 50, 1)), truth=np.zeros((80, 1)))
-    (tmp_path / "own.keras").write_bytes(b"x")
+    (tmp_path / "own.h5").write_bytes(b"x")
     files = {"--heldout": windows, option: log}
     options = [word for pair in files.items() for word in pair]
-    found, error = said(capsys, "export", tmp_path / "own.keras", "--out", tmp_path / "bundle", *options)
+    found, error = said(capsys, "export", tmp_path / "own.h5", "--out", tmp_path / "bundle", *options)
     assert found == code
     assert sentence in error
 

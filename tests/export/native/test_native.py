@@ -175,7 +175,9 @@ def test_a_trained_model_passes_and_a_perturbed_one_fails_selftest_and_verificat
     spec, golden = trained.record.spec, plain.from_directory(trained).golden()
     row = artifact(target_id, spec)
     first, *others = trained.weights.layers
-    wrong = replace(first, recurrent=(first.recurrent * PERTURBATION).astype(np.float32))
+    # the network has a fifth of a recommended model's forecast, and the limits of 8-bit weights are wider
+    factor = PERTURBATION if target_id == "native" else 1 + 5 * (PERTURBATION - 1)
+    wrong = replace(first, recurrent=(first.recurrent * factor).astype(np.float32))
     perturbed = replace(trained, weights=replace(trained.weights, layers=(wrong, *others)))
     plausible = NativeBackend(
         str(built_library(perturbed, target_id, tmp_path / "wrong")), spec, 1
