@@ -82,6 +82,7 @@ LEFT_OUT = {
     },
     "pulsecast_train.BundleScores": RECORD,
     "pulsecast_train.Evaluation": RECORD,
+    "pulsecast_train.Look": RECORD,
     "pulsecast_train.ReadLog": RECORD,
     "pulsecast_train.Rhythm": RECORD,
     "pulsecast_train.Series": RECORD,
