@@ -48,7 +48,19 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def of_layers(model: Path) -> bool:
+    """Return whether a model is a graph of Keras layers, which only Keras makes; a damaged one is refused later."""
+    from pulsecast.errors import PulsecastError
+    from pulsecast.stages.model_directory import read_model_directory
+
+    try:
+        return read_model_directory(model).record.spec.graph is not None
+    except PulsecastError:
+        return False
+
+
 if __name__ == "__main__":
     die_with_parent()
-    leave_out_keras()
+    if not of_layers(Path(sys.argv[1])):
+        leave_out_keras()
     sys.exit(main(sys.argv[1:]))

@@ -97,7 +97,7 @@ class ModelRecord:
 
     def __post_init__(self) -> None:
         network = self.spec.network
-        if self.linear is not None and (network.linear is None or not network.recurrent):
+        if self.linear is not None and (self.spec.linear is None or not network.recurrent):
             raise ValueError("linear is given; the model has no linear path beside a network")
 
 

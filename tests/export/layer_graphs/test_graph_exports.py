@@ -54,7 +54,7 @@ def made(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Made:
         path = base / str(list(GRAPHS).index(name))
         if not path.exists():
             path.mkdir()
-            with warm.converters():
+            with warm.in_this_process():
                 assert keras_matrix.export(keras, name, path, TARGETS) == TARGETS
         return path
 
@@ -143,7 +143,7 @@ def test_weights_that_are_not_those_of_the_reference_fail(made: Made, tmp_path: 
 
     model = read_model_directory(made(NAMES[0]) / "model")
     folder = changed(model, tmp_path / "model", perturbed)
-    with warm.converters(), pytest.raises(ToleranceError, match="onnx: largest error / range is"):
+    with warm.in_this_process(), pytest.raises(ToleranceError, match="onnx: largest error / range is"):
         export_model(folder, tmp_path / "bundle", targets=("onnx",))
 
 

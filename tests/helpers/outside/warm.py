@@ -6,7 +6,9 @@ own children too, and compares every byte.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import multiprocessing
 import os
 import sys
@@ -19,6 +21,7 @@ import pytest
 from pulsecast.stages import child_process
 from pulsecast.stages.child_process import Ended
 from pulsecast_export.converting.conversion import ON_THE_CPU
+from pulsecast_export.converting.conversion_child import of_layers
 
 CONVERTER = "pulsecast_export.converting.conversion_child"
 MEASURING = "pulsecast_export.converting.measuring_child"
@@ -36,10 +39,37 @@ def converters() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def in_this_process() -> Iterator[None]:
+    """Let exports in this block do the work of their children here, one after the other.
+
+    Converters of layer graphs import Keras, which takes as long as the rest of their work; a test of them has it.
+    """
+    from pulsecast_export import exporter
+    from pulsecast_export.converting import conversion
+    from pulsecast_export.keras_models import h5_child
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(child_process, "run_child", _run_here)
+        patch.setattr(h5_child, "limit_memory", lambda _: None)  # it would stay
+        for module in (conversion, exporter):
+            patch.setattr(module, "map_in_threads", lambda function, items: [function(item) for item in items])
+        yield
+
+
+def _run_here(command: Sequence[str], environment: Mapping[str, str], *, timeout_s: float) -> Ended:
+    del environment
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = importlib.import_module(command[3]).main(list(command[4:]))
+    return Ended(returncode=code, stdout=out.getvalue(), stderr=err.getvalue(), timeout_s=timeout_s)
+
+
 def run_child(command: Sequence[str], environment: Mapping[str, str], *, timeout_s: float) -> Ended:
     """Do what `child_process.run_child` does, in a fork if `command` is a child that imports TensorFlow."""
     _, *options, module = command[:4]
-    if options != ["-P", "-m"] or not (module == CONVERTER or (module == MEASURING and "savedmodel" in command)):
+    ours = module == CONVERTER and not of_layers(Path(command[4]))  # those import Keras, which is left out here
+    if options != ["-P", "-m"] or not (ours or (module == MEASURING and "savedmodel" in command)):
         return _started_cold(command, environment, timeout_s=timeout_s)
     said = [Path(environment["TMPDIR"]) / name for name in ("stdout", "stderr")]
     process = _FORKING.Process(target=_run, args=(module, command[4:], dict(environment), said), daemon=True)
