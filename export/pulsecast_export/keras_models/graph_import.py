@@ -30,6 +30,7 @@ from .network_import import Imported, ImportOptions, identity, layer_of, spec_of
 
 # of the range: where float32 and float64 of the same model differ by more, no artifact can be held to either
 AGREED = 1e-6
+TRAINED_ALIKE = 1e-4  # float32 against float64, where a mask of another kind changes far more
 
 
 def import_graph(file: KerasFile, found: FoundGraph, data: HeldOutArrays, options: ImportOptions) -> Imported:
@@ -158,12 +159,16 @@ def extremes_of(model: Imported, windows: NDArray[np.float32], unit: float) -> E
     exactly = model.exact
     assert exactly is not None  # noqa: S101  # for the type checker: it is a graph's
     made = extreme_windows(Windows(values=windows[:1]))
-    made = Windows(values=np.concatenate([made.values, *_left_out(model, windows[:1])]))
+    left_out = _left_out(model, windows[:1])
+    made, count = Windows(values=np.concatenate([made.values, *left_out])), len(left_out)
     with np.errstate(all="ignore"):
         exact = _every(model, exactly, made.values.astype(np.float64))
         single = _every(model, model.forward, made.values)
         size = np.maximum(np.maximum(np.abs(exact), unit), np.abs(made.values).max(axis=(1, 2))[:, np.newaxis])
         off = np.abs(single - exact) / size  # NaN where one of the two is
+    masked = slice(len(made.values) - count, None)
+    if not (off[masked] <= TRAINED_ALIKE).all():
+        raise ConversionError("steps that a Masking leaves out change this model's forecast in another way than Keras'")
     agreed = np.where(np.isfinite(exact) & np.isfinite(single), off <= AGREED, ~np.isfinite(exact)).all(axis=1)
     known = np.where(np.isfinite(exact), exact, np.nan)
     return Extremes(values=made.values[agreed].astype(np.float32), reference=known[agreed].astype(np.float64))

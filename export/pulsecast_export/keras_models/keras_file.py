@@ -28,7 +28,7 @@ from pulsecast.plain_text import listed
 from ..layer_graphs.kinds import KINDS, WHY_NOT
 from .h5_reading import h5_arrays
 from .keras_layers import NO_OPERATION
-from .keras_nodes import OPERATIONS, OPERATORS
+from .keras_nodes import MASK_OPERATIONS, OPERATIONS, OPERATORS
 
 MAX_BYTES = 1 << 30
 MAX_CONFIG_BYTES = 4 << 20
@@ -51,7 +51,8 @@ _CLASSES: dict[str, frozenset[str]] = {
     "keras.layers": frozenset({"InputLayer", *KINDS, *NO_OPERATION, *WHY_NOT}),
     "keras.models": frozenset({"Functional", "Model", "Sequential"}),
     "keras.regularizers": frozenset({"L1", "L1L2", "L2", "OrthogonalRegularizer"}),
-    OPERATORS: frozenset(OPERATIONS),
+    **{module: frozenset(names) for module, names in MASK_OPERATIONS.items()},
+    OPERATORS: frozenset((*OPERATIONS, *MASK_OPERATIONS[OPERATORS])),
     "keras.src.models.functional": frozenset({"Functional"}),
     "keras.src.models.sequential": frozenset({"Sequential"}),
 }

@@ -7,7 +7,7 @@ twice, states that flow from one layer into another, a mask that is an input. Th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,11 @@ MODELS = ("Sequential", "Functional", "Model")
 INPUT = "InputLayer"
 OPERATORS = "keras.src.ops.numpy"  # the module that `x + y` of two tensors names
 OPERATIONS = ("Add", "Subtract", "Multiply")  # of it
+# operations that make the mask of a Masking or an Embedding, which a functional model writes down, or hand it on
+MASK_OPERATIONS = {OPERATORS: ("NotEqual", "Any"), "keras.src.ops.core": ("ConvertToTensor",)}
 _TENSOR = "__keras_tensor__"
+MASK = "mask"
+_Mask = tuple[str, float, bool]  # of steps: source of the comparison, the value left out, whether over all columns
 _USUAL = (None, False)  # arguments of a call that change nothing
 
 
@@ -107,11 +111,16 @@ def _taken_apart(
     inputs = () if given is None else _inputs(config, layers)
     nodes.update(zip(inputs, given or (), strict=not chain))
     problems: list[str] = []
+    masks: dict[str, _Mask] = {}  # the name of an operation in this model -> the mask that it gives
     for layer in layers:
         name = layer["config"]["name"]
         if name in inputs and layer["class_name"] == INPUT:
             continue
+        if layer["class_name"] in MASK_OPERATIONS.get(layer.get("module", ""), ()):
+            masks[name] = _mask_of(layer, masks)
+            continue
         sources, options = (previous, {}) if chain else _call(layer, problems)
+        problems += _wrong_masks(layer, options.pop(MASK, ()), masks, layers)
         if len(found) >= MAX_LAYERS:
             raise ConversionError(f"this model has more than {MAX_LAYERS} layers; at most {MAX_LAYERS} are converted")
         if not problems:
@@ -208,8 +217,9 @@ def _old_call(call: list[Any]) -> _Call:
 
 def _new_call(call: Mapping[str, Any]) -> _Call:
     """Read a call as Keras 3 writes it: positional arguments, which hold the inputs, and others by name."""
-    arguments, named = list(call["args"]), call.get("kwargs") or {}
+    arguments, named = list(call["args"]), dict(call.get("kwargs") or {})
     histories, wrong = [], []
+    masks = [item["config"]["keras_history"][0] for item in _parts(named.pop(MASK, None)) if _is_tensor(item)]
     for number, argument in enumerate(arguments):
         items = argument if isinstance(argument, list) else [argument]
         found = [item["config"]["keras_history"] for item in items if _is_tensor(item)]
@@ -222,7 +232,42 @@ def _new_call(call: Mapping[str, Any]) -> _Call:
         if any(map(_is_tensor, _parts(value))):
             wrong.append("initial_state" if key == "initial_state" else f"a tensor as {ascii(key)[:60]}")
     options = {key: value for key, value in named.items() if value not in _USUAL and not wrong}
-    return histories, options, wrong
+    return histories, options | ({MASK: masks} if masks else {}), wrong
+
+
+def _mask_of(layer: Mapping[str, Any], masks: Mapping[str, _Mask]) -> _Mask:
+    """Return the mask that an operation gives: `x != value`, whether any column is so, or another mask as it is."""
+    (call,) = layer["inbound_nodes"]
+    first, *rest = call["args"]
+    source = first["config"]["keras_history"][0]
+    if layer["class_name"] == "NotEqual":
+        (value,) = rest
+        return source, float(value), False
+    named, value, of_columns = masks[source]
+    if layer["class_name"] == "ConvertToTensor":
+        return named, value, of_columns
+    if layer["config"].get("axis") not in (-1, [-1]) or layer["config"].get("keepdims"):
+        raise ConversionError(f"{_words(layer['config']['name'], 'Any')} is not the mask of a Masking layer")
+    return named, value, True
+
+
+def _wrong_masks(
+    layer: Mapping[str, Any], names: Sequence[str], masks: Mapping[str, _Mask], layers: list[dict[str, Any]]
+) -> list[str]:
+    """Return what is wrong with the masks that a layer is called with: each must be that of a layer, made by itself."""
+    known = []
+    for one in layers:
+        calls = one.get("inbound_nodes") or []
+        if one["class_name"] in ("Masking", "Embedding") and len(calls) == 1:
+            value = one["config"].get("mask_value") if one["class_name"] == "Masking" else 0
+            source = calls[0]["args"][0]["config"]["keras_history"][0]
+            known.append((source, value, one["class_name"] == "Masking"))
+    words = _words(layer["config"]["name"], layer["class_name"])
+    return [
+        f"{words} is called with a mask; only those that Masking and Embedding layers make by themselves are known"
+        for name in names
+        if masks.get(name) not in known
+    ]
 
 
 def _is_tensor(item: Any) -> bool:

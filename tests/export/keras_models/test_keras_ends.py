@@ -159,6 +159,38 @@ def test_arrays_of_several_inputs_stand_side_by_side_in_the_order_of_the_model(k
         imported(tmp_path / "own.keras", tmp_path / "short.npz", tmp_path / "short")
 
 
+def masked(keras: Any) -> Any:
+    """Return a functional model, whose file writes the mask down as operations."""
+    k, start = keras.layers, keras.Input((WINDOW, 2))
+    x = k.LSTM(4, return_sequences=True)(k.Masking(0.5)(start))
+    return keras.Model(start, k.Dense(HORIZON)(k.GRU(3)(x)))
+
+
+def test_a_mask_that_a_functional_file_writes_down_is_that_of_its_masking(
+    keras: Any, heldout: Path, tmp_path: Path
+) -> None:
+    model = masked(keras)
+    model.save(tmp_path / "own.keras")
+    raw = np.load(heldout)
+    windows = raw["windows"].copy()
+    windows[::3, 2:5] = 0.5
+    np.savez(tmp_path / "masked.npz", windows=windows, truth=raw["truth"])
+    found = imported(tmp_path / "own.keras", tmp_path / "masked.npz", tmp_path / "model")
+    expected = np.asarray(model(windows))
+    assert np.abs(expected - np.asarray(model(raw["windows"])))[::3].min(axis=1).max() > 1e-3
+    assert found.heldout.reference is not None
+    np.testing.assert_allclose(found.heldout.reference, expected, atol=ROUNDING)
+
+
+def test_a_mask_of_another_kind_is_refused(keras: Any, heldout: Path, tmp_path: Path) -> None:
+    k, start = keras.layers, keras.Input((WINDOW, 2))
+    mask = keras.ops.any(keras.ops.not_equal(start, 2.0), axis=-1)
+    x = k.LSTM(4)(k.Masking(0.5)(start), mask=mask)
+    keras.Model(start, k.Dense(HORIZON)(x)).save(tmp_path / "own.keras")
+    with pytest.raises(ConversionError, match=r"\(LSTM\) is called with a mask; only those that Masking and Embedding"):
+        imported(tmp_path / "own.keras", heldout, tmp_path / "model")
+
+
 def test_an_export_of_a_constant_says_loudly_what_it_is_worth(keras: Any, tmp_path: Path) -> None:
     """An LSTM on counts in the hundreds saturates: it gives one number, and every artifact gives it faithfully."""
     from pulsecast_export import export
