@@ -117,7 +117,10 @@ def _taken_apart(
         if name in inputs and layer["class_name"] == INPUT:
             continue
         if layer["class_name"] in MASK_OPERATIONS.get(layer.get("module", ""), ()):
-            masks[name] = _mask_of(layer, masks)
+            try:
+                masks[name] = _mask_of(layer, masks)
+            except (KeyError, IndexError, TypeError, ValueError):  # a damaged file, or another comparison
+                raise _no_mask(layer) from None
             continue
         sources, options = (previous, {}) if chain else _call(layer, problems)
         problems += _wrong_masks(layer, options.pop(MASK, ()), masks, layers)
@@ -247,21 +250,28 @@ def _mask_of(layer: Mapping[str, Any], masks: Mapping[str, _Mask]) -> _Mask:
     if layer["class_name"] == "ConvertToTensor":
         return named, value, of_columns
     if layer["config"].get("axis") not in (-1, [-1]) or layer["config"].get("keepdims"):
-        raise ConversionError(f"{_words(layer['config']['name'], 'Any')} is not the mask of a Masking layer")
+        raise _no_mask(layer)
     return named, value, True
+
+
+def _no_mask(layer: Mapping[str, Any]) -> ConversionError:
+    words = _words(layer["config"]["name"], layer["class_name"])
+    return ConversionError(f"{words} is not part of the mask of a Masking or an Embedding layer: take it out")
 
 
 def _wrong_masks(
     layer: Mapping[str, Any], names: Sequence[str], masks: Mapping[str, _Mask], layers: list[dict[str, Any]]
 ) -> list[str]:
     """Return what is wrong with the masks that a layer is called with: each must be that of a layer, made by itself."""
+    if not names:
+        return []
     known = []
     for one in layers:
         calls = one.get("inbound_nodes") or []
         if one["class_name"] in ("Masking", "Embedding") and len(calls) == 1:
             value = one["config"].get("mask_value") if one["class_name"] == "Masking" else 0
-            source = calls[0]["args"][0]["config"]["keras_history"][0]
-            known.append((source, value, one["class_name"] == "Masking"))
+            histories = _new_call(calls[0])[0] if isinstance(calls[0], dict) else []
+            known += [(str(history[0]), value, one["class_name"] == "Masking") for history in histories[:1]]
     words = _words(layer["config"]["name"], layer["class_name"])
     return [
         f"{words} is called with a mask; only those that Masking and Embedding layers make by themselves are known"
