@@ -317,6 +317,19 @@ def test_predict_adapt_gives_what_a_stream_that_adapts_gives(
     assert rows(capsys.readouterr().out) == found[-spec.horizon :]
 
 
+def test_predict_adapt_refuses_a_log_that_ends_in_a_short_stretch_as_predict_does(
+    plain_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    require("polars")
+    spec = load(plain_bundle).manifest.spec
+    log = write_log(tmp_path / "log.csv", plain.series()[:200], spec.step_s, spec.features[0].name)
+    lines = log.read_text().splitlines()
+    log.write_text("\n".join([*lines[:150], *lines[180:]]) + "\n")  # a gap that is too long to be filled
+    for options in ((), ("--adapt",)):
+        assert run("predict", plain_bundle, "--input", log, *options) == 1
+        assert "ends with 21 unbroken steps; this model takes 50" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("step_s", "metric", "steps", "message"),
     [

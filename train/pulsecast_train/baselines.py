@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pulsecast.computing.calendars import is_weekend
 from pulsecast.errors import MissingExtraError, UsageError
 from pulsecast.model.spec import DAY_S, WEEK_S
 
@@ -210,7 +211,7 @@ def _inputs(past: Past, levels: NDArray[np.float64], first: NDArray[np.int64], a
         if cycle > 2 * past.step_s:
             angle = 2 * np.pi * (seconds % cycle) / cycle
             columns += [np.sin(angle), np.cos(angle)]
-    columns.append(((seconds // DAY_S + 3) % 7 >= 5).astype(np.float64))
+    columns.append(is_weekend(seconds).astype(np.float64))
     return np.stack(columns, axis=1)
 
 

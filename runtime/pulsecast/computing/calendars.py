@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
-from typing import cast
+from typing import cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,11 +139,24 @@ def calendar_values(calendar: Calendar, seconds: NDArray[np.int64], step_s: int)
     if calendar.holidays is not None:
         return _holiday_share(calendar.holidays, t, step_s)
     if calendar.function == "weekend":
-        weekday = (t // DAY_S + 3) % 7  # unix time began on a Thursday; Monday is 0
-        return (weekday >= 5).astype(np.float64)
+        return np.asarray(is_weekend(t), np.float64)
     angle = (2 * np.pi / calendar.period_s) * (t % calendar.period_s).astype(np.float64)
     wave: NDArray[np.float64] = np.sin(angle) if calendar.function == "sin" else np.cos(angle)
     return wave
+
+
+@overload
+def is_weekend(seconds: int) -> bool: ...
+@overload
+def is_weekend(seconds: NDArray[np.int64]) -> NDArray[np.bool_]: ...
+def is_weekend(seconds: int | NDArray[np.int64]) -> bool | NDArray[np.bool_]:
+    """Return whether unix seconds, one or any number, are of a Saturday or a Sunday in UTC.
+
+    >>> is_weekend(0), is_weekend(2 * 86400)
+    (False, True)
+    """
+    weekday = (seconds // DAY_S + 3) % 7  # unix time began on a Thursday; Monday is 0
+    return weekday >= 5
 
 
 def _holiday_share(holidays: Holidays, t: NDArray[np.int64], step_s: int) -> NDArray[np.float64]:

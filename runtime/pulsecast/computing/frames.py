@@ -39,9 +39,14 @@ def unlabelled(what: str, given: object, names: Sequence[str]) -> object:
         raise DtypeError(f"{what} of type {type(given).__name__} cannot be read by the names of its columns") from error
 
 
+def numbers_of(step: object, names: Sequence[str]) -> NDArray[np.float64]:
+    """Return the numbers of one step that a stream has taken, (columns,): those of `names` first, in this order."""
+    return np.asarray(unlabelled("steps", step, names), np.float64).reshape(-1)
+
+
 def first_number(step: object, names: Sequence[str]) -> float:
-    """Return the first of the numbers `names` in one step that a stream has taken."""
-    return float(np.asarray(unlabelled("steps", step, names), np.float64).reshape(-1)[0])
+    """Return the first of the `numbers_of` a step."""
+    return float(numbers_of(step, names)[0])
 
 
 def index_times(given: object, step_s: int) -> tuple[NDArray[np.int64], bool] | None:

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from ..model.linear import Linear, Wave
 from ..model.series import POOL_ROW, Scaling, SeriesTable
-from ..model.spec import DAY_S, ModelSpec
+from ..model.spec import ModelSpec
 from ..model.weights import Weights
 from ..model.windows import Windows
+from .calendars import is_weekend
 
 Array = NDArray[np.floating]
 
@@ -66,7 +67,7 @@ def linear_inputs(spec: ModelSpec, linear: Linear, scaled: Array, time: NDArray[
     parts = [steps, np.repeat(waves, spec.horizon, axis=2)]
     if linear.weekend_waves is not None:
         ahead = first[:, np.newaxis] + spec.step_s * np.arange(spec.horizon)
-        weekend = ((ahead // DAY_S + 3) % 7 >= 5).astype(z.dtype)[:, np.newaxis]  # (batch, 1, horizon)
+        weekend = is_weekend(ahead).astype(z.dtype)[:, np.newaxis]  # (batch, 1, horizon)
         parts += [weekend, weekend * waves[:, : 2 * linear.weekend_waves]]
     return np.concatenate([*parts, ones], axis=1)
 

@@ -15,20 +15,18 @@ import bisect
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..computing.calendars import is_weekend
 from ..errors import FormatError
 from ..foundation.quick_dataclass import dataclass
 from ..model.scaler import FeatureScale
-from ..model.series import POOL_ROW, SeriesTable
-from ..model.spec import DAY_S, ModelSpec
+from ..model.series import POOL_ROW, Scaling, SeriesTable
+from ..model.spec import ModelSpec
 from ..model.windows import Windows
-
-if TYPE_CHECKING:
-    from ..bundle.manifest import Manifest
 
 Array = NDArray[np.float64]
 Frame = tuple[float, float]  # offset and scale of a window's forecast column
@@ -173,7 +171,7 @@ class Corrector:
         for error in state.errors.tolist():
             self._remember(error)
         self._losses = state.losses.tolist()
-        self._weights = np.linalg.solve(self._gram + self._prior, self._moment).astype(np.float64)
+        self._solve()
         levels = [_level(self._scale, float(value)) for value in values]
         count = len(state.frames)
         self._levels.extend(levels[: len(levels) - count + 1])
@@ -217,7 +215,7 @@ class Corrector:
             period = self._season * self._spec.step_s
             angle = 2 * math.pi * (at % period) / period
             day = (math.sin(angle), math.cos(angle), math.sin(2 * angle), math.cos(2 * angle))
-            weekend = float((at // DAY_S + 3) % 7 >= 5)
+            weekend = float(is_weekend(at))
         return [
             0.5, change, 0.3 * z.usual, 0.3 * (z.last - z.usual), *(0.5 * wave for wave in day), 0.5 * weekend,
             0.5 * (z.last - z.before), 0.3 * (z.season[ahead] - z.last), 0.5 * (z.before - z.third),
@@ -244,6 +242,9 @@ class Corrector:
         for i, kind in enumerate(("exact", "guesses")):
             lost = sum(abs(float(getattr(one, kind)[age]) - value) for age, one in known) / len(known)
             self._losses[i] = KEPT * self._losses[i] + lost
+        self._solve()
+
+    def _solve(self) -> None:
         self._weights = np.linalg.solve(self._gram + self._prior, self._moment).astype(np.float64)
 
     def _remember(self, error: float) -> None:
@@ -302,51 +303,48 @@ def _raw(scale: FeatureScale, level: float) -> float:
 class Correctors:
     """The correctors of a stream: one for each of its windows, with the scale of the series that it is of."""
 
-    def __init__(
-        self, manifest: Manifest, table: SeriesTable | None, rows: NDArray[np.int64] | None, count: int
-    ) -> None:
-        """Start with nothing learnt.
+    def __init__(self, spec: ModelSpec, scaling: Scaling, rows: NDArray[np.int64] | None, count: int) -> None:
+        """Start `count` of them, with nothing learnt.
 
-        table, rows  where the bundle is of several series: their table, and the row of each window
+        rows  the row of each window where `scaling` is a table of series; else None
         """
-        spec, first = manifest.spec, manifest.scaler.features[0]
-        self._spec = spec
-        self._table, self._rows = table, rows
-        pooled = [rows is not None and int(row) == POOL_ROW for row in (rows if rows is not None else range(count))]
+        self.spec = spec
+        self._table, self._rows = scaling if isinstance(scaling, SeriesTable) else None, rows
+        first = (scaling.pool if isinstance(scaling, SeriesTable) else scaling).features[0]
+        pooled = [False] * count if rows is None else [int(row) == POOL_ROW for row in rows]
         self._pooled = any(pooled)
         known = [(first.offset, first.scale)] * count
-        if table is not None and rows is not None:
-            known = [(float(table.offset[row, 0]), float(table.scale[row, 0])) for row in rows]
+        if self._table is not None and rows is not None:
+            known = [(float(self._table.offset[row, 0]), float(self._table.scale[row, 0])) for row in rows]
         self._frames: list[Frame] = known
         unseen = PRIOR_UNSEEN if spec.horizon == 1 else PRIOR
         self._each = [Corrector(spec, first, prior=unseen if pool else PRIOR) for pool in pooled]
 
     def step(
-        self, values: Array, forecasts: NDArray[np.float32], time: int | None, window: Callable[[], NDArray[np.float32]]
-    ) -> NDArray[np.float32]:
-        """Take a step and the exact forecasts made after it, and return the corrected ones, both (streams, horizon).
+        self, values: NDArray[np.floating], forecasts: NDArray[np.floating], time: int | None,
+        window: Callable[[], NDArray[np.float32]],
+    ) -> None:  # fmt: skip
+        """Take a step and the exact forecasts (streams, horizon) made after it; `corrected` then has corrected ones.
 
         values  (streams,) of the forecast column, raw; NaN where it is missing
         window  gives the last steps (streams, context, columns), by which a series of the pool is scaled
         """
         frames = self._frames_of(window() if self._pooled else None)
-        found = np.empty_like(forecasts)
-        for i, (one, frame) in enumerate(zip(self._each, frames, strict=True)):
-            one.observe(float(values[i]))
-            found[i] = one.correct(forecasts[i], time, frame)
-        return found
+        for one, value, forecast, frame in zip(self._each, values.tolist(), forecasts, frames, strict=True):
+            one.observe(value)
+            one.correct(forecast, time, frame)
 
     def _frames_of(self, window: NDArray[np.float32] | None) -> list[Frame]:
         if window is None or self._table is None or self._rows is None:
             return self._frames
-        measured = window[:, :, : self._spec.measured].astype(np.float64)
+        measured = window[:, :, : self.spec.measured].astype(np.float64)
         scaler = self._table.of(Windows(values=measured, series=self._rows))
         return [(float(scaler.offset[i, 0]), float(scaler.scale[i, 0])) for i in range(len(window))]
 
     @property
-    def corrected(self) -> NDArray[np.float32]:
+    def corrected(self) -> Array:
         """The last corrected forecasts (streams, horizon)."""
-        return np.array([one.corrected for one in self._each], np.float32)
+        return np.array([one.corrected for one in self._each])
 
     def wait(self) -> None:
         """Forget the last steps and what waits for the truth; what was learnt stays."""
@@ -366,23 +364,22 @@ class Correctors:
 
 
 def replayed(
-    correctors: Correctors, spec: ModelSpec, values: Array, times: NDArray[np.int64],
-    exact: Mapping[int, NDArray[np.float32]],
-) -> dict[int, NDArray[np.float32]]:  # fmt: skip
+    correctors: Correctors, values: Array, times: NDArray[np.int64], exact: Mapping[int, NDArray[np.floating]]
+) -> dict[int, Array]:
     """Return the corrected forecasts of one series whose exact ones are known, as a stream would have given them.
 
-    values  (steps, measured) raw, oldest first; NaN where a step is missing
-    times   (steps,) unix seconds
-    exact   the forecast (horizon,) made after each step that completes a window: steps before it, itself counted ->
-            forecast; the result has the same keys
+    correctors  one that has learnt nothing, in a stream of one
+    values      (steps, measured) raw, oldest first; NaN where a step is missing
+    times       (steps,) unix seconds
+    exact       the forecast (horizon,) made after each step that completes a window: steps before it, itself counted
+                -> forecast; the result has the same keys
     """
-    nothing, found = np.full(spec.horizon, np.nan, np.float32), {}
-    for n in range(1, len(values) + 1):
-        known = exact.get(n)
-        made = nothing if known is None else known
-        window = values[np.newaxis, max(n - spec.context, 0) : n].astype(np.float32)
-        at = int(times[n - 1]) if spec.timed else None
-        corrected = correctors.step(values[n - 1 : n, 0], made[np.newaxis], at, lambda window=window: window)  # type: ignore[misc]
-        if known is not None:
-            found[n] = corrected[0]
+    spec, found = correctors.spec, {}
+    nothing, values = np.full(spec.horizon, np.nan), values.astype(np.float32)
+    for n in range(1, max(exact) + 1):
+        window = values[np.newaxis, max(n - spec.context, 0) : n]  # (1, steps, measured)
+        made = exact.get(n, nothing)[np.newaxis]
+        correctors.step(window[:, -1, 0], made, int(times[n - 1]), lambda window=window: window)  # type: ignore[misc]
+        if n in exact:
+            found[n] = correctors.corrected[0]
     return found

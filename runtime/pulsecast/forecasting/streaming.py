@@ -18,7 +18,7 @@ from ..computing.frames import unlabelled
 from ..errors import DtypeError, FeatureCountError, InputError, NonFiniteError, TimeError, UsageError
 from ..foundation.arguments import flag, shown, whole_number
 from ..foundation.masked import read_array, unreadable
-from ..model.series import Pool, SeriesTable, refuse_series
+from ..model.series import Pool, SeriesTable, refuse_series, scaling_of
 from .copies import Reduced, resumed
 from .corrector import Correctors
 from .stream_engines import NEXT, Engine, NativeEngine, WindowEngine
@@ -54,7 +54,7 @@ class Stream:
     A row that holds NaN is a gap in that stream: its forecasts are NaN until the gap has left the window.
     """
 
-    def __init__(  # an option is a parameter
+    def __init__(
         self, model: Loaded, streams: int | None = None, *, series: object = None, by_window: bool = False,
         adapt: bool = False,
     ) -> None:  # fmt: skip
@@ -89,8 +89,9 @@ class Stream:
         except (MemoryError, OverflowError, ValueError) as error:  # numpy's ValueError: more bytes than an address has
             raise UsageError(f"streams is {shown(streams)}: there is no memory for so many") from error
         self._push = self._engine.push
-        self._correctors = Correctors(manifest, model.series, rows, self._streams) if flag("adapt", adapt) else None
-        self._adapted = np.full((self._streams, spec.horizon), np.nan, np.float32)
+        self._correctors: Correctors | None = None
+        if flag("adapt", adapt):
+            self._correctors = Correctors(spec, scaling_of(manifest.scaler, model.series), rows, self._streams)
 
     def __reduce__(self) -> Reduced:
         return resumed, (type(self), self.model, self.to_bytes(), self.by_window)
@@ -118,7 +119,7 @@ class Stream:
 
         They are the exact ones where nothing better is known, and NaN where those are.
         """
-        return None if self._correctors is None else self._adapted.copy()
+        return None if self._correctors is None else self._correctors.corrected.astype(np.float32)
 
     def push(self, steps: ArrayLike, *, timestamp: object = None) -> NDArray[np.float32]:
         """Take one step of every stream and return forecasts (streams, horizon); NaN where there is no whole window.
@@ -139,23 +140,24 @@ class Stream:
         given: object = steps
         at = NEXT if time is None else time
         if self._single and (isinstance(given, float) or type(given) is int) and -_LARGEST <= given <= _LARGEST:
-            forecasts = self._push(float(given), at)  # NaN, a gap, goes the general way
+            rows: NDArray[np.float32] | float = float(given)  # NaN, a gap, goes the general way
         elif type(given) is np.ndarray and given.dtype == _FLOAT32 and given.shape == self._shape and self._plain:
-            forecasts = self._push(given, at)
+            rows = given
         else:
-            forecasts = self._push(self._rows(steps, time), at)
+            rows = self._rows(steps, time)
+        forecasts = self._push(rows, at)
         if time is not None:
             self._due = time + self._step_s
         if self._correctors is not None:
-            values = np.asarray(steps, np.float32).reshape(self._streams, -1)[:, 0].astype(np.float64)
-            self._adapted = self._correctors.step(values, forecasts, time, self._engine.window)
+            values = np.asarray(rows, np.float32).reshape(self._shape)[:, 0]
+            self._correctors.step(values, forecasts, time, self._engine.window)
         return forecasts
 
     def skip(self) -> None:
         """Take one step of which nothing is known: a gap in every stream."""
         made = self._push(np.full(self._shape, np.nan, np.float32), NEXT if self._due is None else self._due)
         if self._correctors is not None:
-            self._adapted = self._correctors.step(np.full(self._streams, np.nan), made, self._due, self._engine.window)
+            self._correctors.step(np.full(self._streams, np.nan), made, self._due, self._engine.window)
         if self._due is not None:
             self._due += self._step_s
 
@@ -167,7 +169,6 @@ class Stream:
         """Forget every step; needed after a gap in time. What a stream that adapts has learnt stays."""
         self._due = None
         self._engine.reset()
-        self._adapted = np.full_like(self._adapted, np.nan)
         if self._correctors is not None:
             self._correctors.wait()
 
@@ -205,7 +206,7 @@ class Stream:
         return cls.of_state(model, read_state(data).stream, carry_over=carry_over, by_window=by_window, adapt=adapt)
 
     @classmethod
-    def of_state(  # an option is a parameter
+    def of_state(
         cls, model: Loaded, state: StreamState, *, carry_over: bool = False, by_window: bool = False,
         adapt: bool = False,
     ) -> Stream:  # fmt: skip
@@ -222,7 +223,6 @@ class Stream:
         stream._due = None if state.time is None else state.time + manifest.spec.step_s
         if state.learnt is not None and stream._correctors is not None and state.digest == manifest.model_digest:
             stream._correctors.resume(state.learnt, window, state.time)
-            stream._adapted = stream._correctors.corrected
         return stream
 
     def _rows(self, steps: ArrayLike, time: int | None) -> NDArray[np.float32]:

@@ -8,12 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers import plain
+from helpers import engines, plain
 from helpers.native_models import directory
 from helpers.series_models import with_table, write_bundle
 from pulsecast import POOL, Forecaster, Stream, load, step
 from pulsecast.errors import FormatError, UsageError
-from pulsecast.forecasting.corrector import INPUTS, KEPT, PRIOR, REMEMBERED, Corrector, season_of
+from pulsecast.forecasting.corrector import (
+    INPUTS,
+    KEPT,
+    PRIOR,
+    REMEMBERED,
+    Corrector,
+    Correctors,
+    replayed,
+    season_of,
+)
 from pulsecast.forecasting.stream_state import read_state, write_state
 from pulsecast.model.spec import DAY_S, ModelSpec
 
@@ -154,6 +163,39 @@ def test_exact_forecasts_stay_beside_adapted_ones(model: Forecaster):
         expected = corrector.correct(exact[0], time_of(n), (first.offset, first.scale))
         np.testing.assert_array_equal(adapting.adapted, expected[np.newaxis].astype(np.float32))
     assert np.isfinite(adapting.adapted).all()
+
+
+def test_the_named_column_of_a_frame_is_learnt_from_wherever_it_stands(tmp_path: Path):
+    pandas = engines.load("pandas")
+    spec = dataclasses.replace(
+        plain.LEVEL_SPEC,
+        features=(*plain.LEVEL_SPEC.features, dataclasses.replace(plain.LEVEL_SPEC.features[0], name="other")),
+        channels=(plain.LEVEL_SPEC.channels[0], dataclasses.replace(plain.LEVEL_SPEC.channels[0], feature=1)),
+    )
+    plain.write_bundle(tmp_path / "two", plain.make_model(spec))
+    model = load(tmp_path / "two")
+    arrays, frames = model.stream(adapt=True), model.stream(adapt=True)
+    for value in noisy(140):
+        arrays.push([value, 3.0])
+        frames.push(pandas.DataFrame({"other": [3.0], "value": [value]}))
+        np.testing.assert_array_equal(frames.adapted, arrays.adapted)
+    assert frames.to_bytes() == arrays.to_bytes()
+
+
+def test_a_replay_gives_what_a_stream_of_a_model_without_a_calendar_gave(plain_bundle: Path):
+    model = load(plain_bundle)
+    stream, values = model.stream(adapt=True), noisy(160)
+    times = np.array([time_of(n) for n in range(len(values))])
+    exact, expected = {}, {}
+    for n, value in enumerate(values):
+        made = stream.push(float(value), timestamp=int(times[n]))[0]
+        if np.isfinite(made).all():
+            exact[n + 1], expected[n + 1] = made, stream.adapted[0]  # type: ignore[index]
+    correctors = Correctors(model.manifest.spec, model.manifest.scaler, None, 1)
+    found = replayed(correctors, values[:, np.newaxis], times, exact)
+    assert found.keys() == expected.keys()
+    for n, forecast in found.items():
+        np.testing.assert_array_equal(forecast.astype(np.float32), expected[n])
 
 
 def test_a_state_goes_on_as_if_nothing_had_been(model: Forecaster):

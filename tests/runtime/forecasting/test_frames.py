@@ -126,6 +126,19 @@ def test_a_detector_judges_the_named_column(two: Forecaster) -> None:
         two.detector().push(pd.Series([1.0, 2.0], index=["a", "b"]))
 
 
+def test_a_monitor_follows_the_named_column(two: Forecaster) -> None:
+    names = [feature.name for feature in two.manifest.spec.features]
+    arrays, frames, seen = two.monitor(), two.monitor(), two.monitor()
+    for n in range(60):
+        step = {name: float(10 * i + n % 7) for i, name in enumerate(names)}
+        frame = pd.DataFrame({name: [step[name]] for name in reversed(names)})
+        made = arrays.push([step[name] for name in names])
+        np.testing.assert_array_equal(frames.push(frame), made)
+        seen.observe(frame, made)
+    assert frames.to_bytes() == arrays.to_bytes()
+    assert [value for value, *_ in seen._seen] == [value for value, *_ in arrays._seen]
+
+
 def test_a_series_must_have_the_column_s_name_or_none(one: Forecaster) -> None:
     values = WINDOW[:, 0]
     expected = one.predict(values)

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from pulsecast.forecasting.corrector import Corrector
-from pulsecast.model.scaler import FeatureScale
+from pulsecast.forecasting.corrector import Correctors, replayed
+from pulsecast.model.scaler import FeatureScale, Scaler
 from pulsecast.model.spec import ModelSpec
 
 from ..recipes.recipes import find_recipe, fit_scaler, spec_of
@@ -67,12 +67,8 @@ def adapt(found: FoldForecasts, series: Series, spec: ModelSpec, scale: FeatureS
     """
     exact = dict(zip(found.earlier_targets.tolist(), found.earlier, strict=True))
     exact |= dict(zip(found.targets.tolist(), found.forecasts, strict=True))
-    corrector, times = Corrector(spec, scale), series.timestamps_s()
-    nothing, corrected = np.full(spec.horizon, np.nan), {}
-    for target in range(max(min(exact) - spec.context, 1), max(exact) + 1):
-        corrector.observe(float(series.values[target - 1, 0]))
-        made = exact.get(target, nothing)
-        corrected[target] = corrector.correct(made, int(times[target - 1]), (scale.offset, scale.scale))
+    correctors = Correctors(spec, Scaler(features=(scale,)), None, 1)
+    corrected = replayed(correctors, series.values, series.timestamps_s(), exact)
     return dataclasses.replace(found, forecasts=np.stack([corrected[target] for target in found.targets.tolist()]))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ...computing.frames import numbers_of, unlabelled
 from ...computing.intervals import bounds, radius_at
 from ...errors import DtypeError, FeatureCountError, FormatError, NonFiniteError
 from ...foundation.arguments import flag, shown
@@ -57,9 +58,11 @@ class Monitor:
         """Start with a stream of one series of `model` that has seen nothing yet."""
         self._stream = stream
         self._manifest: Manifest = model.manifest
+        spec = model.manifest.spec
+        self._names = [feature.name for feature in spec.features[: spec.measured]]
         self._table = model.series
         self._row = None if self._table is None or stream.series is None else self._table.names.row(stream.series[0])
-        kept, self._needed = steps_watched(model.manifest.spec.step_s)
+        kept, self._needed = steps_watched(spec.step_s)
         self._seen: deque[tuple[float, float, bool]] = deque(maxlen=kept)  # value, its forecast, whether it is strange
         self._expected = math.nan
 
@@ -89,7 +92,7 @@ class Monitor:
         step, timestamp  as for `Stream.push`; NaN is a step that is missing
         """
         forecasts: NDArray[np.float32] = self._stream.push(step, timestamp=timestamp)[0]
-        self._take(np.asarray(step, np.float64).reshape(-1), self._expected)
+        self._take(numbers_of(step, self._names), self._expected)
         self._expected = float(forecasts[0])
         return forecasts
 
@@ -101,8 +104,8 @@ class Monitor:
 
         Raises DtypeError, FeatureCountError, NonFiniteError (masked cells).
         """
-        columns = self._manifest.spec.measured
-        self._take(_numbers("step", step, most=columns), float(_numbers("forecast", forecast, most=None)[0]))
+        taken = _numbers("step", unlabelled("step", step, self._names), most=len(self._names))
+        self._take(taken, float(_numbers("forecast", forecast, most=None)[0]))
 
     def _take(self, step: NDArray[np.float64], forecast: float) -> None:
         with np.errstate(over="ignore"):  # a state holds float32; beyond it becomes infinite, which is a gap
@@ -229,7 +232,7 @@ def _unpacked(section: bytes) -> tuple[list[tuple[float, float, int]], float]:
     return [(value, forecast, one) for (value, forecast), one in zip(numbers, strange, strict=True)], expected
 
 
-def _numbers(name: str, given: ArrayLike, *, most: int | None) -> NDArray[np.float64]:
+def _numbers(name: str, given: object, *, most: int | None) -> NDArray[np.float64]:
     """Return `given` as float64 (n,) of at least one number, and at most `most`."""
     if has_masked(given):
         raise NonFiniteError(f"{name} has masked cells; expected real numbers, and NaN for a missing one")

@@ -22,6 +22,7 @@ from pulsecast.forecasting.corrector import Correctors, replayed
 from pulsecast.forecasting.forecaster import Forecaster
 from pulsecast.foundation.arguments import fraction
 from pulsecast.foundation.whole_file import write_whole
+from pulsecast.model.series import scaling_of
 from pulsecast.model.windows import FORECAST, LOWER, UPPER, Windows
 from pulsecast.plain_text import printable
 
@@ -152,6 +153,8 @@ def _forecast_rows(model: Forecaster, series: Series, known_as: Asked, wanted: _
     """Return a row for each step forecast."""
     spec = model.manifest.spec
     # where each window ends: the index after its last step, (windows,)
+    if not wanted.every:
+        _window_ends(series, spec.context, every=False)  # refuses a log whose last stretch is too short
     ends = _window_ends(series, spec.context, every=wanted.every or wanted.adapt)
     answers = _answers(model, series, ends, known_as, wanted)
     if wanted.adapt:
@@ -200,17 +203,17 @@ def _predicted(
     return model.predict(values, timestamps=time, series=known_as, interval=level)._asdict()
 
 
-def _adapted(  # a series, and its answers
+def _adapted(
     model: Forecaster, series: Series, ends: NDArray[np.int64], known_as: Asked, exact: NDArray[np.floating],
     level: float | None,
 ) -> dict[str, NDArray[np.floating]]:  # fmt: skip
     """Return the forecasts of a stream that adapts, and their bounds: name -> (windows, horizon)."""
     table = model.series
     rows = None if table is None else np.array(table.names.rows(known_as, 1), np.int64)
-    correctors = Correctors(model.manifest, table, rows, 1)
-    by_end = {int(end): forecast.astype(np.float32) for end, forecast in zip(ends, exact, strict=True)}
-    found = replayed(correctors, model.manifest.spec, series.values, series.timestamps_s(), by_end)
-    adapted = np.stack([found[int(end)] for end in ends])
+    spec, scaler = model.manifest.spec, model.manifest.scaler
+    correctors = Correctors(spec, scaling_of(scaler, table), rows, 1)
+    found = replayed(correctors, series.values, series.timestamps_s(), dict(zip(ends.tolist(), exact, strict=True)))
+    adapted = np.stack([found[end] for end in ends.tolist()]).astype(np.float32)
     if level is None or model.manifest.intervals is None:
         return {"adapted": adapted}
     every = None if rows is None else np.repeat(rows, len(ends))
