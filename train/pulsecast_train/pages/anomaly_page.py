@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 
 from pulsecast.foundation.tables import html_table
-from pulsecast.foundation.whole_file import whole_file
 
 from ..rhythm.usual import Period, sentence
 from ..rhythm.words import amount
-from .backtest_report import STYLE
+from .document import NARROW, document, write_drawn
 from .forecast_page import DAY_S, DPI, HEIGHT, WIDTH, date_axis, stamps
 from .pictures import FORECAST, OTHERS, TRUTH, axes, png, svg
 from .watched import Watched
@@ -26,18 +25,12 @@ FLAGGED = OTHERS[0]
 
 def write_watched(path: Path, found: Sequence[Watched], *, force: bool) -> None:
     """Write all of `found` to `path`, as a page or, if its name ends in .png, as a picture, in one step."""
-    with whole_file(path, force=force) as file:
-        file.write(watched_png(found) if path.suffix == ".png" else watched_html(found).encode())
+    write_drawn(path, partial(watched_html, found), partial(watched_png, found), force=force)
 
 
 def watched_html(found: Sequence[Watched]) -> str:
     """Return the page as one HTML document."""
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>What was unusual</title><style>{STYLE} figure {{ max-width: 640px; }}</style></head><body>"
-        f"<h1>What was unusual</h1>{''.join(_part(one) for one in found)}</body></html>\n"
-    )
+    return document("What was unusual", NARROW, f"<h1>What was unusual</h1>{''.join(_part(one) for one in found)}")
 
 
 def watched_png(found: Sequence[Watched]) -> bytes:

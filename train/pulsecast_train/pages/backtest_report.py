@@ -21,6 +21,7 @@ from ..backtesting.metrics import geometric_mean
 from ..backtesting.result import ENSEMBLE_NAME, MODEL_NAME, NAIVE_NAME, Evaluation, FoldRow, HorizonResult
 from ..backtesting.scoring import Forecasts
 from ..series import Series
+from .document import STYLE, document
 from .pictures import bars_picture, forecast_picture, lines_picture, week_picture
 
 SHOWN_SERIES = 12
@@ -28,27 +29,6 @@ SHOWN_DAYS = 10
 HOUR_S = 3600
 
 mpl.use("svg")
-
-STYLE = """
-:root { color-scheme: light dark; --ink: #1b1b1b; --paper: #ffffff; --line: #d8d8d8; --soft: #f4f5f7; --bad: #b3261e; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e8e8e8; --paper: #16181c; --line: #3a3d44; --soft: #202329; --bad: #ff8a80; }
-}
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-       max-width: 1000px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; } h2 { margin-top: 2.5rem; } h3 { margin-top: 1.8rem; }
-.verdict { border-left: 5px solid #0072b2; background: var(--soft); padding: .8rem 1rem; }
-.verdict.bad { border-color: var(--bad); }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; }
-th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-tr.model td { font-weight: 600; }
-figure { margin: 1rem 0; background: #ffffff; border-radius: 6px; padding: .4rem; }
-figure svg { width: 100%; height: auto; display: block; }
-.note { font-size: 13px; opacity: .8; }
-@media print { body { max-width: none; margin: 0; } figure { break-inside: avoid; } }
-"""
 
 
 def write_report(path: Path, series: Sequence[Series], result: Evaluation, forecasts: dict[int, Forecasts]) -> None:
@@ -67,14 +47,13 @@ def report_html(series: Sequence[Series], result: Evaluation, forecasts: dict[in
     )
     parts = [_horizon(series, result, found, forecasts[found.horizon]) for found in result.horizons]
     formulas = "".join(f"<li>{escape(name)} = {escape(text)}</li>" for name, text in result.formulas.items())
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Evaluation</title><style>{STYLE}</style></head><body>"
+    return document(
+        "Evaluation",
+        STYLE,
         f"<h1>Evaluation of a forecaster</h1><p>{escape(intro)}.</p>{''.join(parts)}"
         f'<h2>How to read it</h2><ul class="note">{formulas}<li>Ratios are geometric means over series of the error '
         "over that of the last value repeated; DM counts series with a significantly smaller / larger absolute error "
-        "than that (Diebold-Mariano, 5 %). The ensemble is the mean of the seeds' forecasts.</li></ul></body></html>\n"
+        "than that (Diebold-Mariano, 5 %). The ensemble is the mean of the seeds' forecasts.</li></ul>",
     )
 
 

@@ -17,12 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulsecast.foundation.tables import html_table
-from pulsecast.foundation.whole_file import whole_file
 
 from ..logs.config import step_text
 from ..rhythm.words import amount
 from ..zones import check_zone
-from .backtest_report import STYLE
+from .document import NARROW, document, write_drawn
 from .pictures import FORECAST, TRUTH, axes, png, svg
 
 WIDTH, HEIGHT, DPI = 4.8, 3.0, 240
@@ -56,18 +55,12 @@ class Outlook:
 
 def write_outlooks(path: Path, found: Sequence[Outlook], *, force: bool) -> None:
     """Write all of `found` to `path`, as a page or, if its name ends in .png, as a picture, in one step."""
-    with whole_file(path, force=force) as file:
-        file.write(outlooks_png(found) if path.suffix == ".png" else outlooks_html(found).encode())
+    write_drawn(path, partial(outlooks_html, found), partial(outlooks_png, found), force=force)
 
 
 def outlooks_html(found: Sequence[Outlook]) -> str:
     """Return the page as one HTML document."""
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>What comes</title><style>{STYLE} figure {{ max-width: 640px; }}</style></head><body>"
-        f"<h1>What comes</h1>{''.join(_part(one) for one in found)}</body></html>\n"
-    )
+    return document("What comes", NARROW, f"<h1>What comes</h1>{''.join(_part(one) for one in found)}")
 
 
 def outlooks_png(found: Sequence[Outlook]) -> bytes:

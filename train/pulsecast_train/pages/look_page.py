@@ -13,6 +13,7 @@ from pulsecast.foundation.whole_file import whole_file
 from ..logs.looking.look import Look
 from ..logs.looking.samples import LookedFile
 from ..logs.looking.words import cells_text, choice_text
+from .document import document
 
 _WIDTH, _HEIGHT = 900, 120  # pixels of a picture
 _MOST_PICTURES = 20
@@ -38,14 +39,14 @@ def page_html(found: Look) -> str:
         if found.problem
         else f"<h2>The command</h2><pre>{escape(found.command)}</pre><h2>train.toml</h2><pre>{escape(found.toml)}</pre>"
     )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Look at a log</title><style>{_STYLE}</style></head><body><h1>Look at a log</h1>"
+    return document(
+        "Look at a log",
+        _STYLE,
+        "<h1>Look at a log</h1>"
         f"{''.join(map(_file, found.files))}"
         f"{f'<h2>Open</h2>{open_things}' if open_things else ''}"
         f"{''.join(_picture(one.name, one.metrics[0], one.values[:, 0]) for one in found.series[:_MOST_PICTURES])}"
-        f"{report}{end}</body></html>\n"
+        f"{report}{end}",
     )
 
 

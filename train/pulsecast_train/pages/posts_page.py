@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 
 from pulsecast.foundation.tables import html_table
-from pulsecast.foundation.whole_file import whole_file
 
 from ..rhythm.posts import SMALL, PostTimes, Slot
 from ..rhythm.words import amount
-from .backtest_report import STYLE
+from .document import NARROW, document, write_drawn
 from .forecast_page import DPI, HEIGHT, WIDTH
 from .pictures import DAYS, FORECAST, axes, png, svg
 
@@ -24,8 +23,7 @@ GREY = "#bbbbbb"
 
 def write_posts(path: Path, found: PostTimes, words: Sequence[str]) -> None:
     """Write `found` to `path`, as a page or, if its name ends in .png, as a picture, in one step."""
-    with whole_file(path, force=True) as file:
-        file.write(posts_png(found) if path.suffix == ".png" else posts_html(found, words).encode())
+    write_drawn(path, partial(posts_html, found, words), partial(posts_png, found), force=True)
 
 
 def posts_png(found: PostTimes) -> bytes:
@@ -58,13 +56,12 @@ def posts_html(found: PostTimes, words: Sequence[str]) -> str:
     ]
     said = "".join(f"<p>{escape(line)}</p>" for line in words)
     table = html_table((found.zone, "per post", "95 % from", "to", "posts"), rows)
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>When to post</title><style>{STYLE} figure {{ max-width: 640px; }}</style></head><body>"
+    return document(
+        "When to post",
+        NARROW,
         f"<h1>When to post</h1><div class='verdict'>{said}</div>{pictures}<div class='scroll'>{table}</div>"
         f"<p class='note'>Grey: fewer than {SMALL} posts. Medians of log1p, each user's own median exchanged for the "
-        "median of all users' medians; intervals of order statistics.</p></body></html>\n"
+        "median of all users' medians; intervals of order statistics.</p>",
     )
 
 

@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from pulsecast.foundation.whole_file import whole_file
-
 from ..rhythm.cycles import CLEAR, HOUR_S, STRONG, SURE, Cycle, Rhythm
 from ..rhythm.words import words
-from .backtest_report import STYLE
+from .document import STYLE, document, write_drawn
 from .pictures import DAYS, FORECAST, OTHERS, axes, png, svg
 
 WIDTH, WEEK_HEIGHT, LINES_HEIGHT = 9.0, 2.6, 2.4
@@ -22,8 +20,7 @@ WIDTH, WEEK_HEIGHT, LINES_HEIGHT = 9.0, 2.6, 2.4
 
 def write_page(path: Path, found: Sequence[Rhythm]) -> None:
     """Write all of `found` to `path`, as a page or, if its name ends in .png, as a picture, in one step."""
-    with whole_file(path, force=True) as file:
-        file.write(page_png(found) if path.suffix == ".png" else page_html(found).encode())
+    write_drawn(path, partial(page_html, found), partial(page_png, found), force=True)
 
 
 def page_html(found: Sequence[Rhythm]) -> str:
@@ -35,12 +32,9 @@ def page_html(found: Sequence[Rhythm]) -> str:
         f"A rhythm is sure at {SURE:g}: of a hundred logs without one, one is called rhythmic, for each cycle.",
     )
     listed = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Rhythm</title><style>{STYLE}</style></head><body><h1>Rhythm</h1>{''.join(_part(one) for one in found)}"
-        f'<h2>How to read it</h2><ul class="note">{listed}</ul></body></html>\n'
-    )
+    parts = "".join(_part(one) for one in found)
+    how = f'<h2>How to read it</h2><ul class="note">{listed}</ul>'
+    return document("Rhythm", STYLE, f"<h1>Rhythm</h1>{parts}{how}")
 
 
 def _part(one: Rhythm) -> str:
