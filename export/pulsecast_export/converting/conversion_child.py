@@ -11,6 +11,8 @@ import importlib
 import sys
 from pathlib import Path
 
+from pulsecast.errors import PulsecastError
+from pulsecast.stages.model_directory import ModelDirectory, read_model_directory
 from pulsecast.stages.parent import die_with_parent
 
 from .without_keras import leave_out_keras
@@ -18,15 +20,16 @@ from .without_keras import leave_out_keras
 
 def main(arguments: list[str]) -> int:
     """Write the targets in order and check each one's gate; return 1 after a failure."""
-    from pulsecast.errors import PulsecastError
-    from pulsecast.stages.model_directory import read_model_directory
+    return convert(read_model_directory(Path(arguments[0])), Path(arguments[1]), arguments[2:])
 
+
+def convert(model: ModelDirectory, folder: Path, target_ids: list[str]) -> int:
+    """Do what `main` does, for a model that was read."""
     from ..targets import TARGETS
     from .gates import check_target
     from .labelling import write_contract
 
-    model, folder = read_model_directory(Path(arguments[0])), Path(arguments[1])
-    for target_id in arguments[2:]:
+    for target_id in target_ids:
         print(target_id, flush=True)
         target = TARGETS[target_id]
         writer = target.writer if model.record.spec.graph is None else target.graph_writer or target.writer
@@ -48,19 +51,9 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def of_layers(model: Path) -> bool:
-    """Return whether a model is a graph of Keras layers, which only Keras makes; a damaged one is refused later."""
-    from pulsecast.errors import PulsecastError
-    from pulsecast.stages.model_directory import read_model_directory
-
-    try:
-        return read_model_directory(model).record.spec.graph is not None
-    except PulsecastError:
-        return False
-
-
 if __name__ == "__main__":
     die_with_parent()
-    if not of_layers(Path(sys.argv[1])):
+    read = read_model_directory(Path(sys.argv[1]))
+    if read.record.spec.graph is None:  # a graph of Keras layers is made by Keras alone
         leave_out_keras()
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(convert(read, Path(sys.argv[2]), sys.argv[3:]))

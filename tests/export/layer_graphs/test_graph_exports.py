@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,19 @@ def test_every_artifact_forecasts_what_the_users_file_does(name: str, keras: Any
         alone = np.concatenate([forecaster.predict(windows[i : i + 1]) for i in (3, 40, 3)])
         np.testing.assert_allclose(alone, found[[3, 40, 3]], atol=ROUNDING)
         np.testing.assert_array_equal(alone[0], alone[2])
+
+
+def test_a_converter_in_a_process_of_its_own_has_the_keras_that_a_graph_needs(made: Made, tmp_path: Path) -> None:
+    """Those of networks leave Keras out, and all other tests of graphs convert in this process."""
+    model, target = made("CNN-LSTM: Conv1D, pooling, LSTM") / "model", "savedmodel"
+    module = "pulsecast_export.converting.conversion_child"
+    done = subprocess.run(  # this interpreter
+        [sys.executable, "-P", "-m", module, str(model), str(tmp_path), target],
+        capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines()[0] == target
+    assert (tmp_path / "savedmodel" / "1" / "saved_model.pb").stat().st_size > 1000
 
 
 def test_steps_that_a_masking_leaves_out_are_left_out(keras: Any, made: Made) -> None:

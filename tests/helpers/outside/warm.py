@@ -18,10 +18,11 @@ from pathlib import Path
 
 import pytest
 
+from pulsecast.errors import PulsecastError
 from pulsecast.stages import child_process
 from pulsecast.stages.child_process import Ended
+from pulsecast.stages.model_directory import read_model_directory
 from pulsecast_export.converting.conversion import ON_THE_CPU
-from pulsecast_export.converting.conversion_child import of_layers
 
 CONVERTER = "pulsecast_export.converting.conversion_child"
 MEASURING = "pulsecast_export.converting.measuring_child"
@@ -68,7 +69,7 @@ def _run_here(command: Sequence[str], environment: Mapping[str, str], *, timeout
 def run_child(command: Sequence[str], environment: Mapping[str, str], *, timeout_s: float) -> Ended:
     """Do what `child_process.run_child` does, in a fork if `command` is a child that imports TensorFlow."""
     _, *options, module = command[:4]
-    ours = module == CONVERTER and not of_layers(Path(command[4]))  # those import Keras, which is left out here
+    ours = module == CONVERTER and not _of_layers(Path(command[4]))  # those import Keras, which is left out here
     if options != ["-P", "-m"] or not (ours or (module == MEASURING and "savedmodel" in command)):
         return _started_cold(command, environment, timeout_s=timeout_s)
     said = [Path(environment["TMPDIR"]) / name for name in ("stdout", "stderr")]
@@ -87,6 +88,14 @@ def run_child(command: Sequence[str], environment: Mapping[str, str], *, timeout
         child_process._running.discard(process)  # type: ignore[arg-type]
     out, err = (path.read_text(errors="replace") if path.exists() else "" for path in said)
     return Ended(returncode=code, stdout=out, stderr=err, timeout_s=timeout_s)
+
+
+def _of_layers(model: Path) -> bool:
+    """Return whether a model is a graph of Keras layers; a damaged one is refused by its converter."""
+    try:
+        return read_model_directory(model).record.spec.graph is not None
+    except PulsecastError:
+        return False
 
 
 def _run(module: str, arguments: list[str], environment: dict[str, str], said: list[Path]) -> None:
