@@ -7,7 +7,6 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pulsecast.bundle.bundle import entry_for
 from pulsecast.bundle.contract import model_digest
@@ -89,20 +88,6 @@ def _remarked(found: tuple[str, ...]) -> list[str]:
 
 
 def export_model(
-    model_path: Path,
-    out: Path,
-    *,
-    targets: tuple[str, ...] = (),
-    native_for: tuple[str, ...] = (),
-    force: bool = False,
-    progress: Progress = SILENT,
-) -> Manifest:
-    """Do what `exported` does, and return the manifest."""
-    options: dict[str, Any] = {"targets": targets, "native_for": native_for, "force": force, "progress": progress}
-    return exported(model_path, out, **options).manifest
-
-
-def exported(
     model_path: Path,
     out: Path,
     *,

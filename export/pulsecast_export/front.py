@@ -19,7 +19,7 @@ from pulsecast.stages.linear_alone import linear_alone
 from pulsecast.stages.model_directory import read_model_directory, write_model_directory
 from pulsecast.stages.progress import SILENT, Progress, require_progress
 
-from .exporter import Exported, exported
+from .exporter import Exported, export_model
 
 MODEL_SUFFIXES = (".keras", ".h5")
 WHOLE = "whole"
@@ -71,7 +71,7 @@ def export(  # noqa: PLR0913  # an option is a parameter
     which = _which(which)
     if source.is_dir() or not source.exists():  # a missing path is refused as a model directory
         with _chosen_model(source, which) as directory:
-            return exported(directory, folder, targets=chosen, native_for=platforms, force=force, progress=progress)
+            return export_model(directory, folder, targets=chosen, native_for=platforms, force=force, progress=progress)
     if source.suffix.lower() not in MODEL_SUFFIXES:
         raise UsageError(
             f"{source} is not a model; expected the folder that `pulsecast train` writes, "
@@ -97,7 +97,7 @@ def export(  # noqa: PLR0913  # an option is a parameter
     with temporary_folder() as work:
         directory = work / "model"
         import_keras(source, one_path("heldout", heldout), options, directory, force=False)
-        return exported(directory, folder, targets=chosen, native_for=platforms, force=force, progress=progress)
+        return export_model(directory, folder, targets=chosen, native_for=platforms, force=force, progress=progress)
 
 
 def _which(value: object) -> str:

@@ -26,7 +26,7 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> list[ModelDirectory]:
         seen.append(read_model_directory(directory))
         return SimpleNamespace()
 
-    monkeypatch.setattr(front, "exported", convert)
+    monkeypatch.setattr(front, "export_model", convert)
     return seen
 
 

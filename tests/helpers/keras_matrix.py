@@ -164,8 +164,8 @@ def export(keras: Any, name: str, folder: Path, targets: tuple[str, ...] = ()) -
     options = ImportOptions(name="own", step_s=3600, output=GRAPHS[name].output if name in GRAPHS else None)
     heldout = write_heldout_of(name, folder / "heldout.npz")
     import_keras(path, heldout, options, folder / "model", force=False)
-    manifest = export_model(folder / "model", folder / "bundle", targets=targets or promised(keras, name))
-    return tuple(artifact.id for artifact in manifest.artifacts if artifact.id != "numpy")
+    made = export_model(folder / "model", folder / "bundle", targets=targets or promised(keras, name))
+    return tuple(artifact.id for artifact in made.manifest.artifacts if artifact.id != "numpy")
 
 
 def table(keras: Any) -> str:

@@ -276,7 +276,7 @@ def test_the_int8_file_clips_neither_its_cells_nor_its_forecasts_and_is_small(
 def test_a_target_made_from_another_is_exported_without_it(textbook_model: Path, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
     with warm.converters():
-        manifest = export_model(textbook_model, out, targets=("onnx-w8",))
+        manifest = export_model(textbook_model, out, targets=("onnx-w8",)).manifest
     assert [artifact.id for artifact in manifest.artifacts] == ["numpy", "onnx-w8"]
     expected = ["MODEL_CARD.md", "golden.npz", "manifest.json", "onnx/model.w8.onnx", "weights.npz"]
     assert sorted(hashes(out)) == expected
@@ -329,6 +329,6 @@ def test_an_export_that_is_killed_leaves_the_old_bundle_and_the_next_one_clears_
         assert hashes(out) == old
         assert Bundle.open(out).manifest.name == "plain"
         assert len(list(tmp_path.iterdir())) == 3  # and the lock file and the unfinished files of the killed process
-    manifest = export_model(textbook_model, out, targets=("onnx",), force=True)
+    manifest = export_model(textbook_model, out, targets=("onnx",), force=True).manifest
     assert Bundle.open(out).manifest == manifest
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]

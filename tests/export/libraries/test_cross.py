@@ -244,7 +244,7 @@ def test_one_export_holds_both_artifacts_for_every_platform_each_proven_where_so
         tmp_path / "bundle",
         targets=("native", "native-w8"),
         native_for=tuple(PLATFORMS),
-    )
+    ).manifest
     assert [(x.artifact, x.platform) for x in manifest.libraries] == [
         (artifact, name) for artifact in ("native", "native-w8") for name in PLATFORMS
     ]
