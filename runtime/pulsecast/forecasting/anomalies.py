@@ -51,7 +51,7 @@ class AnomalyDetector:
         scale: IntervalScale = "log1p" if spec.floor == 0.0 else "identity"
         self.false_alarm_rate = rate
         self._stream = stream
-        self._names = [feature.name for feature in spec.features[: spec.measured]]
+        self._names = spec.measured_names
         self._judge = Judge(
             false_alarm_rate=rate,
             step_s=spec.step_s,

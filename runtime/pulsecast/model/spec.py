@@ -225,6 +225,11 @@ class ModelSpec:
         return sum(feature.calendar is None for feature in self.features)
 
     @property
+    def measured_names(self) -> tuple[str, ...]:
+        """The names of the measured features, in order: the columns of a window."""
+        return tuple(feature.name for feature in self.features[: self.measured])
+
+    @property
     def timed(self) -> bool:
         """Whether a forecast needs the time of the window's last step: some feature follows from it."""
         return self.measured < len(self.features)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from helpers import keras_matrix
-from helpers.engines import load, require
+from helpers.engines import require
 from helpers.keras_matrix import HORIZON, TRAINING, WINDOW
 from helpers.keras_own.graphs import GRAPHS, windows_of
 from pulsecast.computing import reference
@@ -18,17 +18,6 @@ from pulsecast.stages.model_directory import ModelDirectory, read_model_director
 
 pytestmark = pytest.mark.slow
 ROUNDING = 5e-6  # Keras computes in float32
-
-
-@pytest.fixture(scope="module")
-def keras() -> Any:
-    require("tensorflow", "keras", "h5py")
-    return load("keras")
-
-
-@pytest.fixture(scope="module")
-def heldout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return keras_matrix.write_heldout(tmp_path_factory.mktemp("heldout") / "heldout.npz")
 
 
 def imported(path: Path, heldout: Path, out: Path, **options: Any) -> ModelDirectory:

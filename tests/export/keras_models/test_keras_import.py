@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from helpers import keras_matrix
-from helpers.engines import EXPORT, load, require
+from helpers.engines import EXPORT, require
 from helpers.keras_matrix import GRU, HEADLESS, HORIZON, MIXED, NETWORKS, PLAIN, WINDOW
 from helpers.outside import warm
 from pulsecast import load as load_bundle
@@ -24,17 +24,6 @@ pytestmark = pytest.mark.slow
 
 # Keras computes in float32, the reference in float64: rounding of sums of about ten terms over twelve steps
 ROUNDING = 5e-6
-
-
-@pytest.fixture(scope="module")
-def keras() -> Any:
-    require("tensorflow", "keras", "h5py")
-    return load("keras")
-
-
-@pytest.fixture(scope="module")
-def heldout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return keras_matrix.write_heldout(tmp_path_factory.mktemp("heldout") / "heldout.npz")
 
 
 Trained = Callable[[str], Path]

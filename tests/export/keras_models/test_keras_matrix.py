@@ -6,15 +6,9 @@ from typing import Any
 import pytest
 
 from helpers import keras_matrix
-from helpers.engines import EXPORT, load, require
+from helpers.engines import EXPORT, require
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def keras() -> Any:
-    require("tensorflow", "keras", "h5py")
-    return load("keras")
 
 
 def test_readme_holds_the_table(keras: Any) -> None:

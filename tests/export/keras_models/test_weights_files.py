@@ -7,18 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers.engines import load, require
+from helpers.engines import require
 from helpers.hostile.keras_files import in_this_process
 from pulsecast.errors import ConversionError
 
 pytestmark = pytest.mark.slow
 WINDOW, HORIZON = 6, 2
-
-
-@pytest.fixture(scope="module")
-def keras() -> Any:
-    require("tensorflow", "keras", "h5py")
-    return load("keras")
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,6 @@ from pulsecast.errors import DtypeError, FeatureCountError, FormatError, NonFini
 from pulsecast.forecasting.watching.drift import FALSE_ALARM_RATE, SIGNS, finding
 from pulsecast.forecasting.watching.monitor import steps_watched
 from pulsecast.model.scaler import FeatureScale, Scaler
-from pulsecast.model.spec import Feature
 
 STEPS = 672
 TRAFFIC = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "reddit_traffic"
@@ -163,7 +162,7 @@ def test_on_real_series_a_change_is_found_and_where_there_is_none_nothing_is() -
         known = np.flatnonzero(np.isfinite(values[:half]) & np.isfinite(forecasts[:half]))
         split = fit_split(forecasts[known, np.newaxis], values[known, np.newaxis], "log1p", counts=False)
         scale = FeatureScale(low=float(values[known].min()), high=float(values[known].max()))
-        spec = SimpleNamespace(step_s=3600, measured=1, features=[Feature(name="value")])
+        spec = SimpleNamespace(step_s=3600, measured=1, measured_names=("value",))
         manifest = SimpleNamespace(spec=spec, intervals=split, level=0.9, scaler=Scaler(features=(scale,)))
         found = {}
         for change, changed in {

@@ -125,7 +125,7 @@ def as_trained(manifest: Manifest) -> LogConfig:
 
 def check_series(spec: ModelSpec, series: Series) -> None:
     """Raise DataError unless `series` has the metrics and the step that a model of `spec` takes."""
-    measured = tuple(feature.name for feature in spec.features[: spec.measured])
+    measured = spec.measured_names
     if series.metrics != measured:
         wanted = [name for name in measured if name not in series.metrics]
         spare = [name for name in series.metrics if name not in measured]

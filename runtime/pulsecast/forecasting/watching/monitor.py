@@ -59,7 +59,7 @@ class Monitor:
         self._stream = stream
         self._manifest: Manifest = model.manifest
         spec = model.manifest.spec
-        self._names = [feature.name for feature in spec.features[: spec.measured]]
+        self._names = spec.measured_names
         self._table = model.series
         self._row = None if self._table is None or stream.series is None else self._table.names.row(stream.series[0])
         kept, self._needed = steps_watched(spec.step_s)

@@ -92,7 +92,7 @@ def _contract_text(contract: Contract) -> str:
 
 def _taken_and_given(spec: ModelSpec, inputs: Shapes, outputs: Shapes, level: float | None, units: str) -> list[str]:
     """Return the lines that say what an artifact takes and gives, and what stands between."""
-    measured = ", ".join(feature.name for feature in spec.features[: spec.measured])
+    measured = ", ".join(spec.measured_names)
     calendar = len(spec.features) - spec.measured
     taken = (f"{name} {_dtype(name)} {_shape(shape)}" for name, shape in inputs.items())
     bounds = "" if level is None else f"; bounds of {100 * level:g} %"
