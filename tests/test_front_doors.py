@@ -20,6 +20,7 @@ DOORS = {name: stage for name, stage in PACKAGES.items() if name != "pulsecast_c
 # public functions of a stage that its table of functions lists
 FUNCTIONS = {
     "pulsecast": {"generate_key", "load", "load_native", "pack", "sign", "step", "unpack", "verify"},
+    "pulsecast_serve": {"application", "serve"},
     "pulsecast_train": {"evaluate", "evaluate_bundle", "fetch", "find_rhythm", "generate_log", "look",
                         "read_as_trained",
                         "read_config", "read_log", "train"},

@@ -11,6 +11,7 @@ REPOSITORY = Path(__file__).parents[2]
 STAGES = ("runtime", "train", "export", "benchmarks")
 PACKAGES = {
     "pulsecast": "runtime",
+    "pulsecast_serve": "runtime",
     "pulsecast_cli": "runtime",
     "pulsecast_train": "train",
     "pulsecast_export": "export",
@@ -30,7 +31,7 @@ class Module:
 
 @cache
 def modules() -> dict[str, Module]:
-    """Return every module of the five packages."""
+    """Return every module of the packages."""
     paths = {
         ".".join(path.relative_to(REPOSITORY / stage).with_suffix("").parts).removesuffix(".__init__"): path
         for package, stage in PACKAGES.items()

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 REPOSITORY = Path(__file__).parents[2]
 FOLDERS = {
     "pulsecast": "runtime",
+    "pulsecast_serve": "runtime",
     "pulsecast_cli": "runtime",
     "pulsecast_train": "train",
     "pulsecast_export": "export",

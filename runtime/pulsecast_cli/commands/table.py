@@ -45,6 +45,7 @@ COMMANDS = {
     "predict": Command("bundles.predict:predict", "logs", _LOGS),
     "rhythm": Command("logs.rhythm:rhythm", "evaluate", (*_LOGS, "matplotlib")),
     "anomalies": Command("bundles.anomalies:anomalies", "logs", _LOGS),
+    "serve": Command("bundles.serve:serve", "serve", ("starlette", "uvicorn", "httptools", "prometheus_client")),
     "pack": Command("bundles.pack:pack", "cli"),
     "unpack": Command("bundles.pack:unpack", "cli"),
     "serve-config": Command("bundles.serve_config:serve_config", "export", ("tensorflow",)),

@@ -1,0 +1,28 @@
+"""Bundles behind HTTP: every protocol leads to the same checked `Forecaster`.
+
+from pulsecast_serve import serve
+serve("bundle")
+"""
+
+from __future__ import annotations
+
+from pulsecast.foundation.lazy import lazily
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .config import ServerConfig
+    from .front import application, serve
+
+# name -> module, imported on first use: the command line asks for the configuration alone
+_HOME = {
+    "ServerConfig": "config",
+    "application": "front",
+    "serve": "front",
+}
+__all__ = [
+    "ServerConfig",
+    "application",
+    "serve",
+]
+
+__getattr__, __dir__ = lazily(globals(), _HOME)

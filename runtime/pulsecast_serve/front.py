@@ -1,0 +1,159 @@
+"""The front door: serve bundles until told to stop, or give an application for a server of your own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pulsecast.errors import RangeWarning, UsageError
+from pulsecast.foundation.arguments import StrPath, instance, one_path, paths
+
+from .config import ServerConfig
+from .models.sources import named
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from pulsecast.forecasting.forecaster import Forecaster
+
+log = logging.getLogger("pulsecast.serve")
+Listening = Callable[[str], None]
+
+
+def _silent(address: str) -> None:
+    del address
+
+
+def serve(
+    bundles: StrPath | Sequence[StrPath] = (),
+    *,
+    models: StrPath | None = None,
+    config: ServerConfig | None = None,
+    listening: Listening = _silent,
+) -> None:
+    """Answer requests until SIGTERM or Ctrl-C, then finish what is at work and return.
+
+    bundles    bundles, folders or `.pulse` files, each as PATH or "NAME=PATH"; the name is the bundle's own by default
+    models     in their place: a folder of models, DIR/NAME/VERSION/; it is followed, and a new version takes its place
+               once it was loaded and proven
+    config     how to listen, whom to answer
+    listening  called with the address once the server listens
+
+    Raises UsageError (neither or both of bundles and models; two of one name; the port is taken; the keys), and what
+    `pulsecast.load` raises of a bundle that was named.
+
+        serve("bundle")
+    """
+    config = ServerConfig() if config is None else instance("config", config, ServerConfig)
+    making = replace(_making(bundles, models, config), own=True)
+    from .http.keys import read_keys
+    from .http.server import bound, run
+
+    if config.keys is not None:
+        read_keys(Path(config.keys))  # before anything is loaded
+    making = making.loaded() if config.workers == 1 else making.proven()
+    with bound(config) as socket, _shared_numbers(config):
+        scheme = "http" if config.tls_certificate is None else "https"
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        listening(f"{scheme}://{host}:{socket.getsockname()[1]}")
+        run(making, config, socket)
+
+
+def application(
+    bundles: StrPath | Sequence[StrPath] = (), *, models: StrPath | None = None, config: ServerConfig | None = None
+) -> ASGIApp:
+    """Return the ASGI application that `serve` runs, for a server of your own; host, port, workers and TLS are its.
+
+    Arguments and errors are those of `serve`.
+    """
+    config = ServerConfig() if config is None else instance("config", config, ServerConfig)
+    return _making(bundles, models, config).loaded()()
+
+
+def _making(bundles: StrPath | Sequence[StrPath], models: StrPath | None, config: ServerConfig) -> _Making:
+    given = [str(path) for path in paths("bundles", bundles)] if bundles else []
+    if bool(given) == (models is not None):
+        raise UsageError("pass bundles, or a folder of models (--models DIR), one of the two")
+    folder = None if models is None else one_path("models", models)
+    if folder is not None and not folder.is_dir():
+        raise UsageError(f"the folder of models {folder} is not there; expected DIR/NAME/VERSION/ with a bundle in it")
+    return _Making(bundles=named(given), folder=folder, config=config)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Making:
+    """Makes the application, in this process or in one that was started for it.
+
+    ready  the bundles, loaded already: they do not travel to another process
+    own    the process is the server's own: its log goes to stderr
+    """
+
+    bundles: Mapping[str, Path]
+    folder: Path | None
+    config: ServerConfig
+    ready: Mapping[str, Forecaster] | None = None
+    own: bool = False
+
+    def _load(self) -> dict[str, Forecaster]:
+        from .models.library import load_for, warm
+
+        load = load_for(self.config)
+        loaded = {name: load(path) for name, path in self.bundles.items()}
+        for model in loaded.values():
+            warm(model)
+        return loaded
+
+    def loaded(self) -> _Making:
+        """Return the same with its bundles loaded; raises what `pulsecast.load` raises."""
+        return replace(self, ready=self._load())
+
+    def proven(self) -> _Making:
+        """Return the same after its bundles were loaded once, so that an error is said here; workers load anew."""
+        self._load()
+        return self
+
+    def __call__(self) -> ASGIApp:
+        from .http.app import build
+        from .http.measures import Measures
+        from .models.library import Library, fixed
+        from .models.served import Models
+        from .serving import Serving
+
+        if self.own:
+            _log_to_stderr()
+        warnings.filterwarnings("ignore", category=RangeWarning)  # an answer says it of each series
+        models = Models()
+        if self.folder is None:
+            fixed(models, self._load() if self.ready is None else self.ready)
+        serving = Serving(models=models, config=self.config)
+        return build(serving, Library(models, self.config, folder=self.folder), Measures(models))
+
+
+def _log_to_stderr() -> None:
+    """Write the server's log, in a worker too; a process that set up a log of its own keeps it."""
+    if not log.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+
+
+@contextmanager
+def _shared_numbers(config: ServerConfig) -> Iterator[None]:
+    """Let several workers add up their metrics, in a folder that is gone afterwards."""
+    if config.workers == 1:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="pulsecast-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        try:
+            yield
+        finally:
+            del os.environ["PROMETHEUS_MULTIPROC_DIR"]

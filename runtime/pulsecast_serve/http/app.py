@@ -1,0 +1,68 @@
+"""The ASGI application: addresses of all protocols behind one gate."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from pulsecast.errors import PulsecastError
+
+from ..models.library import Library
+from ..protocols.protocol import Address, Protocol, protocols
+from ..refusal import FAILED, refusal
+from ..serving import Serving
+from .gate import Gate
+from .measures import Measures
+from .words import error_response
+
+log = logging.getLogger("pulsecast.serve")
+Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+def build(serving: Serving, library: Library, measures: Measures) -> ASGIApp:
+    """Return the application; it follows the folder of models while it runs."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        del app
+        library.start()
+        try:
+            yield
+        finally:
+            library.stop()
+            serving.threads.shutdown(wait=True)
+
+    routes = [
+        Route(address.path, _endpoint(serving, protocol, address), methods=[address.method], name=address.name)
+        for protocol in protocols()
+        for address in protocol.addresses
+    ]
+    app = Starlette(routes=routes, lifespan=lifespan)
+    app.router.redirect_slashes = False
+    return Gate(app, serving.config, measures)
+
+
+def _endpoint(serving: Serving, protocol: Protocol, address: Address) -> Endpoint:
+    """Return what answers at an address; every error becomes a sentence in the protocol's words."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            return await address.answer(serving, request)
+        except PulsecastError as error:
+            refused = refusal(error)
+            if refused.status == FAILED:
+                log.exception("%s failed", address.name)
+        except Exception as error:
+            log.exception("%s failed", address.name)
+            refused = refusal(error)
+        return error_response(protocol, refused)
+
+    return endpoint

@@ -1,0 +1,77 @@
+"""uvicorn, as this server runs it: a socket that is bound once, workers that share it, and an end that drains."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import socket
+import ssl
+from collections.abc import Callable, Generator
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.supervisors import Multiprocess
+
+from pulsecast.errors import UsageError
+from pulsecast.foundation.arguments import shown
+
+from ..config import ServerConfig
+from .patient import PatientProtocol
+
+DRAIN_S = 30  # that answers may take once the server is told to stop
+KEEP_ALIVE_S = 75  # a connection without a request is closed after it
+_BACKLOG = 2048
+
+Factory = Callable[[], ASGIApp]
+
+
+def bound(config: ServerConfig) -> socket.socket:
+    """Return a socket on the host and port of `config`; raises UsageError if it cannot be had."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    found = socket.socket(family, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((config.host, config.port))
+    except OSError as error:
+        found.close()
+        raise UsageError(
+            f"{shown(config.host)} port {config.port} cannot be listened on: {error.strerror}; choose another --port, "
+            "or 0 for any that is free"
+        ) from None
+    found.set_inheritable(True)
+    return found
+
+
+def run(factory: Factory, config: ServerConfig, listening: socket.socket) -> None:
+    """Answer until a signal says to stop, then finish what is at work."""
+    options = uvicorn.Config(
+        factory, factory=True, http=PatientProtocol, ws="none", lifespan="on", log_config=None, log_level=logging.ERROR,
+        access_log=False, server_header=False, proxy_headers=False, backlog=_BACKLOG, timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=DRAIN_S, workers=config.workers, ssl_certfile=config.tls_certificate,
+        ssl_keyfile=config.tls_key, ssl_ca_certs=config.client_ca,
+        ssl_cert_reqs=ssl.CERT_NONE if config.client_ca is None else ssl.CERT_REQUIRED,
+    )  # fmt: skip
+    if config.workers == 1:
+        Draining(options).run(sockets=[listening])
+    else:
+        Multiprocess(options, sockets=[listening]).run()
+
+
+class Draining(uvicorn.Server):
+    """Ends in peace: uvicorn would raise the signal again once it has stopped, and so end as if it were killed."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Let SIGTERM and Ctrl-C stop the server, a second one at once."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self._told) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _told(self, number: int, frame: FrameType | None) -> None:
+        self.handle_exit(number, frame)

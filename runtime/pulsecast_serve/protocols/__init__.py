@@ -1,0 +1,1 @@
+"""What a request of each protocol says, and how it is answered; all lead to the same `Forecaster`."""

@@ -1,0 +1,97 @@
+"""JSON in and out: what was sent is read within limits, and numbers are written as short as they can be read back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from pulsecast.foundation.arguments import shown
+
+from ..refusal import BAD_REQUEST, GONE_SLOW, TOO_LARGE, RefusedError
+from ..serving import Serving
+
+JSON = "application/json"
+
+
+async def whole_body(serving: Serving, request: Request) -> bytes:
+    """Return the bytes of a request; raises RefusedError: 413 (too many), 408 (they come too slowly)."""
+    most = serving.config.body_bytes
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdigit() or len(declared) > 18 or int(declared) > most:
+        raise _too_large(most)
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(serving.config.request_s):
+            async for part in request.stream():
+                size += len(part)
+                if size > most:
+                    raise _too_large(most)
+                parts.append(part)
+    except TimeoutError:
+        raise RefusedError(GONE_SLOW, "the request did not arrive in time; send it faster, or in parts") from None
+    except ClientDisconnect:
+        raise RefusedError(BAD_REQUEST, "the request ended before it was whole") from None
+    return b"".join(parts)
+
+
+def _too_large(most: int) -> RefusedError:
+    return RefusedError(TOO_LARGE, f"the request is too large; this server takes {most:,} bytes: split it")
+
+
+def parsed(body: bytes, *, constants: bool = False) -> Any:
+    """Return what JSON `body` says; `constants` takes NaN and Infinity. Raises RefusedError (400)."""
+    try:
+        return json.loads(
+            body.decode("utf-8"), object_pairs_hook=_once, parse_constant=float if constants else _no_constant
+        )
+    except UnicodeDecodeError as error:
+        raise RefusedError(BAD_REQUEST, f"the request is not UTF-8 text: byte {error.start}") from None
+    except RecursionError:
+        raise RefusedError(BAD_REQUEST, "the request is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise RefusedError(BAD_REQUEST, f"the request is not JSON: {error.msg} at character {error.pos}") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise RefusedError(BAD_REQUEST, "the request holds a number that is too long") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise RefusedError(BAD_REQUEST, f"the key {shown(twice)} stands more than once; which one is meant?")
+    return found
+
+
+def _no_constant(word: str) -> NoReturn:
+    raise RefusedError(BAD_REQUEST, f"the request holds {word}, which JSON does not have; expected finite numbers")
+
+
+def written(document: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Return `document` as a response."""
+    body = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
+    return Response(body, status, headers, JSON)
+
+
+def shortest(numbers: NDArray[np.floating]) -> list[float]:
+    """Return numbers (n,) as the shortest floats that read back as the same float32.
+
+    >>> shortest(np.array([0.1, 12], np.float32))
+    [0.1, 12.0]
+    """
+    return [float(str(one)) for one in numbers.astype(np.float32, copy=False)]
+
+
+def real_numbers(name: str, given: Iterable[object]) -> None:
+    """Raise RefusedError (400) unless everything in `given` is a JSON number."""
+    for place, one in enumerate(given):
+        if type(one) is not float and type(one) is not int:
+            what = "is null, a missing value" if one is None else f"is {shown(one)}"
+            raise RefusedError(BAD_REQUEST, f"{name}[{place}] {what}; expected a number", param=name)

@@ -1,0 +1,69 @@
+"""What a protocol is to the server: its addresses, its answers, its words for an error."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..refusal import ErrorBody
+from ..serving import Serving
+
+Answer = Callable[[Serving, Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """One address: `path` as Starlette writes it, and what answers there.
+
+    name  of the address in metrics, as in `timeseries.forecast`
+    """
+
+    method: str
+    path: str
+    name: str
+    answer: Answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """One protocol.
+
+    paths       of the requests that are worded as its own, also of those without an address
+    error       its words for an error
+    addresses   the first one whose path fits answers
+    paths_open  of those, the ones that are answered without a key
+    """
+
+    name: str
+    paths: re.Pattern[str]
+    error: ErrorBody
+    addresses: Sequence[Address]
+
+
+# name -> `module:PROTOCOL` below this package, in the order in which a path is looked up
+PROTOCOLS: Mapping[str, str] = {
+    "timeseries": "timeseries:PROTOCOL",
+    "operation": "operation:PROTOCOL",
+}
+
+
+@functools.cache
+def protocols() -> tuple[Protocol, ...]:
+    """Return all protocols, imported."""
+    found = []
+    for where in PROTOCOLS.values():
+        module, name = where.split(":")
+        found.append(cast("Protocol", getattr(importlib.import_module(f".{module}", __package__), name)))
+    return tuple(found)
+
+
+def protocol_of(path: str) -> Protocol:
+    """Return the protocol of a path; the last one has all that no other has."""
+    return next((one for one in protocols() if one.paths.match(path)), protocols()[-1])

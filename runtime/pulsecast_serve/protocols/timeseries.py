@@ -1,0 +1,87 @@
+"""KServe's time-series API: named series and their frequency in, forecasts and quantiles out.
+
+Source: kserve/kserve, `POST /v1/timeseries/forecast` and `GET /v1/timeseries/models`. Ours are additional fields of a
+forecast: `statistic` (its numbers are medians, also those called `mean_forecast`), `interval` (the bounds at the level
+of the manifest) and `outside_training_range`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pulsecast.bundle.manifest import Manifest
+
+from ..refusal import BAD_REQUEST, RefusedError
+from ..serving import Serving
+from .bodies import parsed, whole_body, written
+from .protocol import Address, Protocol
+from .timeseries_request import Asked, read_request, split_name
+from .timeseries_words import Output, forecasts
+
+_PARTIAL, _COMPLETED = "partial", "completed"
+
+
+def error_body(refused: RefusedError) -> Mapping[str, object]:
+    """Return an error as the protocol words it."""
+    kind = "invalid_request_error" if refused.status < 500 else "server_error"
+    return {"error": {"message": str(refused), "type": kind, "param": refused.param, "code": str(refused.status)}}
+
+
+async def forecast(serving: Serving, request: Request) -> Response:
+    """Answer the forecasts of some series. One that cannot be forecast does not keep the others from an answer."""
+    asked = read_request(parsed(await whole_body(serving, request)))
+    name, version, label = split_name(asked.model)
+    served = serving.models.find(name, version=version, label=label)
+    outputs = await serving.run(len(asked.inputs), lambda: forecasts(served, asked))
+    failed = [one.error for one in outputs if one.error is not None]
+    if len(failed) == len(outputs):
+        more = f" (and {len(failed) - 1} more inputs)" if len(failed) > 1 else ""
+        raise RefusedError(BAD_REQUEST, f"{failed[0]}{more}", param=failed[0].param)
+    return written(_document(asked, served.version, outputs, partial=bool(failed)))
+
+
+def _document(asked: Asked, version: int, outputs: list[Output], *, partial: bool) -> dict[str, object]:
+    return {
+        "id": f"forecast-{uuid.uuid4().hex}",
+        "created_at": int(time.time()),
+        "status": _PARTIAL if partial else _COMPLETED,
+        "error": None,
+        "model": asked.model,
+        "model_version": str(version),
+        "outputs": [one.document for one in outputs],
+    }
+
+
+async def models(serving: Serving, request: Request) -> Response:
+    """Answer which models forecast, and what each takes."""
+    del request
+    stable = [(name, shelf.stable) for name, shelf in sorted(serving.models.shelves.items())]
+    return written({"models": [_described(one.model.manifest) | {"name": name} for name, one in stable if one]})
+
+
+def _described(manifest: Manifest) -> dict[str, object]:
+    spec = manifest.spec
+    return {
+        "horizon": spec.horizon,
+        "context": spec.context,
+        "step_seconds": spec.step_s,
+        "columns": list(spec.measured_names),
+        "takes_start_timestamp": spec.timed,
+    }
+
+
+PROTOCOL = Protocol(
+    name="timeseries",
+    paths=re.compile(r"/v1/timeseries(?:/|$)"),
+    error=error_body,
+    addresses=(
+        Address(method="POST", path="/v1/timeseries/forecast", name="timeseries.forecast", answer=forecast),
+        Address(method="GET", path="/v1/timeseries/models", name="timeseries.models", answer=models),
+    ),
+)

@@ -1,0 +1,198 @@
+"""Forecasts in the words of the time-series API."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulsecast.computing.intervals import split_interval
+from pulsecast.foundation.arguments import shown
+from pulsecast.model.radii import SplitConformal
+from pulsecast.model.series import POOL_ROW
+from pulsecast.model.spec import ModelSpec
+from pulsecast.model.windows import Windows
+
+from ..models.served import Served
+from ..refusal import BAD_REQUEST, RefusedError
+from .bodies import shortest
+from .timeseries_request import Asked, Window, window_of
+
+POOL_NAME = "pulsecast.POOL"  # asks for the pool, of a series that training never saw
+_DIGITS = 9  # of a level: 2 * 0.95 - 1 is 0.8999999999999999
+_TYPE = "time_series_forecast"
+_NO_FORECAST = "there is no finite forecast: a value or the time lies outside what the model takes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What is answered to one series; `error` says why there is no forecast."""
+
+    document: Mapping[str, object]
+    error: RefusedError | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """A forecast (horizon,), its (lower, upper) at each level, and whether the window lies far outside training."""
+
+    forecast: NDArray[np.float32]
+    bounds: Mapping[float, tuple[NDArray[np.floating], NDArray[np.floating]]]
+    outside: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """An input that can be forecast: its place in the request, its window, its row in the table of series."""
+
+    place: int
+    window: Window
+    row: int
+
+
+def forecasts(served: Served, asked: Asked) -> list[Output]:
+    """Return one output for each input, in their order; one that cannot be forecast says why.
+
+    Raises RefusedError if the horizon or a quantile is none of the model's.
+    """
+    manifest = served.model.manifest
+    horizon = _horizon(asked.horizon, manifest.spec.horizon)
+    levels = _levels(asked.quantiles, manifest.intervals)
+    outputs: dict[int, Output] = {}
+    good = []
+    for place, given in enumerate(asked.inputs):
+        try:
+            good.append(_Read(place=place, window=window_of(given, manifest.spec), row=_row(served, given)))
+        except RefusedError as error:
+            outputs[place] = _failed(given, place, error)
+    if good:
+        outputs |= zip([one.place for one in good], _answered(served, asked, good, horizon, levels), strict=True)
+    return [outputs[place] for place in range(len(asked.inputs))]
+
+
+def _horizon(asked: int | None, most: int) -> int:
+    if asked is not None and asked > most:
+        raise RefusedError(
+            BAD_REQUEST, f"horizon is {shown(asked)}; this model forecasts {most} steps ahead", param="horizon"
+        )
+    return most if asked is None else asked
+
+
+def _levels(quantiles: tuple[float, ...], split: SplitConformal | None) -> dict[float, float]:
+    """Return the level of the interval that each quantile is a bound of; 0 for the median.
+
+    Raises RefusedError if the model has no such interval.
+    """
+    levels = {quantile: round(abs(2 * quantile - 1), _DIGITS) for quantile in quantiles}
+    known = () if split is None else split.levels
+    if any(level and level not in known for level in levels.values()):
+        have = sorted({0.5, *(round((1 + side * level) / 2, _DIGITS) for level in known for side in (-1, 1))})
+        raise RefusedError(
+            BAD_REQUEST, f"this model has the quantiles {', '.join(f'{one:g}' for one in have)}", param="quantiles"
+        )
+    return levels
+
+
+def _row(served: Served, given: Mapping[str, Any]) -> int:
+    """Return the row of a series in the table, by its name; raises RefusedError."""
+    table, name = served.model.series, given.get("name")
+    if name is not None and not isinstance(name, str):
+        raise RefusedError(BAD_REQUEST, f"name is {shown(name)}; expected text", param="name")
+    if table is None or name == POOL_NAME:
+        return POOL_ROW
+    if name is None or not table.names.knows(name):
+        said = "name is missing" if name is None else f"no series {shown(name)}"
+        raise RefusedError(
+            BAD_REQUEST,
+            f"{said}: this model has {len(table.names):,} series, such as {shown(table.names.names[0])}; the name "
+            f"{POOL_NAME} forecasts a series that training never saw",
+            param="name",
+        )
+    return table.names.row(name)
+
+
+def _answered(
+    served: Served, asked: Asked, good: list[_Read], horizon: int, levels: dict[float, float]
+) -> Iterator[Output]:
+    """Yield the output of each of `good`; their windows are forecast as one batch."""
+    model, spec = served.model, served.model.manifest.spec
+    split = model.manifest.intervals
+    rows = None if model.series is None else np.array([one.row for one in good], np.int64)
+    windows = Windows(
+        values=np.stack([one.window.values for one in good]),  # (batch, context, measured)
+        time=np.array([one.window.time for one in good], np.int64) if spec.timed else None,
+        series=rows,
+    )
+    found = model.predict(windows, bad="nan")  # (batch, horizon)
+    outside = model.outside(windows)
+    every = {level for level in (*levels.values(), model.manifest.level) if level} if split else set()
+    bounds = {level: split_interval(split, found, level, model.series, rows) for level in every} if split else {}
+    for i, read in enumerate(good):
+        made = _Made(
+            forecast=found[i, :horizon],
+            bounds={level: (one.lower[i, :horizon], one.upper[i, :horizon]) for level, one in bounds.items()},
+            outside=bool(outside[i]),
+        )
+        given = asked.inputs[read.place]
+        if np.isfinite(made.forecast).all():
+            yield _completed(
+                read.place, _content(given, made, levels, model.manifest.level) | _times(given, read, spec)
+            )
+        else:
+            yield _failed(given, read.place, RefusedError(BAD_REQUEST, _NO_FORECAST, param="series"))
+
+
+def _content(
+    given: Mapping[str, Any], made: _Made, levels: dict[float, float], own_level: float | None
+) -> dict[str, object]:
+    """Return the numbers of one forecast."""
+    content: dict[str, object] = {
+        "type": given["type"],
+        "name": given.get("name"),
+        "mean_forecast": shortest(made.forecast),
+        "statistic": "median",
+        "outside_training_range": made.outside,
+    }
+    if levels:
+        content["quantiles"] = {f"{q:g}": _quantile(q, made, level) for q, level in levels.items()}
+    if own_level is not None and own_level in made.bounds:
+        lower, upper = made.bounds[own_level]
+        content["interval"] = {"level": own_level, "lower": finite(lower), "upper": finite(upper)}
+    return content
+
+
+def _quantile(quantile: float, made: _Made, level: float) -> list[float | None]:
+    if not level:
+        return list(shortest(made.forecast))
+    lower, upper = made.bounds[level]
+    return finite(lower if quantile < 0.5 else upper)
+
+
+def finite(numbers: NDArray[np.floating]) -> list[float | None]:
+    """Return bounds (n,) as JSON has them: null for one that is infinite."""
+    return [one if abs(one) != np.inf else None for one in shortest(numbers)]
+
+
+def _times(given: Mapping[str, Any], read: _Read, spec: ModelSpec) -> dict[str, object]:
+    """Return when the forecast begins, and its step."""
+    last = read.window.time
+    first = None if last is None else datetime.datetime.fromtimestamp(last + spec.step_s, datetime.UTC).isoformat()
+    return {"frequency": given["frequency"], "start_timestamp": first and first.replace("+00:00", "Z")}
+
+
+def _completed(place: int, content: Mapping[str, object]) -> Output:
+    document = {"type": _TYPE, "id": f"output-{place}", "status": "completed", "content": [content], "error": None}
+    return Output(document=document)
+
+
+def _failed(given: Mapping[str, Any], place: int, error: RefusedError) -> Output:
+    name = given.get("name")
+    whose = f" ({shown(name)})" if isinstance(name, str) else ""
+    said = RefusedError(BAD_REQUEST, f"inputs[{place}]{whose}: {error}", param=error.param)
+    words = {"message": str(said), "type": "invalid_request_error", "param": said.param}
+    document = {"type": _TYPE, "id": f"output-{place}", "status": "error", "content": [], "error": words}
+    return Output(document=document, error=said)

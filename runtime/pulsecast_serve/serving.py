@@ -1,0 +1,36 @@
+"""What every request is answered with: the models, the options, and where forecasts are computed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from .config import ServerConfig
+from .models.served import Models
+from .refusal import TOO_LARGE, RefusedError
+
+T = TypeVar("T")
+# Windows that are forecast in the event loop: they take less than the way to a thread and back, about 0.1 ms.
+AT_ONCE = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """What a server has; `threads` computes what would keep other requests waiting."""
+
+    models: Models
+    config: ServerConfig
+    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "pulsecast-forecast"))
+
+    async def run(self, windows: int, compute: Callable[[], T]) -> T:
+        """Return what `compute` gives for so many windows; raises RefusedError (413) if they are too many."""
+        if windows > self.config.windows:
+            raise RefusedError(
+                TOO_LARGE, f"{windows:,} windows in one request; this server takes {self.config.windows:,}: split them"
+            )
+        if windows <= AT_ONCE:
+            return compute()
+        return await asyncio.get_running_loop().run_in_executor(self.threads, compute)
