@@ -17,6 +17,7 @@ import pytest
 import pulsecast
 import pulsecast_bench
 import pulsecast_export
+import pulsecast_serve
 import pulsecast_train
 from helpers import plain
 from helpers.engines import require
@@ -247,6 +248,9 @@ ROWS: dict[str, Row] = {
     "pulsecast_export.export": row(pulsecast_export.export, lambda t: {"model": "nothing", "out": OUT}),
     "pulsecast_export.serve_config": row(pulsecast_export.serve_config, lambda t: {"path": t.plain, "out": OUT}),
     "pulsecast_export.write_page": row(pulsecast_export.write_page, lambda t: {"path": t.plain, "out": OUT}),
+    "pulsecast_serve.ServerConfig": record(pulsecast_serve.ServerConfig),
+    "pulsecast_serve.application": row(pulsecast_serve.application, lambda t: {"bundles": t.plain}),
+    "pulsecast_serve.serve": row(pulsecast_serve.serve, lambda t: {"bundles": t.folder / "nothing"}),
     "pulsecast_bench.BenchConfig": record(pulsecast_bench.BenchConfig),
     "pulsecast_bench.Benchmark.write": Row(lambda t: t.benchmark.write, lambda t: {"out": OUT}),
     "pulsecast_bench.Budget": record(pulsecast_bench.Budget),

@@ -78,7 +78,8 @@ def application(
 
 
 def _making(bundles: StrPath | Sequence[StrPath], models: StrPath | None, config: ServerConfig) -> _Making:
-    given = [str(path) for path in paths("bundles", bundles)] if bundles else []
+    none = isinstance(bundles, list | tuple) and len(bundles) == 0
+    given = [] if none else [str(path) for path in paths("bundles", bundles)]
     if bool(given) == (models is not None):
         raise UsageError("pass bundles, or a folder of models (--models DIR), one of the two")
     folder = None if models is None else one_path("models", models)
@@ -128,7 +129,7 @@ class _Making:
 
         if self.own:
             _log_to_stderr()
-        warnings.filterwarnings("ignore", category=RangeWarning)  # an answer says it of each series
+            warnings.filterwarnings("ignore", category=RangeWarning)  # an answer says it of each series
         models = Models()
         if self.folder is None:
             fixed(models, self._load() if self.ready is None else self.ready)

@@ -8,16 +8,18 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from pulsecast.errors import PulsecastError
+from pulsecast.foundation.arguments import shown
 
 from ..models.library import Library
-from ..protocols.protocol import Address, Protocol, protocols
-from ..refusal import FAILED, refusal
+from ..protocols.protocol import Address, Protocol, protocol_of, protocols
+from ..refusal import FAILED, NOT_FOUND, RefusedError, refusal
 from ..serving import Serving
 from .gate import Gate
 from .measures import Measures
@@ -45,9 +47,19 @@ def build(serving: Serving, library: Library, measures: Measures) -> ASGIApp:
         for protocol in protocols()
         for address in protocol.addresses
     ]
-    app = Starlette(routes=routes, lifespan=lifespan)
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_address})
     app.router.redirect_slashes = False
     return Gate(app, serving.config, measures)
+
+
+async def _no_address(request: Request, error: Exception) -> Response:
+    """Answer where no address is, or none for this method."""
+    status = error.status_code if isinstance(error, HTTPException) else NOT_FOUND
+    path = shown(request.url.path)
+    known = "; /openapi.json lists the addresses"
+    said = f"there is nothing at {path}" if status == NOT_FOUND else f"{path} does not take {shown(request.method)}"
+    headers = dict(getattr(error, "headers", None) or {})
+    return error_response(protocol_of(request.url.path), RefusedError(status, f"{said}{known}"), headers)
 
 
 def _endpoint(serving: Serving, protocol: Protocol, address: Address) -> Endpoint:

@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Generator
 from types import FrameType
 
@@ -34,6 +35,7 @@ def bound(config: ServerConfig) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((config.host, config.port))
+        found.listen(_BACKLOG)  # who is told the address may connect at once, before the first worker is up
     except OSError as error:
         found.close()
         raise UsageError(
@@ -66,7 +68,8 @@ class Draining(uvicorn.Server):
     def capture_signals(self) -> Generator[None, None, None]:
         """Let SIGTERM and Ctrl-C stop the server, a second one at once."""
         numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self._told) for number in numbers}
+        in_main = threading.current_thread() is threading.main_thread()  # only there can a signal be heard
+        before = {number: signal.signal(number, self._told) for number in numbers if in_main}
         try:
             yield
         finally:

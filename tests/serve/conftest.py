@@ -1,0 +1,37 @@
+"""Bundles to serve: made with numpy, so that a server starts at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from helpers import native_models, plain, series_models
+from helpers.engines import require
+from helpers.serving import Client, running
+
+require("starlette", "uvicorn", "httptools", "prometheus_client")
+
+
+@pytest.fixture(scope="session")
+def bundle(change_model: plain.PlainModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with a calendar, one column, horizon 2; its name is `plain`."""
+    folder = tmp_path_factory.mktemp("served") / "bundle"
+    plain.write_bundle(folder, change_model)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def table_bundle(change_model: plain.PlainModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of three series: a, b, c."""
+    folder = tmp_path_factory.mktemp("served") / "table"
+    series_models.write_bundle(folder, series_models.with_table(native_models.directory(change_model)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def client(bundle: Path, table_bundle: Path) -> Iterator[Client]:
+    """A server of both bundles, as `plain` and `table`."""
+    with running(bundle, f"table={table_bundle}") as found:
+        yield found

@@ -1,0 +1,167 @@
+"""KServe's time-series API: its answers are the forecaster's, and what would be a wrong number is refused."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pulsecast
+from helpers.serving import Client, series_body
+
+PATH = "/v1/timeseries/forecast"
+START = int(datetime.datetime(2026, 1, 5, tzinfo=datetime.UTC).timestamp())
+SERIES = [float(200 + i % 24 + (i * 7) % 5) for i in range(90)]
+
+
+def content(reply: Any, place: int = 0) -> dict[str, Any]:
+    assert reply.status == 200, reply.body
+    found: dict[str, Any] = reply.json["outputs"][place]["content"][0]
+    return found
+
+
+def expected(bundle: Path, level: float = 0.9, **named: Any) -> Any:
+    model = pulsecast.load(bundle)
+    context = model.manifest.spec.context
+    window = np.array(SERIES[-context:], np.float32).reshape(1, context, 1)
+    time = np.array([START + (len(SERIES) - 1) * 3600])
+    return model.predict(window, timestamps=time, interval=level, **named)
+
+
+def test_a_series_is_forecast_as_the_forecaster_does_with_its_bounds(client: Client, bundle: Path) -> None:
+    found, own = content(client.post(PATH, series_body("plain", SERIES))), expected(bundle)
+    assert np.array(found["mean_forecast"], np.float32).tolist() == own.forecast[0].tolist()
+    assert found["interval"]["level"] == 0.9
+    np.testing.assert_allclose(found["interval"]["lower"], own.lower[0], rtol=1e-6)
+    np.testing.assert_allclose(found["interval"]["upper"], own.upper[0], rtol=1e-6)
+    assert found["statistic"] == "median"
+    assert found["outside_training_range"] is False
+
+
+def test_the_forecast_begins_one_step_after_the_series_ends(client: Client) -> None:
+    found = content(client.post(PATH, series_body("plain", SERIES, start="2026-01-05T01:00:00+01:00")))
+    assert found["start_timestamp"] == "2026-01-08T18:00:00Z"
+    assert found["frequency"] == "H"
+
+
+def test_the_time_of_the_series_reaches_the_calendar(client: Client) -> None:
+    at_midnight = content(client.post(PATH, series_body("plain", SERIES)))
+    at_noon = content(client.post(PATH, series_body("plain", SERIES, start="2026-01-05T12:00:00Z")))
+    assert at_midnight["mean_forecast"] != at_noon["mean_forecast"]
+
+
+def test_quantiles_are_the_bounds_of_the_intervals_and_half_is_the_forecast(client: Client, bundle: Path) -> None:
+    found = content(client.post(PATH, series_body("plain", SERIES, quantiles=[0.1, 0.5, 0.95])))["quantiles"]
+    np.testing.assert_allclose(found["0.1"], expected(bundle, 0.8).lower[0], rtol=1e-6)
+    np.testing.assert_allclose(found["0.5"], expected(bundle).forecast[0], rtol=1e-6)
+    np.testing.assert_allclose(found["0.95"], expected(bundle, 0.9).upper[0], rtol=1e-6)
+
+
+def test_a_shorter_horizon_gives_the_first_steps(client: Client) -> None:
+    both = content(client.post(PATH, series_body("plain", SERIES)))["mean_forecast"]
+    assert content(client.post(PATH, series_body("plain", SERIES, horizon=1)))["mean_forecast"] == both[:1]
+
+
+def test_a_named_series_is_forecast_by_its_row_and_the_pool_only_when_asked(client: Client, table_bundle: Path) -> None:
+    for name, series in (("b", "b"), ("pulsecast.POOL", pulsecast.POOL)):
+        found = content(client.post(PATH, series_body("table", SERIES, name=name)))
+        own = expected(table_bundle, series=series)
+        assert np.array(found["mean_forecast"], np.float32).tolist() == own.forecast[0].tolist()
+        np.testing.assert_allclose(found["interval"]["upper"], own.upper[0], rtol=1e-6)
+    refused = client.post(PATH, series_body("table", SERIES, name="d"))
+    assert refused.status == 400
+    assert "this model has 3 series, such as 'a'; the name pulsecast.POOL" in refused.json["error"]["message"]
+
+
+def test_one_bad_series_leaves_the_others_their_forecasts(client: Client) -> None:
+    body = series_body("plain", SERIES)
+    body["inputs"].insert(0, {**body["inputs"][0], "series": SERIES[:10]})
+    reply = client.post(PATH, body)
+    assert reply.json["status"] == "partial"
+    assert [one["status"] for one in reply.json["outputs"]] == ["error", "completed"]
+    assert "series has 10 steps; this model takes at least" in reply.json["outputs"][0]["error"]["message"]
+    assert content(reply, 1) == content(client.post(PATH, series_body("plain", SERIES)))
+
+
+def test_many_series_in_one_request_are_forecast_as_one_by_one(client: Client) -> None:
+    body = series_body("plain", SERIES)
+    body["inputs"] = [{**body["inputs"][0], "series": [v + i for v in SERIES]} for i in range(20)]
+    reply = client.post(PATH, body)
+    for i in range(20):
+        alone = content(client.post(PATH, series_body("plain", [v + i for v in SERIES])))
+        np.testing.assert_allclose(content(reply, i)["mean_forecast"], alone["mean_forecast"], rtol=2e-6)
+
+
+def test_units_that_training_never_saw_are_flagged(client: Client) -> None:
+    found = content(client.post(PATH, series_body("plain", [1e6 * v for v in SERIES])))
+    assert found["outside_training_range"] is True
+
+
+def test_models_are_listed_with_what_they_take(client: Client) -> None:
+    found = client.get("/v1/timeseries/models").json["models"]
+    assert [one["name"] for one in found] == ["plain", "table"]
+    assert found[0]["step_seconds"] == 3600
+    assert found[0]["horizon"] == 2
+    assert found[0]["takes_start_timestamp"] is True
+
+
+BAD = {
+    "no zone": ({"start": "2026-01-05T00:00:00"}, "start_timestamp has no zone"),
+    "no time": ({"start": None}, "start_timestamp is missing: this model has a calendar"),
+    "a date in words": ({"start": "yesterday"}, "start_timestamp is not a time"),
+    "milliseconds": ({"start": 1_767_571_200_000}, "start_timestamp is not a time"),
+    "a day's step": ({"frequency": "D"}, "a step every 86,400 s; this model takes one every 3,600 s"),
+    "months": ({"frequency": "month"}, "months or longer; this model takes one every 3,600 s"),
+    "an unknown frequency": ({"frequency": "fortnight"}, "frequency is 'fortnight'; expected second (S)"),
+    "no frequency": ({"frequency": None}, "frequency is None; expected second (S)"),
+    "another step": ({"step_seconds": 7200}, "a step every 7,200 s"),
+    "a step of a fraction": ({"step_seconds": 5400}, "expected a multiple of the frequency's 3600 seconds"),
+    "several columns": ({"type": "multivariate_time_series"}, "is a list of steps with 1 numbers each: value"),
+    "no kind": ({"type": None}, "type is None; expected univariate_time_series or"),
+    "too far ahead": ({"horizon": 3}, "horizon is 3; this model forecasts 2 steps ahead"),
+    "not a horizon": ({"horizon": 1.5}, "horizon is 1.5; expected a whole number"),
+    "a quantile that is not there": ({"quantiles": [0.123]}, "this model has the quantiles 0.01, 0.025, "),
+    "a quantile beyond": ({"quantiles": [1.0]}, "above 0 and below 1"),
+    "a name that is not text": ({"name": 7}, "name is 7; expected text"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", BAD)
+def test_what_would_give_a_plausible_wrong_number_is_refused(client: Client, change: str) -> None:
+    changes, sentence = BAD[change]
+    reply = client.post(PATH, series_body("plain", SERIES, **changes))
+    assert reply.status == 400
+    assert sentence in reply.json["error"]["message"]
+
+
+@pytest.mark.parametrize("value", [None, "7", True, [1.0], {}, 1e300, 10**400])
+def test_a_value_that_is_not_a_usable_number_is_refused(client: Client, value: object) -> None:
+    reply = client.post(PATH, series_body("plain", [*SERIES[:-1], value]))
+    assert reply.status == 400
+    assert reply.json["error"]["param"] == "series"
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"model": "plain"}', b'{"inputs": [{}]}', b"\xff",
+                                  b"[" * 100_000, b'{"model": "plain", "model": "table", "inputs": [{}]}',
+                                  b'{"model": "plain", "inputs": [NaN]}', b"1" * 5000])  # fmt: skip
+def test_a_body_that_says_something_else_is_refused_in_a_sentence(client: Client, body: bytes) -> None:
+    reply = client.post(PATH, body)
+    assert reply.status == 400
+    assert len(reply.json["error"]["message"]) > 15
+
+
+@pytest.mark.parametrize(("model", "sentence"), [("plainn", "no model 'plainn'; there is 'plain'"),
+                                                 ("plain/2", "model 'plain' has no version 2; it has 1, stable"),
+                                                 ("plain/canary", "model 'plain' has no label 'canary'")])  # fmt: skip
+def test_a_model_that_is_not_there_is_not_found(client: Client, model: str, sentence: str) -> None:
+    reply = client.post(PATH, series_body(model, SERIES))
+    assert reply.status == 404
+    assert sentence in reply.json["error"]["message"]
+
+
+@pytest.mark.parametrize("model", ["plain/1", "plain/stable"])
+def test_a_version_can_be_named_by_number_or_label(client: Client, model: str) -> None:
+    assert client.post(PATH, series_body(model, SERIES)).json["model_version"] == "1"
