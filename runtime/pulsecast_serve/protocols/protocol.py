@@ -38,7 +38,6 @@ class Protocol:
     paths       of the requests that are worded as its own, also of those without an address
     error       its words for an error
     addresses   the first one whose path fits answers
-    paths_open  of those, the ones that are answered without a key
     """
 
     name: str
@@ -50,6 +49,8 @@ class Protocol:
 # name -> `module:PROTOCOL` below this package, in the order in which a path is looked up
 PROTOCOLS: Mapping[str, str] = {
     "timeseries": "timeseries:PROTOCOL",
+    "anomalies": "judging:PROTOCOL",
+    "page": "page:PROTOCOL",
     "operation": "operation:PROTOCOL",
 }
 

@@ -15,8 +15,7 @@ from collections.abc import Mapping
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pulsecast.bundle.manifest import Manifest
-
+from ..models.served import Served, Shelf
 from ..refusal import BAD_REQUEST, RefusedError
 from ..serving import Serving
 from .bodies import parsed, whole_body, written
@@ -24,6 +23,7 @@ from .protocol import Address, Protocol
 from .timeseries_request import Asked, read_request, split_name
 from .timeseries_words import Output, forecasts
 
+_FEW = 20  # names of series that are listed
 _PARTIAL, _COMPLETED = "partial", "completed"
 
 
@@ -61,18 +61,32 @@ def _document(asked: Asked, version: int, outputs: list[Output], *, partial: boo
 async def models(serving: Serving, request: Request) -> Response:
     """Answer which models forecast, and what each takes."""
     del request
-    stable = [(name, shelf.stable) for name, shelf in sorted(serving.models.shelves.items())]
-    return written({"models": [_described(one.model.manifest) | {"name": name} for name, one in stable if one]})
+    shelves = sorted(serving.models.shelves.items())
+    return written({"models": [_described(name, shelf, shelf.stable) for name, shelf in shelves if shelf.stable]})
 
 
-def _described(manifest: Manifest) -> dict[str, object]:
-    spec = manifest.spec
+def _described(name: str, shelf: Shelf, served: Served) -> dict[str, object]:
+    """Return what a model takes and gives, how good it is, and which version of it answers."""
+    manifest, table = served.model.manifest, served.model.series
+    spec, first = manifest.spec, manifest.scaler.features[0]
     return {
+        "name": name,
+        "version": str(served.version),
+        "labels": {label: str(version) for label, version in sorted(shelf.labels.items())},
+        "artifact": served.model.artifact.id,
+        "engine": served.model.backend.engine,
         "horizon": spec.horizon,
         "context": spec.context,
         "step_seconds": spec.step_s,
         "columns": list(spec.measured_names),
+        "training_range": [first.low, first.high],
         "takes_start_timestamp": spec.timed,
+        "interval_level": manifest.level,
+        "series": None if table is None else {"count": len(table.names), "first": list(table.names.names[:_FEW])},
+        "heldout": {
+            "windows": manifest.heldout.windows,
+            "mae": {whose: one.mae for whose, one in manifest.heldout.forecasts.items()},
+        },
     }
 
 

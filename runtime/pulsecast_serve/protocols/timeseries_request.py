@@ -115,13 +115,13 @@ def window_of(given: Mapping[str, Any], spec: ModelSpec) -> Window:
     series = given.get("series")
     if not isinstance(series, list) or not series:
         raise RefusedError(BAD_REQUEST, "series is missing; expected a list of numbers, oldest first", param="series")
-    _check_frequency(given, spec)
+    check_frequency(given, spec)
     if len(series) < spec.context:
         raise RefusedError(
             BAD_REQUEST, f"series has {len(series)} steps; this model takes at least {spec.context}", param="series"
         )
     values = _values(given.get("type"), series[-spec.context :], spec)
-    return Window(values=values, time=_last_time(given.get("start_timestamp"), len(series), spec))
+    return Window(values=values, time=last_time(given.get("start_timestamp"), len(series), spec))
 
 
 def _values(kind: object, steps: list[Any], spec: ModelSpec) -> NDArray[np.float32]:
@@ -158,7 +158,7 @@ def _values(kind: object, steps: list[Any], spec: ModelSpec) -> NDArray[np.float
     return values
 
 
-def _check_frequency(given: Mapping[str, Any], spec: ModelSpec) -> None:
+def check_frequency(given: Mapping[str, Any], spec: ModelSpec) -> None:
     """Raise RefusedError unless the series has the model's step: another one would give plausible wrong numbers."""
     word, step = given.get("frequency"), given.get("step_seconds")
     unit = _FREQUENCIES.get(word.upper(), 0) if isinstance(word, str) else 0
@@ -190,7 +190,7 @@ def _how_to_say(step_s: int) -> str:
     return f': send "frequency": "{word}" and "step_seconds": {step_s}'
 
 
-def _last_time(start: object, steps: int, spec: ModelSpec) -> int | None:
+def last_time(start: object, steps: int, spec: ModelSpec) -> int | None:
     """Return the unix seconds of the last of `steps`; None if nothing was said and nothing depends on it."""
     if start is None:
         if not spec.timed:

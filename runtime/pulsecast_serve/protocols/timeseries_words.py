@@ -66,7 +66,7 @@ def forecasts(served: Served, asked: Asked) -> list[Output]:
     good = []
     for place, given in enumerate(asked.inputs):
         try:
-            good.append(_Read(place=place, window=window_of(given, manifest.spec), row=_row(served, given)))
+            good.append(_Read(place=place, window=window_of(given, manifest.spec), row=row_of(served, given)))
         except RefusedError as error:
             outputs[place] = _failed(given, place, error)
     if good:
@@ -97,7 +97,7 @@ def _levels(quantiles: tuple[float, ...], split: SplitConformal | None) -> dict[
     return levels
 
 
-def _row(served: Served, given: Mapping[str, Any]) -> int:
+def row_of(served: Served, given: Mapping[str, Any]) -> int:
     """Return the row of a series in the table, by its name; raises RefusedError."""
     table, name = served.model.series, given.get("name")
     if name is not None and not isinstance(name, str):

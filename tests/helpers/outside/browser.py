@@ -76,20 +76,21 @@ class Page:
         line, _, self._rest = self._rest.partition(b"\0")
         return dict(json.loads(line))
 
-    def open(self, path: Path, *, width: int, scheme: str = "light") -> None:
-        """Load a file in a viewport of `width` pixels and wait until it is loaded."""
+    def open(self, where: Path | str, *, width: int, scheme: str = "light") -> None:
+        """Load a file, or an address, in a viewport of `width` pixels and wait until it is loaded."""
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
         )
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.events.clear()
-        self.call("Page.navigate", url=path.as_uri())
+        self.call("Page.navigate", url=where if isinstance(where, str) else where.as_uri())
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._hear())
 
     def evaluate(self, script: str) -> Any:
-        """Return the value of an expression in the page."""
-        return self.call("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
+        """Return the value of an expression in the page; a promise is waited for."""
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        return answer["result"].get("value")
 
     def screenshot(self) -> bytes:
         """Return the whole page as PNG."""
