@@ -24,6 +24,7 @@ from .bodies import parsed, whole_body, written
 from .operation import error_body
 from .protocol import Address, Protocol
 from .timeseries_request import check_frequency, last_time, split_name
+from .timeseries_schema import ANOMALIES_REQUEST, ANOMALIES_RESPONSE
 from .timeseries_words import row_of
 
 _MOST_STEPS = 50_000  # some seconds of work
@@ -140,5 +141,14 @@ PROTOCOL = Protocol(
     name="anomalies",
     paths=re.compile(r"/v1/anomalies(?:/|$)"),
     error=error_body,
-    addresses=(Address(method="POST", path="/v1/anomalies", name="anomalies.judge", answer=judge),),
+    addresses=(
+        Address(
+            method="POST",
+            path="/v1/anomalies",
+            name="anomalies.judge",
+            answer=judge,
+            request=ANOMALIES_REQUEST,
+            response=ANOMALIES_RESPONSE,
+        ),
+    ),
 )

@@ -45,5 +45,5 @@ PROTOCOL = Protocol(
     name="page",
     paths=re.compile(r"/(?:page\.css|page\.js|plot\.js)?$"),
     error=error_body,
-    addresses=tuple(Address(method="GET", path=path, name="page", answer=page) for path in FILES),
+    addresses=tuple(Address(method="GET", path=path, name="page", answer=page, listed=False) for path in FILES),
 )

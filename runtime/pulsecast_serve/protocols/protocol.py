@@ -6,7 +6,7 @@ import functools
 import importlib
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from starlette.requests import Request
@@ -15,6 +15,7 @@ from starlette.responses import Response
 from ..refusal import ErrorBody
 from ..serving import Serving
 
+Schema = Mapping[str, object]
 Answer = Callable[[Serving, Request], Awaitable[Response]]
 
 
@@ -22,13 +23,19 @@ Answer = Callable[[Serving, Request], Awaitable[Response]]
 class Address:
     """One address: `path` as Starlette writes it, and what answers there.
 
-    name  of the address in metrics, as in `timeseries.forecast`
+    name      of the address in metrics, as in `timeseries.forecast`
+    request   schema of the JSON that is sent; None where nothing is, or something else
+    response  schema of the JSON of an answer
+    listed    in the OpenAPI document, with the first line of the function's docstring
     """
 
     method: str
     path: str
     name: str
     answer: Answer
+    request: Schema | None = None
+    response: Schema = field(default_factory=lambda: {"type": "object"})
+    listed: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +58,7 @@ PROTOCOLS: Mapping[str, str] = {
     "timeseries": "timeseries:PROTOCOL",
     "anomalies": "judging:PROTOCOL",
     "page": "page:PROTOCOL",
+    "openapi": "openapi:PROTOCOL",
     "operation": "operation:PROTOCOL",
 }
 

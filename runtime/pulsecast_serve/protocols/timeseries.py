@@ -21,6 +21,7 @@ from ..serving import Serving
 from .bodies import parsed, whole_body, written
 from .protocol import Address, Protocol
 from .timeseries_request import Asked, read_request, split_name
+from .timeseries_schema import FORECAST_REQUEST, FORECAST_RESPONSE, MODELS_RESPONSE
 from .timeseries_words import Output, forecasts
 
 _FEW = 20  # names of series that are listed
@@ -95,7 +96,20 @@ PROTOCOL = Protocol(
     paths=re.compile(r"/v1/timeseries(?:/|$)"),
     error=error_body,
     addresses=(
-        Address(method="POST", path="/v1/timeseries/forecast", name="timeseries.forecast", answer=forecast),
-        Address(method="GET", path="/v1/timeseries/models", name="timeseries.models", answer=models),
+        Address(
+            method="POST",
+            path="/v1/timeseries/forecast",
+            name="timeseries.forecast",
+            answer=forecast,
+            request=FORECAST_REQUEST,
+            response=FORECAST_RESPONSE,
+        ),
+        Address(
+            method="GET",
+            path="/v1/timeseries/models",
+            name="timeseries.models",
+            answer=models,
+            response=MODELS_RESPONSE,
+        ),
     ),
 )
