@@ -100,6 +100,16 @@ def test_units_that_training_never_saw_are_flagged(client: Client) -> None:
     assert found["outside_training_range"] is True
 
 
+@pytest.mark.parametrize("name", ["\ud800", "a\x00b", "Ω", "\u202e"])
+def test_a_name_comes_back_as_it_was_sent(client: Client, name: str) -> None:
+    assert content(client.post(PATH, series_body("plain", SERIES, name=name)))["name"] == name
+
+
+@pytest.mark.parametrize("start", ["9999-12-31T23:00:00Z", "0001-01-01T00:00:00Z", "9999-12-28T06:00:00Z"])
+def test_a_time_at_the_end_of_the_calendar_is_answered_or_refused(client: Client, start: str) -> None:
+    assert client.post(PATH, series_body("plain", SERIES, start=start)).status in (200, 400)
+
+
 def test_models_are_listed_with_what_they_take(client: Client) -> None:
     found = client.get("/v1/timeseries/models").json["models"]
     assert [one["name"] for one in found] == ["plain", "table"]

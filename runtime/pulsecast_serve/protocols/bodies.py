@@ -75,8 +75,8 @@ def _no_constant(word: str) -> NoReturn:
 
 
 def written(document: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Return `document` as a response."""
-    body = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
+    """Return `document` as a response; all beyond ASCII stands as escapes, since half a character has no bytes."""
+    body = json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
     return Response(body, status, headers, JSON)
 
 
