@@ -121,8 +121,8 @@ def test_models_are_listed_with_what_they_take(client: Client) -> None:
 BAD = {
     "no zone": ({"start": "2026-01-05T00:00:00"}, "start_timestamp has no zone"),
     "no time": ({"start": None}, "start_timestamp is missing: this model has a calendar"),
-    "a date in words": ({"start": "yesterday"}, "start_timestamp is not a time"),
-    "milliseconds": ({"start": 1_767_571_200_000}, "start_timestamp is not a time"),
+    "a date in words": ({"start": "yesterday"}, "start_timestamp is not a time in whole seconds that has a date"),
+    "milliseconds": ({"start": 1_767_571_200_000}, "start_timestamp is not a time in whole seconds that has a date"),
     "a day's step": ({"frequency": "D"}, "a step every 86,400 s; this model takes one every 3,600 s"),
     "months": ({"frequency": "month"}, "months or longer; this model takes one every 3,600 s"),
     "an unknown frequency": ({"frequency": "fortnight"}, "frequency is 'fortnight'; expected second (S)"),

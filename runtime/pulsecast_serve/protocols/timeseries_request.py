@@ -205,11 +205,17 @@ def last_time(start: object, steps: int, spec: ModelSpec) -> int | None:
         first = datetime.datetime.fromisoformat(start) if isinstance(start, str) else None
         if first is not None and first.tzinfo is not None:
             seconds = first.timestamp()
+            last = int(seconds) + (steps - 1) * spec.step_s
+            datetime.datetime.fromtimestamp(last + spec.step_s, datetime.UTC)  # what follows has a date, too
             if seconds == int(seconds):
-                return int(seconds) + (steps - 1) * spec.step_s
-    except (ValueError, OverflowError):
+                return last
+    except (ValueError, OverflowError, OSError):  # beyond year 9999, or what this platform knows
         first = None
-    wrong = "has no zone" if first is not None and first.tzinfo is None else "is not a time in whole seconds"
+    wrong = (
+        "has no zone"
+        if first is not None and first.tzinfo is None
+        else "is not a time in whole seconds that has a date"
+    )
     raise RefusedError(
         BAD_REQUEST,
         f"start_timestamp {wrong}; expected ISO 8601 with a zone, such as 2026-01-31T08:00:00Z or "
