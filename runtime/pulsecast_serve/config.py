@@ -12,6 +12,7 @@ from pulsecast.plain_text import Problems
 LOOPBACK_NAMES = ("localhost",)
 HIGHEST_PORT = 65_535
 MOST_WORKERS = 64
+MOST_WAIT_US = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,7 @@ class ServerConfig:
     body_bytes   most bytes of one request
     windows      most windows of one request
     active       most requests at work at once; one more is answered 429
+    batch_wait_us  how long a forecast waits for those of other requests, to be computed together; 0 never waits
     access_log   a line on stderr for each answer, without what was sent
     """
 
@@ -54,6 +56,7 @@ class ServerConfig:
     body_bytes: int = 4 << 20
     windows: int = 4096
     active: int = 256
+    batch_wait_us: int = 0
     access_log: bool = False
 
     def __post_init__(self) -> None:
@@ -69,6 +72,8 @@ class ServerConfig:
         for name in ("threads", "body_bytes", "windows", "active"):
             if getattr(self, name) < 1:
                 yield f"{name} is {shown(getattr(self, name))}; expected at least 1"
+        if not 0 <= self.batch_wait_us <= MOST_WAIT_US:
+            yield f"batch_wait_us is {shown(self.batch_wait_us)}; expected 0 to {MOST_WAIT_US:,}"
         for name in ("poll_s", "request_s"):
             if getattr(self, name) <= 0:
                 yield f"{name} is {shown(getattr(self, name))}; expected a number above 0"

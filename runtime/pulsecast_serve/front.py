@@ -121,6 +121,7 @@ class _Making:
         return self
 
     def __call__(self) -> ASGIApp:
+        from .batching import Batches
         from .http.app import build
         from .http.measures import Measures
         from .models.library import Library, fixed
@@ -133,7 +134,8 @@ class _Making:
         models = Models()
         if self.folder is None:
             fixed(models, self._load() if self.ready is None else self.ready)
-        serving = Serving(models=models, config=self.config)
+        wait_s = self.config.batch_wait_us / 1e6
+        serving = Serving(models=models, config=self.config, batches=Batches(wait_s) if wait_s else None)
         return build(serving, Library(models, self.config, folder=self.folder), Measures(models))
 
 

@@ -8,8 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pulsecast.model.windows import Windows
+
+from .batching import Batches
 from .config import ServerConfig
-from .models.served import Models
+from .models.served import Models, Served
 from .refusal import TOO_LARGE, RefusedError
 
 T = TypeVar("T")
@@ -19,11 +25,25 @@ AT_ONCE = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Serving:
-    """What a server has; `threads` computes what would keep other requests waiting."""
+    """What a server has.
+
+    batches  join the windows of several requests; None where each is forecast by itself
+    threads  compute what would keep other requests waiting
+    """
 
     models: Models
     config: ServerConfig
+    batches: Batches | None = None
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "pulsecast-forecast"))
+
+    async def predict(self, served: Served, windows: Windows) -> NDArray[np.float32]:
+        """Return forecasts (batch, horizon), NaN for a window that cannot be forecast.
+
+        Raises RefusedError (413), and what `Forecaster.predict` raises.
+        """
+        if self.batches is not None and len(windows) <= AT_ONCE:
+            return await self.batches.predict(served, windows)
+        return await self.run(len(windows), lambda: served.model.predict(windows, bad="nan"))
 
     async def run(self, windows: int, compute: Callable[[], T]) -> T:
         """Return what `compute` gives for so many windows; raises RefusedError (413) if they are too many."""

@@ -131,7 +131,7 @@ def test_a_failure_of_ours_says_nothing_of_it(bundle: Path, monkeypatch: pytest.
     def fail(*given: object) -> None:
         raise ZeroDivisionError("/secret/path 12345.678")
 
-    monkeypatch.setattr(timeseries, "forecasts", fail)
+    monkeypatch.setattr(timeseries, "prepare", fail)
     with running(bundle) as client:
         reply = client.post(PATH, series_body("plain", SERIES))
     assert reply.status == 500

@@ -22,7 +22,7 @@ from .bodies import parsed, whole_body, written
 from .protocol import Address, Protocol
 from .timeseries_request import Asked, read_request, split_name
 from .timeseries_schema import FORECAST_REQUEST, FORECAST_RESPONSE, MODELS_RESPONSE
-from .timeseries_words import Output, forecasts
+from .timeseries_words import Output, prepare, worded
 
 _FEW = 20  # names of series that are listed
 _PARTIAL, _COMPLETED = "partial", "completed"
@@ -39,7 +39,9 @@ async def forecast(serving: Serving, request: Request) -> Response:
     asked = read_request(parsed(await whole_body(serving, request)))
     name, version, label = split_name(asked.model)
     served = serving.models.find(name, version=version, label=label)
-    outputs = await serving.run(len(asked.inputs), lambda: forecasts(served, asked))
+    prepared = prepare(served, asked)
+    found = await serving.predict(served, prepared.windows) if prepared.windows is not None else None
+    outputs = worded(served, prepared, found)
     failed = [one.error for one in outputs if one.error is not None]
     if len(failed) == len(outputs):
         more = f" (and {len(failed) - 1} more inputs)" if len(failed) > 1 else ""

@@ -54,8 +54,20 @@ class _Read:
     row: int
 
 
-def forecasts(served: Served, asked: Asked) -> list[Output]:
-    """Return one output for each input, in their order; one that cannot be forecast says why.
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What can be forecast of a request: `windows` of the inputs in `good`, None if there is none; and what cannot."""
+
+    asked: Asked
+    horizon: int
+    levels: Mapping[float, float]
+    good: list[_Read]
+    windows: Windows | None
+    outputs: dict[int, Output]
+
+
+def prepare(served: Served, asked: Asked) -> Prepared:
+    """Return the windows that a request asks for.
 
     Raises RefusedError if the horizon or a quantile is none of the model's.
     """
@@ -69,9 +81,29 @@ def forecasts(served: Served, asked: Asked) -> list[Output]:
             good.append(_Read(place=place, window=window_of(given, manifest.spec), row=row_of(served, given)))
         except RefusedError as error:
             outputs[place] = _failed(given, place, error)
-    if good:
-        outputs |= zip([one.place for one in good], _answered(served, asked, good, horizon, levels), strict=True)
-    return [outputs[place] for place in range(len(asked.inputs))]
+    windows = _windows(served, good) if good else None
+    return Prepared(asked=asked, horizon=horizon, levels=levels, good=good, windows=windows, outputs=outputs)
+
+
+def _windows(served: Served, good: list[_Read]) -> Windows:
+    model, spec = served.model, served.model.manifest.spec
+    return Windows(
+        values=np.stack([one.window.values for one in good]),  # (batch, context, measured)
+        time=np.array([one.window.time for one in good], np.int64) if spec.timed else None,
+        series=None if model.series is None else np.array([one.row for one in good], np.int64),
+    )
+
+
+def worded(served: Served, prepared: Prepared, found: NDArray[np.float32] | None) -> list[Output]:
+    """Return one output for each input, in their order, of the forecasts (batch, horizon) of `prepared.windows`.
+
+    One that cannot be forecast says why.
+    """
+    outputs = prepared.outputs
+    if found is not None and prepared.windows is not None:
+        answered = _answered(served, prepared, prepared.windows, found)
+        outputs |= zip([one.place for one in prepared.good], answered, strict=True)
+    return [outputs[place] for place in range(len(prepared.asked.inputs))]
 
 
 def _horizon(asked: int | None, most: int) -> int:
@@ -115,26 +147,20 @@ def row_of(served: Served, given: Mapping[str, Any]) -> int:
     return table.names.row(name)
 
 
-def _answered(
-    served: Served, asked: Asked, good: list[_Read], horizon: int, levels: dict[float, float]
-) -> Iterator[Output]:
-    """Yield the output of each of `good`; their windows are forecast as one batch."""
-    model, spec = served.model, served.model.manifest.spec
-    split = model.manifest.intervals
-    rows = None if model.series is None else np.array([one.row for one in good], np.int64)
-    windows = Windows(
-        values=np.stack([one.window.values for one in good]),  # (batch, context, measured)
-        time=np.array([one.window.time for one in good], np.int64) if spec.timed else None,
-        series=rows,
-    )
-    found = model.predict(windows, bad="nan")  # (batch, horizon)
+def _answered(served: Served, prepared: Prepared, windows: Windows, found: NDArray[np.float32]) -> Iterator[Output]:
+    """Yield the output of each of `prepared.good`."""
+    model, spec, split = served.model, served.model.manifest.spec, served.model.manifest.intervals
+    asked, levels = prepared.asked, prepared.levels
     outside = model.outside(windows)
     every = {level for level in (*levels.values(), model.manifest.level) if level} if split else set()
-    bounds = {level: split_interval(split, found, level, model.series, rows) for level in every} if split else {}
-    for i, read in enumerate(good):
+    bounds = {level: split_interval(split, found, level, model.series, windows.series) for level in every if split}
+    for i, read in enumerate(prepared.good):
         made = _Made(
-            forecast=found[i, :horizon],
-            bounds={level: (one.lower[i, :horizon], one.upper[i, :horizon]) for level, one in bounds.items()},
+            forecast=found[i, : prepared.horizon],
+            bounds={
+                level: (one.lower[i, : prepared.horizon], one.upper[i, : prepared.horizon])
+                for level, one in bounds.items()
+            },
             outside=bool(outside[i]),
         )
         given = asked.inputs[read.place]
@@ -147,7 +173,7 @@ def _answered(
 
 
 def _content(
-    given: Mapping[str, Any], made: _Made, levels: dict[float, float], own_level: float | None
+    given: Mapping[str, Any], made: _Made, levels: Mapping[float, float], own_level: float | None
 ) -> dict[str, object]:
     """Return the numbers of one forecast."""
     content: dict[str, object] = {

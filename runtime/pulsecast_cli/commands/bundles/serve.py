@@ -40,6 +40,9 @@ def serve(
     body_bytes: Annotated[int, typer.Option("--body-bytes", help="Most bytes of one request.")] = 4 << 20,
     windows: Annotated[int, typer.Option("--windows", help="Most windows of one request.")] = 4096,
     active: Annotated[int, typer.Option("--active", help="Most requests at work; one more is answered 429.")] = 256,
+    batch_wait_us: Annotated[
+        int, typer.Option("--batch-wait-us", help="Let a forecast wait so long for others, to compute them together.")
+    ] = 0,
     poll: Annotated[float, typer.Option("--poll", help="Seconds between two looks at --models.")] = 1.0,
     access_log: Annotated[bool, typer.Option("--access-log", help="A line for each answer, on stderr.")] = False,
     model: ModelOptions = USUAL,
@@ -54,7 +57,7 @@ def serve(
     try:
         config = ServerConfig(
             host=host, port=port, workers=workers, keys=keys, tls_certificate=tls_cert, tls_key=tls_key,
-            client_ca=client_ca, insecure=insecure, body_bytes=body_bytes, windows=windows, active=active, poll_s=poll,
+            client_ca=client_ca, insecure=insecure, body_bytes=body_bytes, windows=windows, active=active, poll_s=poll, batch_wait_us=batch_wait_us,
             access_log=access_log, backend=model.backend, artifact=model.artifact, threads=model.threads,
             key=None if model.key is None else str(model.key), trust_code=model.trust_code,
         )  # fmt: skip
