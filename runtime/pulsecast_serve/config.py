@@ -35,6 +35,7 @@ class ServerConfig:
     windows      most windows of one request
     active       most requests at work at once; one more is answered 429
     batch_wait_us  how long a forecast waits for those of other requests, to be computed together; 0 never waits
+    traces       a span of OpenTelemetry for each request, for what the process was set up with (opentelemetry-instrument)
     access_log   a line on stderr for each answer, without what was sent
     """
 
@@ -57,6 +58,7 @@ class ServerConfig:
     windows: int = 4096
     active: int = 256
     batch_wait_us: int = 0
+    traces: bool = False
     access_log: bool = False
 
     def __post_init__(self) -> None:

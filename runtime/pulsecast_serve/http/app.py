@@ -23,6 +23,7 @@ from ..refusal import FAILED, NOT_FOUND, RefusedError, refusal
 from ..serving import Serving
 from .gate import Gate
 from .measures import Measures
+from .tracing import Traced
 from .words import error_response
 
 log = logging.getLogger("pulsecast.serve")
@@ -49,7 +50,8 @@ def build(serving: Serving, library: Library, measures: Measures) -> ASGIApp:
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_address})
     app.router.redirect_slashes = False
-    return Gate(app, serving.config, measures)
+    gate = Gate(app, serving.config, measures)
+    return Traced(gate) if serving.config.traces else gate
 
 
 async def _no_address(request: Request, error: Exception) -> Response:

@@ -44,6 +44,7 @@ def serve(
         int, typer.Option("--batch-wait-us", help="Let a forecast wait so long for others, to compute them together.")
     ] = 0,
     poll: Annotated[float, typer.Option("--poll", help="Seconds between two looks at --models.")] = 1.0,
+    traces: Annotated[bool, typer.Option("--traces", help="A span of OpenTelemetry for each request.")] = False,
     access_log: Annotated[bool, typer.Option("--access-log", help="A line for each answer, on stderr.")] = False,
     model: ModelOptions = USUAL,
 ) -> None:
@@ -57,8 +58,9 @@ def serve(
     try:
         config = ServerConfig(
             host=host, port=port, workers=workers, keys=keys, tls_certificate=tls_cert, tls_key=tls_key,
-            client_ca=client_ca, insecure=insecure, body_bytes=body_bytes, windows=windows, active=active, poll_s=poll, batch_wait_us=batch_wait_us,
-            access_log=access_log, backend=model.backend, artifact=model.artifact, threads=model.threads,
+            client_ca=client_ca, insecure=insecure, body_bytes=body_bytes, windows=windows, active=active,
+            poll_s=poll, batch_wait_us=batch_wait_us, traces=traces, access_log=access_log,
+            backend=model.backend, artifact=model.artifact, threads=model.threads,
             key=None if model.key is None else str(model.key), trust_code=model.trust_code,
         )  # fmt: skip
     except ValueError as error:
