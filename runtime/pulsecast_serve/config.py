@@ -35,7 +35,7 @@ class ServerConfig:
     windows      most windows of one request
     active       most requests at work at once; one more is answered 429
     batch_wait_us  how long a forecast waits for those of other requests, to be computed together; 0 never waits
-    traces       a span of OpenTelemetry for each request, for what the process was set up with (opentelemetry-instrument)
+    traces       a span of OpenTelemetry for each request; the process says where they go (opentelemetry-instrument)
     access_log   a line on stderr for each answer, without what was sent
     """
 

@@ -54,10 +54,11 @@ def serve(
     config = ServerConfig() if config is None else instance("config", config, ServerConfig)
     making = replace(_making(bundles, models, config), own=True)
     from .http.keys import read_keys
-    from .http.server import bound, run
+    from .http.server import bound, check_tls, run
 
     if config.keys is not None:
         read_keys(Path(config.keys))  # before anything is loaded
+    check_tls(config)
     making = making.loaded() if config.workers == 1 else making.proven()
     with bound(config) as socket, _shared_numbers(config):
         scheme = "http" if config.tls_certificate is None else "https"

@@ -46,6 +46,24 @@ def bound(config: ServerConfig) -> socket.socket:
     return found
 
 
+def check_tls(config: ServerConfig) -> None:
+    """Raise UsageError unless the certificates of `config` can be used, and belong together."""
+    if config.tls_certificate is None:
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(config.tls_certificate, config.tls_key, password=lambda: b"")
+        if config.client_ca is not None:
+            context.load_verify_locations(config.client_ca)
+    except (OSError, ValueError) as error:  # SSLError is an OSError
+        files = [one for one in (config.tls_certificate, config.tls_key, config.client_ca) if one is not None]
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+        raise UsageError(
+            f"TLS cannot begin with {', '.join(map(shown, files))}: {reason}; expected a certificate, its private key "
+            "without a password, and the authority of clients, each as PEM"
+        ) from None
+
+
 def run(factory: Factory, config: ServerConfig, listening: socket.socket) -> None:
     """Answer until a signal says to stop, then finish what is at work."""
     options = uvicorn.Config(
