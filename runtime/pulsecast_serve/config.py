@@ -21,6 +21,7 @@ class ServerConfig:
 
     host         interface to listen on; one beyond this machine needs `keys` and `tls_certificate`, or `insecure`
     port         of HTTP; 0 takes any free one
+    grpc_port    of gRPC; 0 takes any free one, None answers none
     keys         file of the keys that clients present, one on each line; None asks for none
     tls_certificate, tls_key   PEM files; both, or neither
     client_ca    PEM file: only clients with a certificate that it signed are answered
@@ -41,6 +42,7 @@ class ServerConfig:
 
     host: str = "127.0.0.1"
     port: int = 8080
+    grpc_port: int | None = None
     keys: str | None = None
     tls_certificate: str | None = None
     tls_key: str | None = None
@@ -67,8 +69,12 @@ class ServerConfig:
             raise invalid([str(problems)])
 
     def _numbers(self) -> Iterator[str]:
-        if not 0 <= self.port <= HIGHEST_PORT:
-            yield f"port is {shown(self.port)}; expected 0 to {HIGHEST_PORT}"
+        for name in ("port", "grpc_port"):
+            port = getattr(self, name)
+            if port is not None and not 0 <= port <= HIGHEST_PORT:
+                yield f"{name} is {shown(port)}; expected 0 to {HIGHEST_PORT}"
+        if self.port and self.port == self.grpc_port:
+            yield f"port and grpc_port are both {self.port}; HTTP and gRPC each need a port of their own"
         if not 1 <= self.workers <= MOST_WORKERS:
             yield f"workers is {shown(self.workers)}; expected 1 to {MOST_WORKERS}"
         for name in ("threads", "body_bytes", "windows", "active"):

@@ -7,7 +7,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from pulsecast.forecasting.forecaster import Forecaster
+
+    from .http.measures import Measures
+    from .rpc.server import RpcServer
+    from .serving import Serving
 
 log = logging.getLogger("pulsecast.serve")
 Listening = Callable[[str], None]
@@ -44,7 +48,7 @@ def serve(
     models     in their place: a folder of models, DIR/NAME/VERSION/; it is followed, and a new version takes its place
                once it was loaded and proven
     config     how to listen, whom to answer
-    listening  called with the address once the server listens
+    listening  called with each address once the server listens, that of gRPC last
 
     Raises UsageError (neither or both of bundles and models; two of one name; the port is taken; the keys), and what
     `pulsecast.load` raises of a bundle that was named.
@@ -60,11 +64,13 @@ def serve(
         read_keys(Path(config.keys))  # before anything is loaded
     check_tls(config)
     making = making.loaded() if config.workers == 1 else making.proven()
-    with bound(config) as socket, _shared_numbers(config):
-        scheme = "http" if config.tls_certificate is None else "https"
-        host = f"[{config.host}]" if ":" in config.host else config.host
-        listening(f"{scheme}://{host}:{socket.getsockname()[1]}")
-        run(making, config, socket)
+    with bound(config) as socket, _rpc_reserved(config) as config, _shared_numbers(config):
+        secure, host = "" if config.tls_certificate is None else "s", config.host
+        shown_host = f"[{host}]" if ":" in host else host
+        listening(f"http{secure}://{shown_host}:{socket.getsockname()[1]}")
+        if config.grpc_port is not None:
+            listening(f"grpc{secure}://{shown_host}:{config.grpc_port}")
+        run(replace(making, config=config), config, socket)
 
 
 def application(
@@ -137,7 +143,29 @@ class _Making:
             fixed(models, self._load() if self.ready is None else self.ready)
         wait_s = self.config.batch_wait_us / 1e6
         serving = Serving(models=models, config=self.config, batches=Batches(wait_s) if wait_s else None)
-        return build(serving, Library(models, self.config, folder=self.folder), Measures(models))
+        measures = Measures(models)
+        library = Library(models, self.config, folder=self.folder)
+        return build(serving, library, measures, _rpc(serving, measures))
+
+
+def _rpc(serving: Serving, measures: Measures) -> RpcServer | None:
+    """Return the server of gRPC, None where it was not asked for."""
+    config = serving.config
+    if config.grpc_port is None:
+        return None
+    from .http.keys import read_keys
+    from .rpc.server import RpcServer
+
+    admits = None if config.keys is None else read_keys(Path(config.keys)).admits
+    return RpcServer(serving, admits=admits, note=measures.note)
+
+
+def _rpc_reserved(config: ServerConfig) -> AbstractContextManager[ServerConfig]:
+    if config.grpc_port is None:
+        return nullcontext(config)
+    from .rpc.ports import reserved
+
+    return reserved(config)
 
 
 def _log_to_stderr() -> None:

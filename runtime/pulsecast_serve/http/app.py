@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
+from typing import Protocol as Kind
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -30,16 +31,30 @@ log = logging.getLogger("pulsecast.serve")
 Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-def build(serving: Serving, library: Library, measures: Measures) -> ASGIApp:
-    """Return the application; it follows the folder of models while it runs."""
+class Beside(Kind):
+    """A server that runs beside this one: gRPC."""
+
+    async def start(self) -> None:
+        """Begin to answer."""
+
+    async def stop(self) -> None:
+        """Finish what is at work."""
+
+
+def build(serving: Serving, library: Library, measures: Measures, beside: Beside | None = None) -> ASGIApp:
+    """Return the application; it follows the folder of models while it runs, and `beside` runs with it."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         del app
         library.start()
         try:
+            if beside is not None:
+                await beside.start()
             yield
         finally:
+            if beside is not None:
+                await beside.stop()
             library.stop()
             serving.threads.shutdown(wait=True)
 

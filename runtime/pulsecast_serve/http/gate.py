@@ -22,7 +22,6 @@ from .measures import Measures
 from .words import error_response
 
 METRICS_PATH = "/metrics"
-_BEARER = b"bearer "
 _NO_ADDRESS = "none"
 access = logging.getLogger("pulsecast.serve.access")
 
@@ -69,7 +68,7 @@ class Gate:
             return None
         if self._active > self._config.active:
             return RefusedError(TOO_MANY, f"{self._config.active:,} requests are at work; try again in a moment")
-        if self._keys is not None and not self._keys.lets_in(_presented(scope)):
+        if self._keys is not None and not self._keys.admits(_authorization(scope)):
             return RefusedError(
                 UNAUTHENTICATED, "a key is missing or unknown; send it as the header 'Authorization: Bearer KEY'"
             )
@@ -78,8 +77,7 @@ class Gate:
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("route")
         address = METRICS_PATH if scope["path"] == METRICS_PATH else getattr(route, "name", _NO_ADDRESS)
-        self._measures.answers.labels(address, str(status)).inc()
-        self._measures.seconds.labels(address).observe(seconds)
+        self._measures.note(address, str(status), seconds)
         if self._config.access_log:
             access.info("%s %s %d %.1f ms", scope["method"], printable(scope["path"][:200]), status, 1000 * seconds)
 
@@ -104,10 +102,7 @@ class _Heard:
         await self({"type": "http.response.body", "body": body})
 
 
-def _presented(scope: Scope) -> bytes:
-    """Return the key that a request brings, b"" without one."""
+def _authorization(scope: Scope) -> bytes:
+    """Return the first header of that name, b"" without one."""
     headers: list[tuple[bytes, bytes]] = scope["headers"]
-    for name, value in headers:
-        if name == b"authorization" and value[: len(_BEARER)].lower() == _BEARER:
-            return value[len(_BEARER) :].strip()
-    return b""
+    return next((value for name, value in headers if name == b"authorization"), b"")

@@ -32,6 +32,11 @@ class Measures:
         )
         self.registry.register(_ModelStates(models))
 
+    def note(self, address: str, status: str, seconds: float) -> None:
+        """Count an answer."""
+        self.answers.labels(address, status).inc()
+        self.seconds.labels(address).observe(seconds)
+
     def text(self) -> bytes:
         """Return all metrics in Prometheus's text format, of all processes of the server."""
         if SHARED_FOLDER not in os.environ:

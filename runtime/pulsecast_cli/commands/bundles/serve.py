@@ -1,4 +1,4 @@
-"""`pulsecast serve`: a bundle, or a folder of models, behind HTTP."""
+"""`pulsecast serve`: a bundle, or a folder of models, behind HTTP and gRPC."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ def serve(
     ] = None,
     host: Annotated[str, typer.Option("--host", help="Interface to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="Port of HTTP; 0 takes a free one.")] = 8080,
+    grpc_port: Annotated[
+        int | None, typer.Option("--grpc-port", help="Port of gRPC, which answers none without it; 0 takes a free one.")
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", help="Processes that answer.")] = 1,
     keys: Annotated[
         str | None, typer.Option("--keys", help="File of the keys that clients present; only you may read it.")
@@ -57,9 +60,9 @@ def serve(
 
     try:
         config = ServerConfig(
-            host=host, port=port, workers=workers, keys=keys, tls_certificate=tls_cert, tls_key=tls_key,
-            client_ca=client_ca, insecure=insecure, body_bytes=body_bytes, windows=windows, active=active,
-            poll_s=poll, batch_wait_us=batch_wait_us, traces=traces, access_log=access_log,
+            host=host, port=port, grpc_port=grpc_port, workers=workers, keys=keys, tls_certificate=tls_cert,
+            tls_key=tls_key, client_ca=client_ca, insecure=insecure, body_bytes=body_bytes, windows=windows,
+            active=active, poll_s=poll, batch_wait_us=batch_wait_us, traces=traces, access_log=access_log,
             backend=model.backend, artifact=model.artifact, threads=model.threads,
             key=None if model.key is None else str(model.key), trust_code=model.trust_code,
         )  # fmt: skip
