@@ -56,6 +56,7 @@ class Protocol:
 # name -> `module:PROTOCOL` below this package, in the order in which a path is looked up
 PROTOCOLS: Mapping[str, str] = {
     "timeseries": "timeseries:PROTOCOL",
+    "inference": "inference.rest:PROTOCOL",
     "anomalies": "judging:PROTOCOL",
     "page": "page:PROTOCOL",
     "openapi": "openapi:PROTOCOL",

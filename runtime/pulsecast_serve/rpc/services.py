@@ -77,6 +77,7 @@ class Service:
 SERVICES: Mapping[str, str] = {
     "health": "health:SERVICE",
     "reflection": "reflecting:SERVICE",
+    "inference": "inference:SERVICE",
 }
 
 
