@@ -75,9 +75,13 @@ def _no_constant(word: str) -> NoReturn:
 
 
 def written(document: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Return `document` as a response; all beyond ASCII stands as escapes, since half a character has no bytes."""
-    body = json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
-    return Response(body, status, headers, JSON)
+    """Return `document` as a response."""
+    return Response(json_bytes(document), status, headers, JSON)
+
+
+def json_bytes(document: object) -> bytes:
+    """Return `document` as JSON; all beyond ASCII stands as escapes, since half a character has no bytes."""
+    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def shortest(numbers: NDArray[np.floating]) -> list[float]:

@@ -62,6 +62,7 @@ class RpcServer:
         self._note = note
         self._active = 0
         self._streams: set[asyncio.Task[Any] | None] = set()
+        self._stopping = False
         self._server: Any = None
         self.port = 0
 
@@ -79,6 +80,7 @@ class RpcServer:
 
     async def stop(self) -> None:
         """Take no more calls, and finish those at work; streams, which have no end, are cut."""
+        self._stopping = True
         drained = asyncio.create_task(self._server.stop(DRAIN_S))
         await asyncio.sleep(0)  # from now on nothing new begins
         for stream in tuple(self._streams):
@@ -123,8 +125,13 @@ class RpcServer:
                 async with self._told(call, context):
                     if len(self._streams) > STREAMS:
                         raise _full(f"{STREAMS} calls are open")
-                    async for answer in answers(self._serving, self._read(call, messages)):
-                        await context.write(answer.SerializeToString())
+                    try:
+                        async for answer in answers(self._serving, self._read(call, messages)):
+                            await context.write(answer.SerializeToString())
+                    except asyncio.CancelledError:
+                        if not self._stopping:
+                            raise
+                        raise RefusedError(NOT_READY, "the server stops; ask again, or another one") from None
             finally:
                 self._streams.discard(task)
 
@@ -133,7 +140,7 @@ class RpcServer:
     @contextlib.asynccontextmanager
     async def _told(self, call: _Call, context: Any) -> AsyncIterator[None]:
         """Let a call in or not, count it, and tell the client of an error, without a traceback."""
-        began, code = time.perf_counter(), grpc.StatusCode.CANCELLED
+        began, code, refused = time.perf_counter(), grpc.StatusCode.CANCELLED, None
         try:
             if call.name not in call.service.open:
                 self._check_key(context)
@@ -141,16 +148,19 @@ class RpcServer:
             code = grpc.StatusCode.OK
         except Exception as error:
             refused = refusal(error)
+            code = call.service.code(refused)
             if refused.status == FAILED:
                 log.exception("%s failed", call.address)
-            code = call.service.code(refused)
+        finally:
+            self._count(call, code, time.perf_counter() - began)
+        if refused is not None:
             again = (("grpc-retry-pushback-ms", _RETRY_MS),) if refused.status in {TOO_MANY, NOT_READY} else ()
             await context.abort(code, str(refused), again)
-        finally:
-            seconds = time.perf_counter() - began
-            self._note(call.address, code.name, seconds)
-            if self._serving.config.access_log:
-                access.info("gRPC %s %s %.1f ms", call.address, code.name, 1000 * seconds)
+
+    def _count(self, call: _Call, code: grpc.StatusCode, seconds: float) -> None:
+        self._note(call.address, code.name, seconds)
+        if self._serving.config.access_log:
+            access.info("gRPC %s %s %.1f ms", call.address, code.name, 1000 * seconds)
 
     def _check_key(self, context: Any) -> None:
         if self._admits is None:

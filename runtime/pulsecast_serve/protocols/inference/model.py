@@ -1,9 +1,10 @@
 """What a model takes and gives as tensors, and its answer to some.
 
-The inputs and outputs are those of an artifact: `values` FP32 (batch, context, measured) in raw units, `time` INT64
-(batch,), unix seconds (UTC) of each window's last step, where the model has a calendar, and `series` (batch,) where it
-has a table, as names (BYTES), or as rows if the request names the version, whose rows they are; `forecast`, `lower` and `upper` FP32 (batch, horizon). Other numbers are taken
-for `values` too, and rounded to float32 as `Forecaster.predict` does.
+The inputs are those of an artifact: `values` FP32 (batch, context, measured) in raw units; `time` INT64 (batch,), unix
+seconds (UTC) of each window's last step, where the model has a calendar; `series` (batch,) where it has a table, as
+names (BYTES), or as rows if the request names the version whose rows they are. Other numbers are taken for `values`
+too, and rounded to float32 as `Forecaster.predict` does. The outputs are `forecast`, `lower` and `upper`, FP32 (batch,
+horizon).
 
 No answer holds a number that is not finite: a window that cannot be forecast refuses the request, which names it.
 """

@@ -5,7 +5,6 @@ Source: kserve/open-inference-protocol, inference_rest.md, and Triton's extensio
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 
@@ -19,7 +18,7 @@ import pulsecast
 from ...models.served import Served
 from ...refusal import NOT_READY, RefusedError
 from ...serving import Serving
-from ..bodies import shortest, whole_body, written
+from ..bodies import json_bytes, shortest, whole_body, written
 from ..protocol import Address, Protocol
 from ..protocol import Answer as Answers
 from .asked import BINARY_SIZE, HEADER, Asked, read_asked
@@ -108,7 +107,7 @@ def _output(name: str, numbers: NDArray[np.float32], part: bytes | None) -> dict
 
 
 def _with_binary(document: Mapping[str, object], parts: Sequence[bytes]) -> Response:
-    head = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
+    head = json_bytes(document)
     return Response(b"".join((head, *parts)), 200, {HEADER: str(len(head))}, _BINARY_TYPE)
 
 
