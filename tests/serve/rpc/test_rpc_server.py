@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from helpers.engines import require_tools
-from helpers.serving import WAIT_S, running
+from helpers.serving import WAIT_S, running, started
 from helpers.serving.rpc import Both, running_both
 from pulsecast.errors import UsageError
 from pulsecast_serve import ServerConfig, serve
@@ -260,6 +260,22 @@ def test_workers_share_a_port_that_others_cannot_take() -> None:
 def test_a_port_that_cannot_be_is_refused(options: dict[str, int], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         ServerConfig(**options)
+
+
+@pytest.mark.slow
+def test_workers_answer_on_one_port_until_they_are_told_to_stop(bundle: Path) -> None:
+    with started(bundle, "--workers", "2", "--grpc-port", "0") as served:
+        assert served.process.stderr is not None
+        said = served.process.stderr.readline()
+        assert said.startswith("answering on grpc://127.0.0.1:")
+        place = said.split("grpc://")[1].split(";")[0]
+        for _ in range(8):  # each on a connection of its own
+            with grpc.insecure_channel(place, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+                stub = health_pb2_grpc.HealthStub(channel)
+                found = stub.Check(health_pb2.HealthCheckRequest(), timeout=WAIT_S, wait_for_ready=True)
+                assert found.status == SERVING
+        served.process.terminate()
+        assert served.process.wait(WAIT_S) == 0
 
 
 def certificates(folder: Path) -> dict[str, Path]:

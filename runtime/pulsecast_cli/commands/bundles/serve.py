@@ -51,7 +51,7 @@ def serve(
     access_log: Annotated[bool, typer.Option("--access-log", help="A line for each answer, on stderr.")] = False,
     model: ModelOptions = USUAL,
 ) -> None:
-    """Answer forecasts over HTTP until SIGTERM or Ctrl-C, then finish what is at work.
+    """Answer forecasts over HTTP and gRPC until SIGTERM or Ctrl-C, then finish what is at work.
 
     It listens on this machine alone, unless --host says otherwise; then it asks for keys and TLS.
     """
