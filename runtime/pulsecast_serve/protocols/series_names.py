@@ -10,7 +10,7 @@ from ..refusal import BAD_REQUEST, RefusedError
 POOL_NAME = "pulsecast.POOL"  # asks for the pool, of a series that training never saw
 
 
-def row_of(table: SeriesTable, name: str | None, *, param: str) -> int:
+def row_named(table: SeriesTable, name: str | None, *, param: str) -> int:
     """Return the row of a series in the table, by its name; raises RefusedError (400)."""
     if name == POOL_NAME:
         return POOL_ROW

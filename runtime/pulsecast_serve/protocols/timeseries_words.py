@@ -20,7 +20,7 @@ from pulsecast.model.windows import Windows
 from ..models.served import Served
 from ..refusal import BAD_REQUEST, RefusedError
 from .bodies import shortest
-from .series_names import row_of
+from .series_names import row_named
 from .timeseries_request import Asked, Window, window_of
 
 _DIGITS = 9  # of a level: 2 * 0.95 - 1 is 0.8999999999999999
@@ -134,7 +134,7 @@ def row_of(served: Served, given: Mapping[str, Any]) -> int:
     table, name = served.model.series, given.get("name")
     if name is not None and not isinstance(name, str):
         raise RefusedError(BAD_REQUEST, f"name is {shown(name)}; expected text", param="name")
-    return POOL_ROW if table is None else row_of(table, name, param="name")
+    return POOL_ROW if table is None else row_named(table, name, param="name")
 
 
 def _answered(served: Served, prepared: Prepared, windows: Windows, found: NDArray[np.float32]) -> Iterator[Output]:

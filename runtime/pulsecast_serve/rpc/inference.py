@@ -14,7 +14,7 @@ from ..protocols.inference.model import (
     EXTENSIONS,
     FP32,
     Answer,
-    answer,
+    answered,
     found,
     gives,
     platform,
@@ -101,7 +101,7 @@ async def model_infer(serving: Serving, asked: Any) -> Any:
         refuse_elsewhere(one.parameters)
     names = wanted(served.model, [one.name for one in asked.outputs])
     windows = windows_of(served.model, list(_tensors(asked)), version=asked.model_version)
-    made = await serving.run(len(windows), lambda: answer(served, windows, names))
+    made = await answered(serving, served, windows, names)
     return _response(served, asked, made)
 
 

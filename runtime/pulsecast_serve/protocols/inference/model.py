@@ -29,7 +29,7 @@ from pulsecast.plain_text import Problems
 from ...models.served import Served
 from ...refusal import BAD_REQUEST, RefusedError
 from ...serving import Serving
-from ..series_names import row_of
+from ..series_names import row_named
 from .tensors import BYTES, FLOATS, INTEGERS, Head, Tensor, refused
 
 FP32 = "FP32"
@@ -161,19 +161,23 @@ def _rows(model: Forecaster, given: NDArray[Any] | None) -> NDArray[np.int64] | 
     rows = {}
     for name in set(given.tolist()):
         try:
-            rows[name] = row_of(model.series, name.decode("utf-8"), param=SERIES)
+            rows[name] = row_named(model.series, name.decode("utf-8"), param=SERIES)
         except UnicodeDecodeError:
             raise refused("series holds a name that is not UTF-8", SERIES) from None
     return np.array([rows[name] for name in given.tolist()], np.int64)
 
 
-def answer(served: Served, windows: Windows, names: Sequence[str]) -> Answer:
-    """Return the outputs of `names`; raises RefusedError (400) where a number of them would not be finite."""
-    model = served.model
-    found: dict[str, NDArray[np.floating]] = {FORECAST: model.predict(windows, bad="nan")}
-    _refuse_bad(model, windows, np.flatnonzero(~np.isfinite(found[FORECAST]).all(axis=1)))
+async def answered(serving: Serving, served: Served, windows: Windows, names: Sequence[str]) -> Answer:
+    """Return the outputs of `names`; raises RefusedError: 400 (a number of them would not be finite), 413."""
+    forecast = await serving.predict(served, windows)
+    return await serving.run(len(windows), lambda: _answer(served.model, windows, forecast, names))
+
+
+def _answer(model: Forecaster, windows: Windows, forecast: NDArray[np.float32], names: Sequence[str]) -> Answer:
+    _refuse_bad(model, windows, np.flatnonzero(~np.isfinite(forecast).all(axis=1)))
+    found: dict[str, NDArray[np.floating]] = {FORECAST: forecast}
     if LOWER in names or UPPER in names:
-        found |= _bounds(model, windows, found[FORECAST])
+        found |= _bounds(model, windows, forecast)
     outputs = {name: found[name].astype("<f4", copy=False) for name in names}
     for name, numbers in outputs.items():
         _refuse_unbounded(name, numbers)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +21,9 @@ from ...refusal import NOT_READY, RefusedError
 from ...serving import Serving
 from ..bodies import json_bytes, shortest, whole_body, written
 from ..protocol import Address, Protocol
-from ..protocol import Answer as Answers
 from .asked import BINARY_SIZE, HEADER, Asked, read_asked
-from .model import EXTENSIONS, FP32, Answer, answer, found, gives, platform, takes, versions, wanted, windows_of
+from .model import EXTENSIONS, FP32, Answer, answered, found, gives, platform, takes, versions, wanted, windows_of
+from .schema import INFER_REQUEST, INFER_RESPONSE, METADATA_RESPONSE, READY_RESPONSE, SERVER_RESPONSE
 from .tensors import Head
 
 _BINARY_TYPE = "application/octet-stream"
@@ -84,7 +85,7 @@ async def infer(serving: Serving, request: Request) -> Response:
     asked = read_asked(await whole_body(serving, request), request.headers.get(HEADER))
     names = wanted(served.model, [one.name for one in asked.outputs])
     windows = windows_of(served.model, asked.tensors, version=_version(request))
-    made = await serving.run(len(windows), lambda: answer(served, windows, names))
+    made = await answered(serving, served, windows, names)
     return _response(served, asked, made)
 
 
@@ -111,13 +112,10 @@ def _with_binary(document: Mapping[str, object], parts: Sequence[bytes]) -> Resp
     return Response(b"".join((head, *parts)), 200, {HEADER: str(len(head))}, _BINARY_TYPE)
 
 
-def _both(method: str, end: str, name: str, answers: Answers) -> tuple[Address, Address]:
-    """Return an address of a model, and of a version of it."""
-    path = f"inference.{name}"
-    return (
-        Address(method=method, path=f"/v2/models/{{model}}{end}", name=path, answer=answers),
-        Address(method=method, path=f"/v2/models/{{model}}/versions/{{version}}{end}", name=path, answer=answers),
-    )
+def _both(usual: Address) -> tuple[Address, Address]:
+    """Return an address of a model, whose path is what follows its name, and of a version of it."""
+    model, version = "/v2/models/{model}", "/versions/{version}"
+    return replace(usual, path=model + usual.path), replace(usual, path=model + version + usual.path)
 
 
 PROTOCOL = Protocol(
@@ -125,9 +123,18 @@ PROTOCOL = Protocol(
     paths=re.compile(r"/v2(?:/|$)"),
     error=error_body,
     addresses=(
-        Address(method="GET", path="/v2", name="inference.server", answer=server),
-        *_both("GET", "", "metadata", metadata),
-        *_both("GET", "/ready", "ready", ready),
-        *_both("POST", "/infer", "infer", infer),
+        Address(method="GET", path="/v2", name="inference.server", answer=server, response=SERVER_RESPONSE),
+        *_both(Address(method="GET", path="", name="inference.metadata", answer=metadata, response=METADATA_RESPONSE)),
+        *_both(Address(method="GET", path="/ready", name="inference.ready", answer=ready, response=READY_RESPONSE)),
+        *_both(
+            Address(
+                method="POST",
+                path="/infer",
+                name="inference.infer",
+                answer=infer,
+                request=INFER_REQUEST,
+                response=INFER_RESPONSE,
+            )
+        ),
     ),
 )
