@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import tempfile
@@ -68,9 +69,10 @@ def serve(
         secure, host = "" if config.tls_certificate is None else "s", config.host
         shown_host = f"[{host}]" if ":" in host else host
         listening(f"http{secure}://{shown_host}:{socket.getsockname()[1]}")
-        if config.grpc_port is not None:
-            listening(f"grpc{secure}://{shown_host}:{config.grpc_port}")
-        run(replace(making, config=config), config, socket)
+        grpc = functools.partial(listening, f"grpc{secure}://{shown_host}:{config.grpc_port}")
+        if config.workers > 1 and config.grpc_port is not None:
+            grpc()  # a worker cannot say it here
+        run(replace(making, config=config, grpc=grpc if config.workers == 1 else None), config, socket)
 
 
 def application(
@@ -101,6 +103,7 @@ class _Making:
 
     ready  the bundles, loaded already: they do not travel to another process
     own    the process is the server's own: its log goes to stderr
+    grpc   called once gRPC listens; it does not travel either
     """
 
     bundles: Mapping[str, Path]
@@ -108,6 +111,7 @@ class _Making:
     config: ServerConfig
     ready: Mapping[str, Forecaster] | None = None
     own: bool = False
+    grpc: Callable[[], None] | None = None
 
     def _load(self) -> dict[str, Forecaster]:
         from .models.library import load_for, warm
@@ -145,10 +149,10 @@ class _Making:
         serving = Serving(models=models, config=self.config, batches=Batches(wait_s) if wait_s else None)
         measures = Measures(models)
         library = Library(models, self.config, folder=self.folder)
-        return build(serving, library, measures, _rpc(serving, measures))
+        return build(serving, library, measures, _rpc(serving, measures, self.grpc))
 
 
-def _rpc(serving: Serving, measures: Measures) -> RpcServer | None:
+def _rpc(serving: Serving, measures: Measures, started: Callable[[], None] | None) -> RpcServer | None:
     """Return the server of gRPC, None where it was not asked for."""
     config = serving.config
     if config.grpc_port is None:
@@ -157,7 +161,7 @@ def _rpc(serving: Serving, measures: Measures) -> RpcServer | None:
     from .rpc.server import RpcServer
 
     admits = None if config.keys is None else read_keys(Path(config.keys)).admits
-    return RpcServer(serving, admits=admits, note=measures.note)
+    return RpcServer(serving, admits=admits, note=measures.note, started=started)
 
 
 def _rpc_reserved(config: ServerConfig) -> AbstractContextManager[ServerConfig]:

@@ -53,18 +53,21 @@ class _Call:
 class RpcServer:
     """Answers gRPC on `config.grpc_port` from `start` to `stop`.
 
-    admits  None lets everyone in
+    admits   None lets everyone in
+    started  called once it listens
     """
 
-    def __init__(self, serving: Serving, *, admits: Admits | None, note: Note) -> None:
+    def __init__(
+        self, serving: Serving, *, admits: Admits | None, note: Note, started: Callable[[], None] | None = None
+    ) -> None:
         self._serving = serving
         self._admits = admits
         self._note = note
+        self._started = started
         self._active = 0
         self._streams: set[asyncio.Task[Any] | None] = set()
         self._stopping = False
         self._server: Any = None
-        self.port = 0
 
     async def start(self) -> None:
         """Listen; raises UsageError if the port is taken."""
@@ -73,10 +76,13 @@ class RpcServer:
         for service in services():
             self._server.add_generic_rpc_handlers((self._handler(service),))
         try:
-            self.port = _bind(self._server, config)
+            port = _bind(self._server, config)
         except RuntimeError:
             raise taken(config) from None
         await self._server.start()
+        log.info("gRPC answers on %s", address(config.host, port))
+        if self._started is not None:
+            self._started()
 
     async def stop(self) -> None:
         """Take no more calls, and finish those at work; streams, which have no end, are cut."""

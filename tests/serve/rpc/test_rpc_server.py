@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import threading
@@ -240,6 +242,16 @@ def test_a_taken_port_is_said_before_anything_is_served(bundle: Path) -> None:
             serve(bundle, config=ServerConfig(port=0, grpc_port=port))
 
 
+def test_a_server_that_cannot_begin_does_not_end_as_if_all_was_well(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(rpc_server, "_bind", lambda server, config: 1 / 0)
+    with pytest.raises(UsageError, match="the server could not begin to answer; its log says why"):
+        serve(bundle, config=ServerConfig(port=0, grpc_port=0), listening=said.append)
+    assert [one.partition(":")[0] for one in said] == ["http"]  # gRPC never listened
+
+
 def test_workers_share_a_port_that_others_cannot_take() -> None:
     with reserved(ServerConfig(grpc_port=0, workers=2)) as settled, socket.socket() as worker:
         worker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -276,6 +288,24 @@ def test_workers_answer_on_one_port_until_they_are_told_to_stop(bundle: Path) ->
                 assert found.status == SERVING
         served.process.terminate()
         assert served.process.wait(WAIT_S) == 0
+
+
+def test_the_address_of_grpc_is_said_once_it_answers(bundle: Path) -> None:
+    asked: list[int] = []
+
+    def ask(address: str) -> None:
+        if address.startswith("grpc://"):
+            threading.Thread(
+                target=lambda: (asked.append(_health_at(address)), os.kill(os.getpid(), signal.SIGTERM))
+            ).start()
+
+    serve(bundle, config=ServerConfig(port=0, grpc_port=0), listening=ask)
+    assert asked == [SERVING]
+
+
+def _health_at(address: str) -> int:
+    with grpc.insecure_channel(address.removeprefix("grpc://")) as channel:
+        return int(health_pb2.HealthCheckResponse.FromString(call(channel, CHECK)).status)
 
 
 def certificates(folder: Path) -> dict[str, Path]:
