@@ -17,11 +17,14 @@ from pulsecast.foundation.arguments import StrPath, instance, one_path, paths
 
 from .config import ServerConfig
 from .models.sources import named
+from .streams.store import open_store
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from pulsecast.forecasting.forecaster import Forecaster
+
+    from .streams.streams import Streams
 
 log = logging.getLogger("pulsecast.serve")
 Listening = Callable[[str], None]
@@ -59,6 +62,8 @@ def serve(
     if config.keys is not None:
         read_keys(Path(config.keys))  # before anything is loaded
     check_tls(config)
+    if config.store is not None:
+        open_store(config.store).close()  # said here, before anything is loaded
     making = making.loaded() if config.workers == 1 else making.proven()
     with bound(config) as socket, _shared_numbers(config):
         scheme = "http" if config.tls_certificate is None else "https"
@@ -135,9 +140,22 @@ class _Making:
         models = Models()
         if self.folder is None:
             fixed(models, self._load() if self.ready is None else self.ready)
+        measures, streams = Measures(models), self._streams()
+        if streams is not None:
+            measures.follow_streams(streams, series=self.config.series_metrics)
         wait_s = self.config.batch_wait_us / 1e6
-        serving = Serving(models=models, config=self.config, batches=Batches(wait_s) if wait_s else None)
-        return build(serving, Library(models, self.config, folder=self.folder), Measures(models))
+        batches = Batches(wait_s) if wait_s else None
+        serving = Serving(models=models, config=self.config, batches=batches, streams=streams)
+        return build(serving, Library(models, self.config, folder=self.folder), measures)
+
+    def _streams(self) -> Streams | None:
+        from .streams.streams import Streams
+
+        config = self.config
+        if config.store is None:
+            return None
+        store = open_store(config.store, thorough=not self.own)  # `serve` has looked
+        return Streams(store, most=config.streams, age_days=config.streams_age_days)
 
 
 def _log_to_stderr() -> None:

@@ -57,6 +57,7 @@ class Protocol:
 PROTOCOLS: Mapping[str, str] = {
     "timeseries": "timeseries:PROTOCOL",
     "anomalies": "judging:PROTOCOL",
+    "streams": "streams.addresses:PROTOCOL",
     "page": "page:PROTOCOL",
     "openapi": "openapi:PROTOCOL",
     "operation": "operation:PROTOCOL",

@@ -1,0 +1,146 @@
+"""The addresses of streams.
+
+POST   /v1/streams/MODEL/SERIES         {"value": 12.0, "time": 1769846400}: push a step
+GET    /v1/streams/MODEL/SERIES         the last answer, and what is due
+GET    /v1/streams/MODEL/SERIES/drift   whether the model still fits the series
+DELETE /v1/streams/MODEL/SERIES         forget the series
+GET    /v1/streams/MODEL                the names of its series
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ...models.served import Served
+from ...refusal import BAD_REQUEST, NOT_FOUND, NOT_KEPT, RefusedError
+from ...serving import Serving
+from ...streams.kept import Kept, Key
+from ...streams.streams import Blocks, Outcome, Pushed, Streams
+from ..bodies import parsed, whole_body, written
+from ..operation import error_body
+from ..protocol import Address, Protocol
+from .names import place_of, series_of
+from .pushing import TAKEN, Answers, promises_of, pushed
+from .request import read_push
+from .watching import found, last_seen
+
+MOST_NAMES = 1000  # of one answer
+
+
+async def push(serving: Serving, request: Request) -> Response:
+    """Push a step of a series, or several, and answer what follows from each."""
+    streams, key, drift = _streams(serving), *place_of(request)
+    if drift:
+        raise RefusedError(NOT_FOUND, "drift is read with GET; a step is pushed to /v1/streams/MODEL/SERIES")
+    served = serving.models.find(key.model)
+    asked = read_push(parsed(await whole_body(serving, request)), served.model.manifest.spec)
+
+    def compute(kept: Kept | None, blocks: Blocks) -> Outcome[tuple[Answers, int | None]]:
+        change, answers = pushed(served, key.series, asked, kept, blocks)
+        now = kept if change is None else change.kept
+        return Outcome(change, (answers, None if now is None else now.time))
+
+    answers, last = await streams.change(key, compute)
+    streams.heard(_counted(key, answers))
+    said: Mapping[str, object] = {"steps": answers} if asked.several else answers[0]
+    return written({"model": key.model, "series": key.series, **said, **_due(served, last)})
+
+
+def _counted(key: Key, answers: Sequence[Mapping[str, Any]]) -> Pushed:
+    alarms = sum(bool(one["arrival"] in TAKEN and one["anomaly"] and one["anomaly"]["alarm"]) for one in answers)
+    return Pushed(key.model, [str(one["arrival"]) for one in answers], alarms)
+
+
+async def read(serving: Serving, request: Request) -> Response:
+    """Answer what was last answered to a series, and when the next step is due; or its drift."""
+    key, drift = place_of(request)
+    return await (_drift if drift else _last)(serving, key)
+
+
+async def _last(serving: Serving, key: Key) -> Response:
+    kept = _known(key, await _streams(serving).read(lambda store: store.get(key)))
+    shelf = serving.models.shelves.get(key.model)
+    due = {} if shelf is None or shelf.stable is None else _due(shelf.stable, kept.time)
+    return written(
+        {"model": key.model, "series": key.series, "began": kept.began, "last": json.loads(kept.answer), **due}
+    )
+
+
+async def _drift(serving: Serving, key: Key) -> Response:
+    streams, served = _streams(serving), serving.models.find(key.model)
+    kept, blocks = await streams.read(lambda store: (store.get(key), store.blocks(key)))
+    kept = _known(key, kept)
+    promises = promises_of(served, series_of(served.model, key.series))
+    same_model = kept.digest == served.model.manifest.model_digest
+    seen = last_seen(promises, blocks, kept.newest) if same_model else last_seen(promises, [], b"")
+    said = found(promises, promises.report(seen), seen)
+    return written({"model": key.model, "series": key.series, "model_version": str(served.version), **said})
+
+
+async def forget(serving: Serving, request: Request) -> Response:
+    """Forget a series; a second request for it says that there was nothing."""
+    key, drift = place_of(request)
+    if drift:
+        raise RefusedError(NOT_FOUND, "drift is read with GET; DELETE /v1/streams/MODEL/SERIES forgets a series")
+    return written({"model": key.model, "series": key.series, "forgotten": await _streams(serving).forget(key)})
+
+
+async def names(serving: Serving, request: Request) -> Response:
+    """Answer the names of a model's series in their order, some at a time: `?after=NAME` goes on."""
+    model, after = request.path_params["model"], request.query_params.get("after", "")
+    if any(given != "after" for given in request.query_params):
+        raise RefusedError(BAD_REQUEST, "expected ?after=NAME, the last name of the answer before, or nothing")
+    found_names = await _streams(serving).read(lambda store: store.names(model, after, MOST_NAMES + 1))
+    more = len(found_names) > MOST_NAMES
+    shown = list(found_names[:MOST_NAMES])
+    return written({"model": model, "series": shown, "after": shown[-1] if more else None})
+
+
+def _streams(serving: Serving) -> Streams:
+    if serving.streams is None:
+        raise RefusedError(
+            NOT_KEPT,
+            "this server keeps no streams: start it with --store streams.sqlite, a file that survives it, or with "
+            "--store memory",
+        )
+    return serving.streams
+
+
+def _known(key: Key, kept: Kept | None) -> Kept:
+    if kept is None:
+        raise RefusedError(NOT_FOUND, f"nothing was pushed to this series of model {key.model} yet", param="series")
+    return kept
+
+
+def _due(served: Served, last: int | None) -> dict[str, object]:
+    """Return when the next step is due; nothing before a step was taken."""
+    if last is None:
+        return {}
+    due = last + served.model.manifest.spec.step_s
+    try:
+        time = datetime.datetime.fromtimestamp(due, datetime.UTC).isoformat()[:-6] + "Z"
+    except (ValueError, OverflowError):  # after the year 9999
+        time = None
+    return {"due": due, "due_time": time}
+
+
+_SERIES = "/v1/streams/{model}/{series:path}"
+PROTOCOL = Protocol(
+    name="streams",
+    paths=re.compile(r"/v1/streams(?:/|$)"),
+    error=error_body,
+    addresses=(
+        Address(method="GET", path=f"{_SERIES}/drift", name="streams.drift", answer=read),
+        Address(method="POST", path=_SERIES, name="streams.push", answer=push),
+        Address(method="GET", path=_SERIES, name="streams.last", answer=read),
+        Address(method="DELETE", path=_SERIES, name="streams.forget", answer=forget),
+        Address(method="GET", path="/v1/streams/{model}", name="streams.names", answer=names),
+    ),
+)
