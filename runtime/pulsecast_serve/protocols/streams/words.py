@@ -91,8 +91,8 @@ def _why(stepped: Stepped) -> str | None:
 
 def _anomaly(found: Anomaly) -> dict[str, object]:
     numbers = {
-        "value": found.value, "expected": found.forecast, "lower": found.lower, "upper": found.upper,
-        "score": found.score,
+        "value": found.value, "expected": shortest(np.array([found.forecast]))[0], "lower": found.lower,
+        "upper": found.upper, "score": found.score,
     }  # fmt: skip
     said = {name: one if math.isfinite(one) else None for name, one in numbers.items()}
     return {**said, "anomalous": found.anomalous, "alarm": found.alarm, "reason": found.reason}
