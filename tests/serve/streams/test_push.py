@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers.serving import Client
+from helpers.serving import Client, running
 from helpers.serving.streams import HOUR, START, VALUES, address, pushes, same, same_anomaly, same_numbers, stepped
 from pulsecast import POOL, Forecaster, load
 
@@ -254,7 +254,8 @@ def test_an_address_is_read_as_it_was_sent(following: Client, path: str, status:
     assert reply.status == status, reply.body
 
 
-def test_without_a_store_the_answer_says_how_to_start_with_one(client: Client) -> None:
-    reply = client.post(address(), pushes([0])[0])
-    assert reply.status == 501
+def test_without_a_store_the_answer_says_how_to_start_with_one(bundle: Path) -> None:
+    with running(bundle) as client:
+        reply = client.post(address(), pushes([0])[0])
+    assert reply.status == 404
     assert "start it with --store streams.sqlite" in reply.json["error"]["message"]

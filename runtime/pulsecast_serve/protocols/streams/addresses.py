@@ -9,7 +9,6 @@ GET    /v1/streams/MODEL                the names of its series
 
 from __future__ import annotations
 
-import datetime
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -18,8 +17,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pulsecast.computing.calendars import utc_text
+
 from ...models.served import Served
-from ...refusal import BAD_REQUEST, NOT_FOUND, NOT_KEPT, RefusedError
+from ...refusal import BAD_REQUEST, NOT_FOUND, RefusedError
 from ...serving import Serving
 from ...streams.kept import Kept, Key
 from ...streams.streams import Blocks, Outcome, Pushed, Streams
@@ -29,6 +30,14 @@ from ..protocol import Address, Protocol
 from .names import place_of, series_of
 from .pushing import TAKEN, Answers, promises_of, pushed
 from .request import read_push
+from .schema import (
+    DRIFT_RESPONSE,
+    FORGET_RESPONSE,
+    LAST_RESPONSE,
+    NAMES_RESPONSE,
+    PUSH_REQUEST,
+    PUSH_RESPONSE,
+)
 from .watching import found, last_seen
 
 MOST_NAMES = 1000  # of one answer
@@ -36,21 +45,21 @@ MOST_NAMES = 1000  # of one answer
 
 async def push(serving: Serving, request: Request) -> Response:
     """Push a step of a series, or several, and answer what follows from each."""
-    streams, key, drift = _streams(serving), *place_of(request)
-    if drift:
+    streams, key, of_drift = _streams(serving), *place_of(request)
+    if of_drift:
         raise RefusedError(NOT_FOUND, "drift is read with GET; a step is pushed to /v1/streams/MODEL/SERIES")
     served = serving.models.find(key.model)
     asked = read_push(parsed(await whole_body(serving, request)), served.model.manifest.spec)
 
     def compute(kept: Kept | None, blocks: Blocks) -> Outcome[tuple[Answers, int | None]]:
         change, answers = pushed(served, key.series, asked, kept, blocks)
-        now = kept if change is None else change.kept
-        return Outcome(change, (answers, None if now is None else now.time))
+        after = kept if change is None else change.kept
+        return Outcome(change, (answers, None if after is None else after.time))
 
-    answers, last = await streams.change(key, compute)
+    answers, now = await streams.change(key, compute)
     streams.heard(_counted(key, answers))
     said: Mapping[str, object] = {"steps": answers} if asked.several else answers[0]
-    return written({"model": key.model, "series": key.series, **said, **_due(served, last)})
+    return written({"model": key.model, "series": key.series, **said, **_due(served, now)})
 
 
 def _counted(key: Key, answers: Sequence[Mapping[str, Any]]) -> Pushed:
@@ -58,10 +67,20 @@ def _counted(key: Key, answers: Sequence[Mapping[str, Any]]) -> Pushed:
     return Pushed(key.model, [str(one["arrival"]) for one in answers], alarms)
 
 
-async def read(serving: Serving, request: Request) -> Response:
-    """Answer what was last answered to a series, and when the next step is due; or its drift."""
-    key, drift = place_of(request)
-    return await (_drift if drift else _last)(serving, key)
+async def last(serving: Serving, request: Request) -> Response:
+    """Answer what was last answered to a series, and when the next step is due."""
+    return await _read(serving, request)
+
+
+async def drift(serving: Serving, request: Request) -> Response:
+    """Answer whether the model still fits a series, and why."""
+    return await _read(serving, request)
+
+
+async def _read(serving: Serving, request: Request) -> Response:
+    """Answer the one or the other: a name may end in `%2Fdrift`, which only the path as it was sent tells apart."""
+    key, of_drift = place_of(request)
+    return await (_drift if of_drift else _last)(serving, key)
 
 
 async def _last(serving: Serving, key: Key) -> Response:
@@ -86,8 +105,8 @@ async def _drift(serving: Serving, key: Key) -> Response:
 
 async def forget(serving: Serving, request: Request) -> Response:
     """Forget a series; a second request for it says that there was nothing."""
-    key, drift = place_of(request)
-    if drift:
+    key, of_drift = place_of(request)
+    if of_drift:
         raise RefusedError(NOT_FOUND, "drift is read with GET; DELETE /v1/streams/MODEL/SERIES forgets a series")
     return written({"model": key.model, "series": key.series, "forgotten": await _streams(serving).forget(key)})
 
@@ -106,7 +125,7 @@ async def names(serving: Serving, request: Request) -> Response:
 def _streams(serving: Serving) -> Streams:
     if serving.streams is None:
         raise RefusedError(
-            NOT_KEPT,
+            NOT_FOUND,
             "this server keeps no streams: start it with --store streams.sqlite, a file that survives it, or with "
             "--store memory",
         )
@@ -119,16 +138,15 @@ def _known(key: Key, kept: Kept | None) -> Kept:
     return kept
 
 
-def _due(served: Served, last: int | None) -> dict[str, object]:
+def _due(served: Served, time: int | None) -> dict[str, object]:
     """Return when the next step is due; nothing before a step was taken."""
-    if last is None:
+    if time is None:
         return {}
-    due = last + served.model.manifest.spec.step_s
+    due = time + served.model.manifest.spec.step_s
     try:
-        time = datetime.datetime.fromtimestamp(due, datetime.UTC).isoformat()[:-6] + "Z"
+        return {"due": due, "due_time": utc_text(due)}
     except (ValueError, OverflowError):  # after the year 9999
-        time = None
-    return {"due": due, "due_time": time}
+        return {"due": due, "due_time": None}
 
 
 _SERIES = "/v1/streams/{model}/{series:path}"
@@ -137,10 +155,17 @@ PROTOCOL = Protocol(
     paths=re.compile(r"/v1/streams(?:/|$)"),
     error=error_body,
     addresses=(
-        Address(method="GET", path=f"{_SERIES}/drift", name="streams.drift", answer=read),
-        Address(method="POST", path=_SERIES, name="streams.push", answer=push),
-        Address(method="GET", path=_SERIES, name="streams.last", answer=read),
-        Address(method="DELETE", path=_SERIES, name="streams.forget", answer=forget),
-        Address(method="GET", path="/v1/streams/{model}", name="streams.names", answer=names),
+        Address(method="GET", path=f"{_SERIES}/drift", name="streams.drift", answer=drift, response=DRIFT_RESPONSE),
+        Address(
+            method="POST",
+            path=_SERIES,
+            name="streams.push",
+            answer=push,
+            request=PUSH_REQUEST,
+            response=PUSH_RESPONSE,
+        ),
+        Address(method="GET", path=_SERIES, name="streams.last", answer=last, response=LAST_RESPONSE),
+        Address(method="DELETE", path=_SERIES, name="streams.forget", answer=forget, response=FORGET_RESPONSE),
+        Address(method="GET", path="/v1/streams/{model}", name="streams.names", answer=names, response=NAMES_RESPONSE),
     ),
 )
