@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import tempfile
@@ -17,7 +18,6 @@ from pulsecast.foundation.arguments import StrPath, instance, one_path, paths
 
 from .config import ServerConfig
 from .models.sources import named
-from .streams.store import open_store
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -63,6 +63,8 @@ def serve(
         read_keys(Path(config.keys))  # before anything is loaded
     check_tls(config)
     if config.store is not None:
+        from .streams.store import open_store
+
         open_store(config.store).close()  # said here, before anything is loaded
     making = making.loaded() if config.workers == 1 else making.proven()
     with bound(config) as socket, _shared_numbers(config):
@@ -149,13 +151,16 @@ class _Making:
         return build(serving, Library(models, self.config, folder=self.folder), measures)
 
     def _streams(self) -> Streams | None:
+        from .streams.store import open_store
         from .streams.streams import Streams
 
         config = self.config
         if config.store is None:
             return None
-        store = open_store(config.store, thorough=not self.own)  # `serve` has looked
-        return Streams(store, most=config.streams, age_days=config.streams_age_days)
+        if not self.own:  # `serve` has looked
+            open_store(config.store).close()
+        opened = functools.partial(open_store, config.store, thorough=False)
+        return Streams(opened, most=config.streams, age_days=config.streams_age_days)
 
 
 def _log_to_stderr() -> None:

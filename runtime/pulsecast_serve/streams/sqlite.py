@@ -191,7 +191,7 @@ class SqliteStore:
             for model, again, judged, inside, larger, above in self._rows(_TOTALS)
         }
         found = {}
-        for model, streams in self._rows("SELECT name, streams FROM models"):
+        for model, streams in self._rows("SELECT name, streams FROM models WHERE streams > 0"):
             again, counts = sums.get(model, (0, Counts()))
             found[model] = Totals(streams=streams, again=again, counts=counts)
         return found

@@ -7,6 +7,7 @@ milliseconds to sync does not slow many pushes down, only each of them.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -14,13 +15,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar, cast
 
-from ..refusal import NO_SPACE, RefusedError
+from pulsecast.errors import UsageError
+
+from ..refusal import NO_SPACE, NOT_READY, RefusedError
 from .kept import Change, Kept, Key
 from .store import Store, Writing
 
+log = logging.getLogger("pulsecast.serve")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-MOST_TOGETHER = 64  # pushes of one transaction
+MOST_TOGETHER = 64  # steps of one transaction; it ends after the push that reaches them
 _LOOK_S = 3600.0  # between two looks for streams that are too old
 DAY_S = 86_400
 
@@ -55,6 +59,7 @@ class _Asked:
 
     key: Key
     compute: Compute[object]
+    steps: int
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[object]
 
@@ -75,25 +80,30 @@ class Streams:
     heard  called with every push that was answered
     """
 
-    def __init__(self, store: Store, *, most: int, age_days: float | None) -> None:
-        """Keep at most `most` streams of a model in `store`, and forget one after `age_days` without a push."""
+    def __init__(self, opened: Callable[[], Store], *, most: int, age_days: float | None) -> None:
+        """Keep at most `most` streams of a model, and forget one after `age_days` without a push.
+
+        opened  opens the store, when the first push comes: a process that forks before has no file open
+        """
         self.heard: Callable[[Pushed], None] = _unheard
-        self._store = store
+        self._open = opened
+        self._opened: Store | None = None
         self._most = most
         self._age_s = None if age_days is None else age_days * DAY_S
         self._looked = -_LOOK_S
         self._waiting: deque[_Asked] = deque()
         self._thread = ThreadPoolExecutor(1, "pulsecast-streams")
 
-    async def change(self, key: Key, compute: Compute[T]) -> T:
+    async def change(self, key: Key, compute: Compute[T], *, steps: int = 1) -> T:
         """Return what `compute` answers, once what it changes is kept; pushes of one series come one after the other.
 
+        steps    how much work it is
         compute  gets what is kept of the stream, and a function that reads its blocks. It is called a second time if
                  another process changed the stream meanwhile; what it raises is raised, and nothing is kept.
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[object] = loop.create_future()
-        self._waiting.append(_Asked(key=key, compute=compute, loop=loop, done=done))
+        self._waiting.append(_Asked(key=key, compute=compute, steps=steps, loop=loop, done=done))
         self._thread.submit(self._take_turn)
         return cast("T", await done)
 
@@ -108,16 +118,33 @@ class Streams:
 
     async def read(self, question: Callable[[Store], T]) -> T:
         """Return what `question` reads from the store."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, question, self._store)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: question(self._store))
 
     def wait_for(self, question: Callable[[Store], T]) -> T:
         """Return the same to a thread that may wait."""
-        return self._thread.submit(question, self._store).result()
+        return self._thread.submit(lambda: question(self._store)).result()
 
     def close(self) -> None:
         """Answer what waits, and close the store."""
-        self._thread.submit(self._store.close)
+        self._thread.submit(self._close)
         self._thread.shutdown(wait=True)
+
+    def _close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+
+    @property
+    def _store(self) -> Store:
+        """The store, which the thread of this object alone uses; raises RefusedError (503) if it cannot be opened."""
+        if self._opened is None:
+            try:
+                self._opened = self._open()
+            except UsageError as error:
+                log.error("%s", error)
+                raise RefusedError(
+                    NOT_READY, "the store of streams cannot be opened; the log of the server says why"
+                ) from None
+        return self._opened
 
     def _take_turn(self) -> None:
         """Answer what waits; nothing, if an earlier turn took it."""
@@ -133,11 +160,13 @@ class Streams:
             asked.loop.call_soon_threadsafe(_tell, asked.done, one)
 
     def _next_group(self) -> list[_Asked]:
-        """Take what waits, in its order, up to a series that comes for the second time."""
+        """Take what waits, in its order, up to a series that comes for the second time, and not too much work."""
         group: list[_Asked] = []
         keys: set[Key] = set()
-        while self._waiting and len(group) < MOST_TOGETHER and self._waiting[0].key not in keys:
+        steps = 0
+        while self._waiting and steps < MOST_TOGETHER and self._waiting[0].key not in keys:
             keys.add(self._waiting[0].key)
+            steps += self._waiting[0].steps
             group.append(self._waiting.popleft())
         return group
 

@@ -36,6 +36,10 @@ def kept(state: bytes = b"state", **more: Any) -> Kept:
     return Kept(**({"began": 1, "time": 2, "digest": "d", "state": state, "answer": b"{}"} | more))
 
 
+def following(where: str) -> Streams:
+    return Streams(lambda: open_store(where), most=9, age_days=None)
+
+
 def put(store: Store, key: Key, change: Change) -> None:
     with store.changing() as writing:
         writing.put(key, change)
@@ -137,7 +141,7 @@ def test_a_server_forgets_streams_that_are_too_old(tmp_path: Path) -> None:
     put(store, KEY, Change(kept=kept(), anew=True))
     with sqlite3.connect(tmp_path / "s.sqlite") as connection:
         connection.execute("UPDATE series SET changed = changed - 3 * 86400")
-    streams = Streams(store, most=9, age_days=2.0)
+    streams = Streams(lambda: store, most=9, age_days=2.0)
     asyncio.run(streams.change(OTHER, lambda now, blocks: Outcome(Change(kept=kept(), anew=True), None)))
     assert streams.wait_for(lambda one: one.names("m", "", 9)) == [OTHER.series]
     streams.close()
@@ -234,7 +238,7 @@ def test_two_clients_that_push_to_one_series_at_once_lose_nothing(
 ) -> None:
     """Both push all steps: each is taken once, and answered the other time as repeated or late."""
     path = str(tmp_path / "s.sqlite")
-    owners = [Streams(open_store(path), most=9, age_days=None) for _ in range(processes)]
+    owners = [following(path) for _ in range(processes)]
     sent = pushes(range(90))
     answered = push([owners[0], owners[-1]], model, sent)
     taken = [one for one in answered if one["arrival"] == "next"]
@@ -253,7 +257,7 @@ def test_two_clients_that_push_to_one_series_at_once_lose_nothing(
 def test_a_stream_that_another_process_changed_is_computed_again(tmp_path: Path) -> None:
     """The other one comes between what is read and what is kept."""
     path, calls = str(tmp_path / "s.sqlite"), []
-    streams, other = Streams(open_store(path), most=9, age_days=None), open_store(path)
+    streams, other = following(path), open_store(path)
 
     def compute(now: Kept | None, blocks: object) -> Outcome[bytes]:
         calls.append(now)
@@ -274,7 +278,7 @@ def test_a_stream_that_another_process_changed_is_computed_again(tmp_path: Path)
 def test_a_store_that_stays_busy_is_said_and_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pulsecast_serve.streams.sqlite.BUSY_S", 0.01)
     path = str(tmp_path / "s.sqlite")
-    streams, other = Streams(open_store(path), most=9, age_days=None), open_store(path)
+    streams, other = following(path), open_store(path)
     with other.changing(), pytest.raises(RefusedError, match="is busy; nothing of the request was kept") as caught:
         asyncio.run(streams.change(KEY, lambda now, blocks: Outcome(Change(kept=kept(), anew=True), None)))
     assert caught.value.status == 503
@@ -285,8 +289,29 @@ def test_a_store_that_stays_busy_is_said_and_nothing_is_kept(tmp_path: Path, mon
     streams.close()
 
 
+def test_a_store_that_cannot_be_opened_later_is_a_fault_that_the_log_tells(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    streams = following(str(tmp_path / "nowhere" / "s.sqlite"))
+    with pytest.raises(RefusedError, match="cannot be opened; the log of the server says why") as caught:
+        asyncio.run(streams.change(KEY, lambda now, blocks: Outcome(Change(kept=kept(), anew=True), None)))
+    assert caught.value.status == 503
+    assert "cannot be made: No such file or directory" in caplog.text
+    assert "nowhere" not in str(caught.value)
+    streams.close()
+
+
+def test_an_application_holds_no_file_open_before_its_first_push(bundle: Path, tmp_path: Path) -> None:
+    """Its process may fork: SQLite's files must not be open in two processes by one opening."""
+    path = tmp_path / "s.sqlite"
+    application(bundle, config=ServerConfig(store=str(path)))
+    held = {os.path.realpath(f"/proc/self/fd/{one}") for one in Path("/proc/self/fd").iterdir()}
+    assert path.is_file()
+    assert str(path) not in held
+
+
 def test_a_refused_push_does_not_keep_those_that_came_with_it_from_being_kept() -> None:
-    streams = Streams(open_store("memory"), most=9, age_days=None)
+    streams = following("memory")
     held = threading.Event()
     streams._thread.submit(held.wait)  # all of the pushes wait for one turn
 
@@ -318,7 +343,7 @@ from pulsecast_serve.streams.streams import Outcome, Streams
 
 folder = Path(sys.argv[1])
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1024k", "tmpfs", folder], check=True)
-streams = Streams(open_store(str(folder / "s.sqlite")), most=99, age_days=None)
+streams = Streams(lambda: open_store(str(folder / "s.sqlite")), most=99, age_days=None)
 
 def put(name, state):
     made = Kept(began=1, time=2, digest="", state=state, answer=b"{}")

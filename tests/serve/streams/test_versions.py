@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ class Server:
         self.versions = versions
         self.use(1)
         config = ServerConfig(store="memory")
-        self.streams = Streams(MemoryStore(), most=2, age_days=None)
+        self.streams = Streams(MemoryStore, most=2, age_days=None)
         serving = Serving(models=self.models, config=config, streams=self.streams)
         self.app = build(serving, Library(self.models, config, folder=None), Measures(self.models))
 
@@ -130,6 +131,23 @@ def test_a_stream_that_cannot_be_carried_over_is_refused_and_told_how_to_begin_a
     assert client.post(address("b"), request).json["arrival"] == "next"
     server.use(1)
     assert client.post(address(), pushes([80])[0]).status == 409
+
+
+def test_a_stream_of_several_columns_takes_values(asked: Any, models: dict[int, Forecaster]) -> None:
+    server, client = asked
+    server.use(4)
+    state, columns = None, plain.columns(models[4].manifest.spec)[:75].tolist()
+    sent = [{"values": row, "time": one["time"]} for row, one in zip(columns, pushes(range(75)), strict=True)]
+    sent[0]["values"] = [None, 1.0]
+    answered = client.post(address(), {"steps": sent}).json["steps"]
+    for one, said in zip(sent, answered, strict=True):
+        row = [math.nan if value is None else value for value in one["values"]]
+        expected = step(models[4], state, row, one["time"])
+        state = expected.state
+        assert same(said, expected)
+    assert [said["forecast"] is None for said in answered] == [True] * 50 + [False] * 25
+    refused = client.post(address(), {"value": 1.0, "time": sent[-1]["time"] + 3600})
+    assert "expected values, 2 numbers or nulls: value, other" in refused.json["error"]["message"]
 
 
 def test_what_was_kept_can_be_read_and_forgotten_after_its_model_has_gone(asked: Any) -> None:

@@ -56,7 +56,7 @@ async def push(serving: Serving, request: Request) -> Response:
         after = kept if change is None else change.kept
         return Outcome(change, (answers, None if after is None else after.time))
 
-    answers, now = await streams.change(key, compute)
+    answers, now = await streams.change(key, compute, steps=len(asked.steps))
     streams.heard(_counted(key, answers))
     said: Mapping[str, object] = {"steps": answers} if asked.several else answers[0]
     return written({"model": key.model, "series": key.series, **said, **_due(served, now)})
