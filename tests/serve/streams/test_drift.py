@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from helpers.serving import Client, running
@@ -21,24 +22,25 @@ from pulsecast_serve.streams.kept import Kept, Key
 from pulsecast_serve.streams.memory import MemoryStore
 
 STEPS = 860  # more than the 672 that a verdict looks at
+SENT = 400
 
 
 @pytest.fixture(scope="module")
 def sent() -> list[dict[str, Any]]:
-    """The usual series with a gap, missing steps, and twice the size from step 700 on."""
-    steps = pushes(range(STEPS))
-    for at in (300, 301, 555):
+    """The usual series with a gap, missing steps, and twice the size from step 300 on."""
+    steps = pushes(range(SENT))
+    for at in (180, 181, 285):
         steps[at]["value"] = None
-    for one in steps[700:]:
+    for one in steps[300:]:
         one["value"] *= 2
-    return [one for i, one in enumerate(steps) if not 400 <= i < 403]
+    return [one for i, one in enumerate(steps) if not 200 <= i < 203]
 
 
 @pytest.fixture(scope="module")
 def answered(bundle: Path, sent: list[dict[str, Any]]) -> Iterator[tuple[Client, int]]:
     """A server to which `sent` was pushed as `grown`, and the usual series as `usual` and `zebra`; and its alarms."""
     config = ServerConfig(store="memory", backend="numpy", series_metrics=2)
-    parts = [("grown", sent[:430]), ("grown", sent[430:]), ("usual", pushes(range(240))), ("zebra", pushes(range(100)))]
+    parts = [("grown", sent[:210]), ("grown", sent[210:]), ("usual", pushes(range(240))), ("zebra", pushes(range(100)))]
     with running(bundle, config=config) as client:
         steps = [one for name, part in parts for one in client.post(address(name), {"steps": part}).json["steps"]]
         yield client, sum(one["anomaly"]["alarm"] for one in steps)
@@ -133,6 +135,23 @@ def test_only_steps_that_are_looked_at_are_kept(model: Forecaster) -> None:
     assert len(kept.newest) == 9 * (STEPS % BLOCK)
     seen = last_seen(promises, [*blocks.values()], kept.newest)
     assert seen[:, 0].tolist() == VALUES[STEPS - 672 : STEPS]
+
+
+def test_steps_of_a_gap_take_the_place_of_old_ones(model: Forecaster) -> None:
+    promises = Promises(model, None)
+    made = Observations(promises, None, same_model=True)
+    for value in VALUES[:680]:
+        made.add([value], value)
+    made.miss(5)
+    seen = last_seen(promises, [*made.blocks.values()], made.newest)
+    assert seen[:-5, 0].tolist() == VALUES[680 - 672 + 5 : 680]
+    assert np.isnan(seen[-5:, :2]).all()
+    made.miss(10**7)  # more than are kept: no work without end
+    assert made.seen < 2000
+    served, push = Served(name="plain", version=1, model=model), {"steps": pushes([0, 1, 2, 9])}
+    change, _ = pushed(served, "a", read_push(push, model.manifest.spec), None, list)
+    assert change is not None
+    assert change.kept.seen == 10
 
 
 def test_what_another_model_forecast_is_forgotten(model: Forecaster, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,7 @@ def test_a_stream_without_a_push_for_too_long_is_forgotten(store: Store, monkeyp
 def test_a_server_forgets_streams_that_are_too_old(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "s.sqlite"))
     put(store, KEY, Change(kept=kept(), anew=True))
-    with sqlite3.connect(tmp_path / "s.sqlite") as connection:
+    with closing(sqlite3.connect(tmp_path / "s.sqlite", isolation_level=None)) as connection:
         connection.execute("UPDATE series SET changed = changed - 3 * 86400")
     streams = Streams(lambda: store, most=9, age_days=2.0)
     asyncio.run(streams.change(OTHER, lambda now, blocks: Outcome(Change(kept=kept(), anew=True), None)))
@@ -162,13 +163,13 @@ def test_a_file_is_private_and_survives_its_process(tmp_path: Path) -> None:
 
 
 def foreign(path: Path) -> None:
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE theirs (x)")
 
 
 def later(path: Path) -> None:
     open_store(str(path)).close()
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 2")
 
 
