@@ -14,7 +14,7 @@ from ..streams.kept import Judged, Totals
 from ..streams.store import Store
 from ..streams.streams import Pushed, Streams
 
-# name after `pulsecast_stream` or `pulsecast_series` -> what it says
+# what is said of all streams of a model, and of one series
 _COVERAGE = "Share of the last judged steps inside the interval at the manifest's level."
 _BIAS = "Larger errors above the forecast less those below it, by their number: 0 is none, 1 all above, -1 all below."
 _AGAIN = "Series whose verdict is `train again`."

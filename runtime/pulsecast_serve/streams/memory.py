@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from pulsecast.forecasting.watching.drift import Verdict
 from pulsecast.forecasting.watching.promises import Counts
 
 from .kept import Change, Judged, Kept, Key, Totals
@@ -80,8 +81,13 @@ class MemoryStore:
         held = self._now(key)
         return [] if held is None else [block for _, block in sorted(held.blocks.items())]
 
-    def names(self, model: str, after: str, most: int) -> Sequence[str]:
-        return sorted(key.series for key in self._held if key.model == model and key.series > after)[:most]
+    def names(self, model: str, after: str, most: int, verdict: Verdict | None = None) -> Sequence[str]:
+        found = (
+            key.series
+            for key, held in self._held.items()
+            if key.model == model and key.series > after and verdict in (None, held.judged.verdict)
+        )
+        return sorted(found)[:most]
 
     def totals(self) -> Mapping[str, Totals]:
         of: defaultdict[str, list[Judged]] = defaultdict(list)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pulsecast.errors import UsageError
+from pulsecast.forecasting.watching.drift import Verdict
 from pulsecast.forecasting.watching.promises import Counts
 from pulsecast.foundation.arguments import shown
 
@@ -63,6 +64,10 @@ _JUDGE = (
 _TOTALS = (
     "SELECT model, sum(verdict = 'train again'), sum(judged), sum(inside), sum(larger), sum(above) FROM verdicts "
     "GROUP BY model"
+)
+_NAMES = (
+    "SELECT name FROM series WHERE model = ? AND name > ? AND (? IS NULL OR ? = coalesce("
+    "(SELECT verdict FROM verdicts WHERE series = id), 'unknown')) ORDER BY name LIMIT ?"
 )
 _JUDGED = (
     "SELECT name, verdict, judged, inside, larger, above FROM series JOIN verdicts ON series = id "
@@ -181,9 +186,8 @@ class SqliteStore:
         question = "SELECT data FROM series JOIN blocks ON series = id WHERE model = ? AND name = ? ORDER BY number"
         return [data for (data,) in self._rows(question, *key)]
 
-    def names(self, model: str, after: str, most: int) -> Sequence[str]:
-        question = "SELECT name FROM series WHERE model = ? AND name > ? ORDER BY name LIMIT ?"
-        return [name for (name,) in self._rows(question, model, after, most)]
+    def names(self, model: str, after: str, most: int, verdict: Verdict | None = None) -> Sequence[str]:
+        return [name for (name,) in self._rows(_NAMES, model, after, verdict, verdict, most)]
 
     def totals(self) -> Mapping[str, Totals]:
         sums = {
@@ -225,6 +229,7 @@ def _require_private(path: Path) -> None:
     name = _what(str(path))
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        _sync_folder(path.parent)
         return
     except FileExistsError:
         state = path.stat()
@@ -234,6 +239,17 @@ def _require_private(path: Path) -> None:
         raise UsageError(f"{name} is not a plain file; {_INSTEAD}")
     if os.name == "posix" and (state.st_uid != os.geteuid() or state.st_mode & (stat.S_IRWXG | stat.S_IRWXO)):
         raise UsageError(f"{name} is not private to this user; make it so: chown it to this user, and chmod 600 {path}")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let a new file survive a power cut: SQLite syncs what is in it, but not that it is there."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager

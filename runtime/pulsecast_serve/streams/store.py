@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from pulsecast.forecasting.watching.drift import Verdict
+
 from ..config import MEMORY
 from .kept import Change, Judged, Kept, Key, Totals
 
@@ -47,8 +49,11 @@ class Store(Protocol):
     def blocks(self, key: Key) -> Sequence[bytes]:
         """Return the whole blocks of observations, oldest first."""
 
-    def names(self, model: str, after: str, most: int) -> Sequence[str]:
-        """Return the names of series in their order, `most` of those that come after `after`."""
+    def names(self, model: str, after: str, most: int, verdict: Verdict | None = None) -> Sequence[str]:
+        """Return the names of series in their order, `most` of those that come after `after`.
+
+        verdict  of those alone that have it; None of all
+        """
 
     def totals(self) -> Mapping[str, Totals]:
         """Return the totals of each model."""

@@ -120,6 +120,15 @@ def test_only_the_first_series_by_name_have_metrics_of_their_own(watching: Clien
     assert found['pulsecast_series_bias{model="plain",series="usual"}'] == verdict["bias"]
 
 
+def test_series_that_are_to_be_trained_again_can_be_asked_for(watching: Client) -> None:
+    assert watching.get("/v1/streams/plain?verdict=train%20again").json["series"] == ["grown"]
+    assert watching.get("/v1/streams/plain?verdict=unknown").json["series"] == ["zebra"]
+    assert watching.get("/v1/streams/plain").json["series"] == ["grown", "usual", "zebra"]
+    refused = watching.get("/v1/streams/plain?verdict=retrain")
+    assert refused.status == 400
+    assert "?verdict= one of unknown, steady, train again" in refused.json["error"]["message"]
+
+
 def test_only_steps_that_are_looked_at_are_kept(model: Forecaster) -> None:
     promises, kept, blocks = Promises(model, None), None, dict[int, bytes]()
     for at in range(0, STEPS, 20):

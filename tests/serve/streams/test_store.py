@@ -124,6 +124,11 @@ def test_names_come_in_their_order_some_at_a_time(store: Store) -> None:
     put(store, Key("other", "d"), Change(kept=kept(), anew=True))
     assert store.names("m", "", 3) == ["B", "a", "b"]
     assert store.names("m", "b", 9) == ["c", "ü"]
+    for name in ("a", "c"):
+        put(store, Key("m", name), Change(kept=kept(), judged=Judged(verdict="train again")))
+    assert store.names("m", "", 9, "train again") == ["a", "c"]
+    assert store.names("m", "a", 9, "train again") == ["c"]
+    assert store.names("m", "", 9, "unknown") == ["B", "b", "ü"]  # never judged
 
 
 def test_a_stream_without_a_push_for_too_long_is_forgotten(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

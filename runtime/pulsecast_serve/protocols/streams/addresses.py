@@ -12,12 +12,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast, get_args
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from pulsecast.computing.calendars import utc_text
+from pulsecast.forecasting.watching.drift import Verdict
 
 from ...models.served import Served
 from ...refusal import BAD_REQUEST, NOT_FOUND, RefusedError
@@ -112,11 +113,20 @@ async def forget(serving: Serving, request: Request) -> Response:
 
 
 async def names(serving: Serving, request: Request) -> Response:
-    """Answer the names of a model's series in their order, some at a time: `?after=NAME` goes on."""
-    model, after = request.path_params["model"], request.query_params.get("after", "")
-    if any(given != "after" for given in request.query_params):
-        raise RefusedError(BAD_REQUEST, "expected ?after=NAME, the last name of the answer before, or nothing")
-    found_names = await _streams(serving).read(lambda store: store.names(model, after, MOST_NAMES + 1))
+    """Answer the names of a model's series in their order, some at a time: `?after=NAME` goes on.
+
+    `?verdict=train%20again` asks for those alone that had it when they were last judged.
+    """
+    model, query = request.path_params["model"], request.query_params
+    after, verdict = query.get("after", ""), query.get("verdict")
+    if not query.keys() <= {"after", "verdict"} or verdict not in (None, *get_args(Verdict)):
+        raise RefusedError(
+            BAD_REQUEST,
+            f"expected ?after=NAME, the last name of the answer before, and ?verdict= one of "
+            f"{', '.join(get_args(Verdict))}, or nothing",
+        )
+    asked = cast("Verdict | None", verdict)
+    found_names = await _streams(serving).read(lambda store: store.names(model, after, MOST_NAMES + 1, asked))
     more = len(found_names) > MOST_NAMES
     shown = list(found_names[:MOST_NAMES])
     return written({"model": model, "series": shown, "after": shown[-1] if more else None})
