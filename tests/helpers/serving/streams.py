@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from helpers import plain
 from pulsecast import Anomaly, Forecaster, Stepped, step
+from pulsecast_serve.streams.kept import Change, Kept, Key
+from pulsecast_serve.streams.store import Store, open_store
+from pulsecast_serve.streams.streams import Streams
 
 START, HOUR = plain.START_S, plain.STEP_S
 VALUES: list[float] = plain.series().tolist()
@@ -88,3 +91,19 @@ def other_model(folder: Path, **changes: Any) -> Path:
     spec = replace(plain.CHANGE_SPEC, **({"units": (9, 8), "network": None} | changes))
     plain.write_bundle(folder, plain.make_model(spec))
     return folder
+
+
+def kept(state: bytes = b"state", **more: Any) -> Kept:
+    """Return what a store may keep."""
+    return Kept(**({"began": 1, "time": 2, "digest": "d", "state": state, "answer": b"{}"} | more))
+
+
+def following(where: str) -> Streams:
+    """Return the streams of a store that is named as `--store` does."""
+    return Streams(lambda: open_store(where), most=9, age_days=None)
+
+
+def put(store: Store, key: Key, change: Change) -> None:
+    """Keep a change by itself."""
+    with store.changing() as writing:
+        writing.put(key, change)
