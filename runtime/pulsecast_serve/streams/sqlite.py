@@ -214,6 +214,7 @@ class SqliteStore:
         self._connection.close()
 
 
+_BESIDE = ("-wal", "-shm", "-journal")  # files that SQLite reads with the one that is named
 _INSTEAD = "name another file with --store"
 
 
@@ -230,15 +231,24 @@ def _require_private(path: Path) -> None:
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         _sync_folder(path.parent)
-        return
     except FileExistsError:
-        state = path.stat()
+        pass
     except OSError as error:
         raise UsageError(f"{name} cannot be made: {error.strerror}; {_INSTEAD}") from None
-    if not stat.S_ISREG(state.st_mode):
+    if not path.is_file():
         raise UsageError(f"{name} is not a plain file; {_INSTEAD}")
-    if os.name == "posix" and (state.st_uid != os.geteuid() or state.st_mode & (stat.S_IRWXG | stat.S_IRWXO)):
-        raise UsageError(f"{name} is not private to this user; make it so: chown it to this user, and chmod 600 {path}")
+    if os.name != "posix":
+        return
+    for one in (path, *(path.with_name(path.name + end) for end in _BESIDE)):
+        if one.exists() and not _is_private(one):
+            raise UsageError(
+                f"{_what(str(one))} is not private to this user; make it so: chown it to this user, and chmod 600 {one}"
+            )
+
+
+def _is_private(path: Path) -> bool:
+    state = path.stat()
+    return state.st_uid == os.geteuid() and not state.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from helpers.serving import WAIT_S, Served, started
+from helpers.serving import WAIT_S, Client, Served, started
 from helpers.serving.streams import HOUR, START, VALUES, address, same_anomaly, same_numbers
 from pulsecast import Forecaster
 from pulsecast_serve.streams.kept import Key
@@ -157,6 +157,10 @@ def test_a_kill_in_the_middle_of_pushes_loses_nothing(bundle: Path, model: Forec
         server.kill()
         assert server.wait_for(4 * 90)
         nothing_is_lost(pushers, store)
+        text = Client(f"http://{server.address()}").get("/metrics").body.decode()
+        assert 'pulsecast_streams{model="plain"} 4.0' in text  # of the store, whichever worker answers
+        assert 'pulsecast_model_version{model="plain",version="1"} 1.0' in text
+        assert 'pulsecast_stream_pushes_total{arrival="next",model="plain"}' in text
 
 
 @pytest.mark.soak

@@ -36,6 +36,11 @@ def later(path: Path) -> None:
         connection.execute("PRAGMA user_version = 2")
 
 
+def logged(path: Path) -> None:
+    path.touch()
+    path.with_name("s.sqlite-wal").touch(0o644)
+
+
 def damaged(path: Path) -> None:
     store = open_store(str(path))
     for i in range(40):
@@ -53,6 +58,7 @@ BAD = {
     "damaged": (damaged, "damaged|malformed"),
     "a folder": (lambda path: path.mkdir(), "is not a plain file"),
     "readable by others": (lambda path: path.touch(0o644), "is not private to this user"),
+    "with a log of somebody's": (logged, r"not private to this user; .* chmod 600 .*/s\.sqlite-wal$"),
     "in a folder that is not there": (None, "cannot be made: No such file or directory"),
 }
 
