@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .http.measures import Measures
     from .rpc.server import RpcServer
     from .serving import Serving
+    from .streams.streams import Streams
 
 log = logging.getLogger("pulsecast.serve")
 Listening = Callable[[str], None]
@@ -64,6 +65,10 @@ def serve(
     if config.keys is not None:
         read_keys(Path(config.keys))  # before anything is loaded
     check_tls(config)
+    if config.store is not None:
+        from .streams.store import open_store
+
+        open_store(config.store).close()  # said here, before anything is loaded
     making = making.loaded() if config.workers == 1 else making.proven()
     with bound(config) as socket, _rpc_reserved(config) as config, _shared_numbers(config):
         secure, host = "" if config.tls_certificate is None else "s", config.host
@@ -145,11 +150,26 @@ class _Making:
         models = Models()
         if self.folder is None:
             fixed(models, self._load() if self.ready is None else self.ready)
+        measures, streams = Measures(models), self._streams()
+        if streams is not None:
+            measures.follow_streams(streams, series=self.config.series_metrics)
         wait_s = self.config.batch_wait_us / 1e6
-        serving = Serving(models=models, config=self.config, batches=Batches(wait_s) if wait_s else None)
-        measures = Measures(models)
+        batches = Batches(wait_s) if wait_s else None
+        serving = Serving(models=models, config=self.config, batches=batches, streams=streams)
         library = Library(models, self.config, folder=self.folder)
         return build(serving, library, measures, _rpc(serving, measures, self.grpc))
+
+    def _streams(self) -> Streams | None:
+        from .streams.store import open_store
+        from .streams.streams import Streams
+
+        config = self.config
+        if config.store is None:
+            return None
+        if not self.own:  # `serve` has looked
+            open_store(config.store).close()
+        opened = functools.partial(open_store, config.store, thorough=False)
+        return Streams(opened, most=config.streams, age_days=config.streams_age_days)
 
 
 def _rpc(serving: Serving, measures: Measures, started: Callable[[], None] | None) -> RpcServer | None:

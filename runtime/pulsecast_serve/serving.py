@@ -17,6 +17,7 @@ from .batching import Batches
 from .config import ServerConfig
 from .models.served import Models, Served
 from .refusal import TOO_LARGE, RefusedError
+from .streams.streams import Streams
 
 T = TypeVar("T")
 # Windows that are forecast in the event loop: they take less than the way to a thread and back, about 0.1 ms.
@@ -28,12 +29,14 @@ class Serving:
     """What a server has.
 
     batches  join the windows of several requests; None where each is forecast by itself
+    streams  are kept between pushes; None where none are
     threads  compute what would keep other requests waiting
     """
 
     models: Models
     config: ServerConfig
     batches: Batches | None = None
+    streams: Streams | None = None
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "pulsecast-forecast"))
 
     async def predict(self, served: Served, windows: Windows) -> NDArray[np.float32]:

@@ -57,6 +57,8 @@ def build(serving: Serving, library: Library, measures: Measures, beside: Beside
                 await beside.stop()
             library.stop()
             serving.threads.shutdown(wait=True)
+            if serving.streams is not None:
+                serving.streams.close()
 
     routes = [
         Route(address.path, _endpoint(serving, protocol, address), methods=[address.method], name=address.name)

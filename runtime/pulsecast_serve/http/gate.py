@@ -5,6 +5,7 @@ It is plain ASGI: Starlette's own middleware would take longer than a forecast d
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from pathlib import Path
@@ -56,7 +57,7 @@ class Gate:
         path: str = scope["path"]
         refused = self._refused(scope, path)
         if refused is None and path == METRICS_PATH and scope["method"] == "GET":
-            await send.text(self._measures.text())
+            await send.text(await asyncio.to_thread(self._measures.text))  # it may wait for the store of streams
             return
         if refused is None:
             await self._app(scope, receive, send)

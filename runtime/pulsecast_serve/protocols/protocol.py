@@ -58,6 +58,7 @@ PROTOCOLS: Mapping[str, str] = {
     "timeseries": "timeseries:PROTOCOL",
     "inference": "inference.rest:PROTOCOL",
     "anomalies": "judging:PROTOCOL",
+    "streams": "streams.addresses:PROTOCOL",
     "page": "page:PROTOCOL",
     "openapi": "openapi:PROTOCOL",
     "operation": "operation:PROTOCOL",

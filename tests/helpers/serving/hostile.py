@@ -13,7 +13,7 @@ from typing import Any
 
 from helpers.serving import WAIT_S, Client, series_body
 
-POSTS = ("/v1/timeseries/forecast", "/v1/anomalies")
+POSTS = ("/v1/timeseries/forecast", "/v1/anomalies", "/v1/streams/plain/a")
 METHODS = ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "TRACE", "BREW")
 SERIES = [float(200 + i % 24) for i in range(90)]
 WORDS = (
@@ -57,6 +57,9 @@ PATHS = (
     "//v1//timeseries",
     "/" + "a" * 9000,
     "/v1/timeseries/%00",
+    "/v1/streams/plain/%00",
+    "/v1/streams/%2e%2e/%2e%2e%2fetc",
+    "/v1/streams/plain/a/drift/drift",
     "/v1/timeseries/models?" + "q=" * 4000,
     "/%ff%fe",
     "/v1/models/../../x",
@@ -130,6 +133,10 @@ def _mutated(rng: random.Random, connection: http.client.HTTPConnection) -> int:
     body: Any = series_body("plain", list(SERIES), quantiles=[0.1, 0.9])
     if rng.random() < 0.5:
         body = {"model": "plain", "series": list(SERIES), "frequency": "H", "start_timestamp": "2026-01-05T00:00:00Z"}
+    path = rng.choice(POSTS)
+    if path == POSTS[2]:
+        time = 1_767_571_200 + 3600 * rng.randrange(10_000)
+        body = {"steps": [{"value": 210.5, "time": time + 3600 * i} for i in range(5)], "adapt": False, "restart": True}
     where = body
     while True:
         place = rng.choice([*where]) if isinstance(where, dict) else rng.randrange(len(where))
@@ -142,7 +149,7 @@ def _mutated(rng: random.Random, connection: http.client.HTTPConnection) -> int:
         else:
             where[place] = rng.choice(WORDS)
         break
-    return _posted(connection, rng.choice(POSTS), json.dumps(body).encode(), {})
+    return _posted(connection, path, json.dumps(body).encode(), {})
 
 
 def _odd_body(rng: random.Random, connection: http.client.HTTPConnection) -> int:

@@ -49,6 +49,16 @@ def serve(
     poll: Annotated[float, typer.Option("--poll", help="Seconds between two looks at --models.")] = 1.0,
     traces: Annotated[bool, typer.Option("--traces", help="A span of OpenTelemetry for each request.")] = False,
     access_log: Annotated[bool, typer.Option("--access-log", help="A line for each answer, on stderr.")] = False,
+    store: Annotated[
+        str | None, typer.Option("--store", help="Where streams are kept: a file (of SQLite), or memory.")
+    ] = None,
+    streams: Annotated[int, typer.Option("--streams", help="Most series of one model that are followed.")] = 100_000,
+    streams_age: Annotated[
+        float | None, typer.Option("--streams-age", help="Forget a series after so many days without a push.")
+    ] = None,
+    series_metrics: Annotated[
+        int, typer.Option("--series-metrics", help="Series of each model, first by name, with metrics of their own.")
+    ] = 100,
     model: ModelOptions = USUAL,
 ) -> None:
     """Answer forecasts over HTTP and gRPC until SIGTERM or Ctrl-C, then finish what is at work.
@@ -63,6 +73,7 @@ def serve(
             host=host, port=port, grpc_port=grpc_port, workers=workers, keys=keys, tls_certificate=tls_cert,
             tls_key=tls_key, client_ca=client_ca, insecure=insecure, body_bytes=body_bytes, windows=windows,
             active=active, poll_s=poll, batch_wait_us=batch_wait_us, traces=traces, access_log=access_log,
+            store=store, streams=streams, streams_age_days=streams_age, series_metrics=series_metrics,
             backend=model.backend, artifact=model.artifact, threads=model.threads,
             key=None if model.key is None else str(model.key), trust_code=model.trust_code,
         )  # fmt: skip
