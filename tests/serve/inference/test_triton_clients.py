@@ -80,6 +80,17 @@ def test_a_client_learns_what_is_there(server: Both, kind: Any) -> None:
     asking.close()
 
 
+def test_a_compressed_request_is_refused_over_http_and_answered_over_grpc(server: Both, asked: Any) -> None:
+    arrays = {"values": asked.values, "time": asked.time}
+    over_http, over_rpc = client(server, http), client(server, rpc)
+    with pytest.raises(failed, match=r"the request is compressed \('gzip'\); send it as it is"):
+        over_http.infer("plain", inputs(http, arrays), request_compression_algorithm="gzip")
+    answer = over_rpc.infer("plain", inputs(rpc, arrays), compression_algorithm="gzip")
+    assert answer.as_numpy("forecast").tobytes() == asked.expected()["forecast"].tobytes()
+    over_http.close()
+    over_rpc.close()
+
+
 @pytest.mark.parametrize("kind", [http, rpc], ids=["HTTP", "gRPC"])
 def test_both_ways_refuse_with_the_same_sentence(server: Both, asked: Any, kind: Any) -> None:
     asking = client(server, kind)
