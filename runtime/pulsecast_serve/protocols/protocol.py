@@ -62,6 +62,7 @@ PROTOCOLS: Mapping[str, str] = {
     "anomalies": "judging:PROTOCOL",
     "page": "page:PROTOCOL",
     "openapi": "openapi:PROTOCOL",
+    "tensorflow": "tensorflow_serving.rest:PROTOCOL",  # has every path below /v1 that no other has
     "operation": "operation:PROTOCOL",
 }
 
