@@ -50,10 +50,14 @@ class Serving:
 
     async def run(self, windows: int, compute: Callable[[], T]) -> T:
         """Return what `compute` gives for so many windows; raises RefusedError (413) if they are too many."""
+        self.refuse_more(windows)
+        if windows <= AT_ONCE:
+            return compute()
+        return await asyncio.get_running_loop().run_in_executor(self.threads, compute)
+
+    def refuse_more(self, windows: int) -> None:
+        """Raise RefusedError (413) if a request has too many windows."""
         if windows > self.config.windows:
             raise RefusedError(
                 TOO_LARGE, f"{windows:,} windows in one request; this server takes {self.config.windows:,}: split them"
             )
-        if windows <= AT_ONCE:
-            return compute()
-        return await asyncio.get_running_loop().run_in_executor(self.threads, compute)

@@ -65,20 +65,32 @@ def build(serving: Serving, library: Library, measures: Measures, beside: Beside
         for protocol in protocols()
         for address in protocol.addresses
     ]
-    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_address})
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_address(serving)})
     app.router.redirect_slashes = False
     gate = Gate(app, serving.config, measures)
     return Traced(gate) if serving.config.traces else gate
 
 
-async def _no_address(request: Request, error: Exception) -> Response:
-    """Answer where no address is, or none for this method."""
+def _no_address(serving: Serving) -> Callable[[Request, Exception], Coroutine[Any, Any, Response]]:
+    """Return what answers where no address is, or none for this method."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        protocol = protocol_of(request.url.path)
+        if protocol.otherwise is None:
+            return _nothing(protocol, request, error)
+        address = Address(method=request.method, path="", name=f"{protocol.name}.otherwise", answer=protocol.otherwise)
+        return await _endpoint(serving, protocol, address)(request)
+
+    return answer
+
+
+def _nothing(protocol: Protocol, request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else NOT_FOUND
     path = shown(request.url.path)
     known = "; /openapi.json lists the addresses"
     said = f"there is nothing at {path}" if status == NOT_FOUND else f"{path} does not take {shown(request.method)}"
     headers = dict(getattr(error, "headers", None) or {})
-    return error_response(protocol_of(request.url.path), RefusedError(status, f"{said}{known}"), headers)
+    return error_response(protocol, RefusedError(status, f"{said}{known}"), headers)
 
 
 def _endpoint(serving: Serving, protocol: Protocol, address: Address) -> Endpoint:

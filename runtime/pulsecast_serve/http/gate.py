@@ -23,6 +23,7 @@ from .measures import Measures
 from .words import error_response
 
 METRICS_PATH = "/metrics"
+_METRICS_PATHS = frozenset({METRICS_PATH, "/monitoring/prometheus/metrics"})  # the second one is TensorFlow Serving's
 _NO_ADDRESS = "none"
 access = logging.getLogger("pulsecast.serve.access")
 
@@ -56,7 +57,7 @@ class Gate:
     async def _answer(self, scope: Scope, receive: Receive, send: _Heard) -> None:
         path: str = scope["path"]
         refused = self._refused(scope, path)
-        if refused is None and path == METRICS_PATH and scope["method"] == "GET":
+        if refused is None and path in _METRICS_PATHS and scope["method"] == "GET":
             await send.text(await asyncio.to_thread(self._measures.text))  # it may wait for the store of streams
             return
         if refused is None:
@@ -77,7 +78,7 @@ class Gate:
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("route")
-        address = METRICS_PATH if scope["path"] == METRICS_PATH else getattr(route, "name", _NO_ADDRESS)
+        address = METRICS_PATH if scope["path"] in _METRICS_PATHS else getattr(route, "name", _NO_ADDRESS)
         self._measures.note(address, str(status), seconds)
         if self._config.access_log:
             access.info("%s %s %d %.1f ms", scope["method"], printable(scope["path"][:200]), status, 1000 * seconds)

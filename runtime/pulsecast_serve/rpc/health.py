@@ -47,7 +47,8 @@ async def watch(serving: Serving, messages: AsyncIterator[Any]) -> AsyncIterator
 
 
 def _state(serving: Serving, service: str) -> int:
-    if service and service not in _names():
+    """Return the state of a service; its name may lack the package, as in the checks of TensorFlow Serving."""
+    if service and not any(service in (name, name.rpartition(".")[2]) for name in _names()):
         return int(_STATES.SERVICE_UNKNOWN)
     return int(_STATES.SERVING if serving.models.ready else _STATES.NOT_SERVING)
 

@@ -28,7 +28,7 @@ from .services import Service, services
 
 DRAIN_S = 30  # that answers may take once the server is told to stop
 STREAMS = 64  # calls of health and reflection that stay open, at most
-_HANDSHAKE_MS, _IDLE_MS = 10_000, 300_000
+_HANDSHAKE_MS, _IDLE_MS, _PING_MS = 10_000, 300_000, 60_000
 _RETRY_MS = "1000"
 log = logging.getLogger("pulsecast.serve")
 access = logging.getLogger("pulsecast.serve.access")
@@ -213,6 +213,8 @@ def _options(config: ServerConfig) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", -1),
         ("grpc.max_concurrent_streams", config.active + STREAMS),
         ("grpc.max_connection_idle_ms", _IDLE_MS),
+        ("grpc.keepalive_time_ms", _PING_MS),  # a client that is gone without a word would keep its stream
+        ("grpc.http2.max_pings_without_data", 0),
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
         ("grpc.so_reuseport", int(config.workers > 1)),
     ]

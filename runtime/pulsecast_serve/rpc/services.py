@@ -78,6 +78,8 @@ SERVICES: Mapping[str, str] = {
     "health": "health:SERVICE",
     "reflection": "reflecting:SERVICE",
     "inference": "inference:SERVICE",
+    "tensorflow prediction": "tensorflow_serving.prediction:SERVICE",
+    "tensorflow model": "tensorflow_serving.status:SERVICE",
 }
 
 

@@ -15,9 +15,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import pulsecast
+from pulsecast.foundation.arguments import shown
 
 from ...models.served import Served
-from ...refusal import NOT_READY, RefusedError
+from ...refusal import BAD_REQUEST, NOT_READY, RefusedError
 from ...serving import Serving
 from ..bodies import json_bytes, shortest, whole_body, written
 from ..protocol import Address, Protocol
@@ -82,11 +83,18 @@ async def ready(serving: Serving, request: Request) -> Response:
 async def infer(serving: Serving, request: Request) -> Response:
     """Answer the forecasts of a batch of windows."""
     served = _named(serving, request)
+    _refuse_compressed(request)
     asked = read_asked(await whole_body(serving, request), request.headers.get(HEADER))
     names = wanted(served.model, [one.name for one in asked.outputs])
     windows = windows_of(served.model, asked.tensors, version=_version(request))
     made = await answered(serving, served, windows, names)
     return _response(served, asked, made)
+
+
+def _refuse_compressed(request: Request) -> None:
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        raise RefusedError(BAD_REQUEST, f"the request is compressed ({shown(encoding)}); send it as it is")
 
 
 def _response(served: Served, asked: Asked, made: Answer) -> Response:

@@ -14,7 +14,7 @@ from pulsecast.model.series import POOL
 
 from ...refusal import BAD_REQUEST, NOT_FOUND, RefusedError
 from ...streams.kept import Key
-from ..timeseries_words import POOL_NAME
+from ..series_names import POOL_NAME
 
 ROOT = "/v1/streams/"
 OF_POOL = f"{POOL_NAME}:"  # begins the name of a series that training never saw
