@@ -9,7 +9,7 @@ import pytest
 from helpers.engines import require
 from helpers.outside import work
 from pulsecast.errors import PulsecastError, UsageError
-from pulsecast_train.backtesting.workers import THREAD_VARIABLES, run_dask, run_local
+from pulsecast_train.workers import THREAD_VARIABLES, run_dask, run_local
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +49,7 @@ def test_an_interrupt_leaves_no_children_and_no_changed_environment(tmp_path: Pa
 
 def test_an_address_where_no_scheduler_is_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
     require("distributed")
-    monkeypatch.setattr("pulsecast_train.backtesting.workers.CONNECT_S", 0.5)
+    monkeypatch.setattr("pulsecast_train.workers.CONNECT_S", 0.5)
     with pytest.raises(UsageError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         run_dask(work.square, [1], "tcp://127.0.0.1:9", lambda _i, _r: None)
 

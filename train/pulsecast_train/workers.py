@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,13 +25,14 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 LOST_IN_A_ROW = 3
-# read by TensorFlow, OpenMP (LightGBM, scikit-learn) and the BLAS libraries when a process loads them
+# read by TensorFlow, OpenMP (LightGBM, scikit-learn), the BLAS libraries and polars when a process loads them
 THREAD_VARIABLES = (
     "TF_NUM_INTRAOP_THREADS",
     "TF_NUM_INTEROP_THREADS",
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
+    "POLARS_MAX_THREADS",
 )
 
 
@@ -39,10 +41,33 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_local(run: Callable[[T], R], tasks: Sequence[T], jobs: int, on_result: Callable[[int, R], None]) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """Where pieces of work run: on `jobs` local processes (0: one per core), or on the Dask cluster at `dask`.
+
+    threads  of each local process; None shares the cores among them
+    """
+
+    jobs: int = 0
+    dask: str | None = None
+    threads: int | None = None
+
+
+def run_tasks(run: Callable[[T], R], tasks: Sequence[T], where: Where, on_result: Callable[[int, R], None]) -> None:
+    """Do what `run_dask` or `run_local` does, as `where` says; nothing for no tasks."""
+    if tasks and where.dask:
+        run_dask(run, tasks, where.dask, on_result)
+    elif tasks:
+        run_local(run, tasks, where.jobs or usable_cores(), on_result, threads=where.threads)
+
+
+def run_local(
+    run: Callable[[T], R], tasks: Sequence[T], jobs: int, on_result: Callable[[int, R], None],
+    *, threads: int | None = None,
+) -> None:  # fmt: skip
     """Call `on_result(i, run(tasks[i]))` for every task, in the order they finish, on `jobs` spawned processes.
 
-    `run` must be importable by name. If a process dies, its task runs again. Raises what a task
+    `run` must be importable by name. If a process dies, its task runs again. No result is kept here. Raises what a task
     raises, and PulsecastError if LOST_IN_A_ROW processes die and no task finishes in between. All children have ended
     before an error or an interrupt leaves this function.
     """
@@ -50,7 +75,7 @@ def run_local(run: Callable[[T], R], tasks: Sequence[T], jobs: int, on_result: C
     while waiting:
         before = len(waiting)
         try:
-            _run_pool(run, waiting, min(jobs, len(waiting)), on_result)
+            _run_pool(run, waiting, min(jobs, len(waiting)), on_result, threads)
         except BrokenProcessPool as error:
             lost = 1 if len(waiting) < before else lost + 1
             if lost >= LOST_IN_A_ROW:
@@ -60,15 +85,17 @@ def run_local(run: Callable[[T], R], tasks: Sequence[T], jobs: int, on_result: C
                 ) from error
 
 
-def _run_pool(run: Callable[[T], R], waiting: dict[int, T], jobs: int, on_result: Callable[[int, R], None]) -> None:
+def _run_pool(
+    run: Callable[[T], R], waiting: dict[int, T], jobs: int, on_result: Callable[[int, R], None], threads: int | None
+) -> None:
     """Run the `waiting` tasks in one pool, and remove each one that is done."""
     earlier = set(multiprocessing.active_children())
-    with temporary_folder() as temporary, _surroundings(max(1, usable_cores() // jobs), temporary):
+    with temporary_folder() as temporary, _surroundings(threads or max(1, usable_cores() // jobs), temporary):
         executor = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker)
         try:
             futures = {executor.submit(run, task): i for i, task in waiting.items()}
             for future in as_completed(futures):
-                i = futures[future]
+                i = futures.pop(future)  # a future keeps its result
                 on_result(i, future.result())
                 del waiting[i]
         except BaseException:
@@ -109,7 +136,7 @@ def _end_with(parent: Any) -> None:
 def run_dask(run: Callable[[T], R], tasks: Sequence[T], address: str, on_result: Callable[[int, R], None]) -> None:
     """Call `on_result(i, run(tasks[i]))` for every task, in the order they finish, on the cluster at `address`.
 
-    The cluster's workers need the same version of pulsecast with the extra `evaluate`. Dask repeats the tasks of a lost
+    The cluster's workers need the same version of pulsecast with the same extras. Dask repeats the tasks of a lost
     worker. Raises MissingExtraError, UsageError (no scheduler there), and what a task raises.
     """
     if importlib.util.find_spec("distributed") is None:
@@ -125,7 +152,7 @@ def run_dask(run: Callable[[T], R], tasks: Sequence[T], address: str, on_result:
         futures = {client.submit(run, task, pure=False): i for i, task in enumerate(tasks)}
         try:
             for future in as_dask_completed(futures):
-                on_result(futures[future], future.result())
+                on_result(futures.pop(future), future.result())  # a future keeps its result, on the cluster too
         except BaseException:
             client.cancel(list(futures))
             raise
