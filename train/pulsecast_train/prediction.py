@@ -23,8 +23,8 @@ from pulsecast.stages.progress import SILENT, Progress, require_progress
 from .logs.as_trained import reading_of
 from .predicting.after_log import Wanted, bounds_level
 from .predicting.files import expanded, refuse_unfit
-from .predicting.kept import Made, Pieces, kept_pieces
-from .predicting.piece import run_piece
+from .predicting.kept import Made, Note, Pieces, kept_pieces
+from .predicting.piece import merged, nothing_but, run_piece
 from .predicting.plan import Asking, Task, tasks_of
 from .predicting.result import BatchForecasts, Finished
 from .predicting.table import ENDINGS, check_notes_free, notes_path
@@ -71,7 +71,8 @@ def predict_logs(  # noqa: PLR0913  # an option is a parameter
 
     What cannot be forecast, a file or a series, is in `failures`, and the others go on. A killed run goes on where it
     stopped when it is called again, and gives the same bytes as one that was not killed. What was finished of other
-    files, another bundle or other options is made again.
+    files, another bundle or other options is made again. Local processes import the program that calls this: a script
+    calls it under `if __name__ == "__main__":`.
 
         predict_logs("bundle", "logs/*.parquet", out="forecasts.parquet")
 
@@ -85,9 +86,7 @@ def predict_logs(  # noqa: PLR0913  # an option is a parameter
         pool=flag("pool", pool),
         by_file=flag("by_file", by_file),
     )
-    where = Where(
-        jobs=whole_number("jobs", jobs, least=0), dask=None if dask is None else text("dask", dask), threads=1
-    )
+    where = _where(jobs, dask)
     interval = None if interval is None else fraction("interval", interval, such_as=0.9)
     require_progress(progress)
     files = expanded(given).files
@@ -113,6 +112,14 @@ def predict_logs(  # noqa: PLR0913  # an option is a parameter
         series=tally.series, rows=tally.rows, failures=tuple(tally.failures),
         notes=str(notes_path(target)) if tally.noted else None, noted=dict(tally.noted),
     )  # fmt: skip
+
+
+def _where(jobs: int, dask: str | None) -> Where:
+    """Return where the pieces run: a local process has one thread, so that its sums do not depend on `jobs`."""
+    jobs, dask = whole_number("jobs", jobs, least=0), None if dask is None else text("dask", dask)
+    if jobs and dask is not None:
+        raise UsageError(f"jobs is {jobs} and dask is {dask}; pieces run on one of them: leave one out")
+    return Where(jobs=jobs, dask=dask, threads=1)
 
 
 def _target(out: StrPath, *, force: bool) -> Path:
@@ -145,4 +152,23 @@ def _run(tasks: Sequence[Task], names: Sequence[str], pieces: Pieces, where: Whe
         done, known = done + 1, known + len(tasks[i].files)
         progress.advance("piece", done, len(tasks), f"{known:,} of {files:,} files")
 
-    run_tasks(run_piece, [tasks[i] for i in missing], where, keep)
+    lost: list[int] = []
+    run_tasks(run_piece, [tasks[i] for i in missing], where, keep, lost.append)
+    for position in lost:
+        keep(position, _file_by_file(tasks[missing[position]], where))
+
+
+def _file_by_file(task: Task, where: Where) -> Made:
+    """Return what a piece gives over which processes die: a file alone that ends its process is a failure."""
+    parts = task.alone()
+    found: dict[int, Made] = {}
+
+    def dead(i: int) -> None:
+        text = "the process that forecast it died, also alone, usually for lack of memory; look at the file by itself"
+        found[i] = nothing_but(Note(kind="failed", file=parts[i].files[0].name, series="", text=text), task.wanted)
+
+    if len(parts) == 1:
+        dead(0)
+    else:
+        run_tasks(run_piece, parts, where, found.__setitem__, dead)
+    return merged([found[i] for i in range(len(parts))])

@@ -53,23 +53,32 @@ class Where:
     threads: int | None = None
 
 
-def run_tasks(run: Callable[[T], R], tasks: Sequence[T], where: Where, on_result: Callable[[int, R], None]) -> None:
+OnResult = Callable[[int, R], None]
+OnLost = Callable[[int], None]
+
+
+def run_tasks(
+    run: Callable[[T], R], tasks: Sequence[T], where: Where, on_result: OnResult[R], on_lost: OnLost | None = None
+) -> None:
     """Do what `run_dask` or `run_local` does, as `where` says; nothing for no tasks."""
     if tasks and where.dask:
-        run_dask(run, tasks, where.dask, on_result)
+        run_dask(run, tasks, where.dask, on_result, on_lost)
     elif tasks:
-        run_local(run, tasks, where.jobs or usable_cores(), on_result, threads=where.threads)
+        run_local(run, tasks, where.jobs or usable_cores(), on_result, on_lost, threads=where.threads)
 
 
 def run_local(
-    run: Callable[[T], R], tasks: Sequence[T], jobs: int, on_result: Callable[[int, R], None],
+    run: Callable[[T], R], tasks: Sequence[T], jobs: int, on_result: OnResult[R], on_lost: OnLost | None = None,
     *, threads: int | None = None,
 ) -> None:  # fmt: skip
     """Call `on_result(i, run(tasks[i]))` for every task, in the order they finish, on `jobs` spawned processes.
 
-    `run` must be importable by name. If a process dies, its task runs again. No result is kept here. Raises what a task
-    raises, and PulsecastError if LOST_IN_A_ROW processes die and no task finishes in between. All children have ended
-    before an error or an interrupt leaves this function.
+    `run` must be importable by name. If a process dies, its task runs again, after the others. No result is kept here.
+    `on_lost(i)` is called for a task that ends its process each time, also alone. All children have ended before an
+    error or an interrupt leaves this function.
+
+    Raises what a task raises, and PulsecastError if LOST_IN_A_ROW processes die and no task finishes in between: always
+    without `on_lost`, else if none of several has finished, because the fault is then in no single task.
     """
     waiting, lost = dict(enumerate(tasks)), 0
     while waiting:
@@ -78,15 +87,32 @@ def run_local(
             _run_pool(run, waiting, min(jobs, len(waiting)), on_result, threads)
         except BrokenProcessPool as error:
             lost = 1 if len(waiting) < before else lost + 1
-            if lost >= LOST_IN_A_ROW:
+            for i in list(waiting)[:jobs]:
+                waiting[i] = waiting.pop(i)  # to the end: one that ends its process holds up no other
+            if lost < LOST_IN_A_ROW:
+                continue
+            if on_lost is None or len(waiting) == len(tasks) > 1:
                 raise PulsecastError(
                     f"worker processes died {lost} times in a row and finished nothing, usually for lack of memory: "
                     "pass fewer --jobs; finished work is kept"
                 ) from error
+            _run_alone(run, waiting, on_result, on_lost, threads)
+
+
+def _run_alone(
+    run: Callable[[T], R], waiting: dict[int, T], on_result: OnResult[R], on_lost: OnLost, threads: int | None
+) -> None:
+    """Run each of the `waiting` tasks in a process of its own, so that it is known which of them end one."""
+    for i in list(waiting):
+        try:
+            _run_pool(run, {i: waiting[i]}, 1, on_result, threads)
+        except BrokenProcessPool:
+            on_lost(i)
+        del waiting[i]
 
 
 def _run_pool(
-    run: Callable[[T], R], waiting: dict[int, T], jobs: int, on_result: Callable[[int, R], None], threads: int | None
+    run: Callable[[T], R], waiting: dict[int, T], jobs: int, on_result: OnResult[R], threads: int | None
 ) -> None:
     """Run the `waiting` tasks in one pool, and remove each one that is done."""
     earlier = set(multiprocessing.active_children())
@@ -133,15 +159,19 @@ def _end_with(parent: Any) -> None:
     os._exit(1)
 
 
-def run_dask(run: Callable[[T], R], tasks: Sequence[T], address: str, on_result: Callable[[int, R], None]) -> None:
+def run_dask(
+    run: Callable[[T], R], tasks: Sequence[T], address: str, on_result: OnResult[R], on_lost: OnLost | None = None
+) -> None:
     """Call `on_result(i, run(tasks[i]))` for every task, in the order they finish, on the cluster at `address`.
 
     The cluster's workers need the same version of pulsecast with the same extras. Dask repeats the tasks of a lost
-    worker. Raises MissingExtraError, UsageError (no scheduler there), and what a task raises.
+    worker; `on_lost(i)` is called for one over which it has lost as many as its settings allow. Raises
+    MissingExtraError, UsageError (no scheduler there), PulsecastError (such a task, without `on_lost`), and what a task
+    raises.
     """
     if importlib.util.find_spec("distributed") is None:
         raise MissingExtraError("--dask needs distributed: pip install 'pulsecast[dask]'")
-    from distributed import Client
+    from distributed import Client, KilledWorker
     from distributed import as_completed as as_dask_completed
 
     try:
@@ -152,7 +182,17 @@ def run_dask(run: Callable[[T], R], tasks: Sequence[T], address: str, on_result:
         futures = {client.submit(run, task, pure=False): i for i, task in enumerate(tasks)}
         try:
             for future in as_dask_completed(futures):
-                on_result(futures.pop(future), future.result())  # a future keeps its result, on the cluster too
+                i = futures.pop(future)  # a future keeps its result, on the cluster too
+                try:
+                    result = future.result()
+                except KilledWorker as error:
+                    if on_lost is None:
+                        raise PulsecastError(
+                            "workers of the cluster died over one piece of work again and again"
+                        ) from error
+                    on_lost(i)
+                else:
+                    on_result(i, result)
         except BaseException:
             client.cancel(list(futures))
             raise

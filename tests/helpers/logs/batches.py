@@ -21,10 +21,11 @@ STEPS = 120  # more than the context of every small model
 
 
 def run_here(
-    run: Callable[[Any], Any], tasks: Sequence[Any], where: Where, on_result: Callable[[int, Any], None]
-) -> None:
+    run: Callable[[Any], Any], tasks: Sequence[Any], where: Where, on_result: Callable[[int, Any], None],
+    on_lost: Callable[[int], None] | None = None,
+) -> None:  # fmt: skip
     """Do what `run_tasks` does, the last one first, in this process: a spawned one takes seconds to import."""
-    del where
+    del where, on_lost
     for i in reversed(range(len(tasks))):
         on_result(i, run(tasks[i]))
 

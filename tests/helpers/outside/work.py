@@ -5,6 +5,8 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
+
 
 def square(number: int) -> int:
     return number * number
@@ -22,6 +24,17 @@ def die_once(task: tuple[int, str]) -> int:
 def always_die(_: int) -> int:
     os.kill(os.getpid(), signal.SIGKILL)
     return 0
+
+
+def die_of_three(number: int) -> int:
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number * number
+
+
+def numbers(count: int) -> np.ndarray:  # type: ignore[type-arg]
+    """Return an array, which may be followed until nothing holds it."""
+    return np.arange(count)
 
 
 def announce_and_wait(folder: str) -> int:

@@ -17,7 +17,7 @@ from helpers.logs import batches, many
 from helpers.logs.batches import batch, counts, one_by_one, write_csv
 from pulsecast import POOL, load
 from pulsecast.errors import DataError, NonFiniteError, UsageError
-from pulsecast_train import predict_logs
+from pulsecast_train import predict_logs, prediction
 
 FILES = 9
 RTOL = 1e-5  # a batch of another size is rounded otherwise
@@ -128,6 +128,28 @@ def test_a_window_that_has_no_forecast_leaves_the_others_of_its_call_theirs(
     same(rows, one_by_one(load(calendar_bundle), counts(0)))
 
 
+def test_a_file_over_which_processes_die_is_a_failure_and_the_others_of_its_piece_are_forecast(
+    calendar_bundle: Path, logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(piece: Any, tasks: Any, where: Any, on_result: Any, on_lost: Any) -> None:
+        """As where a process dies over s005 each time, also alone."""
+        for i, task in enumerate(tasks):
+            if any("s005" in file.name for file in task.files):
+                on_lost(i)
+            else:
+                on_result(i, piece(task))
+
+    batch(calendar_bundle, f"{logs}/*", tmp_path / "whole.parquet")
+    monkeypatch.setattr(prediction, "run_tasks", run)
+    found, rows = batch(calendar_bundle, f"{logs}/*", tmp_path / "out.parquet")
+    assert [(Path(one.file).name, one.reason[:43]) for one in found.failures] == [
+        ("s005.parquet", "the process that forecast it died, also alo")
+    ]
+    whole = pl.read_parquet(tmp_path / "whole.parquet").filter(pl.col("series") != "s005")
+    assert rows["series"].to_list() == whole["series"].to_list()
+    same(rows, {name: whole[name].to_numpy() for name in ("forecast", "lower", "upper")})
+
+
 def test_if_nothing_could_be_forecast_there_is_no_result_and_the_notes_say_why(
     calendar_bundle: Path, tmp_path: Path
 ) -> None:
@@ -226,6 +248,13 @@ def test_a_level_without_radii_is_refused_before_a_file_is_read(
 ) -> None:
     with pytest.raises(UsageError, match=r"0\.123"):
         predict_logs(calendar_bundle, f"{logs}/*", out=tmp_path / "out.parquet", interval=0.123)
+
+
+def test_local_processes_and_a_cluster_are_not_asked_for_together(
+    calendar_bundle: Path, logs: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"jobs is 2 and dask is tcp://host:8786; pieces run on one of them"):
+        predict_logs(calendar_bundle, f"{logs}/*", out=tmp_path / "out.parquet", jobs=2, dask="tcp://host:8786")
 
 
 # --- what is written --------------------------------------------------------------------------------------------------

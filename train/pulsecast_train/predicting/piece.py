@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import io
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -24,7 +24,16 @@ from ..logs.data_report import DataReport
 from ..logs.files import LogFile, open_log
 from ..logs.parquet.trial import try_parquets
 from ..series import Series
-from .after_log import BATCH, LastWindow, SeriesForecasts, far_words, forecast_last, forecast_series, last_window
+from .after_log import (
+    BATCH,
+    LastWindow,
+    SeriesForecasts,
+    Wanted,
+    far_words,
+    forecast_last,
+    forecast_series,
+    last_window,
+)
 from .kept import Made, Note, Source
 from .plan import InputFile, Task
 from .table import frame_of, schema_of
@@ -67,13 +76,35 @@ def run_piece(task: Task) -> Made:
             notes.append(Note(kind="far", file=file, series=series, text=far_words(one)))
         frames.append(frame_of(file, one, model.manifest.spec))
         sources.append(Source(file=file, series=series, rows=len(frames[-1])))
-    schema = schema_of(task.wanted)
-    table = pl.concat(frames) if frames else pl.DataFrame(schema=schema)
-    packed = io.BytesIO()
-    table.select(list(schema)).write_ipc(packed, compression="zstd")
     order = {file.name: i for i, file in enumerate(task.files)}
     notes.sort(key=lambda note: order[note.file])
-    return Made(table=packed.getvalue(), sources=tuple(sources), notes=tuple(notes))
+    return Made(table=_packed(frames, task.wanted), sources=tuple(sources), notes=tuple(notes))
+
+
+def nothing_but(note: Note, wanted: Wanted) -> Made:
+    """Return what a piece without forecasts gives."""
+    return Made(table=_packed([], wanted), sources=(), notes=(note,))
+
+
+def merged(parts: Sequence[Made]) -> Made:
+    """Return what pieces give together."""
+    return Made(
+        table=_ipc(pl.concat([pl.read_ipc(part.table) for part in parts])),
+        sources=tuple(source for part in parts for source in part.sources),
+        notes=tuple(note for part in parts for note in part.notes),
+    )
+
+
+def _packed(frames: Sequence[pl.DataFrame], wanted: Wanted) -> bytes:
+    """Return the rows of `frames` as Arrow IPC, with the columns of the result in their order."""
+    schema = schema_of(wanted)
+    return _ipc(pl.concat(frames).select(list(schema)) if frames else pl.DataFrame(schema=schema))
+
+
+def _ipc(table: pl.DataFrame) -> bytes:
+    packed = io.BytesIO()
+    table.write_ipc(packed, compression="zstd")
+    return packed.getvalue()
 
 
 @functools.lru_cache(maxsize=1)

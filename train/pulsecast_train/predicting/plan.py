@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import pickle
@@ -77,7 +78,7 @@ class Asking:
         raise UsageError("there is no series of this name in the bundle; for what training never saw pass --pool")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class InputFile:
     """A file as it was when the batch began: as it was named, where it is, and what changes with its content."""
 
@@ -108,6 +109,10 @@ class Task:
     wanted: Wanted
     asking: Asking
 
+    def alone(self) -> list[Task]:
+        """Return a piece for each of the files."""
+        return [dataclasses.replace(self, files=(file,)) for file in self.files]
+
     def fingerprint(self) -> str:
         """Return the result's name: the same for the same files, bundle, engine, options and version."""
         parts = [
@@ -119,7 +124,9 @@ class Task:
 def tasks_of(model: Forecaster, files: Sequence[Path], config: LogConfig, wanted: Wanted, asking: Asking) -> list[Task]:
     """Return the pieces, in the order of the files; raises UsageError for a file that is not there any more."""
     pickled = pickle.dumps(model)
-    engine = (manifest_digest(model.manifest), model.artifact.id, model.backend.engine, model.backend.device)
+    threads = model.origin.threads if model.origin is not None else None
+    artifact = (manifest_digest(model.manifest), model.artifact.id)
+    engine = (*artifact, model.backend.engine, model.backend.device, f"{threads} threads")
     # after every step a file has many windows of its own, and a piece of many files would hold all their forecasts
     most = 1 if wanted.every else PIECE_FILES
     return [
