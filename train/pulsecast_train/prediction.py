@@ -137,7 +137,7 @@ def _run(tasks: Sequence[Task], names: Sequence[str], pieces: Pieces, where: Whe
     if stale := pieces.others(set(names)):
         progress.tell(
             f"{stale:,} finished pieces are of other files, another bundle or other options, or their files have "
-            "changed since: they are not used"
+            "changed since: they are not used, and go when this run ends well"
         )
     missing = [i for i, name in enumerate(names) if not pieces.has(name)]
     done, files = len(names) - len(missing), sum(len(task.files) for task in tasks)

@@ -105,10 +105,23 @@ def test_what_changed_between_is_noticed_and_not_mixed(
     assert ran == ["s008.csv"] * 2 + ["s004.csv", "s000.csv"]
     assert heard.lines[1] == (
         "1 finished pieces are of other files, another bundle or other options, or their files have changed since: "
-        "they are not used"
+        "they are not used, and go when this run ends well"
     )
     predict_logs(bundle, f"{folder}/*", out=whole, **options)
     assert out.read_bytes() == whole.read_bytes()
+
+
+def test_an_option_that_was_left_out_in_error_costs_no_finished_piece(
+    calendar_bundle: Path, folder: Path, tmp_path: Path, ran: list[str]
+) -> None:
+    out = tmp_path / "out.parquet"
+    stopped(calendar_bundle, folder, out, adapt=True)
+    stopped(calendar_bundle, folder, out)
+    heard = Heard()
+    predict_logs(calendar_bundle, f"{folder}/*", out=out, adapt=True, progress=heard)
+    assert heard.notes[0] == "1 of 9 files, kept from before"
+    assert ran == ["s008.csv"] * 2 + ["s004.csv", "s000.csv"]
+    assert not folder_of(out).exists()
 
 
 def test_a_kept_piece_that_was_damaged_is_made_again(

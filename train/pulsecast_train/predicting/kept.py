@@ -105,11 +105,8 @@ class Pieces:
             return False
 
     def others(self, wanted: Collection[str]) -> int:
-        """Remove the pieces that are not `wanted`, and return how many there were."""
-        names = [name for name in self._own() if name.partition(".")[0] not in wanted]
-        for name in names:
-            (self.folder / name).unlink()
-        return sum(name.endswith(".json") for name in names)
+        """Return how many pieces are kept that are not `wanted`; they stay: an option may be left out in error."""
+        return sum(name.endswith(".json") and name.partition(".")[0] not in wanted for name in self._own())
 
     def sweep(self) -> None:
         """Remove all pieces."""
