@@ -109,6 +109,7 @@ def test_what_cannot_be_forecast_is_said_and_the_others_go_on(
     assert kinds == [*(("failed", Path(one.file).name) for one in found.failures), ("far", "e-far.csv"),
                      ("repair", "f-repaired.csv")]  # fmt: skip
     assert found.noted == {"failed": 4, "far": 1, "repair": 1}
+    assert notes(out)[5]["text"].endswith("[line 122]")
     assert "1 of 1 windows lie far outside what training saw" in notes(out)[4]["text"]
     assert set(rows["series"]) == {"e-far", "f-repaired", *(f"s{number:03d}" for number in range(FILES))}
     same(rows.filter(pl.col("series") == "s008"), one_by_one(load(calendar_bundle), counts(8)))

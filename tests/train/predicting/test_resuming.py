@@ -13,9 +13,11 @@ import pytest
 
 from helpers.heard import Heard, StopAfter, StoppedError
 from helpers.logs import batches
+from pulsecast import load
 from pulsecast.errors import UsageError
-from pulsecast_train import predict_logs, prediction
-from pulsecast_train.predicting import piece
+from pulsecast_train import LogConfig, predict_logs, prediction
+from pulsecast_train.predicting import piece, plan
+from pulsecast_train.predicting.after_log import Wanted
 from pulsecast_train.predicting.kept import folder_of, kept_pieces
 from pulsecast_train.predicting.plan import Task
 
@@ -151,6 +153,24 @@ def test_a_file_that_changes_or_goes_while_the_batch_runs_is_not_forecast(
         ("s002.csv", "it was changed while the batch ran; run the same command again"),
         ("s004.csv", "it is not there any more, or this worker does not see it: No such file or directory"),
     ]
+
+
+def test_pieces_are_the_same_for_any_number_of_processes_and_small_where_there_are_few_files(
+    calendar_bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "PIECE_FILES", 64)
+    model, files = load(calendar_bundle), sorted(folder.iterdir())
+
+    def sizes(files: list[Path], **wanted: bool) -> list[int]:
+        tasks = plan.tasks_of(model, files, LogConfig(), Wanted(level=None, **wanted), plan.Asking())
+        return [len(task.files) for task in tasks]
+
+    assert sizes(files) == [8, 1]
+    assert sizes(files * 50) == [15] * 30
+    assert sizes(files * 300) == [64] * 42 + [12]
+    assert sizes(files, every=True) == [1] * 9
+    monkeypatch.setattr(plan, "PIECE_BYTES", 2 * max(path.stat().st_size for path in files))
+    assert max(sizes(files)) < 8
 
 
 def test_two_runs_at_once_refuse_each_other(calendar_bundle: Path, folder: Path, tmp_path: Path) -> None:

@@ -179,7 +179,8 @@ def _read(model: Forecaster, file: InputFile, task: Task) -> tuple[tuple[Series,
 
 def _report_notes(file: str, report: DataReport) -> Iterator[Note]:
     for finding in report.findings:
-        text = f"{finding.policy}: {finding.sentence}"
+        lines = f" [line {', '.join(map(str, finding.lines))}]" if finding.lines else ""
+        text = f"{finding.policy}: {finding.sentence}{lines}"
         yield Note(kind="repair", file=file, series="", text=text, rows=finding.rows)
     for warning in report.warnings:
         yield Note(kind="warning", file=file, series="", text=warning)

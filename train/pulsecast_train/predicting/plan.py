@@ -23,7 +23,9 @@ from .after_log import Asked, Wanted
 
 REVISION = 1  # of the code behind a piece's result; a new number makes older kept pieces stale
 PIECE_FILES = 64  # forecast in one call where each file is a series: there every engine is near its best
-PIECE_BYTES = 64 << 20  # of the files of a piece, unless one alone is larger
+FEWEST_FILES = 8  # of a piece, where there are few: a piece of Parquet files costs a child process
+PIECES = 32  # are made of a few files at least, if they are enough: work for many processes
+PIECE_BYTES = 16 << 20  # of the files of a piece, unless one alone is larger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +130,7 @@ def tasks_of(model: Forecaster, files: Sequence[Path], config: LogConfig, wanted
     artifact = (manifest_digest(model.manifest), model.artifact.id)
     engine = (*artifact, model.backend.engine, model.backend.device, f"{threads} threads")
     # after every step a file has many windows of its own, and a piece of many files would hold all their forecasts
-    most = 1 if wanted.every else PIECE_FILES
+    most = 1 if wanted.every else min(PIECE_FILES, max(FEWEST_FILES, -(-len(files) // PIECES)))
     return [
         Task(model=pickled, engine=engine, files=tuple(part), config=config, wanted=wanted, asking=asking)
         for part in _parts([_described(path) for path in files], most)
