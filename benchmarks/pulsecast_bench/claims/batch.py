@@ -6,6 +6,9 @@ from the call to the written table: the start of their processes counts. Each si
 alternation. The loop takes a part of the files, because each Parquet file costs it a child process, so costs are
 compared by file.
 
+A bare loop stands beside them, without a target: polars reads a file whose form is known, and nothing is checked. It
+leaves out what reading a log is: times, gaps, units, damage.
+
 Processor seconds are those of the process and of its children; on a busy machine they say more than the clock.
 """
 
@@ -15,6 +18,7 @@ import argparse
 import dataclasses
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -54,15 +58,18 @@ class BatchCost:
     """Runs of every side on files of one form, and ratios by file: medians of the rounds.
 
     one_cpu, one_wall  one process over the loop
+    one_bare_cpu       one process over the bare loop
     two_cpu, two_wall  two processes over one
     """
 
     form: str
+    bare: tuple[Side, ...]
     loop: tuple[Side, ...]
     one: tuple[Side, ...]
     two: tuple[Side, ...]
     one_cpu: Estimate
     one_wall: Estimate
+    one_bare_cpu: Estimate
     two_cpu: Estimate
     two_wall: Estimate
 
@@ -127,6 +134,26 @@ def loop_over(bundle: Path, logs: Sequence[Path], out: Path) -> Callable[[], lis
     return run
 
 
+def bare_over(bundle: Path, logs: Sequence[Path], out: Path) -> Callable[[], list[list[float]]]:
+    """Return the bare loop, its bundle loaded, which gives what `loop_over` gives."""
+    import polars as pl
+
+    model = pulsecast.load(bundle)
+    spec = model.manifest.spec
+
+    def run() -> list[list[float]]:
+        found = []
+        for log in logs:
+            frame = pl.read_parquet(log) if log.suffix == ".parquet" else pl.read_csv(log, try_parse_dates=True)
+            values = frame.select(spec.measured_names).to_numpy()[-spec.context :]
+            time_s = int(frame["timestamp"].dt.epoch("s")[-1])
+            found.append(model.predict(values, timestamps=time_s, interval=0.9).forecast[0].tolist())
+        pl.DataFrame({"forecast": found}).write_parquet(out)
+        return found
+
+    return run
+
+
 def batch_over(bundle: Path, logs: Sequence[Path], out: Path, jobs: int) -> Callable[[], list[list[float]]]:
     """Return the batch on so many processes; it returns the forecasts (files, horizon)."""
     import polars as pl
@@ -143,12 +170,15 @@ def batch_over(bundle: Path, logs: Sequence[Path], out: Path, jobs: int) -> Call
     return run
 
 
+LOOPS = {"bare": bare_over, "loop": loop_over}
+
+
 def measured(side: str, bundle: Path, folder: Path, files: int) -> Side:
     """Return one run of a side over the first `files` logs of `folder`."""
     logs = sorted(folder.iterdir())[:files]
     with tempfile.TemporaryDirectory() as work:
         out = Path(work) / "out.parquet"
-        run = loop_over(bundle, logs, out) if side == "loop" else batch_over(bundle, logs, out, JOBS[side])
+        run = LOOPS[side](bundle, logs, out) if side in LOOPS else batch_over(bundle, logs, out, JOBS[side])
         began, used = time.perf_counter(), _processor_s()
         forecasts = run()
         wall_s, cpu_s = time.perf_counter() - began, _processor_s() - used
@@ -157,21 +187,23 @@ def measured(side: str, bundle: Path, folder: Path, files: int) -> Side:
 
 def measure_batch(bundle: Path, *, form: str, files: int, loop_files: int, rounds: int) -> BatchCost:
     """Return the cost of all sides on generated logs of one form; raises RuntimeError if their forecasts differ."""
-    found: dict[str, list[Side]] = {"loop": [], **{side: [] for side in JOBS}}
+    found: dict[str, list[Side]] = {side: [] for side in (*LOOPS, *JOBS)}
     with tempfile.TemporaryDirectory() as work:
         plain, folder = with_plain_logs(bundle, Path(work) / "bundle"), Path(work) / "logs"
         write_logs(plain, folder, files=files, form=form)
         for turn in range(rounds):
             for side in sorted(found, reverse=turn % 2 == 1):
-                count = min(loop_files, files) if side == "loop" else files
+                count = min(loop_files, files) if side in LOOPS else files
                 found[side].append(_in_a_process(side, plain, folder, count))
     expected = found["loop"][0].forecasts
     for side, runs in found.items():
         if not np.allclose(runs[0].forecasts[: len(expected)], expected, rtol=TOLERANCE):
             raise RuntimeError(f"the forecasts of {side} are not those of the loop")
     return BatchCost(
-        form=form, loop=tuple(found["loop"]), one=tuple(found["one"]), two=tuple(found["two"]),
+        form=form, bare=tuple(found["bare"]), loop=tuple(found["loop"]),
+        one=tuple(found["one"]), two=tuple(found["two"]),
         one_cpu=_ratio(found["one"], found["loop"], "cpu_s"), one_wall=_ratio(found["one"], found["loop"], "wall_s"),
+        one_bare_cpu=_ratio(found["one"], found["bare"], "cpu_s"),
         two_cpu=_ratio(found["two"], found["one"], "cpu_s"), two_wall=_ratio(found["two"], found["one"], "wall_s"),
     )  # fmt: skip
 
@@ -183,8 +215,9 @@ def _ratio(ours: Sequence[Side], theirs: Sequence[Side], seconds: str) -> Estima
 
 
 def _processor_s() -> float:
-    used = os.times()
-    return used.user + used.children_user
+    """Return the processor time of this process and its ended children, in microseconds' resolution."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def _in_a_process(side: str, bundle: Path, folder: Path, files: int) -> Side:
@@ -197,7 +230,12 @@ def _in_a_process(side: str, bundle: Path, folder: Path, files: int) -> Side:
 
 def _text(cost: BatchCost) -> str:
     lines = [f"{cost.form}, {len(cost.loop)} runs of each in turn; milliseconds a file: of processors, by the clock"]
-    for name, runs in (("plain loop", cost.loop), ("one process", cost.one), ("two processes", cost.two)):
+    for name, runs in (
+        ("bare loop", cost.bare),
+        ("plain loop", cost.loop),
+        ("one process", cost.one),
+        ("two processes", cost.two),
+    ):
         cpu, wall = (
             float(np.median([1e3 * getattr(one, of) / one.files for one in runs])) for of in ("cpu_s", "wall_s")
         )
@@ -217,7 +255,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--loop-files", type=int, default=100, help="files that the loop takes of them")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--format", choices=("text", "json"), default="text")
-    parser.add_argument("--side", choices=("loop", *JOBS), help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=(*LOOPS, *JOBS), help=argparse.SUPPRESS)
     parser.add_argument("--logs", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.side:

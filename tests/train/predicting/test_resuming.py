@@ -158,7 +158,7 @@ def test_a_file_that_changes_or_goes_while_the_batch_runs_is_not_forecast(
 def test_pieces_are_the_same_for_any_number_of_processes_and_small_where_there_are_few_files(
     calendar_bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan, "PIECE_FILES", 64)
+    monkeypatch.setattr(plan, "PIECE_FILES", 128)
     model, files = load(calendar_bundle), sorted(folder.iterdir())
 
     def sizes(files: list[Path], **wanted: bool) -> list[int]:
@@ -166,8 +166,8 @@ def test_pieces_are_the_same_for_any_number_of_processes_and_small_where_there_a
         return [len(task.files) for task in tasks]
 
     assert sizes(files) == [8, 1]
-    assert sizes(files * 50) == [15] * 30
-    assert sizes(files * 300) == [64] * 42 + [12]
+    assert sizes(files * 50) == [29] * 15 + [15]
+    assert sizes(files * 300) == [128] * 21 + [12]
     assert sizes(files, every=True) == [1] * 9
     monkeypatch.setattr(plan, "PIECE_BYTES", 2 * max(path.stat().st_size for path in files))
     assert max(sizes(files)) < 8

@@ -22,9 +22,9 @@ from ..logs.config import LogConfig
 from .after_log import Asked, Wanted
 
 REVISION = 1  # of the code behind a piece's result; a new number makes older kept pieces stale
-PIECE_FILES = 64  # forecast in one call where each file is a series: there every engine is near its best
-FEWEST_FILES = 8  # of a piece, where there are few: a piece of Parquet files costs a child process
-PIECES = 32  # are made of a few files at least, if they are enough: work for many processes
+PIECE_FILES = 128  # a second of work; the child that tries Parquet files costs half a second for each piece
+FEWEST_FILES = 8  # of a piece, where there are few files
+PIECES = 16  # at least, if the files are enough: work for many processes
 PIECE_BYTES = 16 << 20  # of the files of a piece, unless one alone is larger
 
 
