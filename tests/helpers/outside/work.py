@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,15 @@ def die_of_three(number: int) -> int:
     if number == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     return number * number
+
+
+def die_over_s005(task: Any) -> Any:
+    """Do a piece of a batch, and kill this process over the file s005."""
+    from pulsecast_train.predicting.piece import run_piece
+
+    if any("s005" in file.name for file in task.files):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return run_piece(task)
 
 
 def numbers(count: int) -> np.ndarray:  # type: ignore[type-arg]

@@ -8,13 +8,7 @@ from pathlib import Path
 import pytest
 
 from helpers.engines import require
-
-require("polars")
-
-from helpers.logs import batches  # noqa: E402
-from helpers.outside.parquet_forks import parquet_forks  # noqa: E402
-from pulsecast_train import prediction  # noqa: E402
-from pulsecast_train.predicting import plan  # noqa: E402
+from helpers.outside.parquet_forks import parquet_forks
 
 FILES = 9
 
@@ -22,6 +16,9 @@ FILES = 9
 @pytest.fixture(scope="session")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of FILES logs, CSV and Parquet in turns; shared."""
+    require("polars")
+    from helpers.logs import batches
+
     return batches.write_folder(tmp_path_factory.mktemp("batch") / "logs", FILES)
 
 
@@ -33,6 +30,12 @@ def _forks() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _small_pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.path.name == "test_files.py":
+        return
+    from helpers.logs import batches
+    from pulsecast_train import prediction
+    from pulsecast_train.predicting import plan
+
     monkeypatch.setattr(plan, "PIECE_FILES", 4)
     if request.path.name != "test_processes.py":
         monkeypatch.setattr(prediction, "run_tasks", batches.run_here)

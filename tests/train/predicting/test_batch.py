@@ -8,16 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
 
-from helpers import plain
-from helpers.heard import Heard
-from helpers.logs import batches, many
-from helpers.logs.batches import batch, counts, one_by_one, write_csv
-from pulsecast import POOL, load
-from pulsecast.errors import DataError, NonFiniteError, UsageError
-from pulsecast_train import predict_logs, prediction
+from helpers.engines import require
+
+require("polars")
+
+import polars as pl  # noqa: E402
+
+from helpers import plain  # noqa: E402
+from helpers.heard import Heard  # noqa: E402
+from helpers.logs import batches, many  # noqa: E402
+from helpers.logs.batches import batch, counts, one_by_one, write_csv  # noqa: E402
+from pulsecast import POOL, load  # noqa: E402
+from pulsecast.errors import DataError, NonFiniteError, UsageError  # noqa: E402
+from pulsecast_train import predict_logs, prediction  # noqa: E402
 
 FILES = 9
 RTOL = 1e-5  # a batch of another size is rounded otherwise

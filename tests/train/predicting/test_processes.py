@@ -14,10 +14,14 @@ import psutil
 import pytest
 
 from helpers.engines import require
-from helpers.heard import Heard
-from helpers.logs import batches
-from pulsecast_train import predict_logs, prediction
-from pulsecast_train.predicting.kept import folder_of
+
+require("polars")
+
+from helpers.heard import Heard  # noqa: E402
+from helpers.logs import batches  # noqa: E402
+from helpers.outside import work  # noqa: E402
+from pulsecast_train import predict_logs, prediction  # noqa: E402
+from pulsecast_train.predicting.kept import folder_of  # noqa: E402
 
 pytestmark = pytest.mark.slow
 KILLED_AFTER = (
@@ -107,6 +111,16 @@ def test_a_cluster_gives_the_same_bytes(calendar_bundle: Path, logs: Path, tmp_p
 
 
 # --- soak -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.soak
+def test_a_file_that_kills_every_process_is_found_and_the_others_are_forecast(
+    calendar_bundle: Path, logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction, "run_piece", work.die_over_s005)
+    found = predict_logs(calendar_bundle, f"{logs}/*", out=tmp_path / "out.parquet", jobs=2)
+    assert [Path(one.file).name for one in found.failures] == ["s005.parquet"]
+    assert (found.files, found.series) == (9, 8)
 
 
 @pytest.mark.soak

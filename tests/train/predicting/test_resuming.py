@@ -11,15 +11,19 @@ from typing import Any
 
 import pytest
 
-from helpers.heard import Heard, StopAfter, StoppedError
-from helpers.logs import batches
-from pulsecast import load
-from pulsecast.errors import UsageError
-from pulsecast_train import LogConfig, predict_logs, prediction
-from pulsecast_train.predicting import piece, plan
-from pulsecast_train.predicting.after_log import Wanted
-from pulsecast_train.predicting.kept import folder_of, kept_pieces
-from pulsecast_train.predicting.plan import Task
+from helpers.engines import require
+
+require("polars")
+
+from helpers.heard import Heard, StopAfter, StoppedError  # noqa: E402
+from helpers.logs import batches  # noqa: E402
+from pulsecast import load  # noqa: E402
+from pulsecast.errors import UsageError  # noqa: E402
+from pulsecast_train import LogConfig, predict_logs, prediction  # noqa: E402
+from pulsecast_train.predicting import piece, plan  # noqa: E402
+from pulsecast_train.predicting.after_log import Wanted  # noqa: E402
+from pulsecast_train.predicting.kept import folder_of, kept_pieces  # noqa: E402
+from pulsecast_train.predicting.plan import Task  # noqa: E402
 
 Copy = Callable[[Path], Path]
 
