@@ -99,3 +99,20 @@ def test_a_dask_worker_that_is_killed_loses_nothing(tmp_path: Path) -> None:
         run_dask(work.die_once, tasks, cluster.scheduler_address, found.__setitem__)
     assert (tmp_path / "died").exists()
     assert found == {number: number * number for number in range(6)}
+
+
+def test_a_cluster_says_which_work_kills_its_workers() -> None:
+    require("distributed")
+    import dask
+    from distributed import LocalCluster
+
+    found: dict[int, int] = {}
+    lost: list[int] = []
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50
+        ) as cluster,
+    ):
+        run_dask(work.die_of_three, [1, 3], cluster.scheduler_address, found.__setitem__, lost.append)
+    assert (found, lost) == ({0: 1}, [1])
