@@ -165,37 +165,49 @@ def run_dask(
     """Call `on_result(i, run(tasks[i]))` for every task, in the order they finish, on the cluster at `address`.
 
     The cluster's workers need the same version of pulsecast with the same extras. Dask repeats the tasks of a lost
-    worker; `on_lost(i)` is called for one over which it has lost as many as its settings allow. Raises
-    MissingExtraError, UsageError (no scheduler there), PulsecastError (such a task, without `on_lost`), and what a task
-    raises.
+    worker, as often as its settings allow. One that was lost so often runs once more, alone, because Dask also counts
+    tasks that only waited on a worker that died; `on_lost(i)` is called if workers die over it then, too.
+
+    Raises MissingExtraError, UsageError (no scheduler there), PulsecastError (such a task, without `on_lost`), and what
+    a task raises.
     """
     if importlib.util.find_spec("distributed") is None:
         raise MissingExtraError("--dask needs distributed: pip install 'pulsecast[dask]'")
-    from distributed import Client, KilledWorker
-    from distributed import as_completed as as_dask_completed
+    from distributed import Client
 
     try:
         client = Client(address, timeout=CONNECT_S)
     except (OSError, ValueError) as error:
         raise UsageError(f"no Dask scheduler answers at {address}: {error}") from error
     with client:
-        futures = {client.submit(run, task, pure=False): i for i, task in enumerate(tasks)}
-        try:
-            for future in as_dask_completed(futures):
-                i = futures.pop(future)  # a future keeps its result, on the cluster too
-                try:
-                    result = future.result()
-                except KilledWorker as error:
-                    if on_lost is None:
-                        raise PulsecastError(
-                            "workers of the cluster died over one piece of work again and again"
-                        ) from error
-                    on_lost(i)
-                else:
-                    on_result(i, result)
-        except BaseException:
-            client.cancel(list(futures))
-            raise
+        for i in _run_on_cluster(client, run, dict(enumerate(tasks)), on_result):
+            if not _run_on_cluster(client, run, {i: tasks[i]}, on_result):
+                continue
+            if on_lost is None:
+                raise PulsecastError("workers of the cluster died over one piece of work again and again")
+            on_lost(i)
+
+
+def _run_on_cluster(client: Any, run: Callable[[T], R], tasks: dict[int, T], on_result: OnResult[R]) -> list[int]:
+    """Run tasks on the cluster of a Dask client; return those that Dask gave up for the workers that died."""
+    from distributed import KilledWorker
+    from distributed import as_completed as as_dask_completed
+
+    futures = {client.submit(run, task, pure=False): i for i, task in tasks.items()}
+    lost = []
+    try:
+        for future in as_dask_completed(futures):
+            i = futures.pop(future)  # a future keeps its result, on the cluster too
+            try:
+                result = future.result()
+            except KilledWorker:
+                lost.append(i)
+            else:
+                on_result(i, result)
+    except BaseException:
+        client.cancel(list(futures))
+        raise
+    return lost
 
 
 CONNECT_S = 10
