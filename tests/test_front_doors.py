@@ -22,7 +22,7 @@ FUNCTIONS = {
     "pulsecast": {"generate_key", "load", "load_native", "pack", "sign", "step", "unpack", "verify"},
     "pulsecast_serve": {"application", "serve"},
     "pulsecast_train": {"evaluate", "evaluate_bundle", "fetch", "find_rhythm", "generate_log", "look",
-                        "read_as_trained",
+                        "predict_logs", "read_as_trained",
                         "read_config", "read_log", "train"},
     "pulsecast_export": {"export", "serve_config", "write_page"},
     "pulsecast_bench": {"bench", "compare", "pack_bench", "read_result", "report", "save_baseline"},

@@ -22,7 +22,7 @@ from pulsecast_train.backtesting.backtest import (  # noqa: E402
     run_task,
 )
 from pulsecast_train.backtesting.config import EvaluateConfig  # noqa: E402
-from pulsecast_train.backtesting.evaluator import Where, evaluate_series, plan, resolved  # noqa: E402
+from pulsecast_train.backtesting.evaluator import evaluate_series, plan, resolved  # noqa: E402
 from pulsecast_train.backtesting.folds import rolling_folds  # noqa: E402
 from pulsecast_train.backtesting.result import Evaluation  # noqa: E402
 from pulsecast_train.backtesting.scoring import is_copycat  # noqa: E402
@@ -33,6 +33,7 @@ from pulsecast_train.fitting.pooling import prepare_member  # noqa: E402
 from pulsecast_train.recipes.recipes import RECIPES, filled  # noqa: E402
 from pulsecast_train.recipes.train_config import TrainConfig  # noqa: E402
 from pulsecast_train.series import Series  # noqa: E402
+from pulsecast_train.workers import Where  # noqa: E402
 
 STEPS = 600
 QUICK = filled(TrainConfig(units=(4, 4), window=12, epochs=1, seed=1))

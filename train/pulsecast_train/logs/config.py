@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from pulsecast.foundation.arguments import invalid, require_types
 from pulsecast.foundation.strict_json import OMITTED
+
+from ..zones import known_zones
 
 UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 EPOCH_FORMATS = ("epoch-s", "epoch-ms", "epoch-us", "epoch-ns")
@@ -222,7 +223,7 @@ class LogConfig:
                     parse_step(text)
             except ValueError as error:
                 problems.append(f"{name}{str(error).removeprefix('step')}")
-        zones = zoneinfo.available_timezones()  # empty on a system without a zone database; the reader checks again
+        zones = known_zones()  # empty on a system without a zone database; the reader checks again
         if self.timezone is not None and self.timezone != "UTC" and zones and self.timezone not in zones:
             problems.append(f"timezone is {self.timezone!r}; expected a name such as UTC or Europe/Berlin")
         if self.time_format is not None and self.time_format not in EPOCH_FORMATS and "%" not in self.time_format:
