@@ -67,7 +67,7 @@ def bundle(path: Path) -> None:
 
 
 def serving_folder(path: Path) -> None:
-    from pulsecast_export.serving.serve_config import SERVING_FOLDER
+    from pulsecast_export.serving.folder.marker import SERVING_FOLDER
 
     of_kind(SERVING_FOLDER)(path)
     assert (path / "compose.yaml").is_file()

@@ -11,7 +11,7 @@ from helpers.engines import EXPORT, load, require
 from pulsecast import load as load_bundle
 from pulsecast.bundle.packing import pack
 from pulsecast.errors import UsageError
-from pulsecast_export.serving.serve_config import ServeOptions, serve_config
+from pulsecast_export import ServeOptions, serve_config
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden_v1"
 

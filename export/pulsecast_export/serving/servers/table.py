@@ -1,0 +1,48 @@
+"""The servers: one literal table. A new server is a row and a function."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+if TYPE_CHECKING:
+    from .order import Layout, Order
+
+
+class Server(NamedTuple):
+    """A row of SERVERS.
+
+    what    the server, in words
+    needs   backend of the artifact that it serves; empty: the whole bundle
+    writer  `module:function` below this package; it takes an `Order` and returns a `Layout`
+    takes   fields of `ServeOptions` that not every server has a use for
+    rows    a request names a series by its row in the bundle's table, not by its name
+    """
+
+    what: str
+    needs: str
+    writer: str
+    takes: tuple[str, ...]
+    rows: bool
+
+    def layout(self, order: Order) -> Layout:
+        """Return what the server needs."""
+        module, name = self.writer.split(":")
+        writer = getattr(importlib.import_module(f".{module}", __package__), name)
+        return cast("Callable[[Order], Layout]", writer)(order)
+
+
+SERVERS = {
+    "tfserving": Server("TensorFlow Serving", "savedmodel", "tfserving:layout", ("wait_us", "image"), rows=True),
+    "triton": Server("Triton, ONNX Runtime", "onnx", "triton:layout", ("name", "wait_us", "image"), rows=True),
+    "triton-python": Server(
+        "Triton, pulsecast in its Python", "", "triton_python:layout", ("name", "image", "wheel"), rows=False
+    ),
+    "kserve": Server("KServe, its Triton runtime", "onnx", "kserve:layout", ("name", "storage_uri"), rows=True),
+    "kserve-pulsecast": Server(
+        "KServe, the image of pulsecast", "", "kserve:own_layout", ("name", "image", "storage_uri"), rows=False
+    ),
+    "ovms": Server("OpenVINO Model Server", "onnx", "ovms:layout", ("name", "image"), rows=True),
+    "pulsecast": Server("pulsecast serve", "", "own:layout", ("name", "image", "wheel"), rows=False),
+}
