@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from .servers.table import SERVERS
 
 NAME = "pulsecast"  # of the model on every server; the SavedModel's warm-up records say it too
 _MODEL_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")  # Kubernetes takes no other, so no server gets another
+_WHEEL = re.compile(r"pulsecast-[A-Za-z0-9_.+!-]{1,150}\.whl")
 _LARGEST_VERSION = 10**18 - 1  # what every server reads: 18 digits
 _IMAGE_MARKS, _ADDRESS_MARKS = "./:@_-", "./:@_-%+~"
 
@@ -64,6 +66,8 @@ class ServeOptions:
             "://" in self.storage_uri and _is_made_of(self.storage_uri, _ADDRESS_MARKS)
         ):
             yield f"storage_uri is {shown(self.storage_uri)}; expected an address such as pvc://models/pulsecast"
+        if self.wheel is not None and not _WHEEL.fullmatch(os.path.basename(self.wheel)):  # noqa: PTH119  # any text
+            yield f"wheel is {shown(self.wheel)}; expected a file such as dist/pulsecast-0.1.0-py3-none-any.whl"
 
     def _useless(self) -> Iterator[str]:
         row = SERVERS.get(self.server)

@@ -10,6 +10,8 @@ readable by all, whatever the umask. `servers/` has what each server needs.
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pulsecast.backends import AUTO_ORDER
@@ -22,7 +24,7 @@ from .folder.adding import Plan, Wanted, planned, write
 from .folder.marker import promise_of
 from .options import ServeOptions
 from .servers.example import example_of
-from .servers.order import Order
+from .servers.order import Layout, Order
 from .servers.table import SERVERS
 
 
@@ -88,8 +90,14 @@ def _wanted(order: Order, *, force: bool) -> Wanted:
         version=options.version,
         keep=options.keep,
         force=force,
-        layout=SERVERS[options.server].layout(order),
+        layout=_layout(order),
     )
+
+
+def _layout(order: Order) -> Layout:
+    module, name = SERVERS[order.options.server].writer.split(":")
+    writer: Callable[[Order], Layout] = getattr(importlib.import_module(f".servers.{module}", __package__), name)
+    return writer(order)
 
 
 def _artifact(bundle: Bundle, options: ServeOptions) -> Artifact:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from helpers import plain
-from helpers.serving import write_bundle
+from helpers.serving_folders.folders import write_bundle
 from helpers.whole_folders import environment
 
-PROGRAM = Path(__file__).parents[2] / "helpers" / "outside" / "killed_additions.py"
+PROGRAM = Path(__file__).parents[2] / "helpers" / "serving_folders" / "killed_additions.py"
 
 
 def tried(folder: Path, model: plain.PlainModel, every: int) -> dict[str, int]:
@@ -30,7 +30,7 @@ def tried(folder: Path, model: plain.PlainModel, every: int) -> dict[str, int]:
 def test_a_kill_at_some_moments_leaves_whole_versions_and_a_true_marker(
     level_model: plain.PlainModel, tmp_path: Path
 ) -> None:
-    tried(tmp_path, level_model, every=13)
+    tried(tmp_path, level_model, every=23)
 
 
 @pytest.mark.slow

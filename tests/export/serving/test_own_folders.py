@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from helpers import plain
-from helpers.serving import contents
+from helpers.serving_folders.folders import contents
 from pulsecast.bundle.folder import BUNDLE_FOLDER
 from pulsecast.bundle.packing import unpack
 from pulsecast.errors import UsageError

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from helpers.outside.processes import wait_for
-from helpers.outside.triton import Triton, environment, triton
-from helpers.serving import answer_said, curl_line
+from helpers.serving_folders.folders import answer_said, curl_line
+from helpers.serving_folders.triton import Triton, environment, triton
 from pulsecast import load
 from pulsecast.bundle.bundle import Bundle
 from pulsecast_export import ServeOptions, serve_config

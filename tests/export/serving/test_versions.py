@@ -14,7 +14,7 @@ import pytest
 
 from helpers import plain
 from helpers.engines import require
-from helpers.serving import answer_said, contents, untruths, write_bundle
+from helpers.serving_folders.folders import answer_said, contents, untruths, write_bundle
 from pulsecast import load
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.manifest import Manifest

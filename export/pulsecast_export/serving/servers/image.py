@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pulsecast
 from pulsecast.errors import UsageError
+from pulsecast.foundation.arguments import one_path
 
+from ..options import ServeOptions
 from .order import Order
-
-if TYPE_CHECKING:
-    from ..options import ServeOptions
 
 ENGINES = {"onnx": "onnx", "tflite": "tflite", "savedmodel": "savedmodel"}  # backend -> the extra that brings it
 _LARGEST_WHEEL = 64 << 20
@@ -29,15 +27,12 @@ def install(order: Order, *extras: str) -> str:
 
 
 def wheels(options: ServeOptions) -> dict[str, bytes]:
-    """Return the wheel, by its path in the serving folder; raises UsageError if it is not a wheel of pulsecast."""
+    """Return the wheel, by its path in the serving folder; raises UsageError if there is none."""
     if options.wheel is None:
         return {}
-    path = Path(options.wheel)
-    if not (path.name.startswith("pulsecast-") and path.suffix == ".whl" and path.is_file()):
-        raise UsageError(
-            f"wheel {path.name} is not a wheel of pulsecast; expected a file such as "
-            f"dist/pulsecast-{pulsecast.__version__}-py3-none-any.whl, which `python -m build --wheel` makes"
-        )
+    path = one_path("wheel", options.wheel)
+    if not path.is_file():
+        raise UsageError(f"wheel {path} is not a file; `python -m build --wheel` in a checkout makes one in dist/")
     if path.stat().st_size > _LARGEST_WHEEL:
         raise UsageError(f"wheel {path.name} has over {_LARGEST_WHEEL >> 20} MiB, which no wheel of pulsecast has")
     return {f"wheels/{path.name}": path.read_bytes()}

@@ -1,22 +1,20 @@
 """KServe: an InferenceService for its Triton runtime, or for the image of `pulsecast serve`.
 
-DIR/models/NAME/…             what goes to `storage_uri`: Triton's model repository, or the folder of models
-DIR/inferenceservice.yaml
+    DIR/models/NAME/            what goes to `storage_uri`: Triton's model repository, or version directories of bundles
+    DIR/inferenceservice.yaml
+
+KServe's runtime for OpenVINO is not offered: it takes no `plugin_config`, so it may compute in bfloat16.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pulsecast
 
+from ..options import ServeOptions
 from . import own, triton
 from .example import REQUEST, infer_body
 from .order import USER, Layout, Order, encoded
 from .readme import Words, readme
-
-if TYPE_CHECKING:
-    from ..options import ServeOptions
 
 STORAGE = "pvc://pulsecast-models"
 FOLDER = "models"
@@ -82,7 +80,7 @@ def _texts(order: Order, predictor: str, notes: tuple[str, ...], body: str) -> d
         url=triton.url(options.name, PORT),
         notes=notes,
         update=f"Copy `{FOLDER}/` to {_storage(options)} again, then "
-        f"`kubectl rollout restart deployment/{options.name}-predictor`: KServe reads its storage when a pod starts.",
+        f"`kubectl rollout restart deployment/{options.name}-predictor`: a pod reads its storage when it starts.",
     )
     return {
         "inferenceservice.yaml": _service(options, predictor),
@@ -97,7 +95,7 @@ kind: InferenceService
 metadata:
   name: {options.name}
   annotations:
-    serving.kserve.io/deploymentMode: RawDeployment
+    serving.kserve.io/deploymentMode: Standard
 spec:
   predictor:
     minReplicas: 1

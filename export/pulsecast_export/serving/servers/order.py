@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.manifest import MANIFEST_NAME, SIGNATURE_NAME, Artifact
 
+from ..options import ServeOptions
 from .example import Example
-
-if TYPE_CHECKING:
-    from ..options import ServeOptions
 
 USER = 65534  # the usual id of the user without rights
 

@@ -1,23 +1,21 @@
 """`pulsecast serve`: an image of it, docker compose, and the bundles in version directories.
 
-DIR/models/NAME/VERSION/    a bundle
-DIR/Dockerfile              pulsecast with its engine, as a user without rights
-DIR/compose.yaml
+    DIR/models/NAME/VERSION/    a bundle
+    DIR/Dockerfile              pulsecast with its engine, as a user without rights
+    DIR/compose.yaml
+
+The ports are published to this machine alone.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from ..options import ServeOptions
 from . import triton
 from .compose import compose
 from .example import REQUEST, infer_body
 from .image import install, wheels
 from .order import USER, Layout, Order, encoded, whole
 from .readme import Words, readme
-
-if TYPE_CHECKING:
-    from ..options import ServeOptions
 
 IMAGE = "python:3.11-slim"
 PORT, GRPC_PORT = 8080, 8081

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, cast
-
-if TYPE_CHECKING:
-    from .order import Layout, Order
+from typing import NamedTuple
 
 
 class Server(NamedTuple):
@@ -25,12 +20,6 @@ class Server(NamedTuple):
     writer: str
     takes: tuple[str, ...]
     rows: bool
-
-    def layout(self, order: Order) -> Layout:
-        """Return what the server needs."""
-        module, name = self.writer.split(":")
-        writer = getattr(importlib.import_module(f".{module}", __package__), name)
-        return cast("Callable[[Order], Layout]", writer)(order)
 
 
 SERVERS = {

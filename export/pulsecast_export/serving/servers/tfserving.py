@@ -11,19 +11,15 @@ refused: a client splits it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pulsecast.backends import is_installed
 from pulsecast.errors import MissingExtraError
 
 from ...graphs.savedmodel import SERVING_NAME, WARMUP_BATCHES
+from ..options import ServeOptions
 from .compose import compose
 from .example import REQUEST, predict_body
 from .order import USER, Layout, Order, below, encoded
 from .readme import Words, readme
-
-if TYPE_CHECKING:
-    from ..options import ServeOptions
 
 IMAGE = "tensorflow/serving:2.19.1"
 MOST_WINDOWS = WARMUP_BATCHES[-1]  # of one request

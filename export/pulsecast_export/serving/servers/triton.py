@@ -1,9 +1,11 @@
 """Triton: a model repository, with the ONNX file on its ONNX Runtime backend.
 
-DIR/models/NAME/config.pbtxt       inputs, outputs, instances, warm-up (protobuf text)
-DIR/models/NAME/VERSION/model.onnx
-DIR/models/NAME/warmup/            one file for each input: the bytes of a golden window
-DIR/compose.yaml
+    DIR/models/NAME/config.pbtxt          inputs, outputs, instances, warm-up (protobuf text)
+    DIR/models/NAME/VERSION/model.onnx
+    DIR/models/NAME/warmup/               one file for each input: the bytes of a golden window
+    DIR/compose.yaml
+
+An instance computes in one thread: one window is too small to share, and requests run in parallel.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
 """Triton's Python backend: the whole bundle behind `pulsecast.load`, with all of its checks.
 
-DIR/models/NAME/config.pbtxt, warmup/
-DIR/models/NAME/VERSION/model.py
-DIR/models/NAME/VERSION/bundle/    the bundle; its hashes and golden are checked when the model is loaded
-DIR/Dockerfile                     Triton's image with pulsecast and its engine
-DIR/compose.yaml
+    DIR/models/NAME/config.pbtxt, warmup/
+    DIR/models/NAME/VERSION/model.py
+    DIR/models/NAME/VERSION/bundle/
+    DIR/Dockerfile                     Triton's image with pulsecast and its engine
+    DIR/compose.yaml
+
+The bundle's hashes and its golden are checked when a version is loaded.
 """
 
 from __future__ import annotations
@@ -15,11 +17,10 @@ from . import triton
 from .compose import compose
 from .example import REQUEST, infer_body
 from .image import install, wheels
-from .order import Layout, Order, encoded, whole
+from .order import USER, Layout, Order, encoded, whole
 from .readme import Words, readme
 
 _TYPES = {"values": "FP32", "time": "INT64", "series": "STRING"}
-_USER = "triton-server"  # of Triton's image
 
 
 def layout(order: Order) -> Layout:
@@ -61,9 +62,9 @@ def _words(order: Order) -> Words:
 def _dockerfile(order: Order) -> str:
     return f"""# syntax=docker/dockerfile:1
 FROM {order.options.image or triton.IMAGE}
-USER root
+USER 0
 {install(order)}
-USER {_USER}
+USER {USER}:{USER}
 """
 
 

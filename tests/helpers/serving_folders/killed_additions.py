@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from helpers.serving import STAGED, contents, untruths
+from helpers.serving_folders.folders import STAGED, contents, untruths
 from pulsecast.foundation import staging, whole_directory
 from pulsecast_export import ServeOptions, serve_config
 from pulsecast_export.serving.folder import adding
