@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib.util
 import json
 import shlex
@@ -30,11 +31,12 @@ ADDRESSES = {
     "triton": "http://127.0.0.1:8000/v2/models/tweets/infer",
     "triton-python": "http://127.0.0.1:8000/v2/models/tweets/infer",
     "kserve": "http://127.0.0.1:8080/v2/models/tweets/infer",
-    "kserve-pulsecast": "http://127.0.0.1:8080/v2/models/tweets/infer",
+    "kserve-pulsecast": "http://127.0.0.1:8080/v1/timeseries/forecast",
     "ovms": "http://127.0.0.1:8000/v2/models/tweets/infer",
-    "pulsecast": "http://127.0.0.1:8080/v2/models/tweets/infer",
+    "pulsecast": "http://127.0.0.1:8080/v1/timeseries/forecast",
 }
 OUTPUTS = ("forecast", "lower", "upper")
+OWN_OUTPUTS = ("mean_forecast", "interval.lower", "interval.upper")
 COMPOSED = ("triton", "triton-python", "ovms", "pulsecast")
 
 
@@ -76,15 +78,31 @@ def test_the_readmes_line_sends_a_golden_window_and_says_the_references_answer(
     words = shlex.split(curl_line(folder))
     assert words[-1] == ADDRESSES[server]
     assert words[words.index("--data") + 1] == "@request.json"
-    golden, asked = Bundle.open(bundle).golden(), tensors_asked(folder)
-    values = np.array(asked["values"]["data"], np.float32).reshape(asked["values"]["shape"])
+    golden, said = Bundle.open(bundle).golden(), answer_said(folder)
+    values, time = window_asked(folder)
     np.testing.assert_array_equal(values, golden.windows.values[:1])
-    if golden.windows.time is not None:
-        assert asked["time"]["data"] == [golden.windows.time[0]]
-    np.testing.assert_allclose(answer_said(folder)["forecast"], golden.reference[0], rtol=1e-8)
+    assert time == (None if golden.windows.time is None else golden.windows.time[0])
     expected = load(bundle, backend="numpy").predict(golden.windows.take([0]), interval=0.9)
-    for name in OUTPUTS:
-        np.testing.assert_allclose(answer_said(folder)[name], getattr(expected, name)[0], rtol=1e-6)
+    names = OWN_OUTPUTS if ADDRESSES[server].endswith("/forecast") else OUTPUTS
+    np.testing.assert_allclose(said[names[0]], golden.reference[0], rtol=1e-8)
+    for name, numbers in zip(names, expected, strict=True):
+        np.testing.assert_allclose(said[name], numbers[0], rtol=1e-6)
+
+
+def window_asked(folder: Path) -> tuple[np.ndarray, int | None]:
+    """Return the values (1, context, 1) and the time that request.json holds, in whichever protocol."""
+    document = json.loads((folder / "request.json").read_text())
+    (series,) = document["inputs"] if "model" in document else [None]
+    if series is None:
+        asked = tensors_asked(folder)
+        values = np.array(asked["values"]["data"], np.float32).reshape(asked["values"]["shape"])
+        return values, asked["time"]["data"][0] if "time" in asked else None
+    values = np.array(series["series"], np.float32).reshape(1, -1, 1)
+    if "start_timestamp" not in series:
+        return values, None
+    start = datetime.datetime.fromisoformat(series["start_timestamp"])
+    assert (document["model"], series["frequency"]) == ("tweets", "hour")
+    return values, int(start.timestamp()) + 3600 * (values.shape[1] - 1)
 
 
 @pytest.mark.parametrize("server", COMPOSED)
@@ -313,7 +331,7 @@ def test_kserve_runs_a_user_without_rights_with_probes_and_limits(
     paths = {name: container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")}
     assert paths == {
         "startup": "/v2/health/ready",
-        "readiness": "/v2/models/tweets/ready",
+        "readiness": "/v2/health/ready",
         "liveness": "/v2/health/live",
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +17,15 @@ from pulsecast.computing.intervals import split_interval
 from pulsecast.model.windows import FORECAST, LOWER, SERIES, TIME, UPPER, VALUES
 
 REQUEST = "request.json"
+_FREQUENCIES = {604_800: "week", 86_400: "day", 3600: "hour", 60: "minute", 1: "second"}  # of the time-series API
 
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
     """One golden window and the reference's answer, in raw units.
 
+    name     of its series, or where the bundle is of one, of its first column
+    step_s   seconds from one step to the next
     values   (context, measured), oldest step first
     time     unix seconds (UTC) of the last step; None for a model without a calendar
     row      of the window's series in the table; None where the bundle is of one series
@@ -30,6 +34,8 @@ class Example:
     limit    by how much an answer may differ from it
     """
 
+    name: str
+    step_s: int
     values: Sequence[Sequence[float]]
     time: int | None
     row: int | None
@@ -51,11 +57,14 @@ def example_of(bundle: Bundle, artifact: Artifact) -> Example:
         answer |= {LOWER: interval.lower, UPPER: interval.upper}
     row = None if window.series is None else int(window.series[0])
     names = bundle.series_names
+    series = None if row is None or names is None else str(names.name(row))
     return Example(
+        name=series or manifest.spec.features[0].name,
+        step_s=manifest.spec.step_s,
         values=tuple(tuple(map(_short, step)) for step in window.values[0]),
         time=None if window.time is None else int(window.time[0]),
         row=row,
-        series=None if row is None or names is None else str(names.name(row)),
+        series=series,
         answer={name: tuple(map(float, values[0])) for name, values in answer.items()},
         limit=artifact.tolerance.max_abs * float(golden.unit[first]),
     )
@@ -91,6 +100,25 @@ def predict_body(example: Example) -> str:
     window |= {} if example.time is None else {TIME: example.time}
     window |= {} if example.row is None else {SERIES: example.row}
     return json.dumps({"instances": [window]}) + "\n"
+
+
+def series_body(example: Example, model: str) -> str:
+    """Return the JSON of a request of KServe's time-series API, which `pulsecast serve` answers."""
+    columns = len(example.values[0])
+    steps = [step[0] for step in example.values] if columns == 1 else [list(step) for step in example.values]
+    unit, word = next((seconds, word) for seconds, word in _FREQUENCIES.items() if example.step_s % seconds == 0)
+    series: dict[str, Any] = {
+        "type": "univariate_time_series" if columns == 1 else "multivariate_time_series",
+        "name": example.name,
+        "series": steps,
+        "frequency": word,
+    }
+    if unit != example.step_s:
+        series["step_seconds"] = example.step_s
+    if example.time is not None:
+        first = example.time - (len(steps) - 1) * example.step_s
+        series["start_timestamp"] = datetime.datetime.fromtimestamp(first, datetime.UTC).isoformat()
+    return json.dumps({"model": model, "inputs": [series]}) + "\n"
 
 
 def _short(value: np.float32) -> float:

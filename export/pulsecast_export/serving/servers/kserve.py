@@ -8,11 +8,13 @@ KServe's runtime for OpenVINO is not offered: it takes no `plugin_config`, so it
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pulsecast
 
 from ..options import ServeOptions
 from . import own, triton
-from .example import REQUEST, infer_body
+from .example import REQUEST, infer_body, series_body
 from .order import USER, Layout, Order, encoded
 from .readme import Words, readme
 
@@ -25,19 +27,20 @@ _TRITON_USER = 1000  # of the runtime's image
 
 def layout(order: Order) -> Layout:
     """Return the files for KServe's own Triton runtime."""
-    found = triton.repository(order, FOLDER)
+    options, found = order.options, triton.repository(order, FOLDER)
     predictor = f"""    model:
       modelFormat: {{name: triton, version: "2"}}
       runtime: {_RUNTIME}
       protocolVersion: v2
-      storageUri: {_storage(order.options)}
-{_container(order.options, user=_TRITON_USER, indent="      ")}"""
+      storageUri: {_storage(options)}
+{_container(options, user=_TRITON_USER, indent="      ")}"""
     notes = (
         *triton.raw_notes(order),
         *triton.batch_notes(order),
         f"The cluster must have the ClusterServingRuntime `{_RUNTIME}`, which KServe's charts install.",
     )
-    texts = _texts(order, predictor, notes, infer_body(order.example, rows=True, batch=True))
+    body = infer_body(order.example, rows=True, batch=True)
+    texts = _texts(order, predictor, _asked(order, triton.url(options.name, PORT), notes), body)
     return Layout(
         root=found.root, version=found.version, around={**found.around, **encoded(texts)}, lasting=found.lasting
     )
@@ -62,7 +65,8 @@ def own_layout(order: Order) -> Layout:
         f"The image `{image}` is built by `docker build` in a folder of `serve-config --for pulsecast`.",
         "KServe's ingress checks who asks, so the server is started with `--insecure`.",
     )
-    texts = _texts(order, predictor, notes, infer_body(order.example, rows=False))
+    words = replace(_asked(order, f"http://127.0.0.1:{PORT}{own.ADDRESS}", notes), called=own.CALLED)
+    texts = _texts(order, predictor, words, series_body(order.example, options.name))
     return Layout(root=own.root(order), version=own.version(order), around=encoded(texts))
 
 
@@ -70,23 +74,26 @@ def _storage(options: ServeOptions) -> str:
     return options.storage_uri or STORAGE
 
 
-def _texts(order: Order, predictor: str, notes: tuple[str, ...], body: str) -> dict[str, str]:
+def _texts(order: Order, predictor: str, words: Words, body: str) -> dict[str, str]:
+    return {
+        "inferenceservice.yaml": _service(order.options, predictor),
+        "README.md": readme(order, words),
+        REQUEST: body,
+    }
+
+
+def _asked(order: Order, url: str, notes: tuple[str, ...]) -> Words:
     options = order.options
-    words = Words(
+    return Words(
         start=f"# first copy {FOLDER}/ to {_storage(options)}\n"
         "kubectl apply --filename inferenceservice.yaml\n"
         f"kubectl wait --for=condition=Ready inferenceservice/{options.name}\n"
         f"kubectl port-forward service/{options.name}-predictor {PORT}:80",
-        url=triton.url(options.name, PORT),
+        url=url,
         notes=notes,
         update=f"Copy `{FOLDER}/` to {_storage(options)} again, then "
         f"`kubectl rollout restart deployment/{options.name}-predictor`: a pod reads its storage when it starts.",
     )
-    return {
-        "inferenceservice.yaml": _service(options, predictor),
-        "README.md": readme(order, words),
-        REQUEST: body,
-    }
 
 
 def _service(options: ServeOptions, predictor: str) -> str:
@@ -109,7 +116,7 @@ def _container(options: ServeOptions, *, user: int, indent: str) -> str:
     """Return what every container has: probes, resources, no rights."""
     probe = f"{{httpGet: {{path: %s, port: {PORT}}}, periodSeconds: %d, failureThreshold: %d}}"
     lines = f"""startupProbe: {probe % ("/v2/health/ready", 2, 60)}
-readinessProbe: {probe % (f"/v2/models/{options.name}/ready", 5, 3)}
+readinessProbe: {probe % ("/v2/health/ready", 5, 3)}
 livenessProbe: {probe % ("/v2/health/live", 10, 3)}
 resources:
   requests: {{cpu: "{options.threads}", memory: 512Mi}}

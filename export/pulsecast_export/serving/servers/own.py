@@ -9,16 +9,19 @@ The ports are published to this machine alone.
 
 from __future__ import annotations
 
+from pulsecast.model.windows import FORECAST, LOWER, UPPER
+
 from ..options import ServeOptions
-from . import triton
 from .compose import compose
-from .example import REQUEST, infer_body
+from .example import REQUEST, series_body
 from .image import install, wheels
 from .order import USER, Layout, Order, encoded, whole
 from .readme import Words, readme
 
 IMAGE = "python:3.11-slim"
-PORT, GRPC_PORT = 8080, 8081
+PORT = 8080
+ADDRESS = "/v1/timeseries/forecast"  # KServe's time-series API: a series goes by its name
+CALLED = {FORECAST: "mean_forecast", LOWER: "interval.lower", UPPER: "interval.upper"}
 _EXTRAS = ("cli", "serve")
 
 
@@ -27,7 +30,8 @@ def layout(order: Order) -> Layout:
     options = order.options
     words = Words(
         start="docker compose up --build",
-        url=triton.url(options.name, PORT),
+        url=f"http://127.0.0.1:{PORT}{ADDRESS}",
+        called=CALLED,
         notes=(
             *notes(order),
             "`compose.yaml` publishes the ports to this machine alone, so the server is started with `--insecure`.",
@@ -40,12 +44,12 @@ def layout(order: Order) -> Layout:
         "compose.yaml": compose(
             "build: .",
             command=arguments(options, "/models"),
-            ports=(PORT, GRPC_PORT),
+            ports=(PORT,),
             volumes=("models",),
             more=("healthcheck:", f"  test: [{', '.join(_health())}]", "  interval: 5s", "  start_period: 30s"),
         ),
         "README.md": readme(order, words),
-        REQUEST: infer_body(order.example, rows=False),
+        REQUEST: series_body(order.example, options.name),
     }
     return Layout(root=root(order), version=version(order), around={**encoded(texts), **wheels(options)})
 
@@ -70,8 +74,6 @@ def arguments(options: ServeOptions, models: str) -> tuple[str, ...]:
         "0.0.0.0",  # noqa: S104  # of the container
         "--port",
         str(PORT),
-        "--grpc-port",
-        str(GRPC_PORT),
         "--threads",
         str(options.threads),
         "--insecure",
@@ -80,10 +82,11 @@ def arguments(options: ServeOptions, models: str) -> tuple[str, ...]:
 
 def notes(order: Order) -> tuple[str, ...]:
     """Return what a user must know."""
-    named = "" if order.example.series is None else " `series` is the name of a series."
+    level = order.bundle.manifest.level
     return (
-        "A window that cannot be forecast is an error in a sentence, not a number." + named,
+        "A series that cannot be forecast is an error in a sentence, not a number.",
         "A version is ready only after its hashes and its golden were checked.",
+        *([] if level is None else [f"`interval` covers with probability {level:g}."]),
     )
 
 
@@ -98,7 +101,7 @@ FROM {order.options.image or IMAGE}
 {install(order, *_EXTRAS)}
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER {USER}:{USER}
-EXPOSE {PORT} {GRPC_PORT}
+EXPOSE {PORT}
 ENTRYPOINT ["pulsecast"]
 CMD ["serve", "--help"]
 """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from .example import REQUEST, Example
 from .order import Order
@@ -17,12 +18,14 @@ class Words:
     url     where the request goes
     notes   what a user of this server must know, a sentence or more each
     update  what makes the server use a new version
+    called  output -> its name in the answer, if that is another one
     """
 
     start: str
     url: str
     notes: tuple[str, ...]
     update: str
+    called: Mapping[str, str] = field(default_factory=dict)
 
 
 def readme(order: Order, words: Words) -> str:
@@ -47,7 +50,7 @@ curl --silent --show-error --header 'Content-Type: application/json' --data @{RE
 
 `{REQUEST}` holds one window that the model was not trained on. Version {options.version} answers
 
-{_answer(order.example)}
+{_answer(order.example, words.called)}
 
 These are the numbers of the reference. The forecast may differ from them by {order.example.limit:.2g}, which is the
 tolerance of the artifact `{order.artifact.id}`. A bound that is a whole number may then be the next one.
@@ -65,9 +68,9 @@ them, and keep others elsewhere.
 """
 
 
-def _answer(example: Example) -> str:
-    return "\n".join(f"    {name:<8}  {_numbers(values)}" for name, values in example.answer.items())
-
-
-def _numbers(values: tuple[float, ...]) -> str:
-    return " ".join(f"{value:.9g}" for value in values)
+def _answer(example: Example, called: Mapping[str, str]) -> str:
+    lines = {called.get(name, name): values for name, values in example.answer.items()}
+    width = max(map(len, lines))
+    return "\n".join(
+        f"    {name:<{width}}  {' '.join(f'{value:.9g}' for value in values)}" for name, values in lines.items()
+    )
