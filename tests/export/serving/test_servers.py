@@ -26,6 +26,7 @@ from pulsecast_export.serving.options import NAME
 from pulsecast_export.serving.servers.table import SERVERS
 
 DATA = Path(__file__).parents[2] / "data"
+REPOSITORY = Path(__file__).parents[3]
 ONE, SEVERAL = DATA / "golden_v2", DATA / "golden_v2_series"
 ADDRESSES = {
     "triton": "http://127.0.0.1:8000/v2/models/tweets/infer",
@@ -65,8 +66,15 @@ def served(server: str, level: Path) -> Path:
     return level if server == "ovms" else ONE
 
 
-def test_every_server_is_here() -> None:
+def test_every_server_is_here_in_the_help_and_in_the_readme() -> None:
     assert set(ADDRESSES) | {"tfserving"} == set(SERVERS)
+    load_package("typer")
+    from pulsecast_cli.commands.bundles import serve_config as command
+
+    assert command.SERVERS.replace(" or ", ", ").split(", ") == [*SERVERS]
+    section = (REPOSITORY / "export" / "README.md").read_text("utf-8").partition("## Model servers")[2]
+    rows = [line for line in section.partition("\n## ")[0].splitlines() if line.startswith("| `")]
+    assert [row.split("`")[1] for row in rows[1:]] == [*SERVERS]
 
 
 @pytest.mark.parametrize("server", ADDRESSES)

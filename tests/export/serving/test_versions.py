@@ -134,6 +134,27 @@ def test_old_versions_go_only_when_asked(first: Path, second: Path, tmp_path: Pa
         serve_config(second, out, own(2, keep=2))
 
 
+def test_labels_are_the_users_and_a_version_that_they_name_stays(first: Path, second: Path, tmp_path: Path) -> None:
+    out = tmp_path / "serving"
+    serve_config(first, out, own())
+    labels = out / "models" / "pulsecast" / "labels.json"
+    labels.write_text('{"stable": 1}')
+    before = contents(out)
+    with pytest.raises(
+        UsageError, match=r"--keep 1 would remove version 1, which labels\.json names; change the labels"
+    ):
+        serve_config(second, out, own(2, keep=1))
+    assert contents(out) == before
+    labels.write_text('{"stable": 2, "canary": 2}')
+    serve_config(second, out, own(2, keep=1))
+    assert numbers(out) == ["2", "labels.json"]
+    assert labels.read_text() == '{"stable": 2, "canary": 2}'
+    serve_config(first, tmp_path / "triton", ServeOptions(server="triton"))
+    (tmp_path / "triton" / "models" / "pulsecast" / "labels.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"does not list: models/pulsecast/labels\.json"):
+        serve_config(first, tmp_path / "triton", ServeOptions(server="triton", version=2))
+
+
 def _of_another_server(out: Path, first: Path) -> None:
     serve_config(first, out, ServeOptions(server="triton-python"))
 
@@ -251,6 +272,21 @@ def test_an_empty_folder_is_filled_in_place(first: Path, tmp_path: Path) -> None
     assert place_version(first, out, own()).plan.fate == "made"
     assert out.stat().st_ino == inode
     assert untruths(out) == []
+
+
+def test_an_added_version_can_be_read_by_the_servers_user_under_any_umask(
+    first: Path, second: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "serving"
+    before = os.umask(0o077)
+    try:
+        out.mkdir()
+        serve_config(first, out, own())
+        serve_config(second, out, own(2))
+    finally:
+        os.umask(before)
+    closed = [path for path in (out, *out.rglob("*")) if path.stat().st_mode & 0o005 != (0o005 if path.is_dir() else 4)]
+    assert closed == []
 
 
 def test_a_second_writer_is_told_of_the_first(first: Path, tmp_path: Path) -> None:

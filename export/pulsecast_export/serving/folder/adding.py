@@ -28,7 +28,7 @@ from pulsecast.foundation.whole_file import whole_file
 from pulsecast.stages.model_directory import sha256
 
 from ..servers.order import Layout
-from .marker import MARKER, SERVING_FOLDER, Marker, Promise
+from .marker import LABELS, MARKER, SERVING_FOLDER, Marker, Promise
 from .standing import Standing, standing, version_of
 
 Fate = Literal["made", "added", "replaced", "unchanged"]
@@ -124,6 +124,12 @@ def _plan(out: Path, now: Standing, wanted: Wanted) -> Plan:
             f"version {wanted.version} is older than the {len(kept)} newest that --keep leaves in {out} "
             f"({', '.join(map(str, kept))}); pass --version {every[-1] + 1}, or a larger --keep"
         )
+    removed = tuple(number for number in every if number not in kept)
+    if labelled := sorted(now.labelled.intersection(removed)):
+        raise UsageError(
+            f"--keep {wanted.keep} would remove version {', '.join(map(str, labelled))}, which {LABELS} names; change "
+            "the labels first, or pass a larger --keep"
+        )
     fate: Fate = "added"
     if wanted.version in there:
         fate = "replaced" if wanted.force else "unchanged"
@@ -131,7 +137,7 @@ def _plan(out: Path, now: Standing, wanted: Wanted) -> Plan:
         fate=fate if now.marker is not None else "made",
         version=wanted.version,
         versions=tuple(kept),
-        removed=tuple(number for number in every if number not in kept),
+        removed=removed,
         beside=_beside(now, wanted, is_newest=wanted.version == every[-1]),
     )
 

@@ -18,6 +18,7 @@ from ..options import ServeOptions
 from ..servers.table import SERVERS
 
 MARKER = "pulsecast.json"
+LABELS = "labels.json"  # beside the versions: which ones `pulsecast serve` keeps loaded; the user writes it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +94,9 @@ def promise_of(bundle: Bundle, options: ServeOptions) -> Promise:
 
 def _listed(written: bytes) -> set[str]:
     marker = read_marker(written)
-    return {*marker.files, *marker.changing, MARKER}
+    row = SERVERS.get(marker.server)
+    labels = {f"{marker.root}/{LABELS}"} if row is not None and row.labels else set()
+    return {*marker.files, *marker.changing, MARKER, *labels}
 
 
 def _said(value: object) -> str:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from pulsecast import limits
 from pulsecast.errors import UsageError
 from pulsecast.foundation.folder_kind import few, foreign
+from pulsecast.foundation.plain_file import read_plain
 from pulsecast.stages.model_directory import sha256
 
-from .marker import MARKER, SERVING_FOLDER, Marker, read_marker
+from .marker import LABELS, MARKER, SERVING_FOLDER, Marker, read_marker
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
     """A serving folder as it is; None for `marker` is an empty one.
 
-    files  every file but the marker -> SHA-256
+    files     every file but the marker -> SHA-256
+    labelled  versions that `labels.json` names
     """
 
     marker: Marker | None
     files: Mapping[str, str]
+    labelled: frozenset[int] = frozenset()
 
     def versions(self, root: str) -> tuple[int, ...]:
         """Return the numbers of the version directories, ascending."""
@@ -42,7 +47,18 @@ def standing(out: Path) -> Standing:
     if not (out / MARKER).exists():
         return Standing(marker=None, files={})
     marker = read_marker((out / MARKER).read_bytes())
-    return Standing(marker=marker, files=_looked_at(out, marker))
+    return Standing(
+        marker=marker, files=_looked_at(out, marker), labelled=frozenset(_labelled(out / marker.root / LABELS))
+    )
+
+
+def _labelled(path: Path) -> Iterator[int]:
+    """Yield the versions in the user's file of labels; what is wrong with it is for the server to say."""
+    try:
+        labels = json.loads(read_plain(path, limits.JSON_BYTES, links=False))
+    except (OSError, ValueError, RecursionError):
+        return
+    yield from (number for number in labels.values() if type(number) is int) if isinstance(labels, dict) else ()
 
 
 def version_of(path: str, root: str) -> int | None:

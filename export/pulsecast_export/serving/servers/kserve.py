@@ -85,13 +85,13 @@ def _texts(order: Order, predictor: str, words: Words, body: str) -> dict[str, s
 def _asked(order: Order, url: str, notes: tuple[str, ...]) -> Words:
     options = order.options
     return Words(
-        start=f"# first copy {FOLDER}/ to {_storage(options)}\n"
+        start=f"# first copy all that is in {FOLDER}/ to {_storage(options)}\n"
         "kubectl apply --filename inferenceservice.yaml\n"
         f"kubectl wait --for=condition=Ready inferenceservice/{options.name}\n"
         f"kubectl port-forward service/{options.name}-predictor {PORT}:80",
         url=url,
         notes=notes,
-        update=f"Copy `{FOLDER}/` to {_storage(options)} again, then "
+        update=f"Copy all that is in `{FOLDER}/` to {_storage(options)} again, then "
         f"`kubectl rollout restart deployment/{options.name}-predictor`: a pod reads its storage when it starts.",
     )
 

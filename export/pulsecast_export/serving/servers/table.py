@@ -13,6 +13,7 @@ class Server(NamedTuple):
     writer  `module:function` below this package; it takes an `Order` and returns a `Layout`
     takes   fields of `ServeOptions` that not every server has a use for
     rows    a request names a series by its row in the bundle's table, not by its name
+    labels  the server reads `labels.json` beside the versions, which is the user's own file
     """
 
     what: str
@@ -20,6 +21,7 @@ class Server(NamedTuple):
     writer: str
     takes: tuple[str, ...]
     rows: bool
+    labels: bool = False
 
 
 SERVERS = {
@@ -30,8 +32,13 @@ SERVERS = {
     ),
     "kserve": Server("KServe, its Triton runtime", "onnx", "kserve:layout", ("name", "storage_uri"), rows=True),
     "kserve-pulsecast": Server(
-        "KServe, the image of pulsecast", "", "kserve:own_layout", ("name", "image", "storage_uri"), rows=False
+        what="KServe, the image of pulsecast",
+        needs="",
+        writer="kserve:own_layout",
+        takes=("name", "image", "storage_uri"),
+        rows=False,
+        labels=True,
     ),
     "ovms": Server("OpenVINO Model Server", "onnx", "ovms:layout", ("name", "image"), rows=True),
-    "pulsecast": Server("pulsecast serve", "", "own:layout", ("name", "image", "wheel"), rows=False),
+    "pulsecast": Server("pulsecast serve", "", "own:layout", ("name", "image", "wheel"), rows=False, labels=True),
 }
