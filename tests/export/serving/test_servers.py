@@ -20,9 +20,10 @@ from helpers.engines import load as load_package
 from helpers.serving_folders.folders import answer_said, curl_line, tensors_asked, write_bundle
 from pulsecast import load
 from pulsecast.bundle.bundle import Bundle
-from pulsecast.errors import UsageError
+from pulsecast.errors import ToleranceError, UsageError
 from pulsecast_export import ServeOptions, serve_config
 from pulsecast_export.serving.options import NAME
+from pulsecast_export.serving.servers import ovms
 from pulsecast_export.serving.servers.table import SERVERS
 
 DATA = Path(__file__).parents[2] / "data"
@@ -56,7 +57,10 @@ def written(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[.
         key = f"{bundle} {server} {options}"
         if key not in made:
             made[key] = base / f"{len(made)}"
-            serve_config(bundle, made[key], ServeOptions(server=server, name="tweets", **options))
+            with pytest.MonkeyPatch.context() as patch:
+                if bundle == level:  # no engine runs a stand-in
+                    patch.setattr(ovms, "prove", lambda *_: None)
+                serve_config(bundle, made[key], ServeOptions(server=server, name="tweets", **options))
         return made[key]
 
     return of
@@ -307,6 +311,20 @@ def test_openvino_runs_what_ovms_serves_with_its_options(textbook_bundle: Path, 
     manifest = Bundle.open(textbook_bundle).manifest
     limit = manifest.artifact("onnx").tolerance.max_abs * manifest.scaler.range
     np.testing.assert_allclose(found["forecast"][0], answer_said(folder)["forecast"], rtol=0, atol=limit)
+
+
+@pytest.mark.slow
+def test_a_model_that_openvino_computes_wrongly_fails_its_proof(
+    recommended_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proof itself: its times would be refused before it."""
+    load_package("openvino")
+    monkeypatch.setattr(ovms, "refuse_whole_numbers", lambda _: None)
+    with pytest.raises(ToleranceError) as raised:
+        serve_config(recommended_bundle, tmp_path / "out", ServeOptions(server="ovms"))
+    for wrong in ("largest error / range is ", "other years is ", "milliseconds in, no number out is "):
+        assert wrong in str(raised.value)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(("bundle", "said"), [(ONE, "takes time,"), (SEVERAL, "takes time and series,")])

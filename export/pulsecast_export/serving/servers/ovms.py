@@ -5,7 +5,8 @@
     DIR/compose.yaml
 
 OpenVINO's CPU plugin computes whole numbers in 32 bits. A model that takes times or rows of series is refused: it would
-give plausible forecasts for times in milliseconds and after 2038, and inexact ones for all others.
+give plausible forecasts for times in milliseconds and after 2038, and inexact ones for all others. Every other model is
+first proven in OpenVINO on this machine.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from pulsecast.bundle.contract import inputs_of
 from pulsecast.errors import UsageError
 from pulsecast.model.windows import VALUES
 
+from ..options import ServeOptions
 from . import triton
 from .compose import compose
 from .example import REQUEST, infer_body
+from .openvino_proof import prove
 from .order import Layout, Order, encoded
 from .readme import Words, readme
 
@@ -27,9 +30,10 @@ REST_PORT, GRPC_PORT = 8000, 9000
 
 
 def layout(order: Order) -> Layout:
-    """Return the files; raises UsageError for a model that OpenVINO computes wrongly."""
-    _refuse_whole_numbers(order)
-    options = order.options
+    """Return the files; raises UsageError or ToleranceError for a model that OpenVINO computes wrongly."""
+    refuse_whole_numbers(order)
+    options, plugin = order.options, plugin_config(order.options)
+    prove(order, plugin)
     command = (f"--port={GRPC_PORT}", f"--rest_port={REST_PORT}", "--config_path=/config/config.json")
     words = Words(
         start="docker compose up",
@@ -55,6 +59,15 @@ def layout(order: Order) -> Layout:
     )
 
 
+def plugin_config(options: ServeOptions) -> dict[str, str | int]:
+    """Return the options of OpenVINO's CPU plugin."""
+    return {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": options.threads,
+        "NUM_STREAMS": options.threads,
+    }
+
+
 def _notes(order: Order) -> tuple[str, ...]:
     return (
         *triton.raw_notes(order),
@@ -71,16 +84,13 @@ def _config(order: Order) -> dict[str, object]:
         "target_device": "CPU",
         "model_version_policy": {"latest": {"num_versions": 1}},
         "nireq": options.threads,
-        "plugin_config": {
-            "INFERENCE_PRECISION_HINT": "f32",
-            "INFERENCE_NUM_THREADS": options.threads,
-            "NUM_STREAMS": options.threads,
-        },
+        "plugin_config": plugin_config(options),
     }
     return {"model_config_list": [{"config": config}]}
 
 
-def _refuse_whole_numbers(order: Order) -> None:
+def refuse_whole_numbers(order: Order) -> None:
+    """Raise UsageError for a model that takes times or rows of series."""
     manifest = order.bundle.manifest
     taken = inputs_of(manifest.spec, many=manifest.series is not None)
     others = [name for name in taken if name != VALUES]
