@@ -15,15 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers import plain
 from helpers.engines import load as load_package
-from helpers.serving_folders.folders import answer_said, curl_line, tensors_asked, write_bundle
+from helpers.serving_folders.folders import answer_said, curl_line, tensors_asked
 from pulsecast import load
 from pulsecast.bundle.bundle import Bundle
-from pulsecast.errors import ToleranceError, UsageError
+from pulsecast.errors import UsageError
 from pulsecast_export import ServeOptions, serve_config
 from pulsecast_export.serving.options import NAME
-from pulsecast_export.serving.servers import ovms
 from pulsecast_export.serving.servers.table import SERVERS
 
 DATA = Path(__file__).parents[2] / "data"
@@ -40,30 +38,6 @@ ADDRESSES = {
 OUTPUTS = ("forecast", "lower", "upper")
 OWN_OUTPUTS = ("mean_forecast", "interval.lower", "interval.upper")
 COMPOSED = ("triton", "triton-python", "ovms", "pulsecast")
-
-
-@pytest.fixture(scope="module")
-def level(level_model: plain.PlainModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle without a calendar; its ONNX file is a stand-in."""
-    return write_bundle(tmp_path_factory.mktemp("level") / "bundle", level_model)
-
-
-@pytest.fixture(scope="module")
-def written(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """A function of a bundle, a server and its options; each folder is written once."""
-    base, made = tmp_path_factory.mktemp("written"), dict[str, Path]()
-
-    def of(bundle: Path, server: str, **options: Any) -> Path:
-        key = f"{bundle} {server} {options}"
-        if key not in made:
-            made[key] = base / f"{len(made)}"
-            with pytest.MonkeyPatch.context() as patch:
-                if bundle == level:  # no engine runs a stand-in
-                    patch.setattr(ovms, "prove", lambda *_: None)
-                serve_config(bundle, made[key], ServeOptions(server=server, name="tweets", **options))
-        return made[key]
-
-    return of
 
 
 def served(server: str, level: Path) -> Path:
@@ -256,82 +230,6 @@ def test_model_py_answers_each_request_and_says_what_is_wrong_with_one(
     if bundle == SEVERAL:
         nobody = good | {"series": Given({"name": "series", "datatype": "BYTES", "shape": [1, 1], "data": ["nobody"]})}
         assert "no series 'nobody' in this bundle" in model.execute([nobody])[0][1]
-
-
-# What OpenVINO Model Server accepts of a config.json: keys of `src/schema.cpp` that ours could hold, and no others.
-OVMS_MODEL = {
-    "type": "object",
-    "required": ["name", "base_path"],
-    "properties": {
-        **{key: {"type": "string"} for key in ("name", "base_path", "target_device")},
-        **{key: {"type": "object"} for key in ("model_version_policy", "plugin_config")},
-        "nireq": {"type": "integer", "minimum": 0},
-    },
-    "additionalProperties": False,
-}
-OVMS = {
-    "type": "object",
-    "required": ["model_config_list"],
-    "properties": {
-        "model_config_list": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["config"],
-                "properties": {"config": OVMS_MODEL},
-                "additionalProperties": False,
-            },
-        }
-    },
-    "additionalProperties": False,
-}
-
-
-def test_the_configuration_of_ovms_has_the_keys_that_it_reads(level: Path, written: Callable[..., Path]) -> None:
-    folder = written(level, "ovms", threads=3)
-    config = json.loads((folder / "config" / "config.json").read_text())
-    load_package("jsonschema").validate(config, OVMS)
-    model = config["model_config_list"][0]["config"]
-    assert (model["name"], model["base_path"]) == ("tweets", "/models/tweets")
-    assert model["model_version_policy"] == {"latest": {"num_versions": 1}}
-    assert model["plugin_config"]["INFERENCE_PRECISION_HINT"] == "f32"
-    assert (folder / "models" / "tweets" / "1" / "model.onnx").read_bytes() == (level / "onnx/model.onnx").read_bytes()
-
-
-@pytest.mark.slow
-def test_openvino_runs_what_ovms_serves_with_its_options(textbook_bundle: Path, written: Callable[..., Path]) -> None:
-    openvino = load_package("openvino")
-    folder = written(textbook_bundle, "ovms")
-    model = json.loads((folder / "config" / "config.json").read_text())["model_config_list"][0]["config"]
-    compiled = openvino.Core().compile_model(
-        str(folder / "models" / "tweets" / "1" / "model.onnx"), model["target_device"], model["plugin_config"]
-    )
-    asked = tensors_asked(folder)["values"]
-    found = compiled({"values": np.array(asked["data"], np.float32).reshape(asked["shape"])})
-    manifest = Bundle.open(textbook_bundle).manifest
-    limit = manifest.artifact("onnx").tolerance.max_abs * manifest.scaler.range
-    np.testing.assert_allclose(found["forecast"][0], answer_said(folder)["forecast"], rtol=0, atol=limit)
-
-
-@pytest.mark.slow
-def test_a_model_that_openvino_computes_wrongly_fails_its_proof(
-    recommended_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The proof itself: its times would be refused before it."""
-    load_package("openvino")
-    monkeypatch.setattr(ovms, "refuse_whole_numbers", lambda _: None)
-    with pytest.raises(ToleranceError) as raised:
-        serve_config(recommended_bundle, tmp_path / "out", ServeOptions(server="ovms"))
-    for wrong in ("largest error / range is ", "other years is ", "milliseconds in, no number out is "):
-        assert wrong in str(raised.value)
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(("bundle", "said"), [(ONE, "takes time,"), (SEVERAL, "takes time and series,")])
-def test_ovms_is_refused_what_openvino_computes_wrongly(bundle: Path, said: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=f"{said} and OpenVINO computes whole numbers in 32 bits"):
-        serve_config(bundle, tmp_path / "out", ServeOptions(server="ovms"))
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,7 @@ def _health() -> tuple[str, ...]:
 
 
 def _dockerfile(order: Order) -> str:
+    # alone, the image refuses to start: it asks for keys and TLS, or for --insecure, which compose.yaml says
     return f"""# syntax=docker/dockerfile:1
 FROM {order.options.image or IMAGE}
 {install(order, *_EXTRAS)}
@@ -103,5 +104,5 @@ ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER {USER}:{USER}
 EXPOSE {PORT}
 ENTRYPOINT ["pulsecast"]
-CMD ["serve", "--help"]
+CMD ["serve", "--models", "/models", "--host", "0.0.0.0", "--port", "{PORT}"]
 """
