@@ -56,7 +56,7 @@ USUAL = {
     "predict": ["{things}/bundle", "--input", "{things}/short.csv", "--backend", "numpy"],
     "report": ["{things}/result.json"],
     "rhythm": ["{things}/short.csv"],
-    "serve-config": ["{things}/bundle", "--out", "out"],
+    "serve-config": ["{things}/bundle", "--for", "pulsecast", "--out", "out"],
     "sign": ["{things}/bundle", "--key", "{things}/result.json"],
     "train": ["{things}/short.csv", "--out", "out"],
     "unpack": ["{things}/nothing", "--out", "out"],

@@ -286,9 +286,9 @@ def before_and_after(function):
         return result
     return call
 if sys.argv[3] == "two renames":
-    module._exchange = lambda *_: False
-module._exchange = before_and_after(module._exchange)
-module._flush = before_and_after(module._flush)
+    module.exchange = lambda *_: False
+module.exchange = before_and_after(module.exchange)
+module.flush = before_and_after(module.flush)
 Path.rename = before_and_after(Path.rename)
 Path.unlink = before_and_after(Path.unlink)
 os.rmdir = before_and_after(os.rmdir)
