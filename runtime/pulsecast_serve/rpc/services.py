@@ -17,6 +17,7 @@ from ..refusal import (
     CONFLICT,
     FAILED,
     GONE_SLOW,
+    NO_SPACE,
     NOT_FOUND,
     NOT_READY,
     TOO_LARGE,
@@ -40,6 +41,7 @@ CODES: Mapping[int, grpc.StatusCode] = {
     TOO_MANY: grpc.StatusCode.RESOURCE_EXHAUSTED,
     FAILED: grpc.StatusCode.INTERNAL,
     NOT_READY: grpc.StatusCode.UNAVAILABLE,
+    NO_SPACE: grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 
 
