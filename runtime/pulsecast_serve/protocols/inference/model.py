@@ -12,6 +12,7 @@ No answer holds a number that is not finite: a window that cannot be forecast re
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -119,9 +120,8 @@ def _problems(model: Forecaster, tensors: Sequence[Tensor]) -> Iterator[str]:
     known = ", ".join(expected)
     yield from (f"no input {shown(name)}; this model takes {known}" for name in names if name not in expected)
     yield from (f"input {name} is missing; this model takes {known}" for name in expected if name not in names)
-    yield from (
-        f"input {shown(name)} stands more than once" for name in sorted({n for n in names if names.count(n) > 1})
-    )
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
+    yield from (f"input {shown(name)} stands more than once" for name in repeated)
     batch = next((one.shape[0] for one in tensors if one.name == VALUES and one.shape), None)
     for one in tensors:
         if one.name not in expected:
