@@ -84,6 +84,7 @@ LEFT_OUT = {
         for method in ("tell", "advance")
     },
     "pulsecast_streams.Answer": RECORD,
+    "pulsecast_streams.Branches": RECORD,
     "pulsecast_streams.Received": RECORD,
     "pulsecast_train.BundleScores": RECORD,
     "pulsecast_train.Evaluation": RECORD,
@@ -255,10 +256,25 @@ ROWS: dict[str, Row] = {
     "pulsecast_serve.ServerConfig": record(pulsecast_serve.ServerConfig),
     "pulsecast_serve.application": row(pulsecast_serve.application, lambda t: {"bundles": t.plain}),
     "pulsecast_serve.serve": row(pulsecast_serve.serve, lambda t: {"bundles": t.folder / "nothing"}),
+    "pulsecast_streams.KafkaConfig": Row(
+        lambda t: pulsecast_streams.KafkaConfig,
+        lambda t: {"brokers": "nowhere:1", "source": "a", "forecasts": "b"},
+        values=True,
+    ),
     "pulsecast_streams.Policies": record(pulsecast_streams.Policies),
     "pulsecast_streams.answer": row(
         pulsecast_streams.answer,
         lambda t: {"model": t.model, "received": pulsecast_streams.Received(key="a", value=MESSAGE)},
+    ),
+    "pulsecast_streams.forecasting": row(
+        pulsecast_streams.forecasting, lambda t: {"dataframe": None, "model": t.model}
+    ),
+    "pulsecast_streams.stream_kafka": row(
+        pulsecast_streams.stream_kafka,
+        lambda t: {
+            "model": t.model,
+            "config": pulsecast_streams.KafkaConfig(brokers="a:1", source="a", forecasts="b", properties="nothing"),
+        },
     ),
     "pulsecast_bench.BenchConfig": record(pulsecast_bench.BenchConfig),
     "pulsecast_bench.Benchmark.write": Row(lambda t: t.benchmark.write, lambda t: {"out": OUT}),

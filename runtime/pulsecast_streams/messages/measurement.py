@@ -70,9 +70,9 @@ def _series(key: bytes | str | None, field: object) -> str:
     if name is not None and field is not None and name != field:
         raise RefusedError("series", f"the key is {shown(name)} and series is {shown(field)}; which one is meant?")
     found = field if name is None else name
-    if found is None:
+    if not found:
         raise RefusedError("series", "the message has no key; expected the series' name")
-    if not 0 < len(found) <= TEXT_CHARACTERS or any("\ud800" <= one <= "\udfff" for one in found):
+    if len(found) > TEXT_CHARACTERS or any("\ud800" <= one <= "\udfff" for one in found):
         raise RefusedError(
             "series", f"the series is called {shown(found)}; expected text of 1 to {TEXT_CHARACTERS} characters"
         )
