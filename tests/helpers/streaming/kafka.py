@@ -155,6 +155,19 @@ class Broker:
         finally:
             consumer.close()
 
+    def written(self, topic: str) -> int:
+        """Return about how many records a topic has, those of transactions that are open or were ended, too."""
+        kafka = load("confluent_kafka")
+        consumer = kafka.Consumer({"bootstrap.servers": self.address, "group.id": "watcher", "log_level": 0})
+        try:
+            metadata = self._metadata(topic)
+            places = [] if metadata is None else [kafka.TopicPartition(topic, one) for one in metadata.partitions]
+            return sum(consumer.get_watermark_offsets(place, timeout=10)[1] for place in places)
+        except kafka.KafkaException:
+            return 0
+        finally:
+            consumer.close()
+
     def _metadata(self, topic: str) -> Any:
         kafka = load("confluent_kafka")
         try:

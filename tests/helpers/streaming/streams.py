@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -116,6 +116,9 @@ class Stream:
         assert self.process is not None
         self.process.terminate()
         return self.process.wait(WAIT_S)
+
+
+Streaming = Callable[..., Stream]  # of a topic and more words
 
 
 def words(broker: Broker, bundle: Path, topic: str, state: Path, *more: str) -> list[str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from helpers.engines import require
 from helpers.streaming.kafka import Broker, jars
-from helpers.streaming.streams import Stream, words
+from helpers.streaming.streams import Stream, Streaming, words
 
 require("quixstreams", "confluent_kafka", "msgpack")
 
@@ -23,9 +23,6 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
         yield found
     finally:
         found.stop()
-
-
-Streaming = Callable[..., Stream]
 
 
 @pytest.fixture

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from helpers import plain
-from helpers.streaming.kafka import Broker
-from helpers.streaming.streams import RATE, Expected, by_series, measurements, message, without_repeats
+from helpers.streaming.kafka import WAIT_S, Broker
+from helpers.streaming.streams import RATE, Expected, Streaming, by_series, measurements, message, without_repeats
 from pulsecast import Forecaster, load
 from pulsecast_streams import Policies
-from streams.kafka.conftest import Streaming
 
 pytestmark = pytest.mark.slow
 
@@ -111,6 +110,18 @@ def test_a_broker_that_is_killed_and_comes_back_loses_nothing(
     one.kill()
     streaming(topic, "--exactly-once")
     compare(broker, topic, undisturbed)
+
+
+def test_a_topic_that_is_not_there_is_not_made_and_those_that_are_there_are_named(
+    broker: Broker, streaming: Streaming
+) -> None:
+    topic = broker.topic()
+    one = streaming(f"{topic}-mistyped")
+    assert one.process is not None
+    assert one.process.wait(WAIT_S) == 2
+    said = "".join(one.said)
+    assert f"no topic '{topic}-mistyped'" in said
+    assert topic in said.split("it has ")[1].replace(",", "").split()
 
 
 def test_a_poison_message_neither_stops_the_stream_nor_disappears(
