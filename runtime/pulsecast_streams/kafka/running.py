@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from .identity import identity
 if TYPE_CHECKING:
     from quixstreams import Application
 
+MOST_NAMED = 10  # topics, the most alike first
 REACH_S = 20.0  # to find a broker
 Started = Callable[[str], None]
 
@@ -71,8 +73,9 @@ def _partitions(config: KafkaConfig, properties: dict[str, str]) -> int:
     admin = client().admin.AdminClient({"bootstrap.servers": config.brokers, **properties, "log_level": 0})
     topics = admin.list_topics(timeout=REACH_S).topics
     if config.source not in topics:
-        known = sorted(topic for topic in topics if not topic.startswith(("__", "changelog__")))
-        said = f"it has {', '.join(known[:20])}" if known else "it has none"
+        known = [topic for topic in topics if not topic.startswith(("__", "changelog__"))]
+        known.sort(key=lambda topic: (-SequenceMatcher(None, config.source, topic).ratio(), topic))
+        said = f"it has {', '.join(known[:MOST_NAMED])}" if known else "it has none"
         raise UsageError(f"no topic {shown(config.source)} at {config.brokers[:80]}; {said}")
     return len(topics[config.source].partitions)
 

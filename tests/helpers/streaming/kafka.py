@@ -147,7 +147,7 @@ class Broker:
             consumer.assign([kafka.TopicPartition(topic, one, 0) for one in metadata.partitions])
             found, end = [], time.monotonic() + wait_s
             while time.monotonic() < end:
-                messages = consumer.consume(1000, 0.5 if len(found) < count else 2.0)
+                messages = consumer.consume(1000, 0.2 if len(found) < count else 1.0)
                 found += [json.loads(one.value()) for one in messages if one.error() is None]
                 if len(found) >= count and not messages:
                     break
@@ -167,6 +167,12 @@ class Broker:
             return 0
         finally:
             consumer.close()
+
+    def sharing(self, group: str) -> int:
+        """Return how many members of a consumer group have partitions."""
+        admin = self.admin()
+        found = admin.describe_consumer_groups([group])[group].result(WAIT_S)
+        return sum(bool(member.assignment.topic_partitions) for member in found.members)
 
     def _metadata(self, topic: str) -> Any:
         kafka = load("confluent_kafka")

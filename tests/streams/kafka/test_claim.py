@@ -10,7 +10,7 @@ import pytest
 from helpers.streaming.kafka import Broker
 from pulsecast_bench.claims import streams
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 
 def test_the_claim_is_measured_on_a_broker(

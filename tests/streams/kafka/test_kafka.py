@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from helpers import plain
-from helpers.streaming.kafka import WAIT_S, Broker
+from helpers.streaming.kafka import WAIT_S, Broker, until
 from helpers.streaming.streams import RATE, Expected, Streaming, by_series, measurements, message, without_repeats
 from pulsecast import Forecaster, load
 from pulsecast_streams import Policies
@@ -35,33 +35,47 @@ def compare(broker: Broker, topic: str, expected: Expected) -> None:
         assert found == {name: records for name, records in wanted.items() if records}
 
 
-def test_several_series_give_what_step_gives_and_sigterm_commits(
-    broker: Broker, streaming: Streaming, undisturbed: Expected
+def test_what_comes_out_is_what_step_gives_across_sigterm_a_new_bundle_and_a_lost_folder(
+    broker: Broker, streaming: Streaming, model: Forecaster, linear_bundle: Path
 ) -> None:
+    """The second process has no folder of states: it rebuilds them from the changelog, and replays them."""
     topic = broker.topic()
-    messages = measurements(SERIES, STEPS)
-    broker.send(topic, messages[:150])
-    one = streaming(topic).ready()
-    assert len(broker.read(f"{topic}-forecasts", 150)) == 150
+    messages = measurements(SERIES, 100)
+    expected = Expected().take(model, messages[:240], RATED)
+    broker.send(topic, messages[:240])
+    one = streaming(topic)
+    until(lambda: broker.written(f"{topic}-forecasts") >= 100, "100 forecasts")
     assert one.stop() == 0, one.said
-    broker.send(topic, messages[150:])
-    streaming(topic)
-    compare(broker, topic, undisturbed)
+    done = len(broker.read(f"{topic}-forecasts", 100))
+    two = streaming(topic)
+    broker.read(f"{topic}-forecasts", 240)
+    assert two.stop() == 0, two.said
+    assert 100 <= done <= 240
+    expected.take(load(linear_bundle, backend="numpy"), messages[240:], RATED)
+    broker.send(topic, messages[240:])
+    streaming(topic, name="an empty folder", bundle=linear_bundle)
+    compare(broker, topic, expected)
+    assert expected.forecasts["likes"][-1]["version"] != expected.forecasts["likes"][0]["version"]
+    assert None not in (one["forecast"] for one in expected.forecasts["likes"][80:])
 
 
 def test_a_killed_consumer_goes_on_exactly_once(broker: Broker, streaming: Streaming, undisturbed: Expected) -> None:
+    """It is killed while records of an open transaction lie in the topics, and once more after a commit."""
     topic = broker.topic()
     messages = measurements(SERIES, STEPS)
     broker.send(topic, messages[:200])
-    for count in (40, 120):
-        one = streaming(topic, "--exactly-once").ready()
-        broker.read(f"{topic}-forecasts", count)
-        one.kill()
+    one = streaming(topic, "--exactly-once", "--commit", "30")
+    until(lambda: broker.written(f"{topic}-forecasts") >= 60, "60 forecasts, not committed")
+    one.kill()
+    two = streaming(topic, "--exactly-once")
+    broker.read(f"{topic}-forecasts", 120)
+    two.kill()
     broker.send(topic, messages[200:])
     streaming(topic, "--exactly-once")
     compare(broker, topic, undisturbed)
 
 
+@pytest.mark.soak
 def test_a_killed_consumer_repeats_alike_at_least_once(
     broker: Broker, streaming: Streaming, undisturbed: Expected
 ) -> None:
@@ -86,10 +100,10 @@ def test_two_consumers_share_a_topic_and_one_takes_over_what_the_other_leaves(
     one = streaming(topic, "--exactly-once").ready()
     broker.read(f"{topic}-forecasts", 100)
     two = streaming(topic, "--exactly-once", name="two").ready()
-    broker.send(topic, messages[300:600])
-    broker.read(f"{topic}-forecasts", 500)
+    until(lambda: broker.sharing(f"group-{topic}") == 2, "both have partitions")
+    broker.send(topic, messages[300:])
+    until(lambda: broker.written(f"{topic}-forecasts") >= 500, "500 forecasts")
     one.kill()
-    broker.send(topic, messages[600:])
     compare(broker, topic, expected)
     assert two.stop() == 0, two.said
 
@@ -100,8 +114,8 @@ def test_a_broker_that_is_killed_and_comes_back_loses_nothing(
     topic = broker.topic()
     messages = measurements(SERIES, STEPS)
     broker.send(topic, messages[:200])
-    one = streaming(topic, "--exactly-once").ready()
-    broker.read(f"{topic}-forecasts", 50)
+    one = streaming(topic, "--exactly-once", "--commit", "30")
+    until(lambda: broker.written(f"{topic}-forecasts") >= 50, "50 forecasts, not committed")
     broker.stop(signal.SIGKILL)
     broker.start()
     broker.send(topic, messages[200:])
@@ -124,16 +138,17 @@ def test_a_topic_that_is_not_there_is_not_made_and_those_that_are_there_are_name
     assert topic in said.split("it has ")[1].replace(",", "").split()
 
 
-def test_a_poison_message_neither_stops_the_stream_nor_disappears(
+def test_poison_and_a_clock_that_jumps_neither_stop_the_stream_nor_disappear(
     broker: Broker, streaming: Streaming, model: Forecaster
 ) -> None:
     topic = broker.topic(partitions=1)
     poison: list[tuple[bytes | None, bytes | None]] = [
         (b"likes", b"\xff\xfe"), (None, message(0, 1)), (b"\xff", message(0, 1)), (b"likes", None), (b"likes", b""),
         (b"likes", b"[" * 60_000), (b"likes", b"x" * 900_000), (b"likes", message(1, "7")),
+        (b"likes", message(24 * 40, 5)),
     ]  # fmt: skip
     good = measurements(("likes",), 3)
-    broker.send(topic, [good[0], *poison, *good[1:]])
+    broker.send(topic, [good[0], *poison, *good[1:]], timestamp=1000 * (plain.START_S + 4 * plain.STEP_S))
     streaming(topic)
     assert by_series(broker.read(f"{topic}-forecasts", 3)) == Expected().take(model, good, RATED).forecasts
     letters = broker.read(f"{topic}-dead-letters", len(poison))
@@ -144,36 +159,5 @@ def test_a_poison_message_neither_stops_the_stream_nor_disappears(
         assert base64.b64decode(letter["value"]) == (value or b"")[:500_000]
         assert letter["size_bytes"] == len(value or b"")
         assert letter["reason"]
-
-
-def test_a_clock_that_jumps_ahead_is_refused_and_true_steps_go_on(
-    broker: Broker, streaming: Streaming, model: Forecaster
-) -> None:
-    topic = broker.topic(partitions=1)
-    good = measurements(("likes",), 4)
-    now_ms = 1000 * (plain.START_S + 4 * plain.STEP_S)
-    broker.send(topic, [*good[:2], ("likes", message(24 * 40, 5)), *good[2:]], timestamp=now_ms)
-    streaming(topic)
-    (letter,) = broker.read(f"{topic}-dead-letters", 1)
-    assert letter["code"] == "time"
-    assert "after the broker got the message" in letter["reason"]
-    assert by_series(broker.read(f"{topic}-forecasts", 4)) == Expected().take(model, good, RATED).forecasts
-
-
-def test_a_new_bundle_goes_on_with_the_states_of_the_old_one(
-    broker: Broker, streaming: Streaming, model: Forecaster, linear_bundle: Path
-) -> None:
-    topic = broker.topic()
-    messages = measurements(SERIES, 100)
-    expected = Expected().take(model, messages[:240], RATED)
-    broker.send(topic, messages[:240])
-    one = streaming(topic, "--exactly-once")
-    broker.read(f"{topic}-forecasts", 240)
-    assert one.stop() == 0, one.said
-    newer = load(linear_bundle, backend="numpy")
-    expected.take(newer, messages[240:], RATED)
-    broker.send(topic, messages[240:])
-    streaming(topic, "--exactly-once", bundle=linear_bundle)
-    compare(broker, topic, expected)
-    assert expected.forecasts["likes"][-1]["version"] != expected.forecasts["likes"][0]["version"]
-    assert None not in (one["forecast"] for one in expected.forecasts["likes"][80:])
+    assert letters[-1]["code"] == "time"
+    assert "after the broker got the message" in letters[-1]["reason"]
