@@ -59,7 +59,9 @@ bench: setup
 	$(BIN)/python -m pulsecast_bench.claims.imports
 	$(BIN)/python -m pulsecast_bench.claims.training
 	$(BIN)/python -m pulsecast_bench.claims.reading
+	$(BIN)/python -m pulsecast_bench.claims.batch demo/bundle
 	$(BIN)/python -m pulsecast_bench.claims.series demo/model
+	$(BIN)/python -m pulsecast_bench.claims.pushes demo/bundle
 	$(BIN)/python -m pulsecast_bench.native.limits demo/model
 	! command -v valgrind >/dev/null || $(BIN)/python -m pulsecast_bench.native.instructions
 

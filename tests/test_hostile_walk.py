@@ -86,6 +86,7 @@ LEFT_OUT = {
     "pulsecast_streams.Answer": RECORD,
     "pulsecast_streams.Branches": RECORD,
     "pulsecast_streams.Received": RECORD,
+    "pulsecast_train.BatchForecasts": RECORD,
     "pulsecast_train.BundleScores": RECORD,
     "pulsecast_train.Evaluation": RECORD,
     "pulsecast_train.Look": RECORD,
@@ -243,6 +244,9 @@ ROWS: dict[str, Row] = {
     "pulsecast_train.find_rhythm": row(pulsecast_train.find_rhythm, lambda t: {"series": t.series}),
     "pulsecast_train.generate_log": row(pulsecast_train.generate_log, lambda t: {"path": OUT, "days": 1}),
     "pulsecast_train.look": row(pulsecast_train.look, lambda t: {"logs": t.log}),
+    "pulsecast_train.predict_logs": row(  # refused when all is checked, before a process starts: there is no pool
+        pulsecast_train.predict_logs, lambda t: {"bundle": t.plain, "logs": t.log, "out": "out.parquet", "pool": True}
+    ),
     "pulsecast_train.read_as_trained": row(
         pulsecast_train.read_as_trained, lambda t: {"logs": t.log, "manifest": t.bundle.manifest}
     ),
@@ -325,6 +329,7 @@ HEAVY = (
     "pulsecast.NativeForecaster.predict",
     "pulsecast_train.evaluate",
     "pulsecast_train.evaluate_bundle",
+    "pulsecast_train.predict_logs",
     "pulsecast_train.read_as_trained",
 )
 

@@ -12,14 +12,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .exporter import Exported
     from .front import export
+    from .serving.options import ServeOptions
     from .serving.page import write_page
-    from .serving.serve_config import ServeOptions, serve_config
+    from .serving.serve_config import serve_config
     from .targets import TARGETS, Target
 
 # name -> module, imported on first use: converters take seconds
 _HOME = {
     "Exported": "exporter",
-    "ServeOptions": "serving.serve_config",
+    "ServeOptions": "serving.options",
     "TARGETS": "targets",
     "Target": "targets",
     "export": "front",

@@ -1,4 +1,4 @@
-"""Bundles behind HTTP: every protocol leads to the same checked `Forecaster`.
+"""Bundles behind HTTP and gRPC: every protocol leads to the same checked `Forecaster`.
 
 from pulsecast_serve import serve
 serve("bundle")

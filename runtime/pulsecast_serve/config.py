@@ -13,6 +13,7 @@ LOOPBACK_NAMES = ("localhost",)
 HIGHEST_PORT = 65_535
 MOST_WORKERS = 64
 MOST_WAIT_US = 1_000_000
+MEMORY = "memory"  # as a store of streams
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,7 @@ class ServerConfig:
 
     host         interface to listen on; one beyond this machine needs `keys` and `tls_certificate`, or `insecure`
     port         of HTTP; 0 takes any free one
+    grpc_port    of gRPC; 0 takes any free one, None answers none
     keys         file of the keys that clients present, one on each line; None asks for none
     tls_certificate, tls_key   PEM files; both, or neither
     client_ca    PEM file: only clients with a certificate that it signed are answered
@@ -37,10 +39,16 @@ class ServerConfig:
     batch_wait_us  how long a forecast waits for those of other requests, to be computed together; 0 never waits
     traces       a span of OpenTelemetry for each request; the process says where they go (opentelemetry-instrument)
     access_log   a line on stderr for each answer, without what was sent
+
+    store        where streams are kept: a file, or `memory`; None keeps none
+    streams      most series of one model that are followed
+    streams_age_days  forget a series that nothing was pushed to for so long; None forgets none
+    series_metrics    of each model the first so many series by name have metrics of their own
     """
 
     host: str = "127.0.0.1"
     port: int = 8080
+    grpc_port: int | None = None
     keys: str | None = None
     tls_certificate: str | None = None
     tls_key: str | None = None
@@ -60,6 +68,10 @@ class ServerConfig:
     batch_wait_us: int = 0
     traces: bool = False
     access_log: bool = False
+    store: str | None = None
+    streams: int = 100_000
+    streams_age_days: float | None = None
+    series_metrics: int = 100
 
     def __post_init__(self) -> None:
         require_types(self)
@@ -67,11 +79,15 @@ class ServerConfig:
             raise invalid([str(problems)])
 
     def _numbers(self) -> Iterator[str]:
-        if not 0 <= self.port <= HIGHEST_PORT:
-            yield f"port is {shown(self.port)}; expected 0 to {HIGHEST_PORT}"
+        for name in ("port", "grpc_port"):
+            port = getattr(self, name)
+            if port is not None and not 0 <= port <= HIGHEST_PORT:
+                yield f"{name} is {shown(port)}; expected 0 to {HIGHEST_PORT}"
+        if self.port and self.port == self.grpc_port:
+            yield f"port and grpc_port are both {self.port}; HTTP and gRPC each need a port of their own"
         if not 1 <= self.workers <= MOST_WORKERS:
             yield f"workers is {shown(self.workers)}; expected 1 to {MOST_WORKERS}"
-        for name in ("threads", "body_bytes", "windows", "active"):
+        for name in ("threads", "body_bytes", "windows", "active", "streams"):
             if getattr(self, name) < 1:
                 yield f"{name} is {shown(getattr(self, name))}; expected at least 1"
         if not 0 <= self.batch_wait_us <= MOST_WAIT_US:
@@ -79,6 +95,19 @@ class ServerConfig:
         for name in ("poll_s", "request_s"):
             if getattr(self, name) <= 0:
                 yield f"{name} is {shown(getattr(self, name))}; expected a number above 0"
+
+        yield from self._streams()
+
+    def _streams(self) -> Iterator[str]:
+        if self.store == MEMORY and self.workers > 1:
+            yield (
+                f"store is memory, which each of {self.workers} workers has for itself: pass a file (--store "
+                "streams.sqlite), or --workers 1"
+            )
+        if self.streams_age_days is not None and not self.streams_age_days > 0:
+            yield f"streams_age_days is {shown(self.streams_age_days)}; expected a number above 0, or None"
+        if self.series_metrics < 0:
+            yield f"series_metrics is {shown(self.series_metrics)}; expected at least 0"
 
     def _doors(self) -> Iterator[str]:
         """Yield why this server would be open to others."""

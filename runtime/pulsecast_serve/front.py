@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from pulsecast.forecasting.forecaster import Forecaster
+
+    from .http.measures import Measures
+    from .rpc.server import RpcServer
+    from .serving import Serving
+    from .streams.streams import Streams
 
 log = logging.getLogger("pulsecast.serve")
 Listening = Callable[[str], None]
@@ -44,7 +50,7 @@ def serve(
     models     in their place: a folder of models, DIR/NAME/VERSION/; it is followed, and a new version takes its place
                once it was loaded and proven
     config     how to listen, whom to answer
-    listening  called with the address once the server listens
+    listening  called with each address once the server listens, that of gRPC last
 
     Raises UsageError (neither or both of bundles and models; two of one name; the port is taken; the keys), and what
     `pulsecast.load` raises of a bundle that was named.
@@ -59,12 +65,19 @@ def serve(
     if config.keys is not None:
         read_keys(Path(config.keys))  # before anything is loaded
     check_tls(config)
+    if config.store is not None:
+        from .streams.store import open_store
+
+        open_store(config.store).close()  # said here, before anything is loaded
     making = making.loaded() if config.workers == 1 else making.proven()
-    with bound(config) as socket, _shared_numbers(config):
-        scheme = "http" if config.tls_certificate is None else "https"
-        host = f"[{config.host}]" if ":" in config.host else config.host
-        listening(f"{scheme}://{host}:{socket.getsockname()[1]}")
-        run(making, config, socket)
+    with bound(config) as socket, _rpc_reserved(config) as config, _shared_numbers(config):
+        secure, host = "" if config.tls_certificate is None else "s", config.host
+        shown_host = f"[{host}]" if ":" in host else host
+        listening(f"http{secure}://{shown_host}:{socket.getsockname()[1]}")
+        grpc = functools.partial(listening, f"grpc{secure}://{shown_host}:{config.grpc_port}")
+        if config.workers > 1 and config.grpc_port is not None:
+            grpc()  # a worker cannot say it here
+        run(replace(making, config=config, grpc=grpc if config.workers == 1 else None), config, socket)
 
 
 def application(
@@ -95,6 +108,7 @@ class _Making:
 
     ready  the bundles, loaded already: they do not travel to another process
     own    the process is the server's own: its log goes to stderr
+    grpc   called once gRPC listens; it does not travel either
     """
 
     bundles: Mapping[str, Path]
@@ -102,6 +116,7 @@ class _Making:
     config: ServerConfig
     ready: Mapping[str, Forecaster] | None = None
     own: bool = False
+    grpc: Callable[[], None] | None = None
 
     def _load(self) -> dict[str, Forecaster]:
         from .models.library import load_for, warm
@@ -135,9 +150,46 @@ class _Making:
         models = Models()
         if self.folder is None:
             fixed(models, self._load() if self.ready is None else self.ready)
+        measures, streams = Measures(models), self._streams()
+        if streams is not None:
+            measures.follow_streams(streams, series=self.config.series_metrics)
         wait_s = self.config.batch_wait_us / 1e6
-        serving = Serving(models=models, config=self.config, batches=Batches(wait_s) if wait_s else None)
-        return build(serving, Library(models, self.config, folder=self.folder), Measures(models))
+        batches = Batches(wait_s) if wait_s else None
+        serving = Serving(models=models, config=self.config, batches=batches, streams=streams)
+        library = Library(models, self.config, folder=self.folder)
+        return build(serving, library, measures, _rpc(serving, measures, self.grpc))
+
+    def _streams(self) -> Streams | None:
+        from .streams.store import open_store
+        from .streams.streams import Streams
+
+        config = self.config
+        if config.store is None:
+            return None
+        if not self.own:  # `serve` has looked
+            open_store(config.store).close()
+        opened = functools.partial(open_store, config.store, thorough=False)
+        return Streams(opened, most=config.streams, age_days=config.streams_age_days)
+
+
+def _rpc(serving: Serving, measures: Measures, started: Callable[[], None] | None) -> RpcServer | None:
+    """Return the server of gRPC, None where it was not asked for."""
+    config = serving.config
+    if config.grpc_port is None:
+        return None
+    from .http.keys import read_keys
+    from .rpc.server import RpcServer
+
+    admits = None if config.keys is None else read_keys(Path(config.keys)).admits
+    return RpcServer(serving, admits=admits, note=measures.note, started=started)
+
+
+def _rpc_reserved(config: ServerConfig) -> AbstractContextManager[ServerConfig]:
+    if config.grpc_port is None:
+        return nullcontext(config)
+    from .rpc.ports import reserved
+
+    return reserved(config)
 
 
 def _log_to_stderr() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pulsecast.errors import DataError, InputError, PulsecastError, UsageError
 
 BAD_REQUEST, UNAUTHENTICATED, NOT_FOUND, CONFLICT, GONE_SLOW, TOO_LARGE = 400, 401, 404, 409, 408, 413
-TOO_MANY, FAILED, NOT_READY = 429, 500, 503
+TOO_MANY, FAILED, NOT_READY, NO_SPACE = 429, 500, 503, 507
 OUR_FAULT = "the server failed to answer; its log says why"
 
 

@@ -17,6 +17,7 @@ from .batching import Batches
 from .config import ServerConfig
 from .models.served import Models, Served
 from .refusal import TOO_LARGE, RefusedError
+from .streams.streams import Streams
 
 T = TypeVar("T")
 # Windows that are forecast in the event loop: they take less than the way to a thread and back, about 0.1 ms.
@@ -28,12 +29,14 @@ class Serving:
     """What a server has.
 
     batches  join the windows of several requests; None where each is forecast by itself
+    streams  are kept between pushes; None where none are
     threads  compute what would keep other requests waiting
     """
 
     models: Models
     config: ServerConfig
     batches: Batches | None = None
+    streams: Streams | None = None
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "pulsecast-forecast"))
 
     async def predict(self, served: Served, windows: Windows) -> NDArray[np.float32]:
@@ -47,10 +50,14 @@ class Serving:
 
     async def run(self, windows: int, compute: Callable[[], T]) -> T:
         """Return what `compute` gives for so many windows; raises RefusedError (413) if they are too many."""
+        self.refuse_more(windows)
+        if windows <= AT_ONCE:
+            return compute()
+        return await asyncio.get_running_loop().run_in_executor(self.threads, compute)
+
+    def refuse_more(self, windows: int) -> None:
+        """Raise RefusedError (413) if a request has too many windows."""
         if windows > self.config.windows:
             raise RefusedError(
                 TOO_LARGE, f"{windows:,} windows in one request; this server takes {self.config.windows:,}: split them"
             )
-        if windows <= AT_ONCE:
-            return compute()
-        return await asyncio.get_running_loop().run_in_executor(self.threads, compute)

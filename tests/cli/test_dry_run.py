@@ -37,7 +37,8 @@ def test_a_new_folder_would_be_made_and_is_not(
     if command in ("train", "demo"):
         require("polars")
     out = tmp_path / "out"
-    source = {"train": [log], "demo": []}.get(command, [GOLDEN])
+    served = [GOLDEN.with_name("golden_v2"), "--for", "pulsecast"]
+    source = {"train": [log], "demo": [], "serve-config": served}.get(command, [GOLDEN])
     assert run(command, *source, "--out", out, "--dry-run") == 0
     assert capsys.readouterr() == (f"{out} would be made\n", "")
     assert not out.exists()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from helpers.engines import EXPORT, require, require_tool, require_tools
+from helpers.native_models import HERE, cc_here
 from pulsecast import load
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.model.windows import Windows
@@ -28,9 +29,12 @@ def bundle(recommended_model: Path, once) -> Path:
     require(*EXPORT)
     from pulsecast_export.exporter import export_model
 
-    return once(
-        "example-bundle", lambda out: export_model(recommended_model, out, targets=("native",), native_for=("wasm32",))
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CC", cc_here())  # the gate compiles
+        return once(
+            "example-bundle",
+            lambda out: export_model(recommended_model, out, targets=("native",), native_for=("wasm32",)),
+        )
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +86,7 @@ def test_a_c_program_is_given_counts_and_a_time(
 ) -> None:
     compiler, program = require_tool("cc", "gcc", "clang"), tmp_path / "forecast"
     sources = [str(EXAMPLES / "forecast.c"), str(bundle / "native" / "model.c")]
-    flags = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{bundle / 'native'}"]
+    flags = [*HERE, "-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{bundle / 'native'}"]
     subprocess.run([compiler, *flags, *sources, "-o", str(program)], check=True, timeout=120)
     np.testing.assert_allclose(
         said([str(program), str(window.time[0])], window), expected, rtol=0, atol=limit(recommended_bundle)

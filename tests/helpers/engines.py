@@ -26,6 +26,13 @@ def is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
+def folders_of(package: str) -> list[str]:
+    """Return where the modules of a package lie, without running its `__init__`; it must be installed."""
+    spec = importlib.util.find_spec(package)
+    assert spec is not None
+    return list(spec.submodule_search_locations or ())
+
+
 def require_tools(*names: str) -> None:
     """Skip what calls this unless the programs `names` are installed; in CI fail it. `make tools` installs them."""
     missing = [name for name in names if find_tool(name) is None]

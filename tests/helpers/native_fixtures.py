@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from helpers import plain
 from helpers.native_models import (
+    HERE,
     ODD_SPEC,
     artifact,
     build,
@@ -43,8 +45,9 @@ def model(case: tuple[str, str], request: pytest.FixtureRequest) -> ModelDirecto
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+def cache(once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """The store of compiled libraries, one for all processes of a run."""
+    return once("native-cache", lambda path: path.mkdir(mode=0o700))
 
 
 @pytest.fixture
@@ -58,9 +61,11 @@ def backend(case: tuple[str, str], model: ModelDirectory, cache: Path, monkeypat
 
 
 def compiled_source(model: ModelDirectory, target_id: str) -> bytes:
-    return compiled({name: text.encode() for name, text in sources(model, target_id).items()}, find_compiler())
+    """Return the library of a native target from the store that bundles' libraries are kept in."""
+    texts = {name: text.encode() for name, text in sources(model, target_id).items()}
+    return compiled(texts, [*find_compiler(), *HERE])
 
 
-def built_library(model: ModelDirectory, target_id: str, folder: Path) -> Path:
+def built_library(model: ModelDirectory, target_id: str, folder: Path, *flags: str) -> Path:
     """Return the library of a native target, compiled in `folder`."""
-    return build(write_sources(model, target_id, folder), find_compiler())
+    return build(write_sources(model, target_id, folder), find_compiler(), *flags)

@@ -165,7 +165,7 @@ def test_every_package_can_be_imported_with_numpy_alone(environment: Path, packa
     assert done.stdout.strip().endswith((".", "faster."))
 
 
-@pytest.mark.parametrize("engine", ["onnx", "tflite"])
+@pytest.mark.parametrize("engine", [pytest.param("onnx", marks=pytest.mark.soak), "tflite"])
 def test_bench_needs_its_extra_and_one_engine_and_no_tensorflow(
     wheel: Path, engine: str, textbook_bundle: Path, tmp_path: Path
 ) -> None:

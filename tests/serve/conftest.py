@@ -10,6 +10,7 @@ import pytest
 from helpers import native_models, plain, series_models
 from helpers.engines import require
 from helpers.serving import Client, running
+from pulsecast_serve import ServerConfig
 
 require("starlette", "uvicorn", "httptools", "prometheus_client")
 
@@ -32,6 +33,6 @@ def table_bundle(change_model: plain.PlainModel, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(scope="session")
 def client(bundle: Path, table_bundle: Path) -> Iterator[Client]:
-    """A server of both bundles, as `plain` and `table`."""
-    with running(bundle, f"table={table_bundle}") as found:
+    """A server of both bundles, as `plain` and `table`, which keeps streams in memory."""
+    with running(bundle, f"table={table_bundle}", config=ServerConfig(store="memory")) as found:
         yield found

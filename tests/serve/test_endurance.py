@@ -86,7 +86,7 @@ def test_ten_thousand_requests_during_ten_swaps(bundle: Path, other_bundle: Path
 
 @pytest.fixture
 def attacked(bundle: Path) -> Iterator[Served]:
-    with started(bundle, "--body-bytes", "100000") as served:
+    with started(bundle, "--body-bytes", "100000", "--store", "memory") as served:
         yield served
 
 

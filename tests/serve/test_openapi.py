@@ -79,7 +79,7 @@ def run_schemathesis(client: Client, examples: int, seed: int) -> None:
 
 @pytest.mark.slow
 def test_schemathesis_finds_nothing(client: Client) -> None:
-    run_schemathesis(client, 25, 1)
+    run_schemathesis(client, 12, 1)
 
 
 @pytest.mark.soak

@@ -8,6 +8,7 @@ import zoneinfo
 import pytest
 
 from pulsecast.errors import UsageError
+from pulsecast_train import LogConfig
 from pulsecast_train.zones import check_zone
 
 
@@ -32,3 +33,15 @@ def test_without_a_zone_database_the_name_is_not_to_blame_and_utc_is_there(monke
     assert check_zone("clock", "UTC") is datetime.UTC
     with pytest.raises(UsageError, match="this system has no time zones to look it up in: pip install tzdata"):
         check_zone("clock", "Europe/Berlin")
+
+
+def test_a_database_of_zones_is_listed_once(monkeypatch):
+    listed = []
+
+    def list_them():
+        listed.append(1)
+        return {"Europe/Berlin"}
+
+    monkeypatch.setattr(zoneinfo, "available_timezones", list_them)
+    assert [LogConfig(timezone="Europe/Berlin").timezone for _ in range(3)] == ["Europe/Berlin"] * 3
+    assert listed == [1]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .logs.generator import generate_log
     from .logs.looking.look import Look, look
     from .logs.reader import ReadLog, read_log
+    from .predicting.result import BatchForecasts
+    from .prediction import predict_logs
     from .recipes.train_config import RunConfig, TrainConfig, read_config
     from .rhythm.cycles import Rhythm, find_rhythm
     from .run import Trained, train
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 # name -> module. Each is imported on first use (PEP 562): Keras takes seconds.
 _HOME = {
+    "BatchForecasts": "predicting.result",
     "BundleScores": "backtesting.bundle_scores",
     "EvaluateConfig": "backtesting.config",
     "Evaluation": "backtesting.result",
@@ -46,12 +49,14 @@ _HOME = {
     "find_rhythm": "rhythm.cycles",
     "generate_log": "logs.generator",
     "look": "logs.looking.look",
+    "predict_logs": "prediction",
     "read_as_trained": "logs.as_trained",
     "read_config": "recipes.train_config",
     "read_log": "logs.reader",
     "train": "run",
 }
 __all__ = [
+    "BatchForecasts",
     "BundleScores",
     "EvaluateConfig",
     "Evaluation",
@@ -70,6 +75,7 @@ __all__ = [
     "find_rhythm",
     "generate_log",
     "look",
+    "predict_logs",
     "read_as_trained",
     "read_config",
     "read_log",

@@ -52,8 +52,9 @@ def evaluate(  # noqa: PLR0913  # an option is a parameter
 
     Raises DataError (the log, too short a series, or a file of forecasts), UsageError, MissingExtraError.
     """
-    from .backtesting.evaluator import RESULT_NAME, Where, evaluate_series
+    from .backtesting.evaluator import RESULT_NAME, evaluate_series
     from .baselines import find_baseline
+    from .workers import Where
 
     html, force = flag("html", html), flag("force", force)
     instance("config", config, EvaluateConfig)

@@ -222,7 +222,10 @@ def _new_call(call: Mapping[str, Any]) -> _Call:
     """Read a call as Keras 3 writes it: positional arguments, which hold the inputs, and others by name."""
     arguments, named = list(call["args"]), dict(call.get("kwargs") or {})
     histories, wrong = [], []
-    masks = [item["config"]["keras_history"][0] for item in _parts(named.pop(MASK, None)) if _is_tensor(item)]
+    mask = named.pop(MASK, None)
+    masks = [item["config"]["keras_history"][0] for item in _parts(mask) if _is_tensor(item)]
+    if not all(item is None or _is_tensor(item) for item in (mask if isinstance(mask, list) else [mask])):
+        wrong.append(f"a mask of its own, {ascii(mask)[:60]}")
     for number, argument in enumerate(arguments):
         items = argument if isinstance(argument, list) else [argument]
         found = [item["config"]["keras_history"] for item in items if _is_tensor(item)]

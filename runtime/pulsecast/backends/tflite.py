@@ -12,11 +12,12 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from ..bundle.bundle import Bundle
+from ..bundle.lone_files import custom_operators
 from ..bundle.manifest import Artifact
 from ..computing import reference
 from ..computing.calendars import complete
 from ..computing.linear_path import linear_path
-from ..errors import EngineError
+from ..errors import EngineError, FormatError
 from ..model.series import Scaling
 from ..model.spec import ModelSpec
 from ..model.weights import Weights
@@ -184,9 +185,20 @@ class ScaledTfliteBackend:
         return outputs
 
 
+def _check_operators(model: bytes, path: str) -> None:
+    try:
+        own = custom_operators(model)
+    except FormatError as error:
+        raise FormatError(f"{path} is damaged: {error}") from error
+    if own:
+        named = ", ".join(dict.fromkeys(own[:5]))
+        raise FormatError(f"{path} has custom operators ({named}); expected LiteRT's builtin ones and no others")
+
+
 def open_artifact(bundle: Bundle, artifact: Artifact, threads: int) -> TfliteBackend | ScaledTfliteBackend:
-    """Return an interpreter over the artifact's checked bytes."""
+    """Return an interpreter over the artifact's checked bytes; raises FormatError if they have other operators."""
     model = bundle.read(artifact.path)
+    _check_operators(model, artifact.path)
     if artifact.units == "scaled":
         return ScaledTfliteBackend(model, threads, bundle.manifest.spec, bundle.scaling, bundle.weights())
     return TfliteBackend(model, threads)

@@ -1,11 +1,13 @@
 """The contract of a lone file: an ONNX or TFLite file, a SavedModel folder or C, read without any engine.
 
 Only the way to the contract is followed; weights and graphs are not read. A file may come from anywhere, so every
-length in it is checked against the file's size, and every loop has an end.
+length in it is checked against the file's size, and every loop has an end. Of a TFLite file the operators that are
+not LiteRT's builtin ones are read too.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -28,7 +30,9 @@ _MOST_ENTRIES = 1000
 _MOST_HEAD_BYTES = MAX_CONTRACT_BYTES + 4096  # of C: the contract stands in its first comment
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5  # wire types of protobuf
 _METADATA_PROPS, _KEY, _VALUE = 14, 1, 2  # field numbers of ModelProto and StringStringEntryProto in onnx.proto
-_BUFFERS, _METADATA = 4, 6  # fields of Model in schema.fbs of TFLite
+_OPERATOR_CODES, _BUFFERS, _METADATA = 1, 4, 6  # fields of Model in schema.fbs of TFLite
+_OLD_CODE, _CUSTOM_NAME, _CODE = 0, 1, 3  # fields of OperatorCode there; the old code is of 8 bits, the new one of 32
+_CUSTOM = 32  # of BuiltinOperator there
 _NAME, _BUFFER = 0, 1  # fields of Metadata there
 _DATA = 0  # field of Buffer there
 _BESIDE = {"micro_io.c": "micro_io.h", "model.h": "model.c", "example.c": "model.c"}  # C that holds no contract
@@ -62,6 +66,24 @@ def lone_contract(path: Path) -> Contract:
             )
         )
     return read_contract(text, where=f"the contract in {path.name}")
+
+
+def custom_operators(model: bytes) -> tuple[str, ...]:
+    """Return the names of a TFLite file's operators that are not builtin ones; raises FormatError if it is damaged.
+
+    LiteRT brings kernels for some, such as Mfcc, which end the process if their options are not what they expect.
+    """
+    data = _Bytes(file=io.BytesIO(model), size=len(model))
+    _check_identifier(data)
+    found = []
+    for code in _tables(data, _field(data, data.number(0, 4), _OPERATOR_CODES)):
+        places = (_field(data, code, _OLD_CODE), 1), (_field(data, code, _CODE), 4)
+        numbers = [data.number(at, count) for at, count in places if at is not None]
+        named = _field(data, code, _CUSTOM_NAME)
+        name = b"" if named is None else data.contract(*reversed(_vector(data, named)))
+        if name or _CUSTOM in numbers:
+            found.append(name[:60].decode("ascii", "replace") or "one without a name")
+    return tuple(found)
 
 
 def _of_folder(folder: Path) -> bytes | None:
@@ -167,9 +189,13 @@ def _varint(data: _Bytes, at: int) -> tuple[int, int]:
 # --- TFLite: FlatBuffers ---------------------------------------------------------------------------------------------
 
 
-def _in_tflite(data: _Bytes) -> bytes | None:
+def _check_identifier(data: _Bytes) -> None:
     if data.take(4, 4) != _IDENTIFIER:
         raise FormatError(f"it does not have {_IDENTIFIER.decode()} at byte 4, as a TFLite file has")
+
+
+def _in_tflite(data: _Bytes) -> bytes | None:
+    _check_identifier(data)
     model = data.number(0, 4)
     found = []
     for entry in _tables(data, _field(data, model, _METADATA)):
@@ -220,7 +246,7 @@ def _tables(data: _Bytes, field: int | None) -> Iterator[int]:
         return
     count, first = _vector(data, field)
     if count > _MOST_ENTRIES:
-        raise FormatError(f"it has {count} entries of metadata; at most {_MOST_ENTRIES} are read")
+        raise FormatError(f"it has {count} entries of metadata, or of operators; at most {_MOST_ENTRIES} are read")
     for at in range(first, first + 4 * count, 4):
         yield at + data.number(at, 4)
 

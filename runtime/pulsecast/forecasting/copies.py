@@ -48,7 +48,7 @@ def reduced(model: object, found: Origin | None, manifest: Manifest) -> Reduced:
             f"this {type(model).__name__} cannot be pickled or copied, because its engine lives in one process and it "
             "was not loaded from a path: load a bundle in each process"
         )
-    return _again, (found, _digest(manifest))
+    return _again, (found, manifest_digest(manifest))
 
 
 def _again(found: Origin, digest: str) -> object:
@@ -58,14 +58,15 @@ def _again(found: Origin, digest: str) -> object:
         options["threads"] = found.threads
     module = importlib.import_module(_LOADERS[found.loader], __package__)
     model: Any = getattr(module, found.loader)(found.path, **options)
-    if _digest(model.manifest) != digest:
+    if manifest_digest(model.manifest) != digest:
         raise IntegrityError(
             f"the bundle at {found.path} was changed after this model was pickled or copied: load the new one"
         )
     return model
 
 
-def _digest(manifest: Manifest) -> str:
+def manifest_digest(manifest: Manifest) -> str:
+    """Return the hash of a bundle's manifest, which lists the hash of every file: another bundle has another one."""
     return hashlib.sha256(strict_json.dumps(manifest).encode("utf-8")).hexdigest()
 
 

@@ -79,6 +79,22 @@ def sweep(folder: Path) -> None:
             _end(names)
 
 
+@contextlib.contextmanager
+def held(lock: Path) -> Iterator[bool]:
+    """Yield whether this process alone holds the file `lock`, which is made if missing and stays.
+
+    It is let go at the end of the block, or of the process. Where there are no locks it is True. Raises OSError.
+    """
+    handle = os.open(lock, _LOCK | os.O_CREAT, 0o600)
+    try:
+        while not _is_at(lock, handle):  # its last holder has removed it since
+            os.close(handle)
+            handle = os.open(lock, _LOCK | os.O_CREAT, 0o600)
+        yield _is_locked(handle) is not False and _is_at(lock, handle)
+    finally:
+        os.close(handle)
+
+
 def flush_folder(folder: Path) -> None:
     """Flush a folder's entries to the disk."""
     handle = os.open(folder, os.O_RDONLY)

@@ -62,7 +62,7 @@ def whole_directory(target: Path, kind: FolderKind, *, force: bool) -> Iterator[
         with staged(target.parent, target.name) as names:
             names.partial.mkdir()
             yield names.partial
-            _flush(names.partial)
+            flush(names.partial)
             check_free(target, kind, force=force)
             _put_in_place(names, target, kind, force=force)
     except OSError as error:
@@ -83,7 +83,7 @@ def _put_in_place(names: Staged, target: Path, kind: FolderKind, *, force: bool)
 
 def _replace(names: Staged, target: Path, kind: FolderKind) -> None:
     """Put the new folder in the place of the old one, which `staged` puts back or removes."""
-    if _exchange(names.partial, target):
+    if exchange(names.partial, target):
         names.partial.rename(names.old)
     else:
         target.rename(names.old)
@@ -96,7 +96,7 @@ def _replace(names: Staged, target: Path, kind: FolderKind) -> None:
         raise
 
 
-def _exchange(one: Path, other: Path) -> bool:
+def exchange(one: Path, other: Path) -> bool:
     """Swap two paths in one step; return False if the system cannot. Raises OSError."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
@@ -109,7 +109,7 @@ def _exchange(one: Path, other: Path) -> bool:
     raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), os.fspath(other))
 
 
-def _flush(folder: Path) -> None:
+def flush(folder: Path) -> None:
     """Flush every file below `folder` to the disk before the rename that makes them visible."""
     for root, _, files in os.walk(folder):
         for name in files:

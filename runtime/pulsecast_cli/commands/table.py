@@ -49,7 +49,7 @@ COMMANDS = {
     "stream": Command("bundles.stream:stream", "kafka", ("quixstreams", "msgpack")),
     "pack": Command("bundles.pack:pack", "cli"),
     "unpack": Command("bundles.pack:unpack", "cli"),
-    "serve-config": Command("bundles.serve_config:serve_config", "export", ("tensorflow",)),
+    "serve-config": Command("bundles.serve_config:serve_config", "cli"),
     "page": Command("bundles.page:page", "cli"),
     "keygen": Command("bundles.keys:keygen", "sign", ("cryptography",)),
     "sign": Command("bundles.keys:sign", "sign", ("cryptography",)),

@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
+from typing import Protocol as Kind
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -30,38 +31,66 @@ log = logging.getLogger("pulsecast.serve")
 Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-def build(serving: Serving, library: Library, measures: Measures) -> ASGIApp:
-    """Return the application; it follows the folder of models while it runs."""
+class Beside(Kind):
+    """A server that runs beside this one: gRPC."""
+
+    async def start(self) -> None:
+        """Begin to answer."""
+
+    async def stop(self) -> None:
+        """Finish what is at work."""
+
+
+def build(serving: Serving, library: Library, measures: Measures, beside: Beside | None = None) -> ASGIApp:
+    """Return the application; it follows the folder of models while it runs, and `beside` runs with it."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         del app
         library.start()
         try:
+            if beside is not None:
+                await beside.start()
             yield
         finally:
+            if beside is not None:
+                await beside.stop()
             library.stop()
             serving.threads.shutdown(wait=True)
+            if serving.streams is not None:
+                serving.streams.close()
 
     routes = [
         Route(address.path, _endpoint(serving, protocol, address), methods=[address.method], name=address.name)
         for protocol in protocols()
         for address in protocol.addresses
     ]
-    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_address})
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_address(serving)})
     app.router.redirect_slashes = False
     gate = Gate(app, serving.config, measures)
     return Traced(gate) if serving.config.traces else gate
 
 
-async def _no_address(request: Request, error: Exception) -> Response:
-    """Answer where no address is, or none for this method."""
+def _no_address(serving: Serving) -> Callable[[Request, Exception], Coroutine[Any, Any, Response]]:
+    """Return what answers where no address is, or none for this method."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        protocol = protocol_of(request.url.path)
+        if protocol.otherwise is None:
+            return _nothing(protocol, request, error)
+        address = Address(method=request.method, path="", name=f"{protocol.name}.otherwise", answer=protocol.otherwise)
+        return await _endpoint(serving, protocol, address)(request)
+
+    return answer
+
+
+def _nothing(protocol: Protocol, request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else NOT_FOUND
     path = shown(request.url.path)
     known = "; /openapi.json lists the addresses"
     said = f"there is nothing at {path}" if status == NOT_FOUND else f"{path} does not take {shown(request.method)}"
     headers = dict(getattr(error, "headers", None) or {})
-    return error_response(protocol_of(request.url.path), RefusedError(status, f"{said}{known}"), headers)
+    return error_response(protocol, RefusedError(status, f"{said}{known}"), headers)
 
 
 def _endpoint(serving: Serving, protocol: Protocol, address: Address) -> Endpoint:

@@ -5,6 +5,7 @@ It is plain ASGI: Starlette's own middleware would take longer than a forecast d
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from pathlib import Path
@@ -22,7 +23,7 @@ from .measures import Measures
 from .words import error_response
 
 METRICS_PATH = "/metrics"
-_BEARER = b"bearer "
+_METRICS_PATHS = frozenset({METRICS_PATH, "/monitoring/prometheus/metrics"})  # the second one is TensorFlow Serving's
 _NO_ADDRESS = "none"
 access = logging.getLogger("pulsecast.serve.access")
 
@@ -56,8 +57,8 @@ class Gate:
     async def _answer(self, scope: Scope, receive: Receive, send: _Heard) -> None:
         path: str = scope["path"]
         refused = self._refused(scope, path)
-        if refused is None and path == METRICS_PATH and scope["method"] == "GET":
-            await send.text(self._measures.text())
+        if refused is None and path in _METRICS_PATHS and scope["method"] == "GET":
+            await send.text(await asyncio.to_thread(self._measures.text))  # it may wait for the store of streams
             return
         if refused is None:
             await self._app(scope, receive, send)
@@ -69,7 +70,7 @@ class Gate:
             return None
         if self._active > self._config.active:
             return RefusedError(TOO_MANY, f"{self._config.active:,} requests are at work; try again in a moment")
-        if self._keys is not None and not self._keys.lets_in(_presented(scope)):
+        if self._keys is not None and not self._keys.admits(_authorization(scope)):
             return RefusedError(
                 UNAUTHENTICATED, "a key is missing or unknown; send it as the header 'Authorization: Bearer KEY'"
             )
@@ -77,9 +78,8 @@ class Gate:
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("route")
-        address = METRICS_PATH if scope["path"] == METRICS_PATH else getattr(route, "name", _NO_ADDRESS)
-        self._measures.answers.labels(address, str(status)).inc()
-        self._measures.seconds.labels(address).observe(seconds)
+        address = METRICS_PATH if scope["path"] in _METRICS_PATHS else getattr(route, "name", _NO_ADDRESS)
+        self._measures.note(address, str(status), seconds)
         if self._config.access_log:
             access.info("%s %s %d %.1f ms", scope["method"], printable(scope["path"][:200]), status, 1000 * seconds)
 
@@ -104,10 +104,7 @@ class _Heard:
         await self({"type": "http.response.body", "body": body})
 
 
-def _presented(scope: Scope) -> bytes:
-    """Return the key that a request brings, b"" without one."""
+def _authorization(scope: Scope) -> bytes:
+    """Return the first header of that name, b"" without one."""
     headers: list[tuple[bytes, bytes]] = scope["headers"]
-    for name, value in headers:
-        if name == b"authorization" and value[: len(_BEARER)].lower() == _BEARER:
-            return value[len(_BEARER) :].strip()
-    return b""
+    return next((value for name, value in headers if name == b"authorization"), b"")

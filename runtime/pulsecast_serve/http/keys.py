@@ -15,6 +15,7 @@ from pulsecast.foundation.plain_file import read_plain
 
 LEAST_CHARACTERS = 16
 _FILE_BYTES = 1 << 20
+_BEARER = b"bearer "
 _HOW = "make one with: (umask 077; openssl rand -hex 32 > keys)"
 
 
@@ -23,6 +24,11 @@ class Keys:
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._hashes = tuple(hashlib.sha256(key.encode()).digest() for key in keys)
+
+    def admits(self, authorization: bytes) -> bool:
+        """Return whether the value of a header `Authorization` is `Bearer` and one of the keys."""
+        is_bearer = authorization[: len(_BEARER)].lower() == _BEARER
+        return self.lets_in(authorization[len(_BEARER) :].strip() if is_bearer else b"")
 
     def lets_in(self, presented: bytes) -> bool:
         """Return whether `presented` is one of the keys; it takes as long whichever it is, and if it is none."""

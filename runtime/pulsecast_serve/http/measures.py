@@ -10,6 +10,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ..models.served import Models
+from ..streams.streams import Streams
+from .stream_measures import StreamMeasures
 
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where several processes of one server add up their numbers
 _BUCKETS_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -30,7 +32,21 @@ class Measures:
         self.active = Gauge(
             "pulsecast_active_requests", "Requests at work.", registry=self.registry, multiprocess_mode="livesum"
         )
-        self.registry.register(_ModelStates(models))
+        self._states: list[Collector] = []  # what is read when metrics are asked for, the same in every process
+        self._follow(_ModelStates(models))
+
+    def follow_streams(self, streams: Streams, *, series: int) -> None:
+        """Count pushes, and give `series` of each model metrics of their own."""
+        self._follow(StreamMeasures(streams, self.registry, series=series))
+
+    def _follow(self, states: Collector) -> None:
+        self._states.append(states)
+        self.registry.register(states)
+
+    def note(self, address: str, status: str, seconds: float) -> None:
+        """Count an answer."""
+        self.answers.labels(address, status).inc()
+        self.seconds.labels(address).observe(seconds)
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus's text format, of all processes of the server."""
@@ -38,6 +54,8 @@ class Measures:
             return generate_latest(self.registry)
         shared = CollectorRegistry()
         multiprocess.MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
+        for states in self._states:
+            shared.register(states)
         return generate_latest(shared)
 
 

@@ -65,7 +65,7 @@ def check_tls(config: ServerConfig) -> None:
 
 
 def run(factory: Factory, config: ServerConfig, listening: socket.socket) -> None:
-    """Answer until a signal says to stop, then finish what is at work."""
+    """Answer until a signal says to stop, then finish what is at work; raises UsageError if it cannot begin."""
     options = uvicorn.Config(
         factory, factory=True, http=PatientProtocol, ws="none", lifespan="on", log_config=None, log_level=logging.ERROR,
         access_log=False, server_header=False, proxy_headers=False, backlog=_BACKLOG, timeout_keep_alive=KEEP_ALIVE_S,
@@ -74,7 +74,11 @@ def run(factory: Factory, config: ServerConfig, listening: socket.socket) -> Non
         ssl_cert_reqs=ssl.CERT_NONE if config.client_ca is None else ssl.CERT_REQUIRED,
     )  # fmt: skip
     if config.workers == 1:
-        Draining(options).run(sockets=[listening])
+        server = Draining(options)
+        with contextlib.suppress(SystemExit):  # with 3, which is another word of ours; older ones return
+            server.run(sockets=[listening])
+        if not server.started:
+            raise UsageError("the server could not begin to answer; its log says why")
     else:
         Multiprocess(options, sockets=[listening]).run()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
@@ -49,7 +50,7 @@ def parsed(body: bytes, *, constants: bool = False) -> Any:
     """Return what JSON `body` says; `constants` takes NaN and Infinity. Raises RefusedError (400)."""
     try:
         return json.loads(
-            body.decode("utf-8"), object_pairs_hook=_once, parse_constant=float if constants else _no_constant
+            body.decode("utf-8"), object_pairs_hook=once, parse_constant=float if constants else _no_constant
         )
     except UnicodeDecodeError as error:
         raise RefusedError(BAD_REQUEST, f"the request is not UTF-8 text: byte {error.start}") from None
@@ -61,11 +62,11 @@ def parsed(body: bytes, *, constants: bool = False) -> Any:
         raise RefusedError(BAD_REQUEST, "the request holds a number that is too long") from error
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object of `pairs`, for the standard library's reader; raises RefusedError (400) for a key twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise RefusedError(BAD_REQUEST, f"the key {shown(twice)} stands more than once; which one is meant?")
     return found
 
@@ -75,9 +76,13 @@ def _no_constant(word: str) -> NoReturn:
 
 
 def written(document: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Return `document` as a response; all beyond ASCII stands as escapes, since half a character has no bytes."""
-    body = json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
-    return Response(body, status, headers, JSON)
+    """Return `document` as a response."""
+    return Response(json_bytes(document), status, headers, JSON)
+
+
+def json_bytes(document: object) -> bytes:
+    """Return `document` as JSON; all beyond ASCII stands as escapes, since half a character has no bytes."""
+    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def shortest(numbers: NDArray[np.floating]) -> list[float]:

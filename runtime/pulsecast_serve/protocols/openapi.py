@@ -27,7 +27,8 @@ _REFUSALS = {
     "413": "The request is too large.",
     "429": "Too many requests are at work; Retry-After says when to come again.",
     "500": "A fault of the server.",
-    "503": "The model is not loaded yet.",
+    "503": "The model is not loaded yet, or the store of streams cannot be written.",
+    "507": "The store of streams is full.",
 }
 _PATH_PART = re.compile(r"\{(\w+)(?::\w+)?\}")
 

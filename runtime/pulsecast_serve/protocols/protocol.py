@@ -45,20 +45,25 @@ class Protocol:
     paths       of the requests that are worded as its own, also of those without an address
     error       its words for an error
     addresses   the first one whose path fits answers
+    otherwise   answers its paths that no address fits; without it they are answered 404, or 405 for another method
     """
 
     name: str
     paths: re.Pattern[str]
     error: ErrorBody
     addresses: Sequence[Address]
+    otherwise: Answer | None = None
 
 
 # name -> `module:PROTOCOL` below this package, in the order in which a path is looked up
 PROTOCOLS: Mapping[str, str] = {
     "timeseries": "timeseries:PROTOCOL",
+    "inference": "inference.rest:PROTOCOL",
     "anomalies": "judging:PROTOCOL",
+    "streams": "streams.addresses:PROTOCOL",
     "page": "page:PROTOCOL",
     "openapi": "openapi:PROTOCOL",
+    "tensorflow": "tensorflow_serving.rest:PROTOCOL",  # has every path below /v1 that no other has
     "operation": "operation:PROTOCOL",
 }
 

@@ -20,9 +20,9 @@ from pulsecast.model.windows import Windows
 from ..models.served import Served
 from ..refusal import BAD_REQUEST, RefusedError
 from .bodies import shortest
+from .series_names import row_named
 from .timeseries_request import Asked, Window, window_of
 
-POOL_NAME = "pulsecast.POOL"  # asks for the pool, of a series that training never saw
 _DIGITS = 9  # of a level: 2 * 0.95 - 1 is 0.8999999999999999
 _TYPE = "time_series_forecast"
 _NO_FORECAST = "there is no finite forecast: a value or the time lies outside what the model takes"
@@ -134,17 +134,7 @@ def row_of(served: Served, given: Mapping[str, Any]) -> int:
     table, name = served.model.series, given.get("name")
     if name is not None and not isinstance(name, str):
         raise RefusedError(BAD_REQUEST, f"name is {shown(name)}; expected text", param="name")
-    if table is None or name == POOL_NAME:
-        return POOL_ROW
-    if name is None or not table.names.knows(name):
-        said = "name is missing" if name is None else f"no series {shown(name)}"
-        raise RefusedError(
-            BAD_REQUEST,
-            f"{said}: this model has {len(table.names):,} series, such as {shown(table.names.names[0])}; the name "
-            f"{POOL_NAME} forecasts a series that training never saw",
-            param="name",
-        )
-    return table.names.row(name)
+    return POOL_ROW if table is None else row_named(table, name, param="name")
 
 
 def _answered(served: Served, prepared: Prepared, windows: Windows, found: NDArray[np.float32]) -> Iterator[Output]:

@@ -188,10 +188,16 @@ def test_no_detector_knows_what_comes_after_a_step(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_network_is_trained_before_the_probation_ends_and_never_sees_what_follows(tmp_path: Path) -> None:
+def test_the_network_is_trained_before_the_probation_ends_and_never_sees_what_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     require("tensorflow", "keras", "sklearn", "polars")
     from dataclasses import replace
 
+    from pulsecast_train.recipes import recipes
+
+    filled = recipes.filled  # a small network: every step of both series is forecast twice
+    monkeypatch.setattr(recipes, "filled", lambda config: filled(replace(config, units=(5,), window=12)))
     from pulsecast_bench.anomalies.detectors import detector, network_forecasts, read_cases
 
     write_corpus(tmp_path)

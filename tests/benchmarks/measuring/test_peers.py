@@ -107,13 +107,13 @@ def _measured_with(bundle: Path, peers: tuple[str, ...]) -> Result:
 
 @pytest.mark.slow
 def test_peers_run_in_the_same_run_and_forecast_the_same(textbook_bundle: Path) -> None:
-    require("onnxruntime", "keras", "tensorflow", "openvino")
-    peers = ("keras.call", "openvino", "numpy.loop")
+    require("onnxruntime", "openvino")
+    peers = ("openvino", "numpy.loop")  # all of them with `-m soak`: TensorFlow's take most of the time
     result = _measured_with(textbook_bundle, peers)
     kinds = {subject.artifact: subject.kind for subject in result.subjects}
     assert kinds == {"onnx": "artifact"} | dict.fromkeys(peers, "peer")
     sizes = {package.name: package.size_bytes or 0 for package in result.packages}
-    assert sizes["tensorflow"] > sizes["onnxruntime"] > 1_000_000
+    assert sizes["openvino"] > sizes["onnxruntime"] > 1_000_000
 
 
 @pytest.mark.soak

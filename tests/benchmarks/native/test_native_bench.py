@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from helpers import plain
-from helpers.native_models import FLOAT32_ROUNDING, add_native, require_c
+from helpers.native_models import FLOAT32_ROUNDING, add_native, cc_here, require_c
 from pulsecast.backends.native_library import library_path, platform_tag
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.packing import pack
@@ -141,6 +141,7 @@ def test_a_limit_that_is_missed_says_so() -> None:
 @pytest.mark.slow
 def test_streams_in_c_and_cold_starts_run_in_processes_of_their_own(level_model, tmp_path, monkeypatch) -> None:
     require_c()
+    monkeypatch.setenv("CC", cc_here())
     bundle, window = tmp_path / "bundle", tmp_path / "window"
     plain.write_bundle(bundle, level_model)
     add_native(bundle, level_model)

@@ -131,12 +131,12 @@ def test_predict_says_of_a_log_in_other_units_that_its_forecasts_say_nothing(
 
 
 def test_anomalies_judges_days_and_weeks_and_says_how_large_a_step_is_flagged(
-    plain_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     values = plain.series()
     values[30 * 24 : 31 * 24] *= 2
     log = write(tmp_path / "mentions.csv", values)
-    command = ("anomalies", plain_bundle, "--input", log, "--backend", "numpy", "--rate", "0.005")
+    command = ("anomalies", small_bundle, "--input", log, "--backend", "numpy", "--rate", "0.005")
     assert run(*command, "--format", "json", "--out", tmp_path / "steps.json") == 0
     found = json.loads(capsys.readouterr().out)["series"][0]
     odd = START + datetime.timedelta(days=30)

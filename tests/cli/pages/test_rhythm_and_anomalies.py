@@ -41,11 +41,11 @@ def bursting(tmp_path: Path) -> Path:
 
 
 def test_anomalies_names_the_step_and_writes_every_judged_one(
-    plain_bundle: Path, bursting: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_bundle: Path, bursting: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "steps.csv"
     options = ("--input", bursting, "--backend", "numpy", "--rate", "0.005", "--out", out)
-    assert run("anomalies", plain_bundle, *options, "--format", "json") == 0
+    assert run("anomalies", small_bundle, *options, "--format", "json") == 0
     document = json.loads(capsys.readouterr().out)
     burst = datetime.datetime.fromtimestamp(plain.START_S + 700 * plain.STEP_S, datetime.UTC)
     assert (document["schema_version"], document["false_alarm_rate"]) == (1, 0.005)
@@ -62,9 +62,9 @@ def test_anomalies_names_the_step_and_writes_every_judged_one(
 
 
 def test_anomalies_in_text_end_with_what_was_promised(
-    plain_bundle: Path, bursting: Path, capsys: pytest.CaptureFixture[str]
+    small_bundle: Path, bursting: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ("anomalies", plain_bundle, "--input", bursting, "--backend", "numpy", "--rate", "0.05")
+    command = ("anomalies", small_bundle, "--input", bursting, "--backend", "numpy", "--rate", "0.05")
     assert run(*command) == 0
     lines = capsys.readouterr().out.splitlines()
     assert run(*command, "--format", "json") == 0
@@ -95,9 +95,9 @@ def test_anomalies_in_text_end_with_what_was_promised(
     ],
 )
 def test_anomalies_refuses_in_one_sentence(
-    plain_bundle: Path, bursting: Path, options: tuple[str, ...], sentence: str, capsys: pytest.CaptureFixture[str]
+    small_bundle: Path, bursting: Path, options: tuple[str, ...], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("anomalies", plain_bundle, "--input", bursting, "--backend", "numpy", *options) != 0
+    assert run("anomalies", small_bundle, "--input", bursting, "--backend", "numpy", *options) != 0
     assert sentence in capsys.readouterr().err
 
 
@@ -110,7 +110,7 @@ ODD = {
 @pytest.mark.parametrize("command", ["predict", "anomalies"])
 @pytest.mark.parametrize(("values", "sentence"), ODD.values(), ids=ODD.keys())
 def test_a_log_that_is_not_what_it_seems_is_warned_of(
-    plain_bundle: Path,
+    small_bundle: Path,
     tmp_path: Path,
     command: str,
     values: np.ndarray,
@@ -118,7 +118,7 @@ def test_a_log_that_is_not_what_it_seems_is_warned_of(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     log = write_log(tmp_path / "log.csv", values)
-    run(command, plain_bundle, "--input", log, "--backend", "numpy")
+    run(command, small_bundle, "--input", log, "--backend", "numpy")
     warned = [
         line
         for line in capsys.readouterr().err.splitlines()
@@ -166,10 +166,10 @@ def test_rhythm_refuses_other_kinds_of_file(tmp_path: Path, capsys: pytest.Captu
 
 @pytest.mark.parametrize("command", ["predict", "anomalies", "evaluate"])
 def test_a_metric_of_another_name_is_answered_with_the_option_that_maps_it(
-    command: str, plain_bundle: Path, bursting: Path, capsys: pytest.CaptureFixture[str]
+    command: str, small_bundle: Path, bursting: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bursting.write_text(bursting.read_text().replace("timestamp,value", "timestamp,likes"))
-    on = (bursting, "--bundle", plain_bundle) if command == "evaluate" else (plain_bundle, "--input", bursting)
+    on = (bursting, "--bundle", small_bundle) if command == "evaluate" else (small_bundle, "--input", bursting)
     assert run(command, *on) == 1
     sentence = "has likes; this model takes value: pass --column value=likes, if it was trained on this"
     assert sentence in capsys.readouterr().err
@@ -179,9 +179,9 @@ def test_a_metric_of_another_name_is_answered_with_the_option_that_maps_it(
 
 @pytest.mark.parametrize("rate", [0, 1, 2])
 def test_a_rate_that_is_none_is_refused_before_anything_is_read(
-    rate: float, plain_bundle: Path, bursting: Path, capsys: pytest.CaptureFixture[str]
+    rate: float, small_bundle: Path, bursting: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("anomalies", plain_bundle, "--input", bursting, "--rate", rate) == 2
+    assert run("anomalies", small_bundle, "--input", bursting, "--rate", rate) == 2
     assert capsys.readouterr().err == (
         f"error: false-alarm rate is {rate:.1f}; expected a number between 0 and 1, such as 0.001\n"
     )

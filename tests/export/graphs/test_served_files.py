@@ -38,7 +38,7 @@ print(json.dumps({"error": error, "loaded": loaded, "variables": len(getattr(mod
 """
 
 
-@BUNDLES
+@pytest.mark.parametrize("recipe", [pytest.param("textbook", marks=pytest.mark.soak), "recommended"])
 def test_the_savedmodel_serves_in_a_fresh_process_without_keras(recipe: str, request: pytest.FixtureRequest) -> None:
     path = bundle_of(recipe, request)
     command = [sys.executable, "-I", "-c", SERVE, str(path / "savedmodel" / "1"), str(path / "golden.npz")]

@@ -190,8 +190,8 @@ def test_an_export_of_a_constant_says_loudly_what_it_is_worth(keras: Any, tmp_pa
     truth = np.stack([counts[i + WINDOW : i + WINDOW + 1] for i in range(300)])
     keras.utils.set_random_seed(5)
     model = keras.Sequential([keras.Input((WINDOW, 1)), keras.layers.LSTM(5), keras.layers.Dense(1)])
-    model.compile("adam", "mse")
-    model.fit(windows[:200], truth[:200], epochs=2, verbose=0)
+    model.compile("adam", "mse", run_eagerly=True)  # a graph takes longer than its two steps
+    model.fit(windows[:200], truth[:200], epochs=2, batch_size=200, verbose=0)
     model.save(tmp_path / "own.keras")
     np.savez(tmp_path / "heldout.npz", windows=windows[200:], truth=truth[200:])
     require("onnx", "tf2onnx", "onnxruntime")

@@ -17,55 +17,17 @@ require("h5py")
 
 import h5py  # noqa: E402
 
+from helpers.keras_own.configs import Config, dense, layer, lstm, read, sequential, start, tensor  # noqa: E402
 from pulsecast_export.keras_models.graph_reading import FoundGraph  # noqa: E402
 from pulsecast_export.keras_models.h5_weights import read_h5_weights  # noqa: E402  needs h5py
 from pulsecast_export.keras_models.keras_file import read_keras_file  # noqa: E402
 from pulsecast_export.keras_models.keras_layers import Found  # noqa: E402
 from pulsecast_export.keras_models.model_reading import read_model  # noqa: E402
 
-Config = dict[str, Any]
-
-
-def layer(kind: str, name: str, **settings: object) -> Config:
-    return {
-        "module": "keras.layers",
-        "class_name": kind,
-        "config": {"name": name, "trainable": True, "dtype": "float32", **settings},
-        "registered_name": None,
-    }
-
-
-def lstm(name: str = "first", *, kind: str = "LSTM", sequences: bool = False, **settings: object) -> Config:
-    known = {"units": 4, "activation": "tanh", "recurrent_activation": "sigmoid", "return_sequences": sequences}
-    return layer(kind, name, **{**known, **settings})
-
-
-def dense(name: str = "head", **settings: object) -> Config:
-    return layer("Dense", name, **{"units": 1, "activation": "linear", **settings})
-
-
-def start(features: object = 2) -> Config:
-    return layer("InputLayer", "input", batch_shape=[None, 8, features])
-
-
-def sequential(*layers: Config) -> Config:
-    return {
-        "module": "keras",
-        "class_name": "Sequential",
-        "config": {"name": "model", "layers": [*layers]},
-        "registered_name": None,
-        "compile_config": {"loss": {"class_name": "function", "module": "builtins", "config": "my_loss"}},
-    }
-
 
 def both(name: str = "both", merge: object = "concat", **settings: object) -> Config:
     forward = lstm("forward", **settings)  # type: ignore[arg-type]
     return layer("Bidirectional", name, merge_mode=merge, layer=forward)
-
-
-def read(config: Config) -> object:
-    """Return the network or the graph of a configuration, as an import finds it."""
-    return read_model(config)[0]
 
 
 def weights_file(edit: Callable[[h5py.File], object] = lambda _: None) -> bytes:
@@ -267,10 +229,6 @@ def test_what_cannot_be_converted_is_said_by_layer_and_reason(name: str) -> None
     config, sentence = CANNOT[name]
     with pytest.raises(ConversionError, match=sentence):
         read(config)
-
-
-def tensor(name: str) -> Config:
-    return {"class_name": "__keras_tensor__", "config": {"keras_history": [name, 0, 0]}}
 
 
 GRAPHS: dict[str, Config] = {

@@ -14,6 +14,7 @@ from helpers.native_calls import NativeState, NativeStreams
 from helpers.native_fixtures import built_library
 from helpers.native_models import (
     FLOAT32_ROUNDING,
+    HERE,
     PERTURBATION,
     artifact,
     build,
@@ -158,7 +159,7 @@ def test_a_column_that_no_channel_reads_is_held_to_be_finite_too(level_model, tm
     windows = level_model.windows.changed(np.repeat(level_model.windows.values, 2, axis=2))  # (n, context, 2)
     fitted = replace(level_model, spec=replace(level_model.spec, features=features), scaler=scaler, windows=windows)
     model = directory(fitted)
-    opened = NativeBackend(str(built_library(model, "native", tmp_path)), model.record.spec, 1)
+    opened = NativeBackend(str(built_library(model, "native", tmp_path, *HERE)), model.record.spec, 1)
     for step in (0, model.record.spec.context - 1):
         broken = _broken(windows.take(slice(40)), 7, step, 1, np.nan)
         assert np.isnan(opened.predict(*broken.inputs)).all(axis=1).tolist() == [i == 7 for i in range(40)]
@@ -180,7 +181,7 @@ def test_a_trained_model_passes_and_a_perturbed_one_fails_selftest_and_verificat
     wrong = replace(first, recurrent=(first.recurrent * factor).astype(np.float32))
     perturbed = replace(trained, weights=replace(trained.weights, layers=(wrong, *others)))
     plausible = NativeBackend(
-        str(built_library(perturbed, target_id, tmp_path / "wrong")), spec, 1
+        str(built_library(perturbed, target_id, tmp_path / "wrong", *HERE)), spec, 1
     )  # it computes what it was made from, and its self-test says so
     failed = [
         check.name
@@ -192,7 +193,7 @@ def test_a_trained_model_passes_and_a_perturbed_one_fails_selftest_and_verificat
     mixed = write_sources(perturbed, target_id, tmp_path / "mixed")
     _swap_golden(mixed, sources(trained, target_id)["model.c"])
     with pytest.raises(EngineError, match="self-test failed; it does not compute this model"):
-        open_library(str(build(mixed, find_compiler())), spec)
+        open_library(str(build(mixed, find_compiler(), *HERE)), spec)
     sound = NativeBackend(str(built_library(trained, target_id, tmp_path / "sound")), spec, 1)
     assert [
         check for check in check_backend(sound, trained.record, row, golden, trained.weights) if not check.passed

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from helpers import plain
 from helpers.native_calls import NativeState, NativeStreams, answer, pointers, steps_of
-from helpers.native_models import PATH_FLAGS, build, directory, require_processor, write_sources
+from helpers.native_models import HERE, PATH_FLAGS, build, directory, require_processor, write_sources
 from pulsecast.backends.native import NativeBackend
 from pulsecast.backends.native_library import find_compiler
 from pulsecast.computing.intervals import bounds
@@ -58,17 +58,18 @@ def constant_model(transform: str, scale: str, floor: float | None) -> ModelDire
     return replace(model, record=replace(model.record, intervals=intervals))
 
 
-@pytest.fixture(scope="module", params=["scalar", pytest.param("avx2", marks=pytest.mark.slow)])
-def flags(request: pytest.FixtureRequest) -> tuple[str, ...]:
-    """Return the flags of one instruction set; AVX2 without those below it, which take as long again to compile."""
-    definitions = require_processor(request.param)
-    return (*definitions, *PATH_FLAGS[request.param], "-DMODEL_BUILD_TIME") if request.param == "avx2" else definitions
+def flags_of(path: str) -> tuple[str, ...]:
+    """Return the flags of one instruction set: numbers without a vector soon compiled, AVX2 without those below it."""
+    definitions = require_processor(path)
+    return (*definitions, *(("-O0",) if path == "scalar" else (*PATH_FLAGS[path], "-DMODEL_BUILD_TIME")))
 
 
-@pytest.mark.parametrize("floor", [None, 0.0, 0.5])
+# a floor is one comparison: one instruction set has every floor, the other the usual one
+@pytest.mark.parametrize(("path", "floor"), [("scalar", None), ("scalar", 0.0), ("scalar", 0.5), ("avx2", 0.0)])
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("transform", SCALERS)
-def test_bounds_are_those_of_the_default_level(transform, scale, floor, flags, tmp_path: Path) -> None:
+def test_bounds_are_those_of_the_default_level(transform, scale, floor, path, tmp_path: Path) -> None:
+    flags = flags_of(path)
     model = constant_model(transform, scale, floor)
     spec, intervals = model.record.spec, model.record.intervals
     assert intervals.default_level == 0.8
@@ -106,7 +107,7 @@ def _bounds(
 def test_a_bound_that_is_not_wanted_is_left_alone(level_model: plain.PlainModel, tmp_path: Path) -> None:
     model = directory(level_model)
     spec, window = model.record.spec, model.heldout.windows.take([0])
-    backend = NativeBackend(str(build(write_sources(model, "native", tmp_path), find_compiler())), spec, 1)
+    backend = NativeBackend(str(build(write_sources(model, "native", tmp_path), find_compiler(), *HERE)), spec, 1)
     whole, library = backend.outputs(*window.inputs), backend.library
     for wanted in ((True, False), (False, True), (False, False)):
         for count in (1, 40):
@@ -126,7 +127,7 @@ def test_without_intervals_bounds_are_not_touched(level_model: plain.PlainModel,
     model = directory(level_model)
     model = replace(model, record=replace(model.record, intervals=None))
     spec, windows = model.record.spec, model.heldout.windows.take(slice(40))
-    backend = NativeBackend(str(build(write_sources(model, "native", tmp_path), find_compiler())), spec, 1)
+    backend = NativeBackend(str(build(write_sources(model, "native", tmp_path), find_compiler(), *HERE)), spec, 1)
     assert backend.library.model_size(5) == 1
     assert len(backend.outputs(*windows.inputs)) == 1
     found = answer(40, spec.horizon)

@@ -17,7 +17,16 @@ from helpers import plain
 from helpers.engines import require_tool
 from helpers.native_calls import answer, pointers
 from helpers.native_fixtures import built_library
-from helpers.native_models import ALONE, COMPILERS, LANES, PATH_FLAGS, directory, require_processor, write_sources
+from helpers.native_models import (
+    ALONE,
+    COMPILERS,
+    HERE,
+    LANES,
+    PATH_FLAGS,
+    directory,
+    require_processor,
+    write_sources,
+)
 from pulsecast.backends.native import NativeBackend
 from pulsecast.computing import reference
 from pulsecast.computing.calendars import calendar_values, known_times, step_times
@@ -204,7 +213,7 @@ def test_a_column_depends_on_the_time_of_its_own_step_alone(columns: Columns) ->
 def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> NativeBackend:
     spec = SPECS[request.param]
     model = directory(model_of(spec))
-    opened = NativeBackend(str(built_library(model, "native", tmp_path_factory.mktemp("library"))), spec, 1)
+    opened = NativeBackend(str(built_library(model, "native", tmp_path_factory.mktemp("library"), *HERE)), spec, 1)
     opened.model = model
     return opened
 

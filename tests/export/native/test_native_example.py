@@ -11,7 +11,7 @@ import pytest
 
 from helpers import plain
 from helpers.engines import lacking, require_tool, require_tools
-from helpers.native_models import COMPILERS, ODD_SPEC, directory, write_sources
+from helpers.native_models import COMPILERS, HERE, ODD_SPEC, directory, write_sources
 from helpers.series_models import with_table
 from pulsecast.backends.native import NativeBackend
 from pulsecast.computing import reference
@@ -161,7 +161,8 @@ def _run(command: list[str], folder: Path, given: str = "", **environment: str) 
     indirect=["folder"],
 )
 def test_the_example_prints_the_forecasts_of_a_csv(folder: Path, model: ModelDirectory, compiler: str) -> None:
-    made = _run(["make", f"CC={require_tool(compiler)}", STRICT, "all", "check"], folder)
+    program = f"{require_tool(compiler)} {' '.join(HERE)}" if compiler == "gcc" else require_tool(compiler)
+    made = _run(["make", f"CC={program}", STRICT, "all", "check"], folder)  # that of Clang is of all instruction sets
     assert made.returncode == 0, made.stderr
     spec, values = model.record.spec, model.heldout.windows.values[:2]  # (2, context, measured)
     context, steps = spec.context, values.reshape(-1, spec.measured)
@@ -183,8 +184,12 @@ def test_the_example_prints_the_forecasts_of_a_csv(folder: Path, model: ModelDir
     _run(["make", "clean"], folder)
 
 
+@pytest.mark.parametrize(
+    "folder", ["native", pytest.param("native-w8", marks=pytest.mark.soak)], indirect=True
+)  # one program reads the lines of both
 def test_the_example_refuses_a_line_that_is_not_a_step(folder: Path) -> None:
-    assert _run(["make", STRICT, f"CC={require_tool('gcc')}", "example"], folder).returncode == 0
+    program = f"{require_tool('gcc')} -DMODEL_SCALAR"
+    assert _run(["make", STRICT, f"CC={program}", "example"], folder).returncode == 0
     for line in ("7200", "7200,2,3", "7200,x", "", "7200,", "x,2", ",2"):
         said = _run(["./example"], folder, f"3600,2\n{line}\n")
         assert (said.returncode, said.stdout) == (1, ""), line
@@ -223,7 +228,7 @@ def test_the_example_forecasts_the_series_of_a_row_and_the_pool_without_one(tmp_
 def test_threads_share_nothing(model: ModelDirectory, tmp_path: Path) -> None:
     folder = write_sources(model, "native", tmp_path)
     (folder / "threads.c").write_text(THREADS, encoding="ascii")
-    flags = ["-std=c11", "-O1", "-g", "-fsanitize=thread", "-pthread", "threads.c", "model.c", "-o", "threads"]
+    flags = ["-std=c11", "-O1", "-g", "-fsanitize=thread", *HERE, "-pthread", "threads.c", "model.c", "-o", "threads"]
     built = _run([require_tool("gcc"), *flags], folder)
     if built.returncode and "tsan" in built.stderr:
         lacking("this compiler has no thread sanitizer")

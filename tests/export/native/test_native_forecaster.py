@@ -16,7 +16,7 @@ import pytest
 
 import pulsecast
 from helpers import plain
-from helpers.native_models import FLOAT32_ROUNDING, add_native, require_c
+from helpers.native_models import FLOAT32_ROUNDING, add_native, cc_here, require_c
 from pulsecast import load, load_native
 from pulsecast.backends.native_library import open_library
 from pulsecast.bundle.bundle import Bundle
@@ -49,6 +49,12 @@ print(json.dumps([model.predict(json.loads(sys.argv[3])), "numpy" in sys.modules
 """
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compile one instruction set: most tests here compile anew."""
+    monkeypatch.setenv("CC", cc_here())
+
+
 @pytest.fixture(scope="module")
 def bundle(level_model: plain.PlainModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("native") / "bundle"
@@ -61,6 +67,7 @@ def bundle(level_model: plain.PlainModel, tmp_path_factory: pytest.TempPathFacto
 def model(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> NativeForecaster:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PULSECAST_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("CC", cc_here())
         return load_native(bundle, trust_code=True)
 
 

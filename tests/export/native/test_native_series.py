@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from helpers import plain
 from helpers.native_calls import SERIES, NativeState, NativeStreams, answer, pointers
-from helpers.native_models import ODD_SPEC, build, directory, require_processor, write_sources
+from helpers.native_models import HERE, ODD_SPEC, build, directory, require_processor, write_sources
 from helpers.series_models import with_table
 from pulsecast.backends.native import NativeBackend
 from pulsecast.backends.native_library import compile_library, find_compiler, open_library
@@ -42,7 +42,6 @@ CHANGE_SPEC = replace(
 )
 LEVEL_SPEC = replace(plain.LEVEL_SPEC, units=(9,), network=None)
 SPECS = {"change": CHANGE_SPEC, "level": LEVEL_SPEC}
-HERE = ("-DMODEL_BUILD_TIME", "-march=native")  # the best of this processor, and nothing else
 
 
 def _case(name: str, path: str, *marks: pytest.MarkDecorator) -> object:

@@ -1,5 +1,6 @@
 """Every kind of folder that pulsecast writes replaces its like, and nothing that holds a file of the user's."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -7,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from helpers import plain
+from helpers.serving_folders.folders import contents
 from pulsecast.bundle.folder import BUNDLE_FOLDER
 from pulsecast.bundle.packing import unpack
 from pulsecast.errors import UsageError
 from pulsecast.foundation.folder_kind import FolderKind, foreign
 from pulsecast.stages.model_directory import MODEL_FOLDER
-from pulsecast_export.serving import serve_config as serving
+from pulsecast_export.serving.folder.marker import MARKER, SERVING_FOLDER, read_marker
 from pulsecast_export.serving.page import PAGE_FOLDER, write_page
-from pulsecast_export.serving.serve_config import SERVING_FOLDER, serve_config
+from pulsecast_export.serving.serve_config import serve_config
+from pulsecast_export.serving.servers import tfserving
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden_v1"
 KINDS: Mapping[str, FolderKind] = {
@@ -29,7 +32,7 @@ Write = Callable[[Path], object]
 @pytest.fixture
 def writers(level_model: plain.PlainModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Write]:
     """Functions that write a folder of each kind and may replace one; the engines' files in them are stand-ins."""
-    monkeypatch.setattr(serving, "_require_arithmetic", lambda *_: None)
+    monkeypatch.setattr(tfserving, "require_arithmetic", lambda *_: None)
     served = replace(plain.numpy_artifact(), id="savedmodel", backend="savedmodel", path="savedmodel/1")
     plain.write_bundle(tmp_path / "served", level_model, served)
     shown = tmp_path / "shown"
@@ -99,10 +102,9 @@ def test_the_listing_of_a_serving_folder_holds_the_hash_of_every_other_file(
     writers: Mapping[str, Write], tmp_path: Path
 ) -> None:
     writers["serving folder"](tmp_path / "out")
-    listed = serving._written(tmp_path / "out").files
-    assert serving.MARKER in listed  # made anew here, after it was written
-    written = serving.strict_json.loads(
-        serving._Written, (tmp_path / "out" / serving.MARKER).read_bytes(), where=serving.MARKER
-    )
-    assert written.files == {path: digest for path, digest in listed.items() if path != serving.MARKER}
-    assert {"compose.yaml", "kubernetes.yaml", "models/pulsecast/1/saved_model.pb"} <= set(written.files)
+    out = tmp_path / "out"
+    marker = read_marker((out / MARKER).read_bytes())
+    found = {path: hashlib.sha256(data).hexdigest() for path, data in contents(out).items() if path != MARKER}
+    assert marker.files == found
+    assert {"compose.yaml", "kubernetes.yaml", "README.md", "models/pulsecast/1/saved_model.pb"} <= set(marker.files)
+    assert (marker.server, marker.changing) == ("tfserving", {})

@@ -1,6 +1,8 @@
 """The files for TensorFlow Serving: parsed by its own definitions, mounted read-only, proven by its warm-up."""
 
+import json
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +10,11 @@ import numpy as np
 import pytest
 
 from helpers.engines import EXPORT, load, require
+from helpers.serving_folders.folders import answer_said, curl_line
 from pulsecast import load as load_bundle
 from pulsecast.bundle.packing import pack
 from pulsecast.errors import UsageError
-from pulsecast_export.serving.serve_config import ServeOptions, serve_config
+from pulsecast_export import ServeOptions, serve_config
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden_v1"
 
@@ -136,6 +139,31 @@ def test_the_version_directory_forecasts_its_warm_up_as_the_bundle_does(served: 
         np.testing.assert_allclose(forecasts / scale, expected.predict(values) / scale, rtol=0, atol=2e-6)
         sizes.append(len(values))
     assert sizes == [1, 2, 4, 8, 16, 32, 64]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["textbook_bundle", "recommended_bundle"])
+def test_the_readmes_request_gets_the_answer_that_the_readme_says(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """TF Serving makes a tensor of each key of the instances, in the type that the signature states."""
+    tf, bundle = load("tensorflow"), request.getfixturevalue(name)
+    serve_config(bundle, tmp_path / "serving")
+    words = shlex.split(curl_line(tmp_path / "serving"))
+    assert words[-1] == "http://127.0.0.1:8501/v1/models/pulsecast:predict"
+    assert words[words.index("--data") + 1] == "@request.json"
+    instances = json.loads((tmp_path / "serving" / "request.json").read_text())["instances"]
+    model = tf.saved_model.load(str(tmp_path / "serving" / "models" / "pulsecast" / "1"))
+    signature = model.signatures["serving_default"]
+    specs = signature.structured_input_signature[1]
+    assert {*instances[0]} == {*specs}
+    found = signature(**{key: tf.constant([one[key] for one in instances], specs[key].dtype) for key in specs})
+    manifest, said = load_bundle(bundle, backend="numpy").manifest, answer_said(tmp_path / "serving")
+    assert {*found} == {*said} == {"forecast", "lower", "upper"}
+    limit = manifest.artifact("savedmodel").tolerance.max_abs * manifest.scaler.range
+    np.testing.assert_allclose(found["forecast"].numpy()[0], said["forecast"], rtol=0, atol=limit)
+    for bound in ("lower", "upper"):  # whole numbers
+        np.testing.assert_allclose(found[bound].numpy()[0], said[bound], rtol=0, atol=1)
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ known exactly. A fault changes the rows in a known way; rates are those measured
 from __future__ import annotations
 
 import datetime
+import functools
 import zoneinfo
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 Write = Callable[[int], str]  # unix seconds -> cell
 
 
+@functools.lru_cache(maxsize=200_000)  # a log's times, which each of its faults writes again
 def utc(t: int) -> str:
     """Return ISO 8601 with Z."""
     return datetime.datetime.fromtimestamp(t, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

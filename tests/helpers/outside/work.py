@@ -4,6 +4,9 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 
 def square(number: int) -> int:
@@ -22,6 +25,26 @@ def die_once(task: tuple[int, str]) -> int:
 def always_die(_: int) -> int:
     os.kill(os.getpid(), signal.SIGKILL)
     return 0
+
+
+def die_of_three(number: int) -> int:
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number * number
+
+
+def die_over_s005(task: Any) -> Any:
+    """Do a piece of a batch, and kill this process over the file s005."""
+    from pulsecast_train.predicting.piece import run_piece
+
+    if any("s005" in file.name for file in task.files):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return run_piece(task)
+
+
+def numbers(count: int) -> np.ndarray:  # type: ignore[type-arg]
+    """Return an array, which may be followed until nothing holds it."""
+    return np.arange(count)
 
 
 def announce_and_wait(folder: str) -> int:

@@ -63,14 +63,21 @@ class Client:
 @contextmanager
 def running(*bundles: Path | str, models: Path | None = None, config: ServerConfig | None = None) -> Iterator[Client]:
     """Yield a client of a server in a thread of this process; it is stopped at the end."""
+    from pulsecast_serve import application
+
+    config = replace(config or ServerConfig(), port=0)
+    with running_app(application(bundles, models=models, config=config), config) as client:
+        yield client
+
+
+@contextmanager
+def running_app(app: Any, config: ServerConfig) -> Iterator[Client]:
+    """Yield a client of an application in a thread of this process; it is stopped at the end."""
     import uvicorn
 
-    from pulsecast_serve import application
     from pulsecast_serve.http.patient import PatientProtocol
     from pulsecast_serve.http.server import Draining, bound
 
-    config = replace(config or ServerConfig(), port=0)
-    app = application(bundles, models=models, config=config)
     options = uvicorn.Config(app, http=PatientProtocol, ws="none", lifespan="on", log_config=None, access_log=False)
     server = Draining(options)
     with bound(config) as socket:

@@ -13,7 +13,8 @@ from typing import Any
 
 from helpers.serving import WAIT_S, Client, series_body
 
-POSTS = ("/v1/timeseries/forecast", "/v1/anomalies")
+PREDICT, PUSH = "/v1/models/plain:predict", "/v1/streams/plain/a"
+POSTS = ("/v1/timeseries/forecast", "/v1/anomalies", PUSH, PREDICT)
 METHODS = ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "TRACE", "BREW")
 SERIES = [float(200 + i % 24) for i in range(90)]
 WORDS = (
@@ -57,6 +58,9 @@ PATHS = (
     "//v1//timeseries",
     "/" + "a" * 9000,
     "/v1/timeseries/%00",
+    "/v1/streams/plain/%00",
+    "/v1/streams/%2e%2e/%2e%2e%2fetc",
+    "/v1/streams/plain/a/drift/drift",
     "/v1/timeseries/models?" + "q=" * 4000,
     "/%ff%fe",
     "/v1/models/../../x",
@@ -130,6 +134,24 @@ def _mutated(rng: random.Random, connection: http.client.HTTPConnection) -> int:
     body: Any = series_body("plain", list(SERIES), quantiles=[0.1, 0.9])
     if rng.random() < 0.5:
         body = {"model": "plain", "series": list(SERIES), "frequency": "H", "start_timestamp": "2026-01-05T00:00:00Z"}
+    path = rng.choice(POSTS)
+    if path == PUSH:
+        time = 1_767_571_200 + 3600 * rng.randrange(10_000)
+        body = {"steps": [{"value": 210.5, "time": time + 3600 * i} for i in range(5)], "adapt": False, "restart": True}
+    return _posted(connection, path, json.dumps(_changed(rng, body)).encode(), {})
+
+
+def _mutated_rows(rng: random.Random, connection: http.client.HTTPConnection) -> int:
+    """Do so with a request of TensorFlow Serving's protocol, in rows or in columns."""
+    values, time = [[one] for one in SERIES[:73]], 1_767_571_200
+    body: Any = {"inputs": {"values": [values, values], "time": [time, time]}, "signature_name": "serving_default"}
+    if rng.random() < 0.5:
+        body = {"instances": [{"values": values, "time": time}, {"values": list(values), "time": time}]}
+    return _posted(connection, PREDICT, json.dumps(_changed(rng, json.loads(json.dumps(body)))).encode(), {})
+
+
+def _changed(rng: random.Random, body: Any) -> Any:
+    """Return `body` with one thing in it exchanged or taken out."""
     where = body
     while True:
         place = rng.choice([*where]) if isinstance(where, dict) else rng.randrange(len(where))
@@ -141,8 +163,7 @@ def _mutated(rng: random.Random, connection: http.client.HTTPConnection) -> int:
             del where[place]
         else:
             where[place] = rng.choice(WORDS)
-        break
-    return _posted(connection, rng.choice(POSTS), json.dumps(body).encode(), {})
+        return body
 
 
 def _odd_body(rng: random.Random, connection: http.client.HTTPConnection) -> int:
@@ -176,5 +197,5 @@ def _raw(rng: random.Random, connection: http.client.HTTPConnection) -> int:
 
 
 KINDS: tuple[Callable[[random.Random, http.client.HTTPConnection], int], ...] = (
-    _mutated, _mutated, _mutated, _odd_body, _odd_bytes, _odd_path, _raw,
+    _mutated, _mutated, _mutated, _mutated_rows, _odd_body, _odd_bytes, _odd_path, _raw,
 )  # fmt: skip

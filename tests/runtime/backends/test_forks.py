@@ -71,9 +71,11 @@ def test_every_way_gives_the_parents_numbers_from_compiled_c(
     threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     require_tool("cc", "gcc", "clang")
+    from helpers.native_models import cc_here
     from pulsecast_export.exporter import export_model
 
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv("CC", cc_here())
     plain.write_model_directory(tmp_path / "model", plain.make_model(plain.CHANGE_SPEC))
     export_model(tmp_path / "model", tmp_path / "bundle", targets=("native",))
     assert outcomes(tmp_path / "bundle", "native", threads, tmp_path) == dict.fromkeys(WAYS, "same")

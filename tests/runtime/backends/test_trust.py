@@ -165,3 +165,38 @@ def test_an_onnx_file_that_reads_other_files_is_refused(
     monkeypatch.chdir(tmp_path)  # at the place where ONNX Runtime would find it
     with pytest.raises(FormatError, match=r"model\.onnx keeps tensors in other files"):
         load(folder, backend="onnx")
+
+
+def tflite_file(operator: str) -> bytes:
+    """Return a TFLite file of one custom operator, from a window of 50 steps to a forecast."""
+    require("ai_edge_litert", "flatbuffers")
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    code, node, graph, model = schema.OperatorCodeT(), schema.OperatorT(), schema.SubGraphT(), schema.ModelT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+    code.customCode = operator
+    node.opcodeIndex, node.inputs, node.outputs = 0, [0], [1]
+    graph.tensors, graph.operators, graph.inputs, graph.outputs = [], [node], [0], [1]
+    for name, shape in (("values", [1, 50, 1]), ("forecast", [1, 1])):
+        tensor = schema.TensorT()
+        tensor.name, tensor.shape, tensor.type, tensor.buffer = name, shape, schema.TensorType.FLOAT32, 0
+        graph.tensors.append(tensor)
+    model.version, model.operatorCodes, model.buffers, model.subgraphs = 3, [code], [schema.BufferT()], [graph]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+@pytest.mark.parametrize("operator", ["MyOp", "FlexErf", "Mfcc", "AudioSpectrogram", "TFLite_Detection_PostProcess"])
+def test_a_tflite_file_of_custom_operators_is_refused_before_its_engine_has_it(
+    operator: str, level_model: plain.PlainModel, tmp_path: Path
+) -> None:
+    """LiteRT brings kernels for some of them: without options Mfcc ended the process with a segmentation fault."""
+    folder = tmp_path / "bundle"
+    plain.write_bundle(folder, level_model)
+    (folder / "model.tflite").write_bytes(tflite_file(operator))
+    artifact = dataclasses.replace(plain.numpy_artifact(), id="tflite", backend="tflite", path="model.tflite")
+    plain.write_manifest(folder, level_model, (plain.numpy_artifact(), artifact))
+    with pytest.raises(FormatError, match=rf"model\.tflite has custom operators \({operator}\); expected LiteRT's bui"):
+        load(folder, backend="tflite")

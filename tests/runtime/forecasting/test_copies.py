@@ -14,7 +14,7 @@ import pytest
 
 from helpers import plain
 from helpers.engines import require
-from helpers.native_models import add_native, require_c
+from helpers.native_models import add_native, cc_here, require_c
 from pulsecast import Forecaster, NativeForecaster, load, load_native, unpack
 from pulsecast.backends import BACKENDS
 from pulsecast.bundle.bundle import Bundle
@@ -67,6 +67,7 @@ def test_a_native_model_travels_and_keeps_that_it_is_trusted(
 ) -> None:
     require_c()
     monkeypatch.setenv("PULSECAST_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CC", cc_here())
     plain.write_bundle(tmp_path / "bundle", level_model)
     add_native(tmp_path / "bundle", level_model)
     model = load_native(tmp_path / "bundle", trust_code=True)

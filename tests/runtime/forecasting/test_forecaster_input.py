@@ -9,7 +9,7 @@ import pytest
 
 from helpers import plain
 from helpers.engines import require_tool
-from helpers.native_models import add_native, directory
+from helpers.native_models import add_native, cc_here, directory
 from helpers.series_models import with_table
 from pulsecast import Forecaster, Windows, load
 from pulsecast.backends.native_library import COMPILERS
@@ -48,6 +48,7 @@ def native(change_model: plain.PlainModel, tmp_path_factory: pytest.TempPathFact
     add_native(folder / "bundle", change_model)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PULSECAST_CACHE", str(folder / "cache"))
+        patch.setenv("CC", cc_here())
         yield load(folder / "bundle", backend="native", trust_code=True)
 
 
@@ -268,8 +269,7 @@ def strided_alike(model: Forecaster, windows: Windows, convert: Callable[[np.nda
     np.testing.assert_array_equal(model.predict(Windows(values=windows.values, time=time)), expected)
     apart = np.repeat(windows.values, 2, axis=0)[::2]
     np.testing.assert_array_equal(model.predict(apart, timestamps=time), expected)
-    found = model.predict(apart, timestamps=time, interval=0.9)
-    np.testing.assert_array_equal(found.forecast, expected)
+    np.testing.assert_array_equal(model.predict(apart, timestamps=time, interval=0.9).forecast, expected)
 
 
 @pytest.mark.parametrize("name", ["calendar", "native"])

@@ -15,7 +15,7 @@ from pulsecast import POOL, Drift, Forecaster, Monitor, Stream, load
 from pulsecast.computing.intervals import fit_split
 from pulsecast.errors import DtypeError, FeatureCountError, FormatError, NonFiniteError, TimeError, UsageError
 from pulsecast.forecasting.watching.drift import FALSE_ALARM_RATE, SIGNS, finding
-from pulsecast.forecasting.watching.monitor import steps_watched
+from pulsecast.forecasting.watching.promises import steps_watched
 from pulsecast.model.scaler import FeatureScale, Scaler
 
 STEPS = 672

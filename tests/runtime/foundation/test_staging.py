@@ -13,7 +13,7 @@ import pytest
 from helpers.whole_folders import check, content_of, environment, left_by_a_kill, make, make_and_fail, names
 from pulsecast.errors import UsageError
 from pulsecast.foundation.private_folder import temporary_folder
-from pulsecast.foundation.staging import Staged, staged, sweep
+from pulsecast.foundation.staging import Staged, held, staged, sweep
 from pulsecast.foundation.whole_file import whole_file
 
 
@@ -32,6 +32,26 @@ def test_leftovers_of_dead_writers_are_removed_for_every_target_and_those_of_liv
         assert names(living.partial) == ["x"]
     assert names(tmp_path) == ["bundle"]
     assert content_of(tmp_path / "bundle") == "new"
+
+
+def test_a_lock_is_held_by_one_and_free_again_when_it_is_let_go_or_its_holder_dies(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with held(lock) as first, held(lock) as second:
+        assert (first, second) == (True, False)
+    with held(lock) as again:
+        assert again
+        lock.unlink()  # as its holder does at its end
+        with held(lock) as other:
+            assert other
+    code = (
+        "import os, sys, pathlib, pulsecast.foundation.staging as s; k = s.held(pathlib.Path(sys.argv[1])); "
+        "k.__enter__()"
+    )
+    words = [sys.executable, "-c", f"{code}; os.kill(os.getpid(), {int(signal.SIGKILL)})", str(lock)]
+    killed = subprocess.run(words, check=False, env=environment())
+    assert killed.returncode == -signal.SIGKILL
+    with held(lock) as after:
+        assert after
 
 
 def test_a_file_is_written_beside_leftovers_as_a_directory_is(tmp_path: Path) -> None:
@@ -266,9 +286,9 @@ def before_and_after(function):
         return result
     return call
 if sys.argv[3] == "two renames":
-    module._exchange = lambda *_: False
-module._exchange = before_and_after(module._exchange)
-module._flush = before_and_after(module._flush)
+    module.exchange = lambda *_: False
+module.exchange = before_and_after(module.exchange)
+module.flush = before_and_after(module.flush)
 Path.rename = before_and_after(Path.rename)
 Path.unlink = before_and_after(Path.unlink)
 os.rmdir = before_and_after(os.rmdir)

@@ -170,13 +170,13 @@ def test_a_file_that_comes_into_the_old_folder_at_the_last_moment_is_not_lost(
 ) -> None:
     target = tmp_path / "out"
     make(target, "old")
-    swap = module._exchange if exchange else lambda *_: False
+    swap = module.exchange if exchange else lambda *_: False
 
     def late(one: Path, other: Path) -> bool:
         (target / "notes.txt").write_text("mine")
         return swap(one, other)
 
-    monkeypatch.setattr(module, "_exchange", late)
+    monkeypatch.setattr(module, "exchange", late)
     with pytest.raises(UsageError, match=r"out holds what its manifest.json does not list: notes.txt"):
         make(target, "new")
     assert (target / "notes.txt").read_text() == "mine"
@@ -292,7 +292,7 @@ def test_the_old_directory_is_back_if_the_last_step_fails(
 
     monkeypatch.setattr(module, "flush_folder", fails)
     if not exchange:
-        monkeypatch.setattr(module, "_exchange", lambda *_: False)
+        monkeypatch.setattr(module, "exchange", lambda *_: False)
     with pytest.raises(PulsecastError, match="could not be written and is as it was: Input/output error"):
         make(target, "new")
     assert content_of(target) == "old"

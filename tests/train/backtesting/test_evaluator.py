@@ -1,7 +1,10 @@
 """The back-test: no leak from the future, results kept, and correct figures."""
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ require(*TRAIN, "scipy")
 
 from pulsecast.errors import DataError, UsageError  # noqa: E402
 from pulsecast.foundation import strict_json  # noqa: E402
+from pulsecast_train.backtesting import evaluator  # noqa: E402
 from pulsecast_train.backtesting.backtest import (  # noqa: E402
     LINEAR,
     MODEL,
@@ -22,7 +26,7 @@ from pulsecast_train.backtesting.backtest import (  # noqa: E402
     run_task,
 )
 from pulsecast_train.backtesting.config import EvaluateConfig  # noqa: E402
-from pulsecast_train.backtesting.evaluator import Where, evaluate_series, plan, resolved  # noqa: E402
+from pulsecast_train.backtesting.evaluator import evaluate_series, plan, resolved  # noqa: E402
 from pulsecast_train.backtesting.folds import rolling_folds  # noqa: E402
 from pulsecast_train.backtesting.result import Evaluation  # noqa: E402
 from pulsecast_train.backtesting.scoring import is_copycat  # noqa: E402
@@ -33,6 +37,7 @@ from pulsecast_train.fitting.pooling import prepare_member  # noqa: E402
 from pulsecast_train.recipes.recipes import RECIPES, filled  # noqa: E402
 from pulsecast_train.recipes.train_config import TrainConfig  # noqa: E402
 from pulsecast_train.series import Series  # noqa: E402
+from pulsecast_train.workers import Where  # noqa: E402
 
 STEPS = 600
 QUICK = filled(TrainConfig(units=(4, 4), window=12, epochs=1, seed=1))
@@ -147,12 +152,26 @@ def test_a_copycat_is_distinguished_from_a_real_forecast() -> None:
     assert not is_copycat(knowing[np.newaxis, :, np.newaxis], truth, last)
 
 
+@contextmanager
+def in_this_process() -> Iterator[None]:
+    """Let the pieces of evaluations in this block run here: a process of their own imports TensorFlow again."""
+
+    def run_here(run: Any, tasks: Any, jobs: int, on_result: Any) -> None:
+        for i, task in enumerate(tasks):
+            on_result(i, run(task))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluator, "run_local", run_here)
+        yield
+
+
 @pytest.mark.slow
 def test_an_evaluation_goes_on_from_the_folds_it_has_and_ends_in_the_same_figures(tmp_path: Path) -> None:
     series = [rhythm("a", 1), rhythm("b", 2)]
     config = EvaluateConfig(train=QUICK, origins=2, seeds=1, baselines=("seasonal_naive_day",))
     heard = Heard()
-    first, _ = evaluate_series(series, config, tmp_path, Where(jobs=1), heard)
+    with in_this_process():
+        first, _ = evaluate_series(series, config, tmp_path, Where(jobs=1), heard)
     assert "kept from before" not in heard.notes
     kept = sorted((tmp_path / "folds").glob("*.npz"))
     kept[0].write_bytes(b"damaged")
@@ -236,7 +255,8 @@ def test_adapted_forecasts_of_a_fold_know_nothing_after_each_of_them() -> None:
 def test_an_evaluation_scores_forecasts_of_means_on_request(tmp_path: Path) -> None:
     series = [rhythm("a", 1)]
     config = EvaluateConfig(train=QUICK, origins=2, seeds=1, baselines=())
-    bare, _ = evaluate_series(series, config, tmp_path, Where(jobs=1))
+    with in_this_process():
+        bare, _ = evaluate_series(series, config, tmp_path, Where(jobs=1))
     asked = dataclasses.replace(config, smearing=True, adapting=True)
     heard = Heard()
     found, _ = evaluate_series(series, asked, tmp_path, Where(jobs=1), heard)

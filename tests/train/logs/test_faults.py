@@ -18,13 +18,20 @@ from pulsecast_train.logs.generator import generate_log
 from pulsecast_train.logs.reader import read_log
 
 NAB = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "nab_tweets"
-NAMES = [f"Twitter_volume_{name}" for name in ("AAPL", "AMZN", "CRM", "FB", "GOOG", "IBM", "PFE")]
+NAMES = [f"Twitter_volume_{name}" for name in ("AMZN", "CRM")]  # the most events and the fewest
+MORE = [f"Twitter_volume_{name}" for name in ("AAPL", "FB", "GOOG", "IBM", "PFE")]
 needs_data = pytest.mark.skipif(not NAB.is_dir(), reason="the public counts are not beside this repository")
 POINTS = 12 * 24 * 4  # four days of five minutes
 MOST = 40  # of one five minutes: enough to distinguish them, few enough for a quick test
 
 
-@pytest.fixture(scope="module", params=["generated", *(pytest.param(name, marks=needs_data) for name in NAMES)])
+PUBLIC = [
+    *(pytest.param(name, marks=needs_data) for name in NAMES),
+    *(pytest.param(name, marks=(needs_data, pytest.mark.soak)) for name in MORE),
+]
+
+
+@pytest.fixture(scope="module", params=["generated", *PUBLIC])
 def truth(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> faults.Truth:
     """Events drawn from the generator's counts, or from public ones."""
     if request.param == "generated":

@@ -16,6 +16,7 @@ from pulsecast.stages.progress import SILENT, Progress
 from ..baselines import find_baseline, installed_baselines
 from ..recipes.recipes import filled, find_recipe, spec_of
 from ..series import Series
+from ..workers import Where, run_tasks
 from .backtest import LINEAR, MODEL, FoldForecasts, Task, read_result, run_task, write_result
 from .config import EvaluateConfig
 from .derived import SMEARED_NAME, with_adapted, with_smeared
@@ -24,20 +25,11 @@ from .metrics import FORMULAS
 from .outside import check_names, fold_forecasts, read_outside, refuse_incomplete, wanted_targets
 from .result import ADAPTED_NAME, ENSEMBLE_NAME, NAIVE_NAME, Evaluation
 from .scoring import Forecasts, score_horizon
-from .workers import run_dask, run_local, usable_cores
 
 RESULT_NAME = "evaluation.json"
 FOLDS_NAME = "folds"
 
 Run = Callable[[Task], tuple[FoldForecasts, ...]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Where:
-    """Where the pieces run: on `jobs` local processes (0: one per core), or on the Dask cluster at `dask`."""
-
-    jobs: int = 0
-    dask: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,11 +171,7 @@ def _run_pieces(
         results[i] = result
         progress.advance("piece", len(results), len(pieces), _describe(pieces[i]))
 
-    tasks = [pieces[i].task for i in missing]
-    if tasks and where.dask:
-        run_dask(run, tasks, where.dask, keep)
-    elif tasks:
-        run_local(run, tasks, where.jobs or usable_cores(), keep)
+    run_tasks(run, [pieces[i].task for i in missing], where, keep)
     return [results[i] for i in range(len(pieces))]
 
 

@@ -33,7 +33,14 @@ def read_as_trained(
 
     Raises DataError unless every series has the metrics and the step that the model takes.
     """
-    config = _reading(manifest, changes)
+    config = reading_of(manifest, changes)
+    return read_fitting(logs, manifest.spec, config, progress=progress)
+
+
+def read_fitting(
+    logs: StrPath | Sequence[StrPath], spec: ModelSpec, config: LogConfig, *, progress: Progress = SILENT
+) -> ReadLog:
+    """Return the result of `read_log`; raises DataError unless every series fits a model of `spec`."""
     try:
         found = read_log(logs, config, progress=progress, as_trained=True)
     except DataError as error:
@@ -44,16 +51,17 @@ def read_as_trained(
             "--series-column ''"
         ) from error
     for one in found.series:
-        check_series(manifest.spec, one)
+        check_series(spec, one)
     return found
 
 
 def names_its_series(manifest: Manifest, changes: Mapping[str, object] | None = None) -> bool:
     """Return whether a column of the logs, read so, names their series; without one a file's name does."""
-    return _reading(manifest, changes).series is not None
+    return reading_of(manifest, changes).series is not None
 
 
-def _reading(manifest: Manifest, changes: Mapping[str, object] | None) -> LogConfig:
+def reading_of(manifest: Manifest, changes: Mapping[str, object] | None = None) -> LogConfig:
+    """Return how a log is read for a bundle: as its training log was, changed by `changes`."""
     instance("manifest", manifest, Manifest)
     changes = instance("changes", {} if changes is None else changes, Mapping)  # type: ignore[type-abstract]
     recorded = as_trained(manifest)

@@ -89,6 +89,19 @@ def open_log(path: Path) -> LogFile:
     return LogFile(path=path, name=path.name, stem=log_stem(path), kind=kind, packing=packing, size_bytes=size)
 
 
+def log_ending(name: str) -> str:
+    """Return the ending by which a file is known as a log, such as `.csv.gz`; empty if there is none.
+
+    >>> log_ending("AAPL.v2.csv.gz"), log_ending("AAPL.txt")
+    ('.csv.gz', '')
+    """
+    packing = next((ending for ending in PACKINGS if name.lower().endswith(ending)), "")
+    inner = Path(name[: len(name) - len(packing)]).suffix.lower()
+    if inner in ENDINGS and not (packing and ENDINGS[inner] == "parquet"):
+        return inner + packing
+    return packing if packing == ".zip" else ""  # the name inside says how it is read
+
+
 def log_stem(path: Path) -> str:
     """Return the file's name without the endings that say how it is read.
 

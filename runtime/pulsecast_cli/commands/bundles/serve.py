@@ -1,4 +1,4 @@
-"""`pulsecast serve`: a bundle, or a folder of models, behind HTTP."""
+"""`pulsecast serve`: a bundle, or a folder of models, behind HTTP and gRPC."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ def serve(
     ] = None,
     host: Annotated[str, typer.Option("--host", help="Interface to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="Port of HTTP; 0 takes a free one.")] = 8080,
+    grpc_port: Annotated[
+        int | None, typer.Option("--grpc-port", help="Port of gRPC, which answers none without it; 0 takes a free one.")
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", help="Processes that answer.")] = 1,
     keys: Annotated[
         str | None, typer.Option("--keys", help="File of the keys that clients present; only you may read it.")
@@ -46,9 +49,19 @@ def serve(
     poll: Annotated[float, typer.Option("--poll", help="Seconds between two looks at --models.")] = 1.0,
     traces: Annotated[bool, typer.Option("--traces", help="A span of OpenTelemetry for each request.")] = False,
     access_log: Annotated[bool, typer.Option("--access-log", help="A line for each answer, on stderr.")] = False,
+    store: Annotated[
+        str | None, typer.Option("--store", help="Where streams are kept: a file (of SQLite), or memory.")
+    ] = None,
+    streams: Annotated[int, typer.Option("--streams", help="Most series of one model that are followed.")] = 100_000,
+    streams_age: Annotated[
+        float | None, typer.Option("--streams-age", help="Forget a series after so many days without a push.")
+    ] = None,
+    series_metrics: Annotated[
+        int, typer.Option("--series-metrics", help="Series of each model, first by name, with metrics of their own.")
+    ] = 100,
     model: ModelOptions = USUAL,
 ) -> None:
-    """Answer forecasts over HTTP until SIGTERM or Ctrl-C, then finish what is at work.
+    """Answer forecasts over HTTP and gRPC until SIGTERM or Ctrl-C, then finish what is at work.
 
     It listens on this machine alone, unless --host says otherwise; then it asks for keys and TLS.
     """
@@ -57,9 +70,10 @@ def serve(
 
     try:
         config = ServerConfig(
-            host=host, port=port, workers=workers, keys=keys, tls_certificate=tls_cert, tls_key=tls_key,
-            client_ca=client_ca, insecure=insecure, body_bytes=body_bytes, windows=windows, active=active,
-            poll_s=poll, batch_wait_us=batch_wait_us, traces=traces, access_log=access_log,
+            host=host, port=port, grpc_port=grpc_port, workers=workers, keys=keys, tls_certificate=tls_cert,
+            tls_key=tls_key, client_ca=client_ca, insecure=insecure, body_bytes=body_bytes, windows=windows,
+            active=active, poll_s=poll, batch_wait_us=batch_wait_us, traces=traces, access_log=access_log,
+            store=store, streams=streams, streams_age_days=streams_age, series_metrics=series_metrics,
             backend=model.backend, artifact=model.artifact, threads=model.threads,
             key=None if model.key is None else str(model.key), trust_code=model.trust_code,
         )  # fmt: skip

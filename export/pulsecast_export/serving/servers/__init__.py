@@ -1,0 +1,1 @@
+"""What each server needs to serve a bundle: one literal table, and a file for each kind of server."""

@@ -1,0 +1,132 @@
+"""What a push makes of a stream: pure, from what is kept to what is kept next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple, NoReturn
+
+from pulsecast.errors import FormatError, PulsecastError, UsageError
+from pulsecast.forecasting.stepping import Stepped, step
+from pulsecast.forecasting.stream_state import read_state
+from pulsecast.forecasting.watching.promises import Promises
+from pulsecast.model.series import POOL_ROW
+
+from ...models.served import Served
+from ...refusal import CONFLICT, RefusedError, refusal
+from ...streams.kept import Change, Kept
+from ...streams.streams import Blocks, Outcome
+from .names import series_of
+from .request import Push, Step
+from .watching import Observations
+from .words import answer, repeated, values
+
+Answers = list[dict[str, object]]
+TAKEN = ("next", "gap")  # arrivals that change a stream
+_ANEW = 'begin anew with DELETE, or with "restart": true in the request'
+
+
+class _Last(NamedTuple):
+    """The last step that was taken, and what it was answered."""
+
+    time: int
+    answer: Mapping[str, Any]
+
+
+def pushed(served: Served, name: str, push: Push, kept: Kept | None, blocks: Blocks) -> Outcome[Answers]:
+    """Return what becomes of the stream of series `name`, and the answer to each step.
+
+    All steps are taken, or none. Raises RefusedError.
+    """
+    digest = served.model.manifest.model_digest
+    series = series_of(served.model, name)
+    anew = kept is None or _restarts(served, push, kept)
+    kept = None if anew else kept
+    same_model = kept is not None and kept.digest == digest
+    if kept is not None and not same_model:
+        _require_carried(served, kept)
+    observations = Observations(promises_of(served, series), kept, same_model=same_model)
+    state, last = (None, None) if kept is None else (kept.state, _Last(kept.time, json.loads(kept.answer)))
+    answers: Answers = []
+    for place, one in enumerate(push.steps):
+        if last is not None and one.time == last.time:
+            answers.append(repeated(last.answer, one))
+            continue
+        try:
+            stepped = _stepped(served, series, push, one, state)
+        except PulsecastError as error:
+            _refuse(error, f"steps[{place}]" if push.several else None)
+        taken = stepped.forecast.arrival in TAKEN
+        said = answer(served, one, stepped, outside=_observed(observations, one, stepped))
+        answers.append(said)
+        if taken:
+            state, last = stepped.state, _Last(one.time, said)
+    if last is None or state is None or (kept is not None and last.time == kept.time):
+        return Outcome(None, answers)
+    next_ = Kept(
+        began=push.steps[0].time if kept is None else kept.began, time=last.time, digest=digest, state=state,
+        answer=json.dumps(last.answer, separators=(",", ":"), allow_nan=False).encode(),
+        newest=observations.newest, seen=observations.seen,
+    )  # fmt: skip
+    change = Change(
+        kept=next_, anew=anew, blocks=observations.blocks, first=observations.first,
+        judged=observations.judged([] if anew or not observations.blocks else blocks()),
+    )  # fmt: skip
+    return Outcome(change, answers)
+
+
+def promises_of(served: Served, series: object) -> Promises:
+    """Return what the model promised of a series, as `series_of` returned it."""
+    table = served.model.series
+    row = None if table is None else table.names.row(series) if isinstance(series, str) else POOL_ROW
+    return Promises(served.model, row)
+
+
+def _restarts(served: Served, push: Push, kept: Kept) -> bool:
+    """Return whether the stream begins anew.
+
+    A client that sends a request again, since it heard no answer, must not undo what was pushed meanwhile: a stream
+    that began at the time of the first step has been begun anew already, unless it has another value there.
+    """
+    first = push.steps[0]
+    if not push.restart or kept.began != first.time or kept.digest != served.model.manifest.model_digest:
+        return push.restart
+    return kept.time == first.time and json.loads(kept.answer)["values"] != values(first)
+
+
+def _require_carried(served: Served, kept: Kept) -> None:
+    """Raise RefusedError (409) unless the steps of another model's state can be replayed."""
+    try:
+        read_state(kept.state).stream.require(served.model.manifest, carry_over=True)
+    except (UsageError, FormatError) as error:
+        raise RefusedError(CONFLICT, f"{error}: {_ANEW}") from None
+
+
+def _stepped(served: Served, series: object, push: Push, one: Step, state: bytes | None) -> Stepped:
+    given = one.values if len(one.values) > 1 else one.values[0]  # a number takes a third of the time
+    try:
+        return step(
+            served.model, state, given, one.time, series=series, false_alarm_rate=push.false_alarm_rate,
+            carry_over=True, adapt=push.adapt,
+        )  # fmt: skip
+    except FormatError as error:
+        raise RefusedError(CONFLICT, f"what is kept of this series cannot be read ({error}): {_ANEW}") from None
+
+
+def _observed(observations: Observations, one: Step, stepped: Stepped) -> bool:
+    """Note a step that was taken; return whether a value lies outside what training saw."""
+    if stepped.forecast.arrival not in TAKEN or stepped.anomaly is None:
+        return False
+    observations.miss(stepped.forecast.missing)
+    return observations.add(one.values, stepped.anomaly.forecast)
+
+
+def _refuse(error: PulsecastError, where: str | None) -> NoReturn:
+    """Raise what a client is told of an error of a step; of several it names the step, and that none was taken."""
+    refused = refusal(error)
+    if refused.status >= 500:
+        raise error
+    text = str(refused).replace("state=None", '"restart": true')
+    if where is not None:
+        text = f"{where}: {text}; none of the steps was taken"
+    raise RefusedError(refused.status, text, param=where or refused.param) from None

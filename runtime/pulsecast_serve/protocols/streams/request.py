@@ -1,0 +1,148 @@
+"""What a push says, read strictly: a key that is not known may be one that is misspelt."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pulsecast.foundation.arguments import shown
+from pulsecast.model.spec import ModelSpec
+
+from ...refusal import BAD_REQUEST, TOO_LARGE, RefusedError
+
+MOST_STEPS = 1000  # of one request: they are computed one after the other
+_STEP_KEYS = ("value", "values", "time")
+_KEYS = (*_STEP_KEYS, "steps", "adapt", "restart", "false_alarm_rate")
+_LARGEST = 3.4028234663852886e38  # that float32 holds
+_TIME = "expected unix seconds, or ISO 8601 with a zone, such as 2026-01-31T08:00:00Z"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step: `values` (measured,) raw, NaN where one is missing; `time` unix seconds (UTC)."""
+
+    values: tuple[float, ...]
+    time: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Push:
+    """A request.
+
+    steps    oldest first
+    several  they came as a list, and are answered as one
+    adapt, false_alarm_rate  as for `pulsecast.step`
+    restart  forget what was kept, and begin with the first of `steps`
+    """
+
+    steps: tuple[Step, ...]
+    several: bool
+    adapt: bool = False
+    restart: bool = False
+    false_alarm_rate: float | None = None
+
+
+def read_push(document: object, spec: ModelSpec) -> Push:
+    """Return what a request pushes; raises RefusedError (400, 413)."""
+    body = _object("the request", document, _KEYS)
+    several = "steps" in body
+    if several and (beside := [key for key in _STEP_KEYS if key in body]):
+        raise RefusedError(BAD_REQUEST, f"steps and {beside[0]} stand side by side; send one of them", param="steps")
+    steps = _steps(body["steps"], spec) if several else (_step("", body, spec),)
+    return Push(
+        steps=steps, several=several, adapt=_flag(body, "adapt"), restart=_flag(body, "restart"),
+        false_alarm_rate=_rate(body.get("false_alarm_rate")),
+    )  # fmt: skip
+
+
+def _steps(given: object, spec: ModelSpec) -> tuple[Step, ...]:
+    if not isinstance(given, list) or not given:
+        raise RefusedError(BAD_REQUEST, "steps is not a list of at least one step, oldest first", param="steps")
+    if len(given) > MOST_STEPS:
+        raise RefusedError(TOO_LARGE, f"steps has {len(given):,} steps; expected at most {MOST_STEPS:,}", param="steps")
+    return tuple(_step(f"steps[{i}].", _object(f"steps[{i}]", one, _STEP_KEYS), spec) for i, one in enumerate(given))
+
+
+def _object(name: str, value: object, keys: tuple[str, ...]) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise RefusedError(BAD_REQUEST, f"{name} is not an object of JSON", param=name)
+    if unknown := [key for key in value if key not in keys]:
+        raise RefusedError(
+            BAD_REQUEST, f"{name} has {', '.join(map(shown, unknown[:3]))}; expected {', '.join(keys)}", param=name
+        )
+    return value
+
+
+def _step(where: str, given: Mapping[str, Any], spec: ModelSpec) -> Step:
+    return Step(values=_values(where, given, spec), time=_time(f"{where}time", given))
+
+
+def _values(where: str, given: Mapping[str, Any], spec: ModelSpec) -> tuple[float, ...]:
+    if ("value" in given) == ("values" in given):
+        both = "value and values stand side by side" if "value" in given else "value is missing"
+        raise RefusedError(BAD_REQUEST, f"{where}{both}; {_expected(spec)}", param=f"{where}value")
+    name = "value" if "value" in given else "values"
+    found = given[name] if name == "values" else [given[name]]
+    if not isinstance(found, list) or len(found) != spec.measured:
+        raise RefusedError(
+            BAD_REQUEST, f"{where}{name} is {shown(given[name])}; {_expected(spec)}", param=f"{where}{name}"
+        )
+    return tuple(_number(f"{where}{name}", one) for one in found)
+
+
+def _expected(spec: ModelSpec) -> str:
+    if spec.measured == 1:
+        return "expected a number, or null for a step that is known to be missing"
+    return f"expected values, {spec.measured} numbers or nulls: {', '.join(spec.measured_names)}"
+
+
+def _number(name: str, given: object) -> float:
+    if given is None:
+        return math.nan
+    if type(given) is not float and type(given) is not int:
+        raise RefusedError(BAD_REQUEST, f"{name} is {shown(given)}; expected a number, or null", param=name)
+    if not -_LARGEST <= given <= _LARGEST:
+        raise RefusedError(BAD_REQUEST, f"{name} is beyond float32", param=name)
+    return float(given)
+
+
+def _time(name: str, given: Mapping[str, Any]) -> int:
+    time = given.get("time")
+    if time is None:
+        raise RefusedError(BAD_REQUEST, f"{name} is missing; {_TIME}", param=name)
+    if type(time) is int:
+        return time
+    if not isinstance(time, str):
+        raise RefusedError(BAD_REQUEST, f"{name} is {shown(time)}; {_TIME}", param=name)
+    try:
+        found = datetime.datetime.fromisoformat(time)
+        seconds = found.timestamp() if found.tzinfo is not None else math.nan
+    except (ValueError, OverflowError):
+        raise RefusedError(BAD_REQUEST, f"{name} is {shown(time)}, which is not a time; {_TIME}", param=name) from None
+    if found.tzinfo is None:
+        raise RefusedError(BAD_REQUEST, f"{name} has no zone; {_TIME}", param=name)
+    if seconds != int(seconds):
+        raise RefusedError(BAD_REQUEST, f"{name} lies between two seconds; {_TIME}", param=name)
+    return int(seconds)
+
+
+def _flag(body: Mapping[str, Any], name: str) -> bool:
+    given = body.get(name, False)
+    if type(given) is not bool:
+        raise RefusedError(BAD_REQUEST, f"{name} is {shown(given)}; expected true or false", param=name)
+    return given
+
+
+def _rate(given: object) -> float | None:
+    if given is None:
+        return None
+    if type(given) is not float or not 0 < given < 1:
+        raise RefusedError(
+            BAD_REQUEST,
+            f"false_alarm_rate is {shown(given)}; expected a number between 0 and 1, such as 0.001",
+            param="false_alarm_rate",
+        )
+    return given

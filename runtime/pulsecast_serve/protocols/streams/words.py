@@ -1,0 +1,98 @@
+"""What is answered to a step, in JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulsecast.forecasting.departures import Anomaly
+from pulsecast.forecasting.stepping import StepForecast, Stepped
+from pulsecast.forecasting.stream_state import read_state
+
+from ...models.served import Served
+from ..bodies import shortest
+from ..timeseries_words import finite
+from .request import Step
+
+_NOT_TAKEN = {
+    "late": "the step is older than the last one, and was not taken",
+    "between": "the time is not on the grid of steps, and the step was not taken",
+}
+_BEYOND = "a value or the time lies outside what the model takes"
+
+
+def answer(served: Served, step: Step, stepped: Stepped, *, outside: bool) -> dict[str, object]:
+    """Return the answer to a step that was pushed.
+
+    outside  a value lies outside what training saw
+    """
+    forecast = stepped.forecast
+    return {
+        "time": step.time,
+        "arrival": forecast.arrival,
+        "missing": forecast.missing,
+        "values": values(step),
+        "outside_training_range": outside,
+        **_forecast(served, forecast.forecast, forecast.lower, forecast.upper),
+        "no_forecast": _why(stepped),
+        "anomaly": None if stepped.anomaly is None else _anomaly(stepped.anomaly),
+        "adapted": _adapted(served, forecast),
+        "model_version": str(served.version),
+    }
+
+
+def repeated(last: Mapping[str, Any], step: Step) -> dict[str, object]:
+    """Return the answer to a step with the time of the last one: what that one was answered, since it stands."""
+    return {**last, "arrival": "repeated", "differs": last["values"] != values(step)}
+
+
+def values(step: Step) -> list[float | None]:
+    """Return the values of a step as they are kept, in float32; None for one that is missing."""
+    return [None if math.isnan(one) else shortest(np.array([one]))[0] for one in step.values]
+
+
+def _forecast(
+    served: Served,
+    forecast: NDArray[np.float32],
+    lower: NDArray[np.floating] | None,
+    upper: NDArray[np.floating] | None,
+) -> dict[str, object]:
+    known = bool(np.isfinite(forecast).all())
+    interval = None
+    if known and lower is not None and upper is not None:
+        manifest = served.model.manifest
+        level = manifest.level or (manifest.intervals.default_level if manifest.intervals else None)
+        interval = {"level": level, "lower": finite(lower), "upper": finite(upper)}
+    return {"forecast": shortest(forecast) if known else None, "interval": interval}
+
+
+def _adapted(served: Served, forecast: StepForecast) -> dict[str, object] | None:
+    if forecast.adapted is None:
+        return None
+    return _forecast(served, forecast.adapted, forecast.adapted_lower, forecast.adapted_upper)
+
+
+def _why(stepped: Stepped) -> str | None:
+    """Return why there is no forecast; None if there is one."""
+    if (said := _NOT_TAKEN.get(stepped.forecast.arrival)) is not None:
+        return said
+    if np.isfinite(stepped.forecast.forecast).all():
+        return None
+    window = read_state(stepped.state).stream.window[0]  # (context, columns)
+    broken = np.flatnonzero(~np.isfinite(window).all(axis=1))
+    if not len(broken):
+        return _BEYOND
+    return f"the window is not whole: {int(broken[-1]) + 1} more steps fill its {len(window)}"
+
+
+def _anomaly(found: Anomaly) -> dict[str, object]:
+    numbers = {
+        "value": found.value, "expected": shortest(np.array([found.forecast]))[0], "lower": found.lower,
+        "upper": found.upper, "score": found.score,
+    }  # fmt: skip
+    said = {name: one if math.isfinite(one) else None for name, one in numbers.items()}
+    return {**said, "anomalous": found.anomalous, "alarm": found.alarm, "reason": found.reason}
