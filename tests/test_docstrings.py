@@ -10,11 +10,12 @@ import pulsecast
 import pulsecast_bench
 import pulsecast_cli
 import pulsecast_export
+import pulsecast_streams
 import pulsecast_train
 from helpers.engines import require
 
 require("typer", "polars")
-PACKAGES = (pulsecast, pulsecast_cli, pulsecast_train, pulsecast_export, pulsecast_bench)
+PACKAGES = (pulsecast, pulsecast_streams, pulsecast_cli, pulsecast_train, pulsecast_export, pulsecast_bench)
 
 
 def modules() -> list[str]:

@@ -18,6 +18,7 @@ import pulsecast
 import pulsecast_bench
 import pulsecast_export
 import pulsecast_serve
+import pulsecast_streams
 import pulsecast_train
 from helpers import plain
 from helpers.engines import require
@@ -33,6 +34,7 @@ require("polars", "cryptography")
 
 DATA = Path(__file__).parent / "data"
 TIME = 1_736_121_600
+MESSAGE = b'{"time": 1736121600, "value": 1}'
 RECORD = "a record that pulsecast makes; a reader checks the types of its fields before it makes one"
 OUR_WORDS = "called by the stages, with their own words"
 LEFT_OUT = {
@@ -81,6 +83,9 @@ LEFT_OUT = {
         for progress in ("", "Line", "Rich", "Tqdm")
         for method in ("tell", "advance")
     },
+    "pulsecast_streams.Answer": RECORD,
+    "pulsecast_streams.Branches": RECORD,
+    "pulsecast_streams.Received": RECORD,
     "pulsecast_train.BatchForecasts": RECORD,
     "pulsecast_train.BundleScores": RECORD,
     "pulsecast_train.Evaluation": RECORD,
@@ -255,6 +260,26 @@ ROWS: dict[str, Row] = {
     "pulsecast_serve.ServerConfig": record(pulsecast_serve.ServerConfig),
     "pulsecast_serve.application": row(pulsecast_serve.application, lambda t: {"bundles": t.plain}),
     "pulsecast_serve.serve": row(pulsecast_serve.serve, lambda t: {"bundles": t.folder / "nothing"}),
+    "pulsecast_streams.KafkaConfig": Row(
+        lambda t: pulsecast_streams.KafkaConfig,
+        lambda t: {"brokers": "nowhere:1", "source": "a", "forecasts": "b"},
+        values=True,
+    ),
+    "pulsecast_streams.Policies": record(pulsecast_streams.Policies),
+    "pulsecast_streams.answer": row(
+        pulsecast_streams.answer,
+        lambda t: {"model": t.model, "received": pulsecast_streams.Received(key="a", value=MESSAGE)},
+    ),
+    "pulsecast_streams.forecasting": row(
+        pulsecast_streams.forecasting, lambda t: {"dataframe": None, "model": t.model}
+    ),
+    "pulsecast_streams.stream_kafka": row(
+        pulsecast_streams.stream_kafka,
+        lambda t: {
+            "model": t.model,
+            "config": pulsecast_streams.KafkaConfig(brokers="a:1", source="a", forecasts="b", properties="nothing"),
+        },
+    ),
     "pulsecast_bench.BenchConfig": record(pulsecast_bench.BenchConfig),
     "pulsecast_bench.Benchmark.write": Row(lambda t: t.benchmark.write, lambda t: {"out": OUT}),
     "pulsecast_bench.Budget": record(pulsecast_bench.Budget),

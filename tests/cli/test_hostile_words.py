@@ -58,6 +58,7 @@ USUAL = {
     "rhythm": ["{things}/short.csv"],
     "serve-config": ["{things}/bundle", "--for", "pulsecast", "--out", "out"],
     "sign": ["{things}/bundle", "--key", "{things}/result.json"],
+    "stream": ["{things}/bundle", "--kafka", "127.0.0.1:1", "--from", "a", "--to", "b", "--properties", "nothing"],
     "train": ["{things}/short.csv", "--out", "out"],
     "unpack": ["{things}/nothing", "--out", "out"],
     "verify": ["{things}/bundle"],

@@ -12,6 +12,7 @@ STAGES = ("runtime", "train", "export", "benchmarks")
 PACKAGES = {
     "pulsecast": "runtime",
     "pulsecast_serve": "runtime",
+    "pulsecast_streams": "runtime",
     "pulsecast_cli": "runtime",
     "pulsecast_train": "train",
     "pulsecast_export": "export",

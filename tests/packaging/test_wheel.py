@@ -24,6 +24,7 @@ REPOSITORY = Path(__file__).parents[2]
 FOLDERS = {
     "pulsecast": "runtime",
     "pulsecast_serve": "runtime",
+    "pulsecast_streams": "runtime",
     "pulsecast_cli": "runtime",
     "pulsecast_train": "train",
     "pulsecast_export": "export",

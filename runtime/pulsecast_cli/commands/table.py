@@ -46,6 +46,7 @@ COMMANDS = {
     "rhythm": Command("logs.rhythm:rhythm", "evaluate", (*_LOGS, "matplotlib")),
     "anomalies": Command("bundles.anomalies:anomalies", "logs", _LOGS),
     "serve": Command("bundles.serve:serve", "serve", ("starlette", "uvicorn", "httptools", "prometheus_client")),
+    "stream": Command("bundles.stream:stream", "kafka", ("quixstreams", "msgpack")),
     "pack": Command("bundles.pack:pack", "cli"),
     "unpack": Command("bundles.pack:unpack", "cli"),
     "serve-config": Command("bundles.serve_config:serve_config", "cli"),

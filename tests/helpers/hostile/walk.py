@@ -14,7 +14,14 @@ from helpers.hostile.values import SECRET
 from pulsecast.errors import PulsecastError
 from pulsecast.limits import MESSAGE_BYTES
 
-DOORS = ("pulsecast", "pulsecast_serve", "pulsecast_train", "pulsecast_export", "pulsecast_bench")
+DOORS = (
+    "pulsecast",
+    "pulsecast_serve",
+    "pulsecast_streams",
+    "pulsecast_train",
+    "pulsecast_export",
+    "pulsecast_bench",
+)
 CASE_S = 5.0
 
 

@@ -1,0 +1,1 @@
+"""Kafka, on Quix Streams: it consumes, keeps states in RocksDB with changelog topics, and commits."""

@@ -1,0 +1,1 @@
+"""The stated schema of what comes in and what goes out."""

@@ -1,0 +1,131 @@
+"""What a message says: the values of one step of one series."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pulsecast.foundation.arguments import shown
+from pulsecast.limits import TEXT_CHARACTERS
+from pulsecast.model.spec import ModelSpec
+from pulsecast.plain_text import Problems
+
+from ..policies import Policies
+from ..refusal import RefusedError
+from .reading import read_object
+from .received import Received
+from .times import read_time
+
+FIELDS = ("series", "time", "value", "values")
+_LARGEST = 3.4028234663852886e38  # of float32
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """One step: `values` (measured,) are raw, NaN where a column is known to be missing; `time` is in unix seconds."""
+
+    series: str
+    time: int
+    values: tuple[float, ...]
+
+
+def read_measurement(received: Received, spec: ModelSpec, policies: Policies) -> Measurement:
+    """Return what a message says; raises RefusedError that lists all that is wrong with it."""
+    body = read_object(received.value, policies.message_bytes)
+    refused: list[RefusedError] = []
+    _tried(refused, lambda: _known_fields(body, policies))
+    series = _tried(refused, lambda: _series(received.key, body.get("series")))
+    time = _tried(refused, lambda: _time(body, received.arrived_s, spec, policies))
+    values = _tried(refused, lambda: _values(body, spec))
+    if series is None or time is None or values is None or refused:
+        raise RefusedError(refused[0].code, str(Problems(str(one) for one in refused)))
+    return Measurement(series=series, time=time, values=values)
+
+
+def _tried(refused: list[RefusedError], read: Callable[[], T]) -> T | None:
+    try:
+        return read()
+    except RefusedError as error:
+        refused.append(error)
+        return None
+
+
+def _known_fields(body: dict[str, Any], policies: Policies) -> None:
+    unknown = [name for name in body if name not in FIELDS]
+    if unknown and policies.unknown_fields == "dead-letter":
+        raise RefusedError("schema", f"the message has a field {shown(unknown[0])}; expected {', '.join(FIELDS)}")
+
+
+def _series(key: bytes | str | None, field: object) -> str:
+    """Return the name of the series: the key, or the field; both say the same where both are there."""
+    try:
+        name = key.decode("utf-8") if isinstance(key, bytes) else key
+    except UnicodeDecodeError:
+        raise RefusedError("series", f"the key {shown(key)} is not UTF-8 text; expected the series' name") from None
+    if field is not None and not isinstance(field, str):
+        raise RefusedError("series", f"series is {shown(field)}; expected its name as text")
+    if name is not None and field is not None and name != field:
+        raise RefusedError("series", f"the key is {shown(name)} and series is {shown(field)}; which one is meant?")
+    found = field if name is None else name
+    if not found:
+        raise RefusedError("series", "the message has no key; expected the series' name")
+    if len(found) > TEXT_CHARACTERS or any("\ud800" <= one <= "\udfff" for one in found):
+        raise RefusedError(
+            "series", f"the series is called {shown(found)}; expected text of 1 to {TEXT_CHARACTERS} characters"
+        )
+    return found
+
+
+def _time(body: dict[str, Any], arrived_s: float | None, spec: ModelSpec, policies: Policies) -> int:
+    if "time" not in body:
+        raise RefusedError("time", "time is missing; expected whole unix seconds, or ISO 8601 with a zone")
+    time = read_time(body["time"])
+    if arrived_s is not None and policies.ahead_s is not None and time - arrived_s > policies.ahead_s:
+        raise RefusedError(
+            "time",
+            f"time {time} lies {time - arrived_s:,.0f} s after the broker got the message; "
+            f"at most {policies.ahead_s:,} are taken (ahead_s): set the sender's clock",
+        )
+    if policies.phase_s is not None and (time - policies.phase_s) % spec.step_s:
+        raise RefusedError(
+            "grid",
+            f"time {time} is {time % spec.step_s} s after a whole step of {spec.step_s} s; expected "
+            f"{policies.phase_s % spec.step_s} (phase_s)",
+        )
+    return time
+
+
+def _values(body: dict[str, Any], spec: ModelSpec) -> tuple[float, ...]:
+    """Return the values (measured,) of `value`, or of `values`."""
+    given = [name for name in ("value", "values") if name in body]
+    if len(given) != 1:
+        said = "value is missing" if not given else "value and values are both there"
+        raise RefusedError("value", f"{said}; {_expected(spec)}")
+    name, found = given[0], body[given[0]]
+    if found is None:
+        return (math.nan,) * spec.measured
+    if name == "value":
+        if spec.measured != 1:
+            raise RefusedError("value", f"value is one number; {_expected(spec)}")
+        return (_number("value", found),)
+    if not isinstance(found, list) or len(found) != spec.measured:
+        count = f"has {len(found)} numbers" if isinstance(found, list) else f"is {shown(found)}"
+        raise RefusedError("value", f"values {count}; {_expected(spec)}")
+    return tuple(math.nan if one is None else _number(f"values[{i}]", one) for i, one in enumerate(found))
+
+
+def _expected(spec: ModelSpec) -> str:
+    if spec.measured == 1:
+        return "expected a number in value, or null for a step that is known to be missing"
+    return f"expected a list of {spec.measured} numbers in values: {', '.join(spec.measured_names)}"
+
+
+def _number(name: str, given: object) -> float:
+    if type(given) is not float and type(given) is not int:
+        raise RefusedError("value", f"{name} is {shown(given)}; expected a number")
+    if not -_LARGEST <= given <= _LARGEST:  # NaN and infinity of MessagePack, too
+        raise RefusedError("value", f"{name} is {shown(given)}; expected a finite number that float32 holds")
+    return float(given)

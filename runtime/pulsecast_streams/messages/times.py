@@ -1,0 +1,40 @@
+"""The time of a step, read strictly: unix seconds, or ISO 8601 with a zone."""
+
+from __future__ import annotations
+
+import datetime
+
+from pulsecast.foundation.arguments import shown
+
+from ..refusal import RefusedError
+
+_LATEST = 253_402_300_799  # the last second of year 9999: milliseconds since 1978 lie beyond
+_EXPECTED = "expected whole unix seconds, or ISO 8601 with a zone, such as 2026-01-31T08:00:00Z"
+
+
+def read_time(given: object) -> int:
+    """Return unix seconds (UTC); raises RefusedError.
+
+    >>> read_time(1769846400), read_time("2026-01-31T09:00:00+01:00")
+    (1769846400, 1769846400)
+    """
+    if type(given) is int:
+        return _of_number(given)
+    if not isinstance(given, str):
+        raise RefusedError("time", f"time is {shown(given)}; {_EXPECTED}")
+    try:
+        found = datetime.datetime.fromisoformat(given)
+        seconds = found.timestamp() if found.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        raise RefusedError("time", f"time is {shown(given)}; {_EXPECTED}") from None
+    if seconds is None:
+        raise RefusedError("time", f"time {shown(given)} has no zone; {_EXPECTED}")
+    if found.microsecond or seconds != int(seconds):
+        raise RefusedError("time", f"time {shown(given)} has a part of a second; {_EXPECTED}")
+    return int(seconds)
+
+
+def _of_number(given: int) -> int:
+    if not -_LATEST <= given <= _LATEST:
+        raise RefusedError("time", f"time {shown(given)} is in milliseconds or finer, or beyond year 9999; {_EXPECTED}")
+    return given
