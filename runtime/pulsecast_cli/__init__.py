@@ -34,5 +34,6 @@ def _run(arguments: list[str]) -> int:
         return 6
     from .terminal.engine_log import engine_log
 
-    with engine_log(shown=arguments[:1] == ["--verbose"]):
+    # a server's log goes to stderr, also from its worker processes, which have file descriptor 2 alone
+    with engine_log(shown=arguments[:1] in (["--verbose"], ["serve"])):
         return run(arguments)

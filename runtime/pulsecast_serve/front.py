@@ -140,12 +140,15 @@ class _Making:
         from .batching import Batches
         from .http.app import build
         from .http.measures import Measures
+        from .http.server import end_with_parent
         from .models.library import Library, fixed
         from .models.served import Models
         from .serving import Serving
 
         if self.own:
             _log_to_stderr()
+            if self.config.workers > 1:
+                end_with_parent()
             warnings.filterwarnings("ignore", category=RangeWarning)  # an answer says it of each series
         models = Models()
         if self.folder is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from helpers import native_models, plain, series_models
 from helpers.engines import require
 from helpers.serving import Client, running
+from pulsecast.model.spec import Channel, Feature
 from pulsecast_serve import ServerConfig
 
 require("starlette", "uvicorn", "httptools", "prometheus_client")
@@ -29,6 +31,17 @@ def table_bundle(change_model: plain.PlainModel, tmp_path_factory: pytest.TempPa
     folder = tmp_path_factory.mktemp("served") / "table"
     series_models.write_bundle(folder, series_models.with_table(native_models.directory(change_model)))
     return folder
+
+
+@pytest.fixture(scope="session")
+def two_columns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A server of a model `two` with two measured columns."""
+    folder = tmp_path_factory.mktemp("served") / "two"
+    features = (plain.CHANGE_SPEC.features[0], Feature(name="second"), *plain.CHANGE_SPEC.features[1:])
+    channels = tuple(Channel(feature=i) for i in range(len(features)))
+    plain.write_bundle(folder, plain.make_model(replace(plain.CHANGE_SPEC, features=features, channels=channels)))
+    with running(f"two={folder}") as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

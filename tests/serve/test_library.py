@@ -190,6 +190,29 @@ def test_labels_that_cannot_be_read_are_said_and_the_largest_answers(
     assert len([one for one in caplog.records if "labels.json" in one.getMessage()]) == 1
 
 
+@pytest.mark.parametrize("text", ["", '{"stable":'])
+def test_labels_that_cannot_be_read_any_more_leave_those_before(followed: Followed, bundle: Path, text: str) -> None:
+    for version in (1, 2):
+        followed.add(bundle, f"mentions/{version}")
+    labels = followed.folder / "mentions" / "labels.json"
+    labels.write_text('{"stable": 1, "canary": 2}')
+    followed.look()
+    labels.write_text(text)  # as one finds a file that is being written
+    followed.look(2)
+    assert followed.stable() == 1
+    assert followed.models.find("mentions", label="canary").version == 2
+
+
+def test_a_folder_without_a_version_is_said(followed: Followed, bundle: Path, caplog: pytest.LogCaptureFixture) -> None:
+    followed.add(bundle, "mentions/1")
+    (followed.folder / "logs").mkdir()
+    followed.look(2)
+    assert not followed.models.ready
+    assert [one.getMessage() for one in caplog.records if "logs" in one.getMessage()] == [
+        "model logs: has no version; expected logs/1/ with a bundle in it, and other folders elsewhere"
+    ]
+
+
 def test_what_is_not_a_version_is_left_alone(followed: Followed, bundle: Path) -> None:
     followed.add(bundle, "mentions/1")
     for name in ("mentions/.2.arriving", "mentions/02", "mentions/v3", "mentions/-4", ".hidden/1"):

@@ -45,6 +45,26 @@ def test_workers_answer_the_same_and_add_up_their_numbers(bundle: Path) -> None:
         assert served.process.wait(WAIT_S) == 0
 
 
+def test_the_log_of_workers_goes_to_stderr(bundle: Path) -> None:
+    with started(bundle, "--workers", "2", "--access-log") as served:
+        assert served.client.get("/v2").status == 200
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(WAIT_S) == 0
+        assert served.process.stderr is not None
+        assert "GET /v2 200" in served.process.stderr.read()
+
+
+def test_workers_end_with_the_process_that_started_them(bundle: Path) -> None:
+    with started(bundle, "--workers", "2") as served:
+        assert served.client.get("/v2/health/ready").json == {"ready": True}
+        assert served.process.stderr is not None
+        last_closed = threading.Thread(target=served.process.stderr.read, daemon=True)  # which workers hold too
+        served.process.kill()
+        last_closed.start()
+        last_closed.join(WAIT_S)
+        assert not last_closed.is_alive()
+
+
 def test_a_damaged_bundle_is_refused_before_anything_listens(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

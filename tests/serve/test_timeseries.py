@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +57,61 @@ def test_the_time_of_the_series_reaches_the_calendar(client: Client) -> None:
 
 def test_quantiles_are_the_bounds_of_the_intervals_and_half_is_the_forecast(client: Client, bundle: Path) -> None:
     found = content(client.post(PATH, series_body("plain", SERIES, quantiles=[0.1, 0.5, 0.95])))["quantiles"]
-    np.testing.assert_allclose(found["0.1"], expected(bundle, 0.8).lower[0], rtol=1e-6)
-    np.testing.assert_allclose(found["0.5"], expected(bundle).forecast[0], rtol=1e-6)
-    np.testing.assert_allclose(found["0.95"], expected(bundle, 0.9).upper[0], rtol=1e-6)
+    split, median = pulsecast.load(bundle).manifest.intervals, expected(bundle).forecast[0]
+    assert split is not None
+    np.testing.assert_allclose(found["0.1"], np.expm1(np.log1p(median) - np.array(split.at(0.8))), rtol=1e-5)
+    np.testing.assert_allclose(found["0.5"], median, rtol=1e-6)
+    np.testing.assert_allclose(found["0.95"], np.expm1(np.log1p(median) + np.array(split.at(0.9))), rtol=1e-5)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 3.0, 250.0])
+def test_quantiles_never_cross_even_where_counts_are_low(client: Client, level: float) -> None:
+    """Bounds of counts are whole numbers: [0, 1] at 50 %, [0, 0] at 90 %, around a forecast of 0.2."""
+    asked = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99]
+    series = [level * (i % 3 == 0) for i in range(90)]
+    found = content(client.post(PATH, series_body("plain", series, quantiles=asked)))["quantiles"]
+    ordered = np.array([found[str(q)] for q in asked])
+    assert (np.diff(ordered, axis=0) >= 0).all()
+    assert (ordered >= 0).all()
+
+
+def test_two_quantiles_that_look_alike_have_keys_of_their_own(client: Client) -> None:
+    reply = client.post(PATH, series_body("plain", SERIES, quantiles=[0.5, 0.5000000001]))
+    assert reply.status == 400 or set(content(reply)["quantiles"]) == {"0.5", "0.5000000001"}
+
+
+def test_columns_go_by_name_where_a_request_names_them(two_columns: Client) -> None:
+    steps = [[200.0 + i % 24, 3.0 + i % 5] for i in range(90)]
+    one = {"type": "multivariate_time_series", "frequency": "H", "start_timestamp": "2026-01-05T00:00:00Z"}
+
+    def asked(series: list[list[float]], **more: Any) -> dict[str, Any]:
+        reply = two_columns.post(PATH, {"model": "two", "inputs": [{**one, "series": series, **more}]})
+        return content(reply)
+
+    names = two_columns.get("/v1/timeseries/models").json["models"][0]["columns"]
+    swapped = [[second, first] for first, second in steps]
+    right = asked(steps)["mean_forecast"]
+    assert asked(swapped, columns=names[::-1])["mean_forecast"] == right
+    assert asked(steps, columns=names)["mean_forecast"] == right
+    reply = two_columns.post(PATH, {"model": "two", "inputs": [{**one, "series": steps, "columns": ["a", "b"]}]})
+    assert f"columns are others than {', '.join(names)}" in reply.json["error"]["message"]
+
+
+def test_what_was_said_in_vain_is_named(client: Client) -> None:
+    body = series_body("plain", SERIES)
+    body["options"]["quantile"] = [0.1]
+    body["inputs"][0]["timestamps"] = []
+    reply = client.post(PATH, {**body, "modell": "x"})
+    assert reply.json["ignored"] == ["inputs[0].timestamps", "modell", "options.quantile"]
+    assert "ignored" not in client.post(PATH, series_body("plain", SERIES)).json
+
+
+def test_a_request_may_come_compressed(client: Client) -> None:
+    body = gzip.compress(json.dumps(series_body("plain", SERIES)).encode(), mtime=0)
+    found = content(client.post(PATH, body, {"content-encoding": "gzip"}))
+    assert found == content(client.post(PATH, series_body("plain", SERIES)))
+    refused = client.post(PATH, body, {"content-encoding": "br"})
+    assert "the content encoding is 'br'; expected gzip" in refused.json["error"]["message"]
 
 
 def test_a_shorter_horizon_gives_the_first_steps(client: Client) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import multiprocessing
 import signal
 import socket
 import ssl
@@ -81,6 +82,19 @@ def run(factory: Factory, config: ServerConfig, listening: socket.socket) -> Non
             raise UsageError("the server could not begin to answer; its log says why")
     else:
         Multiprocess(options, sockets=[listening]).run()
+
+
+def end_with_parent() -> None:
+    """Let this worker end when the process that started it is gone: it would hold the port, and hear no signal."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        signal.raise_signal(signal.SIGTERM)
+
+    threading.Thread(target=wait, name="pulsecast-parent", daemon=True).start()
 
 
 class Draining(uvicorn.Server):

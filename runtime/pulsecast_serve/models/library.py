@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +108,7 @@ class Library:
         at once.
         """
         assert self._folder is not None  # noqa: S101  # for the type checker: `start` has looked
-        found = in_folder(self._folder)
+        found = {name: self._labelled(name, one) for name, one in in_folder(self._folder).items()}
         shelves = dict(self._models.shelves)
         if first:
             shelves = {name: Shelf(loading=frozenset(one.versions)) for name, one in found.items()}
@@ -123,6 +123,11 @@ class Library:
         kept = {name: shelf for name, shelf in shelves.items() if name in found}
         self._models.replace(kept, complete=True)
         self._forget(found)
+
+    def _labelled(self, name: str, found: Found) -> Found:
+        """Return `found` with the labels before, if its own cannot be read: the file may be on its way."""
+        shelf = self._models.shelves.get(name)
+        return found if found.problem is None or shelf is None else replace(found, labels=shelf.labels)
 
     def _try(self, name: str, version: int, path: Path, *, first: bool) -> None:
         """Load a version unless its files are those of the last attempt, or are still being written."""

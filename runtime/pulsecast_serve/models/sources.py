@@ -111,8 +111,10 @@ def _versions(folder: Path) -> Found:
                 versions[int(name)] = Path(entry.path)
     except OSError as error:
         return Found(versions={}, problem=f"cannot be read: {error.strerror}")
+    problem = f"has no version; expected {folder.name}/1/ with a bundle in it, and other folders elsewhere"
     try:
-        return Found(versions=versions, labels=read_labels(folder / LABELS_NAME))
+        labels = read_labels(folder / LABELS_NAME)
+        return Found(versions=versions, labels=labels, problem=None if versions else problem)
     except FormatError as error:
         return Found(versions=versions, problem=str(error))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 from starlette.requests import Request
 
@@ -10,9 +11,15 @@ from pulsecast.foundation.arguments import shown
 
 from ..refusal import BAD_REQUEST, TOO_LARGE, RefusedError
 from ..serving import Serving
+from .bodies import parsed, whole_body
 
 _GZIP = 16 + zlib.MAX_WBITS  # as zlib names the format
 _PLAIN = ("", "identity")
+
+
+async def json_body(serving: Serving, request: Request) -> Any:
+    """Return what the JSON of a request says, also if it came compressed; raises RefusedError."""
+    return parsed(inflated(serving, request, await whole_body(serving, request)))
 
 
 def inflated(serving: Serving, request: Request, body: bytes) -> bytes:

@@ -8,19 +8,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pulsecast.bundle.manifest import Manifest
 from pulsecast.computing.calendars import utc_text
 from pulsecast.errors import UsageError
 from pulsecast.forecasting.departures import Anomaly
 from pulsecast.foundation.arguments import fraction, shown
-from pulsecast.model.spec import ModelSpec
 
 from ..models.served import Served
 from ..refusal import BAD_REQUEST, RefusedError
 from ..serving import AT_ONCE, Serving
-from .bodies import parsed, whole_body, written
+from .bodies import written
+from .inflating import json_body
 from .operation import error_body
 from .protocol import Address, Protocol
 from .timeseries_request import check_frequency, last_time, split_name
@@ -28,6 +30,8 @@ from .timeseries_schema import ANOMALIES_REQUEST, ANOMALIES_RESPONSE
 from .timeseries_words import row_of
 
 _MOST_STEPS = 50_000  # some seconds of work
+_LARGEST = float(np.finfo(np.float32).max)
+_KEYS = {"model", "series", "name", "frequency", "step_seconds", "start_timestamp", "false_alarm_rate"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +46,7 @@ class _Asked:
 
 async def judge(serving: Serving, request: Request) -> Response:
     """Answer which steps of a series are unusual."""
-    body = parsed(await whole_body(serving, request))
+    body = await json_body(serving, request)
     if not isinstance(body, dict) or not isinstance(body.get("model"), str):
         raise RefusedError(BAD_REQUEST, "model is missing; expected an object with the name of a model", param="model")
     name, version, label = split_name(body["model"])
@@ -55,6 +59,12 @@ async def judge(serving: Serving, request: Request) -> Response:
 
 def _read(body: Mapping[str, Any], served: Served) -> _Asked:
     spec = served.model.manifest.spec
+    if unknown := sorted(body.keys() - _KEYS):
+        raise RefusedError(
+            BAD_REQUEST,
+            f"there is no {shown(unknown[0])}; expected some of {', '.join(sorted(_KEYS))}",
+            param=unknown[0],
+        )
     check_frequency(body, spec)
     series = body.get("series")
     if not isinstance(series, list) or not 0 < len(series) <= _MOST_STEPS:
@@ -65,15 +75,17 @@ def _read(body: Mapping[str, Any], served: Served) -> _Asked:
     row = row_of(served, body)
     table = served.model.series
     return _Asked(
-        values=_values(series, spec),
+        values=_values(series, served.model.manifest),
         first=None if last is None else last - (len(series) - 1) * spec.step_s,
         series=None if table is None else table.names.name(row),
         rate=_rate(body.get("false_alarm_rate")),
     )
 
 
-def _values(series: list[Any], spec: ModelSpec) -> list[float]:
+def _values(series: list[Any], manifest: Manifest) -> list[float]:
     """Return the values that are judged; null is a step that is known to be missing."""
+    spec = manifest.spec
+    least = 0.0 if manifest.scaler.features[0].transform == "log1p" else -_LARGEST
     if spec.measured != 1:
         raise RefusedError(
             BAD_REQUEST, f"this model has {spec.measured} columns; a series of one column is judged here", param="model"
@@ -83,10 +95,10 @@ def _values(series: list[Any], spec: ModelSpec) -> list[float]:
             raise RefusedError(
                 BAD_REQUEST, f"series[{place}] is {shown(one)}; expected a number or null", param="series"
             )
-    try:
-        return [math.nan if one is None else float(one) for one in series]
-    except OverflowError:
-        raise RefusedError(BAD_REQUEST, "series holds a number beyond float32", param="series") from None
+        if one is not None and not least <= one <= _LARGEST:
+            what = "beyond float32" if abs(one) > _LARGEST else f"below {least:g}, which this model does not take"
+            raise RefusedError(BAD_REQUEST, f"series[{place}] is a number {what}", param="series")
+    return [math.nan if one is None else float(one) for one in series]
 
 
 def _rate(given: object) -> float | None:

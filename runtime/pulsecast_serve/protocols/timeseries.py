@@ -18,7 +18,8 @@ from starlette.responses import Response
 from ..models.served import Served, Shelf
 from ..refusal import BAD_REQUEST, RefusedError
 from ..serving import Serving
-from .bodies import parsed, whole_body, written
+from .bodies import written
+from .inflating import json_body
 from .protocol import Address, Protocol
 from .timeseries_request import Asked, read_request, split_name
 from .timeseries_schema import FORECAST_REQUEST, FORECAST_RESPONSE, MODELS_RESPONSE
@@ -36,7 +37,7 @@ def error_body(refused: RefusedError) -> Mapping[str, object]:
 
 async def forecast(serving: Serving, request: Request) -> Response:
     """Answer the forecasts of some series. One that cannot be forecast does not keep the others from an answer."""
-    asked = read_request(parsed(await whole_body(serving, request)))
+    asked = read_request(await json_body(serving, request))
     name, version, label = split_name(asked.model)
     served = serving.models.find(name, version=version, label=label)
     prepared = prepare(served, asked)
@@ -57,6 +58,7 @@ def _document(asked: Asked, version: int, outputs: list[Output], *, partial: boo
         "error": None,
         "model": asked.model,
         "model_version": str(version),
+        **({"ignored": asked.ignored} if asked.ignored else {}),
         "outputs": [one.document for one in outputs],
     }
 

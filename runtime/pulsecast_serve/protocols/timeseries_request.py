@@ -28,17 +28,22 @@ _FREQUENCIES: dict[str, int | None] = {
     **dict.fromkeys(("W", "WEEK"), WEEK_S),
     **dict.fromkeys(("M", "MONTH", "Q", "QUARTER", "Y", "YEAR")),
 }
+_KEYS = {"model", "inputs", "options", "metadata"}
+_OPTION_KEYS = {"horizon", "quantiles"}
+_INPUT_KEYS = {"type", "name", "series", "columns", "frequency", "step_seconds", "start_timestamp"}
+_MOST_IGNORED = 20
 _KNOWN = "second (S), minute (T), hour (H), day (D) or week (W)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A request: `inputs` are its series as they came, each an object of JSON."""
+    """A request: `inputs` are its series as they came, each an object of JSON; `ignored` is what it said in vain."""
 
     model: str
     inputs: tuple[Mapping[str, Any], ...]
     horizon: int | None
     quantiles: tuple[float, ...]
+    ignored: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +79,7 @@ def read_request(document: object) -> Asked:
         inputs=tuple(_mapping(f"inputs[{i}]", one) for i, one in enumerate(inputs)),
         horizon=horizon,
         quantiles=_quantiles(options.get("quantiles")),
+        ignored=ignored(body),
     )
 
 
@@ -120,11 +126,11 @@ def window_of(given: Mapping[str, Any], spec: ModelSpec) -> Window:
         raise RefusedError(
             BAD_REQUEST, f"series has {len(series)} steps; this model takes at least {spec.context}", param="series"
         )
-    values = _values(given.get("type"), series[-spec.context :], spec)
+    values = _values(given.get("type"), given.get("columns"), series[-spec.context :], spec)
     return Window(values=values, time=last_time(given.get("start_timestamp"), len(series), spec))
 
 
-def _values(kind: object, steps: list[Any], spec: ModelSpec) -> NDArray[np.float32]:
+def _values(kind: object, columns: object, steps: list[Any], spec: ModelSpec) -> NDArray[np.float32]:
     """Return steps as (context, measured)."""
     if kind == UNIVARIATE:
         if spec.measured != 1:
@@ -146,6 +152,8 @@ def _values(kind: object, steps: list[Any], spec: ModelSpec) -> NDArray[np.float
             )
         for row in rows:
             real_numbers("series", row)
+        order = _order(columns, spec)
+        rows = [[row[place] for place in order] for row in rows]
     else:
         raise RefusedError(BAD_REQUEST, f"type is {shown(kind)}; expected {UNIVARIATE} or {MULTIVARIATE}", param="type")
     with np.errstate(over="ignore"):
@@ -156,6 +164,25 @@ def _values(kind: object, steps: list[Any], spec: ModelSpec) -> NDArray[np.float
     if not np.isfinite(values).all():
         raise RefusedError(BAD_REQUEST, "series holds a number beyond float32", param="series")
     return values
+
+
+def _order(columns: object, spec: ModelSpec) -> list[int]:
+    """Return the place of each of the model's columns among those of a request; as they come if it names none."""
+    names = spec.measured_names
+    if columns is None:
+        return list(range(spec.measured))
+    if not isinstance(columns, list) or sorted(map(str, columns)) != sorted(names):
+        raise RefusedError(BAD_REQUEST, f"columns are others than {', '.join(names)}", param="columns")
+    return [columns.index(name) for name in names]
+
+
+def ignored(document: Mapping[str, Any]) -> list[str]:
+    """Return what of a request has no meaning here; the protocol allows it, and the answer says so."""
+    options = document.get("options") or {}
+    found = [*(document.keys() - _KEYS), *(f"options.{name}" for name in options.keys() - _OPTION_KEYS)]
+    for place, one in enumerate(document["inputs"]):
+        found += [f"inputs[{place}].{name}" for name in one.keys() - _INPUT_KEYS]
+    return sorted(found)[:_MOST_IGNORED]
 
 
 def check_frequency(given: Mapping[str, Any], spec: ModelSpec) -> None:

@@ -29,6 +29,7 @@ FORECAST_REQUEST: Schema = {
                 "properties": {
                     "type": {"enum": [UNIVARIATE, MULTIVARIATE]},
                     "series": {"type": "array", "minItems": 1, "items": {"anyOf": [{"type": "number"}, _NUMBERS]}},
+                    "columns": {"type": ["array", "null"], "items": _TEXT},
                     **_SERIES_FIELDS,
                 },
             },

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulsecast.computing.intervals import split_interval
+from pulsecast.computing.intervals import bounds, radius_at, split_interval
 from pulsecast.foundation.arguments import shown
 from pulsecast.model.radii import SplitConformal
 from pulsecast.model.series import POOL_ROW
@@ -38,10 +38,15 @@ class Output:
 
 @dataclass(frozen=True, kw_only=True)
 class _Made:
-    """A forecast (horizon,), its (lower, upper) at each level, and whether the window lies far outside training."""
+    """A forecast (horizon,), and whether its window lies far outside what training saw.
+
+    interval   (lower, upper) at the manifest's level, whole numbers where the values are counts; None without one
+    quantiles  of those that were asked for, never rounded: rounded ones might fall on the wrong side of the forecast
+    """
 
     forecast: NDArray[np.float32]
-    bounds: Mapping[float, tuple[NDArray[np.floating], NDArray[np.floating]]]
+    interval: tuple[NDArray[np.floating], NDArray[np.floating]] | None
+    quantiles: Mapping[float, NDArray[np.floating]]
     outside: bool
 
 
@@ -139,32 +144,40 @@ def row_of(served: Served, given: Mapping[str, Any]) -> int:
 
 def _answered(served: Served, prepared: Prepared, windows: Windows, found: NDArray[np.float32]) -> Iterator[Output]:
     """Yield the output of each of `prepared.good`."""
-    model, spec, split = served.model, served.model.manifest.spec, served.model.manifest.intervals
-    asked, levels = prepared.asked, prepared.levels
+    model, manifest = served.model, served.model.manifest
+    steps = slice(prepared.horizon)
     outside = model.outside(windows)
-    every = {level for level in (*levels.values(), model.manifest.level) if level} if split else set()
-    bounds = {level: split_interval(split, found, level, model.series, windows.series) for level in every if split}
+    own = None
+    if manifest.intervals is not None and manifest.level is not None:
+        own = split_interval(manifest.intervals, found, manifest.level, model.series, windows.series)
+    quantiles = {q: _quantile(q, level, served, found, windows) for q, level in prepared.levels.items()}
     for i, read in enumerate(prepared.good):
         made = _Made(
-            forecast=found[i, : prepared.horizon],
-            bounds={
-                level: (one.lower[i, : prepared.horizon], one.upper[i, : prepared.horizon])
-                for level, one in bounds.items()
-            },
+            forecast=found[i, steps],
+            interval=None if own is None else (own.lower[i, steps], own.upper[i, steps]),
+            quantiles={q: numbers[i, steps] for q, numbers in quantiles.items()},
             outside=bool(outside[i]),
         )
-        given = asked.inputs[read.place]
+        given = prepared.asked.inputs[read.place]
         if np.isfinite(made.forecast).all():
-            yield _completed(
-                read.place, _content(given, made, levels, model.manifest.level) | _times(given, read, spec)
-            )
+            yield _completed(read.place, _content(given, made, manifest.level) | _times(given, read, manifest.spec))
         else:
             yield _failed(given, read.place, RefusedError(BAD_REQUEST, _NO_FORECAST, param="series"))
 
 
-def _content(
-    given: Mapping[str, Any], made: _Made, levels: Mapping[float, float], own_level: float | None
-) -> dict[str, object]:
+def _quantile(
+    quantile: float, level: float, served: Served, found: NDArray[np.float32], windows: Windows
+) -> NDArray[np.floating]:
+    """Return a quantile of each forecast (batch, horizon): the bound of the interval that it is the end of."""
+    split = served.model.manifest.intervals
+    if not level or split is None:  # the median
+        return found
+    radius = radius_at(split, level, served.model.series, windows.series)
+    interval = bounds(found.astype(np.float64), radius, split.scale, counts=False)
+    return interval.lower if quantile < 0.5 else interval.upper
+
+
+def _content(given: Mapping[str, Any], made: _Made, level: float | None) -> dict[str, object]:
     """Return the numbers of one forecast."""
     content: dict[str, object] = {
         "type": given["type"],
@@ -173,19 +186,12 @@ def _content(
         "statistic": "median",
         "outside_training_range": made.outside,
     }
-    if levels:
-        content["quantiles"] = {f"{q:g}": _quantile(q, made, level) for q, level in levels.items()}
-    if own_level is not None and own_level in made.bounds:
-        lower, upper = made.bounds[own_level]
-        content["interval"] = {"level": own_level, "lower": finite(lower), "upper": finite(upper)}
+    if made.quantiles:
+        content["quantiles"] = {str(q): finite(numbers) for q, numbers in made.quantiles.items()}
+    if made.interval is not None:
+        lower, upper = made.interval
+        content["interval"] = {"level": level, "lower": finite(lower), "upper": finite(upper)}
     return content
-
-
-def _quantile(quantile: float, made: _Made, level: float) -> list[float | None]:
-    if not level:
-        return list(shortest(made.forecast))
-    lower, upper = made.bounds[level]
-    return finite(lower if quantile < 0.5 else upper)
 
 
 def finite(numbers: NDArray[np.floating]) -> list[float | None]:

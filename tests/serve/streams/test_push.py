@@ -157,6 +157,20 @@ def test_restart_with_another_value_at_the_first_time_begins_anew(following: Cli
     assert following.post(where, {**sent, "value": 7.0, "restart": True}).json["values"] == [7.0]
 
 
+def test_restart_with_corrected_steps_begins_anew(following: Client) -> None:
+    where, sent = address("mended"), pushes(range(WHOLE))
+    wrong = [sent[0], *({**one, "value": one["value"] * 1000} for one in sent[1:-1]), sent[-1]]
+    following.post(where, {"steps": wrong})
+    right, again = (following.post(where, {"steps": sent, "restart": True}).json["steps"] for _ in range(2))
+    assert [one["arrival"] for one in right] == ["next"] * WHOLE
+    assert again == right
+    undisturbed = following.post(address("never%20wrong"), {"steps": sent}).json["steps"]
+    assert right == undisturbed
+    following.post(where, pushes([WHOLE])[0])
+    late = following.post(where, {"steps": sent, "restart": True}).json["steps"]
+    assert {one["arrival"] for one in late} == {"late"}  # what came after it stays
+
+
 def test_a_time_may_be_iso_8601_in_any_zone(following: Client) -> None:
     first, second = "2025-01-06T00:00:00Z", "2025-01-06T03:00:00+02:00"
     assert following.post(address("iso"), {"value": 1, "time": first}).json["time"] == START

@@ -25,7 +25,8 @@ from ...refusal import BAD_REQUEST, NOT_FOUND, RefusedError
 from ...serving import Serving
 from ...streams.kept import Kept, Key
 from ...streams.streams import Blocks, Outcome, Pushed, Streams
-from ..bodies import parsed, whole_body, written
+from ..bodies import written
+from ..inflating import json_body
 from ..operation import error_body
 from ..protocol import Address, Protocol
 from .names import place_of, series_of
@@ -50,7 +51,7 @@ async def push(serving: Serving, request: Request) -> Response:
     if of_drift:
         raise RefusedError(NOT_FOUND, "drift is read with GET; a step is pushed to /v1/streams/MODEL/SERIES")
     served = serving.models.find(key.model)
-    asked = read_push(parsed(await whole_body(serving, request)), served.model.manifest.spec)
+    asked = read_push(await json_body(serving, request), served.model.manifest.spec)
 
     def compute(kept: Kept | None, blocks: Blocks) -> Outcome[tuple[Answers, int | None]]:
         change, answers = pushed(served, key.series, asked, kept, blocks)

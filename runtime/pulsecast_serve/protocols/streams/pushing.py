@@ -86,11 +86,15 @@ def _restarts(served: Served, push: Push, kept: Kept) -> bool:
     """Return whether the stream begins anew.
 
     A client that sends a request again, since it heard no answer, must not undo what was pushed meanwhile: a stream
-    that began at the time of the first step has been begun anew already, unless it has another value there.
+    that began at the time of the first step, and has gone on since, has been begun anew already. If nothing came after
+    the steps of this request, the same steps give the same answers, and corrected ones must not be left out. Of a
+    single step the value says which of the two it is.
     """
-    first = push.steps[0]
+    first, last = push.steps[0], push.steps[-1]
     if not push.restart or kept.began != first.time or kept.digest != served.model.manifest.model_digest:
         return push.restart
+    if len(push.steps) > 1:
+        return kept.time <= last.time
     return kept.time == first.time and json.loads(kept.answer)["values"] != values(first)
 
 
