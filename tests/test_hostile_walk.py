@@ -287,6 +287,7 @@ ROWS: dict[str, Row] = {
     "pulsecast_bench.Device": Row(lambda t: pulsecast_bench.Device, lambda t: {"host": "nowhere"}, values=True),
     "pulsecast_bench.Report.html": Row(lambda t: pulsecast_bench.report(t.benchmark).html),
     "pulsecast_bench.Report.markdown": Row(lambda t: pulsecast_bench.report(t.benchmark).markdown),
+    "pulsecast_bench.Server": Row(lambda t: pulsecast_bench.Server, lambda t: {"url": "http://x"}, values=True),
     "pulsecast_bench.bench": row(
         pulsecast_bench.bench,
         lambda t: {"bundle": t.plain, "config": pulsecast_bench.BenchConfig(artifacts=("nothing",))},

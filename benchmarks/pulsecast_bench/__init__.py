@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .front import Benchmark, Compared, Report, bench, compare, report, save_baseline
     from .results.case import BenchConfig
     from .results.result import Result, read_result
+    from .wire.server import Server
 
 # name -> module, imported on first use: the measuring child imports this package too
 _HOME = {
@@ -26,6 +27,7 @@ _HOME = {
     "Device": "device.remote",
     "Report": "front",
     "Result": "results.result",
+    "Server": "wire.server",
     "bench": "front",
     "compare": "front",
     "pack_bench": "device.packing",
@@ -41,6 +43,7 @@ __all__ = [
     "Device",
     "Report",
     "Result",
+    "Server",
     "bench",
     "compare",
     "pack_bench",

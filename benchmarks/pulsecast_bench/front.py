@@ -31,6 +31,7 @@ from .results.case import BenchConfig, find_profile
 from .results.footprints import Footprints, read_footprints
 from .results.result import Result, check_label, read_result, write_result
 from .subjects.subject import Trust
+from .wire.server import Server
 
 HTML_SUFFIXES = (".html", ".htm")
 
@@ -77,6 +78,7 @@ def bench(  # noqa: PLR0913  # an option is a parameter
     trust_code: bool = False,
     label: str | None = None,
     device: Device | None = None,
+    server: Server | None = None,
     force: bool = False,
     progress: Progress = SILENT,
 ) -> Benchmark:
@@ -87,11 +89,15 @@ def bench(  # noqa: PLR0913  # an option is a parameter
     key, trust_code  as for `pulsecast.load`; without either, artifacts that are code are skipped
     label       this machine's name in reports
     device      measure on that machine, over ssh, instead of this one
+    server      measure this running server too, in the same rounds: `protocol` and `concurrency` of `config` say how,
+                and every answer is compared with a forecast in-process
 
         bench("bundle", out="result.json")
 
     Raises FormatError or IntegrityError (the bundle), UsageError, MissingExtraError, EngineError (no process gave a
-    measurement), NotWrittenError (`out` could not be written; its `result` holds the measurement).
+    measurement, or the server does not answer), ToleranceError (the server's forecasts are not the bundle's; where they
+    are not in a later answer, the result says so), NotWrittenError (`out` could not be
+    written; its `result` holds the measurement).
     """
     source, target = one_path("bundle", bundle), None if out is None else one_path("out", out)
     if target is not None:
@@ -101,11 +107,15 @@ def bench(  # noqa: PLR0913  # an option is a parameter
     )
     if device is not None:
         instance("device", device, Device)
+    if server is not None:
+        instance("server", server, Server)
+    if server is not None and device is not None:
+        raise UsageError("a server is asked from this machine: pass a device or a server, one of the two")
     require_progress(progress)
     trust = Trust(key=None if key is None else os.fspath(one_path("key", key)), code=flag("trust_code", trust_code))
     label = check_label(None if label is None else text("label", label))
     if device is None:
-        result = run_benchmark(source, chosen, progress, trust)
+        result = run_benchmark(source, chosen, progress, trust, server)
     else:
         result = bench_remotely(source, chosen, device, progress, trust)
     found = Benchmark(result=dataclasses.replace(result, label=label))

@@ -272,3 +272,31 @@ def test_report_as_json_has_the_statistics_and_what_to_take(tmp_path: Path, caps
     assert json.loads(capsys.readouterr().out)["results"][0]["recommendation"]["artifact"] is None
     assert run("report", source, "--format", "json") == 0
     assert json.loads(capsys.readouterr().out)["results"][0]["recommendation"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--url-key", "k"), "--url-key without a server: pass --url http://HOST:PORT as well"),
+        (("--concurrency", "4"), "--concurrency without a server"),
+        (("--url", "http://127.0.0.1:1", "--concurrency", "1,x"), "--concurrency has 'x'; expected numbers"),
+        (("--url", "http://127.0.0.1:1", "--concurrency", "0"), "expected numbers from 1 to 1024"),
+        (("--url", "127.0.0.1"), "expected one such as http://127.0.0.1:8080"),
+        (("--url", "http://127.0.0.1:1", "--host", "x"), "pass a device or a server"),
+    ],
+)
+def test_options_of_a_server_that_do_not_fit_are_refused(
+    options: tuple[str, ...], said: str, calendar_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("bench", calendar_bundle, "--out", tmp_path / "r.json", *options) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_server_that_is_not_there_is_one_sentence(
+    calendar_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "r.json"
+    assert run("bench", calendar_bundle, "--out", out, "--url", "http://127.0.0.1:1") == 1
+    said = capsys.readouterr().err.strip()
+    assert said == "error: the server cannot be reached: Connection refused; is it running at that address?"
+    assert not out.exists()

@@ -18,6 +18,7 @@ from .run_figures import cold_start_ns, overhead
 from .statistics import Estimate, median_of_runs
 from .step_summary import StepRow, step_rows
 from .verdicts import Verdict, verdicts
+from .wire_summary import WireRow, wire_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,7 @@ class Summary:
     front     rows that no other row beats in latency, RMSE and size together
     verdicts  whether each smaller artifact is worth having here
     steps     what a step costs where values are pushed one after the other
+    wires     what a running server costs its callers
     """
 
     model: str
@@ -86,12 +88,14 @@ class Summary:
     front: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
     steps: tuple[StepRow, ...] = ()
+    wires: tuple[WireRow, ...] = ()
 
     @property
     def unstable(self) -> tuple[str, ...]:
-        """Artifacts with an unstable cell, and step calls that are unstable."""
+        """Artifacts with an unstable cell, and step calls and servers that are unstable."""
         artifacts = [row.artifact for row in self.rows if row.stable is False]
-        return (*artifacts, *(step.name for step in self.steps if step.cell.stable is False))
+        others = [step.name for step in self.steps if step.cell.stable is False]
+        return (*artifacts, *others, *(wire.name for wire in self.wires if wire.stable is False))
 
 
 def summarise(result: Result) -> Summary:
@@ -106,6 +110,7 @@ def summarise(result: Result) -> Summary:
         front=front(points(rows)),
         verdicts=verdicts(result),
         steps=step_rows(result),
+        wires=wire_rows(result),
     )
 
 

@@ -14,17 +14,21 @@ from typing import Literal
 from pulsecast.backends import BACKENDS, UNTRUSTED, is_installed, is_trusted
 from pulsecast.bundle.bundle import Bundle, size_bytes
 from pulsecast.bundle.manifest import Artifact
-from pulsecast.errors import EngineError, FormatError, MissingExtraError
+from pulsecast.errors import EngineError, FormatError, MissingExtraError, UsageError
 from pulsecast.foundation import strict_json
 from pulsecast.foundation.private_folder import temporary_folder
 from pulsecast.stages.progress import SILENT, Progress
 
 from ..analysis.statistics import Latencies, is_known
-from ..results.case import BenchConfig, Case, Measurable, leading_artifacts, plan_cases, schedule
+from ..results.case import BenchConfig, Case, Measurable, leading_artifacts, plan_cases, schedule, server_cases
 from ..results.result import SCHEMA_VERSION, Failure, Model, Result, Skipped, Subject
-from ..results.run import Run, ScenarioRun, decode
+from ..results.run import Run, ScenarioRun, WireRun, decode
 from ..subjects.peers import PeerFile, PeerRow, find_peers
 from ..subjects.subject import UNVOUCHED, Trust
+from ..wire.http_connection import ANSWER_S
+from ..wire.probing import probe
+from ..wire.server import Server
+from .caller import Visit
 from .child import run_worker
 from .footprint import DISTRIBUTIONS, closure, packages
 from .machine import affinity, describe_machine, load_average
@@ -34,14 +38,24 @@ from .phases import Request
 TIMEOUT_S = 300.0  # of one process beyond its measuring time: TensorFlow on a small board takes a minute to import
 
 
-def run_benchmark(path: Path, config: BenchConfig, progress: Progress = SILENT, trust: Trust = UNVOUCHED) -> Result:
-    """Measure the artifacts of the bundle at `path`, and peers, and return the raw result.
+Outcome = Run | ScenarioRun | WireRun
+
+
+def run_benchmark(
+    path: Path,
+    config: BenchConfig,
+    progress: Progress = SILENT,
+    trust: Trust = UNVOUCHED,
+    server: Server | None = None,
+) -> Result:
+    """Measure the artifacts of the bundle at `path`, peers, and a running server, and return the raw result.
 
     A subject that cannot run here is `skipped`; a process that crashes is a `failure` and the others continue.
     KeyboardInterrupt leaves no child process behind.
 
     Raises FormatError or IntegrityError (the bundle), UsageError (unknown artifact or peer), MissingExtraError (LoadGen
-    was asked for and is not installed), EngineError if no process at all gave a measurement.
+    was asked for and is not installed), EngineError if no process at all gave a measurement; of the server, before
+    anything is measured, ToleranceError (its forecasts are not the bundle's) and EngineError (it does not answer).
     """
     began = datetime.datetime.now(datetime.UTC)
     bundle = Bundle.open(path, key=trust.key)
@@ -50,12 +64,18 @@ def run_benchmark(path: Path, config: BenchConfig, progress: Progress = SILENT, 
     machine, load_before, clock = describe_machine(), load_average(), time.monotonic()
     with temporary_folder() as folder:
         skipped, measured = _sort_out(bundle, chosen, config, trust)
-        steps = _Steps(progress, len(_planned(measured, peers, {}, config)))
+        against = None if server is None else _against(bundle, measured, config, server)
+        asked = () if server is None else server_cases(config)
+        steps = _Steps(progress, len(_planned(measured, peers, {}, config, asked)))
         unmade, files = make_peers(peers, path, folder, steps.one_more)
-        order = _planned(measured, files, files, config)
+        order = _planned(measured, files, files, config, asked)
         steps.set_left(len(order))
 
-        def request(case: Case, repeat: int, place: int) -> Request:
+        def request(case: Case, repeat: int, place: int) -> Request | Visit:
+            if server is not None and against is not None and case.connections is not None:
+                return Visit(
+                    case=case, repeat=repeat, order=place, config=config, server=server, against=against, trust=trust
+                )
             file = files.get(case.artifact)
             return Request(case=case, repeat=repeat, order=place, config=resolved, peer=file, trust=trust)
 
@@ -88,6 +108,7 @@ def run_benchmark(path: Path, config: BenchConfig, progress: Progress = SILENT, 
         scenarios=tuple(run for run in runs if isinstance(run, ScenarioRun)),
         packages=packages(subject.needs for subject in subjects),
         steps=tuple(run for run in runs if isinstance(run, Run) and run.case.call != "predict"),
+        wires=tuple(run for run in runs if isinstance(run, WireRun)),
     )
 
 
@@ -100,13 +121,17 @@ def _issuer(config: BenchConfig) -> Literal["loadgen", "loop"]:
 
 
 def _run_all(
-    path: Path, requests: Sequence[Request], modules: Mapping[str, str], tell: Callable[[str], None]
-) -> tuple[list[Run | ScenarioRun], list[Failure]]:
-    runs: list[Run | ScenarioRun] = []
+    path: Path, requests: Sequence[Request | Visit], modules: Mapping[str, str], tell: Callable[[str], None]
+) -> tuple[list[Outcome], list[Failure]]:
+    runs: list[Outcome] = []
     failures: list[Failure] = []
     for request in requests:
         case = request.case
-        outcome = _run_worker(path, modules[case.artifact], request)
+        outcome: Outcome | str = (
+            _run_caller(path, request)
+            if isinstance(request, Visit)
+            else _run_worker(path, modules[case.artifact], request)
+        )
         if isinstance(outcome, str):
             failures.append(Failure(case=case, repeat=request.repeat, reason=outcome))
         else:
@@ -116,7 +141,7 @@ def _run_all(
 
 
 def _unknown(
-    runs: Sequence[Run | ScenarioRun], failures: Sequence[Failure], config: BenchConfig, repeat: int
+    runs: Sequence[Outcome], failures: Sequence[Failure], config: BenchConfig, repeat: int
 ) -> tuple[Case, ...]:
     """Return the leading cases without a failure whose `repeat` processes differ too much to know their median.
 
@@ -141,11 +166,32 @@ def _modules(chosen: Sequence[Artifact], peers: Mapping[str, PeerRow]) -> dict[s
 
 
 def _planned(
-    artifacts: Sequence[Artifact], peers: Iterable[str], files: Mapping[str, PeerFile], config: BenchConfig
+    artifacts: Sequence[Artifact],
+    peers: Iterable[str],
+    files: Mapping[str, PeerFile],
+    config: BenchConfig,
+    asked: tuple[Case, ...],
 ) -> tuple[tuple[Case, int], ...]:
-    """Return (case, repeat) in the order of their processes; a peer whose file is not made yet takes any batch."""
+    """Return (case, repeat) in the order of their processes; a peer whose file is not made yet takes any batch.
+
+    asked  cases of a server
+    """
     others = [Measurable(id=name, max_batch=files[name].max_batch if name in files else None) for name in peers]
-    return schedule(plan_cases([*artifacts, *others], config, leading_artifacts(artifacts, config)), config)
+    cases = plan_cases([*artifacts, *others], config, leading_artifacts(artifacts, config))
+    return schedule((*cases, *asked), config)
+
+
+def _against(bundle: Bundle, measured: tuple[Artifact, ...], config: BenchConfig, server: Server) -> str:
+    """Return the artifact that answers of a server are compared with: the first that was named, or that `load` takes.
+
+    Raises what `probe` raises, and UsageError if there is none.
+    """
+    named = [artifact.id for artifact in measured if artifact.id in config.artifacts[:1]]
+    found = named[0] if named else next(iter(leading_artifacts(measured, config)), None)
+    if found is None:
+        raise UsageError("answers of a server are compared with an artifact, and none of those chosen can run here")
+    probe(bundle, found, server, config.protocol)
+    return found
 
 
 class _Steps:
@@ -193,6 +239,23 @@ def _sort_out(
         else:
             left.append(artifact)
     return tuple(skipped), tuple(left)
+
+
+def _run_caller(path: Path, visit: Visit) -> WireRun | str:
+    """Return what callers of a server heard, or the reason for its absence."""
+    config, connections = visit.config, visit.case.connections or 1
+    done = run_worker(
+        "pulsecast_bench.measuring.caller",
+        [str(path), strict_json.dumps(visit)],
+        threads=visit.case.threads,
+        timeout_s=TIMEOUT_S + config.warmup_s + config.limit_s + connections * ANSWER_S,
+    )
+    if done.failed or not done.answer:
+        return done.reason
+    try:
+        return strict_json.loads(WireRun, done.answer.encode(), where="the measurement")
+    except FormatError as error:
+        return str(error)
 
 
 def _run_worker(path: Path, module: str, request: Request) -> Run | ScenarioRun | str:

@@ -9,7 +9,7 @@ from ..results.result import Result
 
 def protocol(result: Result) -> str:
     """Return the protocol that `result` followed, in sentences."""
-    config, processes = result.config, len(result.runs) + len(result.steps)
+    config, processes = result.config, len(result.runs) + len(result.steps) + len(result.wires)
     sentences = (
         f"{processes} processes in {result.duration_s:.0f} s, one after the other in a shuffled order",
         f"(seed {config.seed}): {_processes(config)} for an artifact's smallest batch,",
@@ -43,6 +43,9 @@ def command(result: Result) -> str:
     words += ["--scenario", ",".join(config.scenarios)] if config.scenarios else []
     if config.step_calls != usual.step_calls:
         words += ["--step-call", ",".join(config.step_calls) or "none"]
+    if result.wires:
+        words += ["--url", "URL", "--protocol", config.protocol]
+        words += ["--concurrency", ",".join(map(str, config.concurrency))]
     words += [] if config.pin else ["--no-pin"]
     words += _number_options(config, usual)
     return " ".join(words)

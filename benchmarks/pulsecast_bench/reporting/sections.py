@@ -9,13 +9,13 @@ from ..analysis.forecast_errors import QUANTILES
 from ..analysis.pareto import Budget
 from ..analysis.statistics import Estimate
 from ..analysis.summary import Row, Summary, cores_used
-from ..results.case import STEP_CALLS
+from ..results.case import PROTOCOLS, STEP_CALLS
 from ..results.result import Result
 from .choosing import choices_section, recommendation_section
 from .noise import machine_lines
 from .protocol import command, protocol
 from .section import Grid, Measured, Section, interval
-from .table import COLUMNS, MISSING, STEP_HEAD, cells, notes, number, span, step_cells
+from .table import COLUMNS, MISSING, STEP_HEAD, WIRE_HEAD, cells, notes, number, span, step_cells, wire_cells
 
 _DISTRIBUTION = (
     "In the picture of the HTML report, at the smallest batch: the tick is p50, the bar the middle half, the line 1 to "
@@ -57,6 +57,8 @@ def sections(part: Measured, budget: Budget) -> list[Section]:
     ]
     if summary.steps:
         found.append(_one_step_at_a_time(summary))
+    if summary.wires:
+        found.append(_through_the_wire(result, summary))
     found.append(_accuracy(summary))
     if part.scenarios or any(one.scenario for one in result.skipped):
         found.append(_scenarios(part))
@@ -123,6 +125,20 @@ def _one_step_at_a_time(summary: Summary) -> Section:
         "engine is pulsecast's own code, over its backend."
     )
     return Section(title="One step at a time", text=(text, f"{called}."), grids=((STEP_HEAD, step_cells(summary)),))
+
+
+def _through_the_wire(result: Result, summary: Summary) -> Section:
+    against = ", ".join(dict.fromkeys(row.against for row in summary.wires if row.against))
+    tls = " over TLS" if any(run.tls for run in result.wires) else ""
+    text = (
+        f"A running server, asked in {PROTOCOLS[result.config.protocol]}{tls}, one held-out window a request. Each "
+        "connection stays open and asks again once it has its answer. Processes of callers ran in the same shuffled "
+        f"order as the others. Every answer, of the warm-up too, was compared with a forecast of {against or '-'} in "
+        "the callers' process: error is the largest difference over the range. Over in-process is the ratio to a call "
+        "of the same artifact with one window, in the same round. Client is the callers' own processor time for a "
+        "request, which is part of every latency."
+    )
+    return Section(title="Through the wire", text=(text,), grids=((WIRE_HEAD, wire_cells(summary)),))
 
 
 def _phases(result: Result, summary: Summary) -> Grid:

@@ -13,6 +13,7 @@ from ..analysis.forecast_errors import Fidelity
 from ..analysis.statistics import Estimate
 from ..analysis.step_summary import StepRow
 from ..analysis.summary import Row, Summary
+from ..analysis.wire_summary import WireRow
 
 MISSING = "-"
 PROCESSES_ALIKE = 1.25  # largest over smallest median of a row's processes without a remark
@@ -87,14 +88,15 @@ def cells(rows: Sequence[Row]) -> list[list[str]]:
 def text_table(summary: Summary) -> str:
     """Return the table for a terminal, with a line for everything missing; at most 120 columns."""
     lines = [[column.name for column in COLUMNS], [column.unit for column in COLUMNS], *cells(summary.rows)]
-    return "\n".join([*aligned(lines), "", *_steps(summary), *choices(summary), *notes(summary)])
+    return "\n".join([*aligned(lines), "", *_steps(summary), *_wires(summary), *choices(summary), *notes(summary)])
 
 
 def html_summary(summary: Summary) -> str:
     """Return the tables for a notebook."""
     head = [f"{column.name} ({column.unit})" if column.unit else column.name for column in COLUMNS]
     table = html_table(head, cells(summary.rows), caption="; ".join([*choices(summary)[:1], *notes(summary)]))
-    return table + (html_table(STEP_HEAD, step_cells(summary)) if summary.steps else "")
+    steps = html_table(STEP_HEAD, step_cells(summary)) if summary.steps else ""
+    return table + steps + (html_table(WIRE_HEAD, wire_cells(summary)) if summary.wires else "")
 
 
 STEP_HEAD = ("one step at a time", "call", "us p50", "p90", "p99", "over the engine's window", "stable")
@@ -122,6 +124,33 @@ def step_cells(summary: Summary) -> list[list[str]]:
 
 def _steps(summary: Summary) -> list[str]:
     return [*aligned([STEP_HEAD, *step_cells(summary)]), ""] if summary.steps else []
+
+
+WIRE_HEAD = (
+    "through the wire", "connections", "us p50", "p90", "p99", "requests/s", "over in-process", "client us", "error",
+    "stable",
+)  # fmt: skip
+
+
+def wire_cells(summary: Summary) -> list[list[str]]:
+    """Return one line for each number of connections, under WIRE_HEAD."""
+    return [
+        [
+            row.protocol,
+            str(row.connections),
+            *(number(one.value, 1e-3) for one in (row.p50_ns, row.p90_ns, row.p99_ns)),
+            number(row.requests_per_s.value),
+            span(row.over_in_process, "x"),
+            number(row.client_ns, 1e-3),
+            MISSING if row.deviation is None else f"{row.deviation:.1e}{' WRONG' if row.wrong else ''}",
+            stable_text(row.stable),
+        ]
+        for row in summary.wires
+    ]
+
+
+def _wires(summary: Summary) -> list[str]:
+    return [*aligned([WIRE_HEAD, *wire_cells(summary)]), ""] if summary.wires else []
 
 
 def choices(summary: Summary) -> list[str]:
@@ -206,7 +235,20 @@ def notes(summary: Summary) -> list[str]:
             found.append(f"{step.name}: it is unstable: {step.cell.instability}")
         if apart := _apart(step.cell):
             found.append(f"{step.name}: {apart}")
+    found += [note for wire in summary.wires for note in _wire_notes(wire)]
     return [*found, *_missing(summary)]
+
+
+def _wire_notes(wire: WireRow) -> list[str]:
+    found = [f"{wire.name}: failed: {failure}" for failure in wire.failures]
+    if wire.wrong:
+        found.append(
+            f"{wire.name}: {wire.wrong:,} answers are WRONG: they differ from {wire.against} in this process by up to "
+            f"{wire.deviation:.1e} of the range"
+        )
+    if wire.stable is False:
+        found.append(f"{wire.name}: it is unstable: {wire.instability}")
+    return found
 
 
 def _apart(cell: Cell) -> str:
@@ -229,6 +271,9 @@ def _missing(summary: Summary) -> list[str]:
     for step in summary.steps:
         for what, reason in _step_reasons(step):
             reasons.setdefault(f"no {what}: {reason}", []).append(step.name)
+    for wire in summary.wires:
+        for what, reason in _wire_reasons(wire):
+            reasons.setdefault(f"no {what}: {reason}", []).append(wire.name)
     for one in summary.verdicts:
         if one.answer == "cannot tell":
             reasons.setdefault(f"no verdict: {one.why}", []).append(one.artifact)
@@ -250,6 +295,13 @@ def _step_reasons(step: StepRow) -> list[tuple[str, str]]:
     return found if step.cell.stable is not None else [*found, ("stability", step.cell.instability or "")]
 
 
-def _no_percentiles(cell: Cell) -> list[tuple[str, str]]:
+def _wire_reasons(wire: WireRow) -> list[tuple[str, str]]:
+    found = _no_percentiles(wire) if wire.answers else []
+    if wire.answers and wire.over_in_process.value is None:
+        found.append(("ratio to the call in-process", wire.over_in_process.reason or ""))
+    return [*found, ("stability", wire.instability)] if wire.instability and wire.stable is None else found
+
+
+def _no_percentiles(cell: Cell | WireRow) -> list[tuple[str, str]]:
     shown = (cell.p50_ns, cell.p90_ns, cell.p99_ns)
     return [("percentile", one.reason) for one in shown if one.value is None and one.reason]

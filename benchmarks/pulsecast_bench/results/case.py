@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pulsecast.backends import AUTO_ORDER
 from pulsecast.bundle.manifest import Artifact
 from pulsecast.errors import UsageError
+from pulsecast.foundation import strict_json
 from pulsecast.foundation.arguments import invalid, require_types
 
 Call = Literal["predict", "push", "back_to_back", "detector", "streams"]
@@ -24,6 +25,7 @@ class Case:
               other batches give the throughput
     scenario  a key of SCENARIOS whose queries it answers, `batch` windows each; None is the closed loop
     call      what is called: `predict` takes whole windows, a key of STEP_CALLS one step of each of `batch` streams
+    connections  of a server, whose name is then its protocol's: each asks for `batch` windows once it has its answer
     """
 
     artifact: str
@@ -32,8 +34,11 @@ class Case:
     leading: bool
     scenario: str | None = None
     call: Call = "predict"
+    connections: int | None = field(default=None, metadata=strict_json.OMITTED)
 
     def __str__(self) -> str:
+        if self.connections is not None:
+            return f"{self.artifact}, {self.connections} connection{'s' if self.connections > 1 else ''}"
         what = f"batch {self.batch}" if self.call == "predict" else self.call
         return f"{self.artifact}, {self.scenario or what}, threads {self.threads}"
 
@@ -81,6 +86,17 @@ STEP_CALLS: dict[Call, StepCall] = {
 }
 
 
+# Literal on purpose, like SCENARIOS; `wire.protocols` has a row for each.
+PROTOCOLS = {
+    "timeseries": "KServe's time-series API",
+    "tensorflow": "TensorFlow Serving, REST",
+    "inference": "Open Inference v2, REST",
+    "tensorflow-grpc": "TensorFlow Serving, gRPC",
+    "inference-grpc": "Open Inference v2, gRPC",
+}
+MOST_CONNECTIONS = 1024
+
+
 @dataclass(frozen=True, kw_only=True)
 class BenchConfig:
     """What to measure and for how long; every duration is for one process.
@@ -108,6 +124,8 @@ class BenchConfig:
     scenario_repeats processes per scenario and subject
     step_calls       keys of STEP_CALLS, for the artifacts that `leading_artifacts` names; `sweep_repeats` processes of
                      each
+    protocol         key of PROTOCOLS, in which a server is asked where one was named
+    concurrency      connections to it at once; `sweep_repeats` processes of each
     """
 
     profile: str = "standard"
@@ -135,6 +153,8 @@ class BenchConfig:
     scenario_repeats: int = 5
     most_repeats: int = 0
     step_calls: tuple[str, ...] = ()
+    protocol: str = field(default="timeseries", metadata=strict_json.OMITTED)
+    concurrency: tuple[int, ...] = field(default=(1, 8, 32), metadata=strict_json.OMITTED)
 
     def __post_init__(self) -> None:
         require_types(self)
@@ -149,6 +169,12 @@ class BenchConfig:
             problems.append(f"no scenario {', '.join(unknown)}; known: {', '.join(SCENARIOS)}")
         if unknown := [name for name in self.step_calls if name not in STEP_CALLS]:
             problems.append(f"no step call {', '.join(unknown)}; known: {', '.join(STEP_CALLS)}")
+        if self.protocol not in PROTOCOLS:
+            problems.append(f"no protocol {self.protocol!r}; known: {', '.join(PROTOCOLS)}")
+        if not self.concurrency or len(set(self.concurrency)) < len(self.concurrency):
+            problems.append(f"concurrency is {self.concurrency}; expected different numbers of connections")
+        elif not 1 <= min(self.concurrency) <= max(self.concurrency) <= MOST_CONNECTIONS:
+            problems.append(f"concurrency is {self.concurrency}; expected numbers from 1 to {MOST_CONNECTIONS}")
         if self.target_qps is not None and self.target_qps <= 0:
             problems.append(f"target_qps is {self.target_qps}; expected more than 0")
         if self.server_load <= 0:
@@ -270,6 +296,14 @@ def plan_cases(
             if subject.id in stepped and call in config.step_calls and _takes(subject, row.streams)
         ]
     return tuple(cases)
+
+
+def server_cases(config: BenchConfig) -> tuple[Case, ...]:
+    """Return the cases of a server: each number of connections."""
+    return tuple(
+        Case(artifact=config.protocol, batch=1, threads=config.threads, leading=False, connections=connections)
+        for connections in sorted(config.concurrency)
+    )
 
 
 def _takes(subject: Measurable | Artifact, batch: int) -> bool:

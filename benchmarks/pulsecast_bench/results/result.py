@@ -22,7 +22,7 @@ from pulsecast.foundation.whole_file import write_whole
 
 from .case import BenchConfig, Case
 from .document import read_document
-from .run import Run, ScenarioRun
+from .run import Run, ScenarioRun, WireRun
 
 SCHEMA_VERSION: Literal[2] = 2
 
@@ -150,6 +150,7 @@ class Result:
     runs       closed loop of one caller: the source of latency, throughput, memory, cold start and accuracy
     scenarios  further processes, one for each requested scenario
     steps      further processes: a call of STEP_CALLS in the same closed loop, `case.batch` streams a call
+    wires      further processes, in the same rounds: callers of a running server
     packages   every distribution that a subject needs, and numpy
     label      the user's name for this machine, e.g. `pi4`
     """
@@ -170,6 +171,7 @@ class Result:
     packages: tuple[Package, ...] = ()
     label: str | None = None
     steps: tuple[Run, ...] = ()
+    wires: tuple[WireRun, ...] = field(default=(), metadata=strict_json.OMITTED)
 
     def __post_init__(self) -> None:
         known = {subject.artifact for subject in self.subjects}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .case import Case
+from .case import PROTOCOLS, Case
 
 _NUMBERS = re.compile(r"(\d+( \d+)*)?")
 
@@ -181,3 +182,50 @@ class ScenarioRun:
             raise ValueError(
                 f"{self.case}: due, latencies and service hold {sorted(counts)} numbers; expected the same"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WireRun:
+    """One process that asked a running server: `case.connections` callers, each with a connection that stays open.
+
+    protocol    key of PROTOCOLS; `tls` where the connections are encrypted
+    against     artifact whose forecasts in this process every answer was compared with
+    latencies   packed nanoseconds from before a request was sent until its answer was whole, in the order of answers
+    windows     where each window of requests begins, as an index of an answer
+    wall_ns     from the first request to the last answer
+    cpu_ns      processor time of the callers: what asking costs
+    deviation   largest |answer - in-process| of all answers, the warm-up's too, as a fraction of the training range
+    tolerance   of `against`: what it may be
+    wrong       number of answers that differ by more
+    """
+
+    case: Case
+    repeat: int
+    order: int
+    protocol: str
+    tls: bool
+    against: str
+    latencies: str
+    windows: tuple[int, ...]
+    wall_ns: int
+    cpu_ns: int
+    foreign_cpu: float | None
+    deviation: float
+    tolerance: float
+    wrong: int
+
+    def __post_init__(self) -> None:
+        _check_packed(latencies=self.latencies)
+        problems = []
+        if not self.latencies or self.wall_ns <= 0:
+            problems.append(f"{self.case}: expected at least one answer")
+        if self.protocol not in PROTOCOLS or self.case.connections is None:
+            problems.append(f"{self.case}: expected a protocol and its connections")
+        if (
+            not 0 <= self.deviation < math.inf
+            or self.wrong < 0
+            or (self.wrong > 0) != (self.deviation > self.tolerance)
+        ):
+            problems.append(f"{self.case}: {self.wrong} wrong answers do not fit a deviation of {self.deviation}")
+        if problems:
+            raise ValueError("; ".join(problems))

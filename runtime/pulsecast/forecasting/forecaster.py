@@ -178,21 +178,22 @@ class Forecaster:
         InputError), and UsageError for an interval that the bundle has no radii for.
         """
         lenient = bad is not RAISE and _is_lenient(bad)
+        given, when = values, timestamps
+        if lenient and type(values) is Windows and timestamps is None:  # else each is checked, for a precise error
+            given, when = values.values, values.time
         if (
-            type(values) is np.ndarray
-            and values.dtype == _FLOAT32
-            and values.shape[1:] == self._step_shape
-            and len(values)
+            type(given) is np.ndarray
+            and given.dtype == _FLOAT32
+            and given.shape[1:] == self._step_shape
+            and len(given)
             and (
-                timestamps is None
+                when is None
                 if not self._timed
-                else type(timestamps) is np.ndarray
-                and timestamps.dtype == _INT64
-                and timestamps.shape == values.shape[:1]
+                else type(when) is np.ndarray and when.dtype == _INT64 and when.shape == given.shape[:1]
             )
         ):
-            raw = cast("NDArray[np.float32]", np.ascontiguousarray(values))
-            time = np.ascontiguousarray(timestamps, np.int64) if self._timed else None
+            raw = cast("NDArray[np.float32]", np.ascontiguousarray(given))
+            time = np.ascontiguousarray(when, np.int64) if self._timed else None
         else:
             raw, time = self._windows(values, timestamps, lenient=lenient)
         count = len(raw)
@@ -226,10 +227,15 @@ class Forecaster:
             model.outside(values)[0]    # True: the units may be others, or the series
         """
         held = values.values if isinstance(values, Windows) else values
+        if type(held) is np.ndarray and held.dtype == _FLOAT32 and held.shape[1:] == self._step_shape and len(held):
+            return self._far(held, values, series)
         spec = self.manifest.spec
         array = real_numbers(unlabelled("values", held, self._names(spec.measured)))
         ready_made = self.manifest.format == 1 and array.ndim > 1 and array.shape[-1] == len(spec.features)
         raw = as_batch(array, spec.context, len(spec.features) if ready_made else spec.measured, hint="")
+        return self._far(raw, values, series)
+
+    def _far(self, raw: NDArray[np.float32], values: ArrayLike | Windows, series: object) -> NDArray[np.bool_]:
         found: NDArray[np.bool_] = np.any(self._range.far(raw, self._rows_of(values, series, len(raw))), axis=1)
         return found
 

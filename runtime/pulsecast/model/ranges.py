@@ -7,6 +7,7 @@ one series exactly, those of several from their level and spread, and nothing of
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,19 +35,26 @@ class TrainingRange:
     low: NDArray[np.float64]
     high: NDArray[np.float64]
 
+    @cached_property
+    def _limits(self) -> tuple[NDArray[np.float64], ...]:
+        """Return the least and most of a value, then of a mean, (rows, measured) each."""
+        width = _width(self.low, self.high)
+        with np.errstate(invalid="ignore", over="ignore"):
+            of_value = self.low - FAR * width, self.high + FAR * width
+            return *of_value, self.low - SLACK * width, self.high + SLACK * width
+
     def far(self, values: NDArray[np.floating], rows: NDArray[np.int64] | None) -> NDArray[np.bool_]:
         """Return which columns (batch, measured) of `values` (batch, context, measured or more) lie far outside.
 
         A value is beyond the range by more than FAR of it, or the mean by more than SLACK. NaN and infinity are not.
         """
-        at = np.zeros(len(values), np.int64) if rows is None else rows
-        low, high = self.low[at], self.high[at]  # (batch, measured)
-        width = _width(low, high)
-        measured = values[..., : low.shape[1]]
+        limits = self._limits if rows is None else tuple(limit[rows] for limit in self._limits)
+        least, most, least_mean, most_mean = limits  # (batch or 1, measured) each
+        measured = values[..., : least.shape[1]]
         with np.errstate(invalid="ignore", over="ignore"):
-            mean = measured.mean(axis=1, dtype=np.float64)
-            beyond = (measured.max(axis=1) > high + FAR * width) | (measured.min(axis=1) < low - FAR * width)
-            found = beyond | (mean > high + SLACK * width) | (mean < low - SLACK * width)
+            mean = np.add.reduce(measured, axis=1, dtype=np.float64) / measured.shape[1]
+            beyond = (np.maximum.reduce(measured, axis=1) > most) | (np.minimum.reduce(measured, axis=1) < least)
+            found = beyond | (mean > most_mean) | (mean < least_mean)
         known: NDArray[np.bool_] = found & np.isfinite(mean)
         return known
 

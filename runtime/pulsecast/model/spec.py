@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import field
+from functools import cached_property
 from typing import Literal
 
 from .. import limits
@@ -214,12 +215,13 @@ class ModelSpec:
         """Whether the network is a plain stack: `Network.is_plain`."""
         return self.graph is None and self.network.is_plain
 
-    @property
+    # those of every request are kept: a frozen record's do not change
+    @cached_property
     def context(self) -> int:
         """Steps of an input window: the network's window plus the longest lag it looks back."""
         return self.window + max(channel.lag for channel in self.channels)
 
-    @property
+    @cached_property
     def measured(self) -> int:
         """How many leading features are measured; the rest follow from timestamps."""
         return sum(feature.calendar is None for feature in self.features)
@@ -229,7 +231,7 @@ class ModelSpec:
         """The names of the measured features, in order: the columns of a window."""
         return tuple(feature.name for feature in self.features[: self.measured])
 
-    @property
+    @cached_property
     def timed(self) -> bool:
         """Whether a forecast needs the time of the window's last step: some feature follows from it."""
         return self.measured < len(self.features)

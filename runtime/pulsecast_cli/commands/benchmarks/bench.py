@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from pulsecast.errors import NotWrittenError
+from pulsecast.errors import NotWrittenError, UsageError
+from pulsecast.foundation.arguments import shown
 from pulsecast.stages.exits import FAILED
 
 from ...terminal.options import Key, TrustCode
 from ...terminal.output import Format, progress, show, tell
 
 if TYPE_CHECKING:
-    from pulsecast_bench import Benchmark
+    from pulsecast_bench import Benchmark, Server
 
 
 class Profile(enum.StrEnum):
@@ -32,6 +33,16 @@ class Issuer(enum.StrEnum):
     auto = "auto"
     loadgen = "loadgen"
     loop = "loop"
+
+
+class Spoken(enum.StrEnum):
+    """Protocols of servers."""
+
+    timeseries = "timeseries"
+    tensorflow = "tensorflow"
+    inference = "inference"
+    tensorflow_grpc = "tensorflow-grpc"
+    inference_grpc = "inference-grpc"
 
 
 def bench(
@@ -83,11 +94,33 @@ def bench(
         list[str] | None,
         typer.Option("--ssh-option", help="Option of ssh, repeatable: Port=2222, or -Fconfig as it is."),
     ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", help="Measure this running server too, e.g. http://127.0.0.1:8080; grpc:// for gRPC."),
+    ] = None,
+    protocol: Annotated[
+        Spoken, typer.Option("--protocol", help="What the server at --url is asked in.")
+    ] = Spoken.timeseries,
+    concurrency: Annotated[
+        list[str] | None, typer.Option("--concurrency", help="Connections at once; 1,8,32 by default.")
+    ] = None,
+    url_key: Annotated[
+        Path | None, typer.Option("--url-key", help="File with the key that the server at --url asks for.")
+    ] = None,
+    url_model: Annotated[
+        str | None,
+        typer.Option(
+            "--url-model", help="What that server calls the bundle, NAME or NAME/VERSION; its own name by default."
+        ),
+    ] = None,
     python: Annotated[str, typer.Option("--python", help="Python on the device.")] = "python3",
     force: Annotated[bool, typer.Option("--force", help="Replace an existing result.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.text,
 ) -> None:
-    """Measure every artifact on this machine, each case in processes of its own; exit 4 if any is unstable."""
+    """Measure every artifact on this machine, each case in processes of its own; exit 4 if any is unstable.
+
+    With --url a running server too: exit 3 if an answer is not the bundle's forecast.
+    """
     from pulsecast_bench import Device
     from pulsecast_bench import bench as run
     from pulsecast_bench.results.case import SCENARIOS, STEP_CALLS, change, find_profile
@@ -106,7 +139,10 @@ def bench(
         issuer=issuer.value,
         target_qps=target_qps,
         pin=pin,
+        protocol=protocol.value,
+        concurrency=_connections(concurrency),
     )
+    server = _server(url, url_key, url_model, concurrency)
     device = None if host is None else Device(host=host, python=python, options=tuple(ssh_option or ()))
     try:
         with progress() as heard:
@@ -118,6 +154,7 @@ def bench(
                 trust_code=trust_code,
                 label=label,
                 device=device,
+                server=server,
                 force=force,
                 progress=heard,
             )
@@ -130,6 +167,32 @@ def bench(
     code = verdict(found)
     if code:
         raise typer.Exit(code)
+
+
+def _connections(given: list[str] | None) -> tuple[int, ...] | None:
+    """Return the numbers in repeated options, which may hold commas; raises UsageError.
+
+    >>> _connections(["1,8", "32"])
+    (1, 8, 32)
+    """
+    if given is None:
+        return None
+    words = [word.strip() for text in given for word in text.split(",")]
+    if wrong := [word for word in words if not (word.isascii() and word.isdigit() and len(word) < 6)]:
+        raise UsageError(f"--concurrency has {shown(wrong[0])}; expected numbers of connections, such as 1,8,32")
+    return tuple(map(int, words))
+
+
+def _server(url: str | None, key: Path | None, model: str | None, concurrency: list[str] | None) -> Server | None:
+    """Return the server to measure; raises UsageError if options of one stand without its address."""
+    if url is None:
+        given = {"--url-key": key, "--url-model": model, "--concurrency": concurrency}
+        if alone := [option for option, value in given.items() if value is not None]:
+            raise UsageError(f"{', '.join(alone)} without a server: pass --url http://HOST:PORT as well")
+        return None
+    from pulsecast_bench import Server
+
+    return Server(url=url, key=None if key is None else str(key), model=model)
 
 
 def _names(given: list[str] | None, known: Iterable[str]) -> tuple[str, ...]:

@@ -144,9 +144,10 @@ def _numbers(of: Head, values: Sequence[Any]) -> NDArray[Any]:
         raise _beyond(of, next(i for i, one in enumerate(values) if abs(one) > 10**308)) from None
     with np.errstate(over="ignore"):
         found = exact.astype(dtype)
-    lost = np.flatnonzero(np.isinf(found) & np.isfinite(exact))
-    if len(lost):
-        raise _beyond(of, int(lost[0]))
+    if not np.isfinite(found).all():
+        lost = np.flatnonzero(np.isinf(found) & np.isfinite(exact))
+        if len(lost):
+            raise _beyond(of, int(lost[0]))
     return found
 
 
@@ -173,7 +174,7 @@ def flattened(of: Head, data: object) -> list[Any]:
     """Return the elements of `data`, which is flat, or nested as its shape says; raises RefusedError (400)."""
     if not isinstance(data, list):
         raise refused(f"the data of {shown(of.name)} is missing, or not a list", of.name)
-    if not any(isinstance(one, list) for one in data):
+    if list not in set(map(type, data)):
         return data
     level: list[Any] = data
     for depth, size in enumerate(of.shape):
