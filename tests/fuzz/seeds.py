@@ -169,6 +169,23 @@ def _pages() -> list[bytes]:
     return [*(json.dumps(one).encode() for one in documents), b'{"data":[1e999]}', b'{"data":[' + b"9" * 500 + b"]}"]
 
 
+def _messages() -> list[bytes]:
+    import msgpack
+
+    documents: list[Any] = [
+        {"time": 1_736_121_600, "value": 1.5},
+        {"time": "2025-01-06T00:00:00+00:00", "values": [None], "series": "likes"},
+        {"time": 1_736_121_600_000, "value": True, "more": {"a": [1]}},
+    ]
+    packed: list[bytes] = [msgpack.packb(one) for one in documents]
+    return [
+        *(json.dumps(one).encode() for one in documents),
+        *packed,
+        b'{"time":1e999,"value":NaN}',
+        b"\xdf\xff\xff\xff\xff",
+    ]
+
+
 _SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "manifest": _manifests,
     "pulse": _pulses,
@@ -186,4 +203,5 @@ _SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "config": _configs,
     "result": _results,
     "page": _pages,
+    "message": _messages,
 }

@@ -133,6 +133,26 @@ def state() -> Check:
     return check
 
 
+def message() -> Check:
+    """A message of a stream, JSON or MessagePack: a forecast or a dead letter, which both forms hold."""
+    from pulsecast import load
+    from pulsecast_streams import Policies, Received, answer
+    from pulsecast_streams.messages.writing import written
+
+    model, lenient = load(GOLDEN, backend="numpy"), Policies(unknown_fields="ignore")
+
+    def check(data: bytes) -> None:
+        for key, policies in ((b"likes", Policies()), (data[:9], lenient), (None, lenient)):
+            found = answer(model, Received(key=key, value=data), policies=policies)
+            record = found.dead_letter or found.forecast
+            assert record is not None
+            assert (found.state is None) == (found.dead_letter is not None)
+            assert json.loads(written(record)) == record
+            written(record, "msgpack")
+
+    return check
+
+
 def keras() -> Check:
     """A `.keras` file without its HDF5, which a child process reads: vetted, its network found, its sizes checked."""
     from pulsecast_export.keras_models import keras_file
@@ -296,6 +316,7 @@ TARGETS = {
     "config": Target(config, 4096),
     "result": Target(result),
     "page": Target(page, 8192),
+    "message": Target(message, 4096),
 }
 
 

@@ -10,7 +10,7 @@ from fuzz.targets import CRASHES, TARGETS, crashes
 from helpers.engines import require
 from helpers.hostile.walk import outcome
 
-require("polars", "h5py", "cryptography")
+require("polars", "h5py", "cryptography", "msgpack")
 
 SOAKED_S = 15  # for each target
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -351,7 +352,7 @@ class Manifest:
                 if artifact.units == "scaled"
             )
 
-    @property
+    @functools.cached_property  # of format 1 it takes milliseconds, and every step of a stream compares it
     def model_digest(self) -> str:
         """`digest`; for a bundle of format 1 a number made from the same facts, which no other model shares."""
         if self.digest is not None:

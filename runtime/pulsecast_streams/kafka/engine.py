@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import Any
 
 from pulsecast.errors import MissingExtraError
@@ -21,7 +22,9 @@ def client() -> Any:
 
 def _imported(name: str) -> Any:
     try:
-        return importlib.import_module(name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # packages of packages say that they are deprecated
+            return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"Kafka needs {error.name}, which is not installed: pip install 'pulsecast[kafka]'"

@@ -168,6 +168,12 @@ class Broker:
         finally:
             consumer.close()
 
+    def delete_before(self, topic: str, offset: int) -> None:
+        """Delete the records of partition 0 before `offset`, as retention does."""
+        place = load("confluent_kafka").TopicPartition(topic, 0, offset)
+        admin = self.admin()
+        admin.delete_records([place])[place].result(WAIT_S)
+
     def sharing(self, group: str) -> int:
         """Return how many members of a consumer group have partitions."""
         admin = self.admin()

@@ -23,4 +23,4 @@ def test_the_claim_is_measured_on_a_broker(
     rates = re.search(r"on one core: ([\d,]+) with the model, ([\d,]+) with the identity: [\d.]+x", said.out)
     assert rates is not None
     assert all(int(rate.replace(",", "")) > 0 for rate in rates.groups())
-    assert re.search(r"at 60 messages: p50 [\d.]+ ms, p99 [\d.]+ ms", said.out)
+    assert re.search(r"of 60 at 50 a second: p50 [\d.]+ ms, p99 [\d.]+ ms", said.out)

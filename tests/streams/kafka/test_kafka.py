@@ -161,3 +161,21 @@ def test_poison_and_a_clock_that_jumps_neither_stop_the_stream_nor_disappear(
         assert letter["reason"]
     assert letters[-1]["code"] == "time"
     assert "after the broker got the message" in letters[-1]["reason"]
+
+
+@pytest.mark.soak
+def test_messages_that_the_broker_deleted_unread_are_not_skipped_in_silence(
+    broker: Broker, streaming: Streaming
+) -> None:
+    topic = broker.topic(partitions=1)
+    messages = measurements(("likes",), 30)
+    broker.send(topic, messages[:10])
+    one = streaming(topic)
+    broker.read(f"{topic}-forecasts", 10)
+    assert one.stop() == 0
+    broker.send(topic, messages[10:])
+    broker.delete_before(topic, 20)
+    two = streaming(topic)
+    assert two.process is not None
+    assert two.process.wait(WAIT_S) == 1
+    assert "below the broker low watermark 20" in "".join(two.said)
