@@ -56,6 +56,7 @@ USUAL = {
     "predict": ["{things}/bundle", "--input", "{things}/short.csv", "--backend", "numpy"],
     "report": ["{things}/result.json"],
     "rhythm": ["{things}/short.csv"],
+    "serve": ["{things}/bundle", "--keys", "{things}/nothing", "--port", "0"],
     "serve-config": ["{things}/bundle", "--for", "pulsecast", "--out", "out"],
     "sign": ["{things}/bundle", "--key", "{things}/result.json"],
     "stream": ["{things}/bundle", "--kafka", "127.0.0.1:1", "--from", "a", "--to", "b", "--properties", "nothing"],
