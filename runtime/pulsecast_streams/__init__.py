@@ -10,6 +10,9 @@ from pulsecast.foundation.lazy import lazily
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .answering import Answer, answer
+    from .brokers.attaching import attach
+    from .brokers.config import BrokerConfig
+    from .brokers.running import stream_broker
     from .kafka.config import KafkaConfig
     from .kafka.dataframe import Branches, forecasting
     from .kafka.running import stream_kafka
@@ -20,21 +23,27 @@ if TYPE_CHECKING:
 _HOME = {
     "Answer": "answering",
     "Branches": "kafka.dataframe",
+    "BrokerConfig": "brokers.config",
     "KafkaConfig": "kafka.config",
     "Policies": "policies",
     "Received": "messages.received",
     "answer": "answering",
+    "attach": "brokers.attaching",
     "forecasting": "kafka.dataframe",
+    "stream_broker": "brokers.running",
     "stream_kafka": "kafka.running",
 }
 __all__ = [
     "Answer",
     "Branches",
+    "BrokerConfig",
     "KafkaConfig",
     "Policies",
     "Received",
     "answer",
+    "attach",
     "forecasting",
+    "stream_broker",
     "stream_kafka",
 ]
 

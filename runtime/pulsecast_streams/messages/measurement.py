@@ -45,6 +45,18 @@ def read_measurement(received: Received, spec: ModelSpec, policies: Policies) ->
     return Measurement(series=series, time=time, values=values)
 
 
+def series_of(received: Received, policies: Policies) -> str | None:
+    """Return the name under which a broker without keys keeps the state; None if the message does not say it rightly.
+
+    What `answer` refuses may have a name here: its state stays as it is.
+    """
+    try:
+        field = read_object(received.value, policies.message_bytes).get("series") if received.key is None else None
+        return _series(received.key, field)
+    except RefusedError:
+        return None
+
+
 def _tried(refused: list[RefusedError], read: Callable[[], T]) -> T | None:
     try:
         return read()
