@@ -1,1 +1,1 @@
-"""MQTT and Redis streams, on FastStream, with a file of states beside it."""
+"""MQTT, Redis streams and NATS JetStream, on FastStream, with a file of states beside it."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LINKS: dict[Kind, tuple[str, str, str]] = {
     "mqtt": ("faststream.mqtt:MQTTBroker", "mqtt", "MqttLink"),
     "redis": ("faststream.redis:RedisBroker", "redis", "RedisLink"),
+    "nats": ("faststream.nats:NatsBroker", "nats", "NatsLink"),
 }
 
 

@@ -11,24 +11,34 @@ from pulsecast.foundation.arguments import invalid, require_types, shown
 from pulsecast.plain_text import Problems
 
 from ..messages.writing import Form
-from .topics import filter_problem, matches, topic_problem, without_wildcard
+from .topics import MQTT, NATS, Grammar, filter_problem, matches, topic_problem, without_wildcard
 
-Kind = Literal["mqtt", "redis"]
+Kind = Literal["mqtt", "redis", "nats"]
 # words before :// in the address of a broker -> its kind
-SCHEMES: dict[str, Kind] = {"mqtt": "mqtt", "mqtts": "mqtt", "redis": "redis", "rediss": "redis"}
+SCHEMES: dict[str, Kind] = {
+    "mqtt": "mqtt",
+    "mqtts": "mqtt",
+    "redis": "redis",
+    "rediss": "redis",
+    "nats": "nats",
+    "tls": "nats",
+}
+# kind -> how its topics are written; the keys of Redis have no wildcards
+GRAMMARS: dict[Kind, Grammar] = {"mqtt": MQTT, "nats": NATS}
 _READER = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerConfig:
-    """All options of a stream on MQTT or Redis.
+    """All options of a stream on MQTT, Redis or NATS.
 
-    kind       mqtt or redis
-    source     topic that is read, with one + at most, whose part of the topic names the series; the key of a stream
+    kind       mqtt, redis or nats
+    source     topic that is read. One level at most is a wildcard, and names the series: + of MQTT, * of NATS. Of Redis
+               it is the key of a stream
     forecasts, alarms, dead_letters   topics or streams that are written. Without `alarms` none are written; dead
                letters go to SOURCE-dead-letters by default, without the wildcard
     store      file of states, one for each process
-    reader     the client of MQTT, or the group of Redis, that the broker keeps messages for
+    reader     the client of MQTT, the group of Redis, the consumer of NATS, that the broker keeps messages for
     form       of what is written
     """
 
@@ -49,7 +59,10 @@ class BrokerConfig:
     @property
     def refused(self) -> str:
         """Where dead letters go."""
-        return f"{without_wildcard(self.source)}-dead-letters" if self.dead_letters is None else self.dead_letters
+        if self.dead_letters is not None:
+            return self.dead_letters
+        grammar = GRAMMARS.get(self.kind)
+        return f"{self.source if grammar is None else without_wildcard(grammar, self.source)}-dead-letters"
 
     @property
     def written(self) -> dict[str, str]:
@@ -62,18 +75,21 @@ class BrokerConfig:
             yield f"reader is {shown(self.reader)}; expected up to 200 letters, digits, dots, _ and -"
         if not self.store:
             yield "store is empty; expected a file for states"
-        yield from self._topic_problems() if self.kind == "mqtt" else self._stream_problems()
+        grammar = GRAMMARS.get(self.kind)
+        if grammar is NATS and "." in self.reader:
+            yield f"reader is {shown(self.reader)}; a consumer of NATS has no dots in its name"
+        yield from self._stream_problems() if grammar is None else self._topic_problems(grammar)
         if len(set(self.written.values())) < len(self.written):
             said = ", ".join(f"{name} is {shown(topic)}" for name, topic in self.written.items())
             yield f"two topics are one: {said}; expected one for each"
 
-    def _topic_problems(self) -> Iterator[str]:
-        if problem := filter_problem(self.source):
+    def _topic_problems(self, grammar: Grammar) -> Iterator[str]:
+        if problem := filter_problem(grammar, self.source):
             yield f"source {shown(self.source)} {problem}"
         for name, topic in self.written.items():
-            if problem := topic_problem(topic):
+            if problem := topic_problem(grammar, topic):
                 yield f"{name} {shown(topic)} {problem}"
-            elif matches(self.source, topic):
+            elif matches(grammar, self.source, topic):
                 yield (
                     f"{name} is {shown(topic)}, which source {shown(self.source)} matches; "
                     "a stream that reads what it writes never ends"

@@ -1,4 +1,4 @@
-"""The packages of the extras `mqtt` and `redis`, imported where they are used."""
+"""The packages of the extras `mqtt`, `redis` and `nats`, imported where they are used."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from .config import BrokerConfig
 from .engine import engine
 from .link import STEADY
 from .taking import Taking
-from .topics import series_in
+from .topics import MQTT, series_in
 
 if TYPE_CHECKING:
     from faststream.mqtt import MQTTBroker
@@ -55,7 +55,7 @@ class MqttLink:
         """Return the message; MQTT has no time of arrival, so that this machine's clock says it."""
         raw = message.raw_message
         source = {"topic": raw.topic, "retained": int(raw.retain)}
-        key = series_in(self._source, raw.topic)
+        key = series_in(MQTT, self._source, raw.topic)
         return Received(key=key, value=bytes(raw.payload), source=source, arrived_s=time.time())
 
     def problem(self, message: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""A whole stream on MQTT or Redis, until it is told to stop."""
+"""A whole stream on MQTT, Redis or NATS, until it is told to stop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from .link import STEADY
 
 Started = Callable[[str], None]
 # kind -> module and function that opens a broker of FastStream
-OPENERS: dict[Kind, tuple[str, str]] = {"mqtt": ("mqtt", "open_mqtt"), "redis": ("redis", "open_redis")}
+OPENERS: dict[Kind, tuple[str, str]] = {
+    "mqtt": ("mqtt", "open_mqtt"),
+    "redis": ("redis", "open_redis"),
+    "nats": ("nats", "open_nats"),
+}
 
 
 def _silent(said: str) -> None:
@@ -33,7 +37,7 @@ def stream_broker(
     """Forecast what comes from a broker until SIGTERM or Ctrl-C, then finish the message at work and return.
 
     model    what `pulsecast.load` returned
-    url      mqtt://HOST:PORT or redis://HOST:PORT; mqtts and rediss are the same over TLS
+    url      mqtt://HOST:PORT, redis://HOST:PORT or nats://HOST:PORT; mqtts, rediss and tls are the same over TLS
     started  called with a sentence once messages may come
 
     Raises UsageError (the file of states is in use), EngineError (the broker is not there, or failed),
@@ -78,6 +82,7 @@ def _place(url: str, config: BrokerConfig) -> str:
     except ValueError:
         parts, place = None, None
     if parts is None or not place or SCHEMES.get(parts.scheme) != config.kind:
+        secure = next(scheme for scheme, kind in reversed(SCHEMES.items()) if kind == config.kind)
         said = url if "@" not in url else "an address with a password"
-        raise UsageError(f"url is {shown(said)}; expected {config.kind}://HOST:PORT, or {config.kind}s:// for TLS")
+        raise UsageError(f"url is {shown(said)}; expected {config.kind}://HOST:PORT, or {secure}:// for TLS")
     return place

@@ -36,6 +36,7 @@ class Taking:
     def __init__(self, model: Loaded, config: BrokerConfig, policies: Policies, *, store: StateStore) -> None:
         self.model, self.config, self.policies, self.store = model, config, policies, store
         self.fault: PulsecastError | None = None
+        self.stopping = False  # the connection is closed on purpose
         self.ended: Callable[[], None] = _nothing  # called after a fault, from the broker's loop
 
     async def take(self, link: Link, message: Any) -> None:

@@ -1,70 +1,89 @@
-"""Topics of MQTT with wildcards: what they match, and which part of them names the series."""
+"""Topics with wildcards, of MQTT and of NATS: what they match, and which part of them names the series."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import NamedTuple
 
 _LONGEST = 65_535  # bytes, as MQTT states
 
 
-def topic_problem(topic: str) -> str | None:
+class Grammar(NamedTuple):
+    """How topics are written: between levels, for any one level, for all levels that follow."""
+
+    between: str
+    one: str
+    rest: str
+
+    @property
+    def example(self) -> str:
+        """A filter that names its series."""
+        return f"counts{self.between}{self.one}"
+
+
+MQTT = Grammar("/", "+", "#")
+NATS = Grammar(".", "*", ">")
+
+
+def topic_problem(grammar: Grammar, topic: str) -> str | None:
     """Return what is wrong with a topic to publish to; None if nothing is."""
-    if any(one in topic for one in "+#"):
+    if grammar.one in topic or grammar.rest in topic:
         return "has a wildcard; expected one topic"
-    return _text_problem(topic)
+    return _text_problem(grammar, topic)
 
 
-def filter_problem(source: str) -> str | None:
+def filter_problem(grammar: Grammar, source: str) -> str | None:
     """Return what is wrong with a filter to subscribe to; None if nothing is."""
-    levels = source.split("/")
-    if "#" in source:
-        return "has the wildcard #, which names no series; expected + in its place, such as counts/+"
-    if any("+" in level and level != "+" for level in levels):
-        return "has a + beside other characters; expected it as a whole level, such as counts/+"
-    if levels.count("+") > 1:
+    levels, one = source.split(grammar.between), grammar.one
+    if grammar.rest in source:
         return (
-            f"has {levels.count('+')} wildcards; which one names the series? Expected one, such as counts/+, or none: "
-            "then the field series of each message names it"
+            f"has the wildcard {grammar.rest}, which names no series; expected {one} in its place, such as "
+            f"{grammar.example}"
+        )
+    if any(one in level and level != one for level in levels):
+        return f"has a {one} beside other characters; expected it as a whole level, such as {grammar.example}"
+    if levels.count(one) > 1:
+        return (
+            f"has {levels.count(one)} wildcards; which one names the series? Expected one, such as {grammar.example}, "
+            "or none: then the field series of each message names it"
         )
     if levels[0].startswith("$"):
         return "begins with $; a shared subscription would take the steps of a series out of order"
-    return _text_problem(source)
+    return _text_problem(grammar, source)
 
 
-def _text_problem(topic: str) -> str | None:
-    if not topic or not topic.isprintable() or len(topic.encode("utf-8", "surrogatepass")) > _LONGEST:
-        return "is not a topic; expected printable text, such as counts/likes"
+def _text_problem(grammar: Grammar, topic: str) -> str | None:
+    text = topic.isprintable() and len(topic.encode("utf-8", "surrogatepass")) <= _LONGEST
+    if not text or not topic or (grammar is NATS and (" " in topic or "" in topic.split("."))):
+        return f"is not a topic; expected printable text, such as counts{grammar.between}likes"
     return None
 
 
-def matches(source: str, topic: str) -> bool:
-    """Return whether a subscription to `source`, with + at most, gets what is published to `topic`.
+def matches(grammar: Grammar, source: str, topic: str) -> bool:
+    """Return whether a subscription to `source`, without the wildcard for the rest, gets what goes to `topic`.
 
-    >>> matches("counts/+", "counts/likes"), matches("counts/+", "counts/likes/new")
+    >>> matches(MQTT, "counts/+", "counts/likes"), matches(MQTT, "counts/+", "counts/likes/new")
     (True, False)
     """
-    wanted, given = source.split("/"), topic.split("/")
-    return len(wanted) == len(given) and all(one in ("+", other) for one, other in zip(wanted, given, strict=True))
+    wanted, given = source.split(grammar.between), topic.split(grammar.between)
+    return len(wanted) == len(given) and all(
+        one in (grammar.one, other) for one, other in zip(wanted, given, strict=True)
+    )
 
 
-def series_in(source: str, topic: str) -> str | None:
+def series_in(grammar: Grammar, source: str, topic: str) -> str | None:
     """Return the level of `topic` at the wildcard of `source`; None where there is no wildcard.
 
-    >>> series_in("counts/+/hour", "counts/likes/hour")
+    >>> series_in(MQTT, "counts/+/hour", "counts/likes/hour")
     'likes'
     """
-    levels = source.split("/")
-    return topic.split("/")[levels.index("+")] if "+" in levels else None
+    levels = source.split(grammar.between)
+    return topic.split(grammar.between)[levels.index(grammar.one)] if grammar.one in levels else None
 
 
-def without_wildcard(source: str) -> str:
+def without_wildcard(grammar: Grammar, source: str) -> str:
     """Return the levels of `source` that are not a wildcard.
 
-    >>> without_wildcard("counts/+/hour")
-    'counts/hour'
+    >>> without_wildcard(NATS, "counts.*.hour")
+    'counts.hour'
     """
-    return "/".join(_named(source))
-
-
-def _named(source: str) -> Iterator[str]:
-    yield from (level for level in source.split("/") if level != "+")
+    return grammar.between.join(level for level in source.split(grammar.between) if level != grammar.one)

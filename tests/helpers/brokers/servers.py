@@ -1,13 +1,15 @@
-"""mosquitto and redis-server, each with a way to send to it and to read what a stream wrote."""
+"""mosquitto, redis-server and nats-server, each with a way to send to it and to read what a stream wrote."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import queue
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -43,7 +45,7 @@ def answers(port: int) -> bool:
 class Server(Protocol):
     """A broker: `source` is what a stream reads, `dead_letters` where refused messages go by default."""
 
-    kind: Literal["mqtt", "redis"]
+    kind: Literal["mqtt", "redis", "nats"]
     port: int
 
     def source(self, name: str) -> str: ...
@@ -59,7 +61,7 @@ class Mosquitto:
 
     folder: Path
     port: int = field(default_factory=free_port)
-    kind: Literal["mqtt", "redis"] = "mqtt"
+    kind: Literal["mqtt", "redis", "nats"] = "mqtt"
     process: subprocess.Popen[bytes] | None = None
     client: Any = None
     found: dict[str, queue.SimpleQueue[bytes]] = field(default_factory=dict)
@@ -109,7 +111,7 @@ class Redis:
 
     folder: Path
     port: int = field(default_factory=free_port)
-    kind: Literal["mqtt", "redis"] = "redis"
+    kind: Literal["mqtt", "redis", "nats"] = "redis"
     process: subprocess.Popen[bytes] | None = None
     client: Any = None
     last: dict[str, bytes] = field(default_factory=dict)
@@ -145,6 +147,61 @@ class Redis:
     def stop(self) -> None:
         if self.client is not None:
             self.client.close()
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(WAIT_S)
+
+
+@dataclass(kw_only=True)
+class Nats:
+    """NATS with JetStream; its client runs in a loop of its own. One stream holds all subjects of a name."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    kind: Literal["mqtt", "redis", "nats"] = "nats"
+    process: subprocess.Popen[bytes] | None = None
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+    client: Any = None
+    readers: dict[str, Any] = field(default_factory=dict)
+
+    def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(WAIT_S)
+
+    def start(self) -> Nats:
+        words = ["-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder)]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen([require_tool("nats-server"), *words], stdout=log, stderr=log)
+        until(lambda: answers(self.port), "nats answers")
+        threading.Thread(target=self.loop.run_forever, daemon=True).start()
+        self.client = self._run(load("nats").connect(f"nats://127.0.0.1:{self.port}"))
+        return self
+
+    def source(self, name: str) -> str:
+        return f"{name}.*"
+
+    def listen(self, *topics: str) -> None:
+        name = topics[0].rpartition("-")[0]
+        stream = self.client.jetstream()
+        self._run(stream.add_stream(name=name, subjects=[f"{name}.*", f"{name}-dead-letters", *topics[:2]]))
+        for topic in topics:
+            self.readers[topic] = self._run(stream.pull_subscribe(topic, durable=topic, stream=name))
+
+    def send(self, name: str, series: str, data: bytes) -> None:
+        self._run(self.client.jetstream().publish(f"{name}.{series}", data))
+
+    def read(self, topic: str, count: int) -> list[dict[str, Any]]:
+        """Return the next `count` records, in their order."""
+        found: list[dict[str, Any]] = []
+        while len(found) < count:
+            for message in self._run(self.readers[topic].fetch(count - len(found), timeout=WAIT_S)):
+                self._run(message.ack())
+                found.append(json.loads(message.data))
+        return found
+
+    def stop(self) -> None:
+        if self.client is not None:
+            self._run(self.client.close())
+            self.loop.call_soon_threadsafe(self.loop.stop)
         if self.process is not None:
             self.process.terminate()
             self.process.wait(WAIT_S)

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from helpers.brokers.process import Streaming
-from helpers.brokers.servers import Mosquitto, Redis, Server
+from helpers.brokers.servers import Mosquitto, Nats, Redis, Server
 from helpers.engines import require
 
 SERVERS: dict[str, tuple[type[Any], tuple[str, ...]]] = {
     "mqtt": (Mosquitto, ("faststream", "zmqtt", "paho")),
     "redis": (Redis, ("faststream", "redis")),
+    "nats": (Nats, ("faststream", "nats")),
 }
 _NUMBERS = itertools.count()
 Start = Callable[..., Streaming]

@@ -17,15 +17,17 @@ from pulsecast.errors import UsageError
 from pulsecast_cli.app import run
 from pulsecast_streams import BrokerConfig, Policies, Received, answer, attach
 
-require("faststream", "zmqtt", "redis")
+require("faststream", "zmqtt", "redis", "nats")
 
 
 def application(kind: str, url: str, reader: str) -> Any:
     faststream = load("faststream")
     if kind == "mqtt":
         broker = load("faststream.mqtt").MQTTBroker(url, client_id=reader, clean_session=False, logger=None)
-    else:
+    elif kind == "redis":
         broker = load("faststream.redis").RedisBroker(url, logger=None)
+    else:
+        broker = load("faststream.nats").NatsBroker(url, logger=None)
     return faststream.FastStream(broker, logger=None)
 
 
@@ -74,7 +76,10 @@ def test_a_broker_of_another_kind_is_refused(model: Forecaster, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "no broker is named; expected one of --kafka HOST:PORT, --mqtt HOST:PORT, --redis HOST:PORT"),
+        (
+            [],
+            "no broker is named; expected one of --kafka HOST:PORT, --mqtt HOST:PORT, --redis HOST:PORT",
+        ),
         (["--mqtt", "a:1", "--redis", "a:2"], "--mqtt and --redis are named"),
         (["--mqtt", "a:1", "--exactly-once", "--state", "b"], "--exactly-once, --state: not an option of --mqtt"),
         (["--kafka", "a:1", "--store", "b"], "--store: not an option of --kafka"),

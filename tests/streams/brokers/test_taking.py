@@ -19,7 +19,7 @@ from pulsecast_streams import BrokerConfig, Received, answer, stream_broker
 from pulsecast_streams.brokers.redis import before
 from pulsecast_streams.brokers.store import StateStore
 from pulsecast_streams.brokers.taking import Taking
-from pulsecast_streams.brokers.topics import matches, series_in
+from pulsecast_streams.brokers.topics import MQTT, NATS, matches, series_in
 from pulsecast_streams.policies import USUAL
 
 CONFIG = BrokerConfig(kind="redis", source="in", forecasts="out", alarms="alarms")
@@ -178,7 +178,11 @@ def test_another_file_is_no_file_of_states(tmp_path: Path) -> None:
         ({"alarms": "out"}, "two topics are one"),
         ({"kind": "redis", "source": "out"}, "forecasts is 'out', which is read"),
         ({"reader": "a b"}, "reader is 'a b'; expected up to 200"),
-        ({"kind": "nats"}, "kind is 'nats'"),
+        ({"kind": "nats", "source": "counts.>"}, r"the wildcard >, which names no series; expected \* in its place"),
+        ({"kind": "nats", "source": "counts.*", "forecasts": "counts.out"}, "a stream that reads what it writes"),
+        ({"kind": "nats", "source": "counts..a"}, "is not a topic"),
+        ({"kind": "nats", "source": "counts.*", "reader": "a.b"}, "a consumer of NATS has no dots"),
+        ({"kind": "rabbit"}, "kind is 'rabbit'"),
     ],
 )
 def test_a_configuration_that_would_go_wrong_is_refused(changes: dict[str, Any], said: str) -> None:
@@ -187,9 +191,15 @@ def test_a_configuration_that_would_go_wrong_is_refused(changes: dict[str, Any],
 
 
 def test_the_wildcard_s_part_of_a_topic_is_the_series() -> None:
-    assert series_in("site/+/hour", "site/likes/hour") == "likes"
-    assert series_in("site/hour", "site/hour") is None
-    assert [matches("site/+", one) for one in ("site/a", "site", "site/a/b", "other/a")] == [True, False, False, False]
+    assert series_in(MQTT, "site/+/hour", "site/likes/hour") == "likes"
+    assert series_in(MQTT, "site/hour", "site/hour") is None
+    assert [matches(MQTT, "site/+", one) for one in ("site/a", "site", "site/a/b", "other/a")] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert series_in(NATS, "site.*", "site.likes") == "likes"
     assert BrokerConfig(kind="mqtt", source="site/+/hour", forecasts="out").refused == "site/hour-dead-letters"
 
 

@@ -18,7 +18,8 @@ from ...terminal.output import tell
 def stream(
     bundle: Annotated[Path, typer.Argument(help="Bundle that forecasts.", metavar="BUNDLE")],
     source: Annotated[
-        str, typer.Option("--from", help="Topic of measurements; a message's key, or the + of MQTT, is its series.")
+        str,
+        typer.Option("--from", help="Topic of measurements; a message's key, + of MQTT or * of NATS is its series."),
     ],
     forecasts: Annotated[str, typer.Option("--to", help="Topic of forecasts; it is made if it is not there.")],
     kafka: Annotated[
@@ -26,6 +27,7 @@ def stream(
     ] = None,
     mqtt: Annotated[str | None, typer.Option("--mqtt", help="Broker of MQTT: HOST:PORT, or a URL.")] = None,
     redis: Annotated[str | None, typer.Option("--redis", help="Redis with its streams: HOST:PORT, or a URL.")] = None,
+    nats: Annotated[str | None, typer.Option("--nats", help="NATS with JetStream: HOST:PORT, or a URL.")] = None,
     alarms: Annotated[str | None, typer.Option("--alarms", help="Topic of alarms; without it none are sent.")] = None,
     dead_letters: Annotated[
         str | None, typer.Option("--dead-letters", help="Topic of what was refused; FROM-dead-letters by default.")
@@ -40,7 +42,7 @@ def stream(
         str | None, typer.Option("--state", help="Kafka: folder for states, one for each process; pulsecast-state.")
     ] = None,
     store: Annotated[
-        str | None, typer.Option("--store", help="MQTT, Redis: file of states; pulsecast-states.db.")
+        str | None, typer.Option("--store", help="MQTT, Redis, NATS: file of states; pulsecast-states.db.")
     ] = None,
     commit: Annotated[float | None, typer.Option("--commit", help="Kafka: seconds between two commits; 1.")] = None,
     form: Annotated[str, typer.Option("--form", help="What is written: json or msgpack.")] = "json",
@@ -71,7 +73,7 @@ def stream(
     from pulsecast_streams import BrokerConfig, KafkaConfig, Policies, stream_broker, stream_kafka
 
     kind, address = _one_of(
-        {"kafka": kafka, "mqtt": mqtt, "redis": redis}, f"{bundle} --from {source} --to {forecasts}"
+        {"kafka": kafka, "mqtt": mqtt, "redis": redis, "nats": nats}, f"{bundle} --from {source} --to {forecasts}"
     )
     topics = {"source": source, "forecasts": forecasts, "alarms": alarms, "dead_letters": dead_letters, "form": form}
     of_kafka = {"exactly_once": exactly_once or None, "state": state, "commit_s": commit, "properties": properties}
