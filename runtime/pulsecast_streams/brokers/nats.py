@@ -17,7 +17,7 @@ from .topics import NATS, series_in
 if TYPE_CHECKING:
     from faststream.nats import NatsBroker
 
-TRIES, TRY_S = 8, 2  # a quarter of a minute for a broker to come back
+TRIES, TRY_S = 2, 1  # at the start only: a connection that is lost ends the stream
 ACK_WAIT_S = 5.0  # after a crash the message at work comes again so late
 
 
@@ -30,13 +30,19 @@ def open_nats(url: str, config: BrokerConfig, taking: Taking) -> NatsBroker:
             taking.fail(EngineError(f"the nats broker was lost; {STEADY}"))
 
     made: NatsBroker = engine("faststream.nats", "nats").NatsBroker(
-        url, logger=None, max_reconnect_attempts=TRIES, reconnect_time_wait=TRY_S, closed_cb=lost, error_cb=_silent
+        url,
+        logger=None,
+        allow_reconnect=False,
+        max_reconnect_attempts=TRIES,
+        reconnect_time_wait=TRY_S,
+        closed_cb=lost,
+        error_cb=_silent,
     )
     return made
 
 
 async def _silent(error: Exception) -> None:
-    del error  # the client tries again, and fails with an error of its own
+    del error  # the call that failed raises an error of its own
 
 
 class NatsLink:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import signal
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 from pulsecast.errors import EngineError, PulsecastError, UsageError
@@ -57,21 +59,41 @@ def stream_broker(
     try:
         app = faststream.FastStream(opened(url, config, taking), logger=None)
         connect(app, taking)
-
-        async def running() -> None:
-            started(f"{place} {config.source} -> {config.forecasts}; Ctrl-C stops it")
-
-        app.after_startup(running)
-        asyncio.run(app.run())
+        ended_by_itself = _run(app, lambda: started(f"{place} {config.source} -> {config.forecasts}; Ctrl-C stops it"))
     except (PulsecastError, KeyboardInterrupt):
         raise
     except Exception as error:  # of the broker's client
+        if taking.fault is not None:
+            raise taking.fault from error
         said = f"{type(error).__name__}: {error}"[:300]
         raise EngineError(f"the broker at {place} failed: {said}; {STEADY}") from error
     finally:
         taking.store.close()
     if taking.fault is not None:
         raise taking.fault
+    if ended_by_itself:
+        raise EngineError(f"the broker at {place} ended the subscription: its stream or group is gone; {STEADY}")
+
+
+def _run(app: Any, started: Callable[[], None]) -> bool:
+    """Run an application; return whether it ended though nobody asked: FastStream says so in its log only."""
+    begun, asked = False, False
+
+    def ask() -> None:
+        nonlocal asked
+        asked = True
+        app.exit()
+
+    async def running() -> None:
+        nonlocal begun
+        begun = True
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, ask)
+        started()
+
+    app.after_startup(running)
+    asyncio.run(app.run())
+    return begun and not asked
 
 
 def _place(url: str, config: BrokerConfig) -> str:

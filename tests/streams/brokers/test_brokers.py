@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from helpers import plain
-from helpers.brokers.servers import Server
+from helpers.brokers.servers import WAIT_S, Redis, Server
 from pulsecast import Forecaster, step
 from streams.brokers.conftest import Start
 
@@ -126,6 +126,15 @@ def test_a_killed_stream_goes_on_with_none_missing_and_repeats_alike(
     found += read_all(server, f"{name}-forecasts", len(everything), found)
     alarms = read_all(server, f"{name}-alarms", expected.flagged, [])
     check(expected, without_repeats(found), without_repeats(alarms))
+
+
+@pytest.mark.parametrize("server", ["redis"], indirect=True)
+def test_a_stream_of_redis_that_is_gone_is_a_failure(server: Redis, name: str, start: Start) -> None:
+    one = start()
+    server.client.delete(name)
+    assert one.process is not None
+    assert one.process.wait(WAIT_S) == 1
+    assert "ended the subscription: its stream or group is gone" in "".join(one.said)
 
 
 def test_poison_becomes_dead_letters_and_the_stream_goes_on(server: Server, name: str, start: Start) -> None:
