@@ -63,7 +63,7 @@ def serve(
     from .http.server import bound, check_tls, run
 
     if config.keys is not None:
-        read_keys(Path(config.keys))  # before anything is loaded
+        read_keys(one_path("keys", config.keys))  # before anything is loaded
     check_tls(config)
     if config.store is not None:
         from .streams.store import open_store
@@ -183,7 +183,7 @@ def _rpc(serving: Serving, measures: Measures, started: Callable[[], None] | Non
     from .http.keys import read_keys
     from .rpc.server import RpcServer
 
-    admits = None if config.keys is None else read_keys(Path(config.keys)).admits
+    admits = None if config.keys is None else read_keys(one_path("keys", config.keys)).admits
     return RpcServer(serving, admits=admits, note=measures.note, started=started)
 
 

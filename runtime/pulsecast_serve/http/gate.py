@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from pathlib import Path
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pulsecast.foundation.arguments import one_path
 from pulsecast.plain_text import printable
 
 from ..config import ServerConfig
@@ -35,7 +35,7 @@ class Gate:
         self._app = app
         self._config = config
         self._measures = measures
-        self._keys: Keys | None = None if config.keys is None else read_keys(Path(config.keys))
+        self._keys: Keys | None = None if config.keys is None else read_keys(one_path("keys", config.keys))
         self._active = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

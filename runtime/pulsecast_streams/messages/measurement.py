@@ -36,16 +36,29 @@ def read_measurement(received: Received, spec: ModelSpec, policies: Policies) ->
     """Return what a message says; raises RefusedError that lists all that is wrong with it."""
     body = read_object(received.value, policies.message_bytes)
     refused: list[RefusedError] = []
-    _tried(refused, lambda: _known_fields(body, policies))
-    series = _tried(refused, lambda: _series(received.key, body.get("series")))
-    time = _tried(refused, lambda: _time(body, received.arrived_s, spec, policies))
-    values = _tried(refused, lambda: _values(body, spec))
+    tried(refused, lambda: _known_fields(body, policies))
+    series = tried(refused, lambda: named_series(received.key, body.get("series")))
+    time = tried(refused, lambda: _time(body, received.arrived_s, spec, policies))
+    values = tried(refused, lambda: _values(body, spec))
     if series is None or time is None or values is None or refused:
         raise RefusedError(refused[0].code, str(Problems(str(one) for one in refused)))
     return Measurement(series=series, time=time, values=values)
 
 
-def _tried(refused: list[RefusedError], read: Callable[[], T]) -> T | None:
+def series_of(received: Received, policies: Policies) -> str | None:
+    """Return the name under which a broker without keys keeps the state; None if the message does not say it rightly.
+
+    What `answer` refuses may have a name here: its state stays as it is.
+    """
+    try:
+        field = read_object(received.value, policies.message_bytes).get("series") if received.key is None else None
+        return named_series(received.key, field)
+    except RefusedError:
+        return None
+
+
+def tried(refused: list[RefusedError], read: Callable[[], T]) -> T | None:
+    """Return what `read` returns; None if it refuses, and `refused` has why then."""
     try:
         return read()
     except RefusedError as error:
@@ -59,7 +72,7 @@ def _known_fields(body: dict[str, Any], policies: Policies) -> None:
         raise RefusedError("schema", f"the message has a field {shown(unknown[0])}; expected {', '.join(FIELDS)}")
 
 
-def _series(key: bytes | str | None, field: object) -> str:
+def named_series(key: bytes | str | None, field: object) -> str:
     """Return the name of the series: the key, or the field; both say the same where both are there."""
     try:
         name = key.decode("utf-8") if isinstance(key, bytes) else key
@@ -110,11 +123,11 @@ def _values(body: dict[str, Any], spec: ModelSpec) -> tuple[float, ...]:
     if name == "value":
         if spec.measured != 1:
             raise RefusedError("value", f"value is one number; {_expected(spec)}")
-        return (_number("value", found),)
+        return (number("value", found),)
     if not isinstance(found, list) or len(found) != spec.measured:
         count = f"has {len(found)} numbers" if isinstance(found, list) else f"is {shown(found)}"
         raise RefusedError("value", f"values {count}; {_expected(spec)}")
-    return tuple(math.nan if one is None else _number(f"values[{i}]", one) for i, one in enumerate(found))
+    return tuple(math.nan if one is None else number(f"values[{i}]", one) for i, one in enumerate(found))
 
 
 def _expected(spec: ModelSpec) -> str:
@@ -123,7 +136,8 @@ def _expected(spec: ModelSpec) -> str:
     return f"expected a list of {spec.measured} numbers in values: {', '.join(spec.measured_names)}"
 
 
-def _number(name: str, given: object) -> float:
+def number(name: str, given: object) -> float:
+    """Return a number of JSON as a float; raises RefusedError, of text and booleans too."""
     if type(given) is not float and type(given) is not int:
         raise RefusedError("value", f"{name} is {shown(given)}; expected a number")
     if not -_LARGEST <= given <= _LARGEST:  # NaN and infinity of MessagePack, too

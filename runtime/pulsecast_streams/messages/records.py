@@ -80,6 +80,11 @@ def alarm_record(manifest: Manifest, series: str, time: int, found: Anomaly, *, 
 
 
 def dead_letter(manifest: Manifest, received: Received, error: RefusedError, most: int) -> Record:
+    """Return the record of a message that was refused, and by which model."""
+    return {**refused_message(received, error, most), **of_model(manifest)}
+
+
+def refused_message(received: Received, error: RefusedError, most: int) -> Record:
     """Return the record of a message that was refused.
 
     code, reason  a key of `CODES`, and what was wrong, what was expected, what to do
@@ -94,7 +99,6 @@ def dead_letter(manifest: Manifest, received: Received, error: RefusedError, mos
         "value": base64.b64encode(received.value[:most]).decode("ascii"),
         "size_bytes": len(received.value),
         "source": dict(received.source),
-        **of_model(manifest),
     }
 
 

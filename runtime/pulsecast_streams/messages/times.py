@@ -8,7 +8,7 @@ from pulsecast.foundation.arguments import shown
 
 from ..refusal import RefusedError
 
-_LATEST = 253_402_300_799  # the last second of year 9999: milliseconds since 1978 lie beyond
+LATEST_S = 253_402_300_799  # the last second of year 9999: milliseconds since 1978 lie beyond
 _EXPECTED = "expected whole unix seconds, or ISO 8601 with a zone, such as 2026-01-31T08:00:00Z"
 
 
@@ -35,6 +35,6 @@ def read_time(given: object) -> int:
 
 
 def _of_number(given: int) -> int:
-    if not -_LATEST <= given <= _LATEST:
+    if not -LATEST_S <= given <= LATEST_S:
         raise RefusedError("time", f"time {shown(given)} is in milliseconds or finer, or beyond year 9999; {_EXPECTED}")
     return given

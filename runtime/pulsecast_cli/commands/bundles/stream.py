@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,24 +17,38 @@ from ...terminal.output import tell
 @grouped
 def stream(
     bundle: Annotated[Path, typer.Argument(help="Bundle that forecasts.", metavar="BUNDLE")],
-    kafka: Annotated[str, typer.Option("--kafka", help="Brokers of Kafka: HOST:PORT, several with commas.")],
-    source: Annotated[str, typer.Option("--from", help="Topic of measurements; a message's key is its series.")],
+    source: Annotated[
+        str,
+        typer.Option("--from", help="Topic of measurements; a message's key, + of MQTT or * of NATS is its series."),
+    ],
     forecasts: Annotated[str, typer.Option("--to", help="Topic of forecasts; it is made if it is not there.")],
+    kafka: Annotated[
+        str | None, typer.Option("--kafka", help="Brokers of Kafka: HOST:PORT, several with commas.")
+    ] = None,
+    mqtt: Annotated[str | None, typer.Option("--mqtt", help="Broker of MQTT: HOST:PORT, or a URL.")] = None,
+    redis: Annotated[str | None, typer.Option("--redis", help="Redis with its streams: HOST:PORT, or a URL.")] = None,
+    nats: Annotated[str | None, typer.Option("--nats", help="NATS with JetStream: HOST:PORT, or a URL.")] = None,
     alarms: Annotated[str | None, typer.Option("--alarms", help="Topic of alarms; without it none are sent.")] = None,
     dead_letters: Annotated[
         str | None, typer.Option("--dead-letters", help="Topic of what was refused; FROM-dead-letters by default.")
     ] = None,
-    group: Annotated[str, typer.Option("--group", help="Consumer group; its processes share the partitions.")] = (
-        "pulsecast"
-    ),
+    group: Annotated[
+        str, typer.Option("--group", help="Group of Kafka, whose processes share the partitions; client of MQTT.")
+    ] = "pulsecast",
     exactly_once: Annotated[
-        bool, typer.Option("--exactly-once", help="Commit in transactions; otherwise a crash may repeat forecasts.")
+        bool, typer.Option("--exactly-once", help="Kafka: commit in transactions; else a crash may repeat forecasts.")
     ] = False,
-    state: Annotated[str, typer.Option("--state", help="Folder for states, one for each process.")] = "pulsecast-state",
-    commit: Annotated[float, typer.Option("--commit", help="Seconds between two commits.")] = 1.0,
+    state: Annotated[
+        str | None, typer.Option("--state", help="Kafka: folder for states, one for each process; pulsecast-state.")
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option("--store", help="MQTT, Redis, NATS: file of states; pulsecast-states.db.")
+    ] = None,
+    commit: Annotated[float | None, typer.Option("--commit", help="Kafka: seconds between two commits; 1.")] = None,
     form: Annotated[str, typer.Option("--form", help="What is written: json or msgpack.")] = "json",
     properties: Annotated[
-        str | None, typer.Option("--properties", help="File with properties of librdkafka: TLS, passwords, timeouts.")
+        str | None,
+        typer.Option("--properties", help="Kafka: file with properties of librdkafka: TLS, passwords, timeouts."),
     ] = None,
     gap: Annotated[
         str, typer.Option("--gap", help="What stands for missing steps: unknown, or last or zero for short gaps.")
@@ -56,17 +70,53 @@ def stream(
 
     A message that cannot be read goes to the topic of dead letters, with the reason.
     """
-    from pulsecast_streams import KafkaConfig, Policies, stream_kafka
+    from pulsecast_streams import BrokerConfig, KafkaConfig, Policies, stream_broker, stream_kafka
 
+    kind, address = _one_of(
+        {"kafka": kafka, "mqtt": mqtt, "redis": redis, "nats": nats}, f"{bundle} --from {source} --to {forecasts}"
+    )
+    topics = {"source": source, "forecasts": forecasts, "alarms": alarms, "dead_letters": dead_letters, "form": form}
+    of_kafka = {"exactly_once": exactly_once or None, "state": state, "commit_s": commit, "properties": properties}
+    _refuse_others(kind, of_kafka if kind != "kafka" else {"store": store})
+    config: KafkaConfig | BrokerConfig
     try:
-        config = KafkaConfig(
-            brokers=kafka, source=source, forecasts=forecasts, alarms=alarms, dead_letters=dead_letters, group=group,
-            exactly_once=exactly_once, state=state, commit_s=commit, form=form, properties=properties,  # type: ignore[arg-type]
-        )  # fmt: skip
         policies = Policies(
             gap=gap, late=late, unknown_series=unknown_series, unknown_fields=unknown_fields,  # type: ignore[arg-type]
             false_alarm_rate=rate, adapt=adapt,
         )  # fmt: skip
+        if kind == "kafka":
+            config = KafkaConfig(brokers=address, group=group, **_given(topics | of_kafka))
+        else:
+            config = BrokerConfig(kind=kind, reader=group, **_given(topics | {"store": store}))  # type: ignore[arg-type]
     except ValueError as error:
         raise UsageError(str(error)) from None
-    stream_kafka(model.load(bundle), config, policies=policies, started=tell)
+    if isinstance(config, KafkaConfig):
+        stream_kafka(model.load(bundle), config, policies=policies, started=tell)
+        return
+    url = address if "://" in address else f"{kind}://{address}"
+    stream_broker(model.load(bundle), url, config, policies=policies, started=tell)
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _one_of(brokers: dict[str, str | None], words: str) -> tuple[str, str]:
+    """Return kind and address of the broker that is named; raises UsageError unless it is one."""
+    named = _given(brokers)
+    if len(named) != 1:
+        said = " and ".join(f"--{kind}" for kind in named) + " are named" if named else "no broker is named"
+        raise UsageError(
+            f"{said}; expected one of {', '.join(f'--{kind} HOST:PORT' for kind in brokers)}: "
+            f"pulsecast stream {words} --{next(iter(named), 'mqtt')} 127.0.0.1:1883"
+        )
+    return next(iter(named.items()))
+
+
+def _refuse_others(kind: str, options: dict[str, Any]) -> None:
+    """Raise UsageError for options of other brokers: they would say nothing here."""
+    words = {"commit_s": "commit", "exactly_once": "exactly-once"}
+    given = [f"--{words.get(name, name)}" for name in _given(options)]
+    if given:
+        said = "--store FILE keeps the states" if kind != "kafka" else "--state DIR keeps the states"
+        raise UsageError(f"{', '.join(given)}: not an option of --{kind}; leave it out. {said}")

@@ -1,0 +1,1 @@
+"""MQTT, Redis streams and NATS JetStream, on FastStream, with a file of states beside it."""

@@ -1,0 +1,35 @@
+"""What each kind of broker does in its own way."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from ..messages.received import Received
+
+STEADY = "start it again: what was not acknowledged is delivered again"
+
+
+class Link(Protocol):
+    """A subscription of a FastStream broker. Its methods run in the broker's loop.
+
+    received  reads a message of FastStream; it never fails
+    problem   says why there is no message in it; None if there is one
+    ready     makes the broker deliver again what was not acknowledged; before the subscription starts
+    leave     ends the subscription so that the broker goes on keeping messages
+    send      returns once the broker has what is sent
+    """
+
+    def received(self, message: Any) -> Received:
+        """Return a message as it came."""
+
+    def problem(self, message: Any) -> str | None:
+        """Return why there is nothing to read."""
+
+    async def ready(self) -> None:
+        """Prepare the broker."""
+
+    async def leave(self) -> None:
+        """End the subscription."""
+
+    async def send(self, topic: str, key: str | None, data: bytes) -> None:
+        """Publish to a topic, or add to a stream."""

@@ -1,0 +1,81 @@
+"""MQTT 5 on FastStream: a session that the broker keeps, quality of service 1 both ways."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from pulsecast.errors import EngineError
+
+from ..messages.received import Received
+from .config import BrokerConfig
+from .engine import engine
+from .link import STEADY
+from .taking import Taking
+from .topics import MQTT, series_in
+
+if TYPE_CHECKING:
+    from faststream.mqtt import MQTTBroker
+
+KEPT_S = 0xFFFF_FFFF  # a session that never ends
+
+
+def open_mqtt(url: str, config: BrokerConfig, taking: Taking) -> MQTTBroker:
+    """Return a broker of FastStream; raises MissingExtraError."""
+    faststream = engine("faststream.mqtt", "mqtt")
+    made: MQTTBroker
+
+    async def lost() -> None:
+        taking.fail(EngineError(f"the mqtt broker was lost; {STEADY}"))
+
+    made = faststream.MQTTBroker(
+        url, client_id=config.reader, clean_session=False, session_expiry_interval=KEPT_S, logger=None,
+        on_connection_recovery_failed=lost,
+    )  # fmt: skip
+    return made
+
+
+class MqttLink:
+    """A subscription to a topic. The broker keeps its session, with its messages, while nobody is there."""
+
+    def __init__(self, broker: MQTTBroker, taking: Taking) -> None:
+        faststream = engine("faststream.mqtt", "mqtt")
+        self._broker, self._source, self._qos = broker, taking.config.source, faststream.QoS.AT_LEAST_ONCE
+        self._subscriber = broker.subscriber(
+            self._source, qos=self._qos, ack_policy=engine("faststream", "mqtt").AckPolicy.MANUAL, decoder=_whole
+        )
+
+        async def take(message: Any) -> None:
+            await taking.take(self, message)
+            await message.ack()
+
+        self._subscriber(take)
+
+    def received(self, message: Any) -> Received:
+        """Return the message; MQTT has no time of arrival, so that this machine's clock says it."""
+        raw = message.raw_message
+        source = {"topic": raw.topic, "retained": int(raw.retain)}
+        key = series_in(MQTT, self._source, raw.topic)
+        return Received(key=key, value=bytes(raw.payload), source=source, arrived_s=time.time())
+
+    def problem(self, message: Any) -> str | None:
+        """Return None: every message has a payload."""
+
+    async def ready(self) -> None:
+        """Do nothing: a session that goes on delivers again what was not acknowledged, in its order."""
+
+    async def leave(self) -> None:
+        """End the subscription here only: FastStream would end it at the broker, which would keep nothing then."""
+        subscription: Any = getattr(self._subscriber, "_subscription", None)
+        if subscription is not None:
+            await subscription.detach()
+
+    async def send(self, topic: str, key: str | None, data: bytes) -> None:
+        """Publish; returns once the broker has acknowledged it."""
+        del key  # every record says its series
+        await self._broker.publish(data, topic, qos=self._qos)
+
+
+async def _whole(message: Any) -> Any:
+    """Return the message itself: the function gets its bytes, and nothing tries to read them before."""
+    return message

@@ -1,0 +1,182 @@
+"""One event and the state of its series in; the steps that are complete and the next state out. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pulsecast.errors import UsageError
+from pulsecast.forecasting.stepping import LONGEST_GAP_S
+from pulsecast.foundation.arguments import instance, shown, whole_number
+
+from ..messages.received import Received
+from ..messages.records import Record, refused_message
+from ..refusal import RefusedError
+from .event import IDENTITY_BYTES, MICROS, Event, read_event
+from .policies import OF, EventPolicies
+from .state import Counting, OpenStep, counting_of, written_state
+from .sums import added, total
+
+EDGE_TOLERANCE = 0.01  # the first step is said if at most this share of it lies before the first event
+_WEEK_S = 604_800
+_MONDAY_S = 4 * 86_400  # unix time began on a Thursday; weeks begin on Monday
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """What follows from an event.
+
+    steps        messages for `answer`, in order of time: {"series", "time", "value"}; `time` is a step's beginning
+    dead_letter  why the event was refused; the state is then the old one
+    state        to keep for the series; None while it has none
+    """
+
+    steps: tuple[Record, ...] = ()
+    dead_letter: Record | None = None
+    state: bytes | None
+
+
+def count(received: Received, state: bytes | None = None, *, policies: EventPolicies) -> Counted:
+    """Return what follows from one event of one series: like, share, with a time and perhaps a number and an id.
+
+    received  {"time", "value", "id"}; a fault of it gives a dead letter, never an error
+    state     what the last one of this series had; None begins it
+    policies  as the model was trained: its step, and what is counted
+
+    The steps are those of `train --events` on the same events, in whatever order they come within the lateness. A step
+    is said once. An event that comes twice is counted once if it has an id. Raises FormatError (a damaged state) and
+    UsageError (a state of other options).
+    """
+    instance("received", received, Received)
+    instance("received.value", received.value, bytes)
+    instance("policies", policies, EventPolicies)
+    if received.key is not None and not isinstance(received.key, str):
+        instance("received.key", received.key, bytes)
+    kept = None if state is None else _state(state, policies)
+    try:
+        event = read_event(received, policies)
+        if kept is not None and kept.series != event.series:
+            raise UsageError(f"the state is of the series {shown(kept.series)}, the event of {shown(event.series)}")
+        following = _begun(event, policies) if kept is None else _taken(kept, event, policies)
+    except RefusedError as error:
+        return Counted(dead_letter=refused_message(received, error, policies.dead_letter_bytes), state=state)
+    return _said(following, policies)
+
+
+def tick(state: bytes, time: Any, *, policies: EventPolicies) -> Counted:
+    """Return the steps that are complete at `time` in unix seconds: where no event comes, a clock says that it is late.
+
+    Raises as `count` does, and UsageError for a time more than a year after the last event.
+    """
+    instance("state", state, bytes)
+    instance("policies", policies, EventPolicies)
+    kept, time_us = _state(state, policies), whole_number("time", time, least=0) * MICROS
+    if time_us - kept.latest_us > LONGEST_GAP_S * MICROS:
+        raise UsageError(f"time is {shown(time)}, more than a year after the last event; expected unix seconds")
+    return _said(replace(kept, latest_us=max(kept.latest_us, time_us)), policies)
+
+
+def _state(data: bytes, policies: EventPolicies) -> Counting:
+    instance("state", data, bytes)
+    kept = counting_of(data)
+    if (kept.step_s, kept.of) != (policies.step_s, policies.of):
+        raise UsageError(
+            f"the state was begun with step_s={kept.step_s} and of={kept.of!r}, not {policies.step_s} and "
+            f"{policies.of!r}; begin again with state=None"
+        )
+    return kept
+
+
+def _start_s(time_us: int, step_s: int) -> int:
+    """Return the beginning of the step in which a time falls, in unix seconds: a multiple of the step."""
+    origin = _MONDAY_S if step_s % _WEEK_S == 0 else 0
+    return (time_us - origin * MICROS) // (step_s * MICROS) * step_s + origin
+
+
+def _complete_s(latest_us: int, policies: EventPolicies) -> int:
+    """Return the end of what is complete: steps before it take no event any more."""
+    return _start_s(latest_us - policies.lateness_s * MICROS, policies.step_s)
+
+
+def _begun(event: Event, policies: EventPolicies) -> Counting:
+    start = _start_s(event.time_us, policies.step_s)
+    return Counting(
+        series=event.series, step_s=policies.step_s, of=policies.of, latest_us=event.time_us, next_s=start,
+        first_us=event.time_us, steps={start: _with(OpenStep(), event)},
+    )  # fmt: skip
+
+
+def _taken(kept: Counting, event: Event, policies: EventPolicies) -> Counting:
+    """Return the state with an event; raises RefusedError."""
+    start = _start_s(event.time_us, policies.step_s)
+    if start < _complete_s(kept.latest_us, policies):
+        raise RefusedError(
+            "late",
+            f"the event is {(kept.latest_us - event.time_us) / MICROS:,.0f} s older than the latest one, and its step "
+            f"was said; a step waits {policies.lateness_s:,} s after its end (lateness_s)",
+        )
+    if event.time_us - kept.latest_us > LONGEST_GAP_S * MICROS:
+        raise RefusedError(
+            "time", "the event comes more than a year after the last one; correct its time, or begin again"
+        )
+    if event.identity is not None and _is_copy(kept, event.identity):
+        return kept
+    if kept.first_us is not None:
+        kept = replace(kept, first_us=min(kept.first_us, event.time_us), next_s=min(kept.next_s, start))
+    steps = {**kept.steps, start: _with(kept.steps.get(start, OpenStep()), event)}
+    return replace(kept, latest_us=max(kept.latest_us, event.time_us), steps=steps)
+
+
+def _is_copy(kept: Counting, identity: bytes) -> bool:
+    """Return whether the event was counted before; raises RefusedError if its id came with another time or value."""
+    half = IDENTITY_BYTES // 2
+    for one in kept.steps.values():
+        for at in range(0, len(one.identities), IDENTITY_BYTES):
+            if one.identities[at : at + half] == identity[:half]:
+                if one.identities[at + half : at + IDENTITY_BYTES] == identity[half:]:
+                    return True
+                raise RefusedError(
+                    "conflict", "an event with the same id came before with another time or value; the first one stands"
+                )
+    return False
+
+
+def _with(step: OpenStep, event: Event) -> OpenStep:
+    has = not math.isnan(event.value)
+    return OpenStep(
+        events=step.events + 1,
+        present=step.present + has,
+        parts=added(step.parts, event.value) if has else step.parts,
+        identities=step.identities + (event.identity or b""),
+    )
+
+
+def _said(state: Counting, policies: EventPolicies) -> Counted:
+    """Return the steps that are complete, and the state without them."""
+    complete_s = _complete_s(state.latest_us, policies)
+    if complete_s <= state.next_s:
+        return Counted(state=written_state(state))
+    steps = tuple(_records(state, complete_s))
+    kept = {start: one for start, one in state.steps.items() if start >= complete_s}
+    return Counted(steps=steps, state=written_state(replace(state, next_s=complete_s, first_us=None, steps=kept)))
+
+
+def _records(state: Counting, complete_s: int) -> Iterator[Record]:
+    """Yield complete steps; the first one only if the series had begun with it."""
+    begin_s = state.next_s
+    if state.first_us is not None and state.first_us - begin_s * MICROS > EDGE_TOLERANCE * state.step_s * MICROS:
+        begin_s += state.step_s
+    for start in range(begin_s, complete_s, state.step_s):
+        yield {"series": state.series, "time": start, "value": _value(state, start)}
+
+
+def _value(state: Counting, start_s: int) -> float | None:
+    """Return a step's value; None if it is missing: events came, and none has a value."""
+    step = state.steps.get(start_s)
+    if step is None:
+        return OF[state.of]
+    if not step.present:
+        return None
+    return total(step.parts) / (step.present if state.of == "mean" else 1)

@@ -1,0 +1,118 @@
+"""What a message says of one event, read strictly."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from pulsecast.foundation.arguments import shown
+from pulsecast.limits import TEXT_CHARACTERS
+from pulsecast.plain_text import Problems
+
+from ..messages.measurement import named_series, number, tried
+from ..messages.reading import read_object
+from ..messages.received import Received
+from ..messages.times import LATEST_S
+from ..refusal import RefusedError
+from .policies import EventPolicies
+
+FIELDS = ("series", "time", "value", "id")
+MICROS = 1_000_000
+IDENTITY_BYTES = 16
+_EXPECTED = "expected unix seconds, or ISO 8601 with a zone, such as 2026-01-31T08:00:00.25Z"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One event: microseconds since 1970 (UTC), NaN for a value that is missing.
+
+    identity  of its id, and of what it says, 8 bytes each; None if it has no id
+    """
+
+    series: str
+    time_us: int
+    value: float
+    identity: bytes | None
+
+
+def read_event(received: Received, policies: EventPolicies) -> Event:
+    """Return what a message says; raises RefusedError that lists all that is wrong with it."""
+    body = read_object(received.value, policies.message_bytes)
+    refused: list[RefusedError] = []
+    tried(refused, lambda: _known_fields(body))
+    series = tried(refused, lambda: named_series(received.key, body.get("series")))
+    time_us = tried(refused, lambda: _time_us(body, received.arrived_s, policies))
+    value = tried(refused, lambda: _value(body, policies))
+    name = tried(refused, lambda: _id(body.get("id")))
+    if series is None or time_us is None or value is None or refused:
+        raise RefusedError(refused[0].code, str(Problems(str(one) for one in refused)))
+    return Event(series=series, time_us=time_us, value=value, identity=_identity(name or "", time_us, value))
+
+
+def _known_fields(body: dict[str, Any]) -> None:
+    unknown = [name for name in body if name not in FIELDS]
+    if unknown:
+        raise RefusedError("schema", f"the message has a field {shown(unknown[0])}; expected {', '.join(FIELDS)}")
+
+
+def _time_us(body: dict[str, Any], arrived_s: float | None, policies: EventPolicies) -> int:
+    if "time" not in body:
+        raise RefusedError("time", f"time is missing; {_EXPECTED}")
+    seconds = _seconds(body["time"])
+    if arrived_s is not None and policies.ahead_s is not None and seconds - arrived_s > policies.ahead_s:
+        raise RefusedError(
+            "time",
+            f"time {seconds:.0f} lies {seconds - arrived_s:,.0f} s after the broker got the message; "
+            f"at most {policies.ahead_s:,} are taken (ahead_s): set the sender's clock",
+        )
+    return math.floor(seconds * MICROS)  # what is finer is cut off, as in logs
+
+
+def _seconds(given: object) -> float:
+    if type(given) is int or type(given) is float:
+        if not -LATEST_S <= given <= LATEST_S:  # NaN, too
+            raise RefusedError(
+                "time", f"time {shown(given)} is in milliseconds or finer, or beyond year 9999; {_EXPECTED}"
+            )
+        return given
+    try:
+        found = datetime.datetime.fromisoformat(given) if isinstance(given, str) else None
+        if found is not None and found.tzinfo is not None:
+            return found.timestamp()
+    except (ValueError, OverflowError):
+        found = None
+    said = "has no zone" if found is not None else "is not a time"
+    raise RefusedError("time", f"time {shown(given)} {said}; {_EXPECTED}")
+
+
+def _value(body: dict[str, Any], policies: EventPolicies) -> float:
+    if policies.of == "events":
+        if "value" in body:
+            raise RefusedError("value", "value is there, and events are counted; leave it out, or add up: of='sum'")
+        return 1.0
+    if "value" not in body:
+        raise RefusedError("value", "value is missing; expected a number, or null if the event has none")
+    return math.nan if body["value"] is None else number("value", body["value"])
+
+
+def _id(given: object) -> str:
+    """Return the id; empty if there is none."""
+    if given is None:
+        return ""
+    if not isinstance(given, str) or not 0 < len(given) <= TEXT_CHARACTERS:
+        raise RefusedError("schema", f"id is {shown(given)}; expected text of 1 to {TEXT_CHARACTERS} characters")
+    return given
+
+
+def _identity(name: str, time_us: int, value: float) -> bytes | None:
+    if not name:
+        return None
+    said = f"{time_us} {value!r}"
+    return _short(name.encode("utf-8", "surrogatepass")) + _short(said.encode())
+
+
+def _short(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=IDENTITY_BYTES // 2).digest()

@@ -1,0 +1,70 @@
+"""A stream in a process of its own, which may be killed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from helpers.brokers.servers import WAIT_S, Server
+
+_PROGRAM = """
+import sys
+from pulsecast import load
+from pulsecast_streams import BrokerConfig, Policies, stream_broker
+kind, port, bundle, source, name, store = sys.argv[1:]
+config = BrokerConfig(
+    kind=kind, source=source, forecasts=f"{name}-forecasts", alarms=f"{name}-alarms", store=store, reader=name
+)
+stream_broker(
+    load(bundle, backend="numpy"), f"{kind}://127.0.0.1:{port}", config,
+    policies=Policies(false_alarm_rate=0.05), started=lambda said: print(said, flush=True),
+)
+"""
+
+
+@dataclass(kw_only=True)
+class Streaming:
+    """A stream from `name` to `name`-forecasts, `name`-alarms and `name`-dead-letters."""
+
+    server: Server
+    bundle: Path
+    name: str
+    store: Path
+    process: subprocess.Popen[str] | None = None
+    said: list[str] = field(default_factory=list)
+    _begun: threading.Event = field(default_factory=threading.Event)
+
+    def start(self) -> Streaming:
+        """Start, and return once it reads."""
+        words = [
+            self.server.kind, str(self.server.port), str(self.bundle), self.server.source(self.name), self.name,
+            str(self.store),
+        ]  # fmt: skip
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _PROGRAM, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert self.process.stdout is not None
+        threading.Thread(target=self._listen, args=(self.process.stdout,), daemon=True).start()
+        assert self._begun.wait(WAIT_S), "the stream does not begin"
+        return self
+
+    def _listen(self, pipe: IO[str]) -> None:
+        for line in pipe:
+            self.said.append(line)
+            self._begun.set()
+        self._begun.set()
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(WAIT_S)
+
+    def stop(self) -> int:
+        """Send SIGTERM and return the exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(WAIT_S)

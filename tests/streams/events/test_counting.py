@@ -1,0 +1,233 @@
+"""Events counted one by one against `read_log` of all of them: the same steps, shuffled and late."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from helpers.engines import require
+from pulsecast import Forecaster
+from pulsecast.errors import FormatError, UsageError
+from pulsecast_streams import Counted, EventPolicies, Received, answer, count, tick
+from pulsecast_train import LogConfig, read_log
+
+require("polars")
+
+BEGIN, HOUR = 1_736_121_600, 3600  # a Monday, 00:00
+LATE_S = 1800
+WEEK = 7 * 24 * HOUR
+
+
+class One(NamedTuple):
+    """An event; `seconds` since BEGIN."""
+
+    seconds: float
+    value: float | None = None
+    id: str | None = None
+
+    def received(self) -> Received:
+        body: dict[str, Any] = {"time": round(BEGIN + self.seconds, 3)}
+        if self.id is not None:
+            body["id"] = self.id
+        if self.value is not None:
+            body["value"] = None if np.isnan(self.value) else self.value
+        return Received(key="likes", value=json.dumps(body).encode())
+
+
+def events(first_s: float, seed: int = 1, *, values: bool = False) -> list[One]:
+    """Return events of two days, none at night, each with an id; some values have a fraction, some are lacking."""
+    rng = random.Random(seed)
+    found = [One(first_s, 2.5 if values else None, "first")]
+    for n in range(900):
+        seconds = round(rng.uniform(first_s, 48 * HOUR), 3)
+        if seconds // HOUR % 24 in (2, 3, 4):
+            continue
+        value = rng.choice([0.1, 2.7, 1.0, 5.0, float("nan")]) if values else None
+        found.append(One(seconds, value, f"e{n}"))
+    return found
+
+
+def shuffled(found: list[One], late_s: float, seed: int = 2) -> list[One]:
+    """Return events in an order of arrival that has each within `late_s` of its place; every tenth comes twice."""
+    rng = random.Random(seed)
+    arriving = [(one.seconds + rng.uniform(0, late_s), one) for one in found]
+    arriving += [(at + rng.uniform(0, late_s - (at - one.seconds)), one) for at, one in arriving[::10]]
+    return [one for _, one in sorted(arriving, key=lambda pair: pair[0])]
+
+
+def run(found: list[One], policies: EventPolicies) -> tuple[list[Counted], bytes]:
+    state, said = None, []
+    for one in found:
+        said.append(count(one.received(), state, policies=policies))
+        state = said[-1].state
+    assert state is not None
+    return said, state
+
+
+def steps(said: list[Counted]) -> list[tuple[int, float | None]]:
+    return [(one["time"], one["value"]) for counted in said for one in counted.steps]
+
+
+def from_log(tmp_path: Path, found: list[One], **changes: Any) -> tuple[int, np.ndarray]:
+    """Return the first time and the values (steps,) that a log of the same events gives."""
+    lines = [
+        f"{BEGIN + one.seconds:.3f},{one.id},{'' if one.value is None or np.isnan(one.value) else one.value}"
+        for one in found
+    ]
+    (tmp_path / "log.csv").write_text("\n".join(["time,id,value", *lines]))
+    config = LogConfig(
+        events=True, time="time", time_format="epoch-s", id="id", timezone="UTC", max_gap=0, maturity="0", **changes
+    )
+    (series,) = read_log([tmp_path / "log.csv"], config).series
+    return series.start_s, series.values[:, 0]
+
+
+@pytest.mark.parametrize("first_s", [0.5, 36.0, 36.5, 3599.0])
+@pytest.mark.parametrize("step", ["1h", "15m"])
+def test_events_in_any_order_within_the_lateness_are_the_steps_of_the_log(
+    tmp_path: Path, first_s: float, step: str
+) -> None:
+    step_s = {"1h": HOUR, "15m": 900}[step]
+    found = events(first_s)
+    start_s, values = from_log(tmp_path, found, step=step, kind="count")
+    said, state = run(shuffled(found, LATE_S), EventPolicies(step_s=step_s, lateness_s=LATE_S))
+    assert [one.dead_letter for one in said if one.dead_letter] == []
+    live = steps(
+        [*said, tick(state, BEGIN + 48 * HOUR + LATE_S, policies=EventPolicies(step_s=step_s, lateness_s=LATE_S))]
+    )
+    assert live[: len(values)] == [(start_s + step_s * n, value) for n, value in enumerate(values)]
+    assert len(live) - len(values) in (0, 1)  # a log drops a last step that it may not hold whole
+    assert 0.0 in values
+    assert sum(value or 0 for _, value in live) == len(found) - (first_s > 0.01 * step_s) * _in_first(found, step_s)
+
+
+def _in_first(found: list[One], step_s: int) -> int:
+    first = min(one.seconds for one in found) // step_s
+    return sum(one.seconds // step_s == first for one in found)
+
+
+@pytest.mark.parametrize(("of", "kind"), [("sum", "count"), ("mean", "gauge")])
+def test_values_are_added_up_or_averaged_as_in_the_log(tmp_path: Path, of: Any, kind: str) -> None:
+    found = events(0.5, values=True)
+    start_s, values = from_log(tmp_path, found, step="1h", kind=kind, metrics=("value",))
+    said, _ = run(shuffled(found, LATE_S), EventPolicies(step_s=HOUR, of=of, lateness_s=LATE_S))
+    live = steps(said)
+    assert [time for time, _ in live] == [start_s + HOUR * n for n in range(len(live))]
+    assert len(live) >= 46
+    numbers = np.array([np.nan if value is None else value for _, value in live])
+    # a log adds in order of time, where each sum is rounded; here the sum is exact and rounded once
+    np.testing.assert_allclose(numbers, values[: len(live)], rtol=1e-14)
+    assert np.isnan(numbers).any() == (of == "mean")
+
+
+def test_weeks_begin_on_monday() -> None:
+    policies = EventPolicies(step_s=WEEK)
+    said, _ = run([One(0), One(WEEK - 0.5), One(WEEK)], policies)
+    assert steps(said) == [(BEGIN, 2.0)]
+
+
+def test_the_order_of_events_changes_no_bit_of_a_sum() -> None:
+    numbers = [1e16, 1.0, -1e16, 0.1, 3.3, 1e-9, 7.7]
+    found = [One(n, value) for n, value in enumerate(numbers)]
+    policies, last = EventPolicies(step_s=HOUR, of="sum"), One(HOUR, 0.0)
+    for seed in range(5):
+        random.Random(seed).shuffle(found)
+        assert steps(run([*found, last], policies)[0]) == [(BEGIN, 12.100000001)]
+
+
+def test_an_event_later_than_the_bound_is_a_dead_letter_and_its_step_stands() -> None:
+    policies = EventPolicies(step_s=HOUR, lateness_s=LATE_S)
+    said, state = run([One(0), One(HOUR + LATE_S - 1), One(HOUR - 1), One(HOUR + LATE_S), One(HOUR - 2)], policies)
+    assert steps(said) == [(BEGIN, 2.0)]
+    letter = said[-1].dead_letter
+    assert letter is not None
+    assert letter["code"] == "late"
+    assert "a step waits 1,800 s after its end (lateness_s)" in letter["reason"]
+    assert said[-1].state == said[-2].state == state
+
+
+def test_a_copy_is_counted_once_and_an_id_with_another_value_is_a_dead_letter() -> None:
+    policies = EventPolicies(step_s=HOUR, of="sum")
+    said, state = run([One(0, 3.0, "a"), One(0, 3.0, "a"), One(0, 4.0, "a"), One(0, 3.0)], policies)
+    assert [one.dead_letter and one.dead_letter["code"] for one in said] == [None, None, "conflict", None]
+    assert steps([tick(state, BEGIN + HOUR, policies=policies)]) == [(BEGIN, 6.0)]
+
+
+def test_a_clock_says_that_nothing_came() -> None:
+    policies = EventPolicies(step_s=HOUR)
+    _, state = run([One(0)], policies)
+    first = tick(state, BEGIN + 3 * HOUR, policies=policies)
+    assert steps([first]) == [(BEGIN, 1.0), (BEGIN + HOUR, 0.0), (BEGIN + 2 * HOUR, 0.0)]
+    assert first.state is not None
+    again = tick(first.state, BEGIN, policies=policies)
+    assert (again.steps, again.state) == ((), first.state)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"time": BEGIN * 1000}, "time"),
+        ({"time": float(BEGIN) * 1000}, "time"),
+        ({"time": True}, "time"),
+        ({"time": str(BEGIN)}, "time"),
+        ({"time": "2025-01-06T00:00:00"}, "time"),
+        ({"time": BEGIN + 400 * 24 * HOUR}, "time"),
+        ({}, "time"),
+        ({"time": BEGIN, "value": 1}, "value"),
+        ({"time": BEGIN, "id": 7}, "schema"),
+        ({"time": BEGIN, "likes": 7}, "schema"),
+    ],
+)
+def test_what_the_schema_does_not_say_is_a_dead_letter(body: dict[str, Any], code: str) -> None:
+    policies = EventPolicies(step_s=HOUR)
+    _, state = run([One(0)], policies)
+    found = count(Received(key="likes", value=json.dumps(body).encode()), state, policies=policies)
+    assert found.dead_letter is not None
+    assert (found.dead_letter["code"], found.steps, found.state) == (code, (), state)
+
+
+@pytest.mark.parametrize("value", [True, "7", [7]])
+def test_a_value_that_is_no_number_is_a_dead_letter(value: object) -> None:
+    policies = EventPolicies(step_s=HOUR, of="sum")
+    body = json.dumps({"time": BEGIN, "value": value}).encode()
+    found = count(Received(key="likes", value=body), policies=policies)
+    assert (found.dead_letter and found.dead_letter["code"], found.state) == ("value", None)
+
+
+def test_a_time_ahead_of_the_broker_is_refused() -> None:
+    body = json.dumps({"time": "2025-01-08T00:00:00.25Z"}).encode()
+    received = Received(key="likes", value=body, arrived_s=float(BEGIN))
+    found = count(received, policies=EventPolicies(step_s=HOUR))
+    assert found.dead_letter is not None
+    assert "after the broker got the message" in found.dead_letter["reason"]
+    assert count(received, policies=EventPolicies(step_s=HOUR, ahead_s=None)).state is not None
+
+
+def test_a_state_that_is_damaged_or_of_other_options_stops_the_engine() -> None:
+    policies = EventPolicies(step_s=HOUR)
+    _, state = run([One(0)], policies)
+    with pytest.raises(FormatError, match="is damaged"):
+        count(One(1).received(), state[:-1] + b" ", policies=policies)
+    with pytest.raises(UsageError, match="was begun with step_s=3600 and of='events', not 60"):
+        count(One(1).received(), state, policies=EventPolicies(step_s=60))
+    other = Received(key="shares", value=One(1).received().value)
+    with pytest.raises(UsageError, match="is of the series 'likes', the event of 'shares'"):
+        count(other, state, policies=policies)
+
+
+def test_steps_are_messages_for_answer(model: Forecaster) -> None:
+    policies = EventPolicies(step_s=HOUR)
+    said, state = run(sorted(events(0.5)), policies)
+    said.append(tick(state, BEGIN + 24 * 7 * HOUR, policies=policies))
+    kept = None
+    for step in (step for counted in said for step in counted.steps):
+        found = answer(model, Received(value=json.dumps(step).encode()), kept)
+        assert (found.dead_letter, found.forecast["arrival"]) == (None, "next")
+        kept = found.state
+    assert found.forecast["time"] == BEGIN + (24 * 7 - 1) * HOUR
+    assert len(found.forecast["forecast"]) == model.manifest.spec.horizon
