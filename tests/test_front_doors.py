@@ -30,6 +30,12 @@ FUNCTIONS = {
 }  # fmt: skip
 
 
+def readme(name: str) -> str:
+    """Return what describes a package: a README of its own, or that of its stage."""
+    own, stage = (REPOSITORY / DOORS[name] / part / "README.md" for part in (name, "."))
+    return (own if own.exists() else stage).read_text("utf-8")
+
+
 def door(name: str) -> ModuleType:
     return importlib.import_module(name)
 
@@ -46,14 +52,14 @@ def test_what_is_listed_is_sorted_there_and_documented(name: str) -> None:
 
 @pytest.mark.parametrize("name", DOORS)
 def test_the_stage_s_readme_names_all_of_it(name: str) -> None:
-    text = (REPOSITORY / DOORS[name] / "README.md").read_text("utf-8")
+    text = readme(name)
     said = set(re.findall(r"\w+", text))
     assert [one for one in door(name).__all__ if one not in said and one != "__version__"] == []
 
 
 @pytest.mark.parametrize("name", DOORS)
 def test_what_the_stage_s_readme_calls_can_be_imported(name: str) -> None:
-    text = (REPOSITORY / DOORS[name] / "README.md").read_text("utf-8")
+    text = readme(name)
     called = set(re.findall(r"\b([A-Z][a-z]+[A-Z]\w*)\(", text))
     beside = {one for other, stage in DOORS.items() if stage == DOORS[name] for one in dir(door(other))}
     assert sorted(called - beside - set(dir(pulsecast))) == []

@@ -87,6 +87,17 @@ def notes(order: Order) -> tuple[str, ...]:
         "A series that cannot be forecast is an error in a sentence, not a number.",
         "A version is ready only after its hashes and its golden were checked.",
         *([] if level is None else [f"`interval` covers with probability {level:g}."]),
+        *_source(order.options),
+    )
+
+
+def _source(options: ServeOptions) -> tuple[str, ...]:
+    """Return what must be there before the image can be built."""
+    if options.wheel is not None:
+        return ()
+    return (
+        "The image installs pulsecast by its name, from the index that pip is set up with.",
+        "To build it from a wheel of a checkout, write this folder with `--wheel dist/FILE.whl`.",
     )
 
 
