@@ -156,12 +156,12 @@ def test_a_copycat_is_distinguished_from_a_real_forecast() -> None:
 def in_this_process() -> Iterator[None]:
     """Let the pieces of evaluations in this block run here: a process of their own imports TensorFlow again."""
 
-    def run_here(run: Any, tasks: Any, jobs: int, on_result: Any) -> None:
+    def run_here(run: Any, tasks: Any, where: Where, on_result: Any) -> None:
         for i, task in enumerate(tasks):
             on_result(i, run(task))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluator, "run_local", run_here)
+        patch.setattr(evaluator, "run_tasks", run_here)
         yield
 
 
