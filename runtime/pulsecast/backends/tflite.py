@@ -189,7 +189,7 @@ def _check_operators(model: bytes, path: str) -> None:
     try:
         own = custom_operators(model)
     except FormatError as error:
-        raise FormatError(f"{path} is damaged: {error}") from error
+        raise ValueError(f"{path} is damaged: {error}") from error  # told as the engine's own refusal
     if own:
         named = ", ".join(dict.fromkeys(own[:5]))
         raise FormatError(f"{path} has custom operators ({named}); expected LiteRT's builtin ones and no others")
