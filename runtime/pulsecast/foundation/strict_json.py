@@ -13,7 +13,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any, TypeVar
 
 from .. import limits
@@ -109,12 +109,24 @@ def problems_of(kind: Any, value: Any, name: str) -> list[str]:
     return [str(problems)] if problems else []
 
 
+def repeated_key(pairs: Sequence[tuple[str, Any]]) -> str | None:
+    """Return the first key of an object's `pairs` that was there before, None if each stands once.
+
+    >>> repeated_key([("a", 1), ("b", 2), ("a", 3)])
+    'a'
+    """
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            return key
+        seen.add(key)
+    return None
+
+
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"key {key!r} appears twice")
-        found[key] = value
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"key {repeated_key(pairs)!r} appears twice")
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
@@ -14,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from pulsecast.foundation.arguments import shown
+from pulsecast.foundation.strict_json import repeated_key
 
 from ..refusal import BAD_REQUEST, GONE_SLOW, TOO_LARGE, RefusedError
 from ..serving import Serving
@@ -66,8 +66,8 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return the object of `pairs`, for the standard library's reader; raises RefusedError (400) for a key twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise RefusedError(BAD_REQUEST, f"the key {shown(twice)} stands more than once; which one is meant?")
+        twice = shown(repeated_key(pairs))
+        raise RefusedError(BAD_REQUEST, f"the key {twice} stands more than once; which one is meant?")
     return found
 
 

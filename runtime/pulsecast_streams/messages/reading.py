@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from pulsecast.errors import MissingExtraError
 from pulsecast.foundation.arguments import shown
+from pulsecast.foundation.strict_json import repeated_key
 
 from ..refusal import RefusedError
 
@@ -69,9 +70,8 @@ def _msgpack(data: bytes) -> dict[str, Any]:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise RefusedError("schema", f"the field {shown(twice)} stands more than once; which one is meant?")
+        twice = shown(repeated_key(pairs))
+        raise RefusedError("schema", f"the field {twice} stands more than once; which one is meant?")
     return found
 
 
