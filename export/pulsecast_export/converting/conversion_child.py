@@ -7,11 +7,11 @@ the reason of a failure.
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
 
 from pulsecast.errors import PulsecastError
+from pulsecast.foundation.lazy import imported
 from pulsecast.stages.model_directory import ModelDirectory, read_model_directory
 from pulsecast.stages.parent import die_with_parent
 
@@ -33,12 +33,10 @@ def convert(model: ModelDirectory, folder: Path, target_ids: list[str]) -> int:
         print(target_id, flush=True)
         target = TARGETS[target_id]
         writer = target.writer if model.record.spec.graph is None else target.graph_writer or target.writer
-        module, function = writer.split(":")
         source = folder / TARGETS[target.source].path if target.source else None
         (folder / target.path).parent.mkdir(parents=True, exist_ok=True)
         try:
-            write = getattr(importlib.import_module(f"pulsecast_export.{module}"), function)
-            write(model, folder / target.path, source)
+            imported(writer, "pulsecast_export")(model, folder / target.path, source)
             write_contract(model, target_id, folder / target.path)
             census = check_target(target_id, target, model.record.spec, folder)
         except PulsecastError as error:

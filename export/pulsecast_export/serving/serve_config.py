@@ -10,7 +10,6 @@ readable by all, whatever the umask. `servers/` has what each server needs.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.manifest import Artifact
 from pulsecast.errors import UsageError
 from pulsecast.foundation.arguments import StrPath, flag, instance, one_path
+from pulsecast.foundation.lazy import imported
 
 from .folder.adding import Plan, Wanted, planned, write
 from .folder.marker import promise_of
@@ -95,8 +95,9 @@ def _wanted(order: Order, *, force: bool) -> Wanted:
 
 
 def _layout(order: Order) -> Layout:
-    module, name = SERVERS[order.options.server].writer.split(":")
-    writer: Callable[[Order], Layout] = getattr(importlib.import_module(f".servers.{module}", __package__), name)
+    writer: Callable[[Order], Layout] = imported(
+        SERVERS[order.options.server].writer, "pulsecast_export.serving.servers"
+    )
     return writer(order)
 
 

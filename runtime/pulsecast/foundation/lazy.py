@@ -1,9 +1,13 @@
-"""The front door of a package: its names, each imported on first use (PEP 562)."""
+"""Names that are imported on first use: a package's own (PEP 562), and those in literal tables."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
+
+TYPE_CHECKING = False  # importing `typing` here would cost start-up time
+if TYPE_CHECKING:
+    from typing import Any
 
 Doors = tuple[Callable[[str], object], Callable[[], list[str]]]
 
@@ -37,3 +41,13 @@ def lazily(package: dict[str, object], home: Mapping[str, str]) -> Doors:
         return list(listed) if isinstance(listed, list) else []
 
     return get, names
+
+
+def imported(where: str, package: str | None) -> Any:
+    """Return what `where`, "module:name" below `package`, says: a cell of a literal table.
+
+    >>> imported("lazy:imported", "pulsecast.foundation").__name__
+    'imported'
+    """
+    module, name = where.split(":")
+    return getattr(importlib.import_module(f".{module}", package), name)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import NamedTuple
+
+from pulsecast.foundation.lazy import imported
 
 _LOGS = ("polars",)
 _TRAIN = ("tensorflow", "keras", "sklearn", *_LOGS)
@@ -25,8 +26,8 @@ class Command(NamedTuple):
 
     def function(self) -> Callable[..., None]:
         """Return the function, imported."""
-        module, name = self.where.split(":")
-        return cast("Callable[..., None]", getattr(importlib.import_module(f".{module}", __package__), name))
+        function: Callable[..., None] = imported(self.where, __package__)
+        return function
 
 
 COMMANDS = {

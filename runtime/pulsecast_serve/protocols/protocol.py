@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
 
 from starlette.requests import Request
 from starlette.responses import Response
+
+from pulsecast.foundation.lazy import imported
 
 from ..refusal import ErrorBody
 from ..serving import Serving
@@ -71,11 +71,7 @@ PROTOCOLS: Mapping[str, str] = {
 @functools.cache
 def protocols() -> tuple[Protocol, ...]:
     """Return all protocols, imported."""
-    found = []
-    for where in PROTOCOLS.values():
-        module, name = where.split(":")
-        found.append(cast("Protocol", getattr(importlib.import_module(f".{module}", __package__), name)))
-    return tuple(found)
+    return tuple(imported(where, __package__) for where in PROTOCOLS.values())
 
 
 def protocol_of(path: str) -> Protocol:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-import importlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import grpc
 from google.protobuf.descriptor import FileDescriptor
+
+from pulsecast.foundation.lazy import imported
 
 from ..refusal import (
     BAD_REQUEST,
@@ -88,11 +89,7 @@ SERVICES: Mapping[str, str] = {
 @functools.cache
 def services() -> tuple[Service, ...]:
     """Return all services, imported."""
-    found = []
-    for where in SERVICES.values():
-        module, name = where.split(":")
-        found.append(cast("Service", getattr(importlib.import_module(f".{module}", __package__), name)))
-    return tuple(found)
+    return tuple(imported(where, __package__) for where in SERVICES.values())
 
 
 def service_names() -> list[str]:
