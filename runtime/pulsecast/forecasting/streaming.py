@@ -19,6 +19,7 @@ from ..errors import DtypeError, FeatureCountError, InputError, NonFiniteError, 
 from ..foundation.arguments import flag, shown, whole_number
 from ..foundation.masked import read_array, unreadable
 from ..model.series import Pool, SeriesTable, refuse_series, scaling_of
+from ..model.windows import LARGEST_FLOAT32
 from .copies import Reduced, resumed
 from .corrector import Correctors
 from .stream_engines import NEXT, Engine, NativeEngine, WindowEngine
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from ..bundle.manifest import Manifest
 
 _FLOAT32 = np.dtype(np.float32)
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 class Loaded(Protocol):
@@ -139,7 +139,11 @@ class Stream:
             self._check_time(time)
         given: object = steps
         at = NEXT if time is None else time
-        if self._single and (isinstance(given, float) or type(given) is int) and -_LARGEST <= given <= _LARGEST:
+        if (
+            self._single
+            and (isinstance(given, float) or type(given) is int)
+            and -LARGEST_FLOAT32 <= given <= LARGEST_FLOAT32
+        ):
             rows: NDArray[np.float32] | float = float(given)  # NaN, a gap, goes the general way
         elif type(given) is np.ndarray and given.dtype == _FLOAT32 and given.shape == self._shape and self._plain:
             rows = given

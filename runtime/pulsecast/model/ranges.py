@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..foundation.quick_dataclass import dataclass
 from .series import POOL_ROW, SeriesTable
+from .windows import LARGEST_FLOAT32
 
 if TYPE_CHECKING:
     from .scaler import Scaler
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 SLACK = 0.1  # of the range: a level that is new by less is not far outside
 FAR = 1.0  # of the range: a single value may be beyond it by as much, as in a burst
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ class TrainingRange:
         low, high = self.low - SLACK * width, self.high + SLACK * width
         least = np.square(np.maximum(low, 0.0)).sum(axis=1)
         most = np.square(np.maximum(np.abs(low), np.abs(high))).sum(axis=1)
-        return context * least, np.minimum(context * most, _LARGEST)
+        return context * least, np.minimum(context * most, LARGEST_FLOAT32)
 
 
 def training_range(spec: ModelSpec, scaler: Scaler, table: SeriesTable | None) -> TrainingRange:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 INPUTS = VALUES, TIME, SERIES = "values", "time", "series"  # in the order of `Windows.inputs`
+LARGEST_FLOAT32 = 3.4028234663852886e38  # of what an artifact takes and gives
 OUTPUTS = FORECAST, LOWER, UPPER = "forecast", "lower", "upper"
 
 

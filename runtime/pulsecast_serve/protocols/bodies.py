@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 import numpy as np
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from pulsecast.foundation.arguments import shown
+from pulsecast.errors import UsageError
+from pulsecast.foundation.arguments import fraction, shown
 from pulsecast.foundation.strict_json import repeated_key
 
 from ..refusal import BAD_REQUEST, GONE_SLOW, TOO_LARGE, RefusedError
@@ -100,3 +101,14 @@ def real_numbers(name: str, given: Iterable[object]) -> None:
         if type(one) is not float and type(one) is not int:
             what = "is null, a missing value" if one is None else f"is {shown(one)}"
             raise RefusedError(BAD_REQUEST, f"{name}[{place}] {what}; expected a number", param=name)
+
+
+def false_alarm_rate(body: Mapping[str, object]) -> float | None:
+    """Return the rate of false alarms that a request asks for, None for the usual one; raises RefusedError (400)."""
+    given = body.get("false_alarm_rate")
+    if given is None:
+        return None
+    try:
+        return fraction("false_alarm_rate", given, such_as=0.001)
+    except UsageError as error:
+        raise RefusedError(BAD_REQUEST, str(error), param="false_alarm_rate") from None

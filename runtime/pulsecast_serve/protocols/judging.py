@@ -8,20 +8,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
 from pulsecast.bundle.manifest import Manifest
 from pulsecast.computing.calendars import utc_text
-from pulsecast.errors import UsageError
 from pulsecast.forecasting.departures import Anomaly
-from pulsecast.foundation.arguments import fraction, shown
+from pulsecast.foundation.arguments import shown
+from pulsecast.model.windows import LARGEST_FLOAT32
 
 from ..models.served import Served
 from ..refusal import BAD_REQUEST, RefusedError
 from ..serving import AT_ONCE, Serving
-from .bodies import written
+from .bodies import false_alarm_rate, written
 from .inflating import json_body
 from .operation import error_body
 from .protocol import Address, Protocol
@@ -30,7 +29,6 @@ from .timeseries_schema import ANOMALIES_REQUEST, ANOMALIES_RESPONSE
 from .timeseries_words import row_of
 
 _MOST_STEPS = 50_000  # some seconds of work
-_LARGEST = float(np.finfo(np.float32).max)
 _KEYS = {"model", "series", "name", "frequency", "step_seconds", "start_timestamp", "false_alarm_rate"}
 
 
@@ -78,14 +76,14 @@ def _read(body: Mapping[str, Any], served: Served) -> _Asked:
         values=_values(series, served.model.manifest),
         first=None if last is None else last - (len(series) - 1) * spec.step_s,
         series=None if table is None else table.names.name(row),
-        rate=_rate(body.get("false_alarm_rate")),
+        rate=false_alarm_rate(body),
     )
 
 
 def _values(series: list[Any], manifest: Manifest) -> list[float]:
     """Return the values that are judged; null is a step that is known to be missing."""
     spec = manifest.spec
-    least = 0.0 if manifest.scaler.features[0].transform == "log1p" else -_LARGEST
+    least = 0.0 if manifest.scaler.features[0].transform == "log1p" else -LARGEST_FLOAT32
     if spec.measured != 1:
         raise RefusedError(
             BAD_REQUEST, f"this model has {spec.measured} columns; a series of one column is judged here", param="model"
@@ -95,19 +93,12 @@ def _values(series: list[Any], manifest: Manifest) -> list[float]:
             raise RefusedError(
                 BAD_REQUEST, f"series[{place}] is {shown(one)}; expected a number or null", param="series"
             )
-        if one is not None and not least <= one <= _LARGEST:
-            what = "beyond float32" if abs(one) > _LARGEST else f"below {least:g}, which this model does not take"
+        if one is not None and not least <= one <= LARGEST_FLOAT32:
+            what = (
+                "beyond float32" if abs(one) > LARGEST_FLOAT32 else f"below {least:g}, which this model does not take"
+            )
             raise RefusedError(BAD_REQUEST, f"series[{place}] is a number {what}", param="series")
     return [math.nan if one is None else float(one) for one in series]
-
-
-def _rate(given: object) -> float | None:
-    if given is None:
-        return None
-    try:
-        return fraction("false_alarm_rate", given, such_as=0.001)
-    except UsageError as error:
-        raise RefusedError(BAD_REQUEST, str(error), param="false_alarm_rate") from None
 
 
 def _judged(served: Served, asked: _Asked) -> dict[str, object]:

@@ -12,10 +12,10 @@ from pulsecast.foundation.arguments import shown
 from pulsecast.limits import TEXT_CHARACTERS
 from pulsecast.plain_text import Problems
 
-from ..messages.measurement import named_series, number, tried
+from ..messages.measurement import known_fields, named_series, number, tried
 from ..messages.reading import read_object
 from ..messages.received import Received
-from ..messages.times import LATEST_S
+from ..messages.times import LATEST_S, refuse_ahead
 from ..refusal import RefusedError
 from .policies import EventPolicies
 
@@ -42,7 +42,7 @@ def read_event(received: Received, policies: EventPolicies) -> Event:
     """Return what a message says; raises RefusedError that lists all that is wrong with it."""
     body = read_object(received.value, policies.message_bytes)
     refused: list[RefusedError] = []
-    tried(refused, lambda: _known_fields(body))
+    tried(refused, lambda: known_fields(body, FIELDS))
     series = tried(refused, lambda: named_series(received.key, body.get("series")))
     time_us = tried(refused, lambda: _time_us(body, received.arrived_s, policies))
     value = tried(refused, lambda: _value(body, policies))
@@ -52,22 +52,11 @@ def read_event(received: Received, policies: EventPolicies) -> Event:
     return Event(series=series, time_us=time_us, value=value, identity=_identity(name or "", time_us, value))
 
 
-def _known_fields(body: dict[str, Any]) -> None:
-    unknown = [name for name in body if name not in FIELDS]
-    if unknown:
-        raise RefusedError("schema", f"the message has a field {shown(unknown[0])}; expected {', '.join(FIELDS)}")
-
-
 def _time_us(body: dict[str, Any], arrived_s: float | None, policies: EventPolicies) -> int:
     if "time" not in body:
         raise RefusedError("time", f"time is missing; {_EXPECTED}")
     seconds = _seconds(body["time"])
-    if arrived_s is not None and policies.ahead_s is not None and seconds - arrived_s > policies.ahead_s:
-        raise RefusedError(
-            "time",
-            f"time {seconds:.0f} lies {seconds - arrived_s:,.0f} s after the broker got the message; "
-            f"at most {policies.ahead_s:,} are taken (ahead_s): set the sender's clock",
-        )
+    refuse_ahead(seconds, arrived_s, policies.ahead_s)
     return math.floor(seconds * MICROS)  # what is finer is cut off, as in logs
 
 

@@ -10,16 +10,16 @@ from typing import Any, TypeVar
 from pulsecast.foundation.arguments import shown
 from pulsecast.limits import TEXT_CHARACTERS
 from pulsecast.model.spec import ModelSpec
+from pulsecast.model.windows import LARGEST_FLOAT32
 from pulsecast.plain_text import Problems
 
 from ..policies import Policies
 from ..refusal import RefusedError
 from .reading import read_object
 from .received import Received
-from .times import read_time
+from .times import read_time, refuse_ahead
 
 FIELDS = ("series", "time", "value", "values")
-_LARGEST = 3.4028234663852886e38  # of float32
 T = TypeVar("T")
 
 
@@ -66,10 +66,16 @@ def tried(refused: list[RefusedError], read: Callable[[], T]) -> T | None:
         return None
 
 
+def known_fields(body: dict[str, Any], fields: tuple[str, ...]) -> None:
+    """Raise RefusedError if a message has a field that is none of `fields`."""
+    unknown = [name for name in body if name not in fields]
+    if unknown:
+        raise RefusedError("schema", f"the message has a field {shown(unknown[0])}; expected {', '.join(fields)}")
+
+
 def _known_fields(body: dict[str, Any], policies: Policies) -> None:
-    unknown = [name for name in body if name not in FIELDS]
-    if unknown and policies.unknown_fields == "dead-letter":
-        raise RefusedError("schema", f"the message has a field {shown(unknown[0])}; expected {', '.join(FIELDS)}")
+    if policies.unknown_fields == "dead-letter":
+        known_fields(body, FIELDS)
 
 
 def named_series(key: bytes | str | None, field: object) -> str:
@@ -96,12 +102,7 @@ def _time(body: dict[str, Any], arrived_s: float | None, spec: ModelSpec, polici
     if "time" not in body:
         raise RefusedError("time", "time is missing; expected whole unix seconds, or ISO 8601 with a zone")
     time = read_time(body["time"])
-    if arrived_s is not None and policies.ahead_s is not None and time - arrived_s > policies.ahead_s:
-        raise RefusedError(
-            "time",
-            f"time {time} lies {time - arrived_s:,.0f} s after the broker got the message; "
-            f"at most {policies.ahead_s:,} are taken (ahead_s): set the sender's clock",
-        )
+    refuse_ahead(time, arrived_s, policies.ahead_s)
     if policies.phase_s is not None and (time - policies.phase_s) % spec.step_s:
         raise RefusedError(
             "grid",
@@ -140,6 +141,6 @@ def number(name: str, given: object) -> float:
     """Return a number of JSON as a float; raises RefusedError, of text and booleans too."""
     if type(given) is not float and type(given) is not int:
         raise RefusedError("value", f"{name} is {shown(given)}; expected a number")
-    if not -_LARGEST <= given <= _LARGEST:  # NaN and infinity of MessagePack, too
+    if not -LARGEST_FLOAT32 <= given <= LARGEST_FLOAT32:  # NaN and infinity of MessagePack, too
         raise RefusedError("value", f"{name} is {shown(given)}; expected a finite number that float32 holds")
     return float(given)

@@ -38,3 +38,13 @@ def _of_number(given: int) -> int:
     if not -LATEST_S <= given <= LATEST_S:
         raise RefusedError("time", f"time {shown(given)} is in milliseconds or finer, or beyond year 9999; {_EXPECTED}")
     return given
+
+
+def refuse_ahead(time: float, arrived_s: float | None, ahead_s: int | None) -> None:
+    """Raise RefusedError if `time` lies more than `ahead_s` after the broker got the message; None is not checked."""
+    if arrived_s is not None and ahead_s is not None and time - arrived_s > ahead_s:
+        raise RefusedError(
+            "time",
+            f"time {time:.0f} lies {time - arrived_s:,.0f} s after the broker got the message; "
+            f"at most {ahead_s:,} are taken (ahead_s): set the sender's clock",
+        )

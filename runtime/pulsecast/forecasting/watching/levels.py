@@ -16,11 +16,11 @@ from array import array
 from ...computing.intervals import bounds_of_one
 from ...model.radii import IntervalScale
 from ...model.spec import DAY_S
+from ...model.windows import LARGEST_FLOAT32
 from ..departures import KEPT_S, MINIMUM_RESIDUALS, radius_of, ratio, residuals_needed
 from .judge_state import LevelsState
 from .sorted_window import SortedWindow
 
-_LARGEST = 3.4028234663852886e38  # that float32 holds
 LEAST_VALUES = 24  # that a median takes, and a day
 MOST_LEVELS = 4032  # two weeks of five minutes; of shorter steps every n-th value is kept
 
@@ -104,7 +104,7 @@ class Levels:
         slot = self._slot
         slot[0] = number
         found = slot[0]
-        return found if -_LARGEST <= found <= _LARGEST else math.copysign(_LARGEST, number)
+        return found if -LARGEST_FLOAT32 <= found <= LARGEST_FLOAT32 else math.copysign(LARGEST_FLOAT32, number)
 
     def state(self) -> LevelsState:
         """Return what is known."""

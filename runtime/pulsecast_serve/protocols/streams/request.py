@@ -10,13 +10,14 @@ from typing import Any
 
 from pulsecast.foundation.arguments import shown
 from pulsecast.model.spec import ModelSpec
+from pulsecast.model.windows import LARGEST_FLOAT32
 
 from ...refusal import BAD_REQUEST, TOO_LARGE, RefusedError
+from ..bodies import false_alarm_rate
 
 MOST_STEPS = 1000  # of one request: they are computed one after the other
 _STEP_KEYS = ("value", "values", "time")
 _KEYS = (*_STEP_KEYS, "steps", "adapt", "restart", "false_alarm_rate")
-_LARGEST = 3.4028234663852886e38  # that float32 holds
 _TIME = "expected unix seconds, or ISO 8601 with a zone, such as 2026-01-31T08:00:00Z"
 
 
@@ -54,7 +55,7 @@ def read_push(document: object, spec: ModelSpec) -> Push:
     steps = _steps(body["steps"], spec) if several else (_step("", body, spec),)
     return Push(
         steps=steps, several=several, adapt=_flag(body, "adapt"), restart=_flag(body, "restart"),
-        false_alarm_rate=_rate(body.get("false_alarm_rate")),
+        false_alarm_rate=false_alarm_rate(body),
     )  # fmt: skip
 
 
@@ -104,7 +105,7 @@ def _number(name: str, given: object) -> float:
         return math.nan
     if type(given) is not float and type(given) is not int:
         raise RefusedError(BAD_REQUEST, f"{name} is {shown(given)}; expected a number, or null", param=name)
-    if not -_LARGEST <= given <= _LARGEST:
+    if not -LARGEST_FLOAT32 <= given <= LARGEST_FLOAT32:
         raise RefusedError(BAD_REQUEST, f"{name} is beyond float32", param=name)
     return float(given)
 
@@ -133,16 +134,4 @@ def _flag(body: Mapping[str, Any], name: str) -> bool:
     given = body.get(name, False)
     if type(given) is not bool:
         raise RefusedError(BAD_REQUEST, f"{name} is {shown(given)}; expected true or false", param=name)
-    return given
-
-
-def _rate(given: object) -> float | None:
-    if given is None:
-        return None
-    if type(given) is not float or not 0 < given < 1:
-        raise RefusedError(
-            BAD_REQUEST,
-            f"false_alarm_rate is {shown(given)}; expected a number between 0 and 1, such as 0.001",
-            param="false_alarm_rate",
-        )
     return given

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulsecast.model.windows import INPUTS
+from pulsecast.model.windows import INPUTS, LARGEST_FLOAT32
 
 from ...refusal import BAD_REQUEST, RefusedError
 from .document import is_base64, type_word, value_text
@@ -24,7 +24,6 @@ from .signature import FLOAT, SIGNATURE, DataType, Signature, TensorInfo, Tensor
 INSTANCES, COLUMNS, SIGNATURE_NAME = "instances", "inputs", "signature_name"
 _MOST_DIMENSIONS = 8
 _LARGEST_WHOLE = 2**24 - 1  # that float32 holds, as all below it
-_LARGEST = float(np.finfo(np.float32).max)
 _INT64 = range(-(2**63), 2**63)
 _NOT_BOTH = f"Not formatted correctly expecting only one of '{COLUMNS}' or '{INSTANCES}' keys to exist"
 
@@ -198,7 +197,7 @@ def _numbers(flat: list[Any], dtype: DataType, shape: tuple[int, ...]) -> NDArra
     if not fits:
         return None
     found = np.array(flat, np.float64 if dtype is FLOAT else np.int64).reshape(shape)
-    if dtype is FLOAT and ((np.abs(found) > _LARGEST) & np.isfinite(found)).any():
+    if dtype is FLOAT and ((np.abs(found) > LARGEST_FLOAT32) & np.isfinite(found)).any():
         return None
     return found.astype(dtype.numpy)
 
@@ -235,5 +234,7 @@ def _check_number(value: object, dtype: DataType) -> None:
 def _is_float32(value: float) -> bool:
     """Return whether the protocol takes a number as float32: a whole one exactly, any other rounded."""
     return (
-        abs(value) <= _LARGEST_WHOLE if isinstance(value, int) else abs(value) <= _LARGEST or not math.isfinite(value)
+        abs(value) <= _LARGEST_WHOLE
+        if isinstance(value, int)
+        else abs(value) <= LARGEST_FLOAT32 or not math.isfinite(value)
     )
