@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,16 @@ GAPS: dict[Gap, str] = {
     "last": "the last value before them",
     "zero": "zero: of counts, where a step without an event sends no message",
 }
+
+
+def too_small(policies: object, counts: Iterable[str], seconds: Iterable[str]) -> Iterator[str]:
+    """Yield which fields are too small: `counts` are at least 1, `seconds` at least 0 where they are not None."""
+    for name in counts:
+        if (count := getattr(policies, name)) < 1:
+            yield f"{name} is {shown(count)}; expected at least 1"
+    for name in seconds:
+        if (value := getattr(policies, name)) is not None and value < 0:
+            yield f"{name} is {shown(value)}; expected 0 or more seconds"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +66,7 @@ class Policies:
             raise invalid([str(problems)])
 
     def _problems(self) -> Iterator[str]:
-        for name in ("longest_fill", "message_bytes", "dead_letter_bytes"):
-            if getattr(self, name) < 1:
-                yield f"{name} is {shown(getattr(self, name))}; expected at least 1"
-        for name in ("ahead_s", "phase_s"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                yield f"{name} is {shown(value)}; expected 0 or more seconds"
+        yield from too_small(self, ("longest_fill", "message_bytes", "dead_letter_bytes"), ("ahead_s", "phase_s"))
         if self.false_alarm_rate is not None and not 0 < self.false_alarm_rate < 1:
             yield (
                 f"false_alarm_rate is {shown(self.false_alarm_rate)}; expected a number between 0 and 1, such as 0.001"

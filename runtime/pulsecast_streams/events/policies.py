@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from pulsecast.foundation.arguments import invalid, require_types, shown
+from pulsecast.foundation.arguments import invalid, require_types
 from pulsecast.model.spec import DAY_S
 from pulsecast.plain_text import Problems
+
+from ..policies import too_small
 
 Of = Literal["events", "sum", "mean"]
 # what a step's value is -> what it is where no event came
@@ -40,10 +42,4 @@ class EventPolicies:
             raise invalid([str(problems)])
 
     def _problems(self) -> Iterator[str]:
-        for name in ("step_s", "message_bytes", "dead_letter_bytes"):
-            if getattr(self, name) < 1:
-                yield f"{name} is {shown(getattr(self, name))}; expected at least 1"
-        for name in ("lateness_s", "ahead_s"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                yield f"{name} is {shown(value)}; expected 0 or more seconds"
+        return too_small(self, ("step_s", "message_bytes", "dead_letter_bytes"), ("lateness_s", "ahead_s"))
