@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import plain
+from helpers import native_models, plain, series_models
 from helpers.engines import EXPORT, TRAIN, require
 from helpers.logs import many
 
@@ -161,6 +161,14 @@ def linear_bundle(linear_model: plain.PlainModel, tmp_path_factory: pytest.TempP
     """A bundle of `linear_model` with only the numpy artifact."""
     folder = tmp_path_factory.mktemp("linear") / "bundle"
     plain.write_bundle(folder, linear_model)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def table_bundle(change_model: plain.PlainModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of three series, a, b and c, on the network of `change_model`."""
+    folder = tmp_path_factory.mktemp("table") / "bundle"
+    series_models.write_bundle(folder, series_models.with_table(native_models.directory(change_model)))
     return folder
 
 

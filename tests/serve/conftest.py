@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import native_models, plain, series_models
+from helpers import plain
 from helpers.engines import require
 from helpers.serving import Client, running
 from pulsecast.model.spec import Channel, Feature
@@ -18,19 +18,9 @@ require("starlette", "uvicorn", "httptools", "prometheus_client")
 
 
 @pytest.fixture(scope="session")
-def bundle(change_model: plain.PlainModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(calendar_bundle: Path) -> Path:
     """A bundle with a calendar, one column, horizon 2; its name is `plain`."""
-    folder = tmp_path_factory.mktemp("served") / "bundle"
-    plain.write_bundle(folder, change_model)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def table_bundle(change_model: plain.PlainModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of three series: a, b, c."""
-    folder = tmp_path_factory.mktemp("served") / "table"
-    series_models.write_bundle(folder, series_models.with_table(native_models.directory(change_model)))
-    return folder
+    return calendar_bundle
 
 
 @pytest.fixture(scope="session")

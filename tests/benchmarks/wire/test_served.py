@@ -37,10 +37,8 @@ SHORT = dataclasses.replace(
 
 
 @pytest.fixture(scope="module")
-def bundle(change_model: plain.PlainModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wire") / "bundle"
-    plain.write_bundle(folder, change_model)
-    return folder
+def bundle(calendar_bundle: Path) -> Path:
+    return calendar_bundle
 
 
 @pytest.fixture(scope="module")
