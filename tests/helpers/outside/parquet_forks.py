@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,11 +23,12 @@ from pulsecast_train.logs.parquet import trial
 
 
 class Forks:
-    """The process that forks, one trial after the other; it starts with the first."""
+    """The process that forks, one trial after the other whichever thread asks; it starts with the first."""
 
     def __init__(self) -> None:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the process
         self._process: subprocess.Popen[str] | None = None
+        self._one_at_a_time = threading.Lock()
 
     def _started(self) -> subprocess.Popen[str]:
         path = os.pathsep.join(filter(None, sys.path))
@@ -40,6 +42,10 @@ class Forks:
     ) -> Ended:
         """Do what `child_process.run_module` does with the Parquet child."""
         assert (module, environment) == (trial.CHILD, None)
+        with self._one_at_a_time:
+            return self._run(arguments, timeout_s)
+
+    def _run(self, arguments: Sequence[str], timeout_s: float) -> Ended:
         self._process = self._process or self._started()
         assert self._process.stdin is not None
         assert self._process.stdout is not None

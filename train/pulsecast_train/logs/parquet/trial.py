@@ -29,7 +29,10 @@ def try_parquet(log: LogFile, config: LogConfig) -> None:
     trial takes a third of a second for the imports, and of ten million rows a twentieth of the time of reading them.
     """
     key = _key(log, config)
-    fault = _tried.pop(key) if key in _tried else next(_faults([log], config))
+    try:
+        fault = _tried.pop(key)  # not `in` first: another thread may ask for the same log
+    except KeyError:
+        fault = next(_faults([log], config))
     if fault is not None:
         raise DataError(fault)
 
