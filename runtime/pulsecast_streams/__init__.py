@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .brokers.running import stream_broker
     from .events.counting import Counted, count, tick
     from .events.policies import EventPolicies
+    from .events.trained import event_policies
+    from .following import Answers, StepAnswer, answer_clock, answer_event
     from .kafka.config import KafkaConfig
     from .kafka.dataframe import Branches, forecasting
     from .kafka.running import stream_kafka
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 # name -> module, imported on first use: an engine is loaded only by what needs it
 _HOME = {
     "Answer": "answering",
+    "Answers": "following",
     "Branches": "kafka.dataframe",
     "BrokerConfig": "brokers.config",
     "Counted": "events.counting",
@@ -31,9 +34,13 @@ _HOME = {
     "KafkaConfig": "kafka.config",
     "Policies": "policies",
     "Received": "messages.received",
+    "StepAnswer": "following",
     "answer": "answering",
+    "answer_clock": "following",
+    "answer_event": "following",
     "attach": "brokers.attaching",
     "count": "events.counting",
+    "event_policies": "events.trained",
     "forecasting": "kafka.dataframe",
     "stream_broker": "brokers.running",
     "stream_kafka": "kafka.running",
@@ -41,6 +48,7 @@ _HOME = {
 }
 __all__ = [
     "Answer",
+    "Answers",
     "Branches",
     "BrokerConfig",
     "Counted",
@@ -48,9 +56,13 @@ __all__ = [
     "KafkaConfig",
     "Policies",
     "Received",
+    "StepAnswer",
     "answer",
+    "answer_clock",
+    "answer_event",
     "attach",
     "count",
+    "event_policies",
     "forecasting",
     "stream_broker",
     "stream_kafka",

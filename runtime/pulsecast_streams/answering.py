@@ -76,7 +76,7 @@ class _Turn(NamedTuple):
 def _answered(turn: _Turn, measured: Measurement) -> Answer:
     """Return the answer; raises RefusedError."""
     model, name, time = turn.model, measured.series, measured.time
-    series = _series(model, name, turn.policies)
+    series = known_series(model, name, turn.policies)
     _require_scaled(model, measured.values)
     alarms: list[Record] = []
     filling, filled = turn, 0
@@ -97,7 +97,7 @@ def _answered(turn: _Turn, measured: Measurement) -> Answer:
     return Answer(forecast=record, alarms=tuple(alarms), state=found.state)
 
 
-def _series(model: Loaded, name: str, policies: Policies) -> str | Pool | None:
+def known_series(model: Loaded, name: str, policies: Policies) -> str | Pool | None:
     """Return what `step` takes for the series; raises RefusedError if the bundle does not know it."""
     if model.series is None:
         return None

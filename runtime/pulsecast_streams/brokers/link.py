@@ -17,6 +17,7 @@ class Link(Protocol):
     ready     makes the broker deliver again what was not acknowledged; before the subscription starts
     leave     ends the subscription so that the broker goes on keeping messages
     send      returns once the broker has what is sent
+    drained   says whether the broker is there and has nothing left that was not taken, as far as it says so
     """
 
     def received(self, message: Any) -> Received:
@@ -33,3 +34,6 @@ class Link(Protocol):
 
     async def send(self, topic: str, key: str | None, data: bytes) -> None:
         """Publish to a topic, or add to a stream."""
+
+    async def drained(self) -> bool:
+        """Return whether nothing waits to be read."""

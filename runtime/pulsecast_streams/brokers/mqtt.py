@@ -17,6 +17,7 @@ from .topics import MQTT, series_in
 if TYPE_CHECKING:
     from faststream.mqtt import MQTTBroker
 
+PING_S = 5.0  # that the broker may take to answer
 KEPT_S = 0xFFFF_FFFF  # a session that never ends
 
 
@@ -69,6 +70,10 @@ class MqttLink:
         subscription: Any = getattr(self._subscriber, "_subscription", None)
         if subscription is not None:
             await subscription.detach()
+
+    async def drained(self) -> bool:
+        """Return whether the broker is there: it does not say what it keeps, and sends all of it at once."""
+        return bool(await self._broker.ping(PING_S))
 
     async def send(self, topic: str, key: str | None, data: bytes) -> None:
         """Publish; returns once the broker has acknowledged it."""

@@ -113,6 +113,12 @@ class NatsLink:
 
         subscriber(take)
 
+    async def drained(self) -> bool:
+        """Return whether the consumer has taken all that the stream holds for it."""
+        stream = await self._stream(self._config.source)
+        found = await self._jetstream.consumer_info(stream, self._config.reader)
+        return not found.num_pending and not found.num_ack_pending
+
     async def leave(self) -> None:
         """Say that the connection is about to be closed; the consumer stays."""
         self._taking.stopping = True

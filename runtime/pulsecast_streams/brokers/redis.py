@@ -102,6 +102,13 @@ class RedisLink:
                 f"{shown(others[0])}, which would take steps away; name another group"
             )
 
+    async def drained(self) -> bool:
+        """Return whether the group has taken all entries of its stream."""
+        client: Any = await self._broker.connect()
+        groups = await client.xinfo_groups(self._config.source)
+        found = next(one for one in groups if _text(one["name"]) == self._config.reader)
+        return not found["pending"] and found.get("lag") == 0
+
     async def leave(self) -> None:
         """Do nothing: the group stays."""
 

@@ -14,6 +14,8 @@ from pulsecast.forecasting.stream_state import require_loaded
 from pulsecast.forecasting.streaming import Loaded
 from pulsecast.foundation.arguments import instance, shown, text
 
+from ..events.policies import EventPolicies
+from ..following import Heard
 from ..policies import USUAL, Policies
 from .attaching import connect, make
 from .config import SCHEMES, BrokerConfig, Kind
@@ -33,14 +35,23 @@ def _silent(said: str) -> None:
     del said
 
 
-def stream_broker(
-    model: Loaded, url: str, config: BrokerConfig, *, policies: Policies = USUAL, started: Started = _silent
+def stream_broker(  # noqa: PLR0913  # an option is a parameter
+    model: Loaded,
+    url: str,
+    config: BrokerConfig,
+    *,
+    policies: Policies = USUAL,
+    events: EventPolicies | None = None,
+    started: Started = _silent,
+    heard: Heard | None = None,
 ) -> None:
     """Forecast what comes from a broker until SIGTERM or Ctrl-C, then finish the message at work and return.
 
     model    what `pulsecast.load` returned
     url      mqtt://HOST:PORT, redis://HOST:PORT or nats://HOST:PORT; mqtts, rediss and tls are the same over TLS
+    events   messages are single events, which are counted in steps first (`event_policies`)
     started  called with a sentence once messages may come
+    heard    called with each step that was answered
 
     Raises UsageError (the file of states is in use), EngineError (the broker is not there, or failed),
     MissingExtraError, and what `answer` raises. Start it again then: what was not acknowledged is delivered again.
@@ -55,7 +66,7 @@ def stream_broker(
     faststream = engine("faststream", config.kind)
     module, name = OPENERS[config.kind]
     opened = getattr(importlib.import_module(f".{module}", __package__), name)
-    taking = make(model, config, policies)
+    taking = make(model, config, policies, events, heard)
     try:
         app = faststream.FastStream(opened(url, config, taking), logger=None)
         connect(app, taking)

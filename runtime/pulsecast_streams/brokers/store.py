@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 from pulsecast.errors import EngineError, FormatError, UsageError
@@ -87,6 +88,14 @@ class StateStore:
         except sqlite3.Error as error:
             raise self._failed(error) from None
         return None if row is None else bytes(row[0])
+
+    def states(self) -> Iterator[tuple[str, bytes]]:
+        """Yield all series and their states; raises EngineError."""
+        try:
+            for series, state in self._database.execute("SELECT series, state FROM states"):
+                yield series, bytes(state)
+        except sqlite3.Error as error:
+            raise self._failed(error) from None
 
     def put(self, series: str, state: bytes) -> None:
         """Keep a state; raises EngineError, such as for a full disk: the one before is kept then."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 from pulsecast.errors import EngineError, PulsecastError
 from pulsecast.forecasting.streaming import Loaded
 
 from ..answering import Answer, answer
+from ..events.policies import EventPolicies
+from ..following import Answers, Heard, answer_event, measured_step
 from ..messages.measurement import series_of
+from ..messages.received import Received
 from ..messages.records import dead_letter
 from ..messages.writing import written
 from ..policies import Policies
@@ -23,6 +27,10 @@ def _nothing() -> None:
     pass
 
 
+def _kept(series: str, state: bytes, arrived_s: float | None) -> None:
+    del series, state, arrived_s
+
+
 class Taking:
     """The function that FastStream calls with each message, one at a time.
 
@@ -33,8 +41,21 @@ class Taking:
     the step that failed a late one, and lose it.
     """
 
-    def __init__(self, model: Loaded, config: BrokerConfig, policies: Policies, *, store: StateStore) -> None:
+    def __init__(
+        self,
+        model: Loaded,
+        config: BrokerConfig,
+        policies: Policies,
+        *,
+        store: StateStore,
+        events: EventPolicies | None = None,
+        heard: Heard | None = None,
+    ) -> None:
+        """Take steps, or `events`; `heard` is called with each step that was answered."""
         self.model, self.config, self.policies, self.store = model, config, policies, store
+        self.events, self.heard = events, heard
+        self.turn = asyncio.Lock()  # of one message, or one tick of a clock
+        self.kept: Callable[[str, bytes, float | None], None] = _kept  # called with the state that an event left
         self.fault: PulsecastError | None = None
         self.stopping = False  # the connection is closed on purpose
         self.ended: Callable[[], None] = _nothing  # called after a fault, from the broker's loop
@@ -44,12 +65,25 @@ class Taking:
         if self.fault is not None:
             raise SystemExit(1)
         try:
-            await self._taken(link, message)
+            async with self.turn:
+                await self._taken(link, message)
         except PulsecastError as error:
             await self.stop(link, error)
         except Exception as error:  # of the broker's client
-            said = f"{type(error).__name__}: {error}"[:300]
-            await self.stop(link, EngineError(f"the {self.config.kind} broker failed: {said}; {STEADY}"))
+            await self.stop(link, self._failed(error))
+
+    async def guarded(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do what no message asked for; a fault of it ends the application too."""
+        try:
+            await work()
+        except PulsecastError as error:
+            self.fail(error)
+        except Exception as error:  # of the broker's client
+            self.fail(self._failed(error))
+
+    def _failed(self, error: Exception) -> EngineError:
+        said = f"{type(error).__name__}: {error}"[:300]
+        return EngineError(f"the {self.config.kind} broker failed: {said}; {STEADY}")
 
     async def stop(self, link: Link, fault: PulsecastError) -> NoReturn:
         """Take nothing any more; raises SystemExit."""
@@ -72,10 +106,34 @@ class Taking:
             return
         series = series_of(received, self.policies)
         kept = None if series is None else self.store.get(series)
+        if self.events is not None:
+            await self._counted(link, received, series, kept, self.events)
+            return
         found = answer(self.model, received, kept, policies=self.policies)
         await self._send(link, found, series)
+        if self.heard is not None and (step := measured_step(self.model, received, found, self.policies)) is not None:
+            self.heard(step)
         if series is not None and found.state is not None and found.state != kept:
             self.store.put(series, found.state)
+
+    async def _counted(
+        self, link: Link, received: Received, series: str | None, kept: bytes | None, events: EventPolicies
+    ) -> None:
+        found = answer_event(self.model, received, kept, events=events, policies=self.policies)
+        if found.dead_letter is not None:
+            await self._send(link, Answer(dead_letter=found.dead_letter, state=None), series)
+        await self.say(link, found, series)
+        if series is not None and found.state is not None:
+            if found.state != kept:
+                self.store.put(series, found.state)
+            self.kept(series, found.state, received.arrived_s)
+
+    async def say(self, link: Link, found: Answers, series: str | None) -> None:
+        """Send what was answered to steps."""
+        for one in found.answers:
+            await self._send(link, one.answer, series)
+            if self.heard is not None:
+                self.heard(one)
 
     async def _send(self, link: Link, found: Answer, series: str | None) -> None:
         config = self.config

@@ -59,6 +59,8 @@ def count(received: Received, state: bytes | None = None, *, policies: EventPoli
         event = read_event(received, policies)
         if kept is not None and kept.series != event.series:
             raise UsageError(f"the state is of the series {shown(kept.series)}, the event of {shown(event.series)}")
+        if kept is not None and _start_s(event.time_us, policies.step_s) > _silent_s(kept, policies):
+            return _anew(kept, event, policies)
         following = _begun(event, policies) if kept is None else _taken(kept, event, policies)
     except RefusedError as error:
         return Counted(dead_letter=refused_message(received, error, policies.dead_letter_bytes), state=state)
@@ -68,6 +70,9 @@ def count(received: Received, state: bytes | None = None, *, policies: EventPoli
 def tick(state: bytes, time: Any, *, policies: EventPolicies) -> Counted:
     """Return the steps that are complete at `time` in unix seconds: where no event comes, a clock says that it is late.
 
+    A series lags as far behind the clock as its latest event did when the broker got it: a log that is sent again is
+    not cut short.
+
     Raises as `count` does, and UsageError for a time more than a year after the last event.
     """
     instance("state", state, bytes)
@@ -75,7 +80,19 @@ def tick(state: bytes, time: Any, *, policies: EventPolicies) -> Counted:
     kept, time_us = _state(state, policies), whole_number("time", time, least=0) * MICROS
     if time_us - kept.latest_us > LONGEST_GAP_S * MICROS:
         raise UsageError(f"time is {shown(time)}, more than a year after the last event; expected unix seconds")
-    return _said(replace(kept, latest_us=max(kept.latest_us, time_us)), policies)
+    return _said(replace(kept, latest_us=max(kept.latest_us, time_us - kept.delay_us)), policies)
+
+
+def due_s(state: bytes, *, policies: EventPolicies) -> int | None:
+    """Return the unix second at which the next step is complete if no event comes; None if the series is silent."""
+    kept = _state(state, policies)
+    silent = kept.next_s >= _silent_s(kept, policies)
+    return None if silent else kept.next_s + kept.step_s + policies.lateness_s + -(-kept.delay_us // MICROS)
+
+
+def _silent_s(kept: Counting, policies: EventPolicies) -> int:
+    """Return the end of the steps that are said after the latest event."""
+    return _start_s(kept.heard_us, policies.step_s) + (1 + policies.silent_steps) * policies.step_s
 
 
 def _state(data: bytes, policies: EventPolicies) -> Counting:
@@ -104,29 +121,49 @@ def _begun(event: Event, policies: EventPolicies) -> Counting:
     start = _start_s(event.time_us, policies.step_s)
     return Counting(
         series=event.series, step_s=policies.step_s, of=policies.of, latest_us=event.time_us, next_s=start,
-        first_us=event.time_us, steps={start: _with(OpenStep(), event)},
+        first_us=event.time_us, heard_us=event.time_us, delay_us=event.delay_us,
+        steps={start: _with(OpenStep(), event)},
     )  # fmt: skip
+
+
+def _anew(kept: Counting, event: Event, policies: EventPolicies) -> Counted:
+    """Return the last steps before a series fell silent, and the state that begins with the event.
+
+    Its first step is whole: nothing came before the event.
+    """
+    _refuse_far(kept, event)
+    end_us = (_silent_s(kept, policies) + policies.lateness_s) * MICROS
+    before = _said(replace(kept, latest_us=max(event.time_us, end_us)), policies)
+    return Counted(steps=before.steps, state=written_state(replace(_begun(event, policies), first_us=None)))
 
 
 def _taken(kept: Counting, event: Event, policies: EventPolicies) -> Counting:
     """Return the state with an event; raises RefusedError."""
     start = _start_s(event.time_us, policies.step_s)
-    if start < _complete_s(kept.latest_us, policies):
+    if start < (kept.next_s if kept.first_us is None else _complete_s(kept.latest_us, policies)):
         raise RefusedError(
             "late",
             f"the event is {(kept.latest_us - event.time_us) / MICROS:,.0f} s older than the latest one, and its step "
             f"was said; a step waits {policies.lateness_s:,} s after its end (lateness_s)",
         )
-    if event.time_us - kept.latest_us > LONGEST_GAP_S * MICROS:
-        raise RefusedError(
-            "time", "the event comes more than a year after the last one; correct its time, or begin again"
-        )
+    _refuse_far(kept, event)
     if event.identity is not None and _is_copy(kept, event.identity):
         return kept
     if kept.first_us is not None:
         kept = replace(kept, first_us=min(kept.first_us, event.time_us), next_s=min(kept.next_s, start))
     steps = {**kept.steps, start: _with(kept.steps.get(start, OpenStep()), event)}
-    return replace(kept, latest_us=max(kept.latest_us, event.time_us), steps=steps)
+    kept = replace(kept, latest_us=max(kept.latest_us, event.time_us), steps=steps)
+    if event.time_us < kept.heard_us:
+        return kept
+    return replace(kept, heard_us=event.time_us, delay_us=event.delay_us)
+
+
+def _refuse_far(kept: Counting, event: Event) -> None:
+    """Raise RefusedError for an event that the model could not take either."""
+    if event.time_us - kept.latest_us > LONGEST_GAP_S * MICROS:
+        raise RefusedError(
+            "time", "the event comes more than a year after the last one; correct its time, or begin again"
+        )
 
 
 def _is_copy(kept: Counting, identity: bytes) -> bool:
@@ -155,7 +192,7 @@ def _with(step: OpenStep, event: Event) -> OpenStep:
 
 def _said(state: Counting, policies: EventPolicies) -> Counted:
     """Return the steps that are complete, and the state without them."""
-    complete_s = _complete_s(state.latest_us, policies)
+    complete_s = min(_complete_s(state.latest_us, policies), _silent_s(state, policies))
     if complete_s <= state.next_s:
         return Counted(state=written_state(state))
     steps = tuple(_records(state, complete_s))

@@ -29,11 +29,13 @@ _EXPECTED = "expected unix seconds, or ISO 8601 with a zone, such as 2026-01-31T
 class Event:
     """One event: microseconds since 1970 (UTC), NaN for a value that is missing.
 
+    delay_us  how much later the broker got it; 0 if it does not say
     identity  of its id, and of what it says, 8 bytes each; None if it has no id
     """
 
     series: str
     time_us: int
+    delay_us: int
     value: float
     identity: bytes | None
 
@@ -49,7 +51,11 @@ def read_event(received: Received, policies: EventPolicies) -> Event:
     name = tried(refused, lambda: _id(body.get("id")))
     if series is None or time_us is None or value is None or refused:
         raise RefusedError(refused[0].code, str(Problems(str(one) for one in refused)))
-    return Event(series=series, time_us=time_us, value=value, identity=_identity(name or "", time_us, value))
+    arrived_us = time_us if received.arrived_s is None else math.floor(received.arrived_s * MICROS)
+    return Event(
+        series=series, time_us=time_us, delay_us=max(0, arrived_us - time_us), value=value,
+        identity=_identity(name or "", time_us, value),
+    )  # fmt: skip
 
 
 def _time_us(body: dict[str, Any], arrived_s: float | None, policies: EventPolicies) -> int:

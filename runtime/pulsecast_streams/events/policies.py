@@ -25,6 +25,8 @@ class EventPolicies:
     of          `events` counts them; `sum` adds up their values; `mean` averages these (`train --kind gauge`)
     lateness_s  a step is complete when an event comes that is so much later than its end. An event of a step that was
                 said is refused
+    silent_steps  steps without an event that are said after the last one; then the series is silent: a clock completes
+                no more of its steps, and its next event begins it anew, which a forecast says as a gap
     ahead_s     how far an event's time may lie after the time at which the broker got it; None is not checked
     message_bytes, dead_letter_bytes   as of `Policies`
     """
@@ -32,6 +34,7 @@ class EventPolicies:
     step_s: int
     of: Of = "events"
     lateness_s: int = 0
+    silent_steps: int = 2000
     ahead_s: int | None = DAY_S
     message_bytes: int = 65_536
     dead_letter_bytes: int = 500_000
@@ -42,4 +45,6 @@ class EventPolicies:
             raise invalid([str(problems)])
 
     def _problems(self) -> Iterator[str]:
-        return too_small(self, ("step_s", "message_bytes", "dead_letter_bytes"), ("lateness_s", "ahead_s"))
+        return too_small(
+            self, ("step_s", "silent_steps", "message_bytes", "dead_letter_bytes"), ("lateness_s", "ahead_s")
+        )

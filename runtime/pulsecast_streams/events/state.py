@@ -13,7 +13,7 @@ from pulsecast.errors import FormatError
 from .policies import Of
 from .sums import Parts
 
-_MAGIC = b"PCEV\x01"  # and the number of the format
+_MAGIC = b"PCEV\x02"  # and the number of the format
 _CHECK_BYTES = 4
 
 
@@ -38,6 +38,8 @@ class Counting:
     next_s      beginning of the next step to say; before the first one that of the earliest event
     first_us    time of the earliest event while no step is complete; None afterwards
     steps       beginning in unix seconds -> step
+    heard_us    time of the latest event
+    delay_us    how much later than that the broker got it; of a log that is sent again this is long
     """
 
     series: str
@@ -46,6 +48,8 @@ class Counting:
     latest_us: int
     next_s: int
     first_us: int | None
+    heard_us: int
+    delay_us: int
     steps: Mapping[int, OpenStep] = field(default_factory=dict)
 
 

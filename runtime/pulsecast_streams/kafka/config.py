@@ -31,6 +31,7 @@ class KafkaConfig:
                   isolation.level=read_committed see each forecast once. Otherwise a crash may repeat forecasts
     state         folder for states, one for each process; it is rebuilt from the changelog topics if it is lost
     commit_s      seconds between two commits
+    tick_s        seconds between two ticks of the clock that completes steps where no event comes (events only)
     form          of what is written
     properties    file with properties of librdkafka, NAME=VALUE on each line: TLS, passwords, timeouts
     """
@@ -44,6 +45,7 @@ class KafkaConfig:
     exactly_once: bool = False
     state: str = "pulsecast-state"
     commit_s: float = 1.0
+    tick_s: float = 5.0
     form: Form = "json"
     properties: str | None = None
 
@@ -56,6 +58,11 @@ class KafkaConfig:
     def refused(self) -> str:
         """The topic of dead letters."""
         return f"{self.source}-dead-letters" if self.dead_letters is None else self.dead_letters
+
+    @property
+    def ticks(self) -> str:
+        """The topic of the clock's ticks, which the processes of a group share."""
+        return f"{self.source}-{self.group}-ticks"[:249]
 
     def _problems(self) -> Iterator[str]:
         topics = {"source": self.source, "forecasts": self.forecasts, "dead_letters": self.refused}
@@ -72,6 +79,8 @@ class KafkaConfig:
             yield f"brokers is {shown(self.brokers)}; expected HOST:PORT, several with commas between them"
         if not 0 < self.commit_s <= 30:
             yield f"commit_s is {shown(self.commit_s)}; expected a number above 0, at most 30"
+        if not 0.1 <= self.tick_s <= 3600:
+            yield f"tick_s is {shown(self.tick_s)}; expected 0.1 to 3600"
 
 
 def read_properties(path: str | None) -> dict[str, str]:

@@ -12,15 +12,17 @@ from pulsecast.forecasting.streaming import Loaded
 from pulsecast.foundation.arguments import instance, shown
 
 from ..answering import answer
+from ..events.policies import EventPolicies
+from ..events.trained import require_fits
+from ..following import Heard, measured_step
 from ..messages.received import Received
 from ..policies import USUAL, Policies
+from .counted import STATE, Counted, recorded
 from .engine import quix
 
 if TYPE_CHECKING:
     from quixstreams.dataframe import StreamingDataFrame
     from quixstreams.state import State
-
-STATE = "pulsecast"  # under which a series' state is kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +34,27 @@ class Branches:
     dead_letters: StreamingDataFrame
 
 
-def forecasting(dataframe: StreamingDataFrame, model: Loaded, *, policies: Policies = USUAL) -> Branches:
+def forecasting(
+    dataframe: StreamingDataFrame,
+    model: Loaded,
+    *,
+    policies: Policies = USUAL,
+    events: EventPolicies | None = None,
+    ticks: StreamingDataFrame | None = None,
+    heard: Heard | None = None,
+) -> Branches:
     """Return the forecasts, alarms and dead letters of a dataframe of an application of Quix Streams.
 
     dataframe  of a topic with value_deserializer="bytes" and key_deserializer="bytes": what comes is read strictly, and
                what cannot be read is a dead letter
     model      what `pulsecast.load` returned; a newer one goes on with the states of the old one
+    events     the topic has single events, which are counted in steps first (`event_policies`)
+    ticks      of a topic with as many partitions, whose messages complete steps where no event comes: each at its
+               timestamp, after all events that came before it. Without it only events complete steps
+    heard      called with each step that was answered
 
-    The state of each series lies in the application's store. Raises MissingExtraError and UsageError.
+    The records of a tick have keys of their own: send them on with `key=lambda record: record["series"]`. The state of
+    each series lies in the application's store. Raises MissingExtraError and UsageError.
 
         found = forecasting(app.dataframe(likes), load("bundle"))
         found.forecasts.to_topic(app.topic("forecasts"))
@@ -48,6 +63,9 @@ def forecasting(dataframe: StreamingDataFrame, model: Loaded, *, policies: Polic
         raise UsageError(f"dataframe is {shown(dataframe)}; expected what app.dataframe(topic) returned")
     require_loaded(model)
     instance("policies", policies, Policies)
+    if events is not None:
+        require_fits(model, events)
+        return _counting(dataframe, ticks, Counted(model, events, policies), heard)
     context = quix().message_context
 
     def taken(value: Any, key: Any, timestamp_ms: int, headers: Any, state: State) -> Mapping[str, Any]:
@@ -55,9 +73,12 @@ def forecasting(dataframe: StreamingDataFrame, model: Loaded, *, policies: Polic
         where = context()
         source = {"topic": where.topic, "partition": where.partition, "offset": where.offset}
         kept = state.get_bytes(STATE) if key else None
-        found = answer(model, _received(value, key, timestamp_ms, source), kept, policies=policies)
+        received = _received(value, key, timestamp_ms, source)
+        found = answer(model, received, kept, policies=policies)
         if found.state is not None and found.state != kept:
             state.set_bytes(STATE, found.state)
+        if heard is not None and (step := measured_step(model, received, found, policies)) is not None:
+            heard(step)
         return {"forecast": found.forecast, "alarms": found.alarms, "dead_letter": found.dead_letter}
 
     answers = dataframe.apply(taken, stateful=True, metadata=True)
@@ -65,6 +86,42 @@ def forecasting(dataframe: StreamingDataFrame, model: Loaded, *, policies: Polic
         forecasts=_only(answers, "forecast"),
         alarms=answers.apply(lambda found: found["alarms"], expand=True),
         dead_letters=_only(answers, "dead_letter"),
+    )
+
+
+def _counting(
+    dataframe: StreamingDataFrame, ticks: StreamingDataFrame | None, counted: Counted, heard: Heard | None
+) -> Branches:
+    """Return the same of events: a message may have many records, each in a list."""
+    merged = dataframe if ticks is None else dataframe.concat(ticks)
+    clocks: frozenset[str] = frozenset() if ticks is None else frozenset(topic.name for topic in ticks.topics)
+    context = quix().message_context
+
+    def taken(value: Any, key: Any, timestamp_ms: int, headers: Any, state: State) -> list[Mapping[str, Any]]:
+        del headers, state  # that of one key; a tick needs those of all
+        where = context()
+        kept = merged.processing_context.checkpoint.get_store_transaction(
+            stream_id=merged.stream_id, partition=where.partition
+        )
+
+        def of(prefix: bytes) -> State:
+            return kept.as_state(prefix=prefix, timestamp=timestamp_ms)
+
+        if where.topic in clocks:
+            found = list(counted.tick(timestamp_ms // 1000, where.partition, of))
+        else:
+            source = {"topic": where.topic, "partition": where.partition, "offset": where.offset}
+            found = [counted.event(_received(value, key, timestamp_ms, source), where.partition, of)]
+        if heard is not None:
+            for step in (step for one in found for step in one.answers):
+                heard(step)
+        return [recorded(one) for one in found]
+
+    answers = merged.apply(taken, stateful=True, metadata=True).apply(lambda found: found, expand=True)
+    return Branches(
+        forecasts=answers.apply(lambda found: found["forecasts"], expand=True),
+        alarms=answers.apply(lambda found: found["alarms"], expand=True),
+        dead_letters=answers.apply(lambda found: found["dead_letters"], expand=True),
     )
 
 

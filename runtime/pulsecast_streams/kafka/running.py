@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,15 +14,21 @@ from pulsecast.forecasting.stream_state import require_loaded
 from pulsecast.forecasting.streaming import Loaded
 from pulsecast.foundation.arguments import instance, shown
 
+from ..events.policies import EventPolicies
+from ..events.trained import require_fits
+from ..following import Heard
+from ..messages.records import Record
 from ..messages.writing import written
 from ..policies import USUAL, Policies
+from .clock import KEPT, ticking
 from .config import KafkaConfig, read_properties
-from .dataframe import forecasting
+from .dataframe import Branches, forecasting
 from .engine import client, quix
 from .identity import identity
 
 if TYPE_CHECKING:
     from quixstreams import Application
+    from quixstreams.dataframe import StreamingDataFrame
 
 MOST_NAMED = 10  # topics, the most alike first
 REACH_S = 20.0  # to find a broker
@@ -32,11 +39,21 @@ def _silent(said: str) -> None:
     del said
 
 
-def stream_kafka(model: Loaded, config: KafkaConfig, *, policies: Policies = USUAL, started: Started = _silent) -> None:
+def stream_kafka(
+    model: Loaded,
+    config: KafkaConfig,
+    *,
+    policies: Policies = USUAL,
+    events: EventPolicies | None = None,
+    started: Started = _silent,
+    heard: Heard | None = None,
+) -> None:
     """Forecast what comes in a topic until SIGTERM or Ctrl-C, then finish the message at work, commit and return.
 
     model    what `pulsecast.load` returned
+    events   the topic has single events, which are counted in steps first (`event_policies`)
     started  called with a sentence once the topics are there
+    heard    called with each step that was answered, before it is committed
 
     Raises UsageError (no such topic; the folder for states is in use), EngineError (no broker answers, or it failed),
     MissingExtraError, and what `answer` raises. Nothing is committed then: start it again, and it goes on.
@@ -46,13 +63,19 @@ def stream_kafka(model: Loaded, config: KafkaConfig, *, policies: Policies = USU
     require_loaded(model)
     instance("config", config, KafkaConfig)
     instance("policies", policies, Policies)
+    if events is not None:
+        require_fits(model, events)
     properties = read_properties(config.properties)
     with identity(Path(config.state)) as name, _said_as_ours(config.brokers):
         partitions = _partitions(config, properties)
         application = _application(config, properties, name)
-        _connect(application, model, config, policies)
+        source, like = _source(application, config)
+        ticks = None if events is None else application.dataframe(_ticks(application, config, like))
+        found = forecasting(source, model, policies=policies, events=events, ticks=ticks, heard=heard)
+        _send(application, found, config, like)
         started(f"{config.source} ({partitions} partitions) -> {config.forecasts}; Ctrl-C stops it")
-        application.run()
+        with nullcontext() if events is None else ticking(config, properties, partitions):
+            application.run()
 
 
 @contextmanager
@@ -106,17 +129,43 @@ def _numbers(properties: dict[str, str]) -> dict[str, str | int]:
     return {name: int(value) if value.isdecimal() else value for name, value in properties.items()}
 
 
-def _connect(application: Application, model: Loaded, config: KafkaConfig, policies: Policies) -> None:
-    """Add the source and where its answers go; topics that are made have the partitions of the source."""
+def _source(application: Application, config: KafkaConfig) -> tuple[StreamingDataFrame, Any]:
+    """Return what comes in, and how topics are made: with the partitions of the source."""
     source = application.topic(config.source, value_deserializer="bytes", key_deserializer="bytes")
-    found = forecasting(application.dataframe(source), model, policies=policies)
-    ways: tuple[tuple[Any, str | None], ...] = (
-        (found.forecasts, config.forecasts), (found.alarms, config.alarms), (found.dead_letters, config.refused),
-    )  # fmt: skip
     like = quix().models.TopicConfig(
         num_partitions=source.broker_config.num_partitions, replication_factor=source.broker_config.replication_factor
     )
+    return application.dataframe(source), like
+
+
+def _ticks(application: Application, config: KafkaConfig, like: Any) -> Any:
+    made = quix().models.TopicConfig(
+        num_partitions=like.num_partitions, replication_factor=like.replication_factor, extra_config=KEPT
+    )
+    return application.topic(config.ticks, value_deserializer="bytes", key_deserializer="bytes", config=made)
+
+
+class _Keyed(bytes):
+    """The bytes of a record, with the key that it is sent under: a tick has records of many series."""
+
+    key: bytes | None
+
+
+def _send(application: Application, found: Branches, config: KafkaConfig, like: Any) -> None:
+    """Send each record to its topic, under the name of its series."""
+    ways: tuple[tuple[Any, str | None], ...] = (
+        (found.forecasts, config.forecasts), (found.alarms, config.alarms), (found.dead_letters, config.refused),
+    )  # fmt: skip
     for records, topic in ways:
         if topic is not None:
             out = application.topic(topic, value_serializer="bytes", key_serializer="bytes", config=like)
-            records.apply(lambda record: written(record, config.form)).to_topic(out)
+            records.apply(lambda record: _keyed(record, config)).to_topic(out, key=lambda data: data.key)
+
+
+def _keyed(record: Record, config: KafkaConfig) -> _Keyed:
+    made = _Keyed(written(record, config.form))
+    if "series" in record:
+        made.key = record["series"].encode()
+    else:  # of a dead letter
+        made.key = None if record["key"] is None else base64.b64decode(record["key"])
+    return made

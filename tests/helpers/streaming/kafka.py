@@ -77,6 +77,7 @@ class Broker:
     controller: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     made: int = 0
+    producer: Any = None
 
     @property
     def address(self) -> str:
@@ -132,6 +133,19 @@ class Broker:
             producer.produce(topic, value, key, **fields)
             producer.poll(0)
         assert producer.flush(WAIT_S) == 0
+
+    def queue(self, topic: str, key: str, value: bytes, time_ms: int, *, partition: int = -1) -> None:
+        """Write a message with a timestamp of its own; `flush` waits until all are there."""
+        if self.producer is None:
+            self.producer = load("confluent_kafka").Producer({"bootstrap.servers": self.address, "log_level": 0})
+        self.producer.produce(topic, value, key, partition, timestamp=time_ms)
+        self.producer.poll(0)
+
+    def flush(self) -> None:
+        assert self.producer.flush(WAIT_S) == 0
+
+    def has(self, topic: str) -> bool:
+        return self._metadata(topic) is not None
 
     def read(self, topic: str, count: int, *, wait_s: float = WAIT_S) -> list[dict[str, Any]]:
         """Return what a reader of committed records sees in a topic: `count` of them, and what comes right after."""

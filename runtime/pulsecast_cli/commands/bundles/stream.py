@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,10 @@ from pulsecast.errors import UsageError
 from ...terminal.grouped import grouped
 from ...terminal.options import USUAL, ModelOptions
 from ...terminal.output import tell
+
+if TYPE_CHECKING:
+    from pulsecast import Forecaster
+    from pulsecast_streams import EventPolicies
 
 
 @grouped
@@ -50,6 +54,20 @@ def stream(
         str | None,
         typer.Option("--properties", help="Kafka: file with properties of librdkafka: TLS, passwords, timeouts."),
     ] = None,
+    events: Annotated[
+        bool | None,
+        typer.Option("--events/--samples", help="Messages are single events, which are counted in steps first."),
+    ] = None,
+    of: Annotated[
+        str | None,
+        typer.Option("--of", help="With --events: a step is the number of events, or sum or mean of their values."),
+    ] = None,
+    lateness: Annotated[
+        int | None, typer.Option("--lateness", help="With --events: seconds that a step waits after its end; 60.")
+    ] = None,
+    tick: Annotated[
+        float | None, typer.Option("--tick", help="Kafka with --events: seconds between two looks at the clock; 5.")
+    ] = None,
     gap: Annotated[
         str, typer.Option("--gap", help="What stands for missing steps: unknown, or last or zero for short gaps.")
     ] = "unknown",
@@ -68,7 +86,8 @@ def stream(
 ) -> None:
     """Forecast each measurement that comes in a topic, until SIGTERM or Ctrl-C; then commit and end.
 
-    A message that cannot be read goes to the topic of dead letters, with the reason.
+    With --events the messages are single events, such as a like, and are counted as in `train --events`. A message that
+    cannot be read goes to the topic of dead letters, with the reason.
     """
     from pulsecast_streams import BrokerConfig, KafkaConfig, Policies, stream_broker, stream_kafka
 
@@ -76,8 +95,13 @@ def stream(
         {"kafka": kafka, "mqtt": mqtt, "redis": redis, "nats": nats}, f"{bundle} --from {source} --to {forecasts}"
     )
     topics = {"source": source, "forecasts": forecasts, "alarms": alarms, "dead_letters": dead_letters, "form": form}
-    of_kafka = {"exactly_once": exactly_once or None, "state": state, "commit_s": commit, "properties": properties}
+    of_kafka = {
+        "exactly_once": exactly_once or None, "state": state, "commit_s": commit, "tick_s": tick,
+        "properties": properties,
+    }  # fmt: skip
     _refuse_others(kind, of_kafka if kind != "kafka" else {"store": store})
+    if not events:
+        _refuse_counting({"--of": of, "--lateness": lateness, "--tick": tick})
     config: KafkaConfig | BrokerConfig
     try:
         policies = Policies(
@@ -90,11 +114,30 @@ def stream(
             config = BrokerConfig(kind=kind, reader=group, **_given(topics | {"store": store}))  # type: ignore[arg-type]
     except ValueError as error:
         raise UsageError(str(error)) from None
+    loaded = model.load(bundle)
+    counted = _counted(loaded, events=events, of=of, lateness=lateness)
     if isinstance(config, KafkaConfig):
-        stream_kafka(model.load(bundle), config, policies=policies, started=tell)
+        stream_kafka(loaded, config, policies=policies, events=counted, started=tell)
         return
     url = address if "://" in address else f"{kind}://{address}"
-    stream_broker(model.load(bundle), url, config, policies=policies, started=tell)
+    stream_broker(loaded, url, config, policies=policies, events=counted, started=tell)
+
+
+def _counted(model: Forecaster, *, events: bool | None, of: str | None, lateness: int | None) -> EventPolicies | None:
+    """Return how events are counted, None where steps come; raises UsageError."""
+    from pulsecast_streams import event_policies
+
+    if not events:
+        return None
+    try:
+        return event_policies(model, of=of, **_given({"lateness_s": lateness}))  # type: ignore[arg-type]
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _refuse_counting(options: dict[str, Any]) -> None:
+    if given := list(_given(options)):
+        raise UsageError(f"{', '.join(given)}: only for single events; add --events, or leave it out")
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
@@ -115,7 +158,7 @@ def _one_of(brokers: dict[str, str | None], words: str) -> tuple[str, str]:
 
 def _refuse_others(kind: str, options: dict[str, Any]) -> None:
     """Raise UsageError for options of other brokers: they would say nothing here."""
-    words = {"commit_s": "commit", "exactly_once": "exactly-once"}
+    words = {"commit_s": "commit", "exactly_once": "exactly-once", "tick_s": "tick"}
     given = [f"--{words.get(name, name)}" for name in _given(options)]
     if given:
         said = "--store FILE keeps the states" if kind != "kafka" else "--state DIR keeps the states"
