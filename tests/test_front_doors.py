@@ -21,7 +21,10 @@ DOORS = {name: stage for name, stage in PACKAGES.items() if name != "pulsecast_c
 FUNCTIONS = {
     "pulsecast": {"generate_key", "load", "load_native", "pack", "sign", "step", "unpack", "verify"},
     "pulsecast_serve": {"application", "serve"},
-    "pulsecast_streams": {"answer", "attach", "count", "forecasting", "stream_broker", "stream_kafka", "tick"},
+    "pulsecast_streams": {
+        "answer", "answer_clock", "answer_event", "attach", "count", "event_policies", "forecasting", "stream_broker",
+        "stream_kafka", "tick",
+    },
     "pulsecast_train": {"evaluate", "evaluate_bundle", "fetch", "find_rhythm", "generate_log", "look",
                         "predict_logs", "read_as_trained",
                         "read_config", "read_log", "train"},

@@ -18,10 +18,10 @@ import pulsecast
 import pulsecast_bench
 import pulsecast_export
 import pulsecast_serve
-import pulsecast_streams
 import pulsecast_train
 from helpers import plain
 from helpers.engines import require
+from helpers.hostile import streaming
 from helpers.hostile.values import VALUES
 from helpers.hostile.walk import callees, outcome
 from helpers.logs.log_files import hours
@@ -34,9 +34,6 @@ require("polars", "cryptography")
 
 DATA = Path(__file__).parent / "data"
 TIME = 1_736_121_600
-MESSAGE = b'{"time": 1736121600, "value": 1}'
-EVENT = pulsecast_streams.Received(key="a", value=b'{"time": 1736121600}')
-STREAM: dict[str, Any] = {"kind": "mqtt", "source": "a/+", "forecasts": "b"}
 RECORD = "a record that pulsecast makes; a reader checks the types of its fields before it makes one"
 OUR_WORDS = "called by the stages, with their own words"
 LEFT_OUT = {
@@ -86,9 +83,11 @@ LEFT_OUT = {
         for method in ("tell", "advance")
     },
     "pulsecast_streams.Answer": RECORD,
+    "pulsecast_streams.Answers": RECORD,
     "pulsecast_streams.Branches": RECORD,
     "pulsecast_streams.Counted": RECORD,
     "pulsecast_streams.Received": RECORD,
+    "pulsecast_streams.StepAnswer": RECORD,
     "pulsecast_train.BatchForecasts": RECORD,
     "pulsecast_train.BundleScores": RECORD,
     "pulsecast_train.Evaluation": RECORD,
@@ -263,55 +262,7 @@ ROWS: dict[str, Row] = {
     "pulsecast_serve.ServerConfig": record(pulsecast_serve.ServerConfig),
     "pulsecast_serve.application": row(pulsecast_serve.application, lambda t: {"bundles": t.plain}),
     "pulsecast_serve.serve": row(pulsecast_serve.serve, lambda t: {"bundles": t.folder / "nothing"}),
-    "pulsecast_streams.BrokerConfig": Row(
-        lambda t: pulsecast_streams.BrokerConfig, lambda t: STREAM | {"store": "a.db"}, values=True
-    ),
-    "pulsecast_streams.EventPolicies": Row(
-        lambda t: pulsecast_streams.EventPolicies, lambda t: {"step_s": 3600}, values=True
-    ),
-    "pulsecast_streams.KafkaConfig": Row(
-        lambda t: pulsecast_streams.KafkaConfig,
-        lambda t: {"brokers": "nowhere:1", "source": "a", "forecasts": "b"},
-        values=True,
-    ),
-    "pulsecast_streams.Policies": record(pulsecast_streams.Policies),
-    "pulsecast_streams.answer": row(
-        pulsecast_streams.answer,
-        lambda t: {"model": t.model, "received": pulsecast_streams.Received(key="a", value=MESSAGE)},
-    ),
-    "pulsecast_streams.attach": row(
-        pulsecast_streams.attach,
-        lambda t: {"app": None, "model": t.model, "config": pulsecast_streams.BrokerConfig(**STREAM)},
-    ),
-    "pulsecast_streams.count": row(
-        pulsecast_streams.count, lambda t: {"received": EVENT, "policies": pulsecast_streams.EventPolicies(step_s=3600)}
-    ),
-    "pulsecast_streams.tick": row(
-        pulsecast_streams.tick,
-        lambda t: {
-            "state": pulsecast_streams.count(EVENT, policies=pulsecast_streams.EventPolicies(step_s=3600)).state,
-            "time": TIME,
-            "policies": pulsecast_streams.EventPolicies(step_s=3600),
-        },
-    ),
-    "pulsecast_streams.forecasting": row(
-        pulsecast_streams.forecasting, lambda t: {"dataframe": None, "model": t.model}
-    ),
-    "pulsecast_streams.stream_broker": row(
-        pulsecast_streams.stream_broker,
-        lambda t: {
-            "model": t.model,
-            "url": "mqtt://a:1",
-            "config": pulsecast_streams.BrokerConfig(**STREAM, store="no/a.db"),
-        },
-    ),
-    "pulsecast_streams.stream_kafka": row(
-        pulsecast_streams.stream_kafka,
-        lambda t: {
-            "model": t.model,
-            "config": pulsecast_streams.KafkaConfig(brokers="a:1", source="a", forecasts="b", properties="nothing"),
-        },
-    ),
+    **{name: Row(*given) for name, given in streaming.ROWS.items()},
     "pulsecast_bench.BenchConfig": record(pulsecast_bench.BenchConfig),
     "pulsecast_bench.Benchmark.write": Row(lambda t: t.benchmark.write, lambda t: {"out": OUT}),
     "pulsecast_bench.Budget": record(pulsecast_bench.Budget),

@@ -92,7 +92,6 @@ def answer_clock(
     """
     require_loaded(model)
     require_fits(model, events)
-    instance("state", state, bytes)
     instance("policies", policies, Policies)
     counting, kept = _split(state)
     now = whole_number("time", time, least=0)
@@ -134,6 +133,7 @@ def _split(state: bytes | None) -> tuple[bytes | None, bytes | None]:
     """Return the state of counting and that of the model; raises FormatError."""
     if state is None:
         return None, None
+    instance("state", state, bytes)
     begin = len(_MAGIC) + _LENGTH_BYTES
     end = begin + int.from_bytes(state[len(_MAGIC) : begin], "big")
     if state[: len(_MAGIC)] != _MAGIC or len(state) < end:

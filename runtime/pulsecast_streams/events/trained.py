@@ -28,12 +28,12 @@ def event_policies(
 
     of   needed where the bundle does not say how its log was counted; it must not contradict what the bundle says
 
-    Raises UsageError, and ValueError for numbers out of range.
+    Raises UsageError.
 
         events = event_policies(load("bundle"), lateness_s=300)
     """
     require_loaded(model)
-    if of is not None and of not in get_args(Of):
+    if of is not None and not (isinstance(of, str) and of in get_args(Of)):
         raise UsageError(f"of is {shown(of)}; expected {', '.join(get_args(Of)[:-1])} or {get_args(Of)[-1]}")
     spec, log = model.manifest.spec, _log(model)
     if problems := Problems(_problems(model, log)):
@@ -46,9 +46,12 @@ def event_policies(
         )
     if of is not None and counted not in (None, of):
         raise UsageError(f"of is {of}, and this model was trained on {counted} (train --events); leave --of out")
-    return EventPolicies(
-        step_s=spec.step_s, of=of or counted or "events", lateness_s=lateness_s, silent_steps=silent_steps
-    )
+    try:
+        return EventPolicies(
+            step_s=spec.step_s, of=of or counted or "events", lateness_s=lateness_s, silent_steps=silent_steps
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def require_fits(model: Loaded, events: EventPolicies) -> None:

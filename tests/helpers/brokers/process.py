@@ -14,14 +14,16 @@ from helpers.brokers.servers import WAIT_S, Server
 _PROGRAM = """
 import sys
 from pulsecast import load
-from pulsecast_streams import BrokerConfig, Policies, stream_broker
-kind, port, bundle, source, name, store = sys.argv[1:]
+from pulsecast_streams import BrokerConfig, EventPolicies, Policies, stream_broker
+kind, port, bundle, source, name, store, lateness = sys.argv[1:]
 config = BrokerConfig(
     kind=kind, source=source, forecasts=f"{name}-forecasts", alarms=f"{name}-alarms", store=store, reader=name
 )
 stream_broker(
     load(bundle, backend="numpy"), f"{kind}://127.0.0.1:{port}", config,
-    policies=Policies(false_alarm_rate=0.05), started=lambda said: print(said, flush=True),
+    policies=Policies(false_alarm_rate=0.05),
+    events=EventPolicies(step_s=3600, lateness_s=int(lateness)) if lateness else None,
+    started=lambda said: print(said, flush=True),
 )
 """
 
@@ -34,6 +36,7 @@ class Streaming:
     bundle: Path
     name: str
     store: Path
+    lateness_s: int | None = None  # of events; None for steps
     process: subprocess.Popen[str] | None = None
     said: list[str] = field(default_factory=list)
     _begun: threading.Event = field(default_factory=threading.Event)
@@ -42,7 +45,7 @@ class Streaming:
         """Start, and return once it reads."""
         words = [
             self.server.kind, str(self.server.port), str(self.bundle), self.server.source(self.name), self.name,
-            str(self.store),
+            str(self.store), "" if self.lateness_s is None else str(self.lateness_s),
         ]  # fmt: skip
         self.process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

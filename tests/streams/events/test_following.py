@@ -159,7 +159,7 @@ def test_a_count_that_is_not_the_model_s_is_refused_with_what_to_do(model: Forec
         event_policies(logged(model, maturity="2d", user_cap=3))
     with pytest.raises(UsageError, match="events makes steps of 60 s; this model takes 3600"):
         answer_event(model, received(0), None, events=EventPolicies(step_s=60))
-    with pytest.raises(ValueError, match="lateness_s is -1"):
+    with pytest.raises(UsageError, match="lateness_s is -1"):
         event_policies(logged(model), lateness_s=-1)
     two = replace(
         plain.LEVEL_SPEC, features=(plain.LEVEL_SPEC.features[0], replace(plain.LEVEL_SPEC.features[0], name="b"))

@@ -129,10 +129,7 @@ def _counted(model: Forecaster, *, events: bool | None, of: str | None, lateness
 
     if not events:
         return None
-    try:
-        return event_policies(model, of=of, **_given({"lateness_s": lateness}))  # type: ignore[arg-type]
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    return event_policies(model, of=of, **_given({"lateness_s": lateness}))  # type: ignore[arg-type]
 
 
 def _refuse_counting(options: dict[str, Any]) -> None:
