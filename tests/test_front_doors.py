@@ -20,7 +20,7 @@ DOORS = {name: stage for name, stage in PACKAGES.items() if name != "pulsecast_c
 # public functions of a stage that its table of functions lists
 FUNCTIONS = {
     "pulsecast": {"generate_key", "load", "load_native", "pack", "sign", "step", "unpack", "verify"},
-    "pulsecast_serve": {"application", "serve"},
+    "pulsecast_serve": {"application", "live_page", "serve"},
     "pulsecast_streams": {
         "answer", "answer_clock", "answer_event", "attach", "count", "event_policies", "forecasting", "stream_broker",
         "stream_kafka", "tick",

@@ -261,6 +261,7 @@ ROWS: dict[str, Row] = {
     "pulsecast_export.write_page": row(pulsecast_export.write_page, lambda t: {"path": t.plain, "out": OUT}),
     "pulsecast_serve.ServerConfig": record(pulsecast_serve.ServerConfig),
     "pulsecast_serve.application": row(pulsecast_serve.application, lambda t: {"bundles": t.plain}),
+    "pulsecast_serve.live_page": row(pulsecast_serve.live_page, lambda t: {"model": t.model}),
     "pulsecast_serve.serve": row(pulsecast_serve.serve, lambda t: {"bundles": t.folder / "nothing"}),
     **{name: Row(*given) for name, given in streaming.ROWS.items()},
     "pulsecast_bench.BenchConfig": record(pulsecast_bench.BenchConfig),

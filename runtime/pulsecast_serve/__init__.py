@@ -12,16 +12,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .config import ServerConfig
     from .front import application, serve
+    from .watching import live_page
 
 # name -> module, imported on first use: the command line asks for the configuration alone
 _HOME = {
     "ServerConfig": "config",
     "application": "front",
+    "live_page": "watching",
     "serve": "front",
 }
 __all__ = [
     "ServerConfig",
     "application",
+    "live_page",
     "serve",
 ]
 

@@ -43,6 +43,7 @@ class ServerConfig:
     store        where streams are kept: a file, or `memory`; None keeps none
     streams      most series of one model that are followed
     streams_age_days  forget a series that nothing was pushed to for so long; None forgets none
+    listeners    most clients that watch a series live, of each worker
     series_metrics    of each model the first so many series by name have metrics of their own
     """
 
@@ -72,6 +73,7 @@ class ServerConfig:
     streams: int = 100_000
     streams_age_days: float | None = None
     series_metrics: int = 100
+    listeners: int = 64
 
     def __post_init__(self) -> None:
         require_types(self)
@@ -87,7 +89,7 @@ class ServerConfig:
             yield f"port and grpc_port are both {self.port}; HTTP and gRPC each need a port of their own"
         if not 1 <= self.workers <= MOST_WORKERS:
             yield f"workers is {shown(self.workers)}; expected 1 to {MOST_WORKERS}"
-        for name in ("threads", "body_bytes", "windows", "active", "streams"):
+        for name in ("threads", "body_bytes", "windows", "active", "streams", "listeners"):
             if getattr(self, name) < 1:
                 yield f"{name} is {shown(getattr(self, name))}; expected at least 1"
         if not 0 <= self.batch_wait_us <= MOST_WAIT_US:

@@ -141,6 +141,7 @@ class _Making:
         from .http.app import build
         from .http.measures import Measures
         from .http.server import end_with_parent
+        from .live.hub import Hub
         from .models.library import Library, fixed
         from .models.served import Models
         from .serving import Serving
@@ -158,7 +159,8 @@ class _Making:
             measures.follow_streams(streams, series=self.config.series_metrics)
         wait_s = self.config.batch_wait_us / 1e6
         batches = Batches(wait_s) if wait_s else None
-        serving = Serving(models=models, config=self.config, batches=batches, streams=streams)
+        hub = Hub(self.config.listeners)
+        serving = Serving(models=models, config=self.config, batches=batches, streams=streams, hub=hub)
         library = Library(models, self.config, folder=self.folder)
         return build(serving, library, measures, _rpc(serving, measures, self.grpc))
 

@@ -15,6 +15,7 @@ from pulsecast.model.windows import Windows
 
 from .batching import Batches
 from .config import ServerConfig
+from .live.hub import Hub
 from .models.served import Models, Served
 from .refusal import TOO_LARGE, RefusedError
 from .streams.streams import Streams
@@ -30,6 +31,8 @@ class Serving:
 
     batches  join the windows of several requests; None where each is forecast by itself
     streams  are kept between pushes; None where none are
+    hub      has the last steps of streams, for those who watch
+    watched  a stream elsewhere fills the hub, and this server only shows it
     threads  compute what would keep other requests waiting
     """
 
@@ -37,6 +40,8 @@ class Serving:
     config: ServerConfig
     batches: Batches | None = None
     streams: Streams | None = None
+    hub: Hub = field(default_factory=lambda: Hub(ServerConfig.listeners))
+    watched: bool = False
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "pulsecast-forecast"))
 
     async def predict(self, served: Served, windows: Windows) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ import pytest
 import pulsecast
 from helpers.outside.browser import Page, chromium
 from helpers.serving import running
+from helpers.serving.streams import pushes
 from pulsecast_serve import ServerConfig
 
 pytestmark = pytest.mark.slow
@@ -91,3 +92,27 @@ def test_the_page_may_load_nothing_from_elsewhere(bundle: Path) -> None:
         reply = client.get("/")
     assert "default-src 'none'" in reply.headers["content-security-policy"]
     assert b"http" not in reply.body
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1100, "light"), (390, "dark")])
+def test_a_series_is_followed_as_it_happens(page: Page, bundle: Path, width: int, scheme: str) -> None:
+    """A burst that comes while the page is open is ringed, and the forecast moves on."""
+    steps = pushes(range(150))
+    steps[-1]["value"] *= 6
+    with running(bundle, config=ServerConfig(store="memory", backend="numpy")) as client:
+        client.post("/v1/streams/plain/shop%2F7", {"steps": steps[:-1], "false_alarm_rate": 0.05})
+        page.open(f"{client.address}/?{width}#plain/shop%2F7", width=width, scheme=scheme)
+        until(page, "document.getElementById('live-state').textContent.includes('was')")
+        before = page.evaluate("document.getElementById('live-summary').textContent")
+        said = client.post("/v1/streams/plain/shop%2F7", steps[-1]).json
+        until(page, f"document.getElementById('live-state').textContent.includes('{steps[-1]['value']:,.0f}')")
+        after = page.evaluate("document.getElementById('live-summary').textContent")
+        rings = page.evaluate("document.querySelectorAll('#live-plot circle.odd').length")
+        texts = page.evaluate("[...document.querySelectorAll('#live-plot text')].map((one) => one.textContent)")
+        wide, complaints = page.evaluate("document.documentElement.scrollWidth"), page.complaints()
+    assert said["anomaly"]["alarm"]
+    assert (int(after.split(" alarm")[0].split()[-1]) - int(before.split(" alarm")[0].split()[-1])) == 1
+    assert rings >= 1
+    assert {"value, each hour", "time, UTC"} <= set(texts)
+    assert wide <= width
+    assert complaints == []

@@ -7,6 +7,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from ..live.hub import ENDING
+
 HEAD_S = 10.0  # that a client may take from its first byte, or from connecting, to the end of its headers
 HEAD_BYTES = 64 << 10
 
@@ -48,6 +50,14 @@ class PatientProtocol(HttpToolsProtocol):
         """Get ready for the next head; until it begins, uvicorn's own clock runs."""
         self._in_head, self._head_bytes = True, 0
         super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """End an answer that goes on until its client goes."""
+        super().shutdown()
+        scope: Any = self.scope  # of the request at work, or the last one
+        end = None if scope is None else scope.get(ENDING)
+        if end is not None:
+            end()
 
     def _start_clock(self) -> None:
         self._timer = self.loop.call_later(HEAD_S, self._too_late)

@@ -67,13 +67,7 @@ def check_tls(config: ServerConfig) -> None:
 
 def run(factory: Factory, config: ServerConfig, listening: socket.socket) -> None:
     """Answer until a signal says to stop, then finish what is at work; raises UsageError if it cannot begin."""
-    options = uvicorn.Config(
-        factory, factory=True, http=PatientProtocol, ws="none", lifespan="on", log_config=None, log_level=logging.ERROR,
-        access_log=False, server_header=False, proxy_headers=False, backlog=_BACKLOG, timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=DRAIN_S, workers=config.workers, ssl_certfile=config.tls_certificate,
-        ssl_keyfile=config.tls_key, ssl_ca_certs=config.client_ca,
-        ssl_cert_reqs=ssl.CERT_NONE if config.client_ca is None else ssl.CERT_REQUIRED,
-    )  # fmt: skip
+    options = _options(factory, config)
     if config.workers == 1:
         server = Draining(options)
         with contextlib.suppress(SystemExit):  # with 3, which is another word of ours; older ones return
@@ -82,6 +76,21 @@ def run(factory: Factory, config: ServerConfig, listening: socket.socket) -> Non
             raise UsageError("the server could not begin to answer; its log says why")
     else:
         Multiprocess(options, sockets=[listening]).run()
+
+
+def draining(factory: Factory, config: ServerConfig) -> Draining:
+    """Return a server of one process, for a thread of it."""
+    return Draining(_options(factory, config))
+
+
+def _options(factory: Factory, config: ServerConfig) -> uvicorn.Config:
+    return uvicorn.Config(
+        factory, factory=True, http=PatientProtocol, ws="none", lifespan="on", log_config=None, log_level=logging.ERROR,
+        access_log=False, server_header=False, proxy_headers=False, backlog=_BACKLOG, timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=DRAIN_S, workers=config.workers, ssl_certfile=config.tls_certificate,
+        ssl_keyfile=config.tls_key, ssl_ca_certs=config.client_ca,
+        ssl_cert_reqs=ssl.CERT_NONE if config.client_ca is None else ssl.CERT_REQUIRED,
+    )  # fmt: skip
 
 
 def end_with_parent() -> None:

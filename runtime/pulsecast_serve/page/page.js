@@ -1,17 +1,19 @@
 // What is served here, and a box to try it: every number comes from this server.
-import { plot } from './plot.js';
+import { offer } from './live.js';
+import { every, plot, unitOf } from './plot.js';
 
 const $ = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat('en', { maximumSignificantDigits: 5 });
 const show = (v) => (Number.isFinite(v) ? number.format(v) : 'none');
 // words of the time-series API; other steps are said in seconds beside "S"
 const FREQUENCIES = { 1: 'S', 60: 'T', 3600: 'H', 86400: 'D', 604800: 'W' };
-const UNITS = [[604800, 'week'], [86400, 'day'], [3600, 'hour'], [60, 'minute'], [1, 'second']];
 const WHY = { level: 'its level', step: 'not expected after the steps before it', stuck: 'it stands still', cycle: 'it repeats a cycle' };
 let key = '', models = [], drawn = () => {};
 
+const withKey = () => (key ? { authorization: `Bearer ${key}` } : {});
+
 async function ask(path, body) {
-  const headers = key ? { authorization: `Bearer ${key}` } : {};
+  const headers = withKey();
   const answer = await fetch(path, body === undefined ? { headers } : { method: 'POST', headers, body: JSON.stringify(body) });
   const said = await answer.json().catch(() => ({}));
   if (answer.ok) return said;
@@ -20,8 +22,10 @@ async function ask(path, body) {
 }
 
 async function begin() {
+  let said;
   try {
-    models = (await ask('v1/timeseries/models')).models;
+    said = await ask('v1/timeseries/models');
+    models = said.models;
   } catch (error) {
     if (error.status !== 401) throw error;
     $('locked').hidden = false;
@@ -41,17 +45,13 @@ async function begin() {
   $('model').replaceChildren(...models.map((one) => new Option(one.name)));
   $('models').hidden = $('try').hidden = models.length === 0;
   choose();
+  if (said.streams) await offer(models, ask, withKey);
 }
 
 function row(cells) {
   const found = document.createElement('tr');
   for (const text of cells) found.insertCell().textContent = text;
   return found;
-}
-
-function every(seconds) {
-  const [unit, word] = UNITS.find(([s]) => seconds % s === 0);
-  return seconds === unit ? word : `${seconds / unit} ${word}s`;
 }
 
 function errors(heldout) {
@@ -97,7 +97,7 @@ async function answer() {
   const start = model.takes_start_timestamp ? Date.parse($('start').value.trim()) : NaN;
   const time = (i) => (Number.isFinite(start) ? new Date(start + i * model.step_seconds * 1000) : null);
   $('answer').hidden = false;
-  drawn = () => plot($('plot'), { values: series, lower: judged.lower, upper: judged.upper, ahead, odd: judged.anomalies.map((one) => one.step), time });
+  drawn = () => plot($('plot'), { values: series, lower: judged.lower, upper: judged.upper, ahead, odd: judged.anomalies.map((one) => one.step), time, unit: unitOf(model) });
   drawn();
   fill(series, ahead, judged, content, time);
 }

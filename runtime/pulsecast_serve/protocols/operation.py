@@ -14,7 +14,7 @@ from .bodies import written
 from .protocol import Address, Protocol
 
 # what is answered without a key: whether it runs, and the files of the page, which asks for one itself
-OPEN = frozenset({"/v2/health/live", "/v2/health/ready", "/", "/page.css", "/page.js", "/plot.js"})
+OPEN = frozenset({"/v2/health/live", "/v2/health/ready", "/", "/page.css", "/page.js", "/live.js", "/plot.js"})
 
 
 def error_body(refused: RefusedError) -> Mapping[str, object]:

@@ -18,6 +18,7 @@ FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/live.js": ("live.js", "text/javascript; charset=utf-8"),
     "/plot.js": ("plot.js", "text/javascript; charset=utf-8"),
 }
 _HEADERS = {
@@ -43,7 +44,7 @@ async def page(serving: Serving, request: Request) -> Response:
 
 PROTOCOL = Protocol(
     name="page",
-    paths=re.compile(r"/(?:page\.css|page\.js|plot\.js)?$"),
+    paths=re.compile(r"/(?:page\.css|page\.js|live\.js|plot\.js)?$"),
     error=error_body,
     addresses=tuple(Address(method="GET", path=path, name="page", answer=page, listed=False) for path in FILES),
 )

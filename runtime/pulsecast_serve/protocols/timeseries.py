@@ -67,7 +67,8 @@ async def models(serving: Serving, request: Request) -> Response:
     """Answer which models forecast, and what each takes."""
     del request
     shelves = sorted(serving.models.shelves.items())
-    return written({"models": [_described(name, shelf, shelf.stable) for name, shelf in shelves if shelf.stable]})
+    described = [_described(name, shelf, shelf.stable) for name, shelf in shelves if shelf.stable]
+    return written({"models": described, "streams": serving.streams is not None or serving.watched})
 
 
 def _described(name: str, shelf: Shelf, served: Served) -> dict[str, object]:

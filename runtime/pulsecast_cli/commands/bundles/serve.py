@@ -59,6 +59,9 @@ def serve(
     series_metrics: Annotated[
         int, typer.Option("--series-metrics", help="Series of each model, first by name, with metrics of their own.")
     ] = 100,
+    listeners: Annotated[
+        int, typer.Option("--listeners", help="Clients that watch a series live at the same time, of each worker.")
+    ] = 64,
     model: ModelOptions = USUAL,
 ) -> None:
     """Answer forecasts over HTTP and gRPC until SIGTERM or Ctrl-C, then finish what is at work.
@@ -74,6 +77,7 @@ def serve(
             tls_key=tls_key, client_ca=client_ca, insecure=insecure, body_bytes=body_bytes, windows=windows,
             active=active, poll_s=poll, batch_wait_us=batch_wait_us, traces=traces, access_log=access_log,
             store=store, streams=streams, streams_age_days=streams_age, series_metrics=series_metrics,
+            listeners=listeners,
             backend=model.backend, artifact=model.artifact, threads=model.threads,
             key=None if model.key is None else str(model.key), trust_code=model.trust_code,
         )  # fmt: skip

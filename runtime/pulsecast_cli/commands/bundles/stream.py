@@ -12,6 +12,7 @@ from pulsecast.errors import UsageError
 from ...terminal.grouped import grouped
 from ...terminal.options import USUAL, ModelOptions
 from ...terminal.output import tell
+from .stream_page import page
 
 if TYPE_CHECKING:
     from pulsecast import Forecaster
@@ -80,6 +81,18 @@ def stream(
     unknown_fields: Annotated[
         str, typer.Option("--unknown-fields", help="A message with other fields: dead-letter or ignore.")
     ] = "dead-letter",
+    page_at: Annotated[
+        str | None,
+        typer.Option("--page", help="Show forecasts and alarms in a browser: [HOST:]PORT; 127.0.0.1 by itself."),
+    ] = None,
+    keys: Annotated[
+        str | None, typer.Option("--keys", help="With --page: file of the keys that clients present.")
+    ] = None,
+    tls_cert: Annotated[str | None, typer.Option("--tls-cert", help="With --page: certificate, PEM.")] = None,
+    tls_key: Annotated[str | None, typer.Option("--tls-key", help="With --page: its private key, PEM.")] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="With --page: listen beyond this machine without keys or TLS.")
+    ] = False,
     rate: Annotated[float | None, typer.Option("--rate", help="Share of ordinary steps that may be flagged.")] = None,
     adapt: Annotated[bool, typer.Option("--adapt", help="Correct forecasts by what happened since.")] = False,
     model: ModelOptions = USUAL,
@@ -116,11 +129,13 @@ def stream(
         raise UsageError(str(error)) from None
     loaded = model.load(bundle)
     counted = _counted(loaded, events=events, of=of, lateness=lateness)
-    if isinstance(config, KafkaConfig):
-        stream_kafka(loaded, config, policies=policies, events=counted, started=tell)
-        return
-    url = address if "://" in address else f"{kind}://{address}"
-    stream_broker(loaded, url, config, policies=policies, events=counted, started=tell)
+    locks = {"keys": keys, "tls_certificate": tls_cert, "tls_key": tls_key, "insecure": insecure or None}
+    with page(loaded, page_at, _given(locks)) as heard:
+        if isinstance(config, KafkaConfig):
+            stream_kafka(loaded, config, policies=policies, events=counted, started=tell, heard=heard)
+        else:
+            url = address if "://" in address else f"{kind}://{address}"
+            stream_broker(loaded, url, config, policies=policies, events=counted, started=tell, heard=heard)
 
 
 def _counted(model: Forecaster, *, events: bool | None, of: str | None, lateness: int | None) -> EventPolicies | None:

@@ -4,6 +4,7 @@ POST   /v1/streams/MODEL/SERIES         {"value": 12.0, "time": 1769846400}: pus
 GET    /v1/streams/MODEL/SERIES         the last answer, and what is due
 GET    /v1/streams/MODEL/SERIES/drift   whether the model still fits the series
 DELETE /v1/streams/MODEL/SERIES         forget the series
+GET    /v1/streams/MODEL/SERIES/live    each step as it comes, by server-sent events
 GET    /v1/streams/MODEL                the names of its series
 """
 
@@ -29,6 +30,7 @@ from ..bodies import written
 from ..inflating import json_body
 from ..operation import error_body
 from ..protocol import Address, Protocol
+from .live import live
 from .names import place_of, series_of
 from .pushing import TAKEN, Answers, promises_of, pushed
 from .request import read_push
@@ -47,9 +49,9 @@ MOST_NAMES = 1000  # of one answer
 
 async def push(serving: Serving, request: Request) -> Response:
     """Push a step of a series, or several, and answer what follows from each."""
-    streams, key, of_drift = _streams(serving), *place_of(request)
-    if of_drift:
-        raise RefusedError(NOT_FOUND, "drift is read with GET; a step is pushed to /v1/streams/MODEL/SERIES")
+    streams, key, part = _streams(serving), *place_of(request)
+    if part is not None:
+        raise RefusedError(NOT_FOUND, f"{part} is read with GET; a step is pushed to /v1/streams/MODEL/SERIES")
     served = serving.models.find(key.model)
     asked = read_push(await json_body(serving, request), served.model.manifest.spec)
 
@@ -60,6 +62,7 @@ async def push(serving: Serving, request: Request) -> Response:
 
     answers, now = await streams.change(key, compute, steps=len(asked.steps))
     streams.heard(_counted(key, answers))
+    serving.hub.say(key, [one for one in answers if one["arrival"] in TAKEN])
     said: Mapping[str, object] = {"steps": answers} if asked.several else answers[0]
     return written({"model": key.model, "series": key.series, **said, **_due(served, now)})
 
@@ -80,9 +83,11 @@ async def drift(serving: Serving, request: Request) -> Response:
 
 
 async def _read(serving: Serving, request: Request) -> Response:
-    """Answer the one or the other: a name may end in `%2Fdrift`, which only the path as it was sent tells apart."""
-    key, of_drift = place_of(request)
-    return await (_drift if of_drift else _last)(serving, key)
+    """Answer what the path as it was sent asks for: a name may end in `%2Fdrift` or `%2Flive`."""
+    key, part = place_of(request)
+    if part == "live":
+        return await live(serving, request, key)
+    return await (_drift if part == "drift" else _last)(serving, key)
 
 
 async def _last(serving: Serving, key: Key) -> Response:
@@ -105,12 +110,19 @@ async def _drift(serving: Serving, key: Key) -> Response:
     return written({"model": key.model, "series": key.series, "model_version": str(served.version), **said})
 
 
+async def follow(serving: Serving, request: Request) -> Response:
+    """Answer each step of a series as it comes, by server-sent events."""
+    return await _read(serving, request)
+
+
 async def forget(serving: Serving, request: Request) -> Response:
     """Forget a series; a second request for it says that there was nothing."""
-    key, of_drift = place_of(request)
-    if of_drift:
-        raise RefusedError(NOT_FOUND, "drift is read with GET; DELETE /v1/streams/MODEL/SERIES forgets a series")
-    return written({"model": key.model, "series": key.series, "forgotten": await _streams(serving).forget(key)})
+    key, part = place_of(request)
+    if part is not None:
+        raise RefusedError(NOT_FOUND, f"{part} is read with GET; DELETE /v1/streams/MODEL/SERIES forgets a series")
+    forgotten = await _streams(serving).forget(key)
+    serving.hub.forget(key)
+    return written({"model": key.model, "series": key.series, "forgotten": forgotten})
 
 
 async def names(serving: Serving, request: Request) -> Response:
@@ -127,6 +139,10 @@ async def names(serving: Serving, request: Request) -> Response:
             f"{', '.join(get_args(Verdict))}, or nothing",
         )
     asked = cast("Verdict | None", verdict)
+    if serving.streams is None and serving.watched:
+        return written(
+            {"model": model, "series": [one for one in serving.hub.names(model) if one > after], "after": None}
+        )
     found_names = await _streams(serving).read(lambda store: store.names(model, after, MOST_NAMES + 1, asked))
     more = len(found_names) > MOST_NAMES
     shown = list(found_names[:MOST_NAMES])
@@ -166,6 +182,9 @@ PROTOCOL = Protocol(
     paths=re.compile(r"/v1/streams(?:/|$)"),
     error=error_body,
     addresses=(
+        Address(
+            method="GET", path=f"{_SERIES}/live", name="streams.live", answer=follow, listed=False
+        ),  # it never ends
         Address(method="GET", path=f"{_SERIES}/drift", name="streams.drift", answer=drift, response=DRIFT_RESPONSE),
         Address(
             method="POST",

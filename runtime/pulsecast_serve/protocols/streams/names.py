@@ -18,14 +18,14 @@ from ..series_names import POOL_NAME
 
 ROOT = "/v1/streams/"
 OF_POOL = f"{POOL_NAME}:"  # begins the name of a series that training never saw
-DRIFT = "drift"
+PARTS = ("drift", "live")  # of a series, after its name
 
 
 class Place(NamedTuple):
-    """What an address names; `drift` asks for the verdict on the stream."""
+    """What an address names; `part` is one of PARTS, or None for the stream itself."""
 
     key: Key
-    drift: bool
+    part: str | None
 
 
 def place_of(request: Request) -> Place:
@@ -36,10 +36,10 @@ def place_of(request: Request) -> Place:
     sent = request.scope.get("raw_path") or quote(request.scope["path"]).encode("ascii")
     _, root, rest = sent.partition(b"?")[0].partition(ROOT.encode("ascii"))
     parts = rest.split(b"/")
-    drift = len(parts) == 3 and parts[2] == DRIFT.encode("ascii")
-    if not root or not (len(parts) == 2 or drift):
+    part = parts[2].decode("latin-1") if len(parts) == 3 else None
+    if not root or not (len(parts) == 2 or part in PARTS):
         raise RefusedError(NOT_FOUND, f"no such address; expected {ROOT}MODEL/SERIES, with each / of a name as %2F")
-    return Place(Key(_decoded(parts[0], "model"), _decoded(parts[1], "series")), drift)
+    return Place(Key(_decoded(parts[0], "model"), _decoded(parts[1], "series")), part)
 
 
 def _decoded(part: bytes, what: str) -> str:
