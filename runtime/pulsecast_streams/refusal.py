@@ -6,7 +6,7 @@ from typing import Literal
 
 from pulsecast.errors import PulsecastError
 
-Code = Literal["unreadable", "schema", "series", "time", "value", "grid", "late", "conflict"]
+Code = Literal["unreadable", "schema", "series", "time", "value", "grid", "late", "conflict", "waiting"]
 # what a dead letter may say in `code`
 CODES: dict[Code, str] = {
     "unreadable": "the bytes are not an object of JSON or a map of MessagePack",
@@ -17,6 +17,7 @@ CODES: dict[Code, str] = {
     "grid": "the time lies between two steps",
     "late": "a later step was taken before",
     "conflict": "the step was taken before with another value",
+    "waiting": "not refused: to a request whose event was counted, and whose step is not complete yet",
 }
 
 

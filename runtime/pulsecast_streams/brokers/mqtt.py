@@ -6,13 +6,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from pulsecast.errors import EngineError
+from pulsecast.foundation.arguments import shown
 
 from ..messages.received import Received
 from .config import BrokerConfig
 from .engine import engine
 from .link import STEADY
 from .taking import Taking
-from .topics import MQTT, series_in
+from .topics import MQTT, matches, series_in, topic_problem
 
 if TYPE_CHECKING:
     from faststream.mqtt import MQTTBroker
@@ -42,8 +43,13 @@ class MqttLink:
     def __init__(self, broker: MQTTBroker, taking: Taking) -> None:
         faststream = engine("faststream.mqtt", "mqtt")
         self._broker, self._source, self._qos = broker, taking.config.source, faststream.QoS.AT_LEAST_ONCE
+        self._written = frozenset(taking.config.written.values())
         self._subscriber = broker.subscriber(
-            self._source, qos=self._qos, ack_policy=engine("faststream", "mqtt").AckPolicy.MANUAL, decoder=_whole
+            self._source,
+            qos=self._qos,
+            ack_policy=engine("faststream", "mqtt").AckPolicy.MANUAL,
+            decoder=_whole,
+            no_reply=True,
         )
 
         async def take(message: Any) -> None:
@@ -59,8 +65,20 @@ class MqttLink:
         key = series_in(MQTT, self._source, raw.topic)
         return Received(key=key, value=bytes(raw.payload), source=source, arrived_s=time.time())
 
+    def asks(self, message: Any) -> bool:
+        """Return whether the message says where its answer goes, as a request of MQTT 5 does."""
+        return bool(_response_topic(message))
+
     def problem(self, message: Any) -> str | None:
-        """Return None: every message has a payload."""
+        """Return why a request cannot be answered: its answer would come in as a message, or go to many topics."""
+        topic = _response_topic(message)
+        if topic is None:
+            return None
+        if problem := topic_problem(MQTT, topic):
+            return f"the response topic {shown(topic)} {problem}"
+        if topic.startswith("$") or matches(MQTT, self._source, topic) or topic in self._written:
+            return f"the response topic {shown(topic)} is one of the stream's own; expected one of the asker's"
+        return None
 
     async def ready(self) -> None:
         """Do nothing: a session that goes on delivers again what was not acknowledged, in its order."""
@@ -71,6 +89,20 @@ class MqttLink:
         if subscription is not None:
             await subscription.detach()
 
+    async def respond(self, message: Any, data: bytes) -> str | None:
+        """Publish to the response topic, with the correlation data of the request as it came."""
+        topic = _response_topic(message)
+        if topic is None:
+            return None
+        zmqtt = engine("zmqtt", "mqtt")
+        client: Any = await self._broker.connect()
+        properties = zmqtt.PublishProperties(correlation_data=message.raw_message.properties.correlation_data)
+        try:
+            await client.publish(topic, data, qos=self._qos, properties=properties)
+        except (zmqtt.MQTTPublishError, zmqtt.MQTTInvalidTopicError) as error:  # it may not be written, say
+            return f"the request could not be answered at {shown(topic)}: {error}; expected a topic that may be written"
+        return None
+
     async def drained(self) -> bool:
         """Return whether the broker is there: it does not say what it keeps, and sends all of it at once."""
         return bool(await self._broker.ping(PING_S))
@@ -79,6 +111,11 @@ class MqttLink:
         """Publish; returns once the broker has acknowledged it."""
         del key  # every record says its series
         await self._broker.publish(data, topic, qos=self._qos)
+
+
+def _response_topic(message: Any) -> str | None:
+    properties = message.raw_message.properties
+    return None if properties is None else properties.response_topic or None
 
 
 async def _whole(message: Any) -> Any:

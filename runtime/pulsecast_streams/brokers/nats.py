@@ -113,6 +113,13 @@ class NatsLink:
 
         subscriber(take)
 
+    def asks(self, message: Any) -> bool:
+        """Return False: requests are those of MQTT 5."""
+        return False
+
+    async def respond(self, message: Any, data: bytes) -> str | None:
+        """Do nothing: nobody asks."""
+
     async def drained(self) -> bool:
         """Return whether the consumer has taken all that the stream holds for it."""
         stream = await self._stream(self._config.source)

@@ -102,6 +102,13 @@ class RedisLink:
                 f"{shown(others[0])}, which would take steps away; name another group"
             )
 
+    def asks(self, message: Any) -> bool:
+        """Return False: requests are those of MQTT 5."""
+        return False
+
+    async def respond(self, message: Any, data: bytes) -> str | None:
+        """Do nothing: nobody asks."""
+
     async def drained(self) -> bool:
         """Return whether the group has taken all entries of its stream."""
         client: Any = await self._broker.connect()

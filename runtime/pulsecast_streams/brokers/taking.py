@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from pulsecast.errors import EngineError, PulsecastError
@@ -14,13 +15,17 @@ from ..events.policies import EventPolicies
 from ..following import Answers, Heard, answer_event, measured_step
 from ..messages.measurement import series_of
 from ..messages.received import Received
-from ..messages.records import dead_letter
+from ..messages.records import Record, dead_letter
 from ..messages.writing import written
 from ..policies import Policies
 from ..refusal import RefusedError
 from .config import BrokerConfig
 from .link import STEADY, Link
 from .store import StateStore
+
+# what a request is answered that has no forecast, though it is not refused
+_NOTHING = RefusedError("late", "the step changes nothing: a later one was taken; ask again with the next step")
+_COUNTED = RefusedError("waiting", "the event was counted; its forecast follows once its step is complete")
 
 
 def _nothing() -> None:
@@ -99,15 +104,16 @@ class Taking:
     async def _taken(self, link: Link, message: Any) -> None:
         received, problem = link.received(message), link.problem(message)
         if problem is not None:
-            letter = dead_letter(
-                self.model.manifest, received, RefusedError("schema", problem), self.policies.dead_letter_bytes
-            )
+            letter = self._letter(received, RefusedError("schema", problem))
             await self._send(link, Answer(dead_letter=letter, state=None), None)
             return
+        asked = link.asks(message)
         series = series_of(received, self.policies)
         kept = None if series is None else self.store.get(series)
         if self.events is not None:
-            await self._counted(link, received, series, kept, self.events)
+            said = await self._counted(link, received, series, kept, self.events)
+            if asked:
+                await self._respond(link, message, received, said)
             return
         found = answer(self.model, received, kept, policies=self.policies)
         await self._send(link, found, series)
@@ -115,10 +121,23 @@ class Taking:
             self.heard(step)
         if series is not None and found.state is not None and found.state != kept:
             self.store.put(series, found.state)
+        if asked:
+            await self._respond(link, message, received, found)
+
+    async def _respond(self, link: Link, message: Any, received: Received, found: Answer) -> None:
+        """Answer the one who asked; where this cannot be, a dead letter says so, and the step stands."""
+        record = found.forecast or found.dead_letter or self._letter(received, _NOTHING)
+        problem = await link.respond(message, written(record, self.config.form))
+        if problem is not None:
+            letter = self._letter(received, RefusedError("schema", problem))
+            await self._send(link, Answer(dead_letter=letter, state=None), None)
+
+    def _letter(self, received: Received, error: RefusedError) -> Record:
+        return dead_letter(self.model.manifest, received, error, self.policies.dead_letter_bytes)
 
     async def _counted(
         self, link: Link, received: Received, series: str | None, kept: bytes | None, events: EventPolicies
-    ) -> None:
+    ) -> Answer:
         found = answer_event(self.model, received, kept, events=events, policies=self.policies)
         if found.dead_letter is not None:
             await self._send(link, Answer(dead_letter=found.dead_letter, state=None), series)
@@ -127,6 +146,10 @@ class Taking:
             if found.state != kept:
                 self.store.put(series, found.state)
             self.kept(series, found.state, received.arrived_s)
+        last = found.answers[-1].answer if found.answers else Answer(dead_letter=found.dead_letter, state=None)
+        return (
+            last if found.dead_letter or last.forecast else replace(last, dead_letter=self._letter(received, _COUNTED))
+        )
 
     async def say(self, link: Link, found: Answers, series: str | None) -> None:
         """Send what was answered to steps."""

@@ -48,6 +48,15 @@ class Recorded:
     def problem(self, message: Any) -> str | None:
         return "it has no data" if message == b"nothing" else None
 
+    def asks(self, message: Any) -> bool:
+        return False
+
+    async def respond(self, message: Any, data: bytes) -> str | None:
+        raise AssertionError("nobody asked")
+
+    async def drained(self) -> bool:
+        return True
+
     async def ready(self) -> None:
         pass
 
