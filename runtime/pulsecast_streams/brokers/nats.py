@@ -111,6 +111,10 @@ class NatsLink:
             await self._taking.take(self, message)
             await message.ack_sync()
 
+        def quiet() -> None:
+            subscriber.running = False  # its loop would ask a closed connection again and again, and starve the others
+
+        self._taking.quiet = quiet
         subscriber(take)
 
     def asks(self, message: Any) -> bool:

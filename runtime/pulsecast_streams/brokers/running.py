@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +22,7 @@ from .attaching import connect, make
 from .config import SCHEMES, BrokerConfig, Kind
 from .engine import engine
 from .link import STEADY
+from .pulse import Pulse
 
 Started = Callable[[str], None]
 # kind -> module and function that opens a broker of FastStream
@@ -67,9 +69,13 @@ def stream_broker(  # noqa: PLR0913  # an option is a parameter
     module, name = OPENERS[config.kind]
     opened = getattr(importlib.import_module(f".{module}", __package__), name)
     taking = make(model, config, policies, events, heard)
+    logging.getLogger("zmqtt").setLevel(logging.CRITICAL)  # it says each try to connect with its traceback
     try:
         app = faststream.FastStream(opened(url, config, taking), logger=None)
         connect(app, taking)
+        pulse = Pulse(app.broker, taking)
+        app.after_startup(pulse.start)
+        app.on_shutdown(pulse.stop)
         ended_by_itself = _run(app, lambda: started(f"{place} {config.source} -> {config.forecasts}; Ctrl-C stops it"))
     except (PulsecastError, KeyboardInterrupt):
         raise

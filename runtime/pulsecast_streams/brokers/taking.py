@@ -63,6 +63,7 @@ class Taking:
         self.kept: Callable[[str, bytes, float | None], None] = _kept  # called with the state that an event left
         self.fault: PulsecastError | None = None
         self.stopping = False  # the connection is closed on purpose
+        self.quiet: Callable[[], None] = _nothing  # stops a subscriber that would ask a lost broker without a pause
         self.ended: Callable[[], None] = _nothing  # called after a fault, from the broker's loop
 
     async def take(self, link: Link, message: Any) -> None:
@@ -99,6 +100,7 @@ class Taking:
     def fail(self, fault: PulsecastError) -> None:
         """Keep the first fault, and end the application."""
         self.fault = self.fault or fault
+        self.quiet()
         self.ended()
 
     async def _taken(self, link: Link, message: Any) -> None:

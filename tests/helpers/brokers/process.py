@@ -15,7 +15,9 @@ _PROGRAM = """
 import sys
 from pulsecast import load
 from pulsecast_streams import BrokerConfig, EventPolicies, Policies, stream_broker
-kind, port, bundle, source, name, store, lateness = sys.argv[1:]
+from pulsecast_streams.brokers import pulse
+kind, port, bundle, source, name, store, lateness, lost = sys.argv[1:]
+pulse.LOST_S, pulse.ASK_S = float(lost), min(2.0, float(lost) / 10)
 config = BrokerConfig(
     kind=kind, source=source, forecasts=f"{name}-forecasts", alarms=f"{name}-alarms", store=store, reader=name
 )
@@ -37,6 +39,7 @@ class Streaming:
     name: str
     store: Path
     lateness_s: int | None = None  # of events; None for steps
+    lost_s: float = 30.0  # after which a broker is given up
     process: subprocess.Popen[str] | None = None
     said: list[str] = field(default_factory=list)
     _begun: threading.Event = field(default_factory=threading.Event)
@@ -46,6 +49,7 @@ class Streaming:
         words = [
             self.server.kind, str(self.server.port), str(self.bundle), self.server.source(self.name), self.name,
             str(self.store), "" if self.lateness_s is None else str(self.lateness_s),
+            str(self.lost_s),
         ]  # fmt: skip
         self.process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
