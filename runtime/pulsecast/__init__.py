@@ -45,8 +45,9 @@ if TYPE_CHECKING:
     from .forecasting.checks import Check
     from .forecasting.departures import Anomaly
     from .forecasting.forecaster import Forecaster, load
+    from .forecasting.living.live_series import StepForecast
     from .forecasting.native_forecaster import NativeForecaster, load_native
-    from .forecasting.stepping import StepForecast, Stepped, step
+    from .forecasting.stepping import Stepped, step
     from .forecasting.streaming import Stream
     from .forecasting.verification import ArtifactReport, verify
     from .forecasting.watching.drift import Drift, Finding
@@ -109,7 +110,7 @@ _HOME = {
     "Signature": "bundle.signing",
     "SignatureError": "errors",
     "SplitConformal": "model.radii",
-    "StepForecast": "forecasting.stepping",
+    "StepForecast": "forecasting.living.live_series",
     "Stepped": "forecasting.stepping",
     "Stream": "forecasting.streaming",
     "TimeError": "errors",

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulsecast.forecasting.departures import Anomaly
-from pulsecast.forecasting.stepping import StepForecast, Stepped
+from pulsecast.forecasting.living.live_series import StepForecast
+from pulsecast.forecasting.stepping import Stepped
 from pulsecast.forecasting.stream_state import read_state
 
 from ...models.served import Served
