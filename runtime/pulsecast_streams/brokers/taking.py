@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from pulsecast.errors import EngineError, PulsecastError
+from pulsecast.forecasting.living.kept_alive import KeptAlive
 from pulsecast.forecasting.streaming import Loaded
 
-from ..answering import Answer, answer
+from ..answering import Answering, Said
+from ..kept import Alive, KeptAsBytes
 from ..messages.measurement import series_of
 from ..messages.records import dead_letter
 from ..messages.writing import written
@@ -35,6 +37,7 @@ class Taking:
 
     def __init__(self, model: Loaded, config: BrokerConfig, policies: Policies, *, store: StateStore) -> None:
         self.model, self.config, self.policies, self.store = model, config, policies, store
+        self._answering, self._alive = Answering(model, policies), Alive(model, KeptAlive())
         self.fault: PulsecastError | None = None
         self.stopping = False  # the connection is closed on purpose
         self.ended: Callable[[], None] = _nothing  # called after a fault, from the broker's loop
@@ -68,16 +71,18 @@ class Taking:
             letter = dead_letter(
                 self.model.manifest, received, RefusedError("schema", problem), self.policies.dead_letter_bytes
             )
-            await self._send(link, Answer(dead_letter=letter, state=None), None)
+            await self._send(link, Said(dead_letter=letter), None)
             return
         series = series_of(received, self.policies)
-        kept = None if series is None else self.store.get(series)
-        found = answer(self.model, received, kept, policies=self.policies)
+        state = None if series is None else self.store.get(series)
+        kept = KeptAsBytes(self._alive, series, state)
+        found = self._answering.said(received, kept)
+        next_state = kept.end(changed=found.changed)
         await self._send(link, found, series)
-        if series is not None and found.state is not None and found.state != kept:
-            self.store.put(series, found.state)
+        if series is not None and next_state is not None and next_state != state:
+            self.store.put(series, next_state)
 
-    async def _send(self, link: Link, found: Answer, series: str | None) -> None:
+    async def _send(self, link: Link, found: Said, series: str | None) -> None:
         config = self.config
         for alarm in found.alarms if config.alarms is not None else ():
             await link.send(str(config.alarms), series, written(alarm, config.form))

@@ -11,16 +11,16 @@ from pulsecast.forecasting.stream_state import require_loaded
 from pulsecast.forecasting.streaming import Loaded
 from pulsecast.foundation.arguments import instance, shown
 
-from ..answering import answer
+from ..answering import Answering
 from ..messages.received import Received
+from ..messages.records import Record
 from ..policies import USUAL, Policies
 from .engine import quix
+from .unwritten import KeptInTransaction, Unwritten, before_commit
 
 if TYPE_CHECKING:
     from quixstreams.dataframe import StreamingDataFrame
     from quixstreams.state import State
-
-STATE = "pulsecast"  # under which a series' state is kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,28 +48,51 @@ def forecasting(dataframe: StreamingDataFrame, model: Loaded, *, policies: Polic
         raise UsageError(f"dataframe is {shown(dataframe)}; expected what app.dataframe(topic) returned")
     require_loaded(model)
     instance("policies", policies, Policies)
-    context = quix().message_context
+    context, answering, unwritten = quix().message_context, Answering(model, policies), Unwritten(model)
 
-    def taken(value: Any, key: Any, timestamp_ms: int, headers: Any, state: State) -> Mapping[str, Any]:
+    def taken(value: Any, key: Any, timestamp_ms: int, headers: Any, state: State) -> _Going:
         del headers
         where = context()
         source = {"topic": where.topic, "partition": where.partition, "offset": where.offset}
-        kept = state.get_bytes(STATE) if key else None
-        found = answer(model, _received(value, key, timestamp_ms, source), kept, policies=policies)
-        if found.state is not None and found.state != kept:
-            state.set_bytes(STATE, found.state)
-        return {"forecast": found.forecast, "alarms": found.alarms, "dead_letter": found.dead_letter}
+        received = _received(value, key, timestamp_ms, source)
+        kept = KeptInTransaction(unwritten, key, state)
+        said = answering.said(received, kept)
+        kept.end(changed=said.changed)
+        return _Going(said.forecast, said.alarms, said.dead_letter)
 
     answers = dataframe.apply(taken, stateful=True, metadata=True)
-    return Branches(
-        forecasts=_only(answers, "forecast"),
-        alarms=answers.apply(lambda found: found["alarms"], expand=True),
-        dead_letters=_only(answers, "dead_letter"),
+    branches = Branches(
+        forecasts=answers.filter(lambda found: found.forecast is not None).apply(lambda found: found.forecast),
+        alarms=answers.apply(lambda found: found.alarms, expand=True),
+        dead_letters=answers.filter(lambda found: found.dead_letter is not None).apply(lambda found: found.dead_letter),
     )
+    branches.dead_letters.sink(before_commit(unwritten))
+    return branches
 
 
-def _only(answers: StreamingDataFrame, name: str) -> StreamingDataFrame:
-    return answers.filter(lambda found: found[name] is not None).apply(lambda found: found[name])
+class _Going:
+    """What goes out after a message.
+
+    The engine gives it to the first branch, the forecasts, and a copy to each other one. To copy a forecast takes time,
+    and those branches do not read it: a copy has none.
+    """
+
+    __slots__ = ("alarms", "dead_letter", "forecast")
+
+    def __init__(self, forecast: Record | None, alarms: tuple[Record, ...], dead_letter: Record | None) -> None:
+        self.forecast, self.alarms, self.dead_letter = forecast, alarms, dead_letter
+
+    def __reduce__(self) -> tuple[type[_Rest], tuple[object, ...]]:
+        return _Rest, (self.alarms, self.dead_letter) if self.alarms or self.dead_letter else ()
+
+
+class _Rest:
+    """A copy of `_Going`, for the branches after the first one: who asks it for a forecast fails."""
+
+    __slots__ = ("alarms", "dead_letter")
+
+    def __init__(self, alarms: tuple[Record, ...] = (), dead_letter: Record | None = None) -> None:
+        self.alarms, self.dead_letter = alarms, dead_letter
 
 
 def _received(value: Any, key: Any, timestamp_ms: int, source: Mapping[str, str | int]) -> Received:
