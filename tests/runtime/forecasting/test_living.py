@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import random
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -221,6 +223,21 @@ def test_another_model_or_another_option_resumes_from_the_bytes(calendar: Foreca
         assert (found is live) == (begun == Begun())
         assert found.model is model
         assert (found.take(6.0, time_of(1)).forecast.adapted is not None) == begun.adapt
+
+
+def test_a_model_in_whose_place_another_came_is_not_kept_loaded(calendar: Forecaster, calendar_bundle: Path) -> None:
+    kept, old, states = KeptAlive(), load(calendar_bundle, backend="numpy"), {}
+    for name, model in (("a", old), ("b", old), ("of another bundle", calendar)):
+        live = kept.take(name, model, None, USUAL)
+        live.take(5.0, time_of(0))
+        states[name] = live.to_bytes()
+        kept.keep(name, states[name], live)
+    last = weakref.ref(old)
+    kept.take("a", load(calendar_bundle, backend="numpy"), states["a"], USUAL)
+    assert len(kept) == 1
+    del old, model, live
+    gc.collect()
+    assert last() is None
 
 
 def test_options_that_the_series_was_not_begun_with_are_refused_alive_too(table: Forecaster) -> None:

@@ -32,10 +32,16 @@ class KeptAlive:
     def take(self, key: Hashable, model: Loaded, state: bytes | None, begun: Begun) -> LiveSeries:
         """Return the series whose state is `state`, alive or resumed from it; raises what `LiveSeries` does."""
         left, series = self._kept.pop(key, (None, None))
-        if series is None or left != state or series.model is not model or series.adapts != begun.adapt:
-            return LiveSeries(model, state, begun)
-        series.require(begun)
-        return series
+        if series is not None and series.model is not model:
+            self._drop(series.model)
+        elif series is not None and left == state and series.adapts == begun.adapt:
+            series.require(begun)
+            return series
+        return LiveSeries(model, state, begun)
+
+    def _drop(self, model: Loaded) -> None:
+        """Let go of all series of a model in whose place another one came: they would keep it loaded."""
+        self._kept = OrderedDict((key, one) for key, one in self._kept.items() if one[1].model is not model)
 
     def keep(self, key: Hashable, state: bytes, series: LiveSeries) -> None:
         """Keep a series that has just returned `state` from `to_bytes`."""
