@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The GPU wheels where an NVIDIA driver answers, the CPU ones elsewhere; never both: they own the same files.
 EXTRA := $(shell nvidia-smi -L >/dev/null 2>&1 && echo all-gpu || echo all)
 
-.PHONY: tools setup demo test coverage soak fuzz check format bench clean
+.PHONY: tools setup demo docs test coverage soak fuzz check format bench clean
 
 # Compilers, emulators, a browser, an SSH server: with apt and as root; elsewhere it says what is missing.
 tools:
@@ -21,6 +21,11 @@ $(VENV)/.done: pyproject.toml constraints.txt
 # Generated log -> model -> bundle -> verified -> table, in demo/.
 demo: setup
 	$(BIN)/pulsecast demo --out demo --force
+
+# The site, in build/docs; a dead link, or a cell of a notebook that fails, is an error. It needs no network.
+docs: setup
+	$(BIN)/python -m sphinx -b html -W --keep-going -q docs build/docs
+	@echo "the site is in build/docs; to read it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs"
 
 # Two processes; a file's tests stay together, and so do the models they share.
 test: setup

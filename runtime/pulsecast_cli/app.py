@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from pulsecast import __version__
-from pulsecast.errors import PulsecastError
+from pulsecast.errors import MissingExtraError, PulsecastError, UsageError
 from pulsecast.plain_text import message
 from pulsecast.stages.environment import set_command
 from pulsecast.stages.exits import FAILED, INTERRUPTED, MISSING_EXTRA, OK, USAGE, exit_code
@@ -62,13 +62,22 @@ def run(arguments: list[str]) -> int:
         return FAILED
     except (PulsecastError, TyperException, ModuleNotFoundError, OSError) as error:
         sentence, code = _explained(error, arguments)
-        tell(f"error: {message(sentence)}")
+        tell(f"error{_kind(error)}: {message(sentence)}")
     finally:
         set_command(None)
     if code == INTERRUPTED:  # typer turns Ctrl-C into this code
         word, code = ending()
         tell(word)
     return code if isinstance(code, int) else OK
+
+
+def _kind(error: Exception) -> str:
+    """Return an error's code in brackets, the anchor of its section in the documentation; the system's have none."""
+    if isinstance(error, PulsecastError):
+        return f"[{error.code}]"
+    if isinstance(error, TyperException):
+        return f"[{UsageError.code}]"
+    return f"[{MissingExtraError.code}]" if isinstance(error, ModuleNotFoundError) else ""
 
 
 def _explained(error: Exception, arguments: list[str]) -> tuple[str, int]:

@@ -154,7 +154,9 @@ def test_the_command_without_its_extra_is_one_sentence_and_exit_code_6(
     done = run(environment, "pulsecast", *arguments)
     assert done.returncode == 6
     assert done.stdout == ""
-    sentence = "error: the command line needs typer, which is not installed: pip install 'pulsecast[cli]'\n"
+    sentence = (
+        "error[missing-extra]: the command line needs typer, which is not installed: pip install 'pulsecast[cli]'\n"
+    )
     assert done.stderr == sentence
 
 

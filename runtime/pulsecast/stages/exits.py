@@ -18,6 +18,20 @@ INTEGRITY = 5
 MISSING_EXTRA = 6
 INTERRUPTED = 130  # as a shell reports it: 128 + SIGINT; SIGTERM gives 143 and SIGHUP 129
 
+# what a script learns; the documentation's table is made of it
+MEANINGS = {
+    OK: "the work is done",
+    FAILED: "the arguments were right, but the work failed: a log with refused rows, a full disk, a slower result",
+    USAGE: "an argument is wrong: an unknown option, a file of another kind",
+    OUT_OF_TOLERANCE: "an artifact, or a server, does not compute the reference forecast",
+    UNSTABLE: "a measurement did not settle; everything was written",
+    INTEGRITY: "a bundle, model or result is damaged, changed, incomplete, or not signed by the key",
+    MISSING_EXTRA: "an optional package is not installed; the message names the extra that brings it",
+    129: "the terminal was closed (SIGHUP)",
+    INTERRUPTED: "Ctrl-C (SIGINT)",
+    143: "terminated (SIGTERM)",
+}
+
 _CODES: tuple[tuple[type[PulsecastError], int], ...] = (
     (UsageError, USAGE),
     (ToleranceError, OUT_OF_TOLERANCE),
@@ -32,4 +46,9 @@ def exit_code(error: PulsecastError) -> int:
     >>> exit_code(UsageError("no backend 'tpu'"))
     2
     """
-    return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)
+    return exit_code_of(type(error))
+
+
+def exit_code_of(kind: type[PulsecastError]) -> int:
+    """Return the exit code for errors of a class."""
+    return next((code for parent, code in _CODES if issubclass(kind, parent)), FAILED)

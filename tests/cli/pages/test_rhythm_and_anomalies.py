@@ -183,7 +183,7 @@ def test_a_rate_that_is_none_is_refused_before_anything_is_read(
 ) -> None:
     assert run("anomalies", small_bundle, "--input", bursting, "--rate", rate) == 2
     assert capsys.readouterr().err == (
-        f"error: false-alarm rate is {rate:.1f}; expected a number between 0 and 1, such as 0.001\n"
+        f"error[usage]: false-alarm rate is {rate:.1f}; expected a number between 0 and 1, such as 0.001\n"
     )
 
 
@@ -200,7 +200,7 @@ def test_a_picture_that_does_not_fit_the_disk_is_named_and_leaves_nothing(
     out.write_text("an older one")
     monkeypatch.setattr("os.fsync", full)
     assert run("rhythm", bursting, "--out", out, "--force") == 1
-    said = f"error: {out} could not be written and is as it was: No space left on device\n"
+    said = f"error[failed]: {out} could not be written and is as it was: No space left on device\n"
     assert capsys.readouterr().err.endswith(said)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log.csv", out.name]
     assert out.read_text() == "an older one"
