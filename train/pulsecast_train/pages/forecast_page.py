@@ -1,7 +1,4 @@
-"""What comes, seen: the forecast after a log with its interval, behind the last steps; a page, or one picture.
-
-The pictures are as wide as a phone, so that their text keeps its size there.
-"""
+"""What comes, seen: the forecast after a log with its interval, behind the last steps; a page, or one picture."""
 
 from __future__ import annotations
 
@@ -21,10 +18,10 @@ from pulsecast.foundation.tables import html_table
 from ..logs.config import step_text
 from ..rhythm.words import amount
 from ..zones import check_zone
-from .document import NARROW, document, write_drawn
+from .document import STYLE, document, write_drawn
 from .pictures import FORECAST, TRUTH, axes, png, svg
 
-WIDTH, HEIGHT, DPI = 4.8, 3.0, 240
+HEIGHT = 3.0
 SHOWN_DAYS, LEAST_SHOWN, MOST_SHOWN = 7, 48, 400  # of the past; the last two in steps
 DAY_S = 86400
 
@@ -60,7 +57,7 @@ def write_outlooks(path: Path, found: Sequence[Outlook], *, force: bool) -> None
 
 def outlooks_html(found: Sequence[Outlook]) -> str:
     """Return the page as one HTML document."""
-    return document("What comes", NARROW, f"<h1>What comes</h1>{''.join(_part(one) for one in found)}")
+    return document("What comes", STYLE, f"<h1>What comes</h1>{''.join(_part(one) for one in found)}")
 
 
 def outlooks_png(found: Sequence[Outlook]) -> bytes:
@@ -70,7 +67,7 @@ def outlooks_png(found: Sequence[Outlook]) -> bytes:
         for rows, one in zip(figure.subfigures(len(found), 1, squeeze=False)[:, 0], found, strict=True):
             draw_outlook(rows, one)
 
-    return png(draw, width=WIDTH, height=HEIGHT * len(found), dpi=DPI)
+    return png(draw, height=HEIGHT * len(found))
 
 
 def words(one: Outlook) -> str:
@@ -91,7 +88,7 @@ def _with_bounds(one: Outlook, at: int) -> str:
 
 
 def _part(one: Outlook) -> str:
-    picture = svg(partial(draw_outlook, one=one), width=WIDTH, height=HEIGHT, label=words(one))
+    picture = svg(partial(draw_outlook, one=one), height=HEIGHT, label=words(one))
     bounded = one.lower is not None and one.upper is not None
     rows = [
         (
