@@ -13,10 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pulsecast.bundle.manifest import Manifest
 from pulsecast.foundation.tables import html_table
+from pulsecast.model.windows import FORECAST as FORECAST_COLUMN
+from pulsecast.model.windows import LOWER, UPPER
 
 from ..logs.config import step_text
+from ..predicting.after_log import SeriesForecasts
 from ..rhythm.words import amount
+from ..series import Series
 from ..zones import check_zone
 from .document import STYLE, document, write_drawn
 from .pictures import FORECAST, TRUTH, axes, png, svg
@@ -48,6 +53,25 @@ class Outlook:
     lower: NDArray[np.float64] | None
     upper: NDArray[np.float64] | None
     level: float | None
+
+
+def outlook(found: SeriesForecasts, series: Series, manifest: Manifest, *, zone: str, level: float | None) -> Outlook:
+    """Return the last forecast of `series` as it is drawn; `level` is that of the bounds in `found`."""
+    spec, stamps = manifest.spec, series.timestamps_s()
+    last = {name: answer[-1].astype(np.float64) for name, answer in found.answers.items()}
+    return Outlook(
+        series=found.name,
+        column=spec.features[0].name,
+        zone=zone,
+        step_s=spec.step_s,
+        seconds=stamps,
+        values=series.values[:, 0],
+        ahead=stamps[-1] + spec.step_s * np.arange(1, spec.horizon + 1),
+        forecast=last[FORECAST_COLUMN],
+        lower=last.get(LOWER),
+        upper=last.get(UPPER),
+        level=level,
+    )
 
 
 def write_outlooks(path: Path, found: Sequence[Outlook], *, force: bool) -> None:
