@@ -57,6 +57,7 @@ bench: setup
 	$(BIN)/pulsecast bench demo/bundle --out demo/bench.json --profile standard --force
 	$(BIN)/pulsecast report demo/bench.json --out demo/bench.html --force
 	$(BIN)/python -m pulsecast_bench.claims.imports
+	$(BIN)/python -m pulsecast_bench.claims.starts demo/bundle
 	$(BIN)/python -m pulsecast_bench.claims.training
 	$(BIN)/python -m pulsecast_bench.claims.reading
 	$(BIN)/python -m pulsecast_bench.claims.batch demo/bundle

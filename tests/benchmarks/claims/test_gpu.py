@@ -116,6 +116,7 @@ def test_an_epoch_is_the_median_of_those_after_the_first_which_traces() -> None:
 )
 def test_nothing_is_proven_by_what_failed_or_did_not_run(changes: dict[str, Any], proven: bool) -> None:
     assert found(**changes).proven is proven
+    assert ("NOTHING is verified" in words(found(**changes))) is (changes.get("verified_on_cpu") == {})
 
 
 @pytest.mark.slow

@@ -100,9 +100,9 @@ def measure(folder: Path, *, days: int, epochs: int, seconds: float) -> Found:
     elif card is not None:
         run.unseen.append(f"training on the card: Keras on none of {', '.join(BACKENDS)} sees it")
     made = run.step("make", keras, epochs)
-    _train(run, "cpu", {**keras, **HIDDEN}, max(2, epochs // 2), sides, sizes)
     verified = (run.step("verify", HIDDEN) or {}) if made is not None else {}
     ran = _forecast(run, has_card=card is not None) if made is not None else ()
+    _train(run, "cpu", {**keras, **HIDDEN}, max(2, epochs // 2), sides, sizes)
     return Found(
         card=card,
         keras_backend=backend,

@@ -86,13 +86,14 @@ def words(found: Found) -> str:
         (one.artifact, one.engine, one.device, f"{one.max_error:.1e}", f"{one.limit:.0e}", _calls(one.call_us))
         for one in found.ran
     ]
-    passed = sum(found.verified_on_cpu.values())
+    passed, of = sum(found.verified_on_cpu.values()), len(found.verified_on_cpu)
+    proof = f"{passed} of {of} artifacts compute the trained forecast" if of else "NOTHING is verified"
     lines = [
         f"{card}; Keras on {found.keras_backend}; {found.windows:,} windows in batches of {found.batch_size}",
         text_table(("training", "device", "first epoch", "an epoch", "loss"), trained),
         *_ratios(found.sides),
         f"the card: {found.use.words()}",
-        f"without a card: {passed} of {len(found.verified_on_cpu)} artifacts compute the trained forecast",
+        f"without a card: {proof}",
         *([text_table(("artifact", "engine", "ran on", "error/range", "limit", "call by batch"), ran)] if ran else []),
         *(f"NOT SEEN: {reason}" for reason in found.unseen),
         f"{duration_text(found.spent_s)} in all",
