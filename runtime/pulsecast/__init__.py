@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from .model.windows import Windows
     from .stages.progress import SILENT, LineProgress, Progress, RichProgress, TqdmProgress
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # name -> module. Each is imported on first use (PEP 562): an app pays for importing the forecaster only when it loads
 # one.

@@ -74,7 +74,7 @@ def test_a_file_that_is_not_there_is_a_usage_error(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("error", "code", "sentence"),
     [
-        (KeyboardInterrupt(), 130, "interrupted"),
+        (KeyboardInterrupt(), 130, "forecasts of many files (--out) go on with the same command\ninterrupted"),
         (
             ModuleNotFoundError("No module named 'polars'", name="polars"),
             6,

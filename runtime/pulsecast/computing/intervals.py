@@ -72,6 +72,7 @@ def bounds(
         lower, upper = forecast - radius, forecast + radius
     if counts:
         lower, upper = _whole(np.maximum(lower, 0.0), upper)
+    lower = lower + 0.0  # -0 becomes 0
     return Interval(forecast=forecast, lower=lower, upper=upper)
 
 
@@ -108,7 +109,7 @@ def bounds_of_one(forecast: float, radius: float, scale: IntervalScale, *, count
     else:
         lower, upper = forecast - radius, forecast + radius
     if not counts:
-        return lower, upper
+        return lower + 0.0, upper  # -0 becomes 0
     lower = max(lower, 0.0)
     first = float(math.ceil(lower - FLOAT32_SLACK * (lower + 1.0)))
     last = float(math.floor(upper + FLOAT32_SLACK * (abs(upper) + 1.0))) if upper < math.inf else upper

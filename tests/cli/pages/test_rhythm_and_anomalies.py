@@ -4,6 +4,7 @@ import csv
 import datetime
 import errno
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -145,7 +146,9 @@ def test_rhythm_says_it_in_words_and_draws_it(tmp_path: Path, capsys: pytest.Cap
     assert "log, 2025-01-06T00:00:00Z to 2025-02-12T11:00:00Z, by the clock of UTC" in text
     assert "Day: a strong rhythm" in text
     html = page.read_text()
-    assert html.count("<svg ") == 2
+    assert html.count("<svg ") == 3
+    assert {"0.5", "2"} <= set(re.findall(r"<text[^>]*>([^<]*)</text>", html))
+    assert "1.41" not in html
     assert "Day: a strong rhythm" in html
     assert "Mean week" in html
     assert run("rhythm", log, "--out", page) == 2  # it is there
