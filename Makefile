@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The GPU wheels where an NVIDIA driver answers, the CPU ones elsewhere; never both: they own the same files.
 EXTRA := $(shell nvidia-smi -L >/dev/null 2>&1 && echo all-gpu || echo all)
 
-.PHONY: tools setup demo test coverage soak fuzz check format bench clean
+.PHONY: tools setup demo docs test coverage soak fuzz check format bench man release clean
 
 # Compilers, emulators, a browser, an SSH server: with apt and as root; elsewhere it says what is missing.
 tools:
@@ -21,6 +21,11 @@ $(VENV)/.done: pyproject.toml constraints.txt
 # Generated log -> model -> bundle -> verified -> table, in demo/.
 demo: setup
 	$(BIN)/pulsecast demo --out demo --force
+
+# The site, in build/docs; a dead link, or a cell of a notebook that fails, is an error. It needs no network.
+docs: setup
+	$(BIN)/python -m sphinx -b html -W --keep-going -q docs build/docs
+	@echo "the site is in build/docs; to read it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs"
 
 # Two processes; a file's tests stay together, and so do the models they share.
 test: setup
@@ -57,6 +62,7 @@ bench: setup
 	$(BIN)/pulsecast bench demo/bundle --out demo/bench.json --profile standard --force
 	$(BIN)/pulsecast report demo/bench.json --out demo/bench.html --force
 	$(BIN)/python -m pulsecast_bench.claims.imports
+	$(BIN)/python -m pulsecast_bench.claims.starts demo/bundle
 	$(BIN)/python -m pulsecast_bench.claims.training
 	$(BIN)/python -m pulsecast_bench.claims.reading
 	$(BIN)/python -m pulsecast_bench.claims.batch demo/bundle
@@ -64,6 +70,15 @@ bench: setup
 	$(BIN)/python -m pulsecast_bench.claims.pushes demo/bundle
 	$(BIN)/python -m pulsecast_bench.native.limits demo/model
 	! command -v valgrind >/dev/null || $(BIN)/python -m pulsecast_bench.native.instructions
+
+# The manual page, of the words that --help shows: man -l build/pulsecast.1
+man: setup
+	mkdir -p build
+	$(BIN)/python -m pulsecast_cli.manual > build/pulsecast.1
+
+# Wheel, sdist, manual, licences and bill of materials, each twice and compared, in dist/.
+release: setup
+	.ci/release $(BIN)/python dist
 
 clean:
 	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage

@@ -188,3 +188,17 @@ def copied(tmp_path: Path) -> Callable[[Path], Path]:
         return shutil.copytree(source, tmp_path / f"copy-{source.name}")
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def example_bundle(recommended_model: Path, once: Once) -> Path:
+    """A bundle of C and of a module for Node and browsers, from `recommended_model`."""
+    require(*EXPORT)
+    from pulsecast_export.exporter import export_model
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CC", native_models.cc_here())  # the gate compiles
+        return once(
+            "example-bundle",
+            lambda out: export_model(recommended_model, out, targets=("native",), native_for=("wasm32",)),
+        )

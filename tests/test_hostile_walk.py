@@ -179,6 +179,8 @@ ROWS: dict[str, Row] = {
     "pulsecast.AnomalyDetector.push": Row(
         lambda t: t.model.detector().push, lambda t: {"step": 1.0, "timestamp": TIME}
     ),
+    "pulsecast.AnomalyDetector.hasten": Row(lambda t: t.model.detector().hasten),
+    "pulsecast.AnomalyDetector.window": Row(lambda t: t.model.detector().window),
     "pulsecast.AnomalyDetector.restart": Row(lambda t: t.model.detector().restart, lambda t: {"missing": 30}),
     "pulsecast.AnomalyDetector.settle": Row(lambda t: t.model.detector().settle),
     "pulsecast.AnomalyDetector.skip": Row(lambda t: t.model.detector().skip),
@@ -220,6 +222,8 @@ ROWS: dict[str, Row] = {
     ),
     "pulsecast.Stream.push": Row(lambda t: t.model.stream().push, lambda t: {"steps": 1.0, "timestamp": TIME}),
     "pulsecast.Stream.reset": Row(lambda t: t.model.stream().reset),
+    "pulsecast.Stream.hasten": Row(lambda t: t.model.stream().hasten),
+    "pulsecast.Stream.window": Row(lambda t: t.model.stream().window),
     "pulsecast.Stream.settle": Row(lambda t: t.model.stream().settle),
     "pulsecast.Stream.skip": Row(lambda t: t.model.stream().skip),
     "pulsecast.Stream.state": Row(lambda t: t.model.stream().state),

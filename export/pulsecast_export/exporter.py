@@ -31,7 +31,7 @@ from pulsecast.foundation import strict_json
 from pulsecast.foundation.tables import html_table, text_table
 from pulsecast.foundation.whole_directory import check_free, whole_directory
 from pulsecast.model.weights import write_weights
-from pulsecast.stages.child_process import map_in_threads
+from pulsecast.stages.child_process import Told, map_in_threads
 from pulsecast.stages.environment import commands
 from pulsecast.stages.model_directory import (
     IMPORTED,
@@ -120,7 +120,7 @@ def export_model(
     found = remarks(model.record.heldout, heldout)
     with whole_directory(out, BUNDLE_FOLDER, force=force) as staging:
         progress.tell(f"converting {len(chosen)} targets from weights, each family in its own process")
-        convert_all(model_path, staging, chosen)
+        convert_all(model_path, staging, chosen, progress)
         _remove_sources(staging, chosen)
         libraries = _libraries(model_path, staging, chosen, native_for, progress)
         manifest = _verified(model, staging, chosen, libraries, heldout, progress)
@@ -146,7 +146,7 @@ def _verified(
     (staging / GOLDEN_NAME).write_bytes(write_golden(heldout))
     progress.tell(f"verifying on {len(heldout.windows)} held-out windows through the runtime")
     unmeasured = _manifest(model, staging, chosen, {}, len(heldout.windows))
-    parities = measure_in_children(staging, unmeasured)
+    parities = measure_in_children(staging, unmeasured, progress)
     (staging / GOLDEN_NAME).write_bytes(write_golden(golden))
     final = _manifest(model, staging, chosen, parities, len(golden.windows))
     final = dataclasses.replace(final, libraries=libraries)
@@ -160,7 +160,7 @@ def _libraries(
     if not native_for:
         return ()
     progress.tell(f"compiling and checking libraries for {', '.join(native_for)}")
-    libraries = tuple(build_libraries(model_path, staging, chosen, native_for))
+    libraries = tuple(build_libraries(model_path, staging, chosen, native_for, progress))
     if unproven := sorted({library.platform for library in libraries if library.proof == "built"}):
         progress.tell(f"built but not tested (no emulator for it on this machine): {', '.join(unproven)}")
     return libraries
@@ -178,7 +178,7 @@ def _check_trained(model: ModelDirectory, heldout: Golden) -> None:
         )
 
 
-def measure_in_children(staging: Path, manifest: Manifest) -> dict[str, Parity]:
+def measure_in_children(staging: Path, manifest: Manifest, progress: Progress = SILENT) -> dict[str, Parity]:
     """Return each artifact's parity, measured and verified by the runtime in a process per backend.
 
     Raises ToleranceError with every failed check, ConversionError if an engine crashes on an artifact.
@@ -187,7 +187,8 @@ def measure_in_children(staging: Path, manifest: Manifest) -> dict[str, Parity]:
     backends: dict[str, list[str]] = {}
     for artifact in manifest.artifacts:
         backends.setdefault(artifact.backend, []).append(artifact.id)
-    reports = map_in_threads(lambda ids: _measure(staging, tuple(ids)), backends.values())
+    told = Told(what="verifying", words=", ".join, progress=progress)
+    reports = map_in_threads(lambda ids: _measure(staging, tuple(ids)), backends.values(), told)
     (staging / MANIFEST_NAME).unlink()
     return {name: parity for report in reports for name, parity in report.items()}
 

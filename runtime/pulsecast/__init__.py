@@ -45,8 +45,9 @@ if TYPE_CHECKING:
     from .forecasting.checks import Check
     from .forecasting.departures import Anomaly
     from .forecasting.forecaster import Forecaster, load
+    from .forecasting.living.live_series import StepForecast
     from .forecasting.native_forecaster import NativeForecaster, load_native
-    from .forecasting.stepping import StepForecast, Stepped, step
+    from .forecasting.stepping import Stepped, step
     from .forecasting.streaming import Stream
     from .forecasting.verification import ArtifactReport, verify
     from .forecasting.watching.drift import Drift, Finding
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
     from .model.windows import Windows
     from .stages.progress import SILENT, LineProgress, Progress, RichProgress, TqdmProgress
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # name -> module. Each is imported on first use (PEP 562): an app pays for importing the forecaster only when it loads
 # one.
@@ -109,7 +110,7 @@ _HOME = {
     "Signature": "bundle.signing",
     "SignatureError": "errors",
     "SplitConformal": "model.radii",
-    "StepForecast": "forecasting.stepping",
+    "StepForecast": "forecasting.living.live_series",
     "Stepped": "forecasting.stepping",
     "Stream": "forecasting.streaming",
     "TimeError": "errors",

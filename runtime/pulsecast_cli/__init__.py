@@ -28,7 +28,8 @@ def _run(arguments: list[str]) -> int:
         if error.name not in ("typer", "rich"):
             raise
         print(
-            f"error: the command line needs {error.name}, which is not installed: pip install 'pulsecast[cli]'",
+            f"error[missing-extra]: the command line needs {error.name}, which is not installed: "
+            "pip install 'pulsecast[cli]'",
             file=sys.stderr,
         )
         return 6

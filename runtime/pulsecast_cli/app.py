@@ -10,12 +10,14 @@ import typer
 from typer.exceptions import TyperException
 
 from pulsecast import __version__
-from pulsecast.errors import PulsecastError
+from pulsecast.errors import MissingExtraError, PulsecastError, UsageError
 from pulsecast.plain_text import message
 from pulsecast.stages.environment import set_command
 from pulsecast.stages.exits import FAILED, INTERRUPTED, MISSING_EXTRA, OK, USAGE, exit_code
 
-from .commands.table import COMMANDS
+from .commands.examples import examples_text
+from .commands.table import COMMANDS, Command
+from .terminal.exit_codes import exits_text
 from .terminal.interrupts import ending
 from .terminal.output import tell
 
@@ -23,13 +25,13 @@ app = typer.Typer(
     name="pulsecast",
     help="Train a forecaster on an engagement log, export it, prove every artifact, measure it where it will run.",
     no_args_is_help=True,
-    add_completion=False,
+    epilog=exits_text(),
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _name, _command in COMMANDS.items():
-    app.command(_name)(_command.function())
+    app.command(_name, epilog=examples_text(_name))(_command.function())
 
 
 def _print_version(wanted: bool) -> None:
@@ -62,13 +64,24 @@ def run(arguments: list[str]) -> int:
         return FAILED
     except (PulsecastError, TyperException, ModuleNotFoundError, OSError) as error:
         sentence, code = _explained(error, arguments)
-        tell(f"error: {message(sentence)}")
+        tell(f"error{_kind(error)}: {message(sentence)}")
     finally:
         set_command(None)
     if code == INTERRUPTED:  # typer turns Ctrl-C into this code
         word, code = ending()
+        if again := _again(arguments):
+            tell(again)
         tell(word)
     return code if isinstance(code, int) else OK
+
+
+def _kind(error: Exception) -> str:
+    """Return an error's code in brackets, the anchor of its section in the documentation; the system's have none."""
+    if isinstance(error, PulsecastError):
+        return f"[{error.code}]"
+    if isinstance(error, TyperException):
+        return f"[{UsageError.code}]"
+    return f"[{MissingExtraError.code}]" if isinstance(error, ModuleNotFoundError) else ""
 
 
 def _explained(error: Exception, arguments: list[str]) -> tuple[str, int]:
@@ -79,11 +92,21 @@ def _explained(error: Exception, arguments: list[str]) -> tuple[str, int]:
         said = error.format_message().replace("Value error, ", "")  # a prefix of pydantic's
         return " ".join(said.split()), USAGE
     if isinstance(error, ModuleNotFoundError):
-        command = next((argument for argument in arguments if argument in COMMANDS), "")
-        extra = COMMANDS[command].extra if command else "all"
+        command = _command_of(arguments)
+        extra = command.extra if command else "all"
         return f"this needs {error.name}, which is not installed: pip install 'pulsecast[{extra}]'", MISSING_EXTRA
     reason = error.strerror if isinstance(error, OSError) else None
     if reason and reason.startswith("No usable temporary directory"):  # the words of `tempfile`
         return "this needs a folder for temporary files, and none can be written: set TMPDIR to one that can", FAILED
     where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
     return f"{reason or error}{where}", FAILED
+
+
+def _command_of(arguments: list[str]) -> Command | None:
+    return next((COMMANDS[argument] for argument in arguments if argument in COMMANDS), None)
+
+
+def _again(arguments: list[str]) -> str:
+    """Return how an interrupted command goes on; empty where there is nothing to say."""
+    command = _command_of(arguments)
+    return command.again if command else ""

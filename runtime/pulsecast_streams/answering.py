@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from pulsecast.errors import InputError, TimeError, UsageError
+from pulsecast.errors import InputError, TimeError
 from pulsecast.forecasting.departures import Anomaly
-from pulsecast.forecasting.stepping import Arrival, Stepped, step
-from pulsecast.forecasting.stream_state import read_state, require_loaded, write_state
+from pulsecast.forecasting.living.kept_alive import KeptAlive
+from pulsecast.forecasting.living.live_series import Arrival, Begun, LiveSeries, Taken
+from pulsecast.forecasting.stream_state import require_loaded
 from pulsecast.forecasting.streaming import Loaded
 from pulsecast.foundation.arguments import instance, shown
 from pulsecast.model.series import POOL, Pool
 
+from .kept import Alive, Kept, KeptAsBytes
 from .messages.measurement import Measurement, read_measurement
 from .messages.received import Received
 from .messages.records import Record, alarm_record, dead_letter, forecast_record
@@ -51,11 +53,11 @@ def answer(model: Loaded, received: Received, state: bytes | None = None, *, pol
     """
     require_loaded(model)
     _checked(received, policies)
-    try:
-        return _answered(_Turn(model, state, policies), read_measurement(received, model.manifest.spec, policies))
-    except RefusedError as error:
-        letter = dead_letter(model.manifest, received, error, policies.dead_letter_bytes)
-        return Answer(dead_letter=letter, state=state)
+    kept = KeptAsBytes(Alive(model, KeptAlive()), None, state)
+    said = Answering(model, policies).said(received, kept)
+    return Answer(
+        forecast=said.forecast, alarms=said.alarms, dead_letter=said.dead_letter, state=kept.end(changed=said.changed)
+    )  # fmt: skip
 
 
 def _checked(received: Received, policies: Policies) -> None:
@@ -67,34 +69,94 @@ def _checked(received: Received, policies: Policies) -> None:
         instance("received.key", received.key, bytes)
 
 
-class _Turn(NamedTuple):
-    model: Loaded
-    state: bytes | None
-    policies: Policies
+class Said(NamedTuple):
+    """What follows from a message: an `Answer` without the state. `changed` says whether the series went on."""
+
+    forecast: Record | None = None
+    alarms: tuple[Record, ...] = ()
+    dead_letter: Record | None = None
+    changed: bool = False
 
 
-def _answered(turn: _Turn, measured: Measurement) -> Answer:
-    """Return the answer; raises RefusedError."""
-    model, name, time = turn.model, measured.series, measured.time
-    series = known_series(model, name, turn.policies)
-    _require_scaled(model, measured.values)
-    alarms: list[Record] = []
-    filling, filled = turn, 0
-    for missing, values in _fills(turn, time):
-        made = _stepped(filling, series, values, missing)
-        filling, filled = filling._replace(state=made.state), filled + 1
-        alarms.extend(_alarms(turn, name, missing, made.anomaly, filled=True))
-    found = _stepped(filling, series, measured.values, time)
-    arrival = found.forecast.arrival
-    if arrival in ("late", "between", "repeated"):
-        again = _said_again(found.state, measured, model.manifest.spec.step_s)
-        if not again:
-            _refuse(arrival, time, turn.policies)
-        if not again or arrival == "late":
-            return Answer(state=turn.state)
-    alarms.extend(_alarms(turn, name, time, found.anomaly, filled=False))
-    record = forecast_record(model.manifest, name, found.forecast, filled)
-    return Answer(forecast=record, alarms=tuple(alarms), state=found.state)
+class Answering:
+    """Answers messages from series that are alive; what it is made of was checked."""
+
+    def __init__(self, model: Loaded, policies: Policies) -> None:
+        self.model, self.policies = model, policies
+        self._manifest, self._spec = model.manifest, model.manifest.spec
+        scales = zip(self._spec.measured_names, self._manifest.scaler.features, strict=False)
+        self._counts = tuple((i, name) for i, (name, one) in enumerate(scales) if one.transform == "log1p")
+
+    def said(self, received: Received, kept: Kept) -> Said:
+        """Return what follows from a message."""
+        try:
+            return self._said(read_measurement(received, self._spec, self.policies), kept)
+        except RefusedError as error:
+            return Said(dead_letter=dead_letter(self._manifest, received, error, self.policies.dead_letter_bytes))
+
+    def _said(self, measured: Measurement, kept: Kept) -> Said:
+        """Return what follows; raises RefusedError, and then the series is as it was."""
+        series, policies = known_series(self.model, measured.series, self.policies), self.policies
+        self._require_scaled(measured.values)
+        begins = kept.begins
+        live = kept.find(Begun(series, policies.false_alarm_rate if begins else None, True, policies.adapt))
+        if policies.gap == "unknown" or begins:
+            return self._stepped(live, measured, 0, ())
+        return self._after_fills(live, measured)
+
+    def _after_fills(self, live: LiveSeries, measured: Measurement) -> Said:
+        fills = list(self._fills(live, measured.time))
+        if not fills:
+            return self._stepped(live, measured, 0, ())
+        alarms: list[Record] = []
+        before = live.to_bytes()
+        try:
+            for time, values in fills:
+                found = _taken(live, values, time)
+                alarms.extend(self._alarms(measured.series, time, found.anomaly, filled=True))
+            return self._stepped(live, measured, len(fills), tuple(alarms))
+        except RefusedError:
+            live.go_back(before)
+            raise
+
+    def _stepped(self, live: LiveSeries, measured: Measurement, filled: int, alarms: tuple[Record, ...]) -> Said:
+        """Return what follows from the step itself, after some that were filled in, which raised `alarms`."""
+        name, time = measured.series, measured.time
+        forecast, anomaly = _taken(live, measured.values, time)
+        arrival = forecast.arrival
+        if arrival in ("late", "between", "repeated"):
+            again = _said_again(live, measured, self._spec.step_s)
+            if not again:
+                _refuse(arrival, time, self.policies)
+            if not again or arrival == "late":
+                return Said()
+        if anomaly is not None and anomaly.anomalous:
+            alarms = (*alarms, *self._alarms(name, time, anomaly, filled=False))
+        return Said(forecast_record(self._manifest, name, forecast, filled), alarms, None, True)
+
+    def _require_scaled(self, values: tuple[float, ...]) -> None:
+        """Raise RefusedError for a value that the scaler does not take: one would leave a window without forecast."""
+        for i, name in self._counts:
+            if values[i] <= -1:
+                raise RefusedError(
+                    "value", f"{name} is {shown(values[i])}; this model takes numbers above -1, as of counts"
+                )
+
+    def _fills(self, live: LiveSeries, time: int) -> Iterator[tuple[int, tuple[float, ...]]]:
+        """Yield time and values of each missing step before `time` that the policy fills in."""
+        step_s, before = self._spec.step_s, live.time
+        if before is None or (time - before) % step_s:
+            return
+        if not 0 < (time - before) // step_s - 1 <= self.policies.longest_fill:
+            return
+        window = live.window()  # (context, measured)
+        last = window[-1] if self.policies.gap == "last" else np.zeros(window.shape[1])
+        for one in range(before + step_s, time, step_s):
+            yield one, tuple(map(float, last))
+
+    def _alarms(self, series: str, time: int, found: Anomaly | None, *, filled: bool) -> Iterator[Record]:
+        if found is not None and (found.alarm or (found.anomalous and self.policies.flagged == "all")):
+            yield alarm_record(self._manifest, series, time, found, filled=filled)
 
 
 def known_series(model: Loaded, name: str, policies: Policies) -> str | Pool | None:
@@ -111,68 +173,22 @@ def known_series(model: Loaded, name: str, policies: Policies) -> str | Pool | N
     )  # fmt: skip
 
 
-def _require_scaled(model: Loaded, values: tuple[float, ...]) -> None:
-    """Raise RefusedError for a value that the scaler does not take: one would leave a whole window without forecast."""
-    for name, scale, value in zip(
-        model.manifest.spec.measured_names, model.manifest.scaler.features, values, strict=False
-    ):
-        if scale.transform == "log1p" and value <= -1:
-            raise RefusedError("value", f"{name} is {shown(value)}; this model takes numbers above -1, as of counts")
-
-
-def _stepped(turn: _Turn, series: str | Pool | None, values: tuple[float, ...], time: int) -> Stepped:
-    """Return what `pulsecast.step` does; raises RefusedError if the message is at fault."""
-    rate = turn.policies.false_alarm_rate if turn.state is None else None
-    adapt = turn.policies.adapt
+def _taken(live: LiveSeries, values: tuple[float, ...], time: int) -> Taken:
+    """Return what follows from a step; raises RefusedError if the message is at fault."""
     try:
-        try:
-            return step(
-                turn.model, turn.state, values, time,
-                series=series, carry_over=True, adapt=adapt, false_alarm_rate=rate,
-            )  # fmt: skip
-        except UsageError:
-            state = _renamed(turn.state, series)
-            if state is None:
-                raise
-        return step(turn.model, state, values, time, series=series, carry_over=True, adapt=adapt)
+        return live.take(values[0] if len(values) == 1 else values, time)
     except TimeError as error:
         raise RefusedError("time", str(error)) from None
     except InputError as error:
         raise RefusedError("value", str(error)) from None
 
 
-def _renamed(state: bytes | None, series: str | Pool | None) -> bytes | None:
-    """Return a state that was begun as another series of the bundle, or its pool, for `series`; None if it was not.
-
-    A new version of a bundle may hold a series that the old one took for the pool, and the other way round.
-    """
-    found = None if state is None else read_state(state)
-    if found is None or found.stream.series is None or series is None or found.stream.series == (series,):
-        return None
-    return write_state(replace(found.stream, series=(series,)), found.detector, found.sections)
-
-
-def _fills(turn: _Turn, time: int) -> Iterator[tuple[int, tuple[float, ...]]]:
-    """Yield time and values of each missing step before `time` that the policy fills in."""
-    if turn.policies.gap == "unknown" or turn.state is None:
-        return
-    stream, step_s = read_state(turn.state).stream, turn.model.manifest.spec.step_s
-    if stream.time is None or (time - stream.time) % step_s:
-        return
-    if not 0 < (time - stream.time) // step_s - 1 <= turn.policies.longest_fill:
-        return
-    last = stream.window[0, -1] if turn.policies.gap == "last" else np.zeros(stream.window.shape[2])
-    for one in range(stream.time + step_s, time, step_s):
-        yield one, tuple(map(float, last))
-
-
-def _said_again(state: bytes, measured: Measurement, step_s: int) -> bool:
+def _said_again(live: LiveSeries, measured: Measurement, step_s: int) -> bool:
     """Return whether the window holds the same values at that time already: the message was delivered again."""
-    stream = read_state(state).stream
-    if stream.time is None or (stream.time - measured.time) % step_s:
+    if live.time is None or (live.time - measured.time) % step_s:
         return False
-    window = stream.window[0]  # (context, measured)
-    ago = (stream.time - measured.time) // step_s
+    window = live.window()  # (context, measured)
+    ago = (live.time - measured.time) // step_s
     values = np.array(measured.values, np.float32)
     return ago < len(window) and np.array_equal(window[-1 - ago], values, equal_nan=True)
 
@@ -186,8 +202,3 @@ def _refuse(arrival: Arrival, time: int, policies: Policies) -> None:
     if arrival == "repeated":
         raise RefusedError("conflict", f"the step at {time} came before with another value; the first one stands")
     raise RefusedError("late", f"the step at {time} comes after a later one was taken; it changes nothing any more")
-
-
-def _alarms(turn: _Turn, series: str, time: int, found: Anomaly | None, *, filled: bool) -> Iterator[Record]:
-    if found is not None and (found.alarm or (found.anomalous and turn.policies.flagged == "all")):
-        yield alarm_record(turn.model.manifest, series, time, found, filled=filled)

@@ -24,8 +24,10 @@ CODES: dict[Code, str] = {
 class RefusedError(PulsecastError):
     """A message that becomes a dead letter.
 
-    code  a key of CODES
+    code  a key of CODES, in the place of the errors' own: a dead letter says it
     """
+
+    code: Code
 
     def __init__(self, code: Code, text: str) -> None:
         super().__init__(text)

@@ -63,7 +63,7 @@ def test_an_unknown_command_is_a_usage_error_in_one_line(capsys: pytest.CaptureF
     assert run("forecast") == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err == "error: No such command 'forecast'.\n"
+    assert captured.err == "error[usage]: No such command 'forecast'.\n"
 
 
 def test_a_file_that_is_not_there_is_a_usage_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -74,14 +74,14 @@ def test_a_file_that_is_not_there_is_a_usage_error(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("error", "code", "sentence"),
     [
-        (KeyboardInterrupt(), 130, "interrupted"),
+        (KeyboardInterrupt(), 130, "forecasts of many files (--out) go on with the same command\ninterrupted"),
         (
             ModuleNotFoundError("No module named 'polars'", name="polars"),
             6,
-            "error: this needs polars, which is not installed: pip install 'pulsecast[logs]'",
+            "error[missing-extra]: this needs polars, which is not installed: pip install 'pulsecast[logs]'",
         ),
         (OSError(28, "No space left on device", "out"), 1, "error: No space left on device (out)"),
-        (errors.DataError("log.csv is empty"), 1, "error: log.csv is empty"),
+        (errors.DataError("log.csv is empty"), 1, "error[data]: log.csv is empty"),
     ],
 )
 def test_any_failure_of_a_command_is_one_sentence_on_stderr(

@@ -73,7 +73,7 @@ def test_bench_refuses_to_overwrite_before_it_measures(
     out = tmp_path / "result.json"
     out.write_text("precious")
     assert run("bench", plain_bundle, "--out", out) == 2
-    assert capsys.readouterr().err == f"error: {out} exists; pass --force to replace it\n"
+    assert capsys.readouterr().err == f"error[usage]: {out} exists; pass --force to replace it\n"
     assert out.read_text() == "precious"
 
 
@@ -116,7 +116,7 @@ def test_report_names_what_is_wrong_with_a_file(tmp_path: Path, capsys: pytest.C
         source.write_text(other)
         for command in (("report", source), ("compare", source, source)):
             assert run(*command) == 2
-            assert capsys.readouterr().err == "error: result.json is not a result of `pulsecast bench`\n"
+            assert capsys.readouterr().err == "error[usage]: result.json is not a result of `pulsecast bench`\n"
 
 
 def test_a_result_that_cannot_be_written_is_still_printed(
@@ -161,8 +161,8 @@ def test_report_refuses_a_budget_of_nothing(tmp_path: Path, capsys: pytest.Captu
     source = written(tmp_path / "result.json", {"onnx": rounds.QUIET})
     assert run("report", source, "--max-size-kb", 0, "--max-rmse-change", -1) == 2
     assert capsys.readouterr().err == (
-        "error: --max-size-kb is 0; expected a number above 0; --max-rmse-change is -1; expected a share from 0, such "
-        "as 0.01 for 1 %\n"
+        "error[usage]: --max-size-kb is 0; expected a number above 0; --max-rmse-change is -1; expected a share "
+        "from 0, such as 0.01 for 1 %\n"
     )
 
 
@@ -298,5 +298,5 @@ def test_a_server_that_is_not_there_is_one_sentence(
     out = tmp_path / "r.json"
     assert run("bench", calendar_bundle, "--out", out, "--url", "http://127.0.0.1:1") == 1
     said = capsys.readouterr().err.strip()
-    assert said == "error: the server cannot be reached: Connection refused; is it running at that address?"
+    assert said == "error[engine]: the server cannot be reached: Connection refused; is it running at that address?"
     assert not out.exists()

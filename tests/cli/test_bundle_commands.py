@@ -90,6 +90,9 @@ def test_inspect_of_one_file_as_json_is_its_contract(lone: Path, capsys: pytest.
     assert document["contract"] == json.loads(lone.read_text().splitlines()[1].removeprefix(" * "))
 
 
+WRITTEN = "a file that `pulsecast export` has written"
+
+
 def test_what_inspect_cannot_say_of_one_file_is_one_sentence(lone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("inspect", lone, "--statement") == 2
     lone.write_text("int main(void) { return 0; }\n")
@@ -98,9 +101,9 @@ def test_what_inspect_cannot_say_of_one_file_is_one_sentence(lone: Path, capsys:
     onnx.write_bytes(b"\xff" * 20)
     assert run("inspect", onnx) == 5
     assert capsys.readouterr().err.splitlines() == [
-        "error: model.c is one file; --statement is for the bundle that it comes from",
-        "error: model.c holds no contract; expected a file that `pulsecast export` has written, in bundle format 2",
-        "error: model.onnx is damaged: the number before byte 10 has more than 64 bits",
+        "error[usage]: model.c is one file; --statement is for the bundle that it comes from",
+        f"error[usage]: model.c holds no contract; expected {WRITTEN}, in bundle format 2",
+        "error[format]: model.onnx is damaged: the number before byte 10 has more than 64 bits",
     ]
 
 
@@ -182,7 +185,7 @@ def test_an_unknown_artifact_is_refused_with_the_known_ones(
     plain_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("verify", plain_bundle, "--artifact", "coreml") == 2
-    assert capsys.readouterr().err == "error: no artifact 'coreml' in this bundle; it has numpy\n"
+    assert capsys.readouterr().err == "error[usage]: no artifact 'coreml' in this bundle; it has numpy\n"
 
 
 def test_an_engine_that_refuses_is_exit_code_1(
@@ -193,7 +196,7 @@ def test_an_engine_that_refuses_is_exit_code_1(
 
     monkeypatch.setattr(verification, "open_backend", broken)
     assert run("verify", plain_bundle) == 1
-    assert capsys.readouterr().err == "error: numpy cannot be loaded by numpy: broken\n"
+    assert capsys.readouterr().err == "error[engine]: numpy cannot be loaded by numpy: broken\n"
 
 
 # --- predict ---------------------------------------------------------------------------------------------------------

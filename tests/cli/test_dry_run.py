@@ -76,7 +76,7 @@ def test_a_refusal_is_that_of_the_command_itself(
     tried = capsys.readouterr()
     assert run("unpack", GOLDEN, "--out", out, *force) == 2
     assert capsys.readouterr() == tried
-    assert tried.err.startswith(f"error: {out} ")
+    assert tried.err.startswith(f"error[usage]: {out} ")
 
 
 def test_what_is_known_before_the_logs_are_read_is_refused(

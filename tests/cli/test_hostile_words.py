@@ -6,6 +6,7 @@ Commands and options are found in the application; a new command fails here unti
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -124,7 +125,7 @@ def test_a_hostile_word_gives_a_result_or_one_line(
 def wrong_end(code: int, out: str, err: str) -> str | None:
     """Return what is wrong with how a command ended; CASE_S is watched elsewhere."""
     assert CASE_S
-    lines = [line for line in err.splitlines() if line.startswith("error:")]
+    lines = [line for line in err.splitlines() if re.match(r"error(\[[a-z-]+\])?: ", line)]
     if code not in CODES or (code not in (0, 3, 4) and len(lines) != 1):
         return f"exit code {code} with {len(lines)} lines of errors: {err[:200]!a}"
     if SECRET in out + err or "Traceback" in err:

@@ -63,6 +63,23 @@ def test_cells_of_a_table_stay_in_their_line() -> None:
     assert all(line.isprintable() for line in lines)
 
 
+def test_lines_of_progress_say_how_long_the_rest_takes_at_the_pace_so_far() -> None:
+    said, now = io.StringIO(), iter([100.0, 104.0, 110.0, 200.0, 400.0, 404.0])
+    lines = LineProgress(said, clock=lambda: next(now))
+    for done, note in ((3, "kept from before"), (4, "a"), (5, "b"), (10, "c")):
+        lines.advance("piece", done, 10, note)
+    lines.advance("epoch", 1, 2)  # other work has a pace of its own
+    lines.advance("epoch", 2, 2)
+    assert said.getvalue().splitlines() == [
+        "piece 3/10 kept from before",
+        "piece 4/10 a, 24 s to go",
+        "piece 5/10 b, 25 s to go",
+        "piece 10/10 c",
+        "epoch 1/2",
+        "epoch 2/2",
+    ]
+
+
 def test_progress_is_escaped_in_every_form() -> None:
     from rich.console import Console
 

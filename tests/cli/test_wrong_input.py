@@ -35,7 +35,7 @@ def test_a_log_given_as_a_bundle_is_named_for_what_it_is_not(
     options = ("--input", log) if command == "predict" else ()
     assert said(capsys, command, log, *options) == (
         2,
-        f"error: {log} is not a bundle; expected the folder that `pulsecast export` writes, or a .pulse file\n",
+        f"error[usage]: {log} is not a bundle; expected the folder that `pulsecast export` writes, or a .pulse file\n",
     )
 
 
@@ -58,7 +58,8 @@ def test_a_log_given_as_a_model_is_refused_before_other_options_are_required(
     code, error = said(capsys, "export", log, "--out", tmp_path / "bundle")
     assert code == 2
     assert error == (
-        f"error: {log} is not a model; expected the folder that `pulsecast train` writes, or a .keras or .h5 file\n"
+        f"error[usage]: {log} is not a model; expected the folder that `pulsecast train` writes, or a .keras or .h5 "
+        "file\n"
     )
 
 
@@ -73,7 +74,7 @@ def test_numpy_as_a_target_is_explained() -> None:
 def test_a_wrong_choice_is_answered_without_the_parsers_own_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert said(capsys, "inspect", GOLDEN, "--format", "xml") == (
         2,
-        "error: Invalid value for '--format': 'xml' is not one of 'text', 'json'.\n",
+        "error[usage]: Invalid value for '--format': 'xml' is not one of 'text', 'json'.\n",
     )
 
 
@@ -83,7 +84,7 @@ def test_signing_with_the_public_key_names_the_private_one(tmp_path: Path, capsy
     capsys.readouterr()
     assert said(capsys, "sign", GOLDEN, "--key", tmp_path / "key.pub") == (
         2,
-        "error: key.pub is a public key; signing needs the private one, which `pulsecast keygen` made\n",
+        "error[usage]: key.pub is a public key; signing needs the private one, which `pulsecast keygen` made\n",
     )
 
 
@@ -100,7 +101,7 @@ def test_a_log_without_a_value_column_is_refused_with_the_reason(
     ("option", "code", "sentence"),
     [
         ("--heldout", 1, "log.csv is not a readable .npz file of plain arrays: File is not a zip file. Save held-out"),
-        ("--scaler", 2, "error: scaler: log.csv is not valid JSON"),
+        ("--scaler", 2, "error[usage]: scaler: log.csv is not valid JSON"),
     ],
 )
 def test_a_file_of_another_kind_beside_a_model_is_said_to_be_that(
@@ -130,7 +131,7 @@ def test_a_file_whose_ending_is_not_a_logs_is_a_usage_error(
 def test_evaluate_writes_no_folder_into_a_file(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     require("polars", "sklearn", "scipy")
     said_of = said(capsys, "evaluate", log, "--out", log, "--no-html")
-    assert said_of == (2, f"error: {log} is a file; --out must name a folder\n")
+    assert said_of == (2, f"error[usage]: {log} is a file; --out must name a folder\n")
 
 
 @pytest.mark.parametrize("name", ["evaluation.json", "report.html"])
@@ -142,7 +143,7 @@ def test_evaluate_replaces_a_result_only_with_force(
     out.mkdir()
     (out / name).write_text("precious")
     said_of = said(capsys, "evaluate", log, "--out", out)
-    assert said_of == (2, f"error: {out / name} exists; pass --force to replace it\n")
+    assert said_of == (2, f"error[usage]: {out / name} exists; pass --force to replace it\n")
     assert (out / name).read_text() == "precious"
     code, error = said(capsys, "evaluate", log, "--out", out, "--force")
     assert (code, "carries no time zone" in error) == (1, True)  # it goes on to the log
@@ -191,5 +192,5 @@ def test_impossible_inputs_are_refused_before_a_network_is_trained(
     require("sklearn", "polars", "holidays")
     found, error = said(capsys, "train", log, "--timezone", "UTC", "--out", tmp_path / "model", *options)
     assert found == code
-    assert error.splitlines()[-1].startswith(f"error: {sentence}")
+    assert error.splitlines()[-1].startswith(f"error[{'usage' if code == 2 else 'data'}]: {sentence}")
     assert not (tmp_path / "model").exists()

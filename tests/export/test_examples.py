@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.engines import EXPORT, require, require_tool, require_tools
-from helpers.native_models import HERE, cc_here
+from helpers.engines import require_tool, require_tools
+from helpers.native_models import HERE
 from pulsecast import load
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.model.windows import Windows
@@ -24,17 +24,9 @@ MOST_LINES = 15  # of code, of each program
 
 
 @pytest.fixture(scope="module")
-def bundle(recommended_model: Path, once) -> Path:
+def bundle(example_bundle: Path) -> Path:
     """A bundle of C and of a module for Node."""
-    require(*EXPORT)
-    from pulsecast_export.exporter import export_model
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CC", cc_here())  # the gate compiles
-        return once(
-            "example-bundle",
-            lambda out: export_model(recommended_model, out, targets=("native",), native_for=("wasm32",)),
-        )
+    return example_bundle
 
 
 @pytest.fixture(scope="module")

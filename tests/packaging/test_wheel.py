@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import tarfile
+import time
 import zipfile
 from email.parser import Parser
 from importlib.metadata import version
@@ -21,6 +23,7 @@ from pulsecast_bench.results.result import read_result
 pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).parents[2]
+DATED = {"SOURCE_DATE_EPOCH": "1700000000"}
 FOLDERS = {
     "pulsecast": "runtime",
     "pulsecast_serve": "runtime",
@@ -32,15 +35,32 @@ FOLDERS = {
 }
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from this checkout by the build backend that pyproject.toml names."""
+def build(source: Path, out: Path, *options: str) -> Path:
+    """Build a checkout or an unpacked sdist by the backend that pyproject.toml names; return the wheel."""
     require("build", "hatchling")
-    out = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(REPOSITORY)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "build", "--no-isolation", *options, "--outdir", str(out), str(source)]
+    kept = {key: value for key, value in os.environ.items() if key != "SOURCE_DATE_EPOCH"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**kept, **DATED})
     assert done.returncode == 0, done.stdout + done.stderr
     return next(out.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from this checkout."""
+    return build(REPOSITORY, tmp_path_factory.mktemp("wheel"), "--wheel")
+
+
+def test_a_wheel_has_the_same_bytes_each_time_and_from_the_source_distribution(wheel: Path, tmp_path: Path) -> None:
+    again = build(REPOSITORY, tmp_path / "from-sdist")  # an sdist of the checkout, then a wheel of the sdist
+    assert again.name == wheel.name
+    assert again.read_bytes() == wheel.read_bytes()
+    with tarfile.open(next((tmp_path / "from-sdist").glob("*.tar.gz"))) as source:
+        names = {name.partition("/")[2] for name in source.getnames()}
+    assert {"LICENSE", "README.md", "CHANGELOG.md", "SECURITY.md", "DEPENDENCIES.md", "constraints.txt"} <= names
+    assert {"tests/packaging/test_wheel.py", "docs/examples/forecast.mjs", ".ci/run"} <= names
+    moments = {one.date_time for one in zipfile.ZipFile(wheel).infolist()}
+    assert moments == {time.gmtime(int(DATED["SOURCE_DATE_EPOCH"]))[:6]}
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +90,7 @@ def run(environment: Path, program: str, *arguments: str) -> "subprocess.Complet
     )
 
 
-def test_the_wheel_holds_the_five_packages_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_the_seven_packages_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
     information = {top for top in tops if top.endswith(".dist-info")}
@@ -154,7 +174,9 @@ def test_the_command_without_its_extra_is_one_sentence_and_exit_code_6(
     done = run(environment, "pulsecast", *arguments)
     assert done.returncode == 6
     assert done.stdout == ""
-    sentence = "error: the command line needs typer, which is not installed: pip install 'pulsecast[cli]'\n"
+    sentence = (
+        "error[missing-extra]: the command line needs typer, which is not installed: pip install 'pulsecast[cli]'\n"
+    )
     assert done.stderr == sentence
 
 
@@ -176,7 +198,7 @@ def test_bench_needs_its_extra_and_one_engine_and_no_tensorflow(
     needed = required(metadata.get_all("Requires-Dist") or [], "bench", engine)
     assert "tensorflow" not in needed
     python = environment_of(tmp_path / "venv", *needed)
-    archive.extractall(next((tmp_path / "venv" / "lib").iterdir()) / "site-packages")
+    archive.extractall(next((tmp_path / "venv" / "lib").iterdir()) / "site-packages")  # noqa: S202  # our own wheel
     out = tmp_path / "result.json"
     measured = ("--artifact", engine, "--profile", "quick", "--repeats", "1", "--batch", "1")
     program = ("-m", "pulsecast", "bench", str(textbook_bundle), "--out", str(out), *measured)

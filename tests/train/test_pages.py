@@ -11,7 +11,17 @@ from helpers.engines import require
 
 require("matplotlib")
 
-from pulsecast_train.pages.pictures import forecast_picture, png, power_text, svg  # noqa: E402
+from pulsecast_train.pages.pictures import (  # noqa: E402
+    WIDTH,
+    bars_picture,
+    factors_within,
+    forecast_picture,
+    lines_picture,
+    png,
+    power_text,
+    svg,
+    week_picture,
+)
 
 
 def texts(picture: str) -> list[str]:
@@ -40,10 +50,10 @@ def log_axes(scale: str) -> Callable[[Any], None]:
 
 @pytest.mark.parametrize("scale", ["log", "symlog"])
 def test_no_logarithmic_axis_of_a_picture_has_markup(scale: str) -> None:
-    found = svg(log_axes(scale), width=4, height=3, label="x")
+    found = svg(log_axes(scale), height=3, label="x")
     assert [text for text in texts(found) if "$" in text or "\\" in text] == []
     assert any("10" in text and text.endswith(("²", "³", "⁶", "⁷")) for text in texts(found))
-    assert png(log_axes(scale), width=4, height=3).startswith(b"\x89PNG")
+    assert png(log_axes(scale), height=3).startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
@@ -52,3 +62,47 @@ def test_no_logarithmic_axis_of_a_picture_has_markup(scale: str) -> None:
 )
 def test_a_tick_is_a_power_or_the_number_itself(value: float, text: str) -> None:
     assert power_text(value) == text
+
+
+def pictures_of_a_report() -> dict[str, str]:
+    seconds = 1_736_121_600 + 3600 * np.arange(200)
+    truth = 30.0 + np.arange(200) % 24
+    lines = {f"forecast {i}": [1.0, 0.9, 0.8] for i in range(5)}
+    return {
+        "forecast": forecast_picture("series", seconds, truth, truth, (truth - 5, truth + 5), 0.9),
+        "week": week_picture("Where it errs", truth[:168].reshape(7, 24), "error"),
+        "lines": lines_picture("Folds", "MAE", ["1", "2", "3"], lines, xlabel="fold", level=1.0),
+        "bars": bars_picture("Coverage", "covered", [0.9] * 24, xlabel="hour", level=0.9),
+    }
+
+
+def test_every_picture_is_as_wide_as_a_phone_so_that_its_text_keeps_its_size() -> None:
+    for name, picture in pictures_of_a_report().items():
+        width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', picture).groups()
+        assert float(width) == pytest.approx(72 * WIDTH), name  # points
+        sizes = [float(size) for size in re.findall(r"font-size: ([\d.]+)px", picture)]
+        assert sizes, name
+        assert min(sizes) >= 9, name
+        assert 360 / (72 * WIDTH) > 0.99
+        assert float(height) > 100, name
+
+
+def test_the_dates_of_a_forecast_are_few_enough_for_a_phone() -> None:
+    dates = [text for text in texts(pictures_of_a_report()["forecast"]) if re.fullmatch(r"\d\d|[A-Z][a-z]{2}", text)]
+    assert 3 <= len(dates) <= 8
+
+
+@pytest.mark.parametrize(
+    ("reach", "marked"),
+    [
+        (2.2, ["0.25", "0.5", "1", "2", "4"]),
+        (1.0, ["0.5", "0.7", "1", "1.5", "2"]),
+        (0.4, ["0.8", "0.9", "1", "1.1", "1.25"]),
+        (0.08, ["0.95", "1", "1.05"]),
+        (1e-9, ["1"]),
+        (5.0, ["0.125", "0.25", "0.5", "1", "2", "4", "8"]),
+        (9.0, ["0.125", "0.25", "0.5", "1", "2", "4", "8"]),
+    ],
+)
+def test_a_scale_of_factors_has_numbers_that_people_say(reach: float, marked: list[str]) -> None:
+    assert [f"{factor:g}" for factor in factors_within(reach)] == marked

@@ -15,7 +15,7 @@ import numpy as np
 from pulsecast.bundle.manifest import HeldOut
 from pulsecast.bundle.tables import ACCURACY, accuracy_rows
 from pulsecast.foundation.arguments import StrPath, flag, instance, one_path, paths
-from pulsecast.foundation.tables import html_table, text_table
+from pulsecast.foundation.tables import duration_text, html_table, text_table
 from pulsecast.foundation.whole_directory import check_free, whole_directory
 from pulsecast.stages.model_directory import MODEL_FOLDER, ModelRecord
 from pulsecast.stages.progress import SILENT, Progress, require_progress
@@ -137,7 +137,9 @@ def _fit_and_write(prepared: Prepared, job: _Job) -> Trained:
     unfinished.mkdir(exist_ok=True)
     checkpoint = Checkpoint(folder=unfinished, run=prepared.fingerprint)
     training, validation = (Examples(prepared.steps, spec, starts) for starts in (split.training, split.validation))
+    began = time.monotonic()
     network, history = fit_network(spec, config, training, validation, checkpoint, job.progress)
+    job.progress.tell(f"trained in {duration_text(time.monotonic() - began)}; {len(history)} epochs")
     with whole_directory(job.out, MODEL_FOLDER, force=job.force) as folder:
         record, by_series = write_model(folder, job.out.name, prepared, network, history)
     forget_run(unfinished)

@@ -22,9 +22,11 @@ import numpy as np
 
 import pulsecast
 from pulsecast.errors import PulsecastError
+from pulsecast.forecasting.living.kept_alive import KeptAlive
+from pulsecast.forecasting.living.live_series import Begun
 from pulsecast_serve.models.served import Served
 from pulsecast_serve.protocols.streams.names import OF_POOL, series_of
-from pulsecast_serve.protocols.streams.pushing import promises_of, pushed
+from pulsecast_serve.protocols.streams.pushing import Past, promises_of, pushed
 from pulsecast_serve.protocols.streams.request import Push, read_push
 from pulsecast_serve.protocols.streams.watching import Observations
 from pulsecast_serve.streams.kept import Change, Key
@@ -60,11 +62,11 @@ def measure_pushes(bundle: Path, pushes: int, *, before: int = BEFORE) -> PushCo
     feature = model.manifest.scaler.features[0]
     spent = []
     with tempfile.TemporaryDirectory() as folder:
-        store = open_store(str(Path(folder) / "streams.sqlite"))
+        store, alive = open_store(str(Path(folder) / "streams.sqlite")), (KeptAlive(), KeptAlive())
         for i in range(before + pushes):
             values = [float(rng.integers(int(feature.low), int(feature.high) + 1)) for _ in range(spec.measured)]
             sent = json.dumps({"values": values, "time": START_S // spec.step_s * spec.step_s + i * spec.step_s})
-            found = _one(served, Key("model", name), store, sent)
+            found = _one(served, Key("model", name), store, alive, sent)
             if i >= before:
                 spent.append(found)
         store.close()
@@ -72,14 +74,19 @@ def measure_pushes(bundle: Path, pushes: int, *, before: int = BEFORE) -> PushCo
     return PushCost(whole=whole, step=step, store=kept, watching=watching)
 
 
-def _one(served: Served, key: Key, store: Store, sent: str) -> tuple[int, int, int, int]:
-    """Push a step; return the time of the whole push, of the step, the store and the watching."""
+def _one(
+    served: Served, key: Key, store: Store, alive: tuple[KeptAlive, KeptAlive], sent: str
+) -> tuple[int, int, int, int]:
+    """Push a step; return the time of the whole push, of the step, the store and the watching.
+
+    alive  the series of the whole push, and those of the step once more
+    """
     model = served.model
     reading, kept = _timed(lambda: store.get(key))
 
     def compute() -> tuple[Push, Change | None]:
         push = read_push(json.loads(sent), model.manifest.spec)
-        change, answers = pushed(served, key.series, push, kept, lambda: store.blocks(key))
+        change, answers = pushed(served, key.series, push, Past(kept, lambda: store.blocks(key), alive[0]))
         json.dumps(answers)
         return push, change
 
@@ -87,7 +94,13 @@ def _one(served: Served, key: Key, store: Store, sent: str) -> tuple[int, int, i
     series, (one,) = series_of(model, key.series), push.steps
     given = one.values if len(one.values) > 1 else one.values[0]
     state = None if kept is None else kept.state
-    step, _ = _timed(lambda: pulsecast.step(model, state, given, one.time, series=series))
+
+    def go_on() -> None:
+        live = alive[1].take(key, model, state, Begun(series, carry_over=True))
+        live.take(given, one.time)
+        alive[1].keep(key, live.to_bytes(), live)
+
+    step, _ = _timed(go_on)
 
     def watch() -> None:
         seen = Observations(promises_of(served, series), kept, same_model=kept is not None)

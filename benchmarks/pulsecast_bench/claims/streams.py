@@ -1,8 +1,10 @@
 """`python -m pulsecast_bench.claims.streams BUNDLE --kafka BROKERS`: what a forecast costs a stream on Kafka.
 
-The same engine (Quix Streams) reads the same topic twice, in turns, each time in a process of its own on one core: once
-with the model in it, once with a function that returns what it gets. The claim is the ratio of messages a second. Then
-single messages are sent at a steady rate, and each is timed from its sending to the arrival of its forecast.
+The same engine (Quix Streams) reads the same topic three times, in turns, each time in a process of its own on one
+core: with the model in it; with a function that returns what it gets (the identity); and with one that also reads and
+writes JSON and keeps the last message of each series in the engine's state (stateful). The claim is the ratio of
+messages a second to the identity. The other ratio says which part of the rest is the engine's own. Then single messages
+are sent at a steady rate, and each is timed from its sending to the arrival of its forecast.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -35,20 +37,23 @@ START_S = 1_736_121_600  # a whole hour, day and week
 POLICIES = Policies(ahead_s=None)  # the times are not those of the clock
 KEYS = tuple(f"series {i}" for i in range(20))
 WAIT_S = 60.0
+Work = Literal["model", "identity", "stateful"]
+WORKS: tuple[Work, ...] = get_args(Work)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where it is measured: a bundle and its backend, the brokers, one core."""
+    """Where it is measured: a bundle and its backend, whether code of it may run, the brokers, one core."""
 
     bundle: str
     backend: str
     brokers: str
     core: int
+    trust_code: bool = False
 
     def loaded(self) -> pulsecast.Forecaster:
         """Return the model."""
-        return pulsecast.load(self.bundle, backend=self.backend)
+        return pulsecast.load(self.bundle, backend=self.backend, trust_code=self.trust_code)
 
 
 def messages(model: pulsecast.Forecaster, bundle: str) -> Iterator[tuple[str, bytes]]:
@@ -63,16 +68,18 @@ def messages(model: pulsecast.Forecaster, bundle: str) -> Iterator[tuple[str, by
         step += 1
 
 
-def application(place: Place, topic: str, out: str, *, identity: bool, state: str) -> Any:
+def application(place: Place, topic: str, out: str, work: Work, state: str) -> Any:
     """Return an application that reads `topic` from its start, and writes forecasts, or what it read, to `out`."""
     app = quix().Application(
         place.brokers, consumer_group=uuid.uuid4().hex, auto_offset_reset="earliest", state_dir=state, loglevel=None,
         commit_interval=1.0,
     )  # fmt: skip
-    source = app.topic(topic, value_deserializer="bytes", key_deserializer="bytes")
-    frame = app.dataframe(source)
-    if identity:
+    form = "json" if work == "stateful" else "bytes"
+    frame = app.dataframe(app.topic(topic, value_deserializer=form, key_deserializer="bytes"))
+    if work == "identity":
         frame.apply(lambda value: value).to_topic(app.topic(out, value_serializer="bytes"))
+    elif work == "stateful":
+        frame.apply(_kept, stateful=True).to_topic(app.topic(out))
     else:
         found = forecasting(frame, place.loaded(), policies=POLICIES)
         found.forecasts.to_topic(app.topic(out))
@@ -80,7 +87,14 @@ def application(place: Place, topic: str, out: str, *, identity: bool, state: st
     return app
 
 
-def _rate(place: Place, topic: str, count: int, identity: bool) -> float:
+def _kept(value: Any, state: Any) -> Any:
+    """Return what comes, and keep it."""
+    state.get("last")
+    state.set("last", value)
+    return value
+
+
+def _rate(place: Place, topic: str, count: int, work: Work) -> float:
     """Return messages a second, from the first one to the commit after the last; called in a process of its own."""
     os.sched_setaffinity(0, {place.core})
     seen = [0, 0.0, 0.0]
@@ -94,7 +108,7 @@ def _rate(place: Place, topic: str, count: int, identity: bool) -> float:
             app.stop()
 
     with tempfile.TemporaryDirectory(prefix="pulsecast-") as state:
-        app = application(place, topic, f"{topic}-out", identity=identity, state=state)
+        app = application(place, topic, f"{topic}-{work}", work, state)
         app._on_message_processed = taken  # an argument of its constructor
         app.run()
     return (count - 1) / (seen[2] - seen[1])
@@ -103,24 +117,28 @@ def _rate(place: Place, topic: str, count: int, identity: bool) -> float:
 def _follow(place: Place, topic: str) -> None:
     os.sched_setaffinity(0, {place.core})
     with tempfile.TemporaryDirectory(prefix="pulsecast-") as state:
-        application(place, topic, f"{topic}-out", identity=False, state=state).run()
+        application(place, topic, f"{topic}-out", "model", state).run()
 
 
-def measure_rates(place: Place, count: int, rounds: int) -> tuple[Estimate, float, float]:
-    """Return the ratio of messages a second, model over identity, and the median of each."""
+def measure_rates(place: Place, count: int, rounds: int) -> dict[Work, list[float]]:
+    """Return messages a second of each work, in each round."""
     topic = _topic(place)
     producer = client().Producer({"bootstrap.servers": place.brokers})
     for key, value in islice(messages(place.loaded(), place.bundle), count):
         producer.produce(topic, value, key)
         producer.poll(0)
     producer.flush(WAIT_S)
-    rates: dict[bool, list[float]] = {False: [], True: []}
+    rates: dict[Work, list[float]] = {work: [] for work in WORKS}
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         for turn in range(rounds):
-            for identity in (True, False) if turn % 2 else (False, True):
-                rates[identity].append(pool.apply(_rate, (place, topic, count, identity)))
-    ratios = [model / plain for model, plain in zip(rates[False], rates[True], strict=True)]
-    return median_of_runs(ratios, seed=7), float(np.median(rates[False])), float(np.median(rates[True]))
+            for work in reversed(WORKS) if turn % 2 else WORKS:
+                rates[work].append(pool.apply(_rate, (place, topic, count, work)))
+    return rates
+
+
+def ratio_of(rates: dict[Work, list[float]], plain: Work) -> Estimate:
+    """Return the ratio of the model's messages a second to those of another work."""
+    return median_of_runs([one / other for one, other in zip(rates["model"], rates[plain], strict=True)], seed=7)
 
 
 def measure_latencies(place: Place, count: int, every_s: float) -> list[float]:
@@ -180,18 +198,23 @@ def main(arguments: list[str]) -> int:
         "--kafka", required=True, help="brokers, HOST:PORT; the topics pulsecast-bench-… are made there"
     )
     parser.add_argument("--backend", default="auto")
+    parser.add_argument("--trust-code", action="store_true", help="run code of the bundle: --backend native")
     parser.add_argument("--messages", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)), help="the core that streams run on")
     options = parser.parse_args(arguments)
     place = Place(
-        bundle=str(Path(options.bundle)), backend=options.backend, brokers=options.kafka, core=options.core
+        bundle=str(Path(options.bundle)), backend=options.backend, brokers=options.kafka, core=options.core,
+        trust_code=options.trust_code,
     )  # fmt: skip
     try:
-        ratio, model, plain = measure_rates(place, options.messages, options.rounds)
-        found = ratio.value or 0.0
+        rates = measure_rates(place, options.messages, options.rounds)
+        model, identity, stateful = (float(np.median(rates[work])) for work in WORKS)
+        found = ratio_of(rates, "identity").value or 0.0
         print(
-            f"messages a second on one core: {model:,.0f} with the model, {plain:,.0f} with the identity: {found:.2f}x"
+            f"messages a second on one core: {model:,.0f} with the model, {identity:,.0f} with the identity: "
+            f"{found:.2f}x\nof one that is stateful and reads JSON: {stateful:,.0f}: "
+            f"{ratio_of(rates, 'stateful').value or 0.0:.2f}x"
         )
         spent = measure_latencies(place, min(1000, options.messages), 0.02)
     except PulsecastError as error:

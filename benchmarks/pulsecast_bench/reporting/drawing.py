@@ -10,7 +10,6 @@ import numpy as np
 
 from pulsecast_train.pages.pictures import svg
 
-WIDTH = 4.8  # inches: as wide as a phone, so that text keeps its size there
 # Drawn in these colours, which no other element has; they are then replaced by the page's variables.
 INK, FAINT = "#010203", "#040506"
 SERIES = tuple(f"#0a0b{i:02x}" for i in range(1, 9))
@@ -37,7 +36,7 @@ def picture(draw: Callable[[Any], None], *, height: float, label: str) -> str:
         draw(axes)
 
     with mpl.rc_context(_COLOURS):
-        found = svg(whole, width=WIDTH, height=height, label=label)
+        found = svg(whole, height=height, label=label)
     for colour, variable in _VARIABLES.items():
         found = found.replace(colour, variable)
     return re.sub(r'<g id="(?:figure|axes|patch|text|line2d|xtick|ytick|matplotlib\.axis)[^"]*"', "<g", found)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pulsecast.errors import ConversionError, MissingExtraError
-from pulsecast.stages.child_process import Ended, map_in_threads, run_module
+from pulsecast.stages.child_process import Ended, Told, map_in_threads, run_module
+from pulsecast.stages.progress import SILENT, Progress
 
 from ..targets import TARGETS
 
@@ -21,7 +22,7 @@ _NEEDED = {
 }
 
 
-def convert_all(model: Path, folder: Path, target_ids: tuple[str, ...]) -> None:
+def convert_all(model: Path, folder: Path, target_ids: tuple[str, ...], progress: Progress = SILENT) -> None:
     """Write `target_ids` and their source targets into `folder`, with a child process for each family.
 
     Raises ConversionError for the first target, in the table's order, that crashed, failed, or failed a gate.
@@ -31,7 +32,8 @@ def convert_all(model: Path, folder: Path, target_ids: tuple[str, ...]) -> None:
     for name in TARGETS:
         if name in wanted:
             families.setdefault(TARGETS[name].family, []).append(name)
-    map_in_threads(lambda names: _convert_family(model, folder, tuple(names)), families.values())
+    told = Told(what="converting", words=", ".join, progress=progress)
+    map_in_threads(lambda names: _convert_family(model, folder, tuple(names)), families.values(), told)
 
 
 def _convert_family(model: Path, folder: Path, target_ids: tuple[str, ...]) -> None:

@@ -21,7 +21,8 @@ from pulsecast.backends.native_library import EXPORTED, HEADER, SOURCE, platform
 from pulsecast.bundle.manifest import Library
 from pulsecast.errors import ConversionError, MissingExtraError, UsageError
 from pulsecast.foundation import strict_json
-from pulsecast.stages.child_process import map_in_threads
+from pulsecast.stages.child_process import Told, map_in_threads
+from pulsecast.stages.progress import SILENT, Progress
 
 from ..converting.conversion import run_converter
 from ..native.gate import declared
@@ -92,13 +93,16 @@ def with_native(targets: tuple[str, ...]) -> tuple[str, ...]:
     return targets
 
 
-def build_libraries(model: Path, folder: Path, target_ids: Iterable[str], names: tuple[str, ...]) -> list[Library]:
+def build_libraries(
+    model: Path, folder: Path, target_ids: Iterable[str], names: tuple[str, ...], progress: Progress = SILENT
+) -> list[Library]:
     """Compile and check each native target in `folder` for each platform of `names`, a child process for each.
 
     Raises ConversionError if one cannot be compiled or fails a check of its file, ToleranceError if it forecasts badly.
     """
     jobs = [(i, name) for i in target_ids if TARGETS[i].backend == "native" for name in dict.fromkeys(names)]
-    return map_in_threads(lambda job: _build(model, folder, *job), jobs)
+    told = Told(what="compiling", words=" for ".join, progress=progress)
+    return map_in_threads(lambda job: _build(model, folder, *job), jobs, told)
 
 
 def _build(model: Path, folder: Path, target_id: str, name: str) -> Library:

@@ -67,7 +67,7 @@ class ServeOptions:
         ):
             yield f"storage_uri is {shown(self.storage_uri)}; expected an address such as pvc://models/pulsecast"
         if self.wheel is not None and not _WHEEL.fullmatch(os.path.basename(self.wheel)):  # noqa: PTH119  # any text
-            yield f"wheel is {shown(self.wheel)}; expected a file such as dist/pulsecast-0.1.0-py3-none-any.whl"
+            yield f"wheel is {shown(self.wheel)}; expected a file such as dist/pulsecast-0.2.0-py3-none-any.whl"
 
     def _useless(self) -> Iterator[str]:
         row = SERVERS.get(self.server)

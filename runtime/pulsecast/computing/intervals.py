@@ -29,6 +29,7 @@ FLOAT32_SLACK = 1e-6  # of a value plus 1: forecasts of one model by two artifac
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 
 
+_FEW = 8  # steps: the arrays of more are quicker than so many numbers
 _MOST_KEPT = 1_000_000  # residuals of a horizon step; and horizon steps
 
 
@@ -71,6 +72,7 @@ def bounds(
         lower, upper = forecast - radius, forecast + radius
     if counts:
         lower, upper = _whole(np.maximum(lower, 0.0), upper)
+    lower = lower + 0.0  # -0 becomes 0
     return Interval(forecast=forecast, lower=lower, upper=upper)
 
 
@@ -107,10 +109,36 @@ def bounds_of_one(forecast: float, radius: float, scale: IntervalScale, *, count
     else:
         lower, upper = forecast - radius, forecast + radius
     if not counts:
-        return lower, upper
+        return lower + 0.0, upper  # -0 becomes 0
     lower = max(lower, 0.0)
     first = float(math.ceil(lower - FLOAT32_SLACK * (lower + 1.0)))
     last = float(math.floor(upper + FLOAT32_SLACK * (abs(upper) + 1.0))) if upper < math.inf else upper
+    return max(min(first, last), 0.0), max(first, last)
+
+
+def bounds_of_few(
+    forecast: NDArray[np.floating], radius: NDArray[np.floating], scale: IntervalScale, *, counts: bool
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Return (lower, upper) (horizon,) as `bounds` does, bit for bit, of a few steps.
+
+    Of one step it takes a third of the time. numpy computes the logarithm and the exponential, as it does there: those
+    of the standard library differ from them in the last bit.
+    """
+    if scale == "log1p" and counts and len(forecast) <= _FEW:
+        level = np.log1p(np.maximum(forecast, 0.0))
+        ends = [np.expm1(level - radius).tolist(), np.expm1(level + radius).tolist()]
+        if all(map(math.isfinite, ends[0])) and all(map(math.isfinite, ends[1])):
+            whole = [*map(_whole_of_one, *ends)]
+            return np.array([low for low, _ in whole]), np.array([high for _, high in whole])
+    found = bounds(forecast, radius, scale, counts=counts)
+    return found.lower, found.upper
+
+
+def _whole_of_one(lower: float, upper: float) -> tuple[float, float]:
+    """Return what `_whole` does, for one number."""
+    lower = max(lower, 0.0)
+    first = float(math.ceil(lower - FLOAT32_SLACK * (lower + 1.0)))
+    last = float(math.floor(upper + FLOAT32_SLACK * (abs(upper) + 1.0)))
     return max(min(first, last), 0.0), max(first, last)
 
 

@@ -115,6 +115,14 @@ class AnomalyDetector:
         self._forecasts = forecasts
         return found
 
+    def hasten(self) -> None:
+        """Advance by single steps from now on, as `Stream.hasten` does."""
+        self._stream.hasten()
+
+    def window(self) -> NDArray[np.float32]:
+        """Return the last steps (1, context, columns), as `Stream.window` does."""
+        return self._stream.window()
+
     def settle(self) -> None:
         """Do the stream's postponed work now, as `Stream.settle` does."""
         self._stream.settle()

@@ -81,6 +81,7 @@ class Stream:
         library = None if by_window else getattr(backend, "library", None)
         try:
             self._names, rows = _of_series(model.series, series, self._streams)
+            self._rows_of_series = rows
             self._engine: Engine = (
                 WindowEngine(spec, backend, self._shape, rows)
                 if library is None
@@ -164,6 +165,19 @@ class Stream:
             self._correctors.step(np.full(self._streams, np.nan), made, self._due, self._engine.window)
         if self._due is not None:
             self._due += self._step_s
+
+    def hasten(self) -> None:
+        """Advance by single steps from now on, if the backend can: the steps of the window are replayed once."""
+        library = getattr(self.model.backend, "library", None)
+        if library is None or isinstance(self._engine, NativeEngine) or self._ready_made:
+            return
+        engine = NativeEngine(library, self._spec, self._streams, self._rows_of_series)
+        engine.refill(self._engine.window(), NEXT if self._due is None else self._due - self._step_s)
+        self._engine, self._push = engine, engine.push
+
+    def window(self) -> NDArray[np.float32]:
+        """Return the last steps (streams, context, columns), raw, oldest first; NaN where there was none."""
+        return self._engine.window()
 
     def settle(self) -> None:
         """Do the postponed work now, so that the next push answers sooner."""

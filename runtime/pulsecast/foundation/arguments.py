@@ -177,12 +177,16 @@ def plain(value: object) -> str | None:
 def require_types(record: DataclassInstance) -> None:
     """Raise ValueError, with all problems, unless every field of the dataclass `record` has a value of its type.
 
-    One name where a list is expected would be read letter by letter; NaN would pass every comparison.
+    One name where a list is expected would be read letter by letter; NaN would pass every comparison. A list in the
+    place of a tuple becomes one: it is not equal to the tuple of the same values, and it could still be changed.
     """
     types = strict_json.hints(type(record))
     problems = Problems()
     for field in dataclasses.fields(record):
-        problems.extend(_type_problems(field.name, types[field.name], getattr(record, field.name)))
+        value = getattr(record, field.name)
+        problems.extend(_type_problems(field.name, types[field.name], value))
+        if isinstance(value, list) and str(types[field.name]).startswith("tuple["):
+            object.__setattr__(record, field.name, tuple(value))
     if problems:
         raise invalid([str(problems)])
 

@@ -53,3 +53,18 @@ def size_text(size_bytes: int) -> str:
         if size_bytes >= unit:
             return f"{size_bytes / unit:.3g} {name}" if size_bytes < 100 * unit else f"{size_bytes / unit:.0f} {name}"
     return f"{size_bytes} B"
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration for people.
+
+    >>> duration_text(0.04), duration_text(9.96), duration_text(75), duration_text(7500)
+    ('0.04 s', '10 s', '1 min 15 s', '2 h 5 min')
+    """
+    if seconds < 59.5:
+        return f"{seconds:.2g} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes, left = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {left} s" if left else f"{minutes} min"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"

@@ -6,7 +6,6 @@ spread from the window itself (the rule and its cost: `WINDOW_RULE`).
 
 from __future__ import annotations
 
-import difflib
 import functools
 import itertools
 from collections.abc import Iterable, Sequence
@@ -115,6 +114,8 @@ class SeriesNames:
     def _like(self, series: str) -> str:
         known, text = self.names[:10_000], series.casefold()
         near = [name for name in known if text and text in name.casefold()][:3]
+        import difflib  # only an error needs it
+
         near = near or difflib.get_close_matches(series, known, n=3)
         return f"; there is {', '.join(map(repr, near))}" if near else ""
 

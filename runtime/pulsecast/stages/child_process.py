@@ -10,17 +10,22 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TypeVar
+from itertools import takewhile
+from typing import Generic, TypeVar
 
 from ..foundation.private_folder import temporary_folder
+from ..foundation.tables import duration_text
 from .parent import PARENT
+from .progress import Progress
 
 T = TypeVar("T")
 R = TypeVar("R")
 POLL_S = 0.1
+STILL_S = 20.0
 _running: set[subprocess.Popen[str]] = set()
 
 
@@ -93,12 +98,25 @@ def run_child(command: Sequence[str], environment: Mapping[str, str], *, timeout
     return Ended(returncode=process.returncode, stdout=out, stderr=err, timeout_s=timeout_s)
 
 
-def map_in_threads(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Return `function` of each item, a thread per core; the first exception ends all children and is raised."""
+@dataclass(frozen=True, kw_only=True)
+class Told(Generic[T]):
+    """How the work on items is told: as `what`, each by its `words`, to `progress`."""
+
+    what: str
+    words: Callable[[T], str]
+    progress: Progress
+
+
+def map_in_threads(function: Callable[[T], R], items: Iterable[T], told: Told[T]) -> list[R]:
+    """Return `function` of each item, a thread per core; the first exception ends all children and is raised.
+
+    What has finished is told, and every STILL_S seconds what has not.
+    """
     found = list(items)
     with ThreadPoolExecutor(max_workers=max(1, min(len(found), os.cpu_count() or 1))) as pool:
         futures = [pool.submit(function, item) for item in found]
         try:
+            _follow(dict(zip(futures, found, strict=True)), told)
             return [future.result() for future in futures]
         except BaseException:
             for future in futures:
@@ -108,6 +126,22 @@ def map_in_threads(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
                     process.kill()
                 wait(futures, timeout=POLL_S)
             raise
+
+
+def _follow(work: Mapping[Future[R], T], told: Told[T]) -> None:
+    """Tell how `work` goes until it is done; raises the exception of the first one, in their order, that failed."""
+    began, unfinished = time.monotonic(), list(work)
+    told.progress.advance(told.what, 0, len(work))
+    while unfinished:
+        done, _ = wait(unfinished, timeout=STILL_S, return_when=FIRST_COMPLETED)
+        for future in takewhile(Future.done, work):
+            future.result()
+        unfinished = [future for future in unfinished if future not in done]
+        for future in sorted(done, key=list(work).index):
+            told.progress.advance(told.what, len(work) - len(unfinished), len(work), told.words(work[future]))
+        if not done:
+            waiting = "; ".join(told.words(work[future]) for future in unfinished)
+            told.progress.tell(f"{told.what}: {duration_text(time.monotonic() - began)} so far; not yet {waiting}")
 
 
 def _signal_name(number: int) -> str:

@@ -1,11 +1,8 @@
-"""Exit codes: what a script learns from a finished command.
-
-1: the arguments were right, but the work failed, such as a log with refused rows or a full disk. 2: an argument was
-wrong, such as an unknown option or a file of another kind. 5: a bundle, model or result is damaged, changed or
-incomplete.
-"""
+"""Exit codes: what a script learns from a finished command. `EXITS` says what each one means."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from ..errors import BundleError, MissingExtraError, PulsecastError, ToleranceError, UsageError
 
@@ -16,7 +13,45 @@ OUT_OF_TOLERANCE = 3
 UNSTABLE = 4
 INTEGRITY = 5
 MISSING_EXTRA = 6
-INTERRUPTED = 130  # as a shell reports it: 128 + SIGINT; SIGTERM gives 143 and SIGHUP 129
+INTERRUPTED = 130  # as a shell reports it: 128 + SIGINT
+HUNG_UP = 129  # 128 + SIGHUP
+TERMINATED = 143  # 128 + SIGTERM
+
+
+class Exit(NamedTuple):
+    """A row of EXITS: the code, a word for it, and when a command ends with it."""
+
+    code: int
+    word: str
+    meaning: str
+
+
+EXITS = (
+    Exit(OK, "ok", "The work is done."),
+    Exit(FAILED, "failed", "The arguments were right and the work failed: a log with refused rows, a full disk."),
+    Exit(USAGE, "usage", "An argument was wrong: an unknown option, or a file of another kind."),
+    Exit(OUT_OF_TOLERANCE, "out of tolerance", "An artifact, or a server, does not compute the reference's forecast."),
+    Exit(UNSTABLE, "unstable", "A measurement did not settle; its result is written."),
+    Exit(INTEGRITY, "integrity", "A bundle, model or result is damaged, changed or incomplete."),
+    Exit(MISSING_EXTRA, "missing extra", "A package is not installed; the message names the extra."),
+    Exit(HUNG_UP, "hung up", "The terminal was closed."),
+    Exit(INTERRUPTED, "interrupted", "Ctrl-C; what can go on is said before."),
+    Exit(TERMINATED, "terminated", "SIGTERM; nothing half written is left."),
+)
+
+# what a script learns; the documentation's table is made of it
+MEANINGS = {
+    OK: "the work is done",
+    FAILED: "the arguments were right, but the work failed: a log with refused rows, a full disk, a slower result",
+    USAGE: "an argument is wrong: an unknown option, a file of another kind",
+    OUT_OF_TOLERANCE: "an artifact, or a server, does not compute the reference forecast",
+    UNSTABLE: "a measurement did not settle; everything was written",
+    INTEGRITY: "a bundle, model or result is damaged, changed, incomplete, or not signed by the key",
+    MISSING_EXTRA: "an optional package is not installed; the message names the extra that brings it",
+    129: "the terminal was closed (SIGHUP)",
+    INTERRUPTED: "Ctrl-C (SIGINT)",
+    143: "terminated (SIGTERM)",
+}
 
 _CODES: tuple[tuple[type[PulsecastError], int], ...] = (
     (UsageError, USAGE),
@@ -32,4 +67,9 @@ def exit_code(error: PulsecastError) -> int:
     >>> exit_code(UsageError("no backend 'tpu'"))
     2
     """
-    return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)
+    return exit_code_of(type(error))
+
+
+def exit_code_of(kind: type[PulsecastError]) -> int:
+    """Return the exit code for errors of a class."""
+    return next((code for parent, code in _CODES if issubclass(kind, parent)), FAILED)

@@ -8,12 +8,15 @@ terminal: a line may quote a log or a bundle.
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol, TextIO, runtime_checkable
 
 from ..errors import UsageError
 from ..foundation.arguments import shown
+from ..foundation.tables import duration_text
 from ..plain_text import printable
 
 
@@ -52,11 +55,19 @@ class Silent:
 SILENT = Silent()
 
 
-class LineProgress:
-    """Prints lines, by default to stderr: every line, and about ten for each work that advances."""
+TOLD_S = 5.0
 
-    def __init__(self, file: TextIO | None = None) -> None:
+
+class LineProgress:
+    """Prints lines, by default to stderr: every line, and about ten for each work that advances.
+
+    These say how long the rest will take, at the pace so far, if that is TOLD_S seconds or more.
+    """
+
+    def __init__(self, file: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._file = file
+        self._clock = clock
+        self._began: dict[str, tuple[float, int]] = {}  # of each work: when it was first heard of, and what was done
 
     def tell(self, line: str) -> None:
         """Print the line; if the file cannot be written, the work continues."""
@@ -65,8 +76,14 @@ class LineProgress:
 
     def advance(self, what: str, done: int, total: int, note: str = "") -> None:
         """Print every tenth part of the work, and its end."""
-        if done == total or done % max(1, total // 10) == 0:
-            self.tell(f"{what} {done}/{total} {note}".rstrip())
+        now = self._clock()
+        began, first = self._began.setdefault(what, (now, done))
+        left_s = (now - began) / (done - first) * (total - done) if done > first else 0.0
+        left = f", {duration_text(left_s)} to go" if left_s >= TOLD_S else ""
+        if done == total:
+            del self._began[what]
+        if done == total or (done and done % max(1, total // 10) == 0):
+            self.tell(f"{f'{what} {done}/{total} {note}'.rstrip()}{left}")
 
 
 class TqdmProgress:
@@ -104,7 +121,7 @@ class RichProgress:
 
     def __init__(self, console: Any = None) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
 
         self._console = console or Console(stderr=True)
@@ -112,6 +129,8 @@ class RichProgress:
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("to go"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}", markup=False),
         )

@@ -18,11 +18,13 @@ class Command(NamedTuple):
     where  `module:function` below this package
     extra  what installs the packages that it imports
     needs  packages that it imports beyond numpy and those of the extra `cli`
+    again  what to do when it was interrupted
     """
 
     where: str
     extra: str
     needs: tuple[str, ...] = ()
+    again: str = ""
 
     def function(self) -> Callable[..., None]:
         """Return the function, imported."""
@@ -30,20 +32,33 @@ class Command(NamedTuple):
         return function
 
 
+_GOES_ON = "the same command goes on where this one stopped"
+_NOTHING = "nothing was written; the same command begins anew"
+_DEMO = tuple(dict.fromkeys((*_TRAIN, *_EXPORT, "matplotlib")))
+
 COMMANDS = {
-    "demo": Command("models.demo:demo", "all", tuple(dict.fromkeys((*_TRAIN, *_EXPORT)))),
-    "fetch": Command("logs.fetch:fetch", "cli"),
+    "demo": Command("models.demo:demo", "all", _DEMO, "the same command with --force begins anew"),
+    "fetch": Command("logs.fetch:fetch", "cli", (), _GOES_ON),
     "look": Command("logs.look:look", "logs", _LOGS),
-    "train": Command("models.train:train", "train", _TRAIN),
-    "evaluate": Command("models.evaluate:evaluate", "evaluate", (*_TRAIN, "lightgbm", "statsmodels", "matplotlib")),
-    "export": Command("models.export:export", "export", _EXPORT),
+    "train": Command(
+        "models.train:train",
+        "train",
+        _TRAIN,
+        "the same command goes on after the last whole epoch; --restart begins anew",
+    ),
+    "evaluate": Command(
+        "models.evaluate:evaluate", "evaluate", (*_TRAIN, "lightgbm", "statsmodels", "matplotlib"), _GOES_ON
+    ),
+    "export": Command("models.export:export", "export", _EXPORT, _NOTHING),
     "verify": Command("bundles.verify:verify", "cli"),
     "inspect": Command("bundles.inspect_bundle:inspect", "cli"),
-    "bench": Command("benchmarks.bench:bench", "bench"),
+    "bench": Command("benchmarks.bench:bench", "bench", (), _NOTHING),
     "bench-pack": Command("benchmarks.bench_pack:bench_pack", "bench"),
     "compare": Command("benchmarks.compare:compare", "bench"),
     "report": Command("benchmarks.report:report", "report", ("matplotlib",)),
-    "predict": Command("bundles.predict:predict", "logs", _LOGS),
+    "predict": Command(
+        "bundles.predict:predict", "logs", _LOGS, "forecasts of many files (--out) go on with the same command"
+    ),
     "rhythm": Command("logs.rhythm:rhythm", "evaluate", (*_LOGS, "matplotlib")),
     "anomalies": Command("bundles.anomalies:anomalies", "logs", _LOGS),
     "serve": Command("bundles.serve:serve", "serve", ("starlette", "uvicorn", "httptools", "prometheus_client")),

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar, cast
 
 from pulsecast.errors import UsageError
+from pulsecast.forecasting.living.kept_alive import KeptAlive
 
 from ..refusal import NO_SPACE, NOT_READY, RefusedError
 from .kept import Change, Kept, Key
@@ -78,6 +79,7 @@ class Streams:
     """The streams of a server; each process has one object.
 
     heard  called with every push that was answered
+    alive  the series that went on in this process; what computes pushes uses it, in the one thread that does so
     """
 
     def __init__(self, opened: Callable[[], Store], *, most: int, age_days: float | None) -> None:
@@ -86,6 +88,7 @@ class Streams:
         opened  opens the store, when the first push comes: a process that forks before has no file open
         """
         self.heard: Callable[[Pushed], None] = _unheard
+        self.alive = KeptAlive()
         self._open = opened
         self._opened: Store | None = None
         self._most = most

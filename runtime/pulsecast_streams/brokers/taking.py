@@ -8,11 +8,13 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from pulsecast.errors import EngineError, PulsecastError
+from pulsecast.forecasting.living.kept_alive import KeptAlive
 from pulsecast.forecasting.streaming import Loaded
 
-from ..answering import Answer, answer
+from ..answering import Answer, Answering, Said
 from ..events.policies import EventPolicies
 from ..following import Answers, Heard, answer_event, measured_step
+from ..kept import Alive, KeptAsBytes
 from ..messages.measurement import series_of
 from ..messages.received import Received
 from ..messages.records import Record, dead_letter
@@ -61,6 +63,7 @@ class Taking:
         self.events, self.heard = events, heard
         self.turn = asyncio.Lock()  # of one message, or one tick of a clock
         self.kept: Callable[[str, bytes, float | None], None] = _kept  # called with the state that an event left
+        self._answering, self._alive = Answering(model, policies), Alive(model, KeptAlive())
         self.fault: PulsecastError | None = None
         self.stopping = False  # the connection is closed on purpose
         self.quiet: Callable[[], None] = _nothing  # stops a subscriber that would ask a lost broker without a pause
@@ -107,32 +110,39 @@ class Taking:
         received, problem = link.received(message), link.problem(message)
         if problem is not None:
             letter = self._letter(received, RefusedError("schema", problem))
-            await self._send(link, Answer(dead_letter=letter, state=None), None)
+            await self._send(link, Said(dead_letter=letter), None)
             return
         asked = link.asks(message)
         series = series_of(received, self.policies)
-        kept = None if series is None else self.store.get(series)
+        state = None if series is None else self.store.get(series)
         if self.events is not None:
-            said = await self._counted(link, received, series, kept, self.events)
+            said = await self._counted(link, received, series, state, self.events)
             if asked:
                 await self._respond(link, message, received, said)
             return
-        found = answer(self.model, received, kept, policies=self.policies)
+        kept = KeptAsBytes(self._alive, series, state)
+        found = self._answering.said(received, kept)
+        next_state = kept.end(changed=found.changed)
         await self._send(link, found, series)
-        if self.heard is not None and (step := measured_step(self.model, received, found, self.policies)) is not None:
-            self.heard(step)
-        if series is not None and found.state is not None and found.state != kept:
-            self.store.put(series, found.state)
+        if self.heard is not None:
+            self._hear(self.heard, received, found, next_state)
+        if series is not None and next_state is not None and next_state != state:
+            self.store.put(series, next_state)
         if asked:
             await self._respond(link, message, received, found)
 
-    async def _respond(self, link: Link, message: Any, received: Received, found: Answer) -> None:
+    def _hear(self, heard: Heard, received: Received, found: Said, state: bytes | None) -> None:
+        said = Answer(forecast=found.forecast, alarms=found.alarms, dead_letter=found.dead_letter, state=state)
+        if (step := measured_step(self.model, received, said, self.policies)) is not None:
+            heard(step)
+
+    async def _respond(self, link: Link, message: Any, received: Received, found: Said | Answer) -> None:
         """Answer the one who asked; where this cannot be, a dead letter says so, and the step stands."""
         record = found.forecast or found.dead_letter or self._letter(received, _NOTHING)
         problem = await link.respond(message, written(record, self.config.form))
         if problem is not None:
             letter = self._letter(received, RefusedError("schema", problem))
-            await self._send(link, Answer(dead_letter=letter, state=None), None)
+            await self._send(link, Said(dead_letter=letter), None)
 
     def _letter(self, received: Received, error: RefusedError) -> Record:
         return dead_letter(self.model.manifest, received, error, self.policies.dead_letter_bytes)
@@ -142,7 +152,7 @@ class Taking:
     ) -> Answer:
         found = answer_event(self.model, received, kept, events=events, policies=self.policies)
         if found.dead_letter is not None:
-            await self._send(link, Answer(dead_letter=found.dead_letter, state=None), series)
+            await self._send(link, Said(dead_letter=found.dead_letter), series)
         await self.say(link, found, series)
         if series is not None and found.state is not None:
             if found.state != kept:
@@ -160,7 +170,7 @@ class Taking:
             if self.heard is not None:
                 self.heard(one)
 
-    async def _send(self, link: Link, found: Answer, series: str | None) -> None:
+    async def _send(self, link: Link, found: Said | Answer, series: str | None) -> None:
         config = self.config
         for alarm in found.alarms if config.alarms is not None else ():
             await link.send(str(config.alarms), series, written(alarm, config.form))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pulsecast.errors import UsageError
-from pulsecast.forecasting.stepping import LONGEST_GAP_S
+from pulsecast.forecasting.living.live_series import LONGEST_GAP_S
 from pulsecast.foundation.arguments import instance, shown, whole_number
 
 from ..messages.received import Received

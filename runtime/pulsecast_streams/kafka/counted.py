@@ -16,11 +16,11 @@ from ..events.policies import EventPolicies
 from ..following import Answers, answer_clock, answer_event, clock_due_s
 from ..messages.received import Received
 from ..policies import Policies
+from .unwritten import STATE
 
 if TYPE_CHECKING:
     from quixstreams.state import State
 
-STATE = "pulsecast"  # under which a series' state is kept
 MOST_STEPS = 5_000  # that one tick completes; the next one goes on
 _LISTS = 64
 _PREFIX = b"\xffpulsecast"  # of the lists: not UTF-8, so that no series is called so

@@ -11,14 +11,16 @@ from pulsecast.forecasting.stream_state import require_loaded
 from pulsecast.forecasting.streaming import Loaded
 from pulsecast.foundation.arguments import instance, shown
 
-from ..answering import answer
+from ..answering import Answer, Answering, Said
 from ..events.policies import EventPolicies
 from ..events.trained import require_fits
 from ..following import Heard, measured_step
 from ..messages.received import Received
+from ..messages.records import Record
 from ..policies import USUAL, Policies
-from .counted import STATE, Counted, recorded
+from .counted import Counted, recorded
 from .engine import quix
+from .unwritten import STATE, KeptInTransaction, Mark, Unwritten, before_commit
 
 if TYPE_CHECKING:
     from quixstreams.dataframe import StreamingDataFrame
@@ -66,27 +68,36 @@ def forecasting(
     if events is not None:
         require_fits(model, events)
         return _counting(dataframe, ticks, Counted(model, events, policies), heard)
-    context = quix().message_context
+    context, answering, unwritten = quix().message_context, Answering(model, policies), Unwritten(model)
 
-    def taken(value: Any, key: Any, timestamp_ms: int, headers: Any, state: State) -> Mapping[str, Any]:
+    def taken(value: Any, key: Any, timestamp_ms: int, headers: Any, state: State) -> _Going:
         del headers
         where = context()
         source = {"topic": where.topic, "partition": where.partition, "offset": where.offset}
-        kept = state.get_bytes(STATE) if key else None
         received = _received(value, key, timestamp_ms, source)
-        found = answer(model, received, kept, policies=policies)
-        if found.state is not None and found.state != kept:
-            state.set_bytes(STATE, found.state)
-        if heard is not None and (step := measured_step(model, received, found, policies)) is not None:
-            heard(step)
-        return {"forecast": found.forecast, "alarms": found.alarms, "dead_letter": found.dead_letter}
+        kept = KeptInTransaction(unwritten, key, state)
+        said = answering.said(received, kept)
+        kept.end(changed=said.changed)
+        if heard is not None:
+            step = measured_step(model, received, _answer(said, state), policies)
+            if step is not None:
+                heard(step)
+        return _Going(said.forecast, said.alarms, said.dead_letter)
 
     answers = dataframe.apply(taken, stateful=True, metadata=True)
-    return Branches(
-        forecasts=_only(answers, "forecast"),
-        alarms=answers.apply(lambda found: found["alarms"], expand=True),
-        dead_letters=_only(answers, "dead_letter"),
+    branches = Branches(
+        forecasts=answers.filter(lambda found: found.forecast is not None).apply(lambda found: found.forecast),
+        alarms=answers.apply(lambda found: found.alarms, expand=True),
+        dead_letters=answers.filter(lambda found: found.dead_letter is not None).apply(lambda found: found.dead_letter),
     )
+    branches.dead_letters.sink(before_commit(unwritten))
+    return branches
+
+
+def _answer(said: Said, state: State) -> Answer:
+    kept = state.get_bytes(STATE)
+    data = kept.live.to_bytes() if isinstance(kept, Mark) else kept
+    return Answer(forecast=said.forecast, alarms=said.alarms, dead_letter=said.dead_letter, state=data)
 
 
 def _counting(
@@ -125,8 +136,29 @@ def _counting(
     )
 
 
-def _only(answers: StreamingDataFrame, name: str) -> StreamingDataFrame:
-    return answers.filter(lambda found: found[name] is not None).apply(lambda found: found[name])
+class _Going:
+    """What goes out after a message.
+
+    The engine gives it to the first branch, the forecasts, and a copy to each other one. To copy a forecast takes time,
+    and those branches do not read it: a copy has none.
+    """
+
+    __slots__ = ("alarms", "dead_letter", "forecast")
+
+    def __init__(self, forecast: Record | None, alarms: tuple[Record, ...], dead_letter: Record | None) -> None:
+        self.forecast, self.alarms, self.dead_letter = forecast, alarms, dead_letter
+
+    def __reduce__(self) -> tuple[type[_Rest], tuple[object, ...]]:
+        return _Rest, (self.alarms, self.dead_letter) if self.alarms or self.dead_letter else ()
+
+
+class _Rest:
+    """A copy of `_Going`, for the branches after the first one: who asks it for a forecast fails."""
+
+    __slots__ = ("alarms", "dead_letter")
+
+    def __init__(self, alarms: tuple[Record, ...] = (), dead_letter: Record | None = None) -> None:
+        self.alarms, self.dead_letter = alarms, dead_letter
 
 
 def _received(value: Any, key: Any, timestamp_ms: int, source: Mapping[str, str | int]) -> Received:

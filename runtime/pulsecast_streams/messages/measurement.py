@@ -35,14 +35,25 @@ class Measurement:
 def read_measurement(received: Received, spec: ModelSpec, policies: Policies) -> Measurement:
     """Return what a message says; raises RefusedError that lists all that is wrong with it."""
     body = read_object(received.value, policies.message_bytes)
+    try:
+        _known_fields(body, policies)
+        return Measurement(
+            series=named_series(received.key, body.get("series")),
+            time=_time(body, received.arrived_s, spec, policies),
+            values=_values(body, spec),
+        )
+    except RefusedError:
+        raise _all_refused(body, received, spec, policies) from None
+
+
+def _all_refused(body: dict[str, Any], received: Received, spec: ModelSpec, policies: Policies) -> RefusedError:
+    """Return an error that lists all that is wrong with a message."""
     refused: list[RefusedError] = []
     tried(refused, lambda: _known_fields(body, policies))
-    series = tried(refused, lambda: named_series(received.key, body.get("series")))
-    time = tried(refused, lambda: _time(body, received.arrived_s, spec, policies))
-    values = tried(refused, lambda: _values(body, spec))
-    if series is None or time is None or values is None or refused:
-        raise RefusedError(refused[0].code, str(Problems(str(one) for one in refused)))
-    return Measurement(series=series, time=time, values=values)
+    tried(refused, lambda: named_series(received.key, body.get("series")))
+    tried(refused, lambda: _time(body, received.arrived_s, spec, policies))
+    tried(refused, lambda: _values(body, spec))
+    return RefusedError(refused[0].code, str(Problems(str(one) for one in refused)))
 
 
 def series_of(received: Received, policies: Policies) -> str | None:

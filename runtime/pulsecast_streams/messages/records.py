@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pulsecast.bundle.manifest import Manifest
 from pulsecast.forecasting.departures import REASONS, Anomaly
-from pulsecast.forecasting.stepping import StepForecast
+from pulsecast.forecasting.living.live_series import StepForecast
 
 from ..refusal import RefusedError
 from .received import Received
@@ -114,9 +114,12 @@ def level_of(manifest: Manifest) -> float | None:
 
 def _numbers(found: NDArray[np.floating] | None) -> list[float | None] | None:
     """Return numbers (horizon,), the shortest that read back as the same float; None if there is none."""
-    if found is None or np.isnan(found).all():
+    if found is None:
         return None
-    return [_number(one) for one in found]
+    numbers = found.tolist() if found.dtype == np.float64 else [float(str(one)) for one in found]
+    if all(map(math.isfinite, numbers)):
+        return numbers
+    return None if np.isnan(found).all() else [one if math.isfinite(one) else None for one in numbers]
 
 
 def _number(one: float | np.floating) -> float | None:

@@ -13,8 +13,11 @@ from .records import Record
 Form = Literal["json", "msgpack"]
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
+
 def _json(record: Record) -> bytes:
-    return json.dumps(record, separators=(",", ":"), allow_nan=False).encode("ascii")
+    return _ENCODER.encode(record).encode("ascii")
 
 
 def _msgpack(record: Record) -> bytes:

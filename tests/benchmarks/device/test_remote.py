@@ -80,12 +80,15 @@ def test_a_refused_login_and_an_unknown_host_key_are_different_errors(
 ) -> None:
     out = tmp_path / "result.json"
     code, said = failure(capsys, arguments(server, plain_bundle, out, key="stranger"))
-    assert (code, said.startswith("error: the device refused the login; check name and key: --ssh-option")) == (1, True)
+    assert (code, said.startswith("error[failed]: the device refused the login; check name and key: --ssh-option")) == (
+        1,
+        True,
+    )
     command = [
         word.replace("HostKeyAlias=device", "HostKeyAlias=other") for word in arguments(server, plain_bundle, out)
     ]
     code, said = failure(capsys, command)
-    assert (code, said.startswith("error: the device's host key is unknown or has changed; log in")) == (
+    assert (code, said.startswith("error[failed]: the device's host key is unknown or has changed; log in")) == (
         1,
         True,
     )
@@ -99,10 +102,10 @@ def test_a_device_that_does_not_answer_is_one_sentence(
     # port 1: nothing listens there, and only root may
     command = [re.sub(r"Port=\d+", "Port=1", word) for word in arguments(server, plain_bundle, tmp_path / "r.json")]
     code, said = failure(capsys, command)
-    assert (code, said.startswith("error: the device cannot be reached (")) == (1, True)
+    assert (code, said.startswith("error[failed]: the device cannot be reached (")) == (1, True)
     command = [word.replace("HostName=127.0.0.1", "HostName=nothing.invalid") for word in command]
     code, said = failure(capsys, command)
-    assert (code, said.startswith("error: the device cannot be reached: its name is unknown (")) == (1, True)
+    assert (code, said.startswith("error[failed]: the device cannot be reached: its name is unknown (")) == (1, True)
 
 
 @pytest.mark.slow
@@ -126,10 +129,14 @@ def test_what_the_device_lacks_is_one_sentence_and_leaves_nothing_there(
         program.chmod(0o755)
     numpy = environment(tmp_path / "numpy", "numpy")
     expected = [
-        ("/no/python", 6, "error: /no/python was not found on the device; --python names a Python there, 3.11"),
-        (str(old), 1, "error: on the device: Python 3.11 or newer is needed; this is Python 3.9"),
-        (str(bare), 6, "error: on the device: numpy is not installed for Python 3."),
-        (str(numpy), 6, "error: on the device: no engine is installed here: pip install onnxruntime"),
+        (
+            "/no/python",
+            6,
+            "error[missing-extra]: /no/python was not found on the device; --python names a Python there, 3.11",
+        ),
+        (str(old), 1, "error[engine]: on the device: Python 3.11 or newer is needed; this is Python 3.9"),
+        (str(bare), 6, "error[missing-extra]: on the device: numpy is not installed for Python 3."),
+        (str(numpy), 6, "error[missing-extra]: on the device: no engine is installed here: pip install onnxruntime"),
     ]
     for python, status, sentence in expected:
         command = arguments(server, bundle, out, "--python", python, "--artifact", "onnx")
@@ -178,7 +185,9 @@ def test_a_connection_that_is_lost_midway_says_how_far_it_was_and_the_device_cle
         os.kill(pid, signal.SIGKILL)
     said = process.stderr.read()
     assert process.wait(timeout=30) == 1
-    assert re.search(r"^error: the connection was lost after \d+ of 27 processes; no result was written", said, re.M)
+    assert re.search(
+        r"^error\[failed\]: the connection was lost after \d+ of 27 processes; no result was written", said, re.M
+    )
     wait_for(lambda: not list(server.temporary.iterdir()))
     assert list(tmp_path.iterdir()) == []
 

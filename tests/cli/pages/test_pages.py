@@ -16,6 +16,7 @@ from helpers.logs.log_files import hours
 
 require("typer", "polars", "matplotlib")
 
+from pulsecast.computing import intervals  # noqa: E402
 from pulsecast_cli.app import run as run_arguments  # noqa: E402
 
 START = datetime.datetime.fromtimestamp(plain.START_S, datetime.UTC)
@@ -69,6 +70,21 @@ def test_predict_writes_the_printed_numbers_as_a_table_a_page_and_a_picture(
     assert run(*usual, "--out", tmp_path / "next.png") == 0
     width = int.from_bytes((tmp_path / "next.png").read_bytes()[16:20], "big")
     assert width == 1152  # twice what a phone shows
+
+
+def test_a_bound_that_an_engine_gives_as_minus_0_is_told_as_0(
+    day_bundle: Path, log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def from_minus_0(split: object, forecasts: np.ndarray, *_: object) -> intervals.Interval:
+        return intervals.Interval(forecasts, np.full(forecasts.shape, -0.0), forecasts + 1)
+
+    monkeypatch.setattr(intervals, "split_interval", from_minus_0)
+    usual = ("predict", day_bundle, "--input", log, "--backend", "numpy", "--interval", "0.8")
+    assert run(*usual, "--out", tmp_path / "next.html") == 0
+    assert [row["lower"] for row in csv.DictReader(capsys.readouterr().out.splitlines())] == ["0"] * 6
+    assert not [text for text in texts((tmp_path / "next.html").read_text()) if re.fullmatch(r"-0(\.0*)?", text)]
+    assert run(*usual, "--format", "json") == 0
+    assert "-0.0" not in capsys.readouterr().out
 
 
 def test_bounds_are_wider_at_a_higher_level_and_an_unknown_one_lists_those_there_are(

@@ -4,6 +4,7 @@ import csv
 import datetime
 import errno
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -145,7 +146,9 @@ def test_rhythm_says_it_in_words_and_draws_it(tmp_path: Path, capsys: pytest.Cap
     assert "log, 2025-01-06T00:00:00Z to 2025-02-12T11:00:00Z, by the clock of UTC" in text
     assert "Day: a strong rhythm" in text
     html = page.read_text()
-    assert html.count("<svg ") == 2
+    assert html.count("<svg ") == 3
+    assert {"0.5", "2"} <= set(re.findall(r"<text[^>]*>([^<]*)</text>", html))
+    assert "1.41" not in html
     assert "Day: a strong rhythm" in html
     assert "Mean week" in html
     assert run("rhythm", log, "--out", page) == 2  # it is there
@@ -183,7 +186,7 @@ def test_a_rate_that_is_none_is_refused_before_anything_is_read(
 ) -> None:
     assert run("anomalies", small_bundle, "--input", bursting, "--rate", rate) == 2
     assert capsys.readouterr().err == (
-        f"error: false-alarm rate is {rate:.1f}; expected a number between 0 and 1, such as 0.001\n"
+        f"error[usage]: false-alarm rate is {rate:.1f}; expected a number between 0 and 1, such as 0.001\n"
     )
 
 
@@ -200,7 +203,7 @@ def test_a_picture_that_does_not_fit_the_disk_is_named_and_leaves_nothing(
     out.write_text("an older one")
     monkeypatch.setattr("os.fsync", full)
     assert run("rhythm", bursting, "--out", out, "--force") == 1
-    said = f"error: {out} could not be written and is as it was: No space left on device\n"
+    said = f"error[failed]: {out} could not be written and is as it was: No space left on device\n"
     assert capsys.readouterr().err.endswith(said)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log.csv", out.name]
     assert out.read_text() == "an older one"

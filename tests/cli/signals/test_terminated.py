@@ -99,8 +99,9 @@ def evaluated(path: Path) -> None:
 
 def demonstrated(path: Path) -> None:
     """What a demo has come to is whole, and it wrote nothing else."""
-    names = {"engagement.csv", "model", "model.training", "bundle", "result.json", "report.md"}
-    assert {one.name for one in path.iterdir()} <= names
+    from pulsecast_cli.commands.models.demo import WRITTEN
+
+    assert {one.name for one in path.iterdir()} <= set(WRITTEN)
     for name, check in (("model", read_model_directory), ("bundle", bundle), ("result.json", measured)):
         if (path / name).exists():
             check(path / name)

@@ -268,7 +268,7 @@ def test_a_version_of_the_whole_bundle_is_a_bundle(server: str, written: Callabl
 
 
 def test_an_image_installs_the_wheel_beside_it(tmp_path: Path) -> None:
-    wheel = tmp_path / "pulsecast-0.1.0-py3-none-any.whl"
+    wheel = tmp_path / "pulsecast-0.2.0-py3-none-any.whl"
     wheel.write_bytes(b"wheel")
     for server, extras in (("pulsecast", "cli,serve,onnx"), ("triton-python", "onnx")):
         out = tmp_path / server

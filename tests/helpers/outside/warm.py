@@ -54,7 +54,7 @@ def in_this_process() -> Iterator[None]:
         patch.setattr(child_process, "run_child", _run_here)
         patch.setattr(h5_child, "limit_memory", lambda _: None)  # it would stay
         for module in (conversion, exporter):
-            patch.setattr(module, "map_in_threads", lambda function, items: [function(item) for item in items])
+            patch.setattr(module, "map_in_threads", lambda function, items, told: [function(item) for item in items])
         yield
 
 

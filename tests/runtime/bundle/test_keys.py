@@ -150,7 +150,7 @@ def test_the_commands_wait_for_no_pipe(
 
     path = NOT_FILES[name](tmp_path / "key")
     assert run([command[0], str(GOLDEN), *command[1:], "--key", str(path)]) == 2
-    assert capsys.readouterr().err.startswith("error: ")
+    assert capsys.readouterr().err.startswith("error[usage]: ")
 
 
 @pytest.mark.parametrize("use", [lambda key: load(GOLDEN, key=key), lambda key: sign(GOLDEN, key)])

@@ -14,6 +14,7 @@ from pulsecast.computing.intervals import (
     RollingConformal,
     SplitConformal,
     bounds,
+    bounds_of_few,
     bounds_of_one,
     conformal_radius,
     fit_split,
@@ -272,3 +273,32 @@ def test_one_number_has_the_bounds_and_the_residual_that_it_has_in_an_array(scal
     truth = forecasts[::-1]
     distances = [residual_of_one(f, y, scale) for f, y in zip(forecasts, truth, strict=True)]  # type: ignore[arg-type]
     np.testing.assert_allclose(distances, residuals(forecasts, truth, scale), rtol=1e-12, atol=1e-12)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scale", ["log1p", "identity"])
+@pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.parametrize("steps", [1, 2, 8, 9])
+def test_a_few_steps_have_the_bounds_that_they_have_in_an_array_bit_for_bit(
+    scale: str, counts: bool, steps: int
+) -> None:
+    draw = np.random.default_rng(steps)
+    for size in (1e-9, 0.3, 3.0, 40.0, 1e5, 1e30):
+        for _ in range(60):
+            forecast, radius = draw.normal(size, size, steps), np.abs(draw.normal(0, 1.0, steps))
+            special = int(draw.integers(8))
+            forecast[0] = {0: np.nan, 1: 0.0, 2: np.round(size)}.get(special, forecast[0])
+            radius[0] = {3: np.inf, 4: 0.0, 5: 1e-9}.get(special, radius[0])
+            with np.errstate(over="ignore", invalid="ignore"):
+                expected = bounds(forecast[np.newaxis], radius[np.newaxis], scale, counts=counts)  # type: ignore[arg-type]
+                found = bounds_of_few(forecast, radius, scale, counts=counts)  # type: ignore[arg-type]
+            assert [one.tobytes() for one in found] == [expected.lower[0].tobytes(), expected.upper[0].tobytes()]
+
+
+@pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.parametrize("scale", ["log1p", "identity"])
+def test_a_bound_at_nothing_is_0_and_never_minus_0(scale: str, counts: bool) -> None:
+    forecast = np.array([0.0, -0.0, 1e-9, 0.2, 0.5, 1.0, 3.0])
+    for radius in (0.0, 1e-9, 0.2, 0.5, 1.0, 3.0):
+        found = bounds(forecast, np.float64(radius), scale, counts=counts)
+        ones = [bounds_of_one(float(one), radius, scale, counts=counts) for one in forecast]
+        assert not np.signbit([low for low in (*found.lower, *(low for low, _ in ones)) if low == 0]).any(), radius

@@ -14,7 +14,8 @@ from pulsecast import Forecaster, load, step
 from pulsecast.computing.intervals import split_interval
 from pulsecast.errors import DtypeError, FormatError, TimeError, UsageError
 from pulsecast.forecasting.anomalies import AnomalyDetector
-from pulsecast.forecasting.stepping import Stepped, _refuse_far
+from pulsecast.forecasting.living.live_series import refuse_far
+from pulsecast.forecasting.stepping import Stepped
 
 RATE = 0.05
 STEPS = 150
@@ -136,9 +137,9 @@ def test_a_time_years_ahead_is_refused_and_true_steps_go_on(model: Forecaster, r
 
 def test_a_gap_of_a_whole_window_is_one_where_steps_are_long(model: Forecaster) -> None:
     weekly = replace(model.manifest.spec, step_s=7 * 86400)
-    _refuse_far(weekly, weekly.context * weekly.step_s)  # more than a year
+    refuse_far(weekly, weekly.context * weekly.step_s)  # more than a year
     with pytest.raises(TimeError, match="at most a year, or a window"):
-        _refuse_far(weekly, (weekly.context + 1) * weekly.step_s)
+        refuse_far(weekly, (weekly.context + 1) * weekly.step_s)
 
 
 def test_whole_numbers_of_numpy_are_times(model: Forecaster, run: list[Stepped]) -> None:

@@ -1,16 +1,20 @@
 """Children of an export end with it: on the first failure, on Ctrl-C, and when it is killed."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from pulsecast.stages.child_process import map_in_threads, run_child, run_module
+from pulsecast.stages import child_process
+from pulsecast.stages.child_process import Told, map_in_threads, run_child, run_module
+from pulsecast.stages.progress import SILENT
 
 FOREVER = [sys.executable, "-c", "import time; time.sleep(600)"]
 
@@ -26,8 +30,61 @@ def test_the_first_failure_ends_all_children_and_starts_no_more() -> None:
 
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        map_in_threads(work, ["fails", "runs", "waits", "waits too"])
+        map_in_threads(work, ["fails", "runs", "waits", "waits too"], Told(what="", words=str, progress=SILENT))
     assert time.monotonic() - began < 300  # the children would have slept for ten minutes
+
+
+class Heard:
+    """Keeps what is told, and sets `waited` at the first line."""
+
+    def __init__(self) -> None:
+        self.states: list[tuple[str, int, int, str]] = []
+        self.lines: list[str] = []
+        self.waited = threading.Event()
+
+    def tell(self, line: str) -> None:
+        self.lines.append(line)
+        self.waited.set()
+
+    def advance(self, what: str, done: int, total: int, note: str = "") -> None:
+        self.states.append((what, done, total, note))
+
+
+def test_work_in_children_says_what_has_finished_and_what_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard, quick = Heard(), threading.Event()
+    monkeypatch.setattr(child_process, "STILL_S", 0.01)
+    monkeypatch.setattr(child_process.os, "cpu_count", lambda: 2)
+
+    def work(item: str) -> str:
+        if item == "quick":
+            quick.set()
+        else:
+            assert quick.wait(60)
+            assert heard.waited.wait(60)  # the wait is told while this one works
+        return item.upper()
+
+    told = Told(what="converting", words=lambda item: f"target {item}", progress=heard)
+    assert map_in_threads(work, ["slow", "quick"], told) == ["SLOW", "QUICK"]
+    assert heard.states == [
+        ("converting", 0, 2, ""),
+        ("converting", 1, 2, "target quick"),
+        ("converting", 2, 2, "target slow"),
+    ]
+    assert re.fullmatch(r"converting: [\d.]+ m?s so far; not yet target slow(; target quick)?", heard.lines[-1])
+
+
+def test_the_first_failure_by_the_order_of_the_items_is_raised() -> None:
+    last = threading.Event()
+
+    def work(item: int) -> None:
+        if item == 0:
+            last.wait(60)
+        else:
+            last.set()
+        raise ValueError(item)
+
+    with pytest.raises(ValueError, match="0"):
+        map_in_threads(work, [0, 1], Told(what="", words=str, progress=SILENT))
 
 
 def test_what_a_child_says_and_how_it_ends_is_returned() -> None:

@@ -12,10 +12,11 @@ import pytest
 from helpers.serving import Client, running
 from helpers.serving.streams import HOUR, START, VALUES, address, other_model, pushes
 from pulsecast import Forecaster, Monitor, load
+from pulsecast.forecasting.living.kept_alive import KeptAlive
 from pulsecast.forecasting.watching.promises import Promises
 from pulsecast_serve import ServerConfig
 from pulsecast_serve.models.served import Served
-from pulsecast_serve.protocols.streams.pushing import pushed
+from pulsecast_serve.protocols.streams.pushing import Past, pushed
 from pulsecast_serve.protocols.streams.request import read_push
 from pulsecast_serve.protocols.streams.watching import BLOCK, Observations, last_seen
 from pulsecast_serve.streams.kept import Kept, Key
@@ -158,19 +159,19 @@ def test_steps_of_a_gap_take_the_place_of_old_ones(model: Forecaster) -> None:
     made.miss(10**7)  # more than are kept: no work without end
     assert made.seen < 2000
     served, push = Served(name="plain", version=1, model=model), {"steps": pushes([0, 1, 2, 9])}
-    change, _ = pushed(served, "a", read_push(push, model.manifest.spec), None, list)
+    change, _ = pushed(served, "a", read_push(push, model.manifest.spec), Past(None, list, KeptAlive()))
     assert change is not None
     assert change.kept.seen == 10
 
 
 def test_what_another_model_forecast_is_forgotten(model: Forecaster, tmp_path: Path) -> None:
     other = load(other_model(tmp_path / "other"), backend="numpy")
-    store, key = MemoryStore(), Key("plain", "a")
+    store, key, alive = MemoryStore(), Key("plain", "a"), KeptAlive()
     for version, at in ((1, 0), (2, 110)):
         served = Served(name="plain", version=version, model=model if version == 1 else other)
         push = read_push({"steps": pushes(range(at, at + (110 if version == 1 else 150)))}, model.manifest.spec)
         with store.changing() as writing:
-            change, answers = pushed(served, "a", push, store.get(key), lambda: store.blocks(key))
+            change, answers = pushed(served, "a", push, Past(store.get(key), lambda: store.blocks(key), alive))
             assert change is not None
             writing.put(key, change)
     monitor = monitored(model, pushes(range(110)))

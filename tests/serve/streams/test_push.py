@@ -11,6 +11,11 @@ import pytest
 from helpers.serving import Client, running
 from helpers.serving.streams import HOUR, START, VALUES, address, pushes, same, same_anomaly, same_numbers, stepped
 from pulsecast import POOL, Forecaster, load
+from pulsecast.forecasting.living.kept_alive import KeptAlive
+from pulsecast_serve.models.served import Served
+from pulsecast_serve.protocols.streams.pushing import Past, pushed
+from pulsecast_serve.protocols.streams.request import read_push
+from pulsecast_serve.refusal import RefusedError
 
 WHOLE = 73  # steps of a window
 
@@ -33,6 +38,25 @@ def test_answers_are_those_of_a_detector_in_process(following: Client, model: Fo
         assert answered["due"] == sent["time"] + HOUR
     assert answered["model_version"] == "1"
     assert (answered["model"], answered["series"]) == ("plain", "detector")
+
+
+def test_a_stream_that_stays_alive_is_answered_and_kept_as_one_that_is_read_anew(model: Forecaster) -> None:
+    """A push in three is refused, or repeats; one in ten comes after another process pushed."""
+    served, alive, kept = Served(name="plain", version=1, model=model), KeptAlive(), {True: None, False: None}
+    sent: list[dict[str, Any]] = [{"steps": pushes(range(60))}, *pushes(range(60, 110))]
+    sent[20:20] = [pushes([70])[0], pushes([3])[0], {"steps": [*pushes([78]), {"value": 1.0, "time": 10**10}]}]
+    for place, one in enumerate(sent):
+        found = {}
+        for stays in (True, False):
+            past = Past(kept[stays], list, alive if stays and place % 10 else KeptAlive())
+            try:
+                change, found[stays] = pushed(served, "a", read_push(one, model.manifest.spec), past)
+            except RefusedError as error:
+                change, found[stays] = None, str(error)
+            kept[stays] = kept[stays] if change is None else change.kept
+        assert found[True] == found[False]
+        assert kept[True] == kept[False]
+    assert [isinstance(one, str) for one in found.values()] == [False, False]
 
 
 def test_answers_are_those_of_a_stream_that_adapts(following: Client, model: Forecaster) -> None:

@@ -19,7 +19,7 @@ from pulsecast import Forecaster
 from pulsecast.forecasting.watching.promises import Counts
 from pulsecast_serve import ServerConfig, application
 from pulsecast_serve.models.served import Served
-from pulsecast_serve.protocols.streams.pushing import pushed
+from pulsecast_serve.protocols.streams.pushing import Past, pushed
 from pulsecast_serve.protocols.streams.request import read_push
 from pulsecast_serve.refusal import RefusedError
 from pulsecast_serve.streams.kept import Change, Judged, Kept, Key, Totals
@@ -164,7 +164,9 @@ def push(streams: Sequence[Streams], model: Forecaster, sent: Sequence[Any]) -> 
         for step in part:
             asked = read_push(step, model.manifest.spec)
             answered.extend(
-                await to.change(KEY, lambda now, blocks, asked=asked: pushed(served, "a", asked, now, blocks))
+                await to.change(
+                    KEY, lambda now, blocks, asked=asked: pushed(served, "a", asked, Past(now, blocks, to.alive))
+                )
             )
 
     async def all_of_them() -> None:

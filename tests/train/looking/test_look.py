@@ -202,3 +202,13 @@ def test_a_page_holds_what_the_terminal_shows_and_no_user(tmp_path: Path) -> Non
     for part in (found.command, "<svg", "train.toml", "timestamp"):
         assert part in page
     assert "▁" in repr(found) or "█" in repr(found)
+
+
+def test_lists_in_a_configuration_give_the_command_that_tuples_give(tmp_path: Path) -> None:
+    """Its words were the list's own text: `--metric "['visits']"`, a column that no log has."""
+    path = tmp_path / "log.csv"
+    path.write_text("time,visits\n" + "".join(f"2026-01-{1 + i:02d}T00:00:00Z,{i}\n" for i in range(28)))
+    given = LogConfig(metrics=["visits"], missing=["-1"], kind="count")  # type: ignore[arg-type]
+    assert given == LogConfig(metrics=("visits",), missing=("-1",), kind="count")
+    assert "--metric visits" in look(path, given).command
+    assert 'metrics = ["visits"]' in look(path, given).toml

@@ -14,8 +14,8 @@ from pulsecast.foundation.tables import html_table
 
 from ..rhythm.usual import Period, sentence
 from ..rhythm.words import amount
-from .document import NARROW, document, write_drawn
-from .forecast_page import DAY_S, DPI, HEIGHT, WIDTH, date_axis, stamps
+from .document import STYLE, document, write_drawn
+from .forecast_page import DAY_S, HEIGHT, date_axis, stamps
 from .pictures import FORECAST, OTHERS, TRUTH, axes, png, svg
 from .watched import Watched
 
@@ -30,7 +30,7 @@ def write_watched(path: Path, found: Sequence[Watched], *, force: bool) -> None:
 
 def watched_html(found: Sequence[Watched]) -> str:
     """Return the page as one HTML document."""
-    return document("What was unusual", NARROW, f"<h1>What was unusual</h1>{''.join(_part(one) for one in found)}")
+    return document("What was unusual", STYLE, f"<h1>What was unusual</h1>{''.join(_part(one) for one in found)}")
 
 
 def watched_png(found: Sequence[Watched]) -> bytes:
@@ -42,17 +42,13 @@ def watched_png(found: Sequence[Watched]) -> bytes:
             draw_steps(rows[2 * i], one)
             draw_days(rows[2 * i + 1], one)
 
-    return png(draw, width=WIDTH, height=2 * HEIGHT * len(found), dpi=DPI)
+    return png(draw, height=2 * HEIGHT * len(found))
 
 
 def _part(one: Watched) -> str:
     said = "".join(f"<p>{escape(line)}</p>" for line in one.words)
-    steps = svg(
-        partial(draw_steps, one=one), width=WIDTH, height=HEIGHT, label=f"{one.series}: steps and their interval"
-    )
-    days = svg(
-        partial(draw_days, one=one), width=WIDTH, height=HEIGHT, label=f"{one.series}: days beside the usual ones"
-    )
+    steps = svg(partial(draw_steps, one=one), height=HEIGHT, label=f"{one.series}: steps and their interval")
+    days = svg(partial(draw_days, one=one), height=HEIGHT, label=f"{one.series}: days beside the usual ones")
     tables = "".join(
         f"<h3>{name}</h3><div class='scroll'>{html_table(('', 'a step', 'usual', 'verdict'), _rows(found))}</div>"
         for name, found in (("Weeks", one.weeks), ("Days", one.days))

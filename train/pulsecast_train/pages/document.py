@@ -23,13 +23,11 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size
 th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 tr.model td { font-weight: 600; }
-figure { margin: 1rem 0; background: #ffffff; border-radius: 6px; padding: .4rem; }
+figure { margin: 1rem 0; max-width: 640px; background: #ffffff; border-radius: 6px; padding: .4rem; }
 figure svg { width: 100%; height: auto; display: block; }
 .note { font-size: 13px; opacity: .8; }
 @media print { body { max-width: none; margin: 0; } figure { break-inside: avoid; } }
 """
-# of pages whose pictures are narrow
-NARROW = f"{STYLE} figure {{ max-width: 640px; }}"
 
 
 def document(title: str, style: str, body: str) -> str:
@@ -37,6 +35,7 @@ def document(title: str, style: str, body: str) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<link rel="icon" href="data:,">'  # else browsers ask the server for one
         f"<title>{escape(title)}</title><style>{style}</style></head><body>{body}</body></html>\n"
     )
 

@@ -1,7 +1,4 @@
-"""What comes, seen: the forecast after a log with its interval, behind the last steps; a page, or one picture.
-
-The pictures are as wide as a phone, so that their text keeps its size there.
-"""
+"""What comes, seen: the forecast after a log with its interval, behind the last steps; a page, or one picture."""
 
 from __future__ import annotations
 
@@ -16,15 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pulsecast.bundle.manifest import Manifest
 from pulsecast.foundation.tables import html_table
+from pulsecast.model.windows import FORECAST as FORECAST_COLUMN
+from pulsecast.model.windows import LOWER, UPPER
 
 from ..logs.config import step_text
+from ..predicting.after_log import SeriesForecasts
 from ..rhythm.words import amount
+from ..series import Series
 from ..zones import check_zone
-from .document import NARROW, document, write_drawn
+from .document import STYLE, document, write_drawn
 from .pictures import FORECAST, TRUTH, axes, png, svg
 
-WIDTH, HEIGHT, DPI = 4.8, 3.0, 240
+HEIGHT = 3.0
 SHOWN_DAYS, LEAST_SHOWN, MOST_SHOWN = 7, 48, 400  # of the past; the last two in steps
 DAY_S = 86400
 
@@ -53,6 +55,25 @@ class Outlook:
     level: float | None
 
 
+def outlook(found: SeriesForecasts, series: Series, manifest: Manifest, *, zone: str, level: float | None) -> Outlook:
+    """Return the last forecast of `series` as it is drawn; `level` is that of the bounds in `found`."""
+    spec, stamps = manifest.spec, series.timestamps_s()
+    last = {name: answer[-1].astype(np.float64) for name, answer in found.answers.items()}
+    return Outlook(
+        series=found.name,
+        column=spec.features[0].name,
+        zone=zone,
+        step_s=spec.step_s,
+        seconds=stamps,
+        values=series.values[:, 0],
+        ahead=stamps[-1] + spec.step_s * np.arange(1, spec.horizon + 1),
+        forecast=last[FORECAST_COLUMN],
+        lower=last.get(LOWER),
+        upper=last.get(UPPER),
+        level=level,
+    )
+
+
 def write_outlooks(path: Path, found: Sequence[Outlook], *, force: bool) -> None:
     """Write all of `found` to `path`, as a page or, if its name ends in .png, as a picture, in one step."""
     write_drawn(path, partial(outlooks_html, found), partial(outlooks_png, found), force=force)
@@ -60,7 +81,7 @@ def write_outlooks(path: Path, found: Sequence[Outlook], *, force: bool) -> None
 
 def outlooks_html(found: Sequence[Outlook]) -> str:
     """Return the page as one HTML document."""
-    return document("What comes", NARROW, f"<h1>What comes</h1>{''.join(_part(one) for one in found)}")
+    return document("What comes", STYLE, f"<h1>What comes</h1>{''.join(_part(one) for one in found)}")
 
 
 def outlooks_png(found: Sequence[Outlook]) -> bytes:
@@ -70,7 +91,7 @@ def outlooks_png(found: Sequence[Outlook]) -> bytes:
         for rows, one in zip(figure.subfigures(len(found), 1, squeeze=False)[:, 0], found, strict=True):
             draw_outlook(rows, one)
 
-    return png(draw, width=WIDTH, height=HEIGHT * len(found), dpi=DPI)
+    return png(draw, height=HEIGHT * len(found))
 
 
 def words(one: Outlook) -> str:
@@ -91,7 +112,7 @@ def _with_bounds(one: Outlook, at: int) -> str:
 
 
 def _part(one: Outlook) -> str:
-    picture = svg(partial(draw_outlook, one=one), width=WIDTH, height=HEIGHT, label=words(one))
+    picture = svg(partial(draw_outlook, one=one), height=HEIGHT, label=words(one))
     bounded = one.lower is not None and one.upper is not None
     rows = [
         (

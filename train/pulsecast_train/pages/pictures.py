@@ -1,4 +1,7 @@
-"""Pictures as SVG text for self-contained pages (matplotlib); the same data gives the same bytes."""
+"""Pictures as SVG text for self-contained pages (matplotlib); the same data gives the same bytes.
+
+All are as wide as a phone, so that their text keeps its size there.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from numpy.typing import NDArray
 
 # distinct for readers with any colour vision (Okabe and Ito), and dark enough on white
 TRUTH, FORECAST, OTHERS = "#333333", "#0072b2", ("#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999")
+WIDTH = 4.8  # inches of every picture
 SPIKE = 20  # times the median; above it the vertical axis is logarithmic
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -32,13 +36,13 @@ _STYLE = {
 }
 
 
-def svg(draw: Callable[[Any], None], *, width: float, height: float, label: str) -> str:
-    """Return the drawing of `draw(figure)` as an <svg> with sizes in inches; `label` is for screen readers."""
+def svg(draw: Callable[[Any], None], *, height: float, label: str) -> str:
+    """Return the drawing of `draw(figure)` as an <svg>, `height` in inches; `label` is for screen readers."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
         draw(figure)
         _plain_powers(figure)
         text = io.StringIO()
@@ -50,13 +54,13 @@ def svg(draw: Callable[[Any], None], *, width: float, height: float, label: str)
     return found.replace("<svg ", f'<svg role="img" aria-label="{_attribute(label)}" ', 1)
 
 
-def png(draw: Callable[[Any], None], *, width: float, height: float, dpi: int = 120) -> bytes:
-    """Return the drawing of `draw(figure)` as a PNG with sizes in inches."""
+def png(draw: Callable[[Any], None], *, height: float, dpi: int = 240) -> bytes:
+    """Return the drawing of `draw(figure)` as a PNG, `height` in inches."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained", dpi=dpi)
+        figure = Figure(figsize=(WIDTH, height), layout="constrained", dpi=dpi)
         draw(figure)
         _plain_powers(figure)
         found = io.BytesIO()
@@ -100,7 +104,7 @@ def forecast_picture(
             )
             ax.plot(stamps, truth, color=TRUTH, linewidth=1.1, label="truth")
             ax.plot(stamps, forecast, color=FORECAST, linewidth=1.1, label="forecast")
-            locator = AutoDateLocator(maxticks=9)
+            locator = AutoDateLocator(maxticks=6)
             ax.xaxis.set_major_locator(locator)
             ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
             ax.set_ylim(bottom=min(0.0, float(np.nanmin(truth))), top=_top(truth, upper))
@@ -108,9 +112,9 @@ def forecast_picture(
             if typical > 0 and float(np.nanmax(truth)) > SPIKE * typical:  # a spike would flatten all else
                 ax.set_yscale("symlog", linthresh=typical)
             ax.margins(x=0.01)
-            ax.legend(loc="upper left", ncols=3)
+            figure.legend(loc="outside lower center", ncols=3)
 
-    return svg(draw, width=9, height=2.6, label=f"{title}: forecast over truth with the {level:.0%} interval")
+    return svg(draw, height=2.6, label=f"{title}: forecast over truth with the {level:.0%} interval")
 
 
 def _plain_powers(figure: Any) -> None:
@@ -140,7 +144,7 @@ def power_text(value: float) -> str:
 def _top(truth: NDArray[np.float64], upper: NDArray[np.float64]) -> float:
     """Return an upper edge that shows all truth and most of the interval; its bound after a spike is far above all."""
     highest = max(float(np.nanmax(truth)), float(np.nanpercentile(upper, 97)) if np.isfinite(upper).any() else 0.0)
-    return 1.3 * highest or 1.0  # room for the legend
+    return 1.05 * highest or 1.0
 
 
 def week_picture(title: str, values: NDArray[np.float64], unit: str, *, diverging_at: float | None = None) -> str:
@@ -164,7 +168,36 @@ def week_picture(title: str, values: NDArray[np.float64], unit: str, *, divergin
             spine.set_visible(False)
         figure.colorbar(image, ax=ax, label=unit)
 
-    return svg(draw, width=9, height=2.6, label=f"{title}, {unit}, by hour of the week")
+    return svg(draw, height=2.6, label=f"{title}, {unit}, by hour of the week")
+
+
+# factors to mark on a scale of them, from coarse to fine: numbers that people say
+_FACTORS = (
+    (1e-4, 0.01, 1.0, 100.0, 1e4),
+    (0.01, 0.1, 1.0, 10.0, 100.0),
+    (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0),
+    (0.5, 0.7, 1.0, 1.5, 2.0),
+    (0.8, 0.9, 1.0, 1.1, 1.25),
+    (0.95, 1.0, 1.05),
+)
+
+
+def factors_within(reach: float) -> tuple[float, ...]:
+    """Return the factors to mark on a logarithmic scale from 2**-reach to 2**reach; 1 is one of them.
+
+    >>> factors_within(1.2)
+    (0.5, 0.7, 1.0, 1.5, 2.0)
+    """
+    within = [tuple(factor for factor in row if abs(math.log2(factor)) <= reach) for row in _FACTORS]
+    return max(within, key=len)
+
+
+def factor_bar(figure: Any, image: Any, ax: Any, reach: float) -> None:
+    """Draw the colour bar of `image`, whose values are binary logarithms of factors from -reach to reach."""
+    marked = factors_within(reach)
+    bar = figure.colorbar(image, ax=ax, label="times typical")
+    bar.set_ticks([math.log2(factor) for factor in marked], labels=[f"{factor:g}" for factor in marked])
+    bar.ax.minorticks_off()
 
 
 def lines_picture(
@@ -180,9 +213,9 @@ def lines_picture(
                 colour = FORECAST if i == 0 else OTHERS[(i - 1) % len(OTHERS)]
                 ax.plot(x, values, color=colour, linewidth=2.0 if i == 0 else 1.1, marker="o", markersize=3, label=name)
             ax.set_xlabel(xlabel)
-            figure.legend(loc="outside right upper")
+            figure.legend(loc="outside lower center", ncols=2)
 
-    return svg(draw, width=9, height=2.8, label=f"{title}, {unit}")
+    return svg(draw, height=2.8, label=f"{title}, {unit}")
 
 
 def bars_picture(title: str, unit: str, values: Sequence[float | None], *, xlabel: str, level: float) -> str:
@@ -197,4 +230,4 @@ def bars_picture(title: str, unit: str, values: Sequence[float | None], *, xlabe
             ax.set_xlabel(xlabel)
             ax.margins(x=0.01)
 
-    return svg(draw, width=9, height=2.2, label=f"{title}, {unit}")
+    return svg(draw, height=2.2, label=f"{title}, {unit}")

@@ -14,9 +14,9 @@ from pulsecast.foundation.tables import html_table
 
 from ..rhythm.posts import SMALL, PostTimes, Slot
 from ..rhythm.words import amount
-from .document import NARROW, document, write_drawn
-from .forecast_page import DPI, HEIGHT, WIDTH
-from .pictures import DAYS, FORECAST, axes, png, svg
+from .document import STYLE, document, write_drawn
+from .forecast_page import HEIGHT
+from .pictures import DAYS, FORECAST, axes, factor_bar, png, svg
 
 GREY = "#bbbbbb"
 
@@ -35,15 +35,14 @@ def posts_png(found: PostTimes) -> bytes:
         draw_days(rows[1], found)
         draw_week(rows[2], found)
 
-    return png(draw, width=WIDTH, height=3 * HEIGHT, dpi=DPI)
+    return png(draw, height=3 * HEIGHT)
 
 
 def posts_html(found: PostTimes, words: Sequence[str]) -> str:
     """Return the page as one HTML document."""
-    size = {"width": WIDTH, "height": HEIGHT}
     drawn = ((draw_hours, "by hour"), (draw_days, "by weekday"), (draw_week, "by hour of the week"))
     pictures = "".join(
-        f"<figure>{svg(partial(draw, found=found), **size, label=f'{found.metric} per post {label}')}</figure>"
+        f"<figure>{svg(partial(draw, found=found), height=HEIGHT, label=f'{found.metric} per post {label}')}</figure>"
         for draw, label in drawn
     )
     rows = [
@@ -58,7 +57,7 @@ def posts_html(found: PostTimes, words: Sequence[str]) -> str:
     table = html_table((found.zone, "per post", "95 % from", "to", "posts"), rows)
     return document(
         "When to post",
-        NARROW,
+        STYLE,
         f"<h1>When to post</h1><div class='verdict'>{said}</div>{pictures}<div class='scroll'>{table}</div>"
         f"<p class='note'>Grey: fewer than {SMALL} posts. Medians of log1p, each user's own median exchanged for the "
         "median of all users' medians; intervals of order statistics.</p>",
@@ -106,5 +105,4 @@ def draw_week(figure: Any, found: PostTimes) -> None:
     ax.set_yticks(range(7), DAYS)
     ax.set_xticks(range(0, 25, 3))
     ax.set_xlabel(f"hour, {found.zone}; grey: fewer than {SMALL} posts")
-    bar = figure.colorbar(image, ax=ax, label="times typical")
-    bar.ax.yaxis.set_major_formatter(lambda value, _: f"{2.0**value:.2g}")
+    factor_bar(figure, image, ax, reach)

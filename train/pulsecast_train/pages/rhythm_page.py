@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from html import escape
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ import numpy as np
 from ..rhythm.cycles import CLEAR, HOUR_S, STRONG, SURE, Cycle, Rhythm
 from ..rhythm.words import words
 from .document import STYLE, document, write_drawn
-from .pictures import DAYS, FORECAST, OTHERS, axes, png, svg
+from .pictures import DAYS, FORECAST, OTHERS, axes, factor_bar, png, svg
 
-WIDTH, WEEK_HEIGHT, LINES_HEIGHT = 9.0, 2.6, 2.4
+HEIGHT = 2.6
 
 
 def write_page(path: Path, found: Sequence[Rhythm]) -> None:
@@ -39,21 +40,13 @@ def page_html(found: Sequence[Rhythm]) -> str:
 
 def _part(one: Rhythm) -> str:
     said = "".join(f"<p>{escape(sentence)}</p>" for sentence in words(one))
-    week = svg(
-        partial(draw_week, one=one),
-        width=WIDTH,
-        height=WEEK_HEIGHT,
-        label=f"{one.series}: level by hour of the week, {one.zone}",
-    )
-    profiles = svg(
-        partial(draw_profiles, one=one),
-        width=WIDTH,
-        height=LINES_HEIGHT,
-        label=f"{one.series}: mean day and mean week, {one.zone}",
+    pictures = "".join(
+        f"<figure>{svg(partial(draw, one=one), height=HEIGHT, label=f'{one.series}: {what}, {one.zone}')}</figure>"
+        for draw, what in _DRAWN
     )
     return (
         f"<h2>{escape(one.series)}</h2><div class='verdict'>{said}</div><p class='note'>{one.first} to {one.last}.</p>"
-        f"<figure>{week}</figure><figure>{profiles}</figure>"
+        f"{pictures}"
     )
 
 
@@ -61,19 +54,15 @@ def page_png(found: Sequence[Rhythm]) -> bytes:
     """Return the pictures of all of `found`, one below the other."""
 
     def draw(figure: Any) -> None:
-        heights = [WEEK_HEIGHT, LINES_HEIGHT] * len(found)
-        rows = figure.subfigures(len(heights), 1, height_ratios=heights)
-        for i, one in enumerate(found):
-            draw_week(rows[2 * i], one)
-            draw_profiles(rows[2 * i + 1], one)
+        rows = figure.subfigures(len(_DRAWN) * len(found), 1)
+        for row, (one, (drawing, _)) in zip(rows, product(found, _DRAWN), strict=True):
+            drawing(row, one)
 
-    return png(draw, width=WIDTH, height=(WEEK_HEIGHT + LINES_HEIGHT) * len(found))
+    return png(draw, height=HEIGHT * len(_DRAWN) * len(found))
 
 
 def draw_week(figure: Any, one: Rhythm) -> None:
     """Draw the level of every slot of the week; for factors, twice and half as much are equally far from 1."""
-    from matplotlib.ticker import FuncFormatter
-
     ax = figure.add_subplot()
     ax.set_title(f"{one.series}: an average week")
     table = np.array([[np.nan if v is None else v for v in row] for row in one.week_profile], np.float64)
@@ -89,16 +78,15 @@ def draw_week(figure: Any, one: Rhythm) -> None:
     ax.set_xlabel(f"hour, {one.zone}")
     for spine in ax.spines.values():
         spine.set_visible(False)
-    bar = figure.colorbar(image, ax=ax, label="times typical" if one.factors else "above typical")
     if one.factors:
-        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{2.0**value:.3g}"))
+        factor_bar(figure, image, ax, reach)
+    else:
+        figure.colorbar(image, ax=ax, label="above typical")
 
 
-def draw_profiles(figure: Any, one: Rhythm) -> None:
-    """Draw the mean day and the mean week side by side; a cycle that could be chance is grey and labelled so."""
-    left, right = figure.subfigures(1, 2, width_ratios=[3, 2])
-    unit = "times typical" if one.factors else "above typical"
-    with axes(left, _title("Mean day", one.day), unit) as ax:
+def draw_day(figure: Any, one: Rhythm) -> None:
+    """Draw the mean day; one that could be chance is grey and labelled so."""
+    with axes(figure, _title("Mean day", one.day), _unit(one)) as ax:
         profile = one.day.profile
         if profile:
             hours = np.arange(len(profile) + 1) * one.slot_s / HOUR_S
@@ -108,7 +96,11 @@ def draw_profiles(figure: Any, one: Rhythm) -> None:
             ax.set_xlabel(f"hour, {one.zone}")
         else:
             _nothing(ax, "too short to say" if len(one.week_profile[0]) > 2 else "steps are too long to say")
-    with axes(right, _title("Mean week", one.week), unit) as ax:
+
+
+def draw_mean_week(figure: Any, one: Rhythm) -> None:
+    """Draw the mean week, day by day; one that could be chance is grey and labelled so."""
+    with axes(figure, _title("Mean week", one.week), _unit(one)) as ax:
         if one.week.profile:
             base = 1.0 if one.factors else 0.0
             heights = np.array(one.week.profile) - base
@@ -117,6 +109,17 @@ def draw_profiles(figure: Any, one: Rhythm) -> None:
             ax.set_xticks(range(7), DAYS)
         else:
             _nothing(ax, "too short to say")
+
+
+_DRAWN = (
+    (draw_week, "level by hour of the week"),
+    (draw_day, "mean day"),
+    (draw_mean_week, "mean week"),
+)
+
+
+def _unit(one: Rhythm) -> str:
+    return "times typical" if one.factors else "above typical"
 
 
 def _title(text: str, cycle: Cycle) -> str:

@@ -46,7 +46,7 @@ class SeriesForecasts:
     """The forecasts of one series.
 
     last     (windows,) int64, unix seconds of the last step before each forecast
-    answers  by the names of `Wanted.columns`, raw units, each (windows, horizon)
+    answers  by the names of `Wanted.columns`, raw units, each (windows, horizon); an engine's -0 is 0 here
     far      how many of these windows lie far outside what training saw
     """
 
@@ -101,7 +101,7 @@ def forecast_last(
         SeriesForecasts(
             name=one.name,
             last=np.array([one.time], np.int64),
-            answers={name: answer[i : i + 1] for name, answer in answers.items()},
+            answers={name: answer[i : i + 1] + 0.0 for name, answer in answers.items()},
             far=int(far[i]),
         )
         if np.isfinite(answers[FORECAST][i]).all()
@@ -136,7 +136,7 @@ def forecast_series(model: Forecaster, series: Series, known_as: Asked, wanted: 
     return SeriesForecasts(
         name=series.name,
         last=series.timestamps_s()[ends - 1][shown],
-        answers={name: answer[shown] for name, answer in answers.items()},
+        answers={name: answer[shown] + 0.0 for name, answer in answers.items()},
         far=int(far[shown].sum()),
     )
 

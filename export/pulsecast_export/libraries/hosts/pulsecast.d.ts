@@ -14,7 +14,7 @@ export type Row = number;
 /** What is wrong with an argument, or why there is no model. */
 export class PulsecastError extends Error {}
 
-/** The model in model.wasm, from its bytes or its address. It needs WebAssembly SIMD: browsers of 2023, Node 16.4. */
+/** The model in model.wasm, from its bytes or its address, in Node also from the path of its file. It needs WebAssembly SIMD: browsers of 2023, Node 16.4. */
 export function load(source: BufferSource | string | URL): Promise<Model>;
 
 /** Forecasts (horizon, or n times that), and their bounds where the model is calibrated. */

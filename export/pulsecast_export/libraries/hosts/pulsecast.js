@@ -6,15 +6,24 @@ function fail(text) {
 }
 
 export async function load(source) {
-  if (source?.byteLength == null) {
-    const answer = await fetch(source);
-    if (!answer.ok) fail(`${source}: the server answers ${answer.status}`);
-    source = await answer.arrayBuffer();
-  }
+  if (source?.byteLength == null) source = await (inNode ? opened : fetched)(source);
   const { instance: { exports: api } } = await WebAssembly.instantiate(source).catch(({ message }) =>
     fail(`no model that runs here (it needs WebAssembly SIMD): ${message}`));
   if (api.model_selftest?.() !== 0) fail('the self-test failed: not this model, or not here');
   return model(api);
+}
+
+const inNode = globalThis.process?.versions?.node && !globalThis.document;
+
+async function fetched(source) {
+  const answer = await fetch(source);
+  return answer.ok ? answer.arrayBuffer() : fail(`${source}: the server answers ${answer.status}`);
+}
+
+async function opened(source) { // Node has files, and its fetch takes no paths
+  if (/^(https?|data|blob):/.test(source)) return fetched(source);
+  const { readFile } = await import('node:fs/promises');
+  return readFile(/^file:/.test(source) ? new URL(source) : source).catch(({ message }) => fail(message));
 }
 
 const NEXT = -(2n ** 63n); // as a time: the next step

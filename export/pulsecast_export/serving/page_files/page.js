@@ -25,7 +25,7 @@ async function begin() {
 
   document.title = `${series.name}: forecasts`;
   $('name').textContent = series.name;
-  $('about').textContent = `${series.feature}, a step every ${series.step}. Every forecast is computed in this browser from the last ${model.context} steps.`;
+  $('about').textContent = `${series.feature}, a step every ${series.step}. Every forecast is computed in this browser from the last ${model.context} steps.${series.start === null ? '' : ' Times are UTC.'}`;
   check(series, predict);
 
   const at = /** @type {HTMLInputElement} */ ($('at'));
@@ -40,6 +40,7 @@ async function begin() {
     const took = performance.now() - began;
     const came = Array.from(forecast, (_, j) => value(end + j));
     $('step').textContent = `${end} of ${steps}`;
+    if (series.start !== null) $('when').textContent = `, ${moment(time(end), series.step_s)}`;
     $('forecast').textContent = show(forecast);
     $('forecast').dataset.values = JSON.stringify(Array.from(forecast));
     $('truth').textContent = end < steps ? show(came) : 'not known yet';
@@ -85,8 +86,8 @@ async function begin() {
       parts.push(part('line', { class: 'axis', x1: left, x2: width - right, y1: y(v), y2: y(v) }));
       parts.push(part('text', { x: left - 8, y: y(v) + 4, 'text-anchor': 'end' }, number.format(v)));
     }
-    for (const v of ticks(first, last - 1)) {
-      if (Number.isInteger(v)) parts.push(part('text', { x: x(v), y: height - 6, 'text-anchor': 'middle' }, String(v)));
+    for (const { at, text } of apart(labels(first, last, series, Math.floor((width - left) / 84)), x, width)) {
+      parts.push(part('text', { class: 'at', x: x(at), y: height - 6, 'text-anchor': 'middle' }, text));
     }
     const past = (i) => (i - 1 < end && i > 0 && i <= steps ? forecasts[i - 1][0] : NaN);
     const next = (i) => (i < end ? value(i) : forecast[i - end]);
@@ -144,15 +145,50 @@ function check(series, predict) {
   $('check').querySelector('tbody').replaceChildren(...rows);
 }
 
+const ROUND_S = [60, 300, 900, 1800, 3600, 10800, 21600, 43200, 86400, 172800, 604800, 1209600, 2419200, 7862400, 31449600];
+const utc = (options) => new Intl.DateTimeFormat('en-GB', { timeZone: 'UTC', ...options });
+const DAY = utc({ day: 'numeric', month: 'short' }), YEAR = utc({ day: 'numeric', month: 'short', year: 'numeric' });
+const CLOCK = utc({ hour: '2-digit', minute: '2-digit' });
+const moment = (seconds, step_s) => YEAR.format(seconds * 1000) + (step_s % 86400 ? ` ${CLOCK.format(seconds * 1000)}` : '');
+
+/** Where to write what below the axis: about `room` round times of steps `first` to `last`, or their numbers. */
+function labels(first, last, { start, step_s }, room) {
+  if (start === null) return ticks(first, last - 1, room).filter(Number.isInteger).map((at) => ({ at, text: String(at) }));
+  const seconds = (i) => start + i * step_s;
+  const every = ROUND_S.find((s) => (last - first) * step_s / s <= room) ?? ROUND_S.at(-1);
+  const round = (i) => Math.floor(seconds(i) / every);
+  const steps = Array.from({ length: last - first }, (_, i) => first + i);
+  return steps.filter((i) => round(i) !== round(i - 1)).map((at, i) => ({ at, text: tick(seconds(at), every, i === 0) }));
+}
+
+/** A day, or where days have several labels the hour within one; the first one says of which day it is. */
+function tick(seconds, every, isFirst) {
+  const date = new Date(seconds * 1000);
+  if (every >= 31449600 / 4) return YEAR.format(date);
+  if (every >= 86400 || seconds % 86400 === 0) return DAY.format(date);
+  return isFirst ? `${DAY.format(date)} ${CLOCK.format(date)}` : CLOCK.format(date);
+}
+
+/** The labels that neither leave the picture nor touch the one before. */
+function apart(found, x, width) {
+  let end = 0;
+  return found.filter(({ at, text }) => {
+    const half = text.length * 3.7; // of 13 px text
+    if (x(at) - half < end || x(at) + half > width) return false;
+    end = x(at) + half + 8;
+    return true;
+  });
+}
+
 /** Powers of ten between `low` and `high`, or round numbers if there are fewer than two. */
 function powers(low, high) {
   const found = Array.from({ length: 16 }, (_, i) => 10 ** (i - 3)).filter((v) => v >= low && v <= high);
   return found.length > 1 ? found : ticks(low, high);
 }
 
-/** Round numbers between `low` and `high`, about four. */
-function ticks(low, high) {
-  const raw = (high - low) / 4, power = 10 ** Math.floor(Math.log10(raw));
+/** Round numbers between `low` and `high`, about `count`. */
+function ticks(low, high, count = 4) {
+  const raw = (high - low) / count, power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].map((k) => k * power).find((s) => s >= raw);
   const found = [];
   for (let i = Math.ceil(low / step); i * step <= high; i++) found.push(Number((i * step).toPrecision(12)));

@@ -159,7 +159,7 @@ def bench(
                 progress=heard,
             )
     except NotWrittenError as error:  # the measurement survives a failed write
-        tell(f"error: {error}")
+        tell(f"error[{error.code}]: {error}")
         show(format_, text=repr(error.result), document=bench_document(cast("Benchmark", error.result)))
         raise typer.Exit(FAILED) from error
     next_step = f"raw nanoseconds in {out}; next: pulsecast report {out} --out REPORT.md"

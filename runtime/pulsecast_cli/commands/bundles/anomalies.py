@@ -176,8 +176,8 @@ def _row(name: str, seconds: int, found: Anomaly) -> dict[str, Any]:
 
 
 def known(number: float) -> float | None:
-    """Return `number`, or None: there was no forecast, or no bound."""
-    return number if math.isfinite(number) else None
+    """Return `number`, -0 as 0, or None: there was no forecast, or no bound."""
+    return number + 0.0 if math.isfinite(number) else None
 
 
 def _figure(number: float | None) -> str:

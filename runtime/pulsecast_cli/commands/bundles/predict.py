@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-import numpy as np
 import typer
 
 from pulsecast.bundle.manifest import Manifest
@@ -14,7 +13,6 @@ from pulsecast.computing.calendars import utc_text
 from pulsecast.errors import UsageError
 from pulsecast.foundation.arguments import fraction, paths
 from pulsecast.foundation.whole_file import write_whole
-from pulsecast.model.windows import FORECAST, LOWER, UPPER
 from pulsecast.plain_text import printable
 
 from ...logs.options import UNSAID, LogOptions
@@ -96,12 +94,25 @@ def predict(
     for one in found:
         if one.far:
             tell(f"warning: series {printable(one.name)}: {far_words(one)}")
-    rows = [row for one in found for row in _rows(one, forecaster.manifest)]
+    rows = _all_rows(found, forecaster.manifest)
     if out is not None:
-        _write(out, rows, series, wanted.level, forecaster.manifest, clock, force=force)
+        drawn = Drawn(manifest=forecaster.manifest, clock=clock, level=wanted.level)
+        _write(out, found, series, drawn, force=force)
         tell(f"written: {printable(str(out))}")
     document = {"command": "predict", "artifact": forecaster.artifact.id, "level": wanted.level, "forecasts": rows}
     show(format_, text=_csv(rows), document=document | asked_document(series, asked))
+
+
+class Drawn(NamedTuple):
+    """What a page of forecasts says beside them: the bundle's manifest, the clock of dates, the level of bounds."""
+
+    manifest: Manifest
+    clock: str
+    level: float | None
+
+
+def _all_rows(found: Sequence[SeriesForecasts], manifest: Manifest) -> list[dict[str, Any]]:
+    return [row for one in found for row in _rows(one, manifest)]
 
 
 def _rows(found: SeriesForecasts, manifest: Manifest) -> list[dict[str, Any]]:
@@ -125,26 +136,15 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     return csv_text(list(rows[0]), rows)
 
 
-def _write(
-    out: Path, rows: list[dict[str, Any]], series: Sequence[Series], level: float | None, manifest: Manifest,
-    clock: str, *, force: bool,
-) -> None:  # fmt: skip
+def _write(out: Path, found: Sequence[SeriesForecasts], series: Sequence[Series], drawn: Drawn, *, force: bool) -> None:
     """Write the forecasts as a table, or as pictures of the last one of each series."""
     if out.suffix == ".csv":
-        write_whole(out, _csv(rows), force=force)
+        write_whole(out, _csv(_all_rows(found, drawn.manifest)), force=force)
         return
-    from pulsecast_train.pages.forecast_page import Outlook, write_outlooks
+    from pulsecast_train.pages.forecast_page import outlook, write_outlooks
 
-    spec, found = manifest.spec, []
-    for number, one in enumerate(series):
-        own = rows[number * spec.horizon : (number + 1) * spec.horizon]
-        columns = {name: np.array([row[name] for row in own]) for name in (FORECAST, LOWER, UPPER) if name in own[0]}
-        stamps = one.timestamps_s()
-        found.append(
-            Outlook(
-                series=one.name, column=spec.features[0].name, zone=clock, step_s=spec.step_s, seconds=stamps,
-                values=one.values[:, 0], ahead=stamps[-1] + spec.step_s * np.arange(1, spec.horizon + 1),
-                forecast=columns[FORECAST], lower=columns.get(LOWER), upper=columns.get(UPPER), level=level,
-            )
-        )  # fmt: skip
-    write_outlooks(out, found, force=force)
+    shown = [
+        outlook(one, of, drawn.manifest, zone=drawn.clock, level=drawn.level)
+        for one, of in zip(found, series, strict=True)
+    ]
+    write_outlooks(out, shown, force=force)

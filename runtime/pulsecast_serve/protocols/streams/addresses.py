@@ -32,7 +32,7 @@ from ..operation import error_body
 from ..protocol import Address, Protocol
 from .live import live
 from .names import place_of, series_of
-from .pushing import TAKEN, Answers, promises_of, pushed
+from .pushing import TAKEN, Answers, Past, promises_of, pushed
 from .request import read_push
 from .schema import (
     DRIFT_RESPONSE,
@@ -56,7 +56,7 @@ async def push(serving: Serving, request: Request) -> Response:
     asked = read_push(await json_body(serving, request), served.model.manifest.spec)
 
     def compute(kept: Kept | None, blocks: Blocks) -> Outcome[tuple[Answers, int | None]]:
-        change, answers = pushed(served, key.series, asked, kept, blocks)
+        change, answers = pushed(served, key.series, asked, Past(kept, blocks, streams.alive))
         after = kept if change is None else change.kept
         return Outcome(change, (answers, None if after is None else after.time))
 

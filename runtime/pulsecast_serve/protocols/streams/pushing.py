@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from pulsecast.errors import FormatError, PulsecastError, UsageError
-from pulsecast.forecasting.stepping import Stepped, step
+from pulsecast.forecasting.living.kept_alive import KeptAlive
+from pulsecast.forecasting.living.live_series import Begun, LiveSeries, Taken
 from pulsecast.forecasting.stream_state import read_state
 from pulsecast.forecasting.watching.promises import Promises
 from pulsecast.model.series import POOL_ROW
 
 from ...models.served import Served
 from ...refusal import CONFLICT, RefusedError, refusal
-from ...streams.kept import Change, Kept
+from ...streams.kept import Change, Kept, Key
 from ...streams.streams import Blocks, Outcome
 from .names import series_of
 from .request import Push, Step
@@ -26,6 +27,19 @@ TAKEN = ("next", "gap")  # arrivals that change a stream
 _ANEW = 'begin anew with DELETE, or with "restart": true in the request'
 
 
+class Past(NamedTuple):
+    """What is known of a stream before a push.
+
+    kept    None if it begins
+    blocks  reads its observations
+    alive   the series of this process that went on from what is kept of them
+    """
+
+    kept: Kept | None
+    blocks: Blocks
+    alive: KeptAlive
+
+
 class _Last(NamedTuple):
     """The last step that was taken, and what it was answered."""
 
@@ -33,36 +47,39 @@ class _Last(NamedTuple):
     answer: Mapping[str, Any]
 
 
-def pushed(served: Served, name: str, push: Push, kept: Kept | None, blocks: Blocks) -> Outcome[Answers]:
+def pushed(served: Served, name: str, push: Push, past: Past) -> Outcome[Answers]:
     """Return what becomes of the stream of series `name`, and the answer to each step.
 
     All steps are taken, or none. Raises RefusedError.
     """
     digest = served.model.manifest.model_digest
-    series = series_of(served.model, name)
+    series, kept = series_of(served.model, name), past.kept
     anew = kept is None or _restarts(served, push, kept)
     kept = None if anew else kept
     same_model = kept is not None and kept.digest == digest
     if kept is not None and not same_model:
         _require_carried(served, kept)
     observations = Observations(promises_of(served, series), kept, same_model=same_model)
-    state, last = (None, None) if kept is None else (kept.state, _Last(kept.time, json.loads(kept.answer)))
+    last = None if kept is None else _Last(kept.time, json.loads(kept.answer))
+    live: LiveSeries | None = None
     answers: Answers = []
     for place, one in enumerate(push.steps):
         if last is not None and one.time == last.time:
             answers.append(repeated(last.answer, one))
             continue
         try:
-            stepped = _stepped(served, series, push, one, state)
+            live = live or _live(served, Key(served.name, name), push, past, kept)
+            taken = live.take(one.values if len(one.values) > 1 else one.values[0], one.time)
         except PulsecastError as error:
             _refuse(error, f"steps[{place}]" if push.several else None)
-        taken = stepped.forecast.arrival in TAKEN
-        said = answer(served, one, stepped, outside=_observed(observations, one, stepped))
+        said = answer(served, one, taken, live.window, outside=_observed(observations, one, taken))
         answers.append(said)
-        if taken:
-            state, last = stepped.state, _Last(one.time, said)
-    if last is None or state is None or (kept is not None and last.time == kept.time):
+        if taken.forecast.arrival in TAKEN:
+            last = _Last(one.time, said)
+    if last is None or live is None or (kept is not None and last.time == kept.time):
         return Outcome(None, answers)
+    state = live.to_bytes()
+    past.alive.keep(Key(served.name, name), state, live)
     next_ = Kept(
         began=push.steps[0].time if kept is None else kept.began, time=last.time, digest=digest, state=state,
         answer=json.dumps(last.answer, separators=(",", ":"), allow_nan=False).encode(),
@@ -70,7 +87,7 @@ def pushed(served: Served, name: str, push: Push, kept: Kept | None, blocks: Blo
     )  # fmt: skip
     change = Change(
         kept=next_, anew=anew, blocks=observations.blocks, first=observations.first,
-        judged=observations.judged([] if anew or not observations.blocks else blocks()),
+        judged=observations.judged([] if anew or not observations.blocks else past.blocks()),
     )  # fmt: skip
     return Outcome(change, answers)
 
@@ -106,18 +123,16 @@ def _require_carried(served: Served, kept: Kept) -> None:
         raise RefusedError(CONFLICT, f"{error}: {_ANEW}") from None
 
 
-def _stepped(served: Served, series: object, push: Push, one: Step, state: bytes | None) -> Stepped:
-    given = one.values if len(one.values) > 1 else one.values[0]  # a number takes a third of the time
+def _live(served: Served, key: Key, push: Push, past: Past, kept: Kept | None) -> LiveSeries:
+    """Return the series as it was left; raises RefusedError (409) if what is kept cannot be read."""
+    begun = Begun(series_of(served.model, key.series), push.false_alarm_rate, True, push.adapt)
     try:
-        return step(
-            served.model, state, given, one.time, series=series, false_alarm_rate=push.false_alarm_rate,
-            carry_over=True, adapt=push.adapt,
-        )  # fmt: skip
+        return past.alive.take(key, served.model, None if kept is None else kept.state, begun)
     except FormatError as error:
         raise RefusedError(CONFLICT, f"what is kept of this series cannot be read ({error}): {_ANEW}") from None
 
 
-def _observed(observations: Observations, one: Step, stepped: Stepped) -> bool:
+def _observed(observations: Observations, one: Step, stepped: Taken) -> bool:
     """Note a step that was taken; return whether a value lies outside what training saw."""
     if stepped.forecast.arrival not in TAKEN or stepped.anomaly is None:
         return False

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pulsecast.forecasting.departures import Anomaly
-from pulsecast.forecasting.stepping import StepForecast, Stepped
-from pulsecast.forecasting.stream_state import read_state
+from pulsecast.forecasting.living.live_series import StepForecast, Taken
 
 from ...models.served import Served
 from ..bodies import shortest
 from ..timeseries_words import finite
 from .request import Step
 
+Window = Callable[[], NDArray[np.float32]]
 _NOT_TAKEN = {
     "late": "the step is older than the last one, and was not taken",
     "between": "the time is not on the grid of steps, and the step was not taken",
@@ -25,9 +25,10 @@ _NOT_TAKEN = {
 _BEYOND = "a value or the time lies outside what the model takes"
 
 
-def answer(served: Served, step: Step, stepped: Stepped, *, outside: bool) -> dict[str, object]:
+def answer(served: Served, step: Step, stepped: Taken, window: Window, *, outside: bool) -> dict[str, object]:
     """Return the answer to a step that was pushed.
 
+    window   gives the last steps (context, columns), where the answer says what is missing
     outside  a value lies outside what training saw
     """
     forecast = stepped.forecast
@@ -38,7 +39,7 @@ def answer(served: Served, step: Step, stepped: Stepped, *, outside: bool) -> di
         "values": values(step),
         "outside_training_range": outside,
         **_forecast(served, forecast.forecast, forecast.lower, forecast.upper),
-        "no_forecast": _why(stepped),
+        "no_forecast": _why(stepped, window),
         "anomaly": None if stepped.anomaly is None else _anomaly(stepped.anomaly),
         "adapted": _adapted(served, forecast),
         "model_version": str(served.version),
@@ -76,17 +77,17 @@ def _adapted(served: Served, forecast: StepForecast) -> dict[str, object] | None
     return _forecast(served, forecast.adapted, forecast.adapted_lower, forecast.adapted_upper)
 
 
-def _why(stepped: Stepped) -> str | None:
+def _why(stepped: Taken, window: Window) -> str | None:
     """Return why there is no forecast; None if there is one."""
     if (said := _NOT_TAKEN.get(stepped.forecast.arrival)) is not None:
         return said
     if np.isfinite(stepped.forecast.forecast).all():
         return None
-    window = read_state(stepped.state).stream.window[0]  # (context, columns)
-    broken = np.flatnonzero(~np.isfinite(window).all(axis=1))
+    steps = window()
+    broken = np.flatnonzero(~np.isfinite(steps).all(axis=1))
     if not len(broken):
         return _BEYOND
-    return f"the window is not whole: {int(broken[-1]) + 1} more steps fill its {len(window)}"
+    return f"the window is not whole: {int(broken[-1]) + 1} more steps fill its {len(steps)}"
 
 
 def _anomaly(found: Anomaly) -> dict[str, object]:
