@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from faststream.redis import RedisBroker
 
 CONSUMER = "pulsecast"
+ALONE_S = 2.0  # a process that reads asks the broker more often
 AT_ONCE = 100  # entries that are fetched together
 _ENVELOPE = b"__data__"  # the field in which FastStream itself sends
 _CLOCK_MS = 10**11  # an entry's id below this is not a time: someone chose it
@@ -94,13 +96,26 @@ class RedisLink:
             await client.xgroup_setid(source, group, before(_text(pending["min"])))
 
     async def _require_alone(self, client: Any) -> None:
-        consumers = await client.xinfo_consumers(self._config.source, self._config.reader)
+        """Raise UsageError if someone reads: another consumer, or another process, which would have our name."""
+        consumers = await self._consumers(client)
         others = sorted(_text(one["name"]) for one in consumers if _text(one["name"]) != CONSUMER)
         if others:
             raise UsageError(
                 f"the group {self._config.reader} of {shown(self._config.source)} has another reader, "
                 f"{shown(others[0])}, which would take steps away; name another group"
             )
+        ours = next((one["idle"] for one in consumers if _text(one["name"]) == CONSUMER), None)
+        if ours is None or ours > 1000 * ALONE_S:
+            return
+        await asyncio.sleep(ALONE_S)  # it may be the process before this one, which was killed just now
+        if any(one["idle"] < 1000 * ALONE_S for one in await self._consumers(client)):
+            raise UsageError(
+                f"the group {self._config.reader} of {shown(self._config.source)} is read by another process, which "
+                "would take steps away; stop it, or name another group: --group NAME"
+            )
+
+    async def _consumers(self, client: Any) -> Any:
+        return await client.xinfo_consumers(self._config.source, self._config.reader)
 
     def asks(self, message: Any) -> bool:
         """Return False: requests are those of MQTT 5."""

@@ -12,11 +12,13 @@ from typing import IO
 from helpers.brokers.servers import WAIT_S, Server
 
 _PROGRAM = """
-import sys
+import resource, sys
 from pulsecast import load
 from pulsecast_streams import BrokerConfig, EventPolicies, Policies, stream_broker
 from pulsecast_streams.brokers import pulse
-kind, port, bundle, source, name, store, lateness, lost = sys.argv[1:]
+kind, port, bundle, source, name, store, lateness, lost, most = sys.argv[1:]
+if int(most):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(most), int(most)))
 pulse.LOST_S, pulse.ASK_S = float(lost), min(2.0, float(lost) / 10)
 config = BrokerConfig(
     kind=kind, source=source, forecasts=f"{name}-forecasts", alarms=f"{name}-alarms", store=store, reader=name
@@ -39,6 +41,7 @@ class Streaming:
     name: str
     store: Path
     lateness_s: int | None = None  # of events; None for steps
+    file_bytes: int = 0  # that a file may have, as on a full disk; 0 for as many as there is room
     lost_s: float = 30.0  # after which a broker is given up
     process: subprocess.Popen[str] | None = None
     said: list[str] = field(default_factory=list)
@@ -49,7 +52,7 @@ class Streaming:
         words = [
             self.server.kind, str(self.server.port), str(self.bundle), self.server.source(self.name), self.name,
             str(self.store), "" if self.lateness_s is None else str(self.lateness_s),
-            str(self.lost_s),
+            str(self.lost_s), str(self.file_bytes),
         ]  # fmt: skip
         self.process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -198,9 +198,13 @@ class Nats:
                 found.append(json.loads(message.data))
         return found
 
+    def disconnect(self) -> None:
+        """Let the test's own client go."""
+        self._run(self.client.close())
+
     def stop(self) -> None:
         if self.client is not None:
-            self._run(self.client.close())
+            self.disconnect()
             self.loop.call_soon_threadsafe(self.loop.stop)
         if self.process is not None:
             self.process.terminate()

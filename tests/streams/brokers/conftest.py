@@ -47,9 +47,9 @@ def start(server: Server, name: str, calendar_bundle: Path, tmp_path: Path) -> I
     """Return a function that starts the stream of `name` and waits until it reads; all end with the test."""
     made: list[Streaming] = []
 
-    def begun(lateness_s: int | None = None) -> Streaming:
-        store = tmp_path / "states.db"
-        made.append(Streaming(server=server, bundle=calendar_bundle, name=name, store=store, lateness_s=lateness_s))
+    def begun(**changes: Any) -> Streaming:
+        usual = {"server": server, "bundle": calendar_bundle, "name": name, "store": tmp_path / "states.db"}
+        made.append(Streaming(**(usual | changes)))
         return made[-1].start()
 
     yield begun
