@@ -72,8 +72,8 @@ def test_lines_of_progress_say_how_long_the_rest_takes_at_the_pace_so_far() -> N
     lines.advance("epoch", 2, 2)
     assert said.getvalue().splitlines() == [
         "piece 3/10 kept from before",
-        "piece 4/10 a, 24 s to go",
-        "piece 5/10 b, 25 s to go",
+        "piece 4/10 a, about 24 s to go",
+        "piece 5/10 b, about 25 s to go",
         "piece 10/10 c",
         "epoch 1/2",
         "epoch 2/2",
