@@ -38,7 +38,8 @@ transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
-"""
+log.retention.ms=-1
+"""  # without an end: messages of tests are years old, and a broker that looks for such ones deletes them unread
 
 
 def jars() -> Path:
