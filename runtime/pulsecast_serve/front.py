@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pulsecast.errors import RangeWarning, UsageError
 from pulsecast.foundation.arguments import StrPath, instance, one_path, paths
+from pulsecast.foundation.private_folder import temporary_folder
 
 from .config import ServerConfig
 from .models.sources import named
@@ -210,8 +210,8 @@ def _shared_numbers(config: ServerConfig) -> Iterator[None]:
     if config.workers == 1:
         yield
         return
-    with tempfile.TemporaryDirectory(prefix="pulsecast-metrics-") as folder:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    with temporary_folder() as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
         try:
             yield
         finally:
