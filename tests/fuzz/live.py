@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -41,7 +40,6 @@ def body() -> Check:
     """A request of HTTP, in the process: the first byte says to which address. Each is answered, none with a fault."""
     from pulsecast_serve import ServerConfig, application
 
-    logging.getLogger("pulsecast.serve").disabled = True  # a fault is in the answer
     config = ServerConfig(store="memory", backend="numpy", body_bytes=100_000, windows=64, streams=10)
     app, loop = application([GOLDEN], config=config), asyncio.new_event_loop()
 
