@@ -19,11 +19,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-DATA = Path(__file__).parents[1] / "data"
-GOLDEN, SERIES = DATA / "golden_v2", DATA / "golden_v2_series"
-CRASHES = DATA / "fuzz"  # the smallest input of every fault that was found, by target
+from fuzz import live
+from fuzz.places import DATA, GOLDEN, SERIES, Check
 
-Check = Callable[[bytes], None]
+CRASHES = DATA / "fuzz"  # the smallest input of every fault that was found, by target
 
 
 def manifest() -> Check:
@@ -129,26 +128,6 @@ def state() -> Check:
         detector = AnomalyDetector.from_bytes(model, whole, carry_over=True)
         detector.push([1.0] * spec.measured, timestamp=detector.due or 1_736_121_600)
         AnomalyDetector.from_bytes(model, detector.to_bytes())
-
-    return check
-
-
-def message() -> Check:
-    """A message of a stream, JSON or MessagePack: a forecast or a dead letter, which both forms hold."""
-    from pulsecast import load
-    from pulsecast_streams import Policies, Received, answer
-    from pulsecast_streams.messages.writing import written
-
-    model, lenient = load(GOLDEN, backend="numpy"), Policies(unknown_fields="ignore")
-
-    def check(data: bytes) -> None:
-        for key, policies in ((b"likes", Policies()), (data[:9], lenient), (None, lenient)):
-            found = answer(model, Received(key=key, value=data), policies=policies)
-            record = found.dead_letter or found.forecast
-            assert record is not None
-            assert (found.state is None) == (found.dead_letter is not None)
-            assert json.loads(written(record)) == record
-            written(record, "msgpack")
 
     return check
 
@@ -316,7 +295,11 @@ TARGETS = {
     "config": Target(config, 4096),
     "result": Target(result),
     "page": Target(page, 8192),
-    "message": Target(message, 4096),
+    "body": Target(live.body, 16384),
+    "rpc": Target(live.rpc, 8192),
+    "message": Target(live.message, 4096),
+    "event": Target(live.event, 4096),
+    "event-state": Target(live.event_state, 4096),
 }
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 from pulsecast.backends.native_library import FLAGS, compile_library, find_compiler
 from pulsecast.errors import MissingExtraError
+from pulsecast.foundation.private_folder import temporary_folder
 from pulsecast.model.spec import ModelSpec
 
 from .writer import GOLDEN_WINDOWS
@@ -32,8 +32,8 @@ def native_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
         compiler = find_compiler()
     except MissingExtraError:
         return [], f"{len(interface)} functions, not compiled: no C compiler here"
-    with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder) / "model.so"
+    with temporary_folder() as folder:
+        library = folder / "model.so"
         warnings = ("-Wall", "-Wextra", "-Werror")
         compile_library(compiler, path, library, (*FLAGS, *warnings))
         size = library.stat().st_size

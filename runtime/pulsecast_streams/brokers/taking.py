@@ -12,6 +12,7 @@ from pulsecast.forecasting.streaming import Loaded
 from ..answering import Answering, Said
 from ..kept import Alive, KeptAsBytes
 from ..messages.measurement import series_of
+from ..messages.received import Received
 from ..messages.records import dead_letter
 from ..messages.writing import written
 from ..policies import Policies
@@ -68,19 +69,28 @@ class Taking:
     async def _taken(self, link: Link, message: Any) -> None:
         received, problem = link.received(message), link.problem(message)
         if problem is not None:
-            letter = dead_letter(
-                self.model.manifest, received, RefusedError("schema", problem), self.policies.dead_letter_bytes
-            )
-            await self._send(link, Said(dead_letter=letter), None)
+            await self._refuse(link, received, None, RefusedError("schema", problem))
             return
         series = series_of(received, self.policies)
         state = None if series is None else self.store.get(series)
+        if series is not None and state is None and len(self.store) >= self.config.streams:
+            await self._refuse(link, received, series, self._too_many())
+            return
         kept = KeptAsBytes(self._alive, series, state)
         found = self._answering.said(received, kept)
         next_state = kept.end(changed=found.changed)
         await self._send(link, found, series)
         if series is not None and next_state is not None and next_state != state:
             self.store.put(series, next_state)
+
+    def _too_many(self) -> RefusedError:
+        return RefusedError(
+            "series", f"{self.config.streams:,} series are followed, and no more are; raise it with --streams N"
+        )
+
+    async def _refuse(self, link: Link, received: Received, series: str | None, error: RefusedError) -> None:
+        letter = dead_letter(self.model.manifest, received, error, self.policies.dead_letter_bytes)
+        await self._send(link, Said(dead_letter=letter), series)
 
     async def _send(self, link: Link, found: Said, series: str | None) -> None:
         config = self.config

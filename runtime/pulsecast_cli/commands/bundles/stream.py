@@ -44,6 +44,9 @@ def stream(
     store: Annotated[
         str | None, typer.Option("--store", help="MQTT, Redis, NATS: file of states; pulsecast-states.db.")
     ] = None,
+    streams: Annotated[
+        int | None, typer.Option("--streams", help="MQTT, Redis, NATS: most series in the file of states; 100000.")
+    ] = None,
     commit: Annotated[float | None, typer.Option("--commit", help="Kafka: seconds between two commits; 1.")] = None,
     form: Annotated[str, typer.Option("--form", help="What is written: json or msgpack.")] = "json",
     properties: Annotated[
@@ -77,7 +80,8 @@ def stream(
     )
     topics = {"source": source, "forecasts": forecasts, "alarms": alarms, "dead_letters": dead_letters, "form": form}
     of_kafka = {"exactly_once": exactly_once or None, "state": state, "commit_s": commit, "properties": properties}
-    _refuse_others(kind, of_kafka if kind != "kafka" else {"store": store})
+    of_others = {"store": store, "streams": streams}
+    _refuse_others(kind, of_kafka if kind != "kafka" else of_others)
     config: KafkaConfig | BrokerConfig
     try:
         policies = Policies(
@@ -87,7 +91,7 @@ def stream(
         if kind == "kafka":
             config = KafkaConfig(brokers=address, group=group, **_given(topics | of_kafka))
         else:
-            config = BrokerConfig(kind=kind, reader=group, **_given(topics | {"store": store}))  # type: ignore[arg-type]
+            config = BrokerConfig(kind=kind, reader=group, **_given(topics | of_others))  # type: ignore[arg-type]
     except ValueError as error:
         raise UsageError(str(error)) from None
     if isinstance(config, KafkaConfig):
