@@ -25,6 +25,7 @@ from .limits import MOST_CELLS, PARQUET_ROWS
 from .parquet.trial import try_parquet
 from .places import Places
 from .text.blocks import Opening, checked_names, json_blocks, table_blocks
+from .workbooks.marks import settled, without_marks
 
 FAILURES = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
@@ -98,11 +99,14 @@ def first_rows(log: LogFile, config: LogConfig, raw: Source, most: int) -> tuple
     table = _csv_frame(opening, block, ragged=True)
     names = {name: str(i) for i, name in reversed(list(enumerate(opening.header))) if name}
     taken = [pl.col(names[name]).alias(name) for name in dict.fromkeys(opening.header) if name]
-    return table.head(most).select(taken), opening.separator, _share(log, block, len(table), most)
+    rows, share = table.head(most).select(taken), _share(log, block, len(table), most)
+    if log.kind == "xlsx":
+        return rows.select(without_marks(pl.all())), "", share
+    return rows, opening.separator, share
 
 
 def _share(log: LogFile, block: Block, rows: int, most: int) -> float:
-    part = 1.0 if block.last or log.packing else len(block.data) / max(log.size_bytes, 1)
+    part = 1.0 if block.last or log.packing or log.kind == "xlsx" else len(block.data) / max(log.size_bytes, 1)
     return part * min(most / max(rows, 1), 1.0)
 
 
@@ -202,7 +206,7 @@ def _without_blank_end(log: LogFile, batches: Iterator[Batch]) -> Generator[Batc
             empty = False
     if empty:
         raise DataError(
-            f"{log.name} has a header and no rows" if log.kind in ("csv", "tsv") else f"{log.name} has no rows"
+            f"{log.name} has a header and no rows" if log.kind in ("csv", "tsv", "xlsx") else f"{log.name} has no rows"
         )
 
 
@@ -226,8 +230,10 @@ def _csv_batch(log: LogFile, opening: Opening, columns: LogColumns, block: Block
         except FAILURES as still:
             raise _not_a_table(log) from still
     taken = [pl.col(str(header.index(old))).alias(new) for new, old in columns.sources.items()]
-    places = Places(file=log.name, word="line", lines=block.row_lines(len(frame)))
-    return Batch(frame=frame.select(taken), places=places, ragged=ragged)
+    is_sheet = log.kind == "xlsx"
+    places = Places(file=log.name, word="row" if is_sheet else "line", lines=block.row_lines(len(frame)))
+    found = frame.select(taken)
+    return Batch(frame=settled(found, places, columns.metrics) if is_sheet else found, places=places, ragged=ragged)
 
 
 def _not_a_table(log: LogFile) -> DataError:
