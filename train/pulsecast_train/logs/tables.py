@@ -8,6 +8,8 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import re
+from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ from .places import Places
 from .text.blocks import Opening, checked_names, json_blocks, table_blocks
 from .workbooks.marks import settled, without_marks
 
+_LEAST_STEPS = 8  # numbered columns that look like steps
 FAILURES = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
@@ -173,8 +176,25 @@ def _only(file: str, names: Sequence[str], aliases: Sequence[str], option: str) 
         raise DataError(
             f"{file} has no {what} column: all its columns are taken; if rows are single events, pass --events"
         )
+    if option == "--time" and not fitting:
+        _refuse_steps_in_columns(file, names)
     problem = f"several {what} columns ({', '.join(fitting)})" if fitting else f"no column with a usual {what} name"
     raise DataError(f"{file} has {problem}; choose {option} from {_listed(names)}")
+
+
+def _refuse_steps_in_columns(file: str, names: Sequence[str]) -> None:
+    """Refuse a table whose columns are numbered steps, as TS1 to TS144: no column of it is a time."""
+    parts = [found.groups() for name in names if (found := re.fullmatch(r"(.*\D)0*(\d{1,6})", name))]
+    stem, count = Counter(stem for stem, _ in parts).most_common(1)[0] if parts else ("", 0)
+    numbers = sorted(int(number) for one, number in parts if one == stem)
+    if count < _LEAST_STEPS or 2 * count <= len(names) or numbers != list(range(numbers[0], numbers[0] + count)):
+        return
+    others = [name for name in names if not re.fullmatch(re.escape(stem) + r"\d+", name)]
+    raise DataError(
+        f"{file} has no times, and {count:,} numbered columns, {stem}{numbers[0]} to {stem}{numbers[-1]}: they look "
+        "like steps of one series in each row. A log has a row for each step: write the time of the step, "
+        f"{'the name of the series' if not others else _listed(others)} and the value in it, then pass --series-column"
+    )
 
 
 def _renaming(metrics: Sequence[str]) -> str:
