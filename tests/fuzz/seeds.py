@@ -142,6 +142,23 @@ def _parquets() -> list[bytes]:
     return found
 
 
+def _workbooks() -> list[bytes]:
+    import datetime
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
+    from helpers.logs.workbooks import Broken, Formula, workbook
+
+    start = datetime.datetime(2025, 1, 6, tzinfo=datetime.UTC)
+    times = [start + datetime.timedelta(hours=i) for i in range(24)]
+    rows = [["timestamp", "series", "value"], *([time, f"s{i % 2}", i] for i, time in enumerate(times))]
+    odd = [["Title"], *rows[:-3], ["x", Broken("#N/A"), Formula(None)], ["", True, times[0].time()]]
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "log.xlsx"
+        made = [({"a": rows}, {}), ({"a": odd, "b": rows}, {"merged": ["A1:B2"], "hidden": ["b"], "since_1904": True})]
+        return [bytes([i]) + workbook(path, sheets, **what).read_bytes() for i, (sheets, what) in enumerate(made)]
+
+
 def _configs() -> list[bytes]:
     texts = [
         '[log]\ntime = "at"\nmetrics = ["likes"]\nstep = "1h"\ntimezone = "Europe/Oslo"\nmissing = ["-"]\n',
@@ -288,6 +305,7 @@ _SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "log-gz": lambda: [b"\0" + gzip.compress(_csv().encode(), mtime=0), b"\0\x1f\x8b" + struct.pack("<I", 8)],
     "log-zip": _zips,
     "log-parquet": _parquets,
+    "log-xlsx": _workbooks,
     "config": _configs,
     "result": _results,
     "page": _pages,

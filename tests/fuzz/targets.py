@@ -196,12 +196,16 @@ def log_of(ending: str) -> Callable[[], Check]:
 
     def made() -> Check:
         from helpers.logs.log_files import NOW_S
+        from helpers.logs.workbooks import run_workbook
         from helpers.outside.parquet_forks import Forks
         from pulsecast_train import LogConfig, read_log
         from pulsecast_train.logs.parquet import trial
+        from pulsecast_train.logs.workbooks import sheet
 
         if ending == "parquet":
             trial.run_module = Forks().run_module  # a fork for each case, not a process
+        if ending == "xlsx":
+            sheet.run_module = run_workbook  # limits of memory are the fuzzer's
         path = place(f"log.{ending}")
         usual: dict[str, Any] = {"timezone": "UTC", "metrics": ("value",), "on_conflict": "first"}
         differences: list[dict[str, Any]] = [
@@ -292,6 +296,7 @@ TARGETS = {
     "log-gz": Target(log_of("csv.gz"), 8192),
     "log-zip": Target(log_of("zip"), 8192),
     "log-parquet": Target(log_of("parquet"), 16384),
+    "log-xlsx": Target(log_of("xlsx"), 16384),
     "config": Target(config, 4096),
     "result": Target(result),
     "page": Target(page, 8192),

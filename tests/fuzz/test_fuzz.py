@@ -27,8 +27,10 @@ def test_every_folder_of_fixtures_is_of_a_target() -> None:
 def test_seeds_and_what_once_failed_are_read_or_refused(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from pulsecast_export.keras_models import h5_child, keras_file
     from pulsecast_train.logs.parquet import trial
+    from pulsecast_train.logs.workbooks import sheet
 
-    replaced = ((h5_child, "limit_memory"), (keras_file, "h5_arrays"), (trial, "run_module"))  # by targets
+    runs = ((trial, "run_module"), (sheet, "run_module"))
+    replaced = ((h5_child, "limit_memory"), (keras_file, "h5_arrays"), *runs)  # by targets
     for module, name in replaced:
         monkeypatch.setattr(module, name, getattr(module, name))
     check = TARGETS[target].make()
