@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The GPU wheels where an NVIDIA driver answers, the CPU ones elsewhere; never both: they own the same files.
 EXTRA := $(shell nvidia-smi -L >/dev/null 2>&1 && echo all-gpu || echo all)
+PROCESSES ?= 3
 
 .PHONY: tools setup demo docs test coverage soak fuzz check format bench man release clean
 
@@ -27,13 +28,14 @@ docs: setup
 	$(BIN)/python -m sphinx -b html -W --keep-going -q docs build/docs
 	@echo "the site is in build/docs; to read it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs"
 
-# Two processes; a file's tests stay together, and so do the models they share.
+# Three processes for two cores, as tests wait for brokers, servers and children. A file's tests stay together, and so do
+# the models they share.
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # The same, with the share of the runtime's lines and branches that the tests run.
 coverage: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 # A hundred thousand damaged bundles, kills at random moments, every instruction set: some twenty minutes more. Fuzzing is part
 # of it where `make fuzz` has installed atheris.

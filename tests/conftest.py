@@ -33,14 +33,24 @@ for _variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_T
     os.environ.setdefault(_variable, "1")
 
 
-# files of few tests and of 20 to 60 CPU seconds
-LONG = ("test_front_doors.py", "test_evaluator.py", "test_mirrored.py", "test_graph_exports.py", "test_peers.py")
+# Files that take 15 s or more of a processor, or wait as long for a broker. The second one makes the trained models and
+# their bundles: those that would wait for these come later.
+LONG = (
+    "test_kafka.py", "test_artifacts.py", "test_native_sums.py", "test_front_doors.py", "test_keras_import.py",
+    "test_graph_exports.py", "test_training.py", "test_native_bounds.py", "test_mirrored.py", "test_brokers.py",
+    "test_exported_files.py", "test_native.py", "test_native_gate.py", "test_runner.py", "test_peers.py",
+    "test_cross.py", "test_keras_ends.py", "test_forecasts.py", "test_faults.py", "test_forks.py", "test_steps.py",
+    "test_native_example.py", "test_hostile_words.py", "test_rhythm_and_anomalies.py", "test_wheel.py",
+    "test_remote.py", "test_evaluator.py", "test_nab.py", "test_native_bench.py", "test_hostile_keras_files.py",
+    "test_native_extremes.py",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put long files first, then those with many slow tests: a run shall not wait for one of them at its end."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: (item.path.name not in LONG, -slow[item.path]))
+    rank = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: (rank.get(item.path.name, len(LONG)), -slow[item.path]))
 
 
 @pytest.hookimpl(trylast=True)

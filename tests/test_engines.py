@@ -30,6 +30,8 @@ MAY_SKIP = {
     "train/fitting/test_keras_backends.py": ["{backend} is not installed"],  # jax and torch: gigabytes each
     "runtime/forecasting/test_monitor.py": ["the public sample logs are not beside this repository"],
     "train/logs/test_faults.py": ["the public counts are not beside this repository"],
+    "train/cases/test_shared_cases.py": ["the public cases are not beside this repository"],
+    "train/looking/test_public_looks.py": ["the public logs are not beside this repository"],
     "train/looking/test_look.py": ["the public logs are not beside this repository"],
     "train/logs/test_public_logs.py": ["the public sample logs are not beside this repository"],
     "train/rhythm/test_posts.py": ["public data that is not beside the clone"],

@@ -118,9 +118,12 @@ def write_mentions(path: Path) -> Path:
     return path
 
 
-# exports of this kernel fork children that find TensorFlow imported: half of their time is the import
-BEFORE = """import sys; sys.path[:0] = {!r}
+# Exports of this kernel fork children that find TensorFlow imported: half of their time is the import. Its compiler
+# knows one instruction set.
+BEFORE = """import os, sys; sys.path[:0] = {!r}
+from helpers.native_models import cc_here
 from helpers.outside import warm
+os.environ["CC"] = cc_here()
 children = warm.converters()
 children.__enter__()"""
 NOTEBOOK = (

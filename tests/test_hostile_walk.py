@@ -22,6 +22,7 @@ import pulsecast_train
 from helpers import plain
 from helpers.engines import require
 from helpers.hostile import streaming
+from helpers.hostile.left_out import LEFT_OUT
 from helpers.hostile.values import VALUES
 from helpers.hostile.walk import callees, outcome
 from helpers.logs.log_files import hours
@@ -34,75 +35,6 @@ require("polars", "cryptography")
 
 DATA = Path(__file__).parent / "data"
 TIME = 1_736_121_600
-RECORD = "a record that pulsecast makes; a reader checks the types of its fields before it makes one"
-OUR_WORDS = "called by the stages, with their own words"
-LEFT_OUT = {
-    "pulsecast.Accuracy": RECORD,
-    "pulsecast.Anomaly": RECORD,
-    "pulsecast.AnomalyDetector": "made by Forecaster.detector, and by from_bytes",
-    "pulsecast.Artifact": RECORD,
-    "pulsecast.ArtifactReport": RECORD,
-    "pulsecast.Backend": "a protocol",
-    "pulsecast.Backend.outputs": "called by a Forecaster, after its checks",
-    "pulsecast.Backend.predict": "called by a Forecaster, after its checks",
-    "pulsecast.Bundle": "made by Bundle.open",
-    "pulsecast.Check": RECORD,
-    "pulsecast.Drift": RECORD,
-    "pulsecast.Feature": RECORD,
-    "pulsecast.Finding": RECORD,
-    "pulsecast.Forecaster": "made by load",
-    "pulsecast.Interval": RECORD,
-    "pulsecast.LineProgress": "takes an open file",
-    "pulsecast.Manifest": RECORD,
-    "pulsecast.ModelSpec": RECORD,
-    "pulsecast.Monitor": "made by Forecaster.monitor, and by from_bytes",
-    "pulsecast.NativeForecaster": "made by load_native",
-    "pulsecast.Network": RECORD,
-    "pulsecast.Network.shapes": "called by readers and writers of weights",
-    "pulsecast.Progress": "a protocol",
-    "pulsecast.RichProgress": "takes a console of rich",
-    "pulsecast.Scaler": RECORD,
-    "pulsecast.Scaler.inverse": "arithmetic on arrays that a backend has made",
-    "pulsecast.Scaler.of": "called by a backend",
-    "pulsecast.Scaler.transform": "arithmetic on arrays that a Forecaster has checked",
-    "pulsecast.Signature": RECORD,
-    "pulsecast.SplitConformal": RECORD,
-    "pulsecast.StepForecast": RECORD,
-    "pulsecast.Stepped": RECORD,
-    "pulsecast.Stream": "made by Forecaster.stream, and by from_bytes",
-    "pulsecast.Stream.of_state": "takes the record that read_state has checked",
-    "pulsecast.TqdmProgress": "takes tqdm",
-    "pulsecast.Weights": RECORD,
-    "pulsecast.Weights.arrays": "called by writers of weights",
-    "pulsecast.Windows": "holds what it is given; `predict` checks it",
-    "pulsecast.Windows.changed": "called by the stages, with arrays of their own",
-    "pulsecast.Windows.take": "numpy's own indexing, with its errors",
-    **{
-        f"pulsecast.{progress}Progress.{method}": OUR_WORDS
-        for progress in ("", "Line", "Rich", "Tqdm")
-        for method in ("tell", "advance")
-    },
-    "pulsecast_streams.Answer": RECORD,
-    "pulsecast_streams.Answers": RECORD,
-    "pulsecast_streams.Branches": RECORD,
-    "pulsecast_streams.Counted": RECORD,
-    "pulsecast_streams.Received": RECORD,
-    "pulsecast_streams.StepAnswer": RECORD,
-    "pulsecast_train.BatchForecasts": RECORD,
-    "pulsecast_train.BundleScores": RECORD,
-    "pulsecast_train.Evaluation": RECORD,
-    "pulsecast_train.Look": RECORD,
-    "pulsecast_train.ReadLog": RECORD,
-    "pulsecast_train.Rhythm": RECORD,
-    "pulsecast_train.Series": RECORD,
-    "pulsecast_train.Trained": RECORD,
-    "pulsecast_export.Exported": RECORD,
-    "pulsecast_export.Target": RECORD,
-    "pulsecast_bench.Benchmark": RECORD,
-    "pulsecast_bench.Compared": RECORD,
-    "pulsecast_bench.Report": RECORD,
-    "pulsecast_bench.Result": RECORD,
-}
 
 
 class Things:

@@ -149,7 +149,6 @@ TARGETS = {
         family="native",
         writer="native.writer:write_native",
         source=None,
-        plain_only=True,
         asked=True,
         precision="float32",
         level=FLOAT32,
@@ -161,7 +160,6 @@ TARGETS = {
         family="native",
         writer="native.writer:write_native_w8",
         source=None,
-        plain_only=True,
         layered=True,
         asked=True,
         precision="int8 weights",
@@ -219,7 +217,9 @@ def fitting(
 
 
 def _exists(target: Target, spec: ModelSpec) -> bool:
-    return target.graph_writer is not None if spec.graph is not None else spec.is_plain or not target.plain_only
+    if spec.graph is not None:
+        return target.graph_writer is not None
+    return spec.is_plain or not (target.plain_only or (target.family == "native" and spec.linear is not None))
 
 
 def tolerance(target: Target, spec: ModelSpec, *, imported: bool = False) -> Tolerance:

@@ -50,10 +50,13 @@ COMMAND_WORDS = 1000
 NPZ_ARRAYS = 1000
 GOLDEN_WINDOWS = 200_000  # of which every series has one
 SERIES = 100_000
+STREAMS = 100_000  # unless whoever runs the streams says another number
+STEP_EVENTS = 100_000  # with an id, of 16 bytes each: a state is read and written with every event
 PROBLEMS = 20
 
 # steps, and values of one window
 WINDOW_STEPS = 100_000
+GAP_STEPS = 100_000  # said at once, after events that come so much later
 HORIZON_STEPS = 10_000
 WINDOW_VALUES = 4_000_000
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pulsecast.foundation.arguments import invalid, require_types, shown
+from pulsecast.limits import STREAMS
 from pulsecast.plain_text import Problems
 
 LOOPBACK_NAMES = ("localhost",)
@@ -70,7 +71,7 @@ class ServerConfig:
     traces: bool = False
     access_log: bool = False
     store: str | None = None
-    streams: int = 100_000
+    streams: int = STREAMS
     streams_age_days: float | None = None
     series_metrics: int = 100
     listeners: int = 64

@@ -5,16 +5,17 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pulsecast.errors import RangeWarning, UsageError
 from pulsecast.foundation.arguments import StrPath, instance, one_path, paths
+from pulsecast.foundation.private_folder import temporary_folder
+from pulsecast.plain_text import printable
 
 from .config import ServerConfig
 from .models.sources import named
@@ -197,11 +198,21 @@ def _rpc_reserved(config: ServerConfig) -> AbstractContextManager[ServerConfig]:
     return reserved(config)
 
 
+class _Clean(logging.Formatter):
+    """Lines that nothing in a request or a folder's name can forge: a message is one line, a traceback is indented."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return "\n".join(f"    {printable(line)}" for line in super().formatException(ei).split("\n"))
+
+
 def _log_to_stderr() -> None:
     """Write the server's log, in a worker too; a process that set up a log of its own keeps it."""
     if not log.hasHandlers():
         handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(_Clean("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)
 
@@ -212,8 +223,8 @@ def _shared_numbers(config: ServerConfig) -> Iterator[None]:
     if config.workers == 1:
         yield
         return
-    with tempfile.TemporaryDirectory(prefix="pulsecast-metrics-") as folder:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    with temporary_folder() as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
         try:
             yield
         finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -19,6 +18,7 @@ from .live.hub import Hub
 from .models.served import Models, Served
 from .refusal import TOO_LARGE, RefusedError
 from .streams.streams import Streams
+from .threads import Threads
 
 T = TypeVar("T")
 # Windows that are forecast in the event loop: they take less than the way to a thread and back, about 0.1 ms.
@@ -42,7 +42,7 @@ class Serving:
     streams: Streams | None = None
     hub: Hub = field(default_factory=lambda: Hub(ServerConfig.listeners))
     watched: bool = False
-    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "pulsecast-forecast"))
+    threads: Threads = field(default_factory=lambda: Threads(2, "pulsecast-forecast"))
 
     async def predict(self, served: Served, windows: Windows) -> NDArray[np.float32]:
         """Return forecasts (batch, horizon), NaN for a window that cannot be forecast.

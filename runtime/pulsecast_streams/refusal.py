@@ -11,7 +11,7 @@ Code = Literal["unreadable", "schema", "series", "time", "value", "grid", "late"
 CODES: dict[Code, str] = {
     "unreadable": "the bytes are not an object of JSON or a map of MessagePack",
     "schema": "a field is not in the schema",
-    "series": "the series is missing, or not known to the bundle",
+    "series": "the series is missing, not known to the bundle, or one too many",
     "time": "the time is missing, not in the schema, in milliseconds, or too far ahead",
     "value": "the value is missing, or not a number that the model takes",
     "grid": "the time lies between two steps",

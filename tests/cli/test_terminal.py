@@ -11,6 +11,7 @@ import pytest
 
 from helpers import measured
 from helpers.engines import require
+from helpers.logs.log_files import hours
 from pulsecast.foundation import strict_json
 from pulsecast.foundation.tables import text_table
 from pulsecast.stages.progress import LineProgress, RichProgress, TqdmProgress
@@ -72,8 +73,8 @@ def test_lines_of_progress_say_how_long_the_rest_takes_at_the_pace_so_far() -> N
     lines.advance("epoch", 2, 2)
     assert said.getvalue().splitlines() == [
         "piece 3/10 kept from before",
-        "piece 4/10 a, 24 s to go",
-        "piece 5/10 b, 25 s to go",
+        "piece 4/10 a, about 24 s to go",
+        "piece 5/10 b, about 25 s to go",
         "piece 10/10 c",
         "epoch 1/2",
         "epoch 2/2",
@@ -227,6 +228,24 @@ def test_names_of_files_and_arguments_are_shown_clean(tmp_path: Path, capsys: py
     err = capsys.readouterr().err
     assert err.count("\n") == 5
     assert is_clean(err)
+
+
+@pytest.mark.parametrize("command", ["look", "rhythm"])
+def test_names_in_a_log_make_no_line_of_their_own(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line `train with` and a command below it, say, that the log's maker would like to be pasted."""
+    pytest.importorskip("polars")
+    forged = "\r\nFORGED\x1b[2J\u202e"
+    head, first = hours(list(range(5, 400))).split("\n", 1)
+    rows = [f'{line},"a{forged}","cell{forged}",{i % 7}' for i, line in enumerate(first.split())]
+    log = tmp_path / "log.csv"
+    log.write_text("\n".join([f'{head},who,"text{forged}","number{forged}"', *rows]), newline="")
+    assert run(command, log, "--metric", "value", "--series-column", "who") == 0
+    said = capsys.readouterr()
+    lines = [line for line in (said.out + said.err).split("\n") if "FORGED" in line]
+    assert len(lines) >= (4 if command == "look" else 2)
+    assert [line for line in lines if line.startswith("FORGED") or not line.isprintable()] == []
 
 
 def test_a_secret_key_given_in_place_of_its_path_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,8 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["pulsecast", "pulsecast_train", "pulsecast_export", "pulsecast_bench"]):
+PACKAGES = [f"pulsecast{end}" for end in ("", "_serve", "_streams", "_train", "_export", "_bench")]
+with atheris.instrument_imports(include=PACKAGES):
     from fuzz.targets import TARGETS
     from pulsecast.errors import PulsecastError
     from pulsecast.limits import MESSAGE_BYTES

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable
 from typing import Any
 
-from fuzz.targets import DATA, GOLDEN, SERIES
+from fuzz.places import DATA, GOLDEN, SERIES
 
 
 def seeds(target: str) -> list[bytes]:
@@ -142,6 +142,23 @@ def _parquets() -> list[bytes]:
     return found
 
 
+def _workbooks() -> list[bytes]:
+    import datetime
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
+    from helpers.logs.workbooks import Broken, Formula, workbook
+
+    start = datetime.datetime(2025, 1, 6, tzinfo=datetime.UTC)
+    times = [start + datetime.timedelta(hours=i) for i in range(24)]
+    rows = [["timestamp", "series", "value"], *([time, f"s{i % 2}", i] for i, time in enumerate(times))]
+    odd = [["Title"], *rows[:-3], ["x", Broken("#N/A"), Formula(None)], ["", True, times[0].time()]]
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "log.xlsx"
+        made = [({"a": rows}, {}), ({"a": odd, "b": rows}, {"merged": ["A1:B2"], "hidden": ["b"], "since_1904": True})]
+        return [bytes([i]) + workbook(path, sheets, **what).read_bytes() for i, (sheets, what) in enumerate(made)]
+
+
 def _configs() -> list[bytes]:
     texts = [
         '[log]\ntime = "at"\nmetrics = ["likes"]\nstep = "1h"\ntimezone = "Europe/Oslo"\nmissing = ["-"]\n',
@@ -186,6 +203,94 @@ def _messages() -> list[bytes]:
     ]
 
 
+def _bodies() -> list[bytes]:
+    from fuzz.live import BINARY, MODEL
+    from pulsecast import Bundle
+
+    window = Bundle.open(GOLDEN).golden().windows.take([0])
+    values, time = window.values[0].tolist(), int(window.time[0]) if window.time is not None else 0
+    series = [row[0] for row in values]
+    one = {"type": "univariate_time_series", "name": "a", "series": series, "frequency": "H"}
+    dated = {"frequency": "H", "start_timestamp": "2025-01-06T00:00:00Z"}
+    shape = [1, len(values), len(values[0])]
+    tensors = [
+        {"name": "values", "datatype": "FP32", "shape": shape},
+        {"name": "time", "datatype": "INT64", "shape": [1]},
+    ]
+    data = (series, [time])
+    in_json = {"inputs": [{**of, "data": given} for of, given in zip(tensors, data, strict=True)]}
+    behind = [{**of, "parameters": {"binary_data_size": 4 * len(series)}} for of in tensors[:1]] + in_json["inputs"][1:]
+    head = json.dumps({"inputs": behind}).encode()
+    forecast = json.dumps({"model": MODEL, "inputs": [{**one, **dated}], "options": {"quantiles": [0.1]}}).encode()
+    documents = [
+        {"model": MODEL, "series": series, **dated},
+        {"steps": [{"value": 1.5, "time": 1_736_121_600}], "restart": True},
+        in_json,
+        {"instances": [{"values": values, "time": time}]},
+        {"inputs": {"values": [values], "time": [time]}, "signature_name": "serving_default"},
+        {"examples": [{"values": series, "time": time}]},
+    ]
+    numbers = (1, 2, 3, 5, 5, 6)
+    return [
+        b"\0" + forecast,
+        *(bytes([n]) + json.dumps(document).encode() for n, document in zip(numbers, documents, strict=True)),
+        bytes([BINARY]) + len(head).to_bytes(2, "big") + head + window.values.astype("<f4").tobytes(),
+        b"\7" + gzip.compress(forecast, mtime=0),
+        b"\5" + b'{"instances":[1,"b" 2]}',
+        b"\3" + b'{"inputs":' + b"[" * 900,
+    ]
+
+
+def _rpcs() -> list[bytes]:
+    from fuzz.live import MODEL
+    from pulsecast import Bundle
+    from pulsecast_serve.rpc.messages import message
+    from pulsecast_serve.rpc.services import services
+
+    services()  # describes the messages
+    window = Bundle.open(GOLDEN).golden().windows.take([0])
+    infer = message("inference.ModelInferRequest")(model_name=MODEL)
+    infer.inputs.add(name="values", datatype="FP32", shape=window.values.shape)
+    infer.raw_input_contents.append(window.values.astype("<f4").tobytes())
+    ask = message("tensorflow.serving.PredictRequest")()
+    ask.model_spec.name = MODEL
+    ask.inputs["values"].dtype = 1
+    for size in window.values.shape:
+        ask.inputs["values"].tensor_shape.dim.add(size=size)
+    ask.inputs["values"].float_val.extend(window.values.ravel().tolist())
+    if window.time is not None:
+        infer.inputs.add(name="time", datatype="INT64", shape=[1])
+        infer.raw_input_contents.append(window.time.tobytes())
+        ask.inputs["time"].dtype = 9
+        ask.inputs["time"].tensor_shape.dim.add(size=1)
+        ask.inputs["time"].int64_val.extend(window.time.tolist())
+    whole = [one.SerializeToString() for one in (infer, ask)]
+    return [bytes([number]) + one for number in range(16) for one in whole]  # a method that is another's refuses it
+
+
+def _events() -> list[bytes]:
+    rows = [{"time": 1_736_121_600 + 37 * n, "id": f"e{n % 7}"} for n in range(9)]
+    lines = "\n".join(map(json.dumps, rows)).encode()
+    valued = "\n".join(json.dumps({**row, "value": n / 3}) for n, row in enumerate(rows)).encode()
+    return [
+        b"\0" + lines,
+        b"\1" + valued,
+        b"\2" + valued.replace(b"0.0", b"null"),
+        b'\0{"time":"2025-01-06T00:00:00Z"}',
+    ]
+
+
+def _event_states() -> list[bytes]:
+    from pulsecast_streams import EventPolicies, Received, count
+
+    state = None
+    for line in _events()[0][1:].split(b"\n"):
+        policies = EventPolicies(step_s=60, lateness_s=600)
+        state = count(Received(key="likes", value=line), state, policies=policies).state
+    assert state is not None
+    return [state[9:], state[9:].replace(b'"likes"', b"7"), b"{}"]
+
+
 _SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "manifest": _manifests,
     "pulse": _pulses,
@@ -200,8 +305,13 @@ _SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "log-gz": lambda: [b"\0" + gzip.compress(_csv().encode(), mtime=0), b"\0\x1f\x8b" + struct.pack("<I", 8)],
     "log-zip": _zips,
     "log-parquet": _parquets,
+    "log-xlsx": _workbooks,
     "config": _configs,
     "result": _results,
     "page": _pages,
+    "body": _bodies,
+    "rpc": _rpcs,
     "message": _messages,
+    "event": _events,
+    "event-state": _event_states,
 }

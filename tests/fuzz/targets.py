@@ -19,11 +19,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-DATA = Path(__file__).parents[1] / "data"
-GOLDEN, SERIES = DATA / "golden_v2", DATA / "golden_v2_series"
-CRASHES = DATA / "fuzz"  # the smallest input of every fault that was found, by target
+from fuzz import live
+from fuzz.places import DATA, GOLDEN, SERIES, Check
 
-Check = Callable[[bytes], None]
+CRASHES = DATA / "fuzz"  # the smallest input of every fault that was found, by target
 
 
 def manifest() -> Check:
@@ -133,26 +132,6 @@ def state() -> Check:
     return check
 
 
-def message() -> Check:
-    """A message of a stream, JSON or MessagePack: a forecast or a dead letter, which both forms hold."""
-    from pulsecast import load
-    from pulsecast_streams import Policies, Received, answer
-    from pulsecast_streams.messages.writing import written
-
-    model, lenient = load(GOLDEN, backend="numpy"), Policies(unknown_fields="ignore")
-
-    def check(data: bytes) -> None:
-        for key, policies in ((b"likes", Policies()), (data[:9], lenient), (None, lenient)):
-            found = answer(model, Received(key=key, value=data), policies=policies)
-            record = found.dead_letter or found.forecast
-            assert record is not None
-            assert (found.state is None) == (found.dead_letter is not None)
-            assert json.loads(written(record)) == record
-            written(record, "msgpack")
-
-    return check
-
-
 def keras() -> Check:
     """A `.keras` file without its HDF5, which a child process reads: vetted, its network found, its sizes checked."""
     from pulsecast_export.keras_models import keras_file
@@ -217,12 +196,16 @@ def log_of(ending: str) -> Callable[[], Check]:
 
     def made() -> Check:
         from helpers.logs.log_files import NOW_S
+        from helpers.logs.workbooks import run_workbook
         from helpers.outside.parquet_forks import Forks
         from pulsecast_train import LogConfig, read_log
         from pulsecast_train.logs.parquet import trial
+        from pulsecast_train.logs.workbooks import sheet
 
         if ending == "parquet":
             trial.run_module = Forks().run_module  # a fork for each case, not a process
+        if ending == "xlsx":
+            sheet.run_module = run_workbook  # limits of memory are the fuzzer's
         path = place(f"log.{ending}")
         usual: dict[str, Any] = {"timezone": "UTC", "metrics": ("value",), "on_conflict": "first"}
         differences: list[dict[str, Any]] = [
@@ -313,10 +296,15 @@ TARGETS = {
     "log-gz": Target(log_of("csv.gz"), 8192),
     "log-zip": Target(log_of("zip"), 8192),
     "log-parquet": Target(log_of("parquet"), 16384),
+    "log-xlsx": Target(log_of("xlsx"), 16384),
     "config": Target(config, 4096),
     "result": Target(result),
     "page": Target(page, 8192),
-    "message": Target(message, 4096),
+    "body": Target(live.body, 16384),
+    "rpc": Target(live.rpc, 8192),
+    "message": Target(live.message, 4096),
+    "event": Target(live.event, 4096),
+    "event-state": Target(live.event_state, 4096),
 }
 
 

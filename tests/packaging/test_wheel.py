@@ -65,14 +65,16 @@ def test_a_wheel_has_the_same_bytes_each_time_and_from_the_source_distribution(w
 
 @pytest.fixture(scope="module")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment's folder of programs; numpy is what pip's configured index gives for this version."""
+    """A fresh environment's folder of programs; numpy is what pip's configured index gives for this version.
+
+    The pip of this process installs into it: one of its own would take as long as all the rest.
+    """
     folder = tmp_path_factory.mktemp("fresh") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     programs = folder / ("Scripts" if os.name == "nt" else "bin")
-    install = [str(programs / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    done = subprocess.run(
-        [*install, str(wheel), f"numpy=={version('numpy')}"], capture_output=True, text=True, check=False
-    )
+    pip = [sys.executable, "-m", "pip", "--python", str(programs / "python"), "--quiet", "--disable-pip-version-check"]
+    wanted = [str(wheel), f"numpy=={version('numpy')}"]
+    done = subprocess.run([*pip, "install", "--no-deps", *wanted], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return programs
 

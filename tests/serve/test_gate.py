@@ -138,6 +138,29 @@ def test_a_failure_of_ours_says_nothing_of_it(bundle: Path, monkeypatch: pytest.
     assert reply.json["error"]["message"] == "the server failed to answer; its log says why"
 
 
+def test_nothing_in_a_request_makes_a_line_of_the_log(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither in a message, nor in the traceback of a fault whose text is the client's."""
+    from pulsecast_serve import front
+    from pulsecast_serve.protocols import timeseries
+
+    def fail(*given: object) -> None:
+        raise ZeroDivisionError("a\r\nFORGED\x1b[2J")
+
+    monkeypatch.setattr(front.log, "handlers", [])
+    monkeypatch.setattr(front.log, "propagate", False)
+    monkeypatch.setattr(front.log, "level", front.log.level)
+    front._log_to_stderr()
+    monkeypatch.setattr(timeseries, "prepare", fail)
+    with running(bundle, config=ServerConfig(access_log=True)) as client:
+        assert client.post(PATH, series_body("plain", SERIES)).status == 500
+        assert client.get("/a%0d%0aFORGED%1b%5b2J").status == 404
+    lines = capsys.readouterr().err.split("\n")
+    assert len([line for line in lines if "FORGED" in line]) == 3  # with the line of source that raised it
+    assert [line for line in lines if line.startswith("FORGED") or not line.isprintable()] == []
+
+
 @pytest.mark.parametrize("path", ["/", "/nothing", "/v1/timeseries/nothing", "/../../etc/passwd", "/%2e%2e/%2fetc"])
 def test_an_address_that_is_not_there_is_answered_in_words(client: Client, path: str) -> None:
     reply = client.post(path, {})

@@ -75,7 +75,7 @@ def train(  # noqa: PLR0913  # an option is a parameter
 ) -> Trained:
     """Train a forecaster on engagement logs and write the model directory `out`; return it with its held-out errors.
 
-    logs      one path or several: CSV, TSV, NDJSON (each also .gz or .zip) or Parquet
+    logs      one path or several: CSV, TSV, NDJSON (each also .gz or .zip), Parquet or XLSX
     out       the folder to write; with `training.pool` and several series the model has a table of them, by name
     log       how the logs are read
     training  the recipe and the differences from it

@@ -51,13 +51,13 @@ def bundle_weights(bundle: Bundle, folder: Path) -> PeerFile:
 
 def raw_onnx(bundle: Bundle, folder: Path) -> PeerFile:
     """Convert the forecast with tf2onnx and write its graph unchanged, like `onnx` before its cleaning."""
+    _plain_spec(bundle)
+    model = _as_trained(bundle)  # what cannot be converted is refused before the seconds that the imports take
     import tf2onnx
 
     from pulsecast_export.graphs import graph, stacks
 
-    _plain_spec(bundle)
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    model = _as_trained(bundle)
     function, signature = graph.traced(model, stacks.tensor_list_stack), list(graph.signature(model).values())
     converted, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=17)
     path = folder / "raw.onnx"
@@ -121,9 +121,9 @@ def _try_litert(path: Path) -> None:
 
 def keras_network(bundle: Bundle, *, unroll: bool = False, batch: int | None = None) -> Any:
     """Return the trained network: (batch, window, channels) -> (batch, horizon)."""
+    spec, weights = _plain_spec(bundle), bundle.weights()
     import keras
 
-    spec, weights = _plain_spec(bundle), bundle.weights()
     layers: list[Any] = [keras.Input(batch_shape=(batch, spec.window, len(spec.channels)), name="channels")]
     for i, units in enumerate(spec.units):
         layers.append(keras.layers.LSTM(units, return_sequences=i < len(spec.units) - 1, unroll=unroll))

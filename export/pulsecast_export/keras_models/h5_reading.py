@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import tempfile
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pulsecast.errors import ConversionError, FormatError
+from pulsecast.foundation.private_folder import temporary_folder
 from pulsecast.model.weights import read_npz
 from pulsecast.stages.child_process import run_module
 
@@ -41,8 +40,8 @@ def h5_layers(data: bytes, name: str) -> tuple[bool, list[Arrays]]:
 def _read(what: str, data: bytes, name: str) -> tuple[list[str], Arrays]:
     if importlib.util.find_spec("h5py") is None:
         raise ModuleNotFoundError("No module named 'h5py'", name="h5py")
-    with tempfile.TemporaryDirectory(prefix="pulsecast-") as folder:
-        file, out = Path(folder) / "weights.h5", Path(folder) / "arrays.npz"
+    with temporary_folder() as folder:
+        file, out = folder / "weights.h5", folder / "arrays.npz"
         file.write_bytes(data)
         limits = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # each thread would take address space
         shown = ascii(name)[1:-1]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,6 +24,7 @@ from pulsecast.errors import ConversionError, PulsecastError
 from pulsecast.forecasting.checks import check_backend, measure_parity
 from pulsecast.forecasting.verification import ArtifactReport, require_passed
 from pulsecast.foundation import strict_json
+from pulsecast.foundation.private_folder import temporary_folder
 from pulsecast.stages.model_directory import IMPORTED, ModelDirectory, read_model_directory
 from pulsecast.stages.parent import die_with_parent
 
@@ -59,8 +59,8 @@ def build(model: ModelDirectory, folder: Path, target_id: str, name: str) -> Lib
     """
     source = folder / TARGETS[target_id].path
     path = library_path(TARGETS[target_id].path, name)
-    with tempfile.TemporaryDirectory() as work:
-        data = compile_library(source, name, Path(work))
+    with temporary_folder() as work:
+        data = compile_library(source, name, work)
     limit = limit_bytes(model.record.spec, series_bytes(source))
     if problems := file_problems(data, name, declared(source / "model.h"), limit):
         raise ConversionError("; ".join(problems))
@@ -133,7 +133,7 @@ def _opened(
     emulator = find_emulator(PLATFORMS[name].emulator)
     if emulator is None:
         return None, "built"
-    work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    work = stack.enter_context(temporary_folder())
     runner = work / "runner"
     runner.write_bytes(compile_runner(name, work))
     runner.chmod(0o700)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 from pulsecast.backends.native_library import FLAGS, compile_library, find_compiler
 from pulsecast.errors import MissingExtraError
+from pulsecast.foundation.private_folder import temporary_folder
+from pulsecast.model.network import GATES
 from pulsecast.model.spec import ModelSpec
 
+from ..c_text import padded
 from .writer import GOLDEN_WINDOWS
 
 # A library of the default architecture (two layers of 50 units) fits into this with every recipe. A model whose numbers
@@ -32,8 +34,8 @@ def native_gate(path: Path, spec: ModelSpec) -> tuple[list[str], str]:
         compiler = find_compiler()
     except MissingExtraError:
         return [], f"{len(interface)} functions, not compiled: no C compiler here"
-    with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder) / "model.so"
+    with temporary_folder() as folder:
+        library = folder / "model.so"
         warnings = ("-Wall", "-Wextra", "-Werror")
         compile_library(compiler, path, library, (*FLAGS, *warnings))
         size = library.stat().st_size
@@ -102,9 +104,13 @@ def number_bytes(spec: ModelSpec) -> int:
     A linear path has its inputs' weights, and zeros for steps that only its season looks back at.
     """
     total, inputs = 0, len(spec.channels)
-    for units in spec.units:
-        total += (inputs + units + 2) * (-(-4 * units // 16) * 16) * 4  # two: the bias, and the bias for sums by pairs
-        inputs = units
+    for layer in spec.network.recurrent:
+        columns = padded(GATES[layer.kind] * layer.units) if spec.is_plain else GATES[layer.kind] * padded(layer.units)
+        total += layer.cells * (inputs + layer.units + 2) * columns * 4  # two: the bias, and that for sums by pairs
+        inputs = layer.width
+    for dense in spec.network.dense:
+        total += (inputs + 1) * padded(dense.units) * 4
+        inputs = dense.units
     if (linear := spec.linear) is not None:
         total += 4 * spec.horizon * (linear.inputs(spec.measured) + linear.steps - linear.lags)
     golden = GOLDEN_WINDOWS * (spec.context * spec.measured + spec.horizon)

@@ -33,11 +33,14 @@ from ..targets import TARGETS, tolerance
 from .calendar_tables import calendar_tables
 from .layers import PackedLayer, are_small, dequantised, for_kernels, for_kernels8, paired_bias, state_scale
 from .linear_tables import linear_tables
+from .networks import network_tables
 
 SOURCE, HEADER = "model.c", "model.h"
 AS_THEY_ARE = ("example.c", "Makefile")
-KERNELS = ("arithmetic", "calendar", "columns", "results", "linear", "sums", "window", "block", "stream", "end")
-ALONE = ("arithmetic", "calendar", "columns", "results", "linear", "alone", "end")  # of a linear path without layers
+_FIRST = ("arithmetic", "calendar", "columns", "results", "linear")
+KERNELS = (*_FIRST, "weights", "sums", "window", "block", "stream", "end")
+ALONE = (*_FIRST, "alone", "single", "end")  # of a linear path without layers
+OTHERS = (*_FIRST, "weights", "network", "single", "end")  # of a network beyond the plain stack
 GOLDEN_WINDOWS = 1  # more would make a library of the usual size exceed its limit
 # Allowed error of a self-test with 8-bit weights, in multiples of float32's: sums by integers round a layer's output to
 # 16 bits. The largest error of seven trained models was 4.9e-5 of the range, the usual one 1e-6 to 1e-5.
@@ -48,6 +51,12 @@ _POOL_LINES = """
  * Row 0 is the pool, for a series that training never saw; row n is the name on line n of the bundle's series.txt. A
  * window of the pool brings its own offset and scale, made from all its values. So a stream of the pool computes whole
  * windows, with nothing left to settle, and a model_state of the pool gives NaN always."""
+
+
+# what model.h says of a network beyond the plain stack
+_NETWORK_LINES = """
+ * The network is not a plain LSTM stack, so a model_stream computes whole windows, with nothing left to settle, and a
+ * model_state gives NaN always."""
 
 
 def write_native(model: ModelDirectory, path: Path, source: Path | None) -> None:
@@ -78,13 +87,15 @@ def sources(model: ModelDirectory, target_id: str) -> dict[str, str]:
     target = TARGETS[target_id]
     spec = model.record.spec
     eight_bits = target.precision == "int8 weights"
-    layers = [(for_kernels8 if eight_bits else for_kernels)(layer) for layer in model.weights.layers]
+    other = not spec.network.is_plain
+    pack = for_kernels8 if eight_bits else for_kernels
+    layers = [] if other else [pack(layer) for layer in model.weights.layers]
     rounding = tolerance(TARGETS["native"], spec).max_abs * (STATE_ROUNDING if eight_bits else 1)
     contract = contract_of(model, target_id)
     values = _dimensions(spec, layers) | calendar_tables(spec) | linear_tables(model) | _series_texts(model)
     values |= {
         "NAME": plain(model.record.name),
-        "KIND": "recurrent" if layers else "linear",
+        "KIND": "recurrent" if model.weights.layers else "linear",
         "PRECISION": target.precision,
         "CONTRACT": commented(contract_text(contract)),
         "INFO": c_string(contract_text(contract, brief=True)),
@@ -96,12 +107,13 @@ def sources(model: ModelDirectory, target_id: str) -> dict[str, str]:
         "CALENDAR_SCALES": rows_text([(x.offset, x.scale) for x in model.record.scaler.features[spec.measured :]]),
         "CHANNEL_ROWS": ", ".join(f"{{{c.feature}, {c.lag}}}" for c in spec.channels),
         "WEIGHTS8": str(int(eight_bits)),
-        "STATE_SCALE": float_text(state_scale(layers) if eight_bits else 1.0),
+        "STATE_SCALE": float_text(state_scale(layers) if eight_bits and layers else 1.0),
+        "NETWORK": str(int(other)),
         "SMALL_WEIGHTS": str(int(bool(layers) and not eight_bits and are_small(layers))),
-        "WEIGHTS": _weights(model, layers),
+        "WEIGHTS": network_tables(model, eight_bits=eight_bits) if other else _weights(model, layers),
         "GOLDEN": _golden(model, dequantised(model.weights) if eight_bits else model.weights),
     }
-    parts = KERNELS if layers else ALONE
+    parts = OTHERS if other else KERNELS if layers else ALONE
     values["KERNELS"] = "\n".join(filled(__package__, f"kernels/{part}.c.in", values) for part in parts)
     return {SOURCE: filled(__package__, "model.c.in", values), HEADER: filled(__package__, "model.h.in", values)}
 
@@ -206,6 +218,7 @@ def _series_texts(model: ModelDirectory) -> dict[str, str]:
         "SERIES": str(len(table)),
         "SERIES_ROWS": rows_text(table.tolist()),
         "SERIES_LINES": "" if model.table is None else _POOL_LINES,
+        "NETWORK_LINES": "" if record.spec.network.is_plain else _NETWORK_LINES,
         "LEAST_SPREAD": float_text(LEAST_SPREAD),
         "RESULTS": "1" if intervals is None else "3",
         "LEVEL_TEXT": "" if intervals is None else f" with a coverage of {intervals.default_level:g}",

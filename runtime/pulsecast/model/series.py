@@ -112,10 +112,10 @@ class SeriesNames:
         return POOL if row == POOL_ROW else self.names[row - POOL_ROW - 1]
 
     def _like(self, series: str) -> str:
-        known, text = self.names[:10_000], series.casefold()
-        near = [name for name in known if text and text in name.casefold()][:3]
         import difflib  # only an error needs it
 
+        known, text = self.names[:10_000], series.casefold()
+        near = [name for name in known if text and text in name.casefold()][:3]
         near = near or difflib.get_close_matches(series, known, n=3)
         return f"; there is {', '.join(map(repr, near))}" if near else ""
 

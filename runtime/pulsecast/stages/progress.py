@@ -79,7 +79,7 @@ class LineProgress:
         now = self._clock()
         began, first = self._began.setdefault(what, (now, done))
         left_s = (now - began) / (done - first) * (total - done) if done > first else 0.0
-        left = f", {duration_text(left_s)} to go" if left_s >= TOLD_S else ""
+        left = f", about {duration_text(left_s)} to go" if left_s >= TOLD_S else ""
         if done == total:
             del self._began[what]
         if done == total or (done and done % max(1, total // 10) == 0):

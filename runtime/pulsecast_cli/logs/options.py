@@ -19,7 +19,9 @@ _option = under("Reading the log")
 Logs = Annotated[
     list[Path],
     typer.Argument(
-        exists=True, dir_okay=False, help="CSV, TSV, NDJSON (each also .gz or .zip) or Parquet; each file is a series."
+        exists=True,
+        dir_okay=False,
+        help="CSV, TSV, NDJSON (each also .gz or .zip), Parquet or XLSX; each file is a series.",
     ),
 ]
 UserKey = Annotated[
@@ -100,6 +102,7 @@ class LogOptions:
     decimal: Annotated[str | None, _option("--decimal", "Decimal mark of numbers: . or ,")] = None
     separator: Annotated[str | None, _option("--separator", "Between cells: , ; | or tab; found by itself.")] = None
     skip_lines: Annotated[int | None, _option("--skip-lines", "Lines before the header; found by itself.")] = None
+    sheet: Annotated[str | None, _option("--sheet", "Sheet of a workbook, where several have cells.")] = None
     max_gap: Annotated[int | None, _option("--max-gap", "Fill up to this many missing steps in a row.")] = None
 
     def changes(self) -> dict[str, Any]:

@@ -7,10 +7,8 @@ changed before it ends. Readers wait for nobody.
 
 from __future__ import annotations
 
-import os
 import secrets
 import sqlite3
-import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ from pulsecast.errors import UsageError
 from pulsecast.forecasting.watching.drift import Verdict
 from pulsecast.forecasting.watching.promises import Counts
 from pulsecast.foundation.arguments import shown
+from pulsecast.foundation.private_file import require_private_file
 
 from ..refusal import NO_SPACE, NOT_READY, RefusedError
 from .kept import Change, Judged, Kept, Key, Totals
@@ -87,7 +86,7 @@ class SqliteStore:
 
     def __init__(self, path: str, *, thorough: bool) -> None:
         """Open the file, or make it; raises UsageError."""
-        _require_private(Path(path))
+        require_private_file(Path(path), what=_WHAT, instead=_INSTEAD, beside=BESIDE)
         try:
             self._connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
             try:
@@ -214,52 +213,12 @@ class SqliteStore:
         self._connection.close()
 
 
-_BESIDE = ("-wal", "-shm", "-journal")  # files that SQLite reads with the one that is named
-_INSTEAD = "name another file with --store"
+BESIDE = ("-wal", "-shm", "-journal")  # files that SQLite reads with the one that is named
+_WHAT, _INSTEAD = "the store of streams", "name another file with --store"
 
 
 def _what(path: str) -> str:
-    return f"the store of streams {shown(path)}"
-
-
-def _require_private(path: Path) -> None:
-    """Make the file, readable by this user alone, if it is not there; raises UsageError if others can read it.
-
-    It is not opened if it is there: to close a file takes away the locks that this process has on it.
-    """
-    name = _what(str(path))
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        _sync_folder(path.parent)
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise UsageError(f"{name} cannot be made: {error.strerror}; {_INSTEAD}") from None
-    if not path.is_file():
-        raise UsageError(f"{name} is not a plain file; {_INSTEAD}")
-    if os.name != "posix":
-        return
-    for one in (path, *(path.with_name(path.name + end) for end in _BESIDE)):
-        if one.exists() and not _is_private(one):
-            raise UsageError(
-                f"{_what(str(one))} is not private to this user; make it so: chown it to this user, and chmod 600 {one}"
-            )
-
-
-def _is_private(path: Path) -> bool:
-    state = path.stat()
-    return state.st_uid == os.geteuid() and not state.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Let a new file survive a power cut: SQLite syncs what is in it, but not that it is there."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    return f"{_WHAT} {shown(path)}"
 
 
 @contextmanager

@@ -11,14 +11,15 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar, cast
 
+from pulsecast.backends.forks import abandon, renew_after_fork
 from pulsecast.errors import UsageError
 from pulsecast.forecasting.living.kept_alive import KeptAlive
 
 from ..refusal import NO_SPACE, NOT_READY, RefusedError
+from ..threads import Threads
 from .kept import Change, Kept, Key
 from .store import Store, Writing
 
@@ -95,7 +96,15 @@ class Streams:
         self._age_s = None if age_days is None else age_days * DAY_S
         self._looked = -_LOOK_S
         self._waiting: deque[_Asked] = deque()
-        self._thread = ThreadPoolExecutor(1, "pulsecast-streams")
+        self._thread = Threads(1, "pulsecast-streams")
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Forget what waits in the parent, and open the store anew: a connection of SQLite is not for two processes."""
+        self._waiting.clear()
+        if self._opened is not None:
+            abandon(self._opened)
+            self._opened = None
 
     async def change(self, key: Key, compute: Compute[T], *, steps: int = 1) -> T:
         """Return what `compute` answers, once what it changes is kept; pushes of one series come one after the other.

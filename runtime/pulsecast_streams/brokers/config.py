@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pulsecast.foundation.arguments import invalid, require_types, shown
+from pulsecast.limits import STREAMS
 from pulsecast.plain_text import Problems
 
 from ..messages.writing import Form
@@ -37,7 +38,8 @@ class BrokerConfig:
                it is the key of a stream
     forecasts, alarms, dead_letters   topics or streams that are written. Without `alarms` none are written; dead
                letters go to SOURCE-dead-letters by default, without the wildcard
-    store      file of states, one for each process
+    store      file of states, one for each process, which this user alone can read
+    streams    most series in that file; a message of one more is a dead letter
     reader     the client of MQTT, the group of Redis, the consumer of NATS, that the broker keeps messages for
     form       of what is written
     """
@@ -48,6 +50,7 @@ class BrokerConfig:
     alarms: str | None = None
     dead_letters: str | None = None
     store: str = "pulsecast-states.db"
+    streams: int = STREAMS
     reader: str = "pulsecast"
     form: Form = "json"
 
@@ -75,6 +78,8 @@ class BrokerConfig:
             yield f"reader is {shown(self.reader)}; expected up to 200 letters, digits, dots, _ and -"
         if not self.store:
             yield "store is empty; expected a file for states"
+        if self.streams < 1:
+            yield f"streams is {shown(self.streams)}; expected at least 1"
         grammar = GRAMMARS.get(self.kind)
         if grammar is NATS and "." in self.reader:
             yield f"reader is {shown(self.reader)}; a consumer of NATS has no dots in its name"

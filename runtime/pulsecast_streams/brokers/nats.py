@@ -11,6 +11,7 @@ from ..messages.received import Received
 from .config import BrokerConfig
 from .engine import engine
 from .link import STEADY
+from .secured import secured
 from .taking import Taking
 from .topics import NATS, series_in
 
@@ -30,7 +31,7 @@ def open_nats(url: str, config: BrokerConfig, taking: Taking) -> NatsBroker:
             taking.fail(EngineError(f"the nats broker was lost; {STEADY}"))
 
     made: NatsBroker = engine("faststream.nats", "nats").NatsBroker(
-        url,
+        **secured(url, taking.fail),
         logger=None,
         allow_reconnect=False,
         max_reconnect_attempts=TRIES,

@@ -94,12 +94,12 @@ def stream_broker(  # noqa: PLR0913  # an option is a parameter
 
 def _run(app: Any, started: Callable[[], None]) -> bool:
     """Run an application; return whether it ended though nobody asked: FastStream says so in its log only."""
-    begun, asked = False, False
+    begun, asked, leave = False, False, app.exit
 
     def ask() -> None:
         nonlocal asked
         asked = True
-        app.exit()
+        leave()
 
     async def running() -> None:
         nonlocal begun
@@ -108,8 +108,18 @@ def _run(app: Any, started: Callable[[], None]) -> bool:
             asyncio.get_running_loop().add_signal_handler(number, ask)
         started()
 
+    def end() -> None:
+        nonlocal asked
+        asked = asked or not begun
+        leave()
+
+    app.exit = end  # FastStream calls it for a signal that comes while it begins, and later when a subscription ends
     app.after_startup(running)
-    asyncio.run(app.run())
+    try:
+        asyncio.run(app.run())
+    except Exception:
+        if begun or not asked:
+            raise  # else FastStream closed the connection while it was being made, and no message was taken
     return begun and not asked
 
 

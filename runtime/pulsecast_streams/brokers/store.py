@@ -8,9 +8,12 @@ from pathlib import Path
 
 from pulsecast.errors import EngineError, FormatError, UsageError
 from pulsecast.foundation.arguments import shown
+from pulsecast.foundation.private_file import require_private_file
 
 APPLICATION = 0x70756C73  # "puls", in the header of the file
 FORMAT = 1
+INSTEAD = "name another file with --store"
+BESIDE = ("-wal", "-shm", "-journal")  # files that SQLite reads with the one that is named
 _TABLES = """
 CREATE TABLE states (series TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID, STRICT;
 CREATE TABLE stream (name TEXT NOT NULL) STRICT;
@@ -28,8 +31,10 @@ class StateStore:
 
         stream  what is read, such as "mqtt counts/+": a file of another stream is refused, as its states are of others
 
-        Raises UsageError (in use, of another stream, not writable) and FormatError (not such a file).
+        Raises UsageError (in use, of another stream, not writable, not private to this user) and FormatError (not such
+        a file).
         """
+        require_private_file(path, what="the file of states", instead=INSTEAD, beside=BESIDE)
         self._name = shown(str(path))
         try:
             self._database = sqlite3.connect(path, timeout=1.0, isolation_level=None, check_same_thread=False)
@@ -49,7 +54,13 @@ class StateStore:
             known = self._found("PRAGMA application_id"), self._found("PRAGMA user_version")
             if known != (APPLICATION, FORMAT):
                 raise FormatError(f"{self._name} is not a file of states of format {FORMAT}; name another one, or none")
+            if (problem := self._found("PRAGMA quick_check(1)")) != "ok":
+                raise FormatError(
+                    f"the file of states {self._name} is damaged ({str(problem).splitlines()[-1]}); bring back a copy, "
+                    f"or {INSTEAD}"
+                )
             of = self._found("SELECT name FROM stream")
+            self._count = int(str(self._found("SELECT count(*) FROM states")))
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise UsageError(
@@ -65,7 +76,8 @@ class StateStore:
 
     def _lock(self) -> None:
         """Take the file for this process; whatever is acknowledged must be on the disk, so each commit is synced."""
-        for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL"):
+        pragmas = ("trusted_schema=OFF", "locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL")
+        for pragma in pragmas:
             self._database.execute(f"PRAGMA {pragma}")
         self._database.execute("BEGIN IMMEDIATE")
         self._database.execute("COMMIT")
@@ -80,6 +92,10 @@ class StateStore:
     def _found(self, query: str) -> object:
         row = self._database.execute(query).fetchone()
         return None if row is None else row[0]
+
+    def __len__(self) -> int:
+        """Return how many series have a state."""
+        return self._count
 
     def get(self, series: str) -> bytes | None:
         """Return the state of a series; None if it has none. Raises EngineError."""
@@ -100,7 +116,10 @@ class StateStore:
     def put(self, series: str, state: bytes) -> None:
         """Keep a state; raises EngineError, such as for a full disk: the one before is kept then."""
         try:
-            self._database.execute("INSERT OR REPLACE INTO states VALUES (?, ?)", (series, state))
+            changed = self._database.execute("UPDATE states SET state = ? WHERE series = ?", (state, series)).rowcount
+            if not changed:
+                self._database.execute("INSERT INTO states VALUES (?, ?)", (series, state))
+                self._count += 1
         except sqlite3.Error as error:
             raise self._failed(error) from None
 

@@ -109,12 +109,16 @@ class Taking:
     async def _taken(self, link: Link, message: Any) -> None:
         received, problem = link.received(message), link.problem(message)
         if problem is not None:
-            letter = self._letter(received, RefusedError("schema", problem))
-            await self._send(link, Said(dead_letter=letter), None)
+            await self._refuse(link, received, None, RefusedError("schema", problem))
             return
         asked = link.asks(message)
         series = series_of(received, self.policies)
         state = None if series is None else self.store.get(series)
+        if series is not None and state is None and len(self.store) >= self.config.streams:
+            refused = await self._refuse(link, received, series, self._too_many())
+            if asked:
+                await self._respond(link, message, received, refused)
+            return
         if self.events is not None:
             said = await self._counted(link, received, series, state, self.events)
             if asked:
@@ -169,6 +173,16 @@ class Taking:
             await self._send(link, one.answer, series)
             if self.heard is not None:
                 self.heard(one)
+
+    def _too_many(self) -> RefusedError:
+        return RefusedError(
+            "series", f"{self.config.streams:,} series are followed, and no more are; raise it with --streams N"
+        )
+
+    async def _refuse(self, link: Link, received: Received, series: str | None, error: RefusedError) -> Said:
+        said = Said(dead_letter=self._letter(received, error))
+        await self._send(link, said, series)
+        return said
 
     async def _send(self, link: Link, found: Said | Answer, series: str | None) -> None:
         config = self.config

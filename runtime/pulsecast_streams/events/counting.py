@@ -7,16 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pulsecast.errors import UsageError
+from pulsecast.errors import FormatError, UsageError
 from pulsecast.forecasting.living.live_series import LONGEST_GAP_S
 from pulsecast.foundation.arguments import instance, shown, whole_number
+from pulsecast.limits import GAP_STEPS, STEP_EVENTS
 
 from ..messages.received import Received
 from ..messages.records import Record, refused_message
 from ..refusal import RefusedError
 from .event import IDENTITY_BYTES, MICROS, Event, read_event
 from .policies import OF, EventPolicies
-from .state import Counting, OpenStep, counting_of, written_state
+from .state import CROWDED, Counting, OpenStep, counting_of, written_state
 from .sums import added, total
 
 EDGE_TOLERANCE = 0.01  # the first step is said if at most this share of it lies before the first event
@@ -46,7 +47,8 @@ def count(received: Received, state: bytes | None = None, *, policies: EventPoli
     policies  as the model was trained: its step, and what is counted
 
     The steps are those of `train --events` on the same events, in whatever order they come within the lateness. A step
-    is said once. An event that comes twice is counted once if it has an id. Raises FormatError (a damaged state) and
+    is said once. An event that comes twice is counted once if it has an id; a step with more than STEP_EVENTS of these
+    is missing. Raises FormatError (a damaged state) and
     UsageError (a state of other options).
     """
     instance("received", received, Received)
@@ -73,14 +75,20 @@ def tick(state: bytes, time: Any, *, policies: EventPolicies) -> Counted:
     A series lags as far behind the clock as its latest event did when the broker got it: a log that is sent again is
     not cut short.
 
-    Raises as `count` does, and UsageError for a time more than a year after the last event.
+    Raises as `count` does, and UsageError for a time more than a year, or GAP_STEPS steps, after the
+    last event.
     """
     instance("state", state, bytes)
     instance("policies", policies, EventPolicies)
     kept, time_us = _state(state, policies), whole_number("time", time, least=0) * MICROS
-    if time_us - kept.latest_us > LONGEST_GAP_S * MICROS:
-        raise UsageError(f"time is {shown(time)}, more than a year after the last event; expected unix seconds")
-    return _said(replace(kept, latest_us=max(kept.latest_us, time_us - kept.delay_us)), policies)
+    if time_us - kept.latest_us > _longest_gap_us(policies):
+        raise UsageError(
+            f"time is {shown(time)}, more than a year, or {GAP_STEPS:,} steps, after the last event; expected unix "
+            "seconds"
+        )
+    silent_us = (_silent_s(kept, policies) + policies.step_s + policies.lateness_s) * MICROS
+    now_us = min(time_us - kept.delay_us, silent_us)  # nothing is said after it, and the state must not wait for it
+    return _said(replace(kept, latest_us=max(kept.latest_us, now_us)), policies)
 
 
 def due_s(state: bytes, *, policies: EventPolicies) -> int | None:
@@ -103,7 +111,17 @@ def _state(data: bytes, policies: EventPolicies) -> Counting:
             f"the state was begun with step_s={kept.step_s} and of={kept.of!r}, not {policies.step_s} and "
             f"{policies.of!r}; begin again with state=None"
         )
+    waiting_us = kept.latest_us - kept.next_s * MICROS - (policies.lateness_s + policies.step_s) * MICROS
+    if waiting_us > _longest_gap_us(policies):  # its checksum was written, too
+        raise FormatError(
+            "the state of counted events has a step that cannot wait any more; begin again with state=None"
+        )
     return kept
+
+
+def _longest_gap_us(policies: EventPolicies) -> int:
+    """Return how far the clock may move at once: each step of the gap is said."""
+    return min(LONGEST_GAP_S, GAP_STEPS * policies.step_s) * MICROS
 
 
 def _start_s(time_us: int, step_s: int) -> int:
@@ -131,7 +149,7 @@ def _anew(kept: Counting, event: Event, policies: EventPolicies) -> Counted:
 
     Its first step is whole: nothing came before the event.
     """
-    _refuse_far(kept, event)
+    _refuse_far(kept, event, LONGEST_GAP_S * MICROS)  # longer than the model takes, too
     end_us = (_silent_s(kept, policies) + policies.lateness_s) * MICROS
     before = _said(replace(kept, latest_us=max(event.time_us, end_us)), policies)
     return Counted(steps=before.steps, state=written_state(replace(_begun(event, policies), first_us=None)))
@@ -146,9 +164,12 @@ def _taken(kept: Counting, event: Event, policies: EventPolicies) -> Counting:
             f"the event is {(kept.latest_us - event.time_us) / MICROS:,.0f} s older than the latest one, and its step "
             f"was said; a step waits {policies.lateness_s:,} s after its end (lateness_s)",
         )
-    _refuse_far(kept, event)
-    if event.identity is not None and _is_copy(kept, event.identity):
-        return kept
+    _refuse_far(kept, event, _longest_gap_us(policies))
+    if event.identity is not None:
+        if _is_copy(kept, event.identity):
+            return kept
+        if sum(len(one.identities) for one in kept.steps.values()) >= STEP_EVENTS * IDENTITY_BYTES:
+            kept = _crowded(kept)
     if kept.first_us is not None:
         kept = replace(kept, first_us=min(kept.first_us, event.time_us), next_s=min(kept.next_s, start))
     steps = {**kept.steps, start: _with(kept.steps.get(start, OpenStep()), event)}
@@ -158,12 +179,20 @@ def _taken(kept: Counting, event: Event, policies: EventPolicies) -> Counting:
     return replace(kept, heard_us=event.time_us, delay_us=event.delay_us)
 
 
-def _refuse_far(kept: Counting, event: Event) -> None:
-    """Raise RefusedError for an event that the model could not take either."""
-    if event.time_us - kept.latest_us > LONGEST_GAP_S * MICROS:
+def _refuse_far(kept: Counting, event: Event, most_us: int) -> None:
+    """Raise RefusedError for an event that comes more than `most_us` after the last one."""
+    if event.time_us - kept.latest_us > most_us:
         raise RefusedError(
-            "time", "the event comes more than a year after the last one; correct its time, or begin again"
+            "time",
+            f"the event comes more than a year, or {GAP_STEPS:,} steps, after the last one; correct its time, or begin "
+            "again",
         )
+
+
+def _crowded(kept: Counting) -> Counting:
+    """Return the state without the ids of its steps, whose values are missing then: a copy is not seen any more."""
+    steps = {start: OpenStep(events=one.events, present=CROWDED) for start, one in kept.steps.items() if one.identities}
+    return replace(kept, steps={**kept.steps, **steps})
 
 
 def _is_copy(kept: Counting, identity: bytes) -> bool:
@@ -181,6 +210,8 @@ def _is_copy(kept: Counting, identity: bytes) -> bool:
 
 
 def _with(step: OpenStep, event: Event) -> OpenStep:
+    if step.present == CROWDED:
+        return replace(step, events=step.events + 1)
     has = not math.isnan(event.value)
     return OpenStep(
         events=step.events + 1,
@@ -210,10 +241,10 @@ def _records(state: Counting, complete_s: int) -> Iterator[Record]:
 
 
 def _value(state: Counting, start_s: int) -> float | None:
-    """Return a step's value; None if it is missing: events came, and none has a value."""
+    """Return a step's value; None if it is missing: events came, and none has a value, or too many have an id."""
     step = state.steps.get(start_s)
     if step is None:
         return OF[state.of]
-    if not step.present:
+    if step.present in (0, CROWDED):
         return None
     return total(step.parts) / (step.present if state.of == "mean" else 1)

@@ -20,7 +20,7 @@ def identity(folder: Path) -> Iterator[str]:
     wait for the broker's timeouts.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = (folder / "instance").open("a+", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"the folder for states {shown(str(folder))} cannot be written: {error.strerror}") from None

@@ -62,8 +62,11 @@ class KeptInTransaction:
     def find(self, begun: Begun) -> LiveSeries:
         """Return the series; raises what `LiveSeries` does."""
         if type(self._kept) is Mark:
-            self._kept.live.require(begun)
-            return self._kept.live
+            live = self._kept.live
+            if live.model is self._unwritten.alive.model:
+                live.require(begun)
+                return live
+            self._kept = live.to_bytes()  # another model of the application goes on with the same state
         self._live = self._unwritten.alive.find(self._key, self._kept, begun)
         return self._live
 
@@ -90,14 +93,19 @@ class Unwritten:
         """Put a mark into the transaction; the state itself, where the engine does not give the mark back."""
         mark = Mark(live)
         state.set_bytes(STATE, mark)
+        if state.get_bytes(STATE) is not mark:
+            state.set_bytes(STATE, live.to_bytes())
+            return
         self._open.append(_Open(mark, key, state))
-        if len(self._open) >= self._most or state.get_bytes(STATE) is not mark:
+        if len(self._open) >= self._most:
             self.write()
 
     def write(self) -> None:
-        """Put the states in the place of their marks."""
+        """Put the states in the place of their marks, where these stand still."""
         written, self._open = self._open, []
         for mark, key, state in written:
+            if state.get_bytes(STATE) is not mark:
+                continue
             data = mark.live.to_bytes()
             state.set_bytes(STATE, data)
             self.alive.kept.keep(key, data, mark.live)

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +16,7 @@ from helpers.engines import EXPORT, TRAIN, require
 from helpers.hostile.server import HostileServer, response
 from helpers.logs.log_files import hours
 from helpers.native_models import add_native
-from helpers.outside.processes import wait_for
+from helpers.outside.terminating import STAGED, STARTING, ran
 from helpers.serving_folders.folders import untruths
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.folder import BUNDLE_FOLDER
@@ -31,10 +25,7 @@ from pulsecast.stages.model_directory import read_model_directory
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
-DEADLINE_S = 600  # of a whole run, on a busy machine
 PAGES = 20
-STAGED = re.compile(r"\..+\.pulsecast-[0-9a-f]{12}\.(lock|partial|old)")  # terminated while it cleared up
-STARTING = -signal.SIGTERM  # before Python has come to the command line, which has begun nothing
 ENDINGS = {0: "", 143: "terminated"}  # exit code -> the last line on stderr
 
 
@@ -196,53 +187,12 @@ def url() -> Iterator[str]:
     server.close()
 
 
-class Ended(NamedTuple):
-    code: int
-    err: str
-    seconds: float
-
-
-def ran(command: str, words: list[str], work: Path, after_s: float | None = None) -> Ended:
-    """Run the command in `work`, terminate it after a time, and return how it ended; no child of it goes on."""
-    temporary = work.with_name("temporary")
-    temporary.mkdir(exist_ok=True)
-    path = os.pathsep.join(part for part in sys.path if part)
-    environment = os.environ | {"PYTHONPATH": path, "TMPDIR": str(temporary)}
-    began = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pulsecast_cli", command, *words], cwd=work, env=environment, text=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
-    if after_s is not None:
-        try:
-            process.wait(after_s)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=DEADLINE_S)
-    wait_for(lambda: not running(process.pid))
-    assert [one.name for one in temporary.iterdir()] == []
-    return Ended(process.returncode, err, time.monotonic() - began)
-
-
-def running(session: int) -> list[int]:
-    """Return the processes of a session that have not ended."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == session and fields[0] not in ("Z", "X"):
-            found.append(int(path.parent.name))
-    return found
-
-
 def contents(path: Path) -> dict[str, bytes]:
     files = path.rglob("*") if path.is_dir() else [path]
     return {str(one.relative_to(path.parent)): one.read_bytes() for one in files if one.is_file()}
 
 
-UNTIL_TOLD = {"serve", "stream"}  # they end by a signal: tests/serve/test_serve_command.py, tests/streams
+UNTIL_TOLD = {"serve", "stream"}  # they end by a signal: test_told_to_end.py
 
 
 def test_every_command_is_terminated() -> None:

@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol
 import pytest
 
 from helpers.engines import load, require_tool
+from helpers.outside.ports import free_port
 
 WAIT_S = 60.0
 
@@ -29,12 +30,6 @@ def until(found: Callable[[], Any], what: str) -> Any:
             return value
         time.sleep(0.05)
     pytest.fail(f"{what}: not within {WAIT_S:g} s")
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def answers(port: int) -> bool:

@@ -66,9 +66,9 @@ def odd_log(seed: int) -> OddLog:
     faults = {fault for fault in FAULTS if rng.random() < 0.12}
     if faults & {"shuffled", "repeated"}:
         faults.discard("cut")  # a number that was cut in the middle of the series looks like any other
-    values = _values(rng)
+    values = odd_values(rng)
     rows = [
-        [_time(START + datetime.timedelta(hours=i), form), rng.choice(TEXTS), _number(value, locale)]
+        [odd_time(START + datetime.timedelta(hours=i), form), rng.choice(TEXTS), odd_number(value, locale)]
         for i, value in enumerate(values)
     ]
     if "shuffled" in faults:
@@ -82,17 +82,20 @@ def odd_log(seed: int) -> OddLog:
     return OddLog(name=name, data=_bytes(text, faults), values=tuple(values), about=about)
 
 
-def _values(rng: random.Random) -> list[float]:
+def odd_values(rng: random.Random) -> list[float]:
+    """Return 30 to 60 values of one size, with as many digits behind the mark."""
     count, scale = rng.randrange(30, 60), rng.choice([5, 900, 5000, 3_000_000])
     digits = rng.choice([0, 0, 1, 2, 3])
     return [round(rng.random() * scale, digits) if digits else float(rng.randrange(scale)) for _ in range(count)]
 
 
-def _time(moment: datetime.datetime, form: str) -> str:
+def odd_time(moment: datetime.datetime, form: str) -> str:
+    """Return a moment in a form of TIMES."""
     return str(int(moment.timestamp()) * UNITS[form]) if form in UNITS else moment.strftime(form)
 
 
-def _number(value: float, locale: str) -> str:
+def odd_number(value: float, locale: str) -> str:
+    """Return a number as a locale of LOCALES writes it."""
     group, decimal = LOCALES[locale]
     whole, _, fraction = f"{value:,.3f}".rstrip("0").rstrip(".").partition(".")
     return whole.replace(",", group) + (decimal + fraction if fraction else "")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.engines import lacking, require_tool, require_tools
+from helpers.outside.ports import free_port
 
 SEPARATION = Path("/run/sshd")  # an sshd of root refuses to start without this empty folder
 
@@ -66,6 +66,8 @@ def _separation() -> bool:
         return False
     try:
         SEPARATION.mkdir(mode=0o755)
+    except FileExistsError:  # another process made it meanwhile
+        return False
     except OSError as error:
         lacking(f"sshd needs {SEPARATION}, which cannot be made: {error.strerror}")
     return True
@@ -73,9 +75,7 @@ def _separation() -> bool:
 
 @contextlib.contextmanager
 def _started(program: str, folder: Path) -> Iterator[SshServer]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     public = (folder / "server.pub").read_text().rsplit(" ", 1)[0]
     (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {public}\n")
     settings = (

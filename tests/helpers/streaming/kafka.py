@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from helpers.engines import load, require_tools
+from helpers.outside.ports import free_port
 
 FETCH = Path(__file__).parents[3] / ".ci" / "kafka"
 CLUSTER = "cHVsc2VjYXN0LXRlc3RzIQ"
@@ -38,7 +38,8 @@ transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
-"""
+log.retention.ms=-1
+"""  # without an end: messages of tests are years old, and a broker that looks for such ones deletes them unread
 
 
 def jars() -> Path:
@@ -59,12 +60,6 @@ def until(found: Callable[[], Any], what: str, wait_s: float = WAIT_S) -> Any:
             return value
         time.sleep(0.1)
     pytest.fail(f"{what}: not within {wait_s:g} s")
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @dataclass(kw_only=True)

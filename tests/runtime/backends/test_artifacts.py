@@ -214,6 +214,13 @@ def test_verify_passes_every_artifact(path: Path) -> None:
     assert [report.skipped for report in reports] == [None] * len(ARTIFACTS)
 
 
+def test_verify_tries_the_largest_and_the_smallest_numbers_on_every_artifact(recommended_bundle: Path) -> None:
+    named = {report.artifact: {check.name for check in report.checks} for report in verify(recommended_bundle)}
+    assert [one for one, names in named.items() if "extreme numbers" not in names] == []
+    unbounded = [one for one, names in named.items() if "bounds of extreme numbers" not in names]
+    assert unbounded == ["tflite-int8"]  # which gives scaled values
+
+
 def test_the_onnx_device_is_the_provider_that_runs(path: Path) -> None:
     import onnxruntime as ort
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -219,3 +220,12 @@ def test_a_temporary_folder_that_others_can_exchange_is_refused(
     (tmp_path / "file").write_text("")
     with pytest.raises(EngineError, match="a temporary folder cannot be made"):
         temporary_folder().__enter__()
+
+
+@pytest.mark.parametrize("stage", ["runtime", "train", "export"])
+def test_every_temporary_folder_is_one_that_is_swept_after_a_kill(stage: str) -> None:
+    """Those of `tempfile` stay for ever when their process is killed."""
+    sources = [path for path in (Path(__file__).parents[3] / stage).rglob("*.py") if path.name != "private_folder.py"]
+    assert len(sources) > 50
+    found = [path.name for path in sources if re.search(r"TemporaryDirectory\(|mkdtemp\(", path.read_text("utf-8"))]
+    assert found == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -166,12 +166,60 @@ def test_another_file_is_no_file_of_states(tmp_path: Path) -> None:
         other.execute("CREATE TABLE states (series TEXT)")
     other.close()
     for name in ("text", "other.db"):
+        (tmp_path / name).chmod(0o600)
         kept = (tmp_path / name).read_bytes()
         with pytest.raises(FormatError, match="is not a file of states"):
             StateStore(tmp_path / name, "redis in")
         assert (tmp_path / name).read_bytes()[100:] == kept[100:]
-    with pytest.raises(UsageError, match="cannot be opened"):
+    with pytest.raises(UsageError, match="cannot be made: No such file or directory; name another file with --store"):
         StateStore(tmp_path / "nothing" / "a.db", "redis in")
+
+
+def test_a_file_of_states_is_of_its_user_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    store = StateStore(path, "redis in")
+    store.put("likes", b"x")
+    assert {one.name: one.stat().st_mode & 0o777 for one in tmp_path.iterdir()} == {"a.db": 0o600, "a.db-wal": 0o600}
+    store.close()
+    path.chmod(0o644)
+    with pytest.raises(UsageError, match=r"the file of states .* is not private to this user; .* chmod 600 /"):
+        StateStore(path, "redis in")
+    path.chmod(0o600)
+    path.with_name("a.db-wal").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match=r"is not private to this user; .* chmod 600 /.*/a\.db-wal$"):
+        StateStore(path, "redis in")
+
+
+def test_a_damaged_file_of_states_is_refused_before_a_message_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    store = StateStore(path, "redis in")
+    for number in range(40):
+        store.put(str(number), bytes([number]) * 3000)
+    store.close()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
+    path.write_bytes(data)
+    with pytest.raises(FormatError, match=r"is damaged|is not a file of states"):
+        StateStore(path, "redis in")
+
+
+def test_made_up_names_of_series_do_not_grow_the_file_without_end(model: Forecaster, tmp_path: Path) -> None:
+    config = replace(CONFIG, streams=2)
+    link, first = Recorded(), Taking(model, config, USUAL, store=StateStore(tmp_path / "a.db", "redis in"))
+    for series in ("likes", "shares", "\x1b[2J", "shares", "more"):
+        assert taken(first, link, data(len(link.sent), series=series))
+    first.store.close()
+    again = Taking(model, config, USUAL, store=StateStore(tmp_path / "a.db", "redis in"))
+    assert len(again.store) == 2
+    for series in ("last", "likes"):
+        assert taken(again, link, data(len(link.sent), series=series))
+    assert [topic for topic, _ in link.sent] == ["out", "out", "in-dead-letters", "out"] + ["in-dead-letters"] * 2 + [
+        "out"
+    ]
+    letters = [one for topic, one in link.sent if topic == "in-dead-letters"]
+    assert {one["code"] for one in letters} == {"series"}
+    assert letters[0]["reason"] == "2 series are followed, and no more are; raise it with --streams N"
+    again.store.close()
 
 
 @pytest.mark.parametrize(
@@ -186,6 +234,7 @@ def test_another_file_is_no_file_of_states(tmp_path: Path) -> None:
         ({"forecasts": "out/+"}, "has a wildcard; expected one topic"),
         ({"alarms": "out"}, "two topics are one"),
         ({"kind": "redis", "source": "out"}, "forecasts is 'out', which is read"),
+        ({"streams": 0}, "streams is 0; expected at least 1"),
         ({"reader": "a b"}, "reader is 'a b'; expected up to 200"),
         ({"kind": "nats", "source": "counts.>"}, r"the wildcard >, which names no series; expected \* in its place"),
         ({"kind": "nats", "source": "counts.*", "forecasts": "counts.out"}, "a stream that reads what it writes"),

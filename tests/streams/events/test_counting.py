@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ import pytest
 from helpers.engines import require
 from pulsecast import Forecaster
 from pulsecast.errors import FormatError, UsageError
+from pulsecast.limits import GAP_STEPS
 from pulsecast_streams import Counted, EventPolicies, Received, answer, count, tick
 from pulsecast_train import LogConfig, read_log
 
@@ -231,3 +233,76 @@ def test_steps_are_messages_for_answer(model: Forecaster) -> None:
         kept = found.state
     assert found.forecast["time"] == BEGIN + (24 * 7 - 1) * HOUR
     assert len(found.forecast["forecast"]) == model.manifest.spec.horizon
+
+
+def test_a_step_with_too_many_ids_is_missing_and_its_state_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A producer that makes up ids would have every event read and write all of those before it."""
+    monkeypatch.setattr("pulsecast_streams.events.counting.STEP_EVENTS", 50)
+    policies = EventPolicies(step_s=HOUR, lateness_s=2 * HOUR)
+    many = [One(HOUR + n, id=f"made up {n}") for n in range(300)]
+    said, state = run(
+        [One(0, id="a"), One(4 * HOUR - 1), *many, One(4 * HOUR, id="b"), One(4 * HOUR, id="b")], policies
+    )
+    assert max(len(one.state or b"") for one in said) < 2500
+    assert all(one.dead_letter is None for one in said)
+    said.append(tick(state, BEGIN + 8 * HOUR, policies=policies))
+    assert steps(said) == [
+        (BEGIN, 1.0), (BEGIN + HOUR, None), (BEGIN + 2 * HOUR, 0.0), (BEGIN + 3 * HOUR, 1.0), (BEGIN + 4 * HOUR, 1.0),
+        (BEGIN + 5 * HOUR, 0.0),
+    ]  # fmt: skip
+
+
+def test_events_without_an_id_are_counted_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pulsecast_streams.events.counting.STEP_EVENTS", 50)
+    said, _ = run([*(One(n) for n in range(300)), One(HOUR)], EventPolicies(step_s=HOUR))
+    assert steps(said) == [(BEGIN, 300.0)]
+
+
+def test_an_event_that_would_complete_too_many_steps_is_a_dead_letter() -> None:
+    """Within a year: steps of a second would be said by the ten million."""
+    policies = EventPolicies(step_s=1)
+    said, state = run([One(0), One(GAP_STEPS + 1), One(GAP_STEPS - 1)], policies)
+    letter = said[1].dead_letter
+    assert letter is not None
+    assert (letter["code"], letter["reason"][:65]) == (
+        "time", "the event comes more than a year, or 100,000 steps, after the las",
+    )  # fmt: skip
+    assert len(said[2].steps) == GAP_STEPS - 1
+    with pytest.raises(UsageError, match=r"more than a year, or 100,000 steps, after the last event"):
+        tick(state, BEGIN + 3 * GAP_STEPS, policies=policies)
+
+
+WHOLE = {
+    "series": "likes", "step_s": HOUR, "of": "events", "latest_us": BEGIN * 10**6, "next_s": BEGIN, "first_us": None,
+    "steps": {str(BEGIN): [1, 1, [1.0], ""]},
+}  # fmt: skip
+ODD: dict[str, Any] = {
+    "a list": [],
+    "nothing": {},
+    "no steps": {**WHOLE, "steps": []},
+    "a field more": {**WHOLE, "more": 1},
+    "text as a time": {**WHOLE, "latest_us": "1"},
+    "a time that is true": {**WHOLE, "first_us": True},
+    "a step of no length": {**WHOLE, "step_s": 0},
+    "another sum": {**WHOLE, "of": "product"},
+    "a name that is a number": {**WHOLE, "series": 7},
+    "a step that is text": {**WHOLE, "steps": {"now": [1, 1, [1.0], ""]}},
+    "a step without ids": {**WHOLE, "steps": {"7": [1, 1, [1.0]]}},
+    "a part that is text": {**WHOLE, "steps": {"7": [1, 1, ["1"], ""]}},
+    "a part that is infinite": {**WHOLE, "steps": {"7": [1, 1, [1e999], ""]}},
+    "ids that are no base64": {**WHOLE, "steps": {"7": [1, 1, [1.0], "\u00e9"]}},
+    "ages to say": {**WHOLE, "latest_us": 10**30},
+}
+
+
+@pytest.mark.parametrize("what", [*ODD, "deep"])
+def test_a_state_that_was_made_up_is_refused_though_its_checksum_is_right(what: str) -> None:
+    body = b"[" * 9000 if what == "deep" else json.dumps(ODD[what]).encode()
+    policies = EventPolicies(step_s=HOUR)
+    assert count(One(1).received(), _made(json.dumps(WHOLE).encode()), policies=policies).dead_letter is None
+    with pytest.raises((FormatError, UsageError)):
+        count(One(1).received(), _made(body), policies=policies)
+
+
+def _made(body: bytes) -> bytes:
+    return b"PCEV\x01" + zlib.crc32(body).to_bytes(4, "big") + body

@@ -74,6 +74,7 @@ def test_a_wrong_line_of_properties_is_named_without_its_words(text: str, said: 
 
 def test_a_process_keeps_its_name_and_two_do_not_share_a_folder(tmp_path: Path) -> None:
     with identity(tmp_path / "state") as first:
+        assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
         with (
             pytest.raises(UsageError, match="is used by another process; each takes one of its own: --state DIR"),
             identity(tmp_path / "state"),

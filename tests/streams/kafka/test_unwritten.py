@@ -184,6 +184,28 @@ def test_a_new_bundle_replays_what_the_states_hold(
     assert len({one["version"] for one in forecasts(found)["likes"]}) == 2
 
 
+def test_two_models_of_one_application_never_answer_with_the_series_of_the_other(
+    store: Any, model: Forecaster, linear_bundle: Path, messages: list[Message]
+) -> None:
+    """They keep the state under one name, and each carries over what the other left."""
+    other = load(linear_bundle, backend="numpy")
+    one, two = Process(store, model), Process(store, other)
+    expected, found = Expected(), []
+    for at, each in enumerate(messages):
+        two.transaction = one.transaction
+        found += one.take([each]) + two.take([each])
+        for loaded in (model, other):
+            expected.take(loaded, [each], RATED)
+        if at % 50 == 49:
+            two.sink.flush()
+            one.commit()
+    assert same(found, expected)
+    one.sink.flush()
+    two.sink.flush()
+    one.commit()
+    assert one.states() == expected.states
+
+
 def test_a_refused_message_leaves_its_series_as_it_was_and_alive(
     store: Any, model: Forecaster, messages: list[Message], expected: Expected
 ) -> None:

@@ -28,6 +28,8 @@ from pulsecast_train.recipes.train_config import RunConfig, TrainConfig  # noqa:
 
 # 329 windows in batches of 47: a last batch of another size is compiled for itself, which takes longer than training
 SMALL = TrainConfig(window=12, units=(6, 5), epochs=4, dropout=0.2, learning_rate=5e-3, patience=0, batch_size=47)
+# sooner compiled: where only the course of a run is looked at
+ONE_LAYER = replace(SMALL, units=(6,))
 LOG = LogConfig(timezone="UTC")
 
 
@@ -149,7 +151,7 @@ def test_the_weights_of_the_lowest_validation_loss_are_kept(series: Path, tmp_pa
 
 @pytest.mark.slow
 def test_training_stops_when_the_validation_loss_no_longer_falls(series: Path, tmp_path: Path) -> None:
-    config = replace(SMALL, learning_rate=0.3, epochs=40, patience=2, dropout=0.0, averaging=0.0)
+    config = replace(ONE_LAYER, learning_rate=0.3, epochs=40, patience=2, dropout=0.0, averaging=0.0)
     record = train([series], tmp_path / "model", config)
     losses = validation_losses(tmp_path / "model")
     assert len(losses) == record.provenance.training["epochs_run"] < 40
@@ -189,7 +191,7 @@ def test_the_kept_weights_are_the_average_of_those_after_each_batch(
 @pytest.mark.slow
 def test_several_series_train_one_model(tmp_path: Path) -> None:
     paths = [write_series(tmp_path / "a.csv"), write_series(tmp_path / "b.csv", level=900, hours=400, seed=5)]
-    record = train(paths, tmp_path / "model", replace(SMALL, epochs=1, pool=False, batch_size=293))
+    record = train(paths, tmp_path / "model", replace(ONE_LAYER, epochs=1, pool=False, batch_size=293))
     spec = record.spec
     counts = record.provenance.training["windows"]
     assert isinstance(counts, dict)
@@ -236,7 +238,7 @@ def test_calibration_windows_are_training_windows_and_reach_both_extremes(whole:
 @pytest.mark.slow
 def test_a_loss_that_is_not_finite_ends_the_run_with_advice(tmp_path: Path) -> None:
     path = write_series(tmp_path / "posts.csv")
-    config = replace(SMALL, recipe="textbook", learning_rate=1e20, loss="mse", epochs=3, batch_size=97)
+    config = replace(ONE_LAYER, recipe="textbook", learning_rate=1e20, loss="mse", epochs=3, batch_size=97)
     with pytest.raises(DataError, match=r"the loss is (nan|inf) in epoch \d: lower --learning-rate"):
         train([path], tmp_path / "model", config)
     assert not (tmp_path / "model").exists()

@@ -195,7 +195,7 @@ def test_the_limits_of_the_table_are_those_that_train_s_readme_states() -> None:
         f"| one row | {limits.MAX_ROW_BYTES >> 20} MB |",
         f"| the header | {limits.MAX_HEADER_BYTES >> 20} MB |",
         f"| a column's name, a series' name | {limits.MAX_NAME_CHARACTERS:,} characters |",
-        f"| columns of CSV, TSV, Parquet | {limits.MOST_COLUMNS:,} |",
+        f"| columns of CSV, TSV, Parquet, XLSX | {limits.MOST_COLUMNS:,} |",
         f"| names in the objects of NDJSON | {limits.MOST_FIELDS:,} in {limits.BLOCK_BYTES >> 20} MB |",
         f"| levels of NDJSON | {limits.MAX_DEPTH} |",
         f"| rows times columns | {limits.MOST_CELLS:,} in {limits.BLOCK_BYTES >> 20} MB |",

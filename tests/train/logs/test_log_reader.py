@@ -342,8 +342,8 @@ def test_what_cannot_be_used_is_refused_in_one_sentence(
 
 def test_a_directory_and_an_absent_file_are_refused(tmp_path: Path) -> None:
     (tmp_path / "logs.csv").mkdir()
-    with pytest.raises(UsageError, match=r"^log\.xlsx has an unknown ending; known: \.csv, .* \.parquet$"):
-        read_log([tmp_path / "log.xlsx"], LogConfig())
+    with pytest.raises(UsageError, match=r"^log\.xls has an unknown ending; known: \.csv, .* \.xlsx, "):
+        read_log([tmp_path / "log.xls"], LogConfig())
     with pytest.raises(DataError, match=r"^logs\.csv is a folder; name the log files in it$"):
         read(tmp_path / "logs.csv")
     with pytest.raises(DataError, match=r"^gone\.csv cannot be read: No such file or directory$"):

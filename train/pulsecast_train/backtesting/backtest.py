@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import tempfile
 import threading
 import zipfile
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from pulsecast.errors import DataError
 from pulsecast.foundation import strict_json
+from pulsecast.foundation.private_folder import temporary_folder
 from pulsecast.foundation.whole_file import whole_file
 from pulsecast.model.spec import ModelSpec
 from pulsecast.stages.progress import SILENT
@@ -165,8 +165,8 @@ def fit_members(spec: ModelSpec, config: TrainConfig, members: Sequence[Member])
     from ..fitting.training import fit_network
 
     training, validation = pooled_examples(members, spec)
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoint = Checkpoint(folder=Path(folder), run="")
+    with temporary_folder() as folder:
+        checkpoint = Checkpoint(folder=folder, run="")
         network, history = fit_network(spec, config, training, validation, checkpoint, SILENT)
     if spec.linear is not None:
         share_head(network)

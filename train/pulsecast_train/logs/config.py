@@ -84,6 +84,7 @@ class LogConfig:
     time_of_day   column with the hour or the time of day, where the time column has dates only
     separator     between cells: ",", ";", "|", "tab"; None = inferred from the first lines
     skip_lines    lines before the header; None = inferred
+    sheet         sheet of a workbook (.xlsx); None = the only one that is shown and has cells
     decimal       decimal mark of numbers, "." or ","; None = inferred over the whole column
     missing       cells that mean "missing" besides the empty cell, such as "-1"
     on_conflict   copies that disagree: refuse, or keep the first or last one in the file
@@ -117,6 +118,7 @@ class LogConfig:
     separator: str | None = field(default=None, metadata=OMITTED)
     skip_lines: int | None = field(default=None, metadata=OMITTED)
     decimal: str | None = field(default=None, metadata=OMITTED)
+    sheet: str | None = field(default=None, metadata=OMITTED)
 
     def __post_init__(self) -> None:
         require_types(self)

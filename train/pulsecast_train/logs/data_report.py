@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 from pulsecast.foundation.strict_json import OMITTED
+from pulsecast.plain_text import printable
 from pulsecast.stages.progress import Progress
 
 from .config import step_text
@@ -111,8 +112,8 @@ class DataReport:
             progress.tell(line)
 
     def text(self) -> str:
-        """Return the report as lines for a terminal, with a final newline."""
-        return "\n".join(self._lines()) + "\n"
+        """Return the report as lines for a terminal, with a final newline; a name's own line ends are escaped."""
+        return "\n".join(map(printable, self._lines())) + "\n"
 
     def _lines(self) -> list[str]:
         lines = [f"{self.rows_read:,} rows from {len(self.files)} file{'s' if len(self.files) > 1 else ''}"]

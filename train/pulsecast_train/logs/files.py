@@ -25,9 +25,18 @@ from pulsecast.foundation.zip_directory import open_zip
 from .limits import BLOCK_BYTES, FREE_INFLATION_BYTES, MAX_DIRECTORY_BYTES, MAX_INFLATION
 from .text.quotes import inside_quotes
 
-# file ending -> how it is read; each text kind also with .gz or .zip behind it
-ENDINGS = {".csv": "csv", ".tsv": "tsv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
+# file ending -> how it is read; each text kind also with .gz or .zip behind it, those of PACKED never
+ENDINGS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".parquet": "parquet",
+    ".xlsx": "xlsx",
+    ".xlsm": "xlsx",
+}
 PACKINGS = (".gz", ".zip")
+PACKED = ("parquet", "xlsx")  # kinds that are packed by themselves
 
 OnBytes = Callable[[int, int], None]  # bytes read from disk since the last call; bytes of all files
 
@@ -79,8 +88,8 @@ def open_log(path: Path) -> LogFile:
     if packing == ".zip" and Path(inner).suffix.lower() not in ENDINGS and path.exists():
         inner = _only_member(path).filename  # "archive.zip": its content decides how it is read
     kind = ENDINGS.get(Path(inner).suffix.lower())
-    if kind is None or (packing and kind == "parquet"):
-        known = f"{', '.join(ENDINGS)}, and .gz or .zip behind any but .parquet"
+    if kind is None or (packing and kind in PACKED):
+        known = f"{', '.join(ENDINGS)}, and .gz or .zip behind those of text"
         raise UsageError(f"{path.name} has an unknown ending; known: {known}")
     try:
         size = path.stat().st_size
@@ -97,7 +106,7 @@ def log_ending(name: str) -> str:
     """
     packing = next((ending for ending in PACKINGS if name.lower().endswith(ending)), "")
     inner = Path(name[: len(name) - len(packing)]).suffix.lower()
-    if inner in ENDINGS and not (packing and ENDINGS[inner] == "parquet"):
+    if inner in ENDINGS and not (packing and ENDINGS[inner] in PACKED):
         return inner + packing
     return packing if packing == ".zip" else ""  # the name inside says how it is read
 

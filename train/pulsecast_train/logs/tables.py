@@ -8,6 +8,8 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import re
+from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,7 +27,9 @@ from .limits import MOST_CELLS, PARQUET_ROWS
 from .parquet.trial import try_parquet
 from .places import Places
 from .text.blocks import Opening, checked_names, json_blocks, table_blocks
+from .workbooks.marks import settled, without_marks
 
+_LEAST_STEPS = 8  # numbered columns that look like steps
 FAILURES = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
@@ -98,11 +102,14 @@ def first_rows(log: LogFile, config: LogConfig, raw: Source, most: int) -> tuple
     table = _csv_frame(opening, block, ragged=True)
     names = {name: str(i) for i, name in reversed(list(enumerate(opening.header))) if name}
     taken = [pl.col(names[name]).alias(name) for name in dict.fromkeys(opening.header) if name]
-    return table.head(most).select(taken), opening.separator, _share(log, block, len(table), most)
+    rows, share = table.head(most).select(taken), _share(log, block, len(table), most)
+    if log.kind == "xlsx":
+        return rows.select(without_marks(pl.all())), "", share
+    return rows, opening.separator, share
 
 
 def _share(log: LogFile, block: Block, rows: int, most: int) -> float:
-    part = 1.0 if block.last or log.packing else len(block.data) / max(log.size_bytes, 1)
+    part = 1.0 if block.last or log.packing or log.kind == "xlsx" else len(block.data) / max(log.size_bytes, 1)
     return part * min(most / max(rows, 1), 1.0)
 
 
@@ -169,8 +176,25 @@ def _only(file: str, names: Sequence[str], aliases: Sequence[str], option: str) 
         raise DataError(
             f"{file} has no {what} column: all its columns are taken; if rows are single events, pass --events"
         )
+    if option == "--time" and not fitting:
+        _refuse_steps_in_columns(file, names)
     problem = f"several {what} columns ({', '.join(fitting)})" if fitting else f"no column with a usual {what} name"
     raise DataError(f"{file} has {problem}; choose {option} from {_listed(names)}")
+
+
+def _refuse_steps_in_columns(file: str, names: Sequence[str]) -> None:
+    """Refuse a table whose columns are numbered steps, as TS1 to TS144: no column of it is a time."""
+    parts = [found.groups() for name in names if (found := re.fullmatch(r"(.*\D)0*(\d{1,6})", name))]
+    stem, count = Counter(stem for stem, _ in parts).most_common(1)[0] if parts else ("", 0)
+    numbers = sorted(int(number) for one, number in parts if one == stem)
+    if count < _LEAST_STEPS or 2 * count <= len(names) or numbers != list(range(numbers[0], numbers[0] + count)):
+        return
+    others = [name for name in names if not re.fullmatch(re.escape(stem) + r"\d+", name)]
+    raise DataError(
+        f"{file} has no times, and {count:,} numbered columns, {stem}{numbers[0]} to {stem}{numbers[-1]}: they look "
+        "like steps of one series in each row. A log has a row for each step: write the time of the step, "
+        f"{'the name of the series' if not others else _listed(others)} and the value in it, then pass --series-column"
+    )
 
 
 def _renaming(metrics: Sequence[str]) -> str:
@@ -202,7 +226,7 @@ def _without_blank_end(log: LogFile, batches: Iterator[Batch]) -> Generator[Batc
             empty = False
     if empty:
         raise DataError(
-            f"{log.name} has a header and no rows" if log.kind in ("csv", "tsv") else f"{log.name} has no rows"
+            f"{log.name} has a header and no rows" if log.kind in ("csv", "tsv", "xlsx") else f"{log.name} has no rows"
         )
 
 
@@ -226,8 +250,10 @@ def _csv_batch(log: LogFile, opening: Opening, columns: LogColumns, block: Block
         except FAILURES as still:
             raise _not_a_table(log) from still
     taken = [pl.col(str(header.index(old))).alias(new) for new, old in columns.sources.items()]
-    places = Places(file=log.name, word="line", lines=block.row_lines(len(frame)))
-    return Batch(frame=frame.select(taken), places=places, ragged=ragged)
+    is_sheet = log.kind == "xlsx"
+    places = Places(file=log.name, word="row" if is_sheet else "line", lines=block.row_lines(len(frame)))
+    found = frame.select(taken)
+    return Batch(frame=settled(found, places, columns.metrics) if is_sheet else found, places=places, ragged=ragged)
 
 
 def _not_a_table(log: LogFile) -> DataError:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pulsecast.errors import UsageError
+from pulsecast.limits import STREAMS
 
 from ...terminal.grouped import grouped
 from ...terminal.options import USUAL, ModelOptions
@@ -52,7 +53,7 @@ def serve(
     store: Annotated[
         str | None, typer.Option("--store", help="Where streams are kept: a file (of SQLite), or memory.")
     ] = None,
-    streams: Annotated[int, typer.Option("--streams", help="Most series of one model that are followed.")] = 100_000,
+    streams: Annotated[int, typer.Option("--streams", help="Most series of one model that are followed.")] = STREAMS,
     streams_age: Annotated[
         float | None, typer.Option("--streams-age", help="Forget a series after so many days without a push.")
     ] = None,

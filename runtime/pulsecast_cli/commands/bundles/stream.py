@@ -49,6 +49,9 @@ def stream(
     store: Annotated[
         str | None, typer.Option("--store", help="MQTT, Redis, NATS: file of states; pulsecast-states.db.")
     ] = None,
+    streams: Annotated[
+        int | None, typer.Option("--streams", help="MQTT, Redis, NATS: most series in the file of states; 100000.")
+    ] = None,
     commit: Annotated[float | None, typer.Option("--commit", help="Kafka: seconds between two commits; 1.")] = None,
     form: Annotated[str, typer.Option("--form", help="What is written: json or msgpack.")] = "json",
     properties: Annotated[
@@ -112,7 +115,8 @@ def stream(
         "exactly_once": exactly_once or None, "state": state, "commit_s": commit, "tick_s": tick,
         "properties": properties,
     }  # fmt: skip
-    _refuse_others(kind, of_kafka if kind != "kafka" else {"store": store})
+    of_others = {"store": store, "streams": streams}
+    _refuse_others(kind, of_kafka if kind != "kafka" else of_others)
     if not events:
         _refuse_counting({"--of": of, "--lateness": lateness, "--tick": tick})
     config: KafkaConfig | BrokerConfig
@@ -124,7 +128,7 @@ def stream(
         if kind == "kafka":
             config = KafkaConfig(brokers=address, group=group, **_given(topics | of_kafka))
         else:
-            config = BrokerConfig(kind=kind, reader=group, **_given(topics | {"store": store}))  # type: ignore[arg-type]
+            config = BrokerConfig(kind=kind, reader=group, **_given(topics | of_others))  # type: ignore[arg-type]
     except ValueError as error:
         raise UsageError(str(error)) from None
     loaded = model.load(bundle)

@@ -40,6 +40,7 @@ OPTIONS = {
     "separator": "--separator",
     "skip_lines": "--skip-lines",
     "decimal": "--decimal",
+    "sheet": "--sheet",
 }
 
 

@@ -42,7 +42,7 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class LookedFile:
-    """One file: what separates its cells ("" in NDJSON and Parquet), and its columns."""
+    """One file: what separates its cells ("" in NDJSON, Parquet and workbooks), and its columns."""
 
     name: str
     separator: str

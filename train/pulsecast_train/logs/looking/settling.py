@@ -59,8 +59,9 @@ def settle(
         except UsageError:
             raise
         except DataError as error:
-            found = [] if looked else _roles(files, config, now_s)
-            looked = True
+            roles = None if looked else _roles(files, config, now_s)
+            looked |= roles is not None
+            found = list(roles or ())
             if not found and isinstance(error, UndecidedError):
                 found = [error.choice]
             if not found:
@@ -123,11 +124,12 @@ def _open(files: Sequence[Path], found: Settled) -> UndecidedError:
     )
 
 
-def _roles(files: Sequence[Path], config: LogConfig, now_s: int) -> list[Choice]:
+def _roles(files: Sequence[Path], config: LogConfig, now_s: int) -> list[Choice] | None:
+    """Return what the columns and rows are, None as long as something stands before the columns."""
     try:
         return propose(read_sample(open_log(files[0]), config), config, now_s)
     except DataError:
-        return []
+        return None
 
 
 def _with_kind(config: LogConfig, read: ReadLog) -> LogConfig:

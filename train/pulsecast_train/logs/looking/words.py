@@ -1,4 +1,7 @@
-"""A look at a log as text for a terminal, with a small picture of each series."""
+"""A look at a log as text for a terminal, with a small picture of each series.
+
+Each line is made printable by itself: a name with a line end in it would forge another line, such as a command.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pulsecast.plain_text import printable
 
 from ...series import Series
 from ..data_report import DataReport
@@ -34,26 +39,30 @@ def look_text(
         parts.append("\n".join([f"open: {said}", *map(choice_text, choices)]))
     if report is not None:
         parts.append(report.text().rstrip("\n"))
-    parts.append("\n".join(_pictures(series)))
+    parts.append(_lines(_pictures(series)))
     return "\n\n".join([*filter(None, parts), end]) + "\n"
+
+
+def _lines(lines: Sequence[str]) -> str:
+    return "\n".join(map(printable, lines))
 
 
 def command_text(command: str, toml: str) -> str:
     """Return the end of a look at a log that can be read."""
-    return f"train with\n  {command}\nor put this into train.toml (--config train.toml)\n\n{toml.rstrip()}"
+    return f"train with\n  {printable(command)}\nor put this into train.toml (--config train.toml)\n\n{toml.rstrip()}"
 
 
 def problem_text(problem: str) -> str:
     """Return the end of a look at a log that cannot be read."""
-    return f"this stands in the way: {problem}"
+    return printable(f"this stands in the way: {problem}")
 
 
 def choice_text(choice: Choice) -> str:
     """Return an open thing with its readings, the proposed one first."""
     mark = "?" if choice.is_question else "-"
     reason = f" ({choice.reason})" if choice.reason else ""
-    others = "".join(f"\n      or: {reading.words}" for reading in choice.readings[1:])
-    return f"  {mark} {choice.what}\n      proposed: {choice.proposed.words}{reason}{others}"
+    others = [f"      or: {reading.words}" for reading in choice.readings[1:]]
+    return _lines([f"  {mark} {choice.what}", f"      proposed: {choice.proposed.words}{reason}", *others])
 
 
 def _file_text(file: LookedFile) -> str:
@@ -61,10 +70,10 @@ def _file_text(file: LookedFile) -> str:
     shown = file.columns[:_MOST_COLUMNS]
     width = min(max((len(one.name) for one in shown), default=0), 30)
     lines = [f"{file.name}: {len(file.columns)} columns{separated}"]
-    lines += [f"  {one.name[:30]:<{width}}  {one.kind:<6}  {cells_text(one)}" for one in shown]
+    lines += [f"  {printable(one.name)[:30]:<{width}}  {one.kind:<6}  {cells_text(one)}" for one in shown]
     if len(file.columns) > len(shown):
         lines.append(f"  and {len(file.columns) - len(shown)} more")
-    return "\n".join(lines)
+    return _lines(lines)
 
 
 def cells_text(one: Column) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from pulsecast.errors import DataError
 from pulsecast.foundation import strict_json
+from pulsecast.foundation.private_folder import temporary_folder
 from pulsecast.stages.child_process import Ended, run_module
 
 from ..config import LogConfig
@@ -68,8 +67,8 @@ def _faults(logs: Sequence[LogFile], config: LogConfig) -> Iterator[str | None]:
 
 def _answers(logs: Sequence[LogFile], config: LogConfig) -> tuple[list[str | None], Ended]:
     """Return the answers of one child, which may be fewer than `logs`, and how it ended."""
-    with tempfile.TemporaryDirectory(prefix="pulsecast-") as folder:
-        wanted, answers = Path(folder) / "log.json", Path(folder) / "answers"
+    with temporary_folder() as folder:
+        wanted, answers = folder / "log.json", folder / "answers"
         wanted.write_text(strict_json.dumps(config), "utf-8")
         answers.touch()
         timeout_s = LEAST_S + sum(log.size_bytes for log in logs) / SLOWEST_BYTES_PER_S

@@ -13,6 +13,7 @@ from ..config import LogConfig, bare
 from ..data_report import Finding
 from ..files import Block, LogFile, Source, text_chunks
 from ..limits import MAX_HEADER_BYTES, MAX_NAME_CHARACTERS, MAX_ROW_BYTES, MOST_COLUMNS
+from ..workbooks.sheet import read_sheet, sheet_chunks
 from .dialects import find_dialect, looks_like_values
 from .encodings import Utf8
 from .quotes import QuoteReader, row_end
@@ -50,7 +51,7 @@ def table_blocks(log: LogFile, raw: Source, config: LogConfig) -> tuple[Opening,
 
     Raises DataError as `json_blocks` does, and if the quotes of a row cannot be read.
     """
-    utf8, chunks = Utf8(name=log.name), text_chunks(log, raw)
+    utf8, (chunks, before) = Utf8(name=log.name), _chunks(log, raw, config)
     read, last = next(chunks)
     data = utf8.turn(read, last=last)
     while not last and row_end(data) == 0 and len(data) <= MAX_HEADER_BYTES:
@@ -59,11 +60,19 @@ def table_blocks(log: LogFile, raw: Source, config: LogConfig) -> tuple[Opening,
     dialect = find_dialect(log.name, log.kind, data, config)
     start = _after_lines(data, dialect.skipped)
     header, end = _header(log, data[start:], dialect.skipped + 1, dialect.separator)
-    found = _preamble(log, dialect.preamble)
+    found = (*before, *_preamble(log, dialect.preamble))
     opening = Opening(header=tuple(header), separator=dialect.separator, found=found)
     begin = start + end
     first = (data[begin:], 1 + data.count(b"\n", 0, begin), begin + utf8.marks, last)
     return opening, _table_rows(log, opening, utf8, chunks, first)
+
+
+def _chunks(log: LogFile, raw: Source, config: LogConfig) -> tuple[Iterator[tuple[bytes, bool]], tuple[Finding, ...]]:
+    """Return the text of a table in chunks, and what is to be said of the workbook that it is in."""
+    if log.kind != "xlsx":
+        return text_chunks(log, raw), ()
+    sheet = read_sheet(log, config.sheet)
+    return sheet_chunks(sheet.text), sheet.found
 
 
 def _table_rows(
@@ -73,7 +82,8 @@ def _table_rows(
     chunks: Iterator[tuple[bytes, bool]],
     first: tuple[bytes, int, int, bool],
 ) -> Iterator[Block]:
-    quotes = QuoteReader(name=log.name, separator=opening.separator, fields=len(opening.header))
+    style = "doubled" if log.kind == "xlsx" else ""
+    quotes = QuoteReader(name=log.name, separator=opening.separator, fields=len(opening.header), style=style)
     data, line, offset, last = first
     while True:
         whole, cut = quotes.take(data, line, last=last)

@@ -13,8 +13,8 @@ from ..config import TIME_ALIASES, LogConfig, plain
 from ..looking.choices import Reading, undecided
 from .quotes import cells_of
 
-# kind of file -> separators, the usual one first
-SEPARATORS = {"csv": (",", ";", "\t", "|"), "tsv": ("\t", ",", ";", "|")}
+# kind of file -> separators, the usual one first; the cells of a workbook come with a comma between them
+SEPARATORS = {"csv": (",", ";", "\t", "|"), "tsv": ("\t", ",", ";", "|"), "xlsx": (",",)}
 SEPARATOR_WORDS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _SAMPLE_BYTES = 1 << 18
 _SAMPLE_LINES = 200
@@ -49,10 +49,10 @@ def find_dialect(name: str, kind: str, data: bytes, config: LogConfig) -> Dialec
     skipped.
     """
     lines = _lines(data)
-    hint = next((found[1] for line in lines[:1] if (found := _SEP_LINE.match(line))), None)
+    hint = None if kind == "xlsx" else next((found[1] for line in lines[:1] if (found := _SEP_LINE.match(line))), None)
     start = 1 if hint is not None else 0
     start += next((i for i, line in enumerate(lines[start:]) if line.strip()), 0)
-    stated = config.separator and {"tab": "\t"}.get(config.separator, config.separator)
+    stated = None if kind == "xlsx" else config.separator and {"tab": "\t"}.get(config.separator, config.separator)
     if config.skip_lines is not None:
         if config.skip_lines >= len(lines):
             raise DataError(f"{name} has no line {config.skip_lines + 1}; lower --skip-lines")
