@@ -179,7 +179,7 @@ def event_state() -> Check:
     line = Received(key="likes", value=b'{"time": 1736121700, "id": "a"}')
 
     def check(data: bytes) -> None:
-        state = b"PCEV\x01" + zlib.crc32(data).to_bytes(4, "big") + data
+        state = b"PCEV\x02" + zlib.crc32(data).to_bytes(4, "big") + data
         kept = counting_of(state)
         assert counting_of(written_state(kept)) == kept
         count(line, state, policies=policies)

@@ -17,7 +17,7 @@ from .sums import Parts
 
 _MAGIC = b"PCEV\x02"  # and the number of the format
 _CHECK_BYTES = 4
-_NUMBERS = ("step_s", "latest_us", "next_s")
+_NUMBERS = ("step_s", "latest_us", "next_s", "heard_us", "delay_us")
 CROWDED = -1
 
 
