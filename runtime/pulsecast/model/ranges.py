@@ -51,9 +51,12 @@ class TrainingRange:
         limits = self._limits if rows is None else tuple(limit[rows] for limit in self._limits)
         least, most, least_mean, most_mean = limits  # (batch or 1, measured) each
         measured = values[..., : least.shape[1]]
+        lowest, highest = np.minimum.reduce(measured, axis=1), np.maximum.reduce(measured, axis=1)
+        if ((least_mean <= lowest) & (highest <= most_mean)).all():  # so the means are inside, too; not true of NaN
+            return np.zeros(lowest.shape, np.bool_)
         with np.errstate(invalid="ignore", over="ignore"):
             mean = np.add.reduce(measured, axis=1, dtype=np.float64) / measured.shape[1]
-            beyond = (np.maximum.reduce(measured, axis=1) > most) | (np.minimum.reduce(measured, axis=1) < least)
+            beyond = (highest > most) | (lowest < least)
             found = beyond | (mean > most_mean) | (mean < least_mean)
         known: NDArray[np.bool_] = found & np.isfinite(mean)
         return known

@@ -22,6 +22,7 @@ from ..models.library import Library
 from ..protocols.protocol import Address, Protocol, protocol_of, protocols
 from ..refusal import FAILED, NOT_FOUND, RefusedError, refusal
 from ..serving import Serving
+from .dispatch import Dispatch
 from .gate import Gate
 from .measures import Measures
 from .tracing import Traced
@@ -67,7 +68,7 @@ def build(serving: Serving, library: Library, measures: Measures, beside: Beside
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_address(serving)})
     app.router.redirect_slashes = False
-    gate = Gate(app, serving.config, measures)
+    gate = Gate(Dispatch(routes, app), serving.config, measures)
     return Traced(gate) if serving.config.traces else gate
 
 
