@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -22,6 +22,7 @@ from ..serving import Serving
 
 T = TypeVar("T")
 JSON = "application/json"
+_NUMBERS = frozenset({int, float})  # what JSON's numbers become; True and False are of another type
 
 
 async def whole_body(serving: Serving, request: Request) -> bytes:
@@ -114,8 +115,10 @@ def shortest(numbers: NDArray[np.floating]) -> list[float]:
     return [float(str(one)) for one in numbers.astype(np.float32, copy=False)]
 
 
-def real_numbers(name: str, given: Iterable[object]) -> None:
+def real_numbers(name: str, given: Sequence[object]) -> None:
     """Raise RefusedError (400) unless everything in `given` is a JSON number."""
+    if _NUMBERS.issuperset(map(type, given)):
+        return
     for place, one in enumerate(given):
         if type(one) is not float and type(one) is not int:
             what = "is null, a missing value" if one is None else f"is {shown(one)}"
