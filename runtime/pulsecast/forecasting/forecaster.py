@@ -220,7 +220,8 @@ class Forecaster:
         """Return which windows (batch,) of `values` lie far outside what training saw: do not trust their forecasts.
 
         In one of its columns a value is beyond the range of training by more than the range is wide, or the mean by
-        more than a tenth of it. Nothing is known of `pulsecast.POOL`, which is False throughout.
+        more than a tenth of it; or the column is scaled by log1p, and its mean on that scale is more than four spreads
+        below that of training. Nothing is known of `pulsecast.POOL`, which is False throughout.
 
         values, series  as for `predict`, and raises the same
 
