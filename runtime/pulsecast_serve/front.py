@@ -157,8 +157,7 @@ class _Making:
         measures, streams = Measures(models), self._streams()
         if streams is not None:
             measures.follow_streams(streams, series=self.config.series_metrics)
-        wait_s = self.config.batch_wait_us / 1e6
-        batches = Batches(wait_s) if wait_s else None
+        batches = Batches(self.config.batch_wait_us / 1e6)
         serving = Serving(models=models, config=self.config, batches=batches, streams=streams)
         library = Library(models, self.config, folder=self.folder)
         return build(serving, library, measures, _rpc(serving, measures, self.grpc))

@@ -18,6 +18,7 @@ from pulsecast.model.series import POOL_ROW
 from pulsecast.model.windows import Windows
 
 from ..config import ServerConfig
+from .alike import alike
 from .served import STABLE, Models, Served, Shelf
 from .sources import Found, Stamp, in_folder, stamp
 
@@ -145,7 +146,8 @@ class Library:
             before = None if tried is None else tried.served
             self._tried[place] = _Tried(stamp=looks, served=before, reason=str(error))
             return
-        self._tried[place] = _Tried(stamp=looks, served=Served(name=name, version=version, model=model))
+        served = Served(name=name, version=version, model=model, alike=alike(model))
+        self._tried[place] = _Tried(stamp=looks, served=served)
         log.info("model %s version %d answers: %s", name, version, model.artifact.id)
 
     def _shelf(self, name: str, found: Found) -> Shelf:
@@ -199,7 +201,7 @@ def wanted(found: Found, refused: AbstractSet[int]) -> set[int]:
 def fixed(models: Models, loaded: Mapping[str, Forecaster]) -> None:
     """Serve bundles that were loaded already, each as version 1."""
     shelves = {
-        name: Shelf(versions={1: Served(name=name, version=1, model=model)}, labels={STABLE: 1})
+        name: Shelf(versions={1: Served(name=name, version=1, model=model, alike=alike(model))}, labels={STABLE: 1})
         for name, model in loaded.items()
     }
     models.replace(shelves, complete=True)

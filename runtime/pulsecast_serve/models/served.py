@@ -16,11 +16,15 @@ STABLE = "stable"
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """One version of a model, loaded; its golden windows were forecast as the export did."""
+    """One version of a model, loaded; its golden windows were forecast as the export did.
+
+    alike  most windows that may be forecast at once, to the last bit as each alone
+    """
 
     name: str
     version: int
     model: Forecaster
+    alike: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
