@@ -45,6 +45,7 @@ class Serving:
         Raises RefusedError (413), and what `Forecaster.predict` raises.
         """
         if len(windows) <= AT_ONCE:
+            self.refuse_more(len(windows))
             return await self.batches.predict(served, windows)
         return await self.run(len(windows), lambda: served.model.predict(windows, bad="nan"))
 
