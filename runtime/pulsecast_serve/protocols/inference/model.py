@@ -43,6 +43,11 @@ _TAKEN: Mapping[str, tuple[str, ...]] = {
     TIME: ("INT64", *INTEGERS),
     SERIES: (BYTES, *INTEGERS),
 }
+_WORDS: Mapping[str, str] = {
+    VALUES: "FP32, or another datatype of numbers",
+    TIME: "INT64, whole unix seconds (UTC) of each window's last step",
+    SERIES: "BYTES, the name of each window's series, or INT64, its row",
+}
 EXTENSIONS = ("binary_tensor_data",)
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _MOST_ROWS = 10  # named in an error
@@ -163,7 +168,7 @@ def _problems(model: Forecaster, tensors: Sequence[Tensor]) -> Iterator[str]:
             continue
         shape = expected[one.name].shape
         if one.datatype not in _TAKEN[one.name]:
-            yield f"{one.name} is {one.datatype}; this model takes {' or '.join(dict.fromkeys(_TAKEN[one.name][:2]))}"
+            yield f"{one.name} is {one.datatype}; this model takes {_WORDS[one.name]}"
         if len(one.shape) != len(shape) or one.shape[1:] != shape[1:]:
             yield f"the shape of {one.name} is {list(one.shape)}; this model takes {list(shape)}"
         elif one.shape[0] == 0:
