@@ -181,10 +181,12 @@ def _rpc(serving: Serving, measures: Measures, started: Callable[[], None] | Non
     if config.grpc_port is None:
         return None
     from .http.keys import read_keys
+    from .http.tracing import Tracer
     from .rpc.server import RpcServer
 
     admits = None if config.keys is None else read_keys(one_path("keys", config.keys)).admits
-    return RpcServer(serving, admits=admits, note=measures.note, started=started)
+    tracer = Tracer() if config.traces else None
+    return RpcServer(serving, admits=admits, note=measures.note, started=started, tracer=tracer)
 
 
 def _rpc_reserved(config: ServerConfig) -> AbstractContextManager[ServerConfig]:

@@ -201,7 +201,7 @@ BAD = {
     "an unknown frequency": ({"frequency": "fortnight"}, "frequency is 'fortnight'; expected second (S)"),
     "no frequency": ({"frequency": None}, "frequency is None; expected second (S)"),
     "another step": ({"step_seconds": 7200}, "a step every 7,200 s"),
-    "a step of a fraction": ({"step_seconds": 5400}, "expected the seconds between two values, a multiple of the frequency's"),
+    "a step of a fraction": ({"step_seconds": 5400}, "expected the seconds between two values, a multiple"),
     "several columns": ({"type": "multivariate_time_series"}, "is a list of steps with 1 numbers each: value"),
     "no kind": ({"type": None}, "type is None; expected univariate_time_series or"),
     "too far ahead": ({"horizon": 3}, "horizon is 3; this model forecasts 2 steps ahead"),

@@ -25,7 +25,7 @@ from ..serving import Serving
 from .dispatch import Dispatch
 from .gate import Gate
 from .measures import Measures
-from .tracing import Traced
+from .tracing import Traced, Tracer
 from .words import error_response
 
 log = logging.getLogger("pulsecast.serve")
@@ -69,7 +69,7 @@ def build(serving: Serving, library: Library, measures: Measures, beside: Beside
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_address(serving)})
     app.router.redirect_slashes = False
     gate = Gate(Dispatch(routes, app), serving.config, measures)
-    return Traced(gate) if serving.config.traces else gate
+    return Traced(gate, Tracer()) if serving.config.traces else gate
 
 
 def _no_address(serving: Serving) -> Callable[[Request, Exception], Coroutine[Any, Any, Response]]:
