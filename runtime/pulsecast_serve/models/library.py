@@ -70,6 +70,8 @@ class Library:
         self._models = models
         self._load = load_for(config)
         self._folder = folder
+        if folder is not None:
+            models.wanted = self.wanted
         self._poll_s = config.poll_s
         self._tried: dict[tuple[str, int], _Tried] = {}
         self._seen: dict[tuple[str, int], Stamp] = {}  # at the look before
@@ -83,6 +85,15 @@ class Library:
             return
         self._thread = threading.Thread(target=self._follow, name="pulsecast-models", daemon=True)
         self._thread.start()
+
+    def wanted(self, name: str) -> int | None:
+        """Return the version that is to be stable by what the disk says now, whether or not it was loaded already."""
+        found = None if self._folder is None else in_folder(self._folder).get(name)
+        if found is None:
+            return None
+        labelled = found.labels.get(STABLE)
+        good = found.versions.keys() - self._refused(name)
+        return labelled if labelled in good else max(good, default=None)
 
     def stop(self) -> None:
         """End the thread after what it is loading."""

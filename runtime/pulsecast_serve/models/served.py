@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pulsecast.forecasting.forecaster import Forecaster
@@ -49,10 +49,20 @@ class Shelf:
         return None if version is None else self.versions.get(version)
 
 
+def _nothing_wanted(name: str) -> int | None:
+    """Return None: of bundles that were named there is one version each."""
+    del name
+    return None  # noqa: RET501  # a version, in others' words
+
+
 class Models:
-    """Model names and their shelves. Any thread reads; one thread changes."""
+    """Model names and their shelves. Any thread reads; one thread changes.
+
+    wanted  looks at the disk: the version of a model that ought to be stable now; None if none is known there
+    """
 
     def __init__(self) -> None:
+        self.wanted: Callable[[str], int | None] = _nothing_wanted
         self._shelves: Mapping[str, Shelf] = {}
         self._complete = False
 

@@ -21,7 +21,7 @@ from pulsecast.computing.calendars import utc_text
 from pulsecast.forecasting.watching.drift import Verdict
 
 from ...models.served import Served
-from ...refusal import BAD_REQUEST, NOT_FOUND, RefusedError
+from ...refusal import BAD_REQUEST, NOT_FOUND, NOT_READY, RefusedError
 from ...serving import Serving
 from ...streams.kept import Kept, Key
 from ...streams.streams import Blocks, Outcome, Pushed, Streams
@@ -54,6 +54,7 @@ async def push(serving: Serving, request: Request) -> Response:
     asked = read_push(await json_body(serving, request), served.model.manifest.spec)
 
     def compute(kept: Kept | None, blocks: Blocks) -> Outcome[tuple[Answers, int | None]]:
+        _refuse_to_go_back(serving, served, kept)
         change, answers = pushed(served, key.series, asked, Past(kept, blocks, streams.alive))
         after = kept if change is None else change.kept
         return Outcome(change, (answers, None if after is None else after.time))
@@ -62,6 +63,20 @@ async def push(serving: Serving, request: Request) -> Response:
     streams.heard(_counted(key, answers))
     said: Mapping[str, object] = {"steps": answers} if asked.several else answers[0]
     return written({"model": key.model, "series": key.series, **said, **_due(served, now)})
+
+
+def _refuse_to_go_back(serving: Serving, served: Served, kept: Kept | None) -> None:
+    """Raise RefusedError (503) if another worker has given a series to the version that is to answer here, too.
+
+    Workers swap some moments apart: this one would give the series back, and each swap of windows forgets a part.
+    """
+    if kept is None or kept.digest == served.model.manifest.model_digest:
+        return
+    other = str(json.loads(kept.answer)["model_version"])
+    if other != str(served.version) and other == str(serving.models.wanted(served.name)):
+        raise RefusedError(
+            NOT_READY, f"version {other} has this series and is being loaded here: send the step again in a moment"
+        )
 
 
 def _counted(key: Key, answers: Sequence[Mapping[str, Any]]) -> Pushed:
