@@ -49,12 +49,6 @@ class Shelf:
         return None if version is None else self.versions.get(version)
 
 
-def _nothing_wanted(name: str) -> int | None:
-    """Return None: of bundles that were named there is one version each."""
-    del name
-    return None  # noqa: RET501  # a version, in others' words
-
-
 class Models:
     """Model names and their shelves. Any thread reads; one thread changes.
 
@@ -62,7 +56,7 @@ class Models:
     """
 
     def __init__(self) -> None:
-        self.wanted: Callable[[str], int | None] = _nothing_wanted
+        self.wanted: Callable[[str], int | None] = lambda name: None  # named bundles have one version each
         self._shelves: Mapping[str, Shelf] = {}
         self._complete = False
 
