@@ -28,14 +28,14 @@ AT_ONCE = 8
 class Serving:
     """What a server has.
 
-    batches  join the windows of several requests; None where each is forecast by itself
+    batches  join the windows of several requests
     streams  are kept between pushes; None where none are
     threads  compute what would keep other requests waiting
     """
 
     models: Models
     config: ServerConfig
-    batches: Batches | None = None
+    batches: Batches = field(default_factory=Batches)
     streams: Streams | None = None
     threads: Threads = field(default_factory=lambda: Threads(2, "pulsecast-forecast"))
 
@@ -44,7 +44,8 @@ class Serving:
 
         Raises RefusedError (413), and what `Forecaster.predict` raises.
         """
-        if self.batches is not None and len(windows) <= AT_ONCE:
+        if len(windows) <= AT_ONCE:
+            self.refuse_more(len(windows))
             return await self.batches.predict(served, windows)
         return await self.run(len(windows), lambda: served.model.predict(windows, bad="nan"))
 
