@@ -111,12 +111,11 @@ ROWS: dict[str, Row] = {
     "pulsecast.AnomalyDetector.push": Row(
         lambda t: t.model.detector().push, lambda t: {"step": 1.0, "timestamp": TIME}
     ),
-    "pulsecast.AnomalyDetector.hasten": Row(lambda t: t.model.detector().hasten),
-    "pulsecast.AnomalyDetector.window": Row(lambda t: t.model.detector().window),
     "pulsecast.AnomalyDetector.restart": Row(lambda t: t.model.detector().restart, lambda t: {"missing": 30}),
-    "pulsecast.AnomalyDetector.settle": Row(lambda t: t.model.detector().settle),
-    "pulsecast.AnomalyDetector.skip": Row(lambda t: t.model.detector().skip),
-    "pulsecast.AnomalyDetector.to_bytes": Row(lambda t: t.model.detector().to_bytes),
+    **{
+        f"pulsecast.AnomalyDetector.{name}": Row(lambda t, name=name: getattr(t.model.detector(), name))
+        for name in ("hasten", "settle", "skip", "to_bytes", "window")
+    },
     "pulsecast.Bundle.golden": Row(lambda t: t.bundle.golden),
     "pulsecast.Bundle.manifest_bytes": Row(lambda t: t.bundle.manifest_bytes),
     "pulsecast.Bundle.open": row(pulsecast.Bundle.open, lambda t: {"path": t.plain}),
@@ -149,17 +148,14 @@ ROWS: dict[str, Row] = {
     "pulsecast.RollingConformal.observe": Row(lambda t: t.rolling().observe, lambda t: {"value": 1.0}),
     "pulsecast.RollingConformal.radii": Row(lambda t: t.rolling().radii, lambda t: {"level": 0.9}),
     "pulsecast.SplitConformal.at": Row(lambda t: t.bundle.manifest.intervals.at, lambda t: {"level": 0.9}),
+    **{
+        f"pulsecast.Stream.{name}": Row(lambda t, name=name: getattr(t.model.stream(), name))
+        for name in ("hasten", "reset", "settle", "skip", "state", "to_bytes", "window")
+    },
     "pulsecast.Stream.from_bytes": row(
         pulsecast.Stream.from_bytes, lambda t: {"model": t.model, "data": t.model.stream().to_bytes()}
     ),
     "pulsecast.Stream.push": Row(lambda t: t.model.stream().push, lambda t: {"steps": 1.0, "timestamp": TIME}),
-    "pulsecast.Stream.reset": Row(lambda t: t.model.stream().reset),
-    "pulsecast.Stream.hasten": Row(lambda t: t.model.stream().hasten),
-    "pulsecast.Stream.window": Row(lambda t: t.model.stream().window),
-    "pulsecast.Stream.settle": Row(lambda t: t.model.stream().settle),
-    "pulsecast.Stream.skip": Row(lambda t: t.model.stream().skip),
-    "pulsecast.Stream.state": Row(lambda t: t.model.stream().state),
-    "pulsecast.Stream.to_bytes": Row(lambda t: t.model.stream().to_bytes),
     "pulsecast.generate_key": row(pulsecast.generate_key, lambda t: {"path": OUT}),
     "pulsecast.load": row(pulsecast.load, lambda t: {"path": t.plain, "backend": "numpy"}),
     "pulsecast.load_native": row(pulsecast.load_native, lambda t: {"path": t.plain, "artifact": "numpy"}),

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"(?P<name>\S+(?:, \S+)*) {1,}(?P<text>\S.*)")
 _ROW = re.compile(r"\S+(?:, \S+)* {2,}\S")
+_OF_NAMEDTUPLE = re.compile(r"Alias for field number \d+$")
+_ARRAY = re.compile(r"(?:~?numpy\.)?ndarray\[tuple\[Any, \.\.\.\], ~?(?:numpy\.)?dtype\[~?(?:numpy\.)?(\w+)\]\]")
 _CODE = re.compile(r"`+[^`]+`+")
 
 
@@ -76,10 +78,23 @@ def _literal(text: str) -> str:
 
 def _on_docstring(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     del app, name, thing, options
-    lines[:] = as_rst([] if what == "module" else lines)
+    written = what != "module" and not _OF_NAMEDTUPLE.match("".join(lines))  # a package has its chapter
+    lines[:] = as_rst(lines if written else [])
+
+
+def _on_signature(app: Sphinx, *heard: Any) -> tuple[str | None, str | None]:
+    """Write numpy's arrays as the source does: NDArray[float32]."""
+    del app
+    signature, returned = heard[-2:]
+    return _shorter(signature), _shorter(returned)
+
+
+def _shorter(text: str | None) -> str | None:
+    return text and _ARRAY.sub(r"NDArray[\1]", text)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
     app.connect("autodoc-process-docstring", _on_docstring)
+    app.connect("autodoc-process-signature", _on_signature)
     return {"parallel_read_safe": True}

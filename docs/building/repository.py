@@ -60,8 +60,10 @@ def _target(target: str, file: str, page: str) -> str:
 
 
 def _file(named: str) -> str | None:
-    """Return where a file that is not a page lies from docs/; MyST makes a download of it."""
-    return f"../{named}" if (_REPOSITORY / named).is_file() else None
+    """Return where another file lies from docs/: a page, or what MyST makes a download of."""
+    if not (_REPOSITORY / named).is_file():
+        return None
+    return posixpath.relpath(named, "docs")
 
 
 def _on_include(app: Sphinx, path: Any, stem: str, content: list[str]) -> None:

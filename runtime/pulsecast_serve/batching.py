@@ -1,4 +1,4 @@
-"""Windows of requests that come at about the same time, forecast as one batch: more a second, each a bit later."""
+"""Windows of requests that are at work at the same time, forecast as one batch: more a second."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pulsecast.model.windows import Windows
 from .models.served import Served
 
 FULL = 64  # windows; more of them take as long as two batches
+_LOOK = 8  # one request of so many looks for others, where none were lately: it takes 1 % of an answer
+_COMPANY = 64  # requests that look for others, once one has found some
 
 
 @dataclass
@@ -23,36 +25,59 @@ class _Batch:
     windows: list[Windows] = field(default_factory=list)
     answers: list[asyncio.Future[NDArray[np.float32]]] = field(default_factory=list)
     count: int = 0
-    timer: asyncio.TimerHandle | None = None
+    timer: asyncio.Handle | None = None
 
 
 class Batches:
     """Batches that fill. It lives in one event loop.
 
-    wait_s  how long the first request of a batch waits for others
+    wait_s  how long the first request of a batch waits for others, whose forecasts may then differ by the rounding that
+            another size of batch makes; 0 joins only what has arrived already, and only as many windows as were proven
+            to be forecast to the last bit as each alone (`Served.alike`)
     """
 
-    def __init__(self, wait_s: float) -> None:
-        self._wait_s = wait_s
+    def __init__(self, wait_s: float = 0.0) -> None:
+        self.wait_s = wait_s
+        self._turns = 0
+        self._in_company = 0  # of the next requests are expected to find others
         self._filling: dict[tuple[str, int, int], _Batch] = {}
 
     async def predict(self, served: Served, windows: Windows) -> NDArray[np.float32]:
-        """Return forecasts (batch, horizon), NaN for a window that has none; raises what `Forecaster.predict` raises.
-
-        A forecast may differ by the rounding that another size of batch makes.
-        """
+        """Return forecasts (batch, horizon), NaN for a window without one; raises what `Forecaster.predict` raises."""
         place = (served.name, served.version, id(served))
         batch = self._filling.get(place)
+        full = FULL if self.wait_s else served.alike
+        if len(windows) >= full or (batch is None and self._goes_alone()):
+            return served.model.predict(windows, bad="nan")
+        if batch is not None and batch.count + len(windows) > full:
+            self._forecast(place)
+            batch = None
         if batch is None:
-            batch = self._filling[place] = _Batch(served)
-            batch.timer = asyncio.get_running_loop().call_later(self._wait_s, self._forecast, place)
+            batch = self._begun(served, place)
         answer: asyncio.Future[NDArray[np.float32]] = asyncio.get_running_loop().create_future()
         batch.windows.append(windows)
         batch.answers.append(answer)
         batch.count += len(windows)
-        if batch.count >= FULL:
+        if batch.count >= full:
             self._forecast(place)
         return await answer
+
+    def _goes_alone(self) -> bool:
+        """Return whether a request is forecast at once: lately none found another, and it is not its turn to look."""
+        if self.wait_s or self._in_company:
+            return False
+        self._turns += 1
+        return self._turns % _LOOK != 0
+
+    def _begun(self, served: Served, place: tuple[str, int, int]) -> _Batch:
+        """Return a new batch, which is forecast after `wait_s`, or once what has arrived was read."""
+        loop = asyncio.get_running_loop()
+        batch = self._filling[place] = _Batch(served)
+        if self.wait_s:
+            batch.timer = loop.call_later(self.wait_s, self._forecast, place)
+        else:
+            batch.timer = loop.call_soon(self._forecast, place)
+        return batch
 
     def _forecast(self, place: tuple[str, int, int]) -> None:
         """Forecast what has come, and give each request its own."""
@@ -61,6 +86,7 @@ class Batches:
             return
         if batch.timer is not None:
             batch.timer.cancel()
+        self._in_company = _COMPANY if len(batch.answers) > 1 else max(0, self._in_company - 1)
         try:
             found = batch.served.model.predict(joined(batch.windows), bad="nan")
         except Exception:  # one of them is at fault

@@ -158,8 +158,7 @@ class _Making:
         measures, streams = Measures(models), self._streams()
         if streams is not None:
             measures.follow_streams(streams, series=self.config.series_metrics)
-        wait_s = self.config.batch_wait_us / 1e6
-        batches = Batches(wait_s) if wait_s else None
+        batches = Batches(self.config.batch_wait_us / 1e6)
         hub = Hub(self.config.listeners)
         serving = Serving(models=models, config=self.config, batches=batches, streams=streams, hub=hub)
         library = Library(models, self.config, folder=self.folder)
@@ -184,10 +183,12 @@ def _rpc(serving: Serving, measures: Measures, started: Callable[[], None] | Non
     if config.grpc_port is None:
         return None
     from .http.keys import read_keys
+    from .http.tracing import Tracer
     from .rpc.server import RpcServer
 
     admits = None if config.keys is None else read_keys(one_path("keys", config.keys)).admits
-    return RpcServer(serving, admits=admits, note=measures.note, started=started)
+    tracer = Tracer() if config.traces else None
+    return RpcServer(serving, admits=admits, note=measures.note, started=started, tracer=tracer)
 
 
 def _rpc_reserved(config: ServerConfig) -> AbstractContextManager[ServerConfig]:

@@ -29,7 +29,7 @@ AT_ONCE = 8
 class Serving:
     """What a server has.
 
-    batches  join the windows of several requests; None where each is forecast by itself
+    batches  join the windows of several requests
     streams  are kept between pushes; None where none are
     hub      has the last steps of streams, for those who watch
     watched  a stream elsewhere fills the hub, and this server only shows it
@@ -38,7 +38,7 @@ class Serving:
 
     models: Models
     config: ServerConfig
-    batches: Batches | None = None
+    batches: Batches = field(default_factory=Batches)
     streams: Streams | None = None
     hub: Hub = field(default_factory=lambda: Hub(ServerConfig.listeners))
     watched: bool = False
@@ -49,7 +49,8 @@ class Serving:
 
         Raises RefusedError (413), and what `Forecaster.predict` raises.
         """
-        if self.batches is not None and len(windows) <= AT_ONCE:
+        if len(windows) <= AT_ONCE:
+            self.refuse_more(len(windows))
             return await self.batches.predict(served, windows)
         return await self.run(len(windows), lambda: served.model.predict(windows, bad="nan"))
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pulsecast.computing.calendars import known_times
 from pulsecast.errors import InputError, TimeError
 from pulsecast.forecasting.departures import Anomaly
 from pulsecast.forecasting.living.kept_alive import KeptAlive
@@ -18,7 +19,7 @@ from pulsecast.foundation.arguments import instance, shown
 from pulsecast.model.series import POOL, Pool
 
 from .kept import Alive, Kept, KeptAsBytes
-from .messages.measurement import Measurement, read_measurement
+from .messages.measurement import Measurement, read_measurement, refuse_off_grid
 from .messages.received import Received
 from .messages.records import Record, alarm_record, dead_letter, forecast_record
 from .policies import USUAL, Policies
@@ -99,6 +100,8 @@ class Answering:
         series, policies = known_series(self.model, measured.series, self.policies), self.policies
         self._require_scaled(measured.values)
         begins = kept.begins
+        if begins:
+            self._require_grid(measured.time)
         live = kept.find(Begun(series, policies.false_alarm_rate if begins else None, True, policies.adapt))
         if policies.gap == "unknown" or begins:
             return self._stepped(live, measured, 0, ())
@@ -133,6 +136,16 @@ class Answering:
         if anomaly is not None and anomaly.anomalous:
             alarms = (*alarms, *self._alarms(name, time, anomaly, filled=False))
         return Said(forecast_record(self._manifest, name, forecast, filled), alarms, None, True)
+
+    def _require_grid(self, time: int) -> None:
+        """Raise RefusedError for a first step on another grid than training's, unless a phase is stated.
+
+        A time that the calendar does not know is refused for that.
+        """
+        phase_s = getattr(self.model, "phase_s", None)  # what an app loads by itself may have none
+        first, last = known_times(self._spec)
+        if self.policies.phase_s is None and phase_s is not None and first <= time <= last:
+            refuse_off_grid(time, self._spec.step_s, phase_s)
 
     def _require_scaled(self, values: tuple[float, ...]) -> None:
         """Raise RefusedError for a value that the scaler does not take: one would leave a window without forecast."""

@@ -40,7 +40,8 @@ class Policies:
     unknown_series  of a bundle of several: a dead letter, or `pool`, the forecast for a series training never saw
     unknown_fields  what becomes of a message with other fields than those of the schema; `ignore` reads past them
     ahead_s         how far a step's time may lie after the time at which the broker got it; None is not checked
-    phase_s         seconds of every step's time after a multiple of the model's step; None: a series' first step says
+    phase_s         seconds of every step's time after a multiple of the model's step; None: those of training where the
+                    model has a calendar, else those of a series' first step
     flagged         `alarms`: one record for each incident; `all`: one for each step that is flagged
     false_alarm_rate, adapt   as for `pulsecast.step`, of series that begin
     message_bytes   a longer message is a dead letter

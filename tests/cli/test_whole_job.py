@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from helpers.engines import EXPORT, TRAIN, require
-from pulsecast import load
+from pulsecast import Bundle, load
 
 require("typer")
 
 from pulsecast.errors import UsageError  # noqa: E402
 from pulsecast_cli.app import run as run_arguments  # noqa: E402
-from pulsecast_cli.commands.models.demo import _check_folder  # noqa: E402
+from pulsecast_cli.commands.models.demo import WRITTEN, _check_folder, _draw_forecast, _targets  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -108,3 +108,38 @@ def test_a_demo_replaces_an_earlier_one_that_was_killed(tmp_path: Path) -> None:
     (tmp_path / "model.training").mkdir()
     (tmp_path / "result.json").write_text("{}")
     _check_folder(tmp_path, force=True)
+
+
+def test_a_demo_shows_the_native_targets_where_they_can_be_compiled(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pulsecast.backends import native_library
+    from pulsecast.errors import MissingExtraError
+
+    monkeypatch.setattr(native_library, "find_compiler", lambda: ["cc"])
+    assert {"native", "native-w8", "onnx", "tflite-int8"} <= set(_targets())
+
+    def none() -> list[str]:
+        raise MissingExtraError("no compiler")
+
+    monkeypatch.setattr(native_library, "find_compiler", none)
+    assert {"native", "native-w8"} & set(_targets()) == set()
+    assert "onnx" in _targets()
+    assert "there is no C compiler" in capsys.readouterr().err
+
+
+def test_a_demo_ends_in_a_picture_and_a_page_of_what_comes(
+    engagement_log: Path, textbook_bundle: Path, tmp_path: Path
+) -> None:
+    require("matplotlib")
+    (tmp_path / "engagement.csv").symlink_to(engagement_log)
+    (tmp_path / "bundle").symlink_to(textbook_bundle)
+    _draw_forecast(tmp_path, force=False)
+    assert (tmp_path / "forecast.png").read_bytes().startswith(b"\x89PNG")
+    page = (tmp_path / "forecast.html").read_text("utf-8")
+    manifest = Bundle.open(textbook_bundle).manifest
+    assert page.count("<svg ") == 1
+    assert page.count("<tr>") == 1 + manifest.spec.horizon
+    assert "Fri 07 Mar 00:00" in page  # the hour after the log
+    for written in ("engagement.csv", "bundle", "forecast.png", "forecast.html", "report.html"):
+        assert written in WRITTEN

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from helpers.documents import DOCS
 from helpers.engines import EXPORT, TRAIN, load, require
-from helpers.outside.documented import DOCS
 from pulsecast import load as load_bundle
 
 FIRST, SECOND = "data-to-bundle.ipynb", "bundle-to-decision.ipynb"

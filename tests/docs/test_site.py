@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from helpers.documents import DOCS
 from helpers.engines import require
 from helpers.outside.browser import chromium
-from helpers.outside.documented import DOCS
 from helpers.source_tree import REPOSITORY
 from pulsecast import RangeWarning
 from pulsecast.stages.exits import MEANINGS
@@ -111,6 +111,7 @@ def test_a_link_of_a_stage_s_file_that_leads_nowhere_is_an_error() -> None:
 
     assert as_pages("[a](#trust)", file="runtime/README.md", page="proven.md") == "[a](reference/running.md#trust)"
     assert as_pages("[a](LICENSE)", file="README.md", page="reference/x.md") == "[a](../../LICENSE)"
+    assert as_pages("[a](../docs/errors.md#data)", file="runtime/README.md", page="proven.md") == "[a](errors.md#data)"
     with pytest.raises(ValueError, match=r"train/README\.md links to nowhere\.md, which is not there"):
         as_pages("[a](nowhere.md)", file="train/README.md", page="reference/training.md")
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import pulsecast
 from helpers.serving import running, series_body
 from pulsecast import Windows
 from pulsecast_serve import ServerConfig
 from pulsecast_serve.batching import FULL, Batches
+from pulsecast_serve.models.alike import MOST, alike
 from pulsecast_serve.models.served import Served
 
 PATH = "/v1/timeseries/forecast"
@@ -32,12 +36,27 @@ def windows(served: Served, count: int, level: float = 250.0) -> Windows:
     return Windows(values=values.astype(np.float32), time=TIME + 3600 * np.arange(count))
 
 
-def together(served: Served, parts: list[Windows], wait_s: float = 0.001) -> list[object]:
+def together(
+    served: Served, parts: list[Windows], wait_s: float = 0.001, sizes: list[int] | None = None
+) -> list[object]:
+    """Return what is answered to requests that arrive at once; `sizes` gets the windows of each call of the engine."""
+    predict = served.model.backend.predict
+
+    def counted(values: NDArray[np.float32], *more: Any) -> NDArray[np.float32]:
+        if sizes is not None:
+            sizes.append(len(values))
+        return predict(values, *more)
+
     async def ask() -> list[object]:
         batches = Batches(wait_s)
+        batches._turns = 7  # the next one looks for others
         return list(await asyncio.gather(*(batches.predict(served, one) for one in parts), return_exceptions=True))
 
-    return asyncio.run(ask())
+    served.model._backend_predict = counted
+    try:
+        return asyncio.run(ask())
+    finally:
+        served.model._backend_predict = predict
 
 
 def test_each_request_has_its_own_forecasts(served: Served) -> None:
@@ -64,6 +83,59 @@ def test_an_error_reaches_the_request_at_fault_alone(served: Served) -> None:
     found = together(served, [windows(served, 1), wrong])
     assert isinstance(found[1], pulsecast.InputError)
     np.testing.assert_allclose(found[0], served.model.predict(windows(served, 1)), rtol=2e-6)
+
+
+def test_what_has_arrived_is_forecast_together_to_the_last_bit(served: Served) -> None:
+    proven = replace(served, alike=alike(served.model))
+    parts = [windows(served, count, 200.0 + 20 * i) for i, count in enumerate((1, 2, 1, 8, 3, 1, 5, 1))]
+    for one, answer in zip(parts, together(proven, parts, 0.0), strict=True):
+        np.testing.assert_array_equal(answer, served.model.predict(one))
+    sizes: list[int] = []
+    together(replace(served, alike=MOST), parts, 0.0, sizes)
+    assert sizes == [16, 6]
+
+
+def test_an_engine_that_was_not_proven_forecasts_each_request_alone(served: Served) -> None:
+    sizes: list[int] = []
+    together(served, [windows(served, 1)] * 5, 0.0, sizes)
+    assert sizes == [1] * 5
+
+
+def test_a_request_that_finds_no_other_looks_for_one_now_and_then_only(served: Served) -> None:
+    batches, one = Batches(), replace(served, alike=MOST)
+    begun: list[object] = []
+
+    async def ask(count: int) -> None:
+        before = batches._begun
+        batches._begun = lambda *given: begun.append(1) or before(*given)  # type: ignore[method-assign,func-returns-value]
+        for _ in range(count):
+            await batches.predict(one, windows(served, 1))
+        batches._begun = before  # type: ignore[method-assign]
+
+    asyncio.run(ask(80))
+    assert len(begun) == 10
+
+
+class Unlike:
+    """An engine whose sums are in another order from a size of batch on."""
+
+    device = "CPU"
+
+    def __init__(self, model: pulsecast.Forecaster, size: int) -> None:
+        self._inner, self._size = model.backend, size
+
+    def predict(self, values: NDArray[np.float32], *more: Any) -> NDArray[np.float32]:
+        found = self._inner.predict(values, *more)
+        return np.nextafter(found, np.float32(np.inf)) if len(values) >= self._size else found
+
+
+def test_an_engine_is_trusted_below_the_first_size_that_changes_a_bit(bundle: Path) -> None:
+    for size, expected in ((2, 1), (5, 4), (MOST, MOST - 1), (MOST + 1, MOST)):
+        model = pulsecast.load(bundle, backend="numpy")
+        model.backend = Unlike(model, size)  # type: ignore[assignment]
+        assert alike(model) == expected
+    model.backend.device = "GPU"  # type: ignore[misc]
+    assert alike(model) == 1
 
 
 def test_a_server_that_waits_answers_what_one_that_does_not_answers(bundle: Path) -> None:

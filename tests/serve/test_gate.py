@@ -55,10 +55,11 @@ def test_a_request_that_is_too_large_is_refused_before_it_is_read(bundle: Path) 
         assert b" 413 " in raw(client, b"POST %s HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n" + chunks)
 
 
-def test_too_many_windows_are_refused(bundle: Path) -> None:
+@pytest.mark.parametrize("wait_us", [0, 100])
+def test_too_many_windows_are_refused(bundle: Path, wait_us: int) -> None:
     body = series_body("plain", SERIES)
     body["inputs"] *= 3
-    with running(bundle, config=ServerConfig(windows=2)) as client:
+    with running(bundle, config=ServerConfig(windows=2, batch_wait_us=wait_us)) as client:
         reply = client.post(PATH, body)
         assert reply.status == 413
         assert "3 windows in one request; this server takes 2: split them" in reply.json["error"]["message"]

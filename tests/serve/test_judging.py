@@ -54,6 +54,7 @@ def test_a_series_that_is_too_short_to_judge_says_so_by_its_count(client: Client
     ({"series": [-7.0]}, "series[0] is a number below 0, which this model does not take"),
     ({"rate": 0.1}, "there is no 'rate'; expected some of false_alarm_rate"),
     ({"start_timestamp": None}, "start_timestamp is missing"),
+    ({"start_timestamp": "2026-01-05T00:10:00Z"}, "start_timestamp is 600 s after a whole step of 3,600 s"),
     ({"frequency": "D"}, "this model takes one every 3,600 s"),
     ({"false_alarm_rate": 2}, "false_alarm_rate is 2"),
     ({"false_alarm_rate": "often"}, "false_alarm_rate is 'often'"),

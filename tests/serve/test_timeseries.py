@@ -164,6 +164,17 @@ def test_a_time_at_the_end_of_the_calendar_is_answered_or_refused(client: Client
     assert client.post(PATH, series_body("plain", SERIES, start=start)).status in (200, 400)
 
 
+def test_a_series_whose_steps_lie_elsewhere_is_forecast_once_the_request_says_so(client: Client, bundle: Path) -> None:
+    body = series_body("plain", SERIES, start="2026-01-05T00:30:00Z", phase_seconds=1800)
+    time = START + 1800 + (len(SERIES) - 1) * 3600
+    model = pulsecast.load(bundle)
+    assert model.phase_s == 0
+    own = model.predict(np.array(SERIES[-model.manifest.spec.context :], np.float32), timestamps=time)
+    found = content(client.post(PATH, body))
+    assert found["mean_forecast"] == pytest.approx(own[0].tolist(), rel=1e-6)
+    assert client.post(PATH, body).json.get("ignored") is None
+
+
 def test_models_are_listed_with_what_they_take(client: Client) -> None:
     found = client.get("/v1/timeseries/models").json["models"]
     assert [one["name"] for one in found] == ["plain", "table"]
@@ -177,12 +188,20 @@ BAD = {
     "no time": ({"start": None}, "start_timestamp is missing: this model has a calendar"),
     "a date in words": ({"start": "yesterday"}, "start_timestamp is not a time in whole seconds that has a date"),
     "milliseconds": ({"start": 1_767_571_200_000}, "start_timestamp is not a time in whole seconds that has a date"),
+    "the middle of the hour": (
+        {"start": "2026-01-05T00:30:00Z"},
+        "start_timestamp is 1,800 s after a whole step of 3,600 s; this model was trained on steps 0 s after one",
+    ),
+    "another phase than the time's": (
+        {"start": "2026-01-05T00:30:00Z", "phase_seconds": 60}, "phase_seconds says 60: correct one of the two"
+    ),
+    "a phase beyond the step": ({"phase_seconds": 3600}, "expected whole seconds from 0 to 3,599"),
     "a day's step": ({"frequency": "D"}, "a step every 86,400 s; this model takes one every 3,600 s"),
     "months": ({"frequency": "month"}, "months or longer; this model takes one every 3,600 s"),
     "an unknown frequency": ({"frequency": "fortnight"}, "frequency is 'fortnight'; expected second (S)"),
     "no frequency": ({"frequency": None}, "frequency is None; expected second (S)"),
     "another step": ({"step_seconds": 7200}, "a step every 7,200 s"),
-    "a step of a fraction": ({"step_seconds": 5400}, "expected a multiple of the frequency's 3600 seconds"),
+    "a step of a fraction": ({"step_seconds": 5400}, "expected the seconds between two values, a multiple"),
     "several columns": ({"type": "multivariate_time_series"}, "is a list of steps with 1 numbers each: value"),
     "no kind": ({"type": None}, "type is None; expected univariate_time_series or"),
     "too far ahead": ({"horizon": 3}, "horizon is 3; this model forecasts 2 steps ahead"),

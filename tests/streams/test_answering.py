@@ -124,6 +124,19 @@ def test_a_step_off_the_grid_is_a_dead_letter_whatever_the_policy(model: Forecas
     assert (found.state, found.dead_letter["code"]) == (run[105].state, "grid")
 
 
+def test_a_first_step_off_training_s_grid_is_a_dead_letter_unless_the_phase_is_stated(model: Forecaster) -> None:
+    body = json.dumps({"time": time_of(0) + 600, "value": 210.0}).encode()
+    found = answer(model, Received(key="likes", value=body))
+    assert found.dead_letter is not None
+    assert (found.state, found.dead_letter["code"]) == (None, "grid")
+    assert "is 600 s after a whole step of 3600 s; expected 0 (phase_s)" in found.dead_letter["reason"]
+    assert "(--phase 600)" in found.dead_letter["reason"]
+    stated = answer(model, Received(key="likes", value=body), policies=Policies(phase_s=600))
+    assert stated.dead_letter is None
+    later = json.dumps({"time": time_of(1) + 600, "value": 210.0}).encode()
+    assert answer(model, Received(key="likes", value=later), stated.state).dead_letter is None
+
+
 def test_a_time_years_ahead_is_a_dead_letter_and_true_steps_go_on(model: Forecaster, run: list[Answer]) -> None:
     jumped = answer(model, message(106 + 24 * 800, 1.0), run[105].state)
     assert (jumped.state, jumped.dead_letter["code"]) == (run[105].state, "time")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pulsecast.errors import EngineError, MissingExtraError
 from pulsecast.foundation.arguments import shown
 
 from .http_connection import ANSWER_S
-from .server import Server, authorization
+from .server import Server, authorization, tls_context
 
 # a connection of its own for each caller, straight to the server, and no limit on an answer but the protocol's
 _OPTIONS = (
@@ -16,11 +18,22 @@ _OPTIONS = (
 )
 
 
+def _pem(server: Server) -> list[bytes | None]:
+    """Return the authority, the client's key and its certificate, each None where the server has none."""
+    tls_context(server)  # reads them as a connection of HTTP would, and says what is wrong
+    files = (server.ca, server.certificate_key, server.certificate)
+    return [None if file is None else Path(file).read_bytes() for file in files]
+
+
 class GrpcConnection:
     """Calls one method, again and again."""
 
     def __init__(self, server: Server, method: str) -> None:
-        """Connect; raises EngineError if there is no server, MissingExtraError without grpcio."""
+        """Connect.
+
+        Raises EngineError if there is no server, UsageError if its certificates cannot be used, MissingExtraError
+        without grpcio.
+        """
         try:
             import grpc
         except ImportError:
@@ -28,7 +41,7 @@ class GrpcConnection:
         self._error = grpc.RpcError
         target = f"{f'[{server.host}]' if ':' in server.host else server.host}:{server.port}"
         self._channel = (
-            grpc.secure_channel(target, grpc.ssl_channel_credentials(), _OPTIONS)
+            grpc.secure_channel(target, grpc.ssl_channel_credentials(*_pem(server)), _OPTIONS)
             if server.tls
             else grpc.insecure_channel(target, _OPTIONS)
         )

@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 import re
 import socket
-import ssl
 from collections.abc import Mapping
 
 from pulsecast.errors import EngineError
 from pulsecast.plain_text import printable
 
-from .server import Server
+from .server import Server, tls_context
 
 ANSWER_S = 10.0  # that an answer may take
 _PART = 64 << 10
@@ -40,11 +39,12 @@ class HttpConnection:
     """Sends whole requests, one after the other, and returns the bodies of the answers."""
 
     def __init__(self, server: Server) -> None:
-        """Connect; raises EngineError if there is no server."""
+        """Connect; raises EngineError if there is no server, UsageError if its certificates cannot be used."""
+        context = tls_context(server) if server.tls else None
         try:
             plain = socket.create_connection((server.host, server.port), timeout=ANSWER_S)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._socket = plain if not server.tls else _encrypted(plain, server.host)
+            self._socket = plain if context is None else context.wrap_socket(plain, server_hostname=server.host)
         except OSError as error:
             raise EngineError(f"the server cannot be reached: {said(error)}; is it running at that address?") from None
 
@@ -94,10 +94,6 @@ class HttpConnection:
             when = "within an answer" if so_far else "between two requests"
             raise EngineError(f"the server closed the connection {when}; expected one that stays open")
         return part
-
-
-def _encrypted(plain: socket.socket, host: str) -> ssl.SSLSocket:
-    return ssl.create_default_context().wrap_socket(plain, server_hostname=host)
 
 
 def words_of(body: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,16 +24,28 @@ class Server:
     url    scheme, host and port, as in http://127.0.0.1:8080; grpc:// or grpcs:// for a protocol over gRPC
     key    file with the key that the server asks for, on its first line
     model  what the server calls the bundle, NAME or NAME/VERSION; None is the bundle's own name
+    ca     PEM file of the authority that signed the server's certificate; None trusts those of this machine
+    certificate, certificate_key  PEM files, for a server that asks for a client's certificate; both, or neither
     """
 
     url: str
     key: str | None = None
     model: str | None = None
+    ca: str | None = None
+    certificate: str | None = None
+    certificate_key: str | None = None
 
     def __post_init__(self) -> None:
         require_types(self)
         if problem := _problem(self.url):
             raise UsageError(f"url is {shown(self.url)}: {problem}; expected one such as http://127.0.0.1:8080")
+        files = [file for file in (self.ca, self.certificate, self.certificate_key) if file is not None]
+        if files and not self.tls:
+            raise UsageError(
+                f"url is {shown(self.url)}, which is not encrypted; certificates need https:// or grpcs://"
+            )
+        if (self.certificate is None) != (self.certificate_key is None):
+            raise UsageError("a client's certificate and its key go together: pass both, or neither")
 
     @property
     def tls(self) -> bool:
@@ -53,6 +66,22 @@ class Server:
     def prefix(self) -> str:
         """What stands before every path, "" or such as "/models"."""
         return urllib.parse.urlsplit(self.url).path.rstrip("/")
+
+
+def tls_context(server: Server) -> ssl.SSLContext:
+    """Return how a connection is encrypted; raises UsageError if a file of certificates cannot be used."""
+    try:
+        context = ssl.create_default_context(cafile=server.ca)
+        if server.certificate is not None:
+            context.load_cert_chain(server.certificate, server.certificate_key, password=lambda: b"")
+    except (OSError, ValueError) as error:  # SSLError is an OSError
+        files = [file for file in (server.ca, server.certificate, server.certificate_key) if file is not None]
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+        raise UsageError(
+            f"the certificates {', '.join(map(shown, files))} cannot be used: {reason}; expected PEM files, the key "
+            "without a password"
+        ) from None
+    return context
 
 
 def authorization(server: Server) -> str | None:

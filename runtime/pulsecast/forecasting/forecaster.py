@@ -83,8 +83,9 @@ def load(
     opened = open_backend(bundle, chosen, threads, trust_code=trust_code)
     from .verification import check_loaded
 
-    check_loaded(bundle, chosen, opened)
+    golden = check_loaded(bundle, chosen, opened)
     found = Forecaster(bundle.manifest, chosen, opened, bundle.signature, bundle.series)
+    found.phase_s = _phase(golden.windows.time, bundle.manifest.spec.step_s)
     found.origin = Origin(
         loader="load", path=str(bundle.path.absolute()), artifact=chosen.id, key=lasting(key), trust_code=trust_code,
         threads=threads,
@@ -100,6 +101,8 @@ class Forecaster:
     backend    the engine that runs it: `backend.engine`, `backend.device`
     signature  whether the bundle was signed, and whether that was checked
     series     the table of series, its `names` above all; None where the bundle is of one series
+    phase_s    seconds of each step of training after a multiple of the step: 1800 for hourly ones at half past; None
+               where the model has no calendar, or its series have different ones
     origin     how it was loaded: `pickle` and `copy.deepcopy` load the bundle again, and refuse one that was changed
     """
 
@@ -117,6 +120,7 @@ class Forecaster:
         self.signature = signature
         self.series = series
         self.origin: Origin | None = None
+        self.phase_s: int | None = None
         spec = manifest.spec
         self._step_shape = (spec.context, spec.measured)
         self._timed = spec.timed
@@ -220,7 +224,8 @@ class Forecaster:
         """Return which windows (batch,) of `values` lie far outside what training saw: do not trust their forecasts.
 
         In one of its columns a value is beyond the range of training by more than the range is wide, or the mean by
-        more than a tenth of it. Nothing is known of `pulsecast.POOL`, which is False throughout.
+        more than a tenth of it; or the column is scaled by log1p, and its mean on that scale is more than four spreads
+        below that of training. Nothing is known of `pulsecast.POOL`, which is False throughout.
 
         values, series  as for `predict`, and raises the same
 
@@ -372,6 +377,14 @@ class Forecaster:
         spec = self.manifest.spec
         calendar = len(spec.features) - spec.measured
         return f"; its {calendar} calendar columns are computed from timestamps" if calendar else ""
+
+
+def _phase(time: NDArray[np.int64] | None, step_s: int) -> int | None:
+    """Return what all of `time`, of last steps (n,), are after a multiple of the step; None if they differ."""
+    if time is None or not len(time):
+        return None
+    phases = time % step_s
+    return int(phases[0]) if (phases == phases[0]).all() else None
 
 
 def _is_lenient(bad: object) -> bool:

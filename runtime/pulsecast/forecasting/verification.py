@@ -69,10 +69,10 @@ def verify(
     )
 
 
-def check_loaded(bundle: Bundle, artifact: Artifact, backend: Backend) -> None:
-    """Raise ToleranceError unless a loaded backend forecasts a few of the golden windows within its tolerance.
+def check_loaded(bundle: Bundle, artifact: Artifact, backend: Backend) -> Golden:
+    """Return the golden, of which a loaded backend forecast a few windows within its tolerance.
 
-    Raises EngineError if the engine fails.
+    Raises ToleranceError if it did not, EngineError if the engine fails.
 
     Cheap enough for every load. Hashes prove that the files match the manifest; this proves that manifest, files and
     the engine on this machine still compute the trained forecast.
@@ -86,6 +86,7 @@ def check_loaded(bundle: Bundle, artifact: Artifact, backend: Backend) -> None:
     if forecasts.shape != expected.shape:
         raise ToleranceError(f"{artifact.id} gives forecasts {forecasts.shape}; its golden has {expected.shape}")
     require_tolerance(artifact, golden.take(rows).largest_error(forecasts))
+    return golden
 
 
 def why_not_run(bundle: Bundle, artifact: Artifact, *, trust_code: bool = False) -> str | None:

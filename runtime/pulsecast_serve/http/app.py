@@ -22,9 +22,10 @@ from ..models.library import Library
 from ..protocols.protocol import Address, Protocol, protocol_of, protocols
 from ..refusal import FAILED, NOT_FOUND, RefusedError, refusal
 from ..serving import Serving
+from .dispatch import Dispatch
 from .gate import Gate
 from .measures import Measures
-from .tracing import Traced
+from .tracing import Traced, Tracer
 from .words import error_response
 
 log = logging.getLogger("pulsecast.serve")
@@ -67,8 +68,8 @@ def build(serving: Serving, library: Library, measures: Measures, beside: Beside
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_address(serving)})
     app.router.redirect_slashes = False
-    gate = Gate(app, serving.config, measures)
-    return Traced(gate) if serving.config.traces else gate
+    gate = Gate(Dispatch(routes, app), serving.config, measures)
+    return Traced(gate, Tracer()) if serving.config.traces else gate
 
 
 def _no_address(serving: Serving) -> Callable[[Request, Exception], Coroutine[Any, Any, Response]]:

@@ -18,6 +18,7 @@ from pulsecast.model.series import POOL_ROW
 from pulsecast.model.windows import Windows
 
 from ..config import ServerConfig
+from .alike import alike
 from .served import STABLE, Models, Served, Shelf
 from .sources import Found, Stamp, in_folder, stamp
 
@@ -69,6 +70,8 @@ class Library:
         self._models = models
         self._load = load_for(config)
         self._folder = folder
+        if folder is not None:
+            models.wanted = self.wanted
         self._poll_s = config.poll_s
         self._tried: dict[tuple[str, int], _Tried] = {}
         self._seen: dict[tuple[str, int], Stamp] = {}  # at the look before
@@ -82,6 +85,15 @@ class Library:
             return
         self._thread = threading.Thread(target=self._follow, name="pulsecast-models", daemon=True)
         self._thread.start()
+
+    def wanted(self, name: str) -> int | None:
+        """Return the version that is to be stable by what the disk says now, whether or not it was loaded already."""
+        found = None if self._folder is None else in_folder(self._folder).get(name)
+        if found is None:
+            return None
+        labelled = found.labels.get(STABLE)
+        good = found.versions.keys() - self._refused(name)
+        return labelled if labelled in good else max(good, default=None)
 
     def stop(self) -> None:
         """End the thread after what it is loading."""
@@ -145,7 +157,8 @@ class Library:
             before = None if tried is None else tried.served
             self._tried[place] = _Tried(stamp=looks, served=before, reason=str(error))
             return
-        self._tried[place] = _Tried(stamp=looks, served=Served(name=name, version=version, model=model))
+        served = Served(name=name, version=version, model=model, alike=alike(model))
+        self._tried[place] = _Tried(stamp=looks, served=served)
         log.info("model %s version %d answers: %s", name, version, model.artifact.id)
 
     def _shelf(self, name: str, found: Found) -> Shelf:
@@ -199,7 +212,7 @@ def wanted(found: Found, refused: AbstractSet[int]) -> set[int]:
 def fixed(models: Models, loaded: Mapping[str, Forecaster]) -> None:
     """Serve bundles that were loaded already, each as version 1."""
     shelves = {
-        name: Shelf(versions={1: Served(name=name, version=1, model=model)}, labels={STABLE: 1})
+        name: Shelf(versions={1: Served(name=name, version=1, model=model, alike=alike(model))}, labels={STABLE: 1})
         for name, model in loaded.items()
     }
     models.replace(shelves, complete=True)

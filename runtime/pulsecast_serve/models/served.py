@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pulsecast.forecasting.forecaster import Forecaster
@@ -16,11 +16,15 @@ STABLE = "stable"
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """One version of a model, loaded; its golden windows were forecast as the export did."""
+    """One version of a model, loaded; its golden windows were forecast as the export did.
+
+    alike  most windows that may be forecast at once, to the last bit as each alone
+    """
 
     name: str
     version: int
     model: Forecaster
+    alike: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +50,13 @@ class Shelf:
 
 
 class Models:
-    """Model names and their shelves. Any thread reads; one thread changes."""
+    """Model names and their shelves. Any thread reads; one thread changes.
+
+    wanted  looks at the disk: the version of a model that ought to be stable now; None if none is known there
+    """
 
     def __init__(self) -> None:
+        self.wanted: Callable[[str], int | None] = lambda name: None  # named bundles have one version each
         self._shelves: Mapping[str, Shelf] = {}
         self._complete = False
 

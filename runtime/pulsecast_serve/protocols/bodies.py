@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Message
 
 from pulsecast.errors import UsageError
 from pulsecast.foundation.arguments import fraction, shown
@@ -19,28 +20,43 @@ from pulsecast.foundation.strict_json import repeated_key
 from ..refusal import BAD_REQUEST, GONE_SLOW, TOO_LARGE, RefusedError
 from ..serving import Serving
 
+T = TypeVar("T")
 JSON = "application/json"
+_NUMBERS = frozenset({int, float})  # what JSON's numbers become; True and False are of another type
 
 
 async def whole_body(serving: Serving, request: Request) -> bytes:
     """Return the bytes of a request; raises RefusedError: 413 (too many), 408 (they come too slowly)."""
     most = serving.config.body_bytes
-    declared = request.headers.get("content-length", "0")
+    declared = sent_header(request, b"content-length", "0")
     if not declared.isdigit() or len(declared) > 18 or int(declared) > most:
         raise _too_large(most)
     parts, size = [], 0
     try:
         async with asyncio.timeout(serving.config.request_s):
-            async for part in request.stream():
+            more = True
+            while more:
+                part, more = _received(await request.receive())
                 size += len(part)
                 if size > most:
                     raise _too_large(most)
                 parts.append(part)
     except TimeoutError:
         raise RefusedError(GONE_SLOW, "the request did not arrive in time; send it faster, or in parts") from None
-    except ClientDisconnect:
-        raise RefusedError(BAD_REQUEST, "the request ended before it was whole") from None
     return b"".join(parts)
+
+
+def _received(message: Message) -> tuple[bytes, bool]:
+    """Return the bytes in a message of ASGI, and whether more of them follow; raises RefusedError (400)."""
+    if message["type"] != "http.request":
+        raise RefusedError(BAD_REQUEST, "the request ended before it was whole")
+    return message.get("body", b""), message.get("more_body", False)
+
+
+def sent_header(request: Request, name: bytes, default: T) -> str | T:
+    """Return the first header of a `name` in small letters; Starlette would make text of every header for it."""
+    headers: list[tuple[bytes, bytes]] = request.scope["headers"]
+    return next((value.decode("latin-1") for key, value in headers if key == name), default)
 
 
 def _too_large(most: int) -> RefusedError:
@@ -50,9 +66,7 @@ def _too_large(most: int) -> RefusedError:
 def parsed(body: bytes, *, constants: bool = False) -> Any:
     """Return what JSON `body` says; `constants` takes NaN and Infinity. Raises RefusedError (400)."""
     try:
-        return json.loads(
-            body.decode("utf-8"), object_pairs_hook=once, parse_constant=float if constants else _no_constant
-        )
+        return (_LENIENT if constants else _STRICT).decode(body.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise RefusedError(BAD_REQUEST, f"the request is not UTF-8 text: byte {error.start}") from None
     except RecursionError:
@@ -76,6 +90,12 @@ def _no_constant(word: str) -> NoReturn:
     raise RefusedError(BAD_REQUEST, f"the request holds {word}, which JSON does not have; expected finite numbers")
 
 
+# made once, since `json.loads` and `json.dumps` would make one for each text
+_STRICT = json.JSONDecoder(object_pairs_hook=once, parse_constant=_no_constant)
+_LENIENT = json.JSONDecoder(object_pairs_hook=once, parse_constant=float)
+_encoded = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
 def written(document: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Return `document` as a response."""
     return Response(json_bytes(document), status, headers, JSON)
@@ -83,7 +103,7 @@ def written(document: object, status: int = 200, headers: dict[str, str] | None 
 
 def json_bytes(document: object) -> bytes:
     """Return `document` as JSON; all beyond ASCII stands as escapes, since half a character has no bytes."""
-    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
+    return _encoded(document).encode("ascii")
 
 
 def shortest(numbers: NDArray[np.floating]) -> list[float]:
@@ -95,8 +115,10 @@ def shortest(numbers: NDArray[np.floating]) -> list[float]:
     return [float(str(one)) for one in numbers.astype(np.float32, copy=False)]
 
 
-def real_numbers(name: str, given: Iterable[object]) -> None:
+def real_numbers(name: str, given: Sequence[object]) -> None:
     """Raise RefusedError (400) unless everything in `given` is a JSON number."""
+    if _NUMBERS.issuperset(map(type, given)):
+        return
     for place, one in enumerate(given):
         if type(one) is not float and type(one) is not int:
             what = "is null, a missing value" if one is None else f"is {shown(one)}"

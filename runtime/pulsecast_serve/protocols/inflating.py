@@ -11,7 +11,7 @@ from pulsecast.foundation.arguments import shown
 
 from ..refusal import BAD_REQUEST, TOO_LARGE, RefusedError
 from ..serving import Serving
-from .bodies import parsed, whole_body
+from .bodies import parsed, sent_header, whole_body
 
 _GZIP = 16 + zlib.MAX_WBITS  # as zlib names the format
 _PLAIN = ("", "identity")
@@ -27,7 +27,7 @@ def inflated(serving: Serving, request: Request, body: bytes) -> bytes:
 
     Raises RefusedError: 400 (another encoding than gzip, or a body that is none), 413 (it inflates beyond the limit).
     """
-    encoding = request.headers.get("content-encoding", "").strip().lower()
+    encoding = sent_header(request, b"content-encoding", "").strip().lower()
     if encoding in _PLAIN:
         return body
     if encoding not in ("gzip", "x-gzip"):

@@ -21,6 +21,7 @@ from ..models.served import Served
 from ..refusal import BAD_REQUEST, RefusedError
 from ..serving import AT_ONCE, Serving
 from .bodies import false_alarm_rate, written
+from .grid import PHASE
 from .inflating import json_body
 from .operation import error_body
 from .protocol import Address, Protocol
@@ -29,7 +30,7 @@ from .timeseries_schema import ANOMALIES_REQUEST, ANOMALIES_RESPONSE
 from .timeseries_words import row_of
 
 _MOST_STEPS = 50_000  # some seconds of work
-_KEYS = {"model", "series", "name", "frequency", "step_seconds", "start_timestamp", "false_alarm_rate"}
+_KEYS = {"model", "series", "name", "frequency", "step_seconds", "start_timestamp", PHASE, "false_alarm_rate"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,7 @@ def _read(body: Mapping[str, Any], served: Served) -> _Asked:
         raise RefusedError(
             BAD_REQUEST, f"series is missing or too long; expected 1 to {_MOST_STEPS:,} values", param="series"
         )
-    last = last_time(body.get("start_timestamp"), len(series), spec)
+    last = last_time(body, len(series), served.model)
     row = row_of(served, body)
     table = served.model.series
     return _Asked(

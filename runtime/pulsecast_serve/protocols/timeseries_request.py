@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pulsecast.forecasting.forecaster import Forecaster
 from pulsecast.foundation.arguments import shown
 from pulsecast.model.spec import DAY_S, WEEK_S, ModelSpec
 
 from ..refusal import BAD_REQUEST, RefusedError
 from .bodies import real_numbers
+from .grid import PHASE, refuse_off_grid, stated_phase
 
 UNIVARIATE, MULTIVARIATE = "univariate_time_series", "multivariate_time_series"
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
@@ -30,7 +32,7 @@ _FREQUENCIES: dict[str, int | None] = {
 }
 _KEYS = {"model", "inputs", "options", "metadata"}
 _OPTION_KEYS = {"horizon", "quantiles"}
-_INPUT_KEYS = {"type", "name", "series", "columns", "frequency", "step_seconds", "start_timestamp"}
+_INPUT_KEYS = {"type", "name", "series", "columns", "frequency", "step_seconds", "start_timestamp", PHASE}
 _MOST_IGNORED = 20
 _KNOWN = "second (S), minute (T), hour (H), day (D) or week (W)"
 
@@ -116,8 +118,9 @@ def split_name(model: str) -> tuple[str, int | None, str | None]:
     return (name, int(which), None) if _VERSION.fullmatch(which) else (name, None, which)
 
 
-def window_of(given: Mapping[str, Any], spec: ModelSpec) -> Window:
+def window_of(given: Mapping[str, Any], model: Forecaster) -> Window:
     """Return the window at the end of a series; raises RefusedError (400)."""
+    spec = model.manifest.spec
     series = given.get("series")
     if not isinstance(series, list) or not series:
         raise RefusedError(BAD_REQUEST, "series is missing; expected a list of numbers, oldest first", param="series")
@@ -127,7 +130,7 @@ def window_of(given: Mapping[str, Any], spec: ModelSpec) -> Window:
             BAD_REQUEST, f"series has {len(series)} steps; this model takes at least {spec.context}", param="series"
         )
     values = _values(given.get("type"), given.get("columns"), series[-spec.context :], spec)
-    return Window(values=values, time=last_time(given.get("start_timestamp"), len(series), spec))
+    return Window(values=values, time=last_time(given, len(series), model))
 
 
 def _values(kind: object, columns: object, steps: list[Any], spec: ModelSpec) -> NDArray[np.float32]:
@@ -196,7 +199,8 @@ def check_frequency(given: Mapping[str, Any], spec: ModelSpec) -> None:
     elif type(step) is not int or step < 1 or unit is None or step % unit:
         raise RefusedError(
             BAD_REQUEST,
-            f"step_seconds is {shown(step)}; expected a multiple of the frequency's {unit or 'fixed'} seconds",
+            f"step_seconds is {shown(step)}; expected the seconds between two values, a multiple of the frequency's "
+            f"{unit or 'fixed'} seconds",
             param="step_seconds",
         )
     if step != spec.step_s:
@@ -217,8 +221,17 @@ def _how_to_say(step_s: int) -> str:
     return f': send "frequency": "{word}" and "step_seconds": {step_s}'
 
 
-def last_time(start: object, steps: int, spec: ModelSpec) -> int | None:
-    """Return the unix seconds of the last of `steps`; None if nothing was said and nothing depends on it."""
+def last_time(given: Mapping[str, Any], steps: int, model: Forecaster) -> int | None:
+    """Return the unix seconds of the last of `steps` of a series; None if it says none and nothing depends on it."""
+    spec, start = model.manifest.spec, given.get("start_timestamp")
+    last = _last_time(start, steps, spec)
+    stated = stated_phase(given, spec.step_s)
+    if last is not None:
+        refuse_off_grid("start_timestamp", last, spec.step_s, stated=stated, trained=model.phase_s)
+    return last
+
+
+def _last_time(start: object, steps: int, spec: ModelSpec) -> int | None:
     if start is None:
         if not spec.timed:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .grid import PHASE
 from .protocol import Schema
 from .timeseries_request import MULTIVARIATE, UNIVARIATE
 
@@ -13,6 +14,7 @@ _SERIES_FIELDS: dict[str, object] = {
     "frequency": {"enum": ["S", "T", "H", "D", "W", "second", "minute", "hour", "day", "week"]},
     "step_seconds": {"type": ["integer", "null"], "minimum": 1},
     "start_timestamp": {"type": ["string", "null"], "format": "date-time"},
+    PHASE: {"type": ["integer", "null"], "minimum": 0},
 }
 
 FORECAST_REQUEST: Schema = {

@@ -83,7 +83,7 @@ def prepare(served: Served, asked: Asked) -> Prepared:
     good = []
     for place, given in enumerate(asked.inputs):
         try:
-            good.append(_Read(place=place, window=window_of(given, manifest.spec), row=row_of(served, given)))
+            good.append(_Read(place=place, window=window_of(given, served.model), row=row_of(served, given)))
         except RefusedError as error:
             outputs[place] = _failed(given, place, error)
     windows = _windows(served, good) if good else None

@@ -10,10 +10,10 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 import grpc.aio
@@ -35,6 +35,17 @@ access = logging.getLogger("pulsecast.serve.access")
 
 Admits = Callable[[bytes], bool]  # the value of `authorization` -> is it let in
 Note = Callable[[str, str, float], None]  # address, code and seconds of a call
+_Ended = Callable[[grpc.StatusCode, RefusedError | None], None]
+
+
+class Tracer(Protocol):
+    """Opens spans."""
+
+    def opened(self, name: str, headers: Mapping[str, str]) -> contextlib.AbstractContextManager[Any]:
+        """Return a span that is current while it is open; `headers` may name the client's."""
+
+    def failed(self, span: Any) -> None:
+        """Mark a span: the fault was the server's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,15 +66,18 @@ class RpcServer:
 
     admits   None lets everyone in
     started  called once it listens
+    tracer   opens a span for each call; None opens none
     """
 
     def __init__(
-        self, serving: Serving, *, admits: Admits | None, note: Note, started: Callable[[], None] | None = None
-    ) -> None:
+        self, serving: Serving, *, admits: Admits | None, note: Note, started: Callable[[], None] | None = None,
+        tracer: Tracer | None = None,
+    ) -> None:  # fmt: skip
         self._serving = serving
         self._admits = admits
         self._note = note
         self._started = started
+        self._tracer = tracer
         self._active = 0
         self._streams: set[asyncio.Task[Any] | None] = set()
         self._stopping = False
@@ -147,21 +161,43 @@ class RpcServer:
     async def _told(self, call: _Call, context: Any) -> AsyncIterator[None]:
         """Let a call in or not, count it, and tell the client of an error, without a traceback."""
         began, code, refused = time.perf_counter(), grpc.StatusCode.CANCELLED, None
-        try:
-            if call.name not in call.service.open:
-                self._check_key(context)
-            yield
-            code = grpc.StatusCode.OK
-        except Exception as error:
-            refused = refusal(error)
-            code = call.service.code(refused)
-            if refused.status == FAILED:
-                log.exception("%s failed", call.address)
-        finally:
-            self._count(call, code, time.perf_counter() - began)
+        with self._span(call, context) as ended:
+            try:
+                if call.name not in call.service.open:
+                    self._check_key(context)
+                yield
+                code = grpc.StatusCode.OK
+            except Exception as error:
+                refused = refusal(error)
+                code = call.service.code(refused)
+                if refused.status == FAILED:
+                    log.exception("%s failed", call.address)
+            finally:
+                self._count(call, code, time.perf_counter() - began)
+                ended(code, refused)
         if refused is not None:
             again = (("grpc-retry-pushback-ms", _RETRY_MS),) if refused.status in {TOO_MANY, NOT_READY} else ()
             await context.abort(code, str(refused), again)
+
+    @contextlib.contextmanager
+    def _span(self, call: _Call, context: Any) -> Iterator[_Ended]:
+        """Open a span around a call, and yield what notes how it ended."""
+        tracer = self._tracer
+        if tracer is None:
+            yield lambda code, refused: None
+            return
+        sent = {name: value for name, value in context.invocation_metadata() if isinstance(value, str)}
+        with tracer.opened(call.address, sent) as span:
+            span.set_attribute("rpc.system", "grpc")
+            span.set_attribute("rpc.service", call.service.whole_name)
+            span.set_attribute("rpc.method", call.name)
+
+            def ended(code: grpc.StatusCode, refused: RefusedError | None) -> None:
+                span.set_attribute("rpc.grpc.status_code", code.value[0])
+                if refused is not None and refused.status == FAILED:
+                    tracer.failed(span)
+
+            yield ended
 
     def _count(self, call: _Call, code: grpc.StatusCode, seconds: float) -> None:
         self._note(call.address, code.name, seconds)

@@ -114,13 +114,19 @@ def _time(body: dict[str, Any], arrived_s: float | None, spec: ModelSpec, polici
         raise RefusedError("time", "time is missing; expected whole unix seconds, or ISO 8601 with a zone")
     time = read_time(body["time"])
     refuse_ahead(time, arrived_s, policies.ahead_s)
-    if policies.phase_s is not None and (time - policies.phase_s) % spec.step_s:
+    if policies.phase_s is not None:
+        refuse_off_grid(time, spec.step_s, policies.phase_s)
+    return time
+
+
+def refuse_off_grid(time: int, step_s: int, phase_s: int) -> None:
+    """Raise RefusedError unless `time` is `phase_s` seconds after a multiple of the step."""
+    if (time - phase_s) % step_s:
         raise RefusedError(
             "grid",
-            f"time {time} is {time % spec.step_s} s after a whole step of {spec.step_s} s; expected "
-            f"{policies.phase_s % spec.step_s} (phase_s)",
+            f"time {time} is {time % step_s} s after a whole step of {step_s} s; expected {phase_s % step_s} "
+            f"(phase_s): correct the time, or state its phase (--phase {time % step_s})",
         )
-    return time
 
 
 def _values(body: dict[str, Any], spec: ModelSpec) -> tuple[float, ...]:

@@ -84,7 +84,8 @@ def test_the_container_starts_the_command_as_it_is() -> None:
     from pulsecast_cli.app import app
 
     command = get_command(app).commands["serve"]  # type: ignore[attr-defined]
-    words = own.arguments(ServeOptions(server="pulsecast", threads=3), "/models")
+    words = own.arguments(ServeOptions(server="pulsecast", threads=3), "/models", grpc_port=own.GRPC_PORT)
     parsed = command.make_context("serve", [*words[1:]]).params
-    assert (str(parsed["models"]), parsed["host"], parsed["port"]) == ("/models", "0.0.0.0", 8080)  # noqa: S104  # of the container
+    assert (str(parsed["models"]), parsed["host"]) == ("/models", "0.0.0.0")  # noqa: S104  # of the container
+    assert (parsed["port"], parsed["grpc_port"]) == (8080, 8081)
     assert (parsed["insecure"], parsed["threads"]) == (True, 3)

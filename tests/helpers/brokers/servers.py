@@ -19,11 +19,11 @@ import pytest
 from helpers.engines import load, require_tool
 from helpers.outside.ports import free_port
 
-WAIT_S = 60.0
+WAIT_S = 120.0
 
 
 def until(found: Callable[[], Any], what: str) -> Any:
-    """Return the first true result of `found`; fails after a minute, naming `what`."""
+    """Return the first true result of `found`; fails after WAIT_S, naming `what`."""
     end = time.monotonic() + WAIT_S
     while time.monotonic() < end:
         if value := found():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -61,24 +62,36 @@ class Client:
 
 
 @contextmanager
-def running(*bundles: Path | str, models: Path | None = None, config: ServerConfig | None = None) -> Iterator[Client]:
-    """Yield a client of a server in a thread of this process; it is stopped at the end."""
+def running(
+    *bundles: Path | str, models: Path | None = None, config: ServerConfig | None = None, tls: bool = False
+) -> Iterator[Client]:
+    """Yield a client of a server in a thread of this process; it is stopped at the end.
+
+    tls  HTTP is encrypted as `config` says, and the client of no use
+    """
     from pulsecast_serve import application
 
     config = replace(config or ServerConfig(), port=0)
-    with running_app(application(bundles, models=models, config=config), config) as client:
+    with running_app(application(bundles, models=models, config=config), config, tls=tls) as client:
         yield client
 
 
 @contextmanager
-def running_app(app: Any, config: ServerConfig) -> Iterator[Client]:
+def running_app(app: Any, config: ServerConfig, *, tls: bool = False) -> Iterator[Client]:
     """Yield a client of an application in a thread of this process; it is stopped at the end."""
     import uvicorn
 
     from pulsecast_serve.http.patient import PatientProtocol
     from pulsecast_serve.http.server import Draining, bound
 
-    options = uvicorn.Config(app, http=PatientProtocol, ws="none", lifespan="on", log_config=None, access_log=False)
+    encrypted = {
+        "ssl_certfile": config.tls_certificate, "ssl_keyfile": config.tls_key, "ssl_ca_certs": config.client_ca,
+        "ssl_cert_reqs": ssl.CERT_NONE if config.client_ca is None else ssl.CERT_REQUIRED,
+    }  # fmt: skip
+    options = uvicorn.Config(
+        app, http=PatientProtocol, ws="none", lifespan="on", log_config=None, access_log=False,
+        **(encrypted if tls else {}),
+    )  # fmt: skip
     server = Draining(options)
     with bound(config) as socket:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)

@@ -108,14 +108,61 @@ def test_a_gap_says_how_many_steps_are_missing(following: Client) -> None:
 def test_a_late_step_and_one_between_change_nothing(following: Client) -> None:
     filled(following, address("late"))
     late = following.post(address("late"), {"value": 1.0, "time": START + 2 * HOUR}).json
-    between = following.post(address("late"), {"value": 1.0, "time": START + WHOLE * HOUR + 60, "adapt": True}).json
-    assert [late["arrival"], between["arrival"]] == ["late", "between"]
-    assert late["forecast"] is between["forecast"] is late["anomaly"] is between["anomaly"] is None
+    between = following.post(address("late"), {"value": 1.0, "time": START + WHOLE * HOUR + 60, "adapt": True})
+    assert (between.status, between.json["error"]["param"]) == (400, "time")
+    assert between.json["error"]["message"].startswith(
+        "time is 60 s after a whole step of 3,600 s, and the steps of this series come 0 s after one: correct the time"
+    )
+    assert late["arrival"] == "late"
+    assert late["forecast"] is late["anomaly"] is None
     assert "older than the last one" in late["no_forecast"]
     after = following.post(address("late"), pushes([WHOLE])[0]).json
     filled(following, address("never%20late"))
     undisturbed = following.post(address("never%20late"), pushes([WHOLE])[0]).json
     assert after | {"series": ""} == undisturbed | {"series": ""}
+
+
+def test_one_step_between_two_refuses_all_that_came_with_it(following: Client) -> None:
+    filled(following, address("all%20or%20none"))
+    steps = pushes([WHOLE, WHOLE + 1])
+    steps[1]["time"] += 1800
+    reply = following.post(address("all%20or%20none"), {"steps": steps})
+    assert (reply.status, reply.json["error"]["param"]) == (400, "steps[1]")
+    assert "none of the steps was taken" in reply.json["error"]["message"]
+    assert following.get(address("all%20or%20none")).json["due"] == START + WHOLE * HOUR
+
+
+def test_a_series_on_another_grid_than_training_s_says_so_once(following: Client) -> None:
+    path = address("half%20past")
+    first, second = ({"value": 210.0, "time": START + i * HOUR + 1800} for i in range(2))
+    refused = following.post(path, first)
+    assert (refused.status, refused.json["error"]["param"]) == (400, "time")
+    assert refused.json["error"]["message"] == (
+        "time is 1,800 s after a whole step of 3,600 s; this model was trained on steps 0 s after one: correct the "
+        'time, or send "phase_seconds": 1800 if the series comes so'
+    )
+    assert following.get(path).status == 404
+    assert following.post(path, first | {"phase_seconds": 1800}).json["due"] == START + HOUR + 1800
+    assert following.post(path, second).status == 200
+    assert following.post(path, second | {"time": START + 2 * HOUR}).status == 400
+    assert following.post(path, {"steps": [first, second], "restart": True}).status == 400
+    contrary = following.post(path, second | {"phase_seconds": 60})
+    assert "phase_seconds says 60: correct one of the two" in contrary.json["error"]["message"]
+    for wrong in (3600, -1, 1.0, True, "0"):
+        reply = following.post(path, second | {"phase_seconds": wrong})
+        assert "expected whole seconds from 0 to 3,599" in reply.json["error"]["message"], wrong
+
+
+def test_a_model_that_is_not_there_is_not_found_whatever_is_asked_of_its_streams(following: Client) -> None:
+    for method, path in (
+        ("GET", "/v1/streams/plainn/a"), ("GET", "/v1/streams/plainn/a/drift"), ("DELETE", "/v1/streams/plainn/a"),
+        ("GET", "/v1/streams/plainn"), ("GET", "/v1/streams/plainn?after=b"),
+    ):  # fmt: skip
+        reply = following.ask(method, path)
+        assert reply.status == 404, path
+        assert "no model 'plainn'; there is 'plain'" in reply.json["error"]["message"]
+    assert following.get("/v1/streams/plain?after=zzzz").json["series"] == []
+    assert following.ask("DELETE", address("never%20pushed")).json["forgotten"] is False
 
 
 def test_a_request_that_is_sent_again_gets_the_same_answer(following: Client) -> None:

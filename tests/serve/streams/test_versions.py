@@ -15,6 +15,7 @@ from helpers.serving import running_app
 from helpers.serving.streams import address, other_model, pushes, same
 from pulsecast import Forecaster, load, step
 from pulsecast_serve import ServerConfig
+from pulsecast_serve.models.library import Library
 from pulsecast_serve.models.served import STABLE, Models, Served, Shelf
 from pulsecast_serve.streams.memory import MemoryStore
 
@@ -98,6 +99,34 @@ def test_a_request_that_is_sent_again_after_a_swap_gets_the_answer_of_the_versio
     again = client.post(address(), pushes([79])[0]).json
     assert (again["arrival"], again["model_version"]) == ("repeated", "1")
     assert first | {"arrival": "", "differs": False} == again | {"arrival": ""}
+
+
+def test_a_worker_that_has_not_swapped_yet_does_not_take_a_series_back(asked: Any, tmp_path: Path) -> None:
+    """What two workers over one store see: the one has version 5, the other still version 1."""
+    server, client = asked
+    folder, config = tmp_path / "models", ServerConfig()
+    for version in (1, 5):
+        (folder / "plain" / str(version)).mkdir(parents=True)
+    Library(server.models, config, folder=folder)
+    client.post(address(), {"steps": pushes(range(79))})
+    server.use(5)
+    client.post(address(), pushes([79])[0])
+    server.use(1)
+    refused = client.post(address(), pushes([80])[0])
+    assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+    assert refused.json["error"]["message"].startswith("version 5 has this series and is being loaded here")
+    server.use(5)
+    taken = client.post(address(), pushes([80])[0]).json
+    assert (taken["arrival"], taken["no_forecast"]) == ("next", "the window is not whole: 8 more steps fill its 83")
+    (folder / "plain" / "labels.json").write_text('{"stable": 1}')  # a roll-back
+    server.use(1)
+    assert client.post(address(), pushes([81])[0]).json["model_version"] == "1"
+    server.use(5)
+    assert client.post(address(), pushes([82])[0]).status == 503
+    (folder / "plain" / "labels.json").unlink()
+    (folder / "plain" / "5").rmdir()  # and one by taking the version away
+    server.use(1)
+    assert client.post(address(), pushes([82])[0]).json["arrival"] == "next"
 
 
 def test_a_longer_window_waits_until_it_is_whole(asked: Any) -> None:

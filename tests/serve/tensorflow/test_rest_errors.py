@@ -65,6 +65,8 @@ CASES: list[tuple[str, str, object, int, str]] = [
     ("POST", PLAIN, '{"ä" 1}'.encode(), 400, "member. at offset: 6"),
     ("POST", PLAIN, b'{"a": "\xff"}', 400, "JSON Parse error: Invalid encoding in string. at offset: 7"),
     ("POST", PLAIN, b'{"a": 1e400}', 400, "JSON Parse error: Number too big to be stored in double"),
+    ("POST", PLAIN, b'{"a": 0.1E+0400}', 400, "JSON Parse error: Number too big to be stored in double"),
+    ("POST", PLAIN, b'{"a": 1' + b"0" * 250 + b'e99}', 400, "JSON Parse error: Number too big to be stored in double"),
     ("POST", PLAIN, b'{"a": ' + b"9" * 5000 + b"}", 400, "JSON Parse error: Number too big to be stored in double"),
     ("POST", PLAIN, b"[" * 100_000, 400, "JSON Parse error: the document is nested too deeply"),
     ("POST", PLAIN, b'{"instances": [1], "instances": [2]}', 400, "the key 'instances' stands more than once"),

@@ -138,7 +138,7 @@ def test_the_signature_from_the_manifest_is_that_of_the_savedmodel(
     read = saved_model_pb2.SavedModel.FromString((saved[model] / "saved_model.pb").read_bytes())
     theirs = read.meta_graphs[0].signature_def[SIGNATURE]
     paths = {"plain": bundle, "level": plain_bundle, "table": table_bundle}
-    ours = signature_of(pulsecast.load(paths[model]).manifest)
+    ours = signature_of(pulsecast.load(paths[model]))
     assert theirs.method_name == PREDICT
     for own, other in ((ours.inputs, theirs.inputs), (ours.outputs, theirs.outputs)):
         described = {

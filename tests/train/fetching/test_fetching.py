@@ -186,13 +186,11 @@ def test_what_may_go_away_is_tried_again_and_no_record_is_lost_or_doubled(
 def test_a_silent_server_is_left_after_the_timeout(server: Server, tmp_path: Path) -> None:
     server.faults = iter([lambda _: server.over.wait(30)])
     heard = Heard()
-    slow = HttpSource(
-        query=HttpQuery(url=server.url, following="meta.next", timeout_s=0.2),
-        clock=Clock(),
-        progress=heard,
-    )
+    query = HttpQuery(url=server.url, following="meta.next", timeout_s=1.0)
+    slow = HttpSource(query=query, clock=Clock(), progress=heard)
     fetch(slow, tmp_path / "log.ndjson")
-    assert [line.partition(";")[0] for line in heard.lines] == ["server was silent for 0.2 s"]
+    # once: the other answers have time enough, on a busy machine too
+    assert [line.partition(";")[0] for line in heard.lines] == ["server was silent for 1 s"]
     assert written(tmp_path / "log.ndjson") == RECORDS
 
 

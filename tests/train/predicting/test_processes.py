@@ -50,7 +50,11 @@ def undisturbed(calendar_bundle: Path, logs: Path, tmp_path_factory: pytest.Temp
 
 def workers() -> list[psutil.Process]:
     """Return the workers of the pools of this process."""
-    return [one for one in psutil.Process().children() if "spawn_main" in " ".join(one.cmdline())]
+    found = []
+    for one in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):  # another child may end meanwhile
+            found += [one] if "spawn_main" in " ".join(one.cmdline()) else []
+    return found
 
 
 class KillsWorkers(Heard):

@@ -29,7 +29,8 @@ def read_as_trained(
 ) -> ReadLog:
     """Return the result of `read_log` with the training log's configuration, changed by `changes` to `LogConfig`.
 
-    changes  an empty name for `series` means that no column names the series
+    changes  an empty name for `series` means that no column names the series; `events` False, of a model whose training
+             log had events, that the log has their counts in steps: all options of single events are then left out
 
     Raises DataError unless every series has the metrics and the step that the model takes.
     """
@@ -65,9 +66,22 @@ def reading_of(manifest: Manifest, changes: Mapping[str, object] | None = None) 
     instance("manifest", manifest, Manifest)
     changes = instance("changes", {} if changes is None else changes, Mapping)  # type: ignore[type-abstract]
     recorded = as_trained(manifest)
+    if recorded.events and changes.get("events") is False:
+        recorded = _of_samples(recorded, manifest.spec)
     if changes.get("series") != "":
         return with_changes(recorded, changes)
     return with_changes(dataclasses.replace(recorded, series=None), {**changes, "series": None})
+
+
+def _of_samples(events: LogConfig, spec: ModelSpec) -> LogConfig:
+    """Return how a log of counts in steps is read, for a model whose training log had one event in each row.
+
+    What says how single events are counted has no meaning in it. Each column of the model is a column of the log.
+    """
+    return dataclasses.replace(
+        events, events=False, id=None, user=None, user_cap=None, maturity=None, category=None, categories=(),
+        metrics=spec.measured_names,
+    )  # fmt: skip
 
 
 def known_or_pooled(names: SeriesNames, series: Sequence[Series], *, pool: bool) -> list[str | Pool]:

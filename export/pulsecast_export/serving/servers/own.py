@@ -19,7 +19,7 @@ from .order import USER, Layout, Order, encoded, whole
 from .readme import Words, readme
 
 IMAGE = "python:3.11-slim"
-PORT = 8080
+PORT, GRPC_PORT = 8080, 8081
 ADDRESS = "/v1/timeseries/forecast"  # KServe's time-series API: a series goes by its name
 CALLED = {FORECAST: "mean_forecast", LOWER: "interval.lower", UPPER: "interval.upper"}
 _EXTRAS = ("cli", "serve")
@@ -34,6 +34,7 @@ def layout(order: Order) -> Layout:
         called=CALLED,
         notes=(
             *notes(order),
+            f"gRPC answers on 127.0.0.1:{GRPC_PORT}: Open Inference v2 and TensorFlow Serving's services.",
             "`compose.yaml` publishes the ports to this machine alone, so the server is started with `--insecure`.",
             "For others to reach it, replace that by `--keys FILE --tls-cert FILE --tls-key FILE`.",
         ),
@@ -43,8 +44,8 @@ def layout(order: Order) -> Layout:
         "Dockerfile": _dockerfile(order),
         "compose.yaml": compose(
             "build: .",
-            command=arguments(options, "/models"),
-            ports=(PORT,),
+            command=arguments(options, "/models", grpc_port=GRPC_PORT),
+            ports=(PORT, GRPC_PORT),
             volumes=("models",),
             more=("healthcheck:", f"  test: [{', '.join(_health())}]", "  interval: 5s", "  start_period: 30s"),
         ),
@@ -64,7 +65,7 @@ def version(order: Order) -> dict[str, bytes]:
     return whole(order.bundle)
 
 
-def arguments(options: ServeOptions, models: str) -> tuple[str, ...]:
+def arguments(options: ServeOptions, models: str, *, grpc_port: int | None = None) -> tuple[str, ...]:
     """Return the words of `pulsecast serve` in a container, which others reach only through its ports."""
     return (
         "serve",
@@ -74,6 +75,7 @@ def arguments(options: ServeOptions, models: str) -> tuple[str, ...]:
         "0.0.0.0",  # noqa: S104  # of the container
         "--port",
         str(PORT),
+        *(() if grpc_port is None else ("--grpc-port", str(grpc_port))),
         "--threads",
         str(options.threads),
         "--insecure",
@@ -113,7 +115,7 @@ FROM {order.options.image or IMAGE}
 {install(order, *_EXTRAS)}
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER {USER}:{USER}
-EXPOSE {PORT}
+EXPOSE {PORT} {GRPC_PORT}
 ENTRYPOINT ["pulsecast"]
-CMD ["serve", "--models", "/models", "--host", "0.0.0.0", "--port", "{PORT}"]
+CMD ["serve", "--models", "/models", "--host", "0.0.0.0", "--port", "{PORT}", "--grpc-port", "{GRPC_PORT}"]
 """

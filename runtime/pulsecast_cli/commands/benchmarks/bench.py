@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -107,6 +107,15 @@ def bench(
     url_key: Annotated[
         Path | None, typer.Option("--url-key", help="File with the key that the server at --url asks for.")
     ] = None,
+    url_ca: Annotated[
+        Path | None, typer.Option("--url-ca", help="PEM file of the authority that signed that server's certificate.")
+    ] = None,
+    url_cert: Annotated[
+        Path | None, typer.Option("--url-cert", help="PEM file: a client's certificate, if that server asks for one.")
+    ] = None,
+    url_cert_key: Annotated[
+        Path | None, typer.Option("--url-cert-key", help="PEM file: the key of --url-cert.")
+    ] = None,
     url_model: Annotated[
         str | None,
         typer.Option(
@@ -142,7 +151,10 @@ def bench(
         protocol=protocol.value,
         concurrency=_connections(concurrency),
     )
-    server = _server(url, url_key, url_model, concurrency)
+    of_server = {
+        "key": url_key, "model": url_model, "ca": url_ca, "certificate": url_cert, "certificate_key": url_cert_key,
+    }  # fmt: skip
+    server = _server(url, of_server, concurrency)
     device = None if host is None else Device(host=host, python=python, options=tuple(ssh_option or ()))
     try:
         with progress() as heard:
@@ -183,16 +195,26 @@ def _connections(given: list[str] | None) -> tuple[int, ...] | None:
     return tuple(map(int, words))
 
 
-def _server(url: str | None, key: Path | None, model: str | None, concurrency: list[str] | None) -> Server | None:
-    """Return the server to measure; raises UsageError if options of one stand without its address."""
+# option of `Server` -> how the command calls it
+_SERVER_OPTIONS = {
+    "key": "--url-key", "model": "--url-model", "ca": "--url-ca", "certificate": "--url-cert",
+    "certificate_key": "--url-cert-key",
+}  # fmt: skip
+
+
+def _server(url: str | None, options: Mapping[str, Path | str | None], more: list[str] | None) -> Server | None:
+    """Return the server to measure, by the options of `Server`; `more` is what else has a meaning with one alone.
+
+    Raises UsageError if they stand without its address.
+    """
     if url is None:
-        given = {"--url-key": key, "--url-model": model, "--concurrency": concurrency}
+        given = {**{_SERVER_OPTIONS[name]: value for name, value in options.items()}, "--concurrency": more}
         if alone := [option for option, value in given.items() if value is not None]:
             raise UsageError(f"{', '.join(alone)} without a server: pass --url http://HOST:PORT as well")
         return None
     from pulsecast_bench import Server
 
-    return Server(url=url, key=None if key is None else str(key), model=model)
+    return Server(url=url, **{name: None if value is None else str(value) for name, value in options.items()})
 
 
 def _names(given: list[str] | None, known: Iterable[str]) -> tuple[str, ...]:

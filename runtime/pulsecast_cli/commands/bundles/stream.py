@@ -97,6 +97,9 @@ def stream(
         bool, typer.Option("--insecure", help="With --page: listen beyond this machine without keys or TLS.")
     ] = False,
     rate: Annotated[float | None, typer.Option("--rate", help="Share of ordinary steps that may be flagged.")] = None,
+    phase: Annotated[
+        int | None, typer.Option("--phase", help="Seconds of each step after a whole one, if training's are others.")
+    ] = None,
     adapt: Annotated[bool, typer.Option("--adapt", help="Correct forecasts by what happened since.")] = False,
     model: ModelOptions = USUAL,
 ) -> None:
@@ -123,7 +126,7 @@ def stream(
     try:
         policies = Policies(
             gap=gap, late=late, unknown_series=unknown_series, unknown_fields=unknown_fields,  # type: ignore[arg-type]
-            false_alarm_rate=rate, adapt=adapt,
+            false_alarm_rate=rate, adapt=adapt, phase_s=phase,
         )  # fmt: skip
         if kind == "kafka":
             config = KafkaConfig(brokers=address, group=group, **_given(topics | of_kafka))

@@ -15,6 +15,7 @@ from .tensors import Head, Tensor, flattened, from_bytes, from_values, head, ref
 HEADER = "Inference-Header-Content-Length"  # of the JSON before binary data
 BINARY_SIZE, BINARY, BINARY_OUTPUT = "binary_data_size", "binary_data", "binary_data_output"
 # parameters that would change what is computed, or where it is; every other one that is unknown is left alone
+_NOTHING: Mapping[str, Any] = {}
 _ELSEWHERE = ("shared_memory_region", "classification", "sequence_id")
 
 
@@ -96,6 +97,8 @@ def _tensors(inputs: list[Any], data: memoryview) -> list[Tensor]:
 
 def _binary_size(of: Head, given: Mapping[str, Any], left: int) -> int | None:
     """Return how many bytes of binary data an input has; None where its elements are in the JSON."""
+    if given.get("parameters") is None:
+        return None
     size = _parameters(shown(of.name), given).get(BINARY_SIZE)
     if size is None:
         return None
@@ -130,7 +133,9 @@ def _list(name: str, value: object) -> list[Any]:
 
 def _parameters(what: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
     value = given.get("parameters")
-    found = {} if value is None else _mapping(f"parameters of {what}", value)
+    if value is None:
+        return _NOTHING
+    found = _mapping(f"parameters of {what}", value)
     refuse_elsewhere(found)
     return found
 

@@ -15,7 +15,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +35,18 @@ from ..series_names import row_named
 from .tensors import BYTES, FLOATS, INTEGERS, Head, Tensor, refused
 
 FP32 = "FP32"
+_FLOAT32 = np.dtype(np.float32)
 OUTSIDE = "outside_training_range"  # parameter of an answer: the windows whose forecasts are not to be trusted
 # the first one stands in the metadata
 _TAKEN: Mapping[str, tuple[str, ...]] = {
     VALUES: (FP32, *FLOATS, *INTEGERS),
     TIME: ("INT64", *INTEGERS),
     SERIES: (BYTES, *INTEGERS),
+}
+_WORDS: Mapping[str, str] = {
+    VALUES: "FP32, or another datatype of numbers",
+    TIME: "INT64, whole unix seconds (UTC) of each window's last step",
+    SERIES: "BYTES, the name of each window's series, or INT64, its row",
 }
 EXTENSIONS = ("binary_tensor_data",)
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
@@ -57,6 +64,17 @@ class Answer:
     def parameters(self) -> dict[str, str]:
         """What is said beside the outputs: nothing in the usual case."""
         return {OUTSIDE: ",".join(map(str, self.outside))} if self.outside else {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Contract:
+    """What a model takes and gives, by name."""
+
+    takes: Mapping[str, Head]
+    gives: Mapping[str, Head]
+
+
+_CONTRACTS: WeakKeyDictionary[Forecaster, _Contract] = WeakKeyDictionary()  # of the models that are served
 
 
 def found(serving: Serving, name: str, version: str) -> Served:
@@ -80,25 +98,38 @@ def platform(served: Served) -> str:
 
 def takes(model: Forecaster) -> list[Head]:
     """Return the inputs of a model; -1 in a shape is any number."""
-    shapes = inputs_of(model.manifest.spec, many=model.series is not None)
-    return [Head(name=name, datatype=_TAKEN[name][0], shape=shape) for name, shape in shapes.items()]
+    return list(_contract(model).takes.values())
 
 
 def gives(model: Forecaster) -> list[Head]:
     """Return the outputs of a model; -1 in a shape is any number."""
-    shapes = outputs_of(model.manifest.spec, bounded=model.manifest.level is not None)
-    return [Head(name=name, datatype=FP32, shape=shape) for name, shape in shapes.items()]
+    return list(_contract(model).gives.values())
+
+
+def _contract(model: Forecaster) -> _Contract:
+    found = _CONTRACTS.get(model)
+    if found is None:
+        spec = model.manifest.spec
+        inputs = inputs_of(spec, many=model.series is not None)
+        outputs = outputs_of(spec, bounded=model.manifest.level is not None)
+        found = _CONTRACTS[model] = _Contract(
+            takes={name: Head(name=name, datatype=_TAKEN[name][0], shape=shape) for name, shape in inputs.items()},
+            gives={name: Head(name=name, datatype=FP32, shape=shape) for name, shape in outputs.items()},
+        )
+    return found
 
 
 def wanted(model: Forecaster, names: Sequence[object]) -> list[str]:
     """Return the outputs that are asked for, all where none is named; raises RefusedError (400)."""
-    known = [one.name for one in gives(model)]
+    known = list(_contract(model).gives)
+    if not names:
+        return known
     unknown = [name for name in names if name not in known]
     if unknown:
         raise refused(f"no output {', '.join(map(shown, unknown[:3]))}; this model gives {', '.join(known)}", "outputs")
     if len(set(names)) < len(names):
         raise refused("an output is asked for twice; expected each name once", "outputs")
-    return [str(name) for name in names] or known
+    return [str(name) for name in names]
 
 
 def windows_of(model: Forecaster, tensors: Sequence[Tensor], *, version: str) -> Windows:
@@ -109,18 +140,27 @@ def windows_of(model: Forecaster, tensors: Sequence[Tensor], *, version: str) ->
     if problems := Problems((*_problems(model, tensors), *_unpinned(tensors, version))):
         raise refused(str(problems), "inputs")
     given = {one.name: one.array for one in tensors}
+    return Windows(
+        values=_float32(given[VALUES]), time=_whole(TIME, given.get(TIME)), series=_rows(model, given.get(SERIES))
+    )
+
+
+def _float32(values: NDArray[Any]) -> NDArray[np.float32]:
+    if values.dtype == _FLOAT32:
+        return np.ascontiguousarray(values)
     with np.errstate(over="ignore"):  # becomes infinite, which is refused
-        values = np.ascontiguousarray(given[VALUES], np.float32)
-    return Windows(values=values, time=_whole(TIME, given.get(TIME)), series=_rows(model, given.get(SERIES)))
+        return np.ascontiguousarray(values, _FLOAT32)
 
 
 def _problems(model: Forecaster, tensors: Sequence[Tensor]) -> Iterator[str]:
-    expected = {one.name: one for one in takes(model)}
+    expected = _contract(model).takes
     names = [one.name for one in tensors]
     known = ", ".join(expected)
     yield from (f"no input {shown(name)}; this model takes {known}" for name in names if name not in expected)
     yield from (f"input {name} is missing; this model takes {known}" for name in expected if name not in names)
-    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
+    repeated = (
+        sorted(name for name, count in Counter(names).items() if count > 1) if len(set(names)) < len(names) else ()
+    )
     yield from (f"input {shown(name)} stands more than once" for name in repeated)
     batch = next((one.shape[0] for one in tensors if one.name == VALUES and one.shape), None)
     for one in tensors:
@@ -128,7 +168,7 @@ def _problems(model: Forecaster, tensors: Sequence[Tensor]) -> Iterator[str]:
             continue
         shape = expected[one.name].shape
         if one.datatype not in _TAKEN[one.name]:
-            yield f"{one.name} is {one.datatype}; this model takes {' or '.join(dict.fromkeys(_TAKEN[one.name][:2]))}"
+            yield f"{one.name} is {one.datatype}; this model takes {_WORDS[one.name]}"
         if len(one.shape) != len(shape) or one.shape[1:] != shape[1:]:
             yield f"the shape of {one.name} is {list(one.shape)}; this model takes {list(shape)}"
         elif one.shape[0] == 0:
@@ -174,13 +214,15 @@ async def answered(serving: Serving, served: Served, windows: Windows, names: Se
 
 
 def _answer(model: Forecaster, windows: Windows, forecast: NDArray[np.float32], names: Sequence[str]) -> Answer:
-    _refuse_bad(model, windows, np.flatnonzero(~np.isfinite(forecast).all(axis=1)))
+    if not np.isfinite(forecast).all():
+        _refuse_bad(model, windows, np.flatnonzero(~np.isfinite(forecast).all(axis=1)))
     found: dict[str, NDArray[np.floating]] = {FORECAST: forecast}
     if LOWER in names or UPPER in names:
         found |= _bounds(model, windows, forecast)
     outputs = {name: found[name].astype("<f4", copy=False) for name in names}
     for name, numbers in outputs.items():
-        _refuse_unbounded(name, numbers)
+        if not np.isfinite(numbers).all():
+            _refuse_unbounded(name, numbers)
     return Answer(outputs=outputs, outside=np.flatnonzero(model.outside(windows)).tolist())
 
 
@@ -195,10 +237,8 @@ def _bounds(model: Forecaster, windows: Windows, forecast: NDArray[np.float32]) 
     return {LOWER: found.lower, UPPER: found.upper}
 
 
-def _refuse_bad(model: Forecaster, windows: Windows, rows: NDArray[np.intp]) -> None:
-    """Raise RefusedError that names the windows at `rows` and why they have no forecast, if there are any."""
-    if not len(rows):
-        return
+def _refuse_bad(model: Forecaster, windows: Windows, rows: NDArray[np.intp]) -> NoReturn:
+    """Raise RefusedError that names the windows at `rows`, and why they have no forecast."""
     whole = np.isfinite(windows.values[rows]).all(axis=(1, 2))
     problems = []
     if not whole.all():
@@ -230,11 +270,10 @@ def _named(rows: NDArray[np.intp]) -> str:
     return f"window{'s' if len(rows) > 1 else ''} {shown_rows}{more}"
 
 
-def _refuse_unbounded(name: str, numbers: NDArray[np.float32]) -> None:
+def _refuse_unbounded(name: str, numbers: NDArray[np.float32]) -> NoReturn:
     rows = np.flatnonzero(~np.isfinite(numbers).all(axis=1))
-    if len(rows):
-        raise refused(
-            f"{name} has no finite bound for {_named(rows)}; ask for the forecast alone: "
-            f'"outputs": [{{"name": "{FORECAST}"}}]',
-            "outputs",
-        )
+    raise refused(
+        f"{name} has no finite bound for {_named(rows)}; ask for the forecast alone: "
+        f'"outputs": [{{"name": "{FORECAST}"}}]',
+        "outputs",
+    )

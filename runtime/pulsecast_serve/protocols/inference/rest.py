@@ -20,13 +20,14 @@ from pulsecast.foundation.arguments import shown
 from ...models.served import Served
 from ...refusal import BAD_REQUEST, NOT_READY, RefusedError
 from ...serving import Serving
-from ..bodies import json_bytes, shortest, whole_body, written
+from ..bodies import json_bytes, sent_header, shortest, whole_body, written
 from ..protocol import Address, Protocol
 from .asked import BINARY_SIZE, HEADER, Asked, read_asked
 from .model import EXTENSIONS, FP32, Answer, answered, found, gives, platform, takes, versions, wanted, windows_of
 from .schema import INFER_REQUEST, INFER_RESPONSE, METADATA_RESPONSE, READY_RESPONSE, SERVER_RESPONSE
 from .tensors import Head
 
+_HEADER = HEADER.lower().encode("ascii")  # as ASGI has it
 _BINARY_TYPE = "application/octet-stream"
 
 
@@ -84,7 +85,7 @@ async def infer(serving: Serving, request: Request) -> Response:
     """Answer the forecasts of a batch of windows."""
     served = _named(serving, request)
     _refuse_compressed(request)
-    asked = read_asked(await whole_body(serving, request), request.headers.get(HEADER))
+    asked = read_asked(await whole_body(serving, request), sent_header(request, _HEADER, None))
     names = wanted(served.model, [one.name for one in asked.outputs])
     windows = windows_of(served.model, asked.tensors, version=_version(request))
     made = await answered(serving, served, windows, names)
@@ -92,7 +93,7 @@ async def infer(serving: Serving, request: Request) -> Response:
 
 
 def _refuse_compressed(request: Request) -> None:
-    encoding = request.headers.get("content-encoding", "identity")
+    encoding = sent_header(request, b"content-encoding", "identity")
     if encoding.lower() != "identity":
         raise RefusedError(BAD_REQUEST, f"the request is compressed ({shown(encoding)}); send it as it is")
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulsecast.foundation.arguments import shown
+from pulsecast.model.windows import LARGEST_FLOAT32
 
 from ...refusal import BAD_REQUEST, RefusedError
 
@@ -27,6 +28,15 @@ DATATYPES: Mapping[str, np.dtype[Any] | None] = {
 }
 INTEGERS = tuple(name for name in DATATYPES if "INT" in name)
 FLOATS = tuple(name for name in DATATYPES if name.startswith("FP"))
+# datatype -> what JSON has for its elements
+_KINDS: Mapping[str, frozenset[type]] = {
+    "BOOL": frozenset({bool}),
+    **dict.fromkeys(INTEGERS, frozenset({int})),
+    **dict.fromkeys(FLOATS, frozenset({int, float})),
+}
+_LIMITS: Mapping[str, tuple[int, int]] = {
+    name: (int(np.iinfo(DATATYPES[name]).min), int(np.iinfo(DATATYPES[name]).max)) for name in INTEGERS
+}
 _MOST_DIMENSIONS = 8
 _LARGEST = 2**63 - 1
 
@@ -119,8 +129,8 @@ def from_values(of: Head, values: Sequence[Any]) -> Tensor:
         return _made(of, [_text(of, one) for one in values])
     if of.datatype == "FP16":
         raise refused(f"{shown(of.name)} is FP16, which is sent as binary data only; send FP32", of.name)
-    kinds: set[type] = {bool} if of.datatype == "BOOL" else {int} if of.datatype in INTEGERS else {int, float}
-    if not set(map(type, values)) <= kinds:
+    kinds = _KINDS[of.datatype]
+    if not kinds.issuperset(map(type, values)):
         place, bad = next((i, one) for i, one in enumerate(values) if type(one) not in kinds)
         what = "null, a missing value" if bad is None else shown(bad)
         raise refused(f"{of.name}[{place}] is {what}; expected {of.datatype}", of.name)
@@ -131,10 +141,9 @@ def _numbers(of: Head, values: Sequence[Any]) -> NDArray[Any]:
     """Return `values` in the datatype of `of`, whose range they must be in; float32 is rounded to."""
     dtype = DATATYPES[of.datatype]
     if of.datatype in INTEGERS:
-        limits = np.iinfo(dtype)
-        place = next((i for i, one in enumerate(values) if not limits.min <= one <= limits.max), None)
-        if place is not None:
-            raise _beyond(of, place)
+        least, most = _LIMITS[of.datatype]
+        if values and not (least <= min(values) and max(values) <= most):
+            raise _beyond(of, next(i for i, one in enumerate(values) if not least <= one <= most))
         return np.array(values, dtype)
     if of.datatype == "BOOL":
         return np.array(values, dtype)
@@ -142,6 +151,8 @@ def _numbers(of: Head, values: Sequence[Any]) -> NDArray[Any]:
         exact = np.array(values, np.float64)
     except OverflowError:  # a whole number beyond float64
         raise _beyond(of, next(i for i, one in enumerate(values) if abs(one) > 10**308)) from None
+    if np.vdot(exact, exact) < LARGEST_FLOAT32:  # then each of them is far below it
+        return exact.astype(dtype)
     with np.errstate(over="ignore"):
         found = exact.astype(dtype)
     if not np.isfinite(found).all():
@@ -174,7 +185,7 @@ def flattened(of: Head, data: object) -> list[Any]:
     """Return the elements of `data`, which is flat, or nested as its shape says; raises RefusedError (400)."""
     if not isinstance(data, list):
         raise refused(f"the data of {shown(of.name)} is missing, or not a list", of.name)
-    if list not in set(map(type, data)):
+    if not data or type(data[0]) is not list:  # a list behind a number is refused with the elements
         return data
     level: list[Any] = data
     for depth, size in enumerate(of.shape):

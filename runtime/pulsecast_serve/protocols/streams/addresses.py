@@ -22,7 +22,7 @@ from pulsecast.computing.calendars import utc_text
 from pulsecast.forecasting.watching.drift import Verdict
 
 from ...models.served import Served
-from ...refusal import BAD_REQUEST, NOT_FOUND, RefusedError
+from ...refusal import BAD_REQUEST, NOT_FOUND, NOT_READY, RefusedError
 from ...serving import Serving
 from ...streams.kept import Kept, Key
 from ...streams.streams import Blocks, Outcome, Pushed, Streams
@@ -56,6 +56,7 @@ async def push(serving: Serving, request: Request) -> Response:
     asked = read_push(await json_body(serving, request), served.model.manifest.spec)
 
     def compute(kept: Kept | None, blocks: Blocks) -> Outcome[tuple[Answers, int | None]]:
+        _refuse_to_go_back(serving, served, kept)
         change, answers = pushed(served, key.series, asked, Past(kept, blocks, streams.alive))
         after = kept if change is None else change.kept
         return Outcome(change, (answers, None if after is None else after.time))
@@ -65,6 +66,20 @@ async def push(serving: Serving, request: Request) -> Response:
     serving.hub.say(key, [one for one in answers if one["arrival"] in TAKEN])
     said: Mapping[str, object] = {"steps": answers} if asked.several else answers[0]
     return written({"model": key.model, "series": key.series, **said, **_due(served, now)})
+
+
+def _refuse_to_go_back(serving: Serving, served: Served, kept: Kept | None) -> None:
+    """Raise RefusedError (503) if another worker has given a series to the version that is to answer here, too.
+
+    Workers swap some moments apart: this one would give the series back, and each swap of windows forgets a part.
+    """
+    if kept is None or kept.digest == served.model.manifest.model_digest:
+        return
+    other = str(json.loads(kept.answer)["model_version"])
+    if other != str(served.version) and other == str(serving.models.wanted(served.name)):
+        raise RefusedError(
+            NOT_READY, f"version {other} has this series and is being loaded here: send the step again in a moment"
+        )
 
 
 def _counted(key: Key, answers: Sequence[Mapping[str, Any]]) -> Pushed:
@@ -91,7 +106,7 @@ async def _read(serving: Serving, request: Request) -> Response:
 
 
 async def _last(serving: Serving, key: Key) -> Response:
-    kept = _known(key, await _streams(serving).read(lambda store: store.get(key)))
+    kept = _known(serving, key, await _streams(serving).read(lambda store: store.get(key)))
     shelf = serving.models.shelves.get(key.model)
     due = {} if shelf is None or shelf.stable is None else _due(shelf.stable, kept.time)
     return written(
@@ -102,7 +117,7 @@ async def _last(serving: Serving, key: Key) -> Response:
 async def _drift(serving: Serving, key: Key) -> Response:
     streams, served = _streams(serving), serving.models.find(key.model)
     kept, blocks = await streams.read(lambda store: (store.get(key), store.blocks(key)))
-    kept = _known(key, kept)
+    kept = _known(serving, key, kept)
     promises = promises_of(served, series_of(served.model, key.series))
     same_model = kept.digest == served.model.manifest.model_digest
     seen = last_seen(promises, blocks, kept.newest) if same_model else last_seen(promises, [], b"")
@@ -122,6 +137,8 @@ async def forget(serving: Serving, request: Request) -> Response:
         raise RefusedError(NOT_FOUND, f"{part} is read with GET; DELETE /v1/streams/MODEL/SERIES forgets a series")
     forgotten = await _streams(serving).forget(key)
     serving.hub.forget(key)
+    if not forgotten:
+        serving.models.shelf(key.model)
     return written({"model": key.model, "series": key.series, "forgotten": forgotten})
 
 
@@ -144,6 +161,8 @@ async def names(serving: Serving, request: Request) -> Response:
             {"model": model, "series": [one for one in serving.hub.names(model) if one > after], "after": None}
         )
     found_names = await _streams(serving).read(lambda store: store.names(model, after, MOST_NAMES + 1, asked))
+    if not found_names:
+        serving.models.shelf(model)  # streams of a model that is gone are still listed
     more = len(found_names) > MOST_NAMES
     shown = list(found_names[:MOST_NAMES])
     return written({"model": model, "series": shown, "after": shown[-1] if more else None})
@@ -159,8 +178,10 @@ def _streams(serving: Serving) -> Streams:
     return serving.streams
 
 
-def _known(key: Key, kept: Kept | None) -> Kept:
+def _known(serving: Serving, key: Key, kept: Kept | None) -> Kept:
+    """Return what is kept of a series; raises RefusedError (404) if that is nothing, or there is no such model."""
     if kept is None:
+        serving.models.shelf(key.model)
         raise RefusedError(NOT_FOUND, f"nothing was pushed to this series of model {key.model} yet", param="series")
     return kept
 

@@ -14,9 +14,10 @@ from pulsecast.forecasting.watching.promises import Promises
 from pulsecast.model.series import POOL_ROW
 
 from ...models.served import Served
-from ...refusal import CONFLICT, RefusedError, refusal
+from ...refusal import BAD_REQUEST, CONFLICT, RefusedError, refusal
 from ...streams.kept import Change, Kept, Key
 from ...streams.streams import Blocks, Outcome
+from ..grid import refuse_off_grid
 from .names import series_of
 from .request import Push, Step
 from .watching import Observations
@@ -70,6 +71,7 @@ def pushed(served: Served, name: str, push: Push, past: Past) -> Outcome[Answers
         try:
             live = live or _live(served, Key(served.name, name), push, past, kept)
             taken = live.take(one.values if len(one.values) > 1 else one.values[0], one.time)
+            _require_on_grid(served, push, taken, last)
         except PulsecastError as error:
             _refuse(error, f"steps[{place}]" if push.several else None)
         said = answer(served, one, taken, live.window, outside=_observed(observations, one, taken))
@@ -113,6 +115,23 @@ def _restarts(served: Served, push: Push, kept: Kept) -> bool:
     if len(push.steps) > 1:
         return kept.time <= last.time
     return kept.time == first.time and json.loads(kept.answer)["values"] != values(first)
+
+
+def _require_on_grid(served: Served, push: Push, taken: Taken, last: _Last | None) -> None:
+    """Raise RefusedError (400) unless a step is on the grid of its stream.
+
+    That of a new one is training's, where the request states no other.
+    """
+    time, step_s = taken.forecast.time, served.model.manifest.spec.step_s
+    if last is None:
+        refuse_off_grid("time", time, step_s, stated=push.phase_s, trained=served.model.phase_s)
+    if last is not None and taken.forecast.arrival == "between":
+        raise RefusedError(
+            BAD_REQUEST,
+            f"time is {time % step_s:,} s after a whole step of {step_s:,} s, and the steps of this series come "
+            f"{last.time % step_s:,} s after one: correct the time; or {_ANEW}",
+            param="time",
+        )
 
 
 def _require_carried(served: Served, kept: Kept) -> None:

@@ -14,10 +14,11 @@ from pulsecast.model.windows import LARGEST_FLOAT32
 
 from ...refusal import BAD_REQUEST, TOO_LARGE, RefusedError
 from ..bodies import false_alarm_rate
+from ..grid import PHASE, refuse_off_grid, stated_phase
 
 MOST_STEPS = 1000  # of one request: they are computed one after the other
 _STEP_KEYS = ("value", "values", "time")
-_KEYS = (*_STEP_KEYS, "steps", "adapt", "restart", "false_alarm_rate")
+_KEYS = (*_STEP_KEYS, "steps", "adapt", "restart", "false_alarm_rate", PHASE)
 _TIME = "expected unix seconds, or ISO 8601 with a zone, such as 2026-01-31T08:00:00Z"
 
 
@@ -37,6 +38,7 @@ class Push:
     several  they came as a list, and are answered as one
     adapt, false_alarm_rate  as for `pulsecast.step`
     restart  forget what was kept, and begin with the first of `steps`
+    phase_s  seconds of every step after a multiple of the model's step; None if the request does not say
     """
 
     steps: tuple[Step, ...]
@@ -44,6 +46,7 @@ class Push:
     adapt: bool = False
     restart: bool = False
     false_alarm_rate: float | None = None
+    phase_s: int | None = None
 
 
 def read_push(document: object, spec: ModelSpec) -> Push:
@@ -53,9 +56,13 @@ def read_push(document: object, spec: ModelSpec) -> Push:
     if several and (beside := [key for key in _STEP_KEYS if key in body]):
         raise RefusedError(BAD_REQUEST, f"steps and {beside[0]} stand side by side; send one of them", param="steps")
     steps = _steps(body["steps"], spec) if several else (_step("", body, spec),)
+    phase_s = stated_phase(body, spec.step_s)
+    for place, one in enumerate(steps):
+        name = f"steps[{place}].time" if several else "time"
+        refuse_off_grid(name, one.time, spec.step_s, stated=phase_s, trained=None)
     return Push(
         steps=steps, several=several, adapt=_flag(body, "adapt"), restart=_flag(body, "restart"),
-        false_alarm_rate=false_alarm_rate(body),
+        false_alarm_rate=false_alarm_rate(body), phase_s=phase_s,
     )  # fmt: skip
 
 

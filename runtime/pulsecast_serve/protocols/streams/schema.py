@@ -5,6 +5,7 @@ from __future__ import annotations
 from pulsecast.forecasting.departures import REASONS
 from pulsecast.forecasting.watching.drift import SIGNS
 
+from ..grid import PHASE
 from ..protocol import Schema
 from .request import MOST_STEPS
 
@@ -20,6 +21,7 @@ _ONE_OF: dict[str, object] = {"required": ["time"], "oneOf": [{"required": ["val
 _OPTIONS: dict[str, object] = {
     "adapt": {"type": "boolean"},
     "restart": {"type": "boolean"},
+    PHASE: {"type": ["integer", "null"], "minimum": 0},
     "false_alarm_rate": {"type": ["number", "null"], "exclusiveMinimum": 0, "exclusiveMaximum": 1},
 }
 _STEP: Schema = {"type": "object", "additionalProperties": False, "properties": _PUSHED, **_ONE_OF}
@@ -55,7 +57,7 @@ _ANOMALY: Schema = {
 }
 _ANSWER: dict[str, object] = {
     "time": {"type": "integer"},
-    "arrival": {"enum": ["next", "gap", "repeated", "late", "between"]},
+    "arrival": {"enum": ["next", "gap", "repeated", "late"]},
     "missing": {"type": "integer", "minimum": 0},
     "values": _NUMBERS,
     "differs": {"type": "boolean"},

@@ -18,10 +18,7 @@ from ..timeseries_words import finite
 from .request import Step
 
 Window = Callable[[], NDArray[np.float32]]
-_NOT_TAKEN = {
-    "late": "the step is older than the last one, and was not taken",
-    "between": "the time is not on the grid of steps, and the step was not taken",
-}
+_LATE = "the step is older than the last one, and was not taken"
 _BEYOND = "a value or the time lies outside what the model takes"
 
 
@@ -79,8 +76,8 @@ def _adapted(served: Served, forecast: StepForecast) -> dict[str, object] | None
 
 def _why(stepped: Taken, window: Window) -> str | None:
     """Return why there is no forecast; None if there is one."""
-    if (said := _NOT_TAKEN.get(stepped.forecast.arrival)) is not None:
-        return said
+    if stepped.forecast.arrival == "late":
+        return _LATE
     if np.isfinite(stepped.forecast.forecast).all():
         return None
     steps = window()

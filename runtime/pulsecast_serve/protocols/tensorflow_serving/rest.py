@@ -54,7 +54,7 @@ async def infer(serving: Serving, request: Request) -> Response:
         served, given = await read_it
     else:
         served, given = _read(serving, asking, body)
-    inputs = signature_of(served.model.manifest).inputs
+    inputs = signature_of(served.model).inputs
     windows = windows_of(serving, inputs, given.tensors, pinned=asking.wanted.pinned)
     write = row_answer if given.as_rows else columnar_answer
     outputs = await predict(serving, served, windows)
@@ -126,11 +126,11 @@ def _read(serving: Serving, asking: _Asking, body: bytes) -> tuple[Served, Asked
         raise no_such_method(_METHODS[asking.what], name[:_PATH])
     if name != SIGNATURE:
         raise RefusedError(BAD_REQUEST, f'Serving signature name: "{name[:_PATH]}" not found in signature def')
-    return served, read_tensors(document, signature_of(served.model.manifest))
+    return served, read_tensors(document, signature_of(served.model))
 
 
 def _metadata(served: Served) -> dict[str, object]:
-    signature = signature_of(served.model.manifest)
+    signature = signature_of(served.model)
     described = {
         "inputs": {name: _described(info) for name, info in signature.inputs.items()},
         "outputs": {name: _described(info) for name, info in signature.outputs.items()},

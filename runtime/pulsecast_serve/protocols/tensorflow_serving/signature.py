@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pulsecast.bundle.contract import inputs_of, outputs_of
 from pulsecast.bundle.manifest import Manifest
+from pulsecast.forecasting.forecaster import Forecaster
 from pulsecast.model.windows import FORECAST, VALUES
 
 SIGNATURE = "serving_default"
@@ -56,8 +58,18 @@ class Signature:
     outputs: Mapping[str, TensorInfo]
 
 
-def signature_of(manifest: Manifest) -> Signature:
+_KNOWN: WeakKeyDictionary[Forecaster, Signature] = WeakKeyDictionary()  # of the models that are served
+
+
+def signature_of(model: Forecaster) -> Signature:
     """Return the signature that a SavedModel of this model has."""
+    found = _KNOWN.get(model)
+    if found is None:
+        found = _KNOWN[model] = _signature(model.manifest)
+    return found
+
+
+def _signature(manifest: Manifest) -> Signature:
     spec = manifest.spec
     if manifest.format == 1:
         inputs: dict[str, tuple[int, ...]] = {WINDOW: (-1, spec.context, len(spec.features))}

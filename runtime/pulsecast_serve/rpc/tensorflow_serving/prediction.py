@@ -40,7 +40,7 @@ async def predict_tensors(serving: Serving, asked: Any) -> Any:
     name = asked.model_spec.signature_name or SIGNATURE
     if name != SIGNATURE:
         raise RefusedError(PRECONDITION, f'Serving signature key "{name}" not found.')
-    signature = signature_of(served.model.manifest)
+    signature = signature_of(served.model)
     _check_names(signature, asked.inputs)
     outputs = _outputs(signature, asked.output_filter)
     tensors = {one: array_of(one, info, asked.inputs[one]) for one, info in signature.inputs.items()}
@@ -104,7 +104,7 @@ async def metadata(serving: Serving, asked: Any) -> Any:
             raise RefusedError(BAD_REQUEST, f"Metadata field {name} is not supported")
     served = find(serving.models, which)
     signatures = message(f"{_PACKAGE}.SignatureDefMap")()
-    _fill_signature(signatures.signature_def[SIGNATURE], signature_of(served.model.manifest))
+    _fill_signature(signatures.signature_def[SIGNATURE], signature_of(served.model))
     answer = message(f"{_PACKAGE}.GetModelMetadataResponse")()
     _fill_spec(answer.model_spec, served)
     packed = answer.metadata[SIGNATURE_DEF]

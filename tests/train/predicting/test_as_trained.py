@@ -1,0 +1,57 @@
+"""Logs that are read for a bundle: as its training log was, or as the options say."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from helpers import plain
+from helpers.engines import require
+
+require("polars")
+
+from pulsecast.bundle.bundle import Bundle  # noqa: E402  the package above is needed first
+from pulsecast.bundle.manifest import Manifest  # noqa: E402
+from pulsecast.errors import DataError, UsageError  # noqa: E402
+from pulsecast.foundation import strict_json  # noqa: E402
+from pulsecast_train.logs.as_trained import read_as_trained  # noqa: E402
+from pulsecast_train.logs.config import LogConfig  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def of_events(calendar_bundle: Path) -> Manifest:
+    """What a bundle says whose training log had one event in each row, with all that this can bring."""
+    manifest = Bundle.open(calendar_bundle).manifest
+    log = LogConfig(
+        time="at", id="event", events=True, step="1h", category="type", categories=("video",), user="who", user_cap=3,
+    )  # fmt: skip
+    recorded = dict(manifest.provenance.training) | {"log": strict_json.to_json(log)}
+    provenance = dataclasses.replace(manifest.provenance, training=recorded)
+    return dataclasses.replace(manifest, provenance=provenance)
+
+
+def counts(folder: Path, column: str) -> Path:
+    path = folder / "hourly.csv"
+    lines = [f"2026-01-05T{hour:02d}:00:00Z,{200 + hour}" for hour in range(24)]
+    path.write_text("\n".join([f"at,{column}", *lines]) + "\n")
+    return path
+
+
+def test_counts_are_read_for_a_model_of_events_where_the_options_say_samples(
+    of_events: Manifest, tmp_path: Path
+) -> None:
+    (series,), _ = read_as_trained(counts(tmp_path, "value"), of_events, {"events": False})
+    assert (series.metrics, series.step_s) == (("value",), plain.STEP_S)
+    assert series.values[:, 0].tolist() == [200.0 + hour for hour in range(24)]
+    columns = {"events": False, "columns": {"value": "likes"}}
+    (named,), _ = read_as_trained(counts(tmp_path, "likes"), of_events, columns)
+    assert named.values.tolist() == series.values.tolist()
+    with pytest.raises(DataError, match="value"):
+        read_as_trained(counts(tmp_path, "likes"), of_events, {"events": False})
+
+
+def test_options_of_single_events_are_refused_beside_samples(of_events: Manifest, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="category is for events; add --events"):
+        read_as_trained(counts(tmp_path, "value"), of_events, {"events": False, "category": "type"})
