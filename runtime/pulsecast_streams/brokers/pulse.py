@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from time import monotonic
 from typing import Any
 
 from pulsecast.errors import EngineError
@@ -32,12 +32,13 @@ class Pulse:
             self._task.cancel()
 
     async def _run(self) -> None:
-        heard = time.monotonic()
+        heard = monotonic()
         while self._taking.fault is None:
             await asyncio.sleep(ASK_S)
             if await self._answers():
-                heard = time.monotonic()
-            elif time.monotonic() - heard >= LOST_S:
+                heard = monotonic()
+            heard = max(heard, self._taking.taken_at)  # its answer may wait behind many messages
+            if monotonic() - heard >= LOST_S:
                 kind = self._taking.config.kind
                 self._taking.fail(EngineError(f"the {kind} broker has not answered for {LOST_S:.0f} s; {STEADY}"))
 

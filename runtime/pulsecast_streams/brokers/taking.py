@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -66,6 +67,7 @@ class Taking:
         self._answering, self._alive = Answering(model, policies), Alive(model, KeptAlive())
         self.fault: PulsecastError | None = None
         self.stopping = False  # the connection is closed on purpose
+        self.taken_at = time.monotonic()  # a message says that the broker is there
         self.quiet: Callable[[], None] = _nothing  # stops a subscriber that would ask a lost broker without a pause
         self.ended: Callable[[], None] = _nothing  # called after a fault, from the broker's loop
 
@@ -76,6 +78,7 @@ class Taking:
         try:
             async with self.turn:
                 await self._taken(link, message)
+            self.taken_at = time.monotonic()
         except PulsecastError as error:
             await self.stop(link, error)
         except Exception as error:  # of the broker's client
