@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from helpers.documents import DOCS
 from helpers.engines import require
 from helpers.outside.browser import chromium
+from helpers.documents import DOCS
 from helpers.source_tree import REPOSITORY
 from pulsecast import RangeWarning
-from pulsecast.stages.exits import MEANINGS
+from pulsecast.stages.exits import EXITS
 
 BUILDING = sorted(path.stem for path in (DOCS / "building").glob("*.py") if path.stem != "__init__")
 WIDEST = ("index.html", "where-it-runs.html", "first-forecast.html", "errors.html", "reference/artifacts.html")
@@ -52,7 +52,7 @@ def test_every_error_and_exit_code_has_the_anchor_that_a_message_names(site: Pat
     codes = [kind.code for kind in classes()]
     assert len(set(codes)) == len(codes) >= 18
     assert [code for code in [*codes, RangeWarning.code] if code not in anchors] == []
-    assert [code for code in MEANINGS if f"exit-{code}" not in anchors] == []
+    assert [one.code for one in EXITS if f"exit-{one.code}" not in anchors] == []
 
 
 @pytest.mark.slow
