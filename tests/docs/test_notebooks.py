@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from helpers.engines import EXPORT, TRAIN, load, require
 from helpers.documents import DOCS
+from helpers.engines import EXPORT, TRAIN, load, require
 from pulsecast import load as load_bundle
 
 FIRST, SECOND = "data-to-bundle.ipynb", "bundle-to-decision.ipynb"

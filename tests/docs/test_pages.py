@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.documents import DOCS, WRITTEN_BY_HAND, Block, Walk, blocks, own_commands
 from helpers.engines import EXPORT, TRAIN, require, require_tool, require_tools
 from helpers.outside import warm
 from helpers.outside.browser import chromium, served
-from helpers.documents import DOCS, WRITTEN_BY_HAND, Block, Walk, blocks, own_commands
 from helpers.source_tree import REPOSITORY
 from pulsecast import load
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from helpers.documents import DOCS
 from helpers.engines import require
 from helpers.outside.browser import chromium
-from helpers.documents import DOCS
 from helpers.source_tree import REPOSITORY
 from pulsecast import RangeWarning
 from pulsecast.stages.exits import EXITS
