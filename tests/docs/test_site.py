@@ -110,6 +110,8 @@ def test_a_link_of_a_stage_s_file_that_leads_nowhere_is_an_error() -> None:
     from building.repository import as_pages
 
     assert as_pages("[a](#trust)", file="runtime/README.md", page="proven.md") == "[a](reference/running.md#trust)"
+    anchored = as_pages('[a](#b)\n\n<a id="b"></a>\nB', file="SECURITY.md", page="reference/security.md")
+    assert anchored == "[a](security.md#b)\n\n(b)=\nB"
     assert as_pages("[a](LICENSE)", file="README.md", page="reference/x.md") == "[a](../../LICENSE)"
     assert as_pages("[a](../docs/errors.md#data)", file="runtime/README.md", page="proven.md") == "[a](errors.md#data)"
     with pytest.raises(ValueError, match=r"train/README\.md links to nowhere\.md, which is not there"):
