@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import metadata, requires
+from importlib.metadata import PackageNotFoundError, metadata, requires
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -113,4 +113,7 @@ def licence(name: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(listed())
+    try:
+        sys.stdout.write(listed())
+    except PackageNotFoundError as error:
+        sys.exit(f"{error.name} is not installed; install .[all] at the versions of constraints.txt")

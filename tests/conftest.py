@@ -36,9 +36,9 @@ for _variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_T
 # Files that take 15 s or more of a processor, or wait as long for a broker. The second one makes the trained models and
 # their bundles: those that would wait for these come later.
 LONG = (
-    "test_kafka.py", "test_artifacts.py", "test_native_sums.py", "test_front_doors.py", "test_keras_import.py",
+    "test_kafka.py", "test_artifacts.py", "test_native_sums.py", "test_notebooks.py", "test_keras_import.py",
     "test_graph_exports.py", "test_training.py", "test_native_bounds.py", "test_mirrored.py", "test_brokers.py",
-    "test_notebooks.py", "test_site.py", "test_pages.py",
+    "test_site.py", "test_pages.py",
     "test_exported_files.py", "test_native.py", "test_native_gate.py", "test_runner.py", "test_peers.py",
     "test_cross.py", "test_keras_ends.py", "test_forecasts.py", "test_faults.py", "test_forks.py", "test_steps.py",
     "test_native_example.py", "test_hostile_words.py", "test_rhythm_and_anomalies.py", "test_wheel.py",

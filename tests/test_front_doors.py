@@ -5,13 +5,12 @@ import inspect
 import re
 import subprocess
 import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 import pulsecast
-from helpers.engines import EXPORT, TRAIN, require
+from helpers.engines import require
 from helpers.source_tree import PACKAGES, REPOSITORY, modules
 
 require("polars")
@@ -103,72 +102,6 @@ def test_a_door_is_cheap_and_an_unknown_name_is_an_attribute_error(name: str) ->
         [sys.executable, "-c", code], check=False, env={"PYTHONPATH": ":".join(p for p in sys.path if p)}
     )
     assert done.returncode == 0
-
-
-def write_mentions(path: Path) -> Path:
-    """Write a log that needs no option: hourly counts with a daily rhythm, times in UTC."""
-    import math
-
-    rows = [
-        f"2026-{1 + hour // 720:02d}-{1 + hour // 24 % 30:02d}T{hour % 24:02d}:00:00Z,"
-        f"{round(100 + 60 * math.sin(hour * math.pi / 12) + 9 * math.sin(hour * 1.7))}"
-        for hour in range(480)
-    ]
-    path.write_text("\n".join(["timestamp,mentions", *rows]) + "\n")
-    return path
-
-
-# Exports of this kernel fork children that find TensorFlow imported: half of their time is the import. Its compiler
-# knows one instruction set.
-BEFORE = """import os, sys; sys.path[:0] = {!r}
-from helpers.native_models import cc_here
-from helpers.outside import warm
-os.environ["CC"] = cc_here()
-children = warm.converters()
-children.__enter__()"""
-NOTEBOOK = (
-    "from pulsecast_train import train, evaluate",
-    "from pulsecast_export import export",
-    "from pulsecast_bench import bench, compare, report",
-    'export(train("mentions.csv", out="model"), out="bundle")',
-    (
-        "from pulsecast_train import TrainConfig\n"
-        'train("mentions.csv", out="small", training=TrainConfig(units=(4,), epochs=1))'
-    ),
-    'one = export("small", out="one", targets=["onnx"])\none',
-    'measured = bench(one, out="result.json", config="quick")\nmeasured',
-    "compare(measured, measured)",
-    'report("result.json", out="report.md")',
-    "from pulsecast import load, verify\nall(one.passed for one in verify('bundle')), load('bundle').manifest.name",
-)
-
-
-@pytest.mark.slow
-def test_three_lines_go_from_a_log_to_a_bundle_in_a_notebook_and_results_are_tables(tmp_path: Path) -> None:
-    """Executed by a kernel, as Jupyter does it."""
-    require(*TRAIN, *EXPORT, "nbclient", "ipykernel")
-    import nbclient
-    import nbformat
-
-    write_mentions(tmp_path / "mentions.csv")
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in NOTEBOOK])
-    path = ":".join(p for p in sys.path if p)
-    notebook.cells.insert(0, nbformat.v4.new_code_cell(BEFORE.format(path.split(":"))))
-    place = {"metadata": {"path": tmp_path}}
-    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources=place).execute()
-    shown = [
-        output["data"]
-        for cell in notebook.cells
-        for output in cell.get("outputs", ())
-        if output["output_type"] == "execute_result"
-    ]
-    tables = [data["text/html"] for data in shown if "text/html" in data]
-    assert len(tables) == 6
-    assert all(table.startswith("<table><thead>") for table in tables)
-    assert "onnx-w8" in tables[0]
-    assert "MAE / last value" in tables[1]
-    assert shown[-1]["text/plain"] == "(True, 'model')"
-    assert (tmp_path / "report.md").read_text().startswith("# pulsecast benchmark")
 
 
 @pytest.mark.parametrize(

@@ -33,15 +33,14 @@ def classes() -> list[type[PulsecastError]]:
 
 def exit_codes() -> str:
     """Return a table of the exit codes, and a section for each with the errors that end in it."""
-    rows = [f"| [{code}](#exit-{code}) | {words} |" for code, words in exits.MEANINGS.items()]
-    sections = [f"(exit-{code})=\n### Exit code {code}\n\n{_ending(code)}" for code in exits.MEANINGS]
-    return "\n".join(["| code | what a script learns |", "|---|---|", *rows, *(f"\n{one}" for one in sections)])
+    rows = [f"| [{one.code}](#exit-{one.code}) | {one.word} | {one.meaning} |" for one in exits.EXITS]
+    sections = [f"\n(exit-{one.code})=\n### Exit code {one.code}\n\n{_ending(one)}" for one in exits.EXITS]
+    return "\n".join(["| code | | a command ends with it when |", "|---|---|---|", *rows, *sections])
 
 
-def _ending(code: int) -> str:
-    kinds = [f"[{kind.__name__}](#{kind.code})" for kind in classes() if exits.exit_code_of(kind) == code]
-    words = exits.MEANINGS[code]
-    return f"{words[0].upper()}{words[1:]}." + (f"\n\nErrors that end so: {', '.join(kinds)}." if kinds else "")
+def _ending(one: exits.Exit) -> str:
+    kinds = [f"[{kind.__name__}](#{kind.code})" for kind in classes() if exits.exit_code_of(kind) == one.code]
+    return one.meaning + (f"\n\nErrors that end so: {', '.join(kinds)}." if kinds else "")
 
 
 def _section(kind: type[PulsecastError]) -> str:

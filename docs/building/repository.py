@@ -29,6 +29,9 @@ PAGES = {
     "train/README.md": "reference/training.md",
 }
 _LINK = re.compile(r"(?<!!)\[(?P<text>[^\]\[]*)\]\((?P<target>[^()\s]+)\)")
+_ANCHOR = re.compile(
+    r'^<a id="([\w-]+)"></a>$', re.MULTILINE
+)  # of a place that is not a heading; MyST has a form for it
 _REPOSITORY = Path(__file__).parents[2]
 _EXTERNAL = ("https://", "http://", "mailto:")
 
@@ -39,9 +42,10 @@ def as_pages(text: str, *, file: str, page: str) -> str:
     >>> as_pages("[runs](../runtime/README.md#trust)", file="export/README.md", page="reference/artifacts.md")
     '[runs](running.md#trust)'
 
-    Raises ValueError for a link to a file that is not there.
+    An anchor that stands alone in HTML becomes MyST's. Raises ValueError for a link to a file that is not there.
     """
-    return _LINK.sub(lambda link: f"[{link['text']}]({_target(link['target'], file, page)})", text)
+    linked = _LINK.sub(lambda link: f"[{link['text']}]({_target(link['target'], file, page)})", text)
+    return _ANCHOR.sub(r"(\1)=", linked)
 
 
 def _target(target: str, file: str, page: str) -> str:

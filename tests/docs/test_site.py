@@ -17,7 +17,7 @@ from helpers.engines import require
 from helpers.outside.browser import chromium
 from helpers.source_tree import REPOSITORY
 from pulsecast import RangeWarning
-from pulsecast.stages.exits import MEANINGS
+from pulsecast.stages.exits import EXITS
 
 BUILDING = sorted(path.stem for path in (DOCS / "building").glob("*.py") if path.stem != "__init__")
 WIDEST = ("index.html", "where-it-runs.html", "first-forecast.html", "errors.html", "reference/artifacts.html")
@@ -52,7 +52,7 @@ def test_every_error_and_exit_code_has_the_anchor_that_a_message_names(site: Pat
     codes = [kind.code for kind in classes()]
     assert len(set(codes)) == len(codes) >= 18
     assert [code for code in [*codes, RangeWarning.code] if code not in anchors] == []
-    assert [code for code in MEANINGS if f"exit-{code}" not in anchors] == []
+    assert [one.code for one in EXITS if f"exit-{one.code}" not in anchors] == []
 
 
 @pytest.mark.slow
@@ -110,6 +110,8 @@ def test_a_link_of_a_stage_s_file_that_leads_nowhere_is_an_error() -> None:
     from building.repository import as_pages
 
     assert as_pages("[a](#trust)", file="runtime/README.md", page="proven.md") == "[a](reference/running.md#trust)"
+    anchored = as_pages('[a](#b)\n\n<a id="b"></a>\nB', file="SECURITY.md", page="reference/security.md")
+    assert anchored == "[a](security.md#b)\n\n(b)=\nB"
     assert as_pages("[a](LICENSE)", file="README.md", page="reference/x.md") == "[a](../../LICENSE)"
     assert as_pages("[a](../docs/errors.md#data)", file="runtime/README.md", page="proven.md") == "[a](errors.md#data)"
     with pytest.raises(ValueError, match=r"train/README\.md links to nowhere\.md, which is not there"):

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 import pulsecast
-from helpers.engines import require
+from helpers.engines import lacking, require
 
 REPOSITORY = Path(__file__).parents[2]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
@@ -37,9 +37,12 @@ def listed() -> dict[str, tuple[str, str]]:
 
 @pytest.mark.slow
 def test_dependencies_are_listed_with_the_licences_that_they_state(dependencies: ModuleType) -> None:
-    require("tensorflow", "polars", "quixstreams", "faststream", "lightgbm", "holidays", "cryptography", "onnx")
-    done = subprocess.run([sys.executable, REPOSITORY / ".ci" / "dependencies.py"], capture_output=True, check=True)
-    assert done.stdout.decode() == (REPOSITORY / "DEPENDENCIES.md").read_text("utf-8")
+    program = [sys.executable, str(REPOSITORY / ".ci" / "dependencies.py")]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    if " is not installed; " in done.stderr:
+        lacking(done.stderr.strip())
+    assert done.stderr == ""
+    assert done.stdout == (REPOSITORY / "DEPENDENCIES.md").read_text("utf-8")
 
 
 def test_no_licence_forbids_what_ours_allows() -> None:

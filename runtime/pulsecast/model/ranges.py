@@ -56,6 +56,12 @@ class TrainingRange:
         with np.errstate(over="ignore"):
             return np.maximum(least, np.expm1(level)), most
 
+    @cached_property
+    def _usual_of_one(self) -> tuple[float, float] | None:
+        """Return `_usual` of the one column of one series: comparing numbers takes a third of comparing arrays."""
+        bottom, top = self._usual
+        return (bottom.item(), top.item()) if bottom.size == 1 else None
+
     def far(self, values: NDArray[np.floating], rows: NDArray[np.int64] | None) -> NDArray[np.bool_]:
         """Return which columns (batch, measured) of `values` (batch, context, measured or more) lie far outside.
 
@@ -63,6 +69,10 @@ class TrainingRange:
         below `level`. NaN and infinity are not.
         """
         measured = values[..., : self.low.shape[1]]
+        if rows is None and self._usual_of_one is not None:
+            least_usual, most_usual = self._usual_of_one
+            if least_usual <= measured.min() and measured.max() <= most_usual:  # not true of NaN
+                return np.zeros((len(values), 1), np.bool_)
         lowest, highest = np.minimum.reduce(measured, axis=1), np.maximum.reduce(measured, axis=1)
         bottom, top = self._usual if rows is None else (part[rows] for part in self._usual)
         if ((bottom <= lowest) & (highest <= top)).all():  # not true of NaN

@@ -39,20 +39,6 @@ EXITS = (
     Exit(TERMINATED, "terminated", "SIGTERM; nothing half written is left."),
 )
 
-# what a script learns; the documentation's table is made of it
-MEANINGS = {
-    OK: "the work is done",
-    FAILED: "the arguments were right, but the work failed: a log with refused rows, a full disk, a slower result",
-    USAGE: "an argument is wrong: an unknown option, a file of another kind",
-    OUT_OF_TOLERANCE: "an artifact, or a server, does not compute the reference forecast",
-    UNSTABLE: "a measurement did not settle; everything was written",
-    INTEGRITY: "a bundle, model or result is damaged, changed, incomplete, or not signed by the key",
-    MISSING_EXTRA: "an optional package is not installed; the message names the extra that brings it",
-    129: "the terminal was closed (SIGHUP)",
-    INTERRUPTED: "Ctrl-C (SIGINT)",
-    143: "terminated (SIGTERM)",
-}
-
 _CODES: tuple[tuple[type[PulsecastError], int], ...] = (
     (UsageError, USAGE),
     (ToleranceError, OUT_OF_TOLERANCE),

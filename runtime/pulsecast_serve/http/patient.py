@@ -34,10 +34,12 @@ class PatientProtocol(HttpToolsProtocol):
         """Count what belongs to a head."""
         if self._in_head:
             self._head_bytes += len(data)
-            if self._timer is None:
-                self._start_clock()
         super().data_received(data)
-        if self._in_head and self._head_bytes > HEAD_BYTES and self.transport is not None:
+        if not self._in_head or self._head_bytes == 0:  # the usual request comes whole, and needs no clock
+            return
+        if self._timer is None:
+            self._start_clock()
+        if self._head_bytes > HEAD_BYTES and self.transport is not None:
             self.transport.close()
 
     def on_headers_complete(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from pathlib import Path
 
@@ -13,7 +14,9 @@ require("typer", "polars")
 
 import polars as pl  # noqa: E402
 
+from helpers import plain  # noqa: E402
 from helpers.logs import batches  # noqa: E402
+from helpers.logs.workbooks import in_this_process, workbook  # noqa: E402
 from pulsecast_cli.app import run as run_arguments  # noqa: E402
 from pulsecast_train import prediction  # noqa: E402
 
@@ -53,6 +56,23 @@ def test_a_pattern_is_written_to_a_table_and_what_failed_is_said_at_the_end(
     document = json.loads(capsys.readouterr().out)
     assert document["batch"]["failures"][0]["file"] == "logs/short.csv"
     assert (document["batch"]["rows"], document["batch"]["level"]) == (4, 0.9)
+
+
+def test_a_workbook_is_forecast_as_the_csv_file_of_its_numbers(
+    calendar_bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require("python_calamine")
+    in_this_process(monkeypatch)
+    values = batches.counts(1)
+    start = datetime.datetime.fromtimestamp(plain.START_S, datetime.UTC)
+    times = [start + datetime.timedelta(seconds=plain.STEP_S * i) for i in range(len(values))]
+    workbook(folder / "logs/book.xlsx", {"Data": [["timestamp", "value"], *zip(times, map(float, values), strict=True)]})
+    inputs = ("--input", "logs/1.csv", "--input", "logs/book.xlsx")
+    assert run("predict", calendar_bundle, *inputs, "--out", "out.parquet", "--timezone", "UTC", "--jobs", 1) == 0
+    found = pl.read_parquet("out.parquet")
+    assert found["file"].to_list() == ["logs/1.csv"] * 2 + ["logs/book.xlsx"] * 2
+    assert found["forecast"][:2].to_list() == found["forecast"][2:].to_list()
+    assert found["time"][:2].to_list() == found["time"][2:].to_list()
 
 
 def test_without_failures_it_ends_with_0_and_several_inputs_are_one_batch(calendar_bundle: Path, folder: Path) -> None:

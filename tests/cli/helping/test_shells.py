@@ -20,7 +20,7 @@ from pulsecast_cli.manual import manual  # noqa: E402
 
 REPOSITORY = Path(__file__).parents[3]
 
-# loads the script that the command prints, completes `$1` as the TAB key does, and prints what is offered
+# loads the script that `--install-completion` writes, completes `$1` as the TAB key does, and prints what is offered
 BASH = """
 source "$2"
 read -ra COMP_WORDS <<< "$1"
@@ -44,9 +44,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def test_bash_completes_commands_options_and_words(environment: dict[str, str], tmp_path: Path) -> None:
-    script = subprocess.run(
-        ["pulsecast", "--show-completion", "bash"], env=environment, capture_output=True, text=True, check=True
-    )
+    asked = {**environment, "_PULSECAST_COMPLETE": "source_bash"}  # --show-completion asks which shell this runs in
+    script = subprocess.run(["pulsecast"], env=asked, capture_output=True, text=True, check=True)
     (tmp_path / "completion.bash").write_text(script.stdout)
     for line, offered in (
         ("pulsecast ", set(COMMANDS)),

@@ -14,9 +14,9 @@ import pytest
 from helpers import plain, rounds
 from helpers.engines import EXPORT, TRAIN, require
 from helpers.hostile.server import HostileServer, response
+from helpers.hostile.terminating import STAGED, STARTING, ran
 from helpers.logs.log_files import hours
 from helpers.native_models import add_native
-from helpers.outside.terminating import STAGED, STARTING, ran
 from helpers.serving_folders.folders import untruths
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.folder import BUNDLE_FOLDER

@@ -16,8 +16,8 @@ import pytest
 from helpers import plain
 from helpers.brokers.servers import Redis
 from helpers.engines import require
+from helpers.hostile.terminating import DEADLINE_S, STAGED, begun, running, temporary_of
 from helpers.outside.processes import wait_for
-from helpers.outside.terminating import DEADLINE_S, STAGED, begun, running, temporary_of
 from pulsecast.foundation.staging import sweep
 from pulsecast_serve.streams.store import open_store
 from pulsecast_streams.brokers.store import StateStore

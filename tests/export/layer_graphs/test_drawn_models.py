@@ -1,21 +1,23 @@
 """Models drawn at random: what an import takes is computed as Keras computes the file, or the file is refused."""
 
+import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from helpers.engines import EXPORT, load, require
 from helpers.hostile.keras_files import in_this_process
-from helpers.keras_own.fuzz import COLUMNS, HORIZON, WINDOW, draw_model, windows
-from pulsecast.computing import reference
-from pulsecast.errors import ConversionError
-from pulsecast.stages.model_directory import ModelDirectory, read_model_directory
+from helpers.keras_own.differential import check
+from helpers.keras_own.fuzz import COLUMNS, WINDOW
 
 pytestmark = pytest.mark.slow
-LIMIT = 2e-4  # of the size of the forecasts: float32 against float64 through up to eight layers with large weights
+ALL, TOGETHER = 500, 20  # models, and those of one process
+TESTS = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -24,85 +26,41 @@ def keras() -> Any:
     return load("keras")
 
 
-def imported(model: Any, output: str | None, folder: Path, seed: int) -> ModelDirectory | str:
-    """Return the model as an import reads its file, or why it is refused."""
-    from pulsecast_export.keras_models.keras_import import import_keras
-    from pulsecast_export.keras_models.network_import import ImportOptions
-
-    model.save(folder / "own.keras")
-    given = windows(64, seed)
-    np.savez(folder / "heldout.npz", windows=given, truth=np.zeros((64, HORIZON)))
-    options = ImportOptions(name="own", step_s=3600, output=output)
-    try:
-        import_keras(folder / "own.keras", folder / "heldout.npz", options, folder / "model", force=False)
-    except ConversionError as error:
-        return str(error)
-    return read_model_directory(folder / "model")
-
-
-def artifact(model: ModelDirectory, folder: Path, target: str) -> Path:
-    """Write one target as a converter child does, gated, and return its file."""
-    from pulsecast_export.converting.conversion_child import main
-    from pulsecast_export.targets import TARGETS
-
-    assert main([str(folder / "model"), str(folder / "bundle"), target]) == 0
-    del model
-    return folder / "bundle" / TARGETS[target].path
-
-
-def predicted(path: Path, given: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return the forecasts of an artifact, by its engine alone."""
-    if path.suffix == ".onnx":
-        from pulsecast.backends.onnx import OnnxBackend
-
-        return OnnxBackend(path.read_bytes(), 1).predict(given)
-    from pulsecast.backends.tflite import TfliteBackend
-
-    return TfliteBackend(path.read_bytes(), 1).predict(given)
-
-
-def off(found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> float:
-    return float(np.max(np.abs(found - expected)) / max(1.0, float(np.max(np.abs(expected)))))
-
-
-def check(keras: Any, seed: int, folder: Path) -> str:
-    """Check one drawn model, and return the road that it took."""
-    folder.mkdir()
-    keras.backend.clear_session()
-    model, output = draw_model(keras, seed)
-    given = windows(64, seed)
-    answer = model(given, training=False)
-    expected = np.asarray(answer if output is None else answer[output])
-    found = imported(model, output, folder, seed)
-    if isinstance(found, str):
-        return f"refused: {found}"
-    assert off(found.heldout.trained, expected) < 1e-6, f"seed {seed}: the import ran another model"
-    spec = found.record.spec
-    if spec.graph is None:
-        ideal = reference.forecast(spec, found.scaling, found.weights, found.heldout.windows)
-    else:
-        assert found.heldout.reference is not None
-        ideal = found.heldout.reference
-    assert off(ideal, expected) < LIMIT, f"seed {seed}: the reference is of another model"
-    if spec.graph is not None:
-        for target in ("onnx", "tflite"):
-            made = predicted(artifact(found, folder, target), given)
-            assert off(made, expected) < LIMIT, f"seed {seed}: {target} computes another model"
-    return "network" if spec.graph is None else "graph"
-
-
 def test_drawn_models_are_right_or_refused(keras: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     in_this_process(monkeypatch)
     roads = [check(keras, seed, tmp_path / str(seed)) for seed in (1, 2)]
     assert {road.partition(":")[0] for road in roads} <= {"network", "graph", "refused"}
 
 
+def roads_of(first: int, last: int) -> dict[int, str]:
+    """Return the road of each seed, found in processes that may crash: the seed of a crash is wrong."""
+    found: dict[int, str] = {}
+    while first < last:
+        command = [sys.executable, "-m", "helpers.keras_own.differential", str(first), str(last)]
+        path = os.pathsep.join([str(TESTS), *filter(None, sys.path)])
+        ended = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, check=False)
+        lines = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith(b'{"seed"')]
+        found |= {line["seed"]: line["road"] for line in lines}
+        first += len(lines)
+        if first < last:
+            found[first] = f"wrong: its process ended with {ended.returncode}"
+            first += 1
+    return found
+
+
+def test_a_process_that_ends_over_a_model_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "false")
+    assert roads_of(3, 5) == {3: "wrong: its process ended with 1", 4: "wrong: its process ended with 1"}
+
+
 @pytest.mark.soak
-def test_five_hundred_drawn_models_are_right_or_refused(
-    keras: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    in_this_process(monkeypatch)
-    roads = Counter(check(keras, seed, tmp_path / str(seed)).partition(":")[0] for seed in range(500))
-    assert roads["refused"] < 50, roads
-    assert roads["network"] > 20, roads
-    assert (WINDOW, COLUMNS) == (10, 2)
+def test_five_hundred_drawn_models_are_right_or_refused() -> None:
+    require(*EXPORT, "keras", "h5py")
+    roads: dict[int, str] = {}
+    for first in range(0, ALL, TOGETHER):
+        roads |= roads_of(first, min(first + TOGETHER, ALL))
+    assert {seed: road for seed, road in roads.items() if road.startswith("wrong")} == {}
+    counted = Counter(roads.values())
+    assert counted["refused"] < 50, counted
+    assert counted["network"] > 20, counted
+    assert (len(roads), WINDOW, COLUMNS) == (ALL, 10, 2)

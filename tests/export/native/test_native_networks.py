@@ -16,8 +16,9 @@ from pulsecast.backends.native import NativeBackend
 from pulsecast.backends.native_library import find_compiler, open_library
 from pulsecast.computing import reference
 from pulsecast.errors import ConversionError, EngineError, UsageError
+from pulsecast.forecasting.extremes import largest_error
 from pulsecast.model.linear import Linear
-from pulsecast.model.network import Dense, Network, Recurrent
+from pulsecast.model.network import Dense, Network, Recurrent, plain_stack
 from pulsecast.model.spec import Channel, Feature, ModelSpec
 from pulsecast.stages.model_directory import ModelDirectory
 from pulsecast_export.native import networks
@@ -46,18 +47,20 @@ NETWORKS = {
         recurrent=(lstm(7),), dense=(Dense(units=19, activation="relu"), Dense(units=3)), activation="tanh"
     ),
     "relu": Network(
-        recurrent=(lstm(7, activation="relu", gates="hard_sigmoid"), gru(6, activation="linear", gates="hard_sigmoid"))
+        recurrent=(lstm(7, activation="relu", gates="hard_sigmoid"), gru(6, activation="linear", gates="hard_sigmoid")),
+        activation="tanh",
     ),
     "sigmoid": Network(recurrent=(gru(7, activation="sigmoid", direction="both", merge="ave"), lstm(5, gates="tanh"))),
     "sum": Network(recurrent=(gru(33, direction="both", merge="sum"),), activation="hard_sigmoid"),
 }
 FEATURES = (Feature(name="value"), Feature(name="other"))
-CHANNELS = (Channel(feature=0), Channel(feature=1), Channel(feature=0, lag=3))
+CHANNELS = (Channel(feature=0), Channel(feature=1), Channel(feature=0, lag=3), Channel(feature=1, lag=2))
+PLAIN = plain_stack((7, 6))
 
 
 def made(name: str) -> ModelDirectory:
     """Return a network with drawn weights, small enough that none explodes, and biases that are not 0."""
-    network = NETWORKS[name]
+    network = NETWORKS.get(name, PLAIN)
     spec = ModelSpec(
         window=13,
         features=FEATURES,
@@ -77,11 +80,16 @@ def made(name: str) -> ModelDirectory:
         return (rng.standard_normal(shapes[key]) * size / np.sqrt(shapes[key][0])).astype(np.float32)
 
     cells = tuple(
-        replace(cell, kernel=0.7 * cell.kernel, recurrent=0.7 * cell.recurrent, bias=drawn(f"cell_{i}.bias"))
+        replace(
+            cell,
+            kernel=0.7 * cell.kernel,
+            recurrent=0.7 * cell.recurrent,
+            bias=drawn(f"{network.cell_prefix}_{i}.bias"),
+        )
         for i, cell in enumerate(model.weights.layers)
     )
     dense = tuple((drawn(f"dense_{i}.kernel"), drawn(f"dense_{i}.bias")) for i in range(len(network.dense)))
-    head = {"head_kernel": drawn("head.kernel", 0.2), "head_bias": drawn("head.bias")}
+    head = {"head_kernel": drawn("head.kernel", 0.01 if name == "relu" else 0.2), "head_bias": drawn("head.bias")}
     weights = replace(model.weights, layers=cells, dense=dense, **head)
     return replace(model, record=replace(model.record, spec=whole), weights=weights)
 
@@ -163,6 +171,20 @@ def test_a_window_of_huge_numbers_never_gives_a_plausible_one(tmp_path: Path) ->
     assert np.isnan(found[1]).any()
     assert np.isnan(found[2]).all()
     assert np.array_equal(found[[0, 3]], clean[[0, 3]])
+
+
+@pytest.mark.parametrize("name", ["plain", "gru", "both directions"])
+def test_a_sum_of_8_bit_weights_that_would_overflow_shuts_no_gate(name: str, tmp_path: Path) -> None:
+    model = made(name)
+    spec, windows = model.record.spec, model.heldout.windows.take(slice(40))
+    values = windows.values.copy()
+    for row, size in enumerate(np.geomspace(1e30, 1e38, 40, dtype=np.float32)):
+        values[row, :, 1] = np.random.default_rng(row).choice([-size, size, size / 3], spec.context)
+    huge = windows.changed(values)
+    ideal = reference.forecast(spec, model.record.scaler, dequantised(model.weights), huge)
+    found = NativeBackend(str(built_library(model, "native-w8", tmp_path, *HERE)), spec, 1).predict(huge.values)
+    assert np.isfinite(found[:10]).all()
+    assert largest_error(spec, huge, found, ideal, model.record.scaler.range) < 1e-3
 
 
 def test_what_does_not_fit_the_engine_is_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
