@@ -48,6 +48,18 @@ def test_every_kind_of_error_has_its_documented_exit_code(error: errors.Pulsecas
     assert exit_code(error) == code
 
 
+def test_every_class_of_error_has_a_code_of_its_own_that_a_terminal_shows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    codes = [vars(kind).get("code") for kind in kinds]
+    assert len(set(codes)) == len(codes) >= 20
+    for kind in {*kinds} - {errors.RangeWarning, errors.NotWrittenError}:
+        monkeypatch.setattr(application, "app", raising(kind("why")))
+        assert run("doctor") == exit_code(kind("why"))
+        assert capsys.readouterr().err == f"error[{kind.code}]: why\n"
+
+
 def test_without_arguments_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 0
     out = capsys.readouterr().out
