@@ -99,13 +99,13 @@ def test_a_file_that_is_not_there_is_a_usage_error(capsys: pytest.CaptureFixture
 def test_any_failure_of_a_command_is_one_sentence_on_stderr(
     error: BaseException, code: int, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(application, "app", raising(error))
+    monkeypatch.setattr(application, "_parser", lambda _: raising(error))
     assert run("predict", "bundle") == code
     assert capsys.readouterr() == ("", f"{sentence}\n")
 
 
 def test_an_error_of_our_own_making_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(application, "app", raising(AssertionError("a bug")))
+    monkeypatch.setattr(application, "_parser", lambda _: raising(AssertionError("a bug")))
     with pytest.raises(AssertionError, match="a bug"):
         run("doctor")
 
