@@ -66,7 +66,9 @@ def test_a_workbook_is_forecast_as_the_csv_file_of_its_numbers(
     values = batches.counts(1)
     start = datetime.datetime.fromtimestamp(plain.START_S, datetime.UTC)
     times = [start + datetime.timedelta(seconds=plain.STEP_S * i) for i in range(len(values))]
-    workbook(folder / "logs/book.xlsx", {"Data": [["timestamp", "value"], *zip(times, map(float, values), strict=True)]})
+    workbook(
+        folder / "logs/book.xlsx", {"Data": [["timestamp", "value"], *zip(times, map(float, values), strict=True)]}
+    )
     inputs = ("--input", "logs/1.csv", "--input", "logs/book.xlsx")
     assert run("predict", calendar_bundle, *inputs, "--out", "out.parquet", "--timezone", "UTC", "--jobs", 1) == 0
     found = pl.read_parquet("out.parquet")
