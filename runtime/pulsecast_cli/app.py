@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
+from typer.main import get_command
 
 from pulsecast import __version__
 from pulsecast.errors import MissingExtraError, PulsecastError, UsageError
@@ -33,6 +35,8 @@ app = typer.Typer(
 for _name, _command in COMMANDS.items():
     app.command(_name, epilog=examples_text(_name))(_command.function())
 
+_parser = functools.cache(get_command)  # typer would read the signatures of all commands again at each call of `run`
+
 
 def _print_version(wanted: bool) -> None:
     if wanted:
@@ -56,7 +60,7 @@ def run(arguments: list[str]) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: its start-up log is not ours
     try:
         set_command(arguments)
-        code = app(arguments or ["--help"], standalone_mode=False)
+        code = _parser(app)(arguments or ["--help"], standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except BrokenPipeError:  # the reader of stdout closed it

@@ -48,6 +48,18 @@ def test_every_kind_of_error_has_its_documented_exit_code(error: errors.Pulsecas
     assert exit_code(error) == code
 
 
+def test_every_class_of_error_has_a_code_of_its_own_that_a_terminal_shows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    codes = [vars(kind).get("code") for kind in kinds]
+    assert len(set(codes)) == len(codes) >= 20
+    for kind in {*kinds} - {errors.RangeWarning, errors.NotWrittenError}:
+        monkeypatch.setattr(application, "app", raising(kind("why")))
+        assert run("doctor") == exit_code(kind("why"))
+        assert capsys.readouterr().err == f"error[{kind.code}]: why\n"
+
+
 def test_without_arguments_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 0
     out = capsys.readouterr().out
@@ -87,13 +99,13 @@ def test_a_file_that_is_not_there_is_a_usage_error(capsys: pytest.CaptureFixture
 def test_any_failure_of_a_command_is_one_sentence_on_stderr(
     error: BaseException, code: int, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(application, "app", raising(error))
+    monkeypatch.setattr(application, "_parser", lambda _: raising(error))
     assert run("predict", "bundle") == code
     assert capsys.readouterr() == ("", f"{sentence}\n")
 
 
 def test_an_error_of_our_own_making_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(application, "app", raising(AssertionError("a bug")))
+    monkeypatch.setattr(application, "_parser", lambda _: raising(AssertionError("a bug")))
     with pytest.raises(AssertionError, match="a bug"):
         run("doctor")
 

@@ -69,7 +69,7 @@ class TrainingRange:
         below `level`. NaN and infinity are not.
         """
         measured = values[..., : self.low.shape[1]]
-        if rows is None and self._usual_of_one is not None:
+        if rows is None and self._usual_of_one is not None and len(values):
             least_usual, most_usual = self._usual_of_one
             if least_usual <= measured.min() and measured.max() <= most_usual:  # not true of NaN
                 return np.zeros((len(values), 1), np.bool_)

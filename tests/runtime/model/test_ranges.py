@@ -52,4 +52,5 @@ def test_the_quick_look_at_a_window_says_what_a_look_at_every_mean_says() -> Non
     )  # fmt: skip
     assert 100 < expected.sum() < 300
     each = [bool(found.far(one[np.newaxis], None)[0, 0]) for one in windows]
+    assert found.far(windows[:0], None).shape == (0, 1)
     assert each == expected[:, 0].tolist() == found.far(windows, None)[:, 0].tolist()
