@@ -26,6 +26,7 @@ MAY_SKIP = {
     "runtime/foundation/test_private_folder.py": ["is for root", "on Linux only"],
     "runtime/foundation/test_whole_directory.py": ["root writes everywhere"],
     "runtime/stages/test_child_process.py": ["the parent-death signal is Linux's"],
+    "serve/test_forked.py": ["no fork"],
     "serve/streams/test_store_faults.py": ["is for root"],
     "train/fitting/test_keras_backends.py": ["{backend} is not installed"],  # jax and torch: gigabytes each
     "runtime/forecasting/test_monitor.py": ["the public sample logs are not beside this repository"],

@@ -55,7 +55,7 @@ def test_every_class_of_error_has_a_code_of_its_own_that_a_terminal_shows(
     codes = [vars(kind).get("code") for kind in kinds]
     assert len(set(codes)) == len(codes) >= 20
     for kind in {*kinds} - {errors.RangeWarning, errors.NotWrittenError}:
-        monkeypatch.setattr(application, "app", raising(kind("why")))
+        monkeypatch.setattr(application, "_parser", lambda _, kind=kind: raising(kind("why")))
         assert run("doctor") == exit_code(kind("why"))
         assert capsys.readouterr().err == f"error[{kind.code}]: why\n"
 

@@ -235,7 +235,7 @@ def test_names_in_a_log_make_no_line_of_their_own(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A line `train with` and a command below it, say, that the log's maker would like to be pasted."""
-    pytest.importorskip("polars")
+    require("polars")
     forged = "\r\nFORGED\x1b[2J\u202e"
     head, first = hours(list(range(5, 400))).split("\n", 1)
     rows = [f'{line},"a{forged}","cell{forged}",{i % 7}' for i, line in enumerate(first.split())]

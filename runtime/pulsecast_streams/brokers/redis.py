@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +28,16 @@ _CLOCK_MS = 10**11  # an entry's id below this is not a time: someone chose it
 
 def open_redis(url: str, config: BrokerConfig, taking: Taking) -> RedisBroker:
     """Return a broker of FastStream; raises MissingExtraError."""
-    del config, taking
-    made: RedisBroker = engine("faststream.redis", "redis").RedisBroker(url, logger=None)
+    del taking
+    name = f"{_name_of(config)}{secrets.token_hex(8)}"
+    made: RedisBroker = engine("faststream.redis", "redis").RedisBroker(url, logger=None, client_name=name)
     return made
+
+
+def _name_of(config: BrokerConfig) -> str:
+    """Return how the names of all connections begin that read as this group: a word, whatever the names hold."""
+    digest = hashlib.sha256(repr((config.source, config.reader)).encode()).hexdigest()
+    return f"pulsecast:{digest[:32]}:"
 
 
 class RedisLink:
@@ -104,15 +113,30 @@ class RedisLink:
                 f"the group {self._config.reader} of {shown(self._config.source)} has another reader, "
                 f"{shown(others[0])}, which would take steps away; name another group"
             )
-        ours = next((one["idle"] for one in consumers if _text(one["name"]) == CONSUMER), None)
-        if ours is None or ours > 1000 * ALONE_S:
+        if not await self._is_read(client):
             return
         await asyncio.sleep(ALONE_S)  # it may be the process before this one, which was killed just now
-        if any(one["idle"] < 1000 * ALONE_S for one in await self._consumers(client)):
+        if await self._is_read(client):
             raise UsageError(
                 f"the group {self._config.reader} of {shown(self._config.source)} is read by another process, which "
                 "would take steps away; stop it, or name another group: --group NAME"
             )
+
+    async def _is_read(self, client: Any) -> bool:
+        """Return whether a process reads as this group.
+
+        Up to Redis 7.0 a consumer that waits for its first entry is not listed, and one that waits is idle: so the
+        connections are looked at, by their names, too. Who may not list them has the consumers alone.
+        """
+        if any(one["idle"] < 1000 * ALONE_S for one in await self._consumers(client)):
+            return True
+        try:
+            own = _text(await client.client_getname() or "")
+            found = await client.client_list()
+        except engine("redis.exceptions", "redis").ResponseError:  # an access rule
+            return False
+        readers = (one for one in found if one["name"].startswith(_name_of(self._config)) and one["name"] != own)
+        return any(int(one["idle"]) < ALONE_S for one in readers)
 
     async def _consumers(self, client: Any) -> Any:
         return await client.xinfo_consumers(self._config.source, self._config.reader)

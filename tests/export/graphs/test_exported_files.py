@@ -310,6 +310,8 @@ class Killing:
     def tell(self, line):
         if line.startswith(sys.argv[3]):
             os.kill(os.getpid(), signal.SIGKILL)
+    def advance(self, what, done, total, note=""):
+        pass
 export_model(Path(sys.argv[1]), Path(sys.argv[2]), targets=("onnx",), force=True, progress=Killing())
 """
 

@@ -108,7 +108,7 @@ def test_a_zip_file_of_one_log_is_read(tmp_path: Path, name: str) -> None:
     assert len(report.files[0].sha256) == 64
 
 
-KNOWN = ".csv, .tsv, .ndjson, .jsonl, .parquet, and .gz or .zip behind any but .parquet"
+KNOWN = ".csv, .tsv, .ndjson, .jsonl, .parquet, .xlsx, .xlsm, and .gz or .zip behind those of text"
 ZIPS = {
     "of two": (
         zipped(a__csv=hours([1]), b__csv=hours([2])),

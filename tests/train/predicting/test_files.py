@@ -63,7 +63,8 @@ def test_files_that_cannot_be_logs_are_refused_all_at_once(here: Path) -> None:
     with pytest.raises(UsageError) as caught:
         refuse_unfit([*files, Path("logs/deep/a.csv")], (here / "out.csv",), named_by_file=True)
     assert str(caught.value) == (
-        "logs/x.txt: unknown ending; a log ends in .csv, .tsv, .ndjson, .jsonl, .parquet, or .csv.gz and the like; "
+        "logs/x.txt: unknown ending; a log ends in .csv, .tsv, .ndjson, .jsonl, .parquet, .xlsx, .xlsm, or "
+        ".csv.gz and the like; "
         "out.csv is what this run writes, and would be read as a log; write it elsewhere; "
         "logs/a.csv, logs/deep/a.csv: several files have one name, and a series is named by its file; rename them"
     )
