@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +15,7 @@ import pytest
 
 from helpers import plain
 from helpers.engines import require_tool
+from pulsecast import Forecaster, load
 from pulsecast.backends import native_library
 from pulsecast.backends.native_library import compile_library
 from pulsecast.bundle.bundle import entry_for
@@ -195,3 +197,15 @@ def add_native(bundle: Path, model: plain.PlainModel, target_id: str = "native")
     entries = tuple(entry_for(bundle, path) for path in paths if path != MANIFEST_NAME)
     manifest = replace(manifest, artifacts=(*manifest.artifacts, artifact(target_id, model.spec)), files=entries)
     (bundle / MANIFEST_NAME).write_text(strict_json.dumps(manifest), encoding="utf-8")
+
+
+@contextmanager
+def loaded_native(model: plain.PlainModel, folder: Path) -> Iterator[Forecaster]:
+    """Yield `model` compiled by `load`, in a bundle and a cache below `folder`."""
+    require_c()
+    plain.write_bundle(folder / "bundle", model)
+    add_native(folder / "bundle", model)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PULSECAST_CACHE", str(folder / "cache"))
+        patch.setenv("CC", cc_here())
+        yield load(folder / "bundle", backend="native", trust_code=True)

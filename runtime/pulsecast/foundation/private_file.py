@@ -10,6 +10,8 @@ from pathlib import Path
 from ..errors import UsageError
 from .arguments import shown
 
+BESIDE_SQLITE = ("-wal", "-shm", "-journal")  # files that SQLite reads with the one that is named
+
 
 def require_private_file(path: Path, *, what: str, instead: str, beside: Sequence[str] = ()) -> None:
     """Make the file, readable by this user alone, if it is not there.

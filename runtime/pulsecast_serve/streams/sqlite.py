@@ -19,7 +19,7 @@ from pulsecast.errors import UsageError
 from pulsecast.forecasting.watching.drift import Verdict
 from pulsecast.forecasting.watching.promises import Counts
 from pulsecast.foundation.arguments import shown
-from pulsecast.foundation.private_file import require_private_file
+from pulsecast.foundation.private_file import BESIDE_SQLITE, require_private_file
 
 from ..refusal import NO_SPACE, NOT_READY, RefusedError
 from .kept import Change, Judged, Kept, Key, Totals
@@ -86,7 +86,7 @@ class SqliteStore:
 
     def __init__(self, path: str, *, thorough: bool) -> None:
         """Open the file, or make it; raises UsageError."""
-        require_private_file(Path(path), what=_WHAT, instead=_INSTEAD, beside=BESIDE)
+        require_private_file(Path(path), what=_WHAT, instead=_INSTEAD, beside=BESIDE_SQLITE)
         try:
             self._connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
             try:
@@ -213,7 +213,6 @@ class SqliteStore:
         self._connection.close()
 
 
-BESIDE = ("-wal", "-shm", "-journal")  # files that SQLite reads with the one that is named
 _WHAT, _INSTEAD = "the store of streams", "name another file with --store"
 
 

@@ -8,12 +8,11 @@ from pathlib import Path
 
 from pulsecast.errors import EngineError, FormatError, UsageError
 from pulsecast.foundation.arguments import shown
-from pulsecast.foundation.private_file import require_private_file
+from pulsecast.foundation.private_file import BESIDE_SQLITE, require_private_file
 
 APPLICATION = 0x70756C73  # "puls", in the header of the file
 FORMAT = 1
 INSTEAD = "name another file with --store"
-BESIDE = ("-wal", "-shm", "-journal")  # files that SQLite reads with the one that is named
 _TABLES = """
 CREATE TABLE states (series TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID, STRICT;
 CREATE TABLE stream (name TEXT NOT NULL) STRICT;
@@ -34,7 +33,7 @@ class StateStore:
         Raises UsageError (in use, of another stream, not writable, not private to this user) and FormatError (not such
         a file).
         """
-        require_private_file(path, what="the file of states", instead=INSTEAD, beside=BESIDE)
+        require_private_file(path, what="the file of states", instead=INSTEAD, beside=BESIDE_SQLITE)
         self._name = shown(str(path))
         try:
             self._database = sqlite3.connect(path, timeout=1.0, isolation_level=None, check_same_thread=False)

@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 
 from helpers import plain
-from helpers.engines import require_tool
-from helpers.native_models import add_native, cc_here, directory
+from helpers.native_models import directory, loaded_native
 from helpers.series_models import with_table
 from pulsecast import Forecaster, Windows, load
-from pulsecast.backends.native_library import COMPILERS
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.errors import (
     DtypeError,
@@ -42,14 +40,8 @@ def calendar(calendar_bundle: Path) -> Forecaster:
 @pytest.fixture(scope="module")
 def native(change_model: plain.PlainModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forecaster]:
     """The model of `calendar`, compiled."""
-    require_tool(*COMPILERS)
-    folder = tmp_path_factory.mktemp("native")
-    plain.write_bundle(folder / "bundle", change_model)
-    add_native(folder / "bundle", change_model)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PULSECAST_CACHE", str(folder / "cache"))
-        patch.setenv("CC", cc_here())
-        yield load(folder / "bundle", backend="native", trust_code=True)
+    with loaded_native(change_model, tmp_path_factory.mktemp("native")) as found:
+        yield found
 
 
 def ones(*shape: int) -> np.ndarray:

@@ -14,10 +14,8 @@ import numpy as np
 import pytest
 
 from helpers import plain
-from helpers.engines import require_tool
-from helpers.native_models import add_native, cc_here
+from helpers.native_models import loaded_native
 from pulsecast import POOL, Forecaster, load, step
-from pulsecast.backends.native_library import COMPILERS
 from pulsecast.errors import DtypeError, EngineError, FormatError, TimeError, UsageError
 from pulsecast.forecasting.living.kept_alive import KeptAlive
 from pulsecast.forecasting.living.live_series import Begun, LiveSeries, Taken
@@ -41,14 +39,8 @@ def table(table_bundle: Path) -> Forecaster:
 @pytest.fixture(scope="module")
 def native(change_model: plain.PlainModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forecaster]:
     """The model of `calendar`, compiled: it takes single steps."""
-    require_tool(*COMPILERS)
-    folder = tmp_path_factory.mktemp("native")
-    plain.write_bundle(folder / "bundle", change_model)
-    add_native(folder / "bundle", change_model)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PULSECAST_CACHE", str(folder / "cache"))
-        patch.setenv("CC", cc_here())
-        yield load(folder / "bundle", backend="native", trust_code=True)
+    with loaded_native(change_model, tmp_path_factory.mktemp("native")) as found:
+        yield found
 
 
 @pytest.fixture
