@@ -18,7 +18,7 @@ import pytest
 from helpers.hostile.keras_files import in_this_process
 from helpers.keras_own.fuzz import HORIZON, draw_model, windows
 from pulsecast.computing import reference
-from pulsecast.errors import ConversionError
+from pulsecast.errors import ConversionError, DataError
 from pulsecast.stages.model_directory import ModelDirectory, read_model_directory
 
 LIMIT = 2e-4  # of the size of the forecasts: float32 against float64 through up to eight layers with large weights
@@ -73,7 +73,12 @@ def check(keras: Any, seed: int, folder: Path) -> str:
     given = windows(64, seed)
     answer = model(given, training=False)
     expected = np.asarray(answer if output is None else answer[output])
-    found = imported(model, output, folder, seed)
+    try:
+        found = imported(model, output, folder, seed)
+    except DataError as error:
+        if np.isfinite(expected).all():
+            raise
+        found = str(error)  # Keras itself has no forecast: the mean of the steps of a window that is masked out
     if isinstance(found, str):
         return f"refused: {found}"
     assert off(found.heldout.trained, expected) < 1e-6, f"seed {seed}: the import ran another model"
