@@ -7,8 +7,12 @@ whole window again. A `native` push first finishes what the previous push postpo
 work; `answer` is a push after `settle`, which is not timed: the wait of a caller that settles between two steps.
 `answer in C` is the same without Python, `cold start` a process from before it starts until its first forecast; both
 run outside this process (`processes`). The limits compare with a whole window's call to ONNX Runtime in the same
-round, and a start without numpy with ONNX Runtime's without pulsecast. They apply to `native`; `native-w8` is shown if
-the bundle has it (`precisions` compares the two on every instruction set).
+round, and a start without numpy with ONNX Runtime's without pulsecast. `native-w8` is shown if the bundle has it
+(`precisions` compares the two on every instruction set).
+
+Windows are also forecast by OpenVINO, if it is installed, and by `c.loop`, the equations as one writes them in C
+(`beside`); that is given the network's inputs, so its time lacks the calendar and scaling. `floor` is what this
+processor cannot do faster (`floors`).
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import argparse
 import itertools
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +37,8 @@ from pulsecast.forecasting.forecaster import Forecaster
 from pulsecast.forecasting.streaming import Stream
 from pulsecast.model.windows import Windows
 
+from .beside import Beside, engines_beside
+from .floors import Floor, best, build_rates, floors, measure_rates, work_of
 from .processes import Start, build_stream_program, cold_starts, first_forecast_us, stream_push_us
 from .rounds import (
     INPUTS,
@@ -49,8 +55,10 @@ from .rounds import (
 from .sources import bundle_of, require_artifacts
 
 ARTIFACTS = ("native", "onnx", "tflite")
-BESIDE = ("native-w8",)  # shown if the bundle has it; no limit applies to it
+BESIDE = ("native-w8",)  # shown if the bundle has it
 BATCHES = (32, 64, 256)
+# artifact -> one window's time over that of `onnx`; windows a second over the best of onnx and tflite
+_AT_MOST_AT_LEAST = {"native": (0.35, 2.2), "native-w8": (0.25, 3.0)}
 _STREAM_STEP_S = 3e-5  # about the time of a push and its settling
 FIRST_S = 1_736_121_600  # of the streams that are pushed: a Monday of 2025
 Array = NDArray[np.float32]
@@ -58,10 +66,11 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Each artifact's engine, the rows, and the other data of the limits."""
+    """The engine of each artifact and of each other one, the rows, the floors, and the other data of the limits."""
 
     engines: dict[str, str]
     rows: list[Row]
+    floors: dict[str, Floor]
     parity: float  # largest |native - float64 reference| on the golden, in fractions of the training range
     library_bytes: int
 
@@ -77,19 +86,33 @@ def measure_native(path: Path, *, rounds: int, round_s: float) -> Comparison:
     forecasters = {name: pulsecast.load(path, artifact=name, threads=1, trust_code=True) for name in shown}
     golden = bundle.golden()
     windows = golden.windows
-    calls = {name: _call(forecaster) for name, forecaster in forecasters.items()}
-    works = [predicting(calls, windows, batch, round_s) for batch in (1, *BATCHES)]
-    works += [_pushing(forecasters, windows, round_s, settled=settled) for settled in (False, True)]
-    with tempfile.TemporaryDirectory(prefix="pulsecast-") as folder:
-        works += [_in_c(bundle, windows, Path(folder), round_s), *_starting(path, windows, Path(folder))]
+    with tempfile.TemporaryDirectory(prefix="pulsecast-") as temporary:
+        folder = Path(temporary)
+        beside = engines_beside(bundle, folder / "beside")
+        works = [_predicting(forecasters, beside, windows, batch, round_s) for batch in (1, *BATCHES)]
+        works += [_pushing(forecasters, windows, round_s, settled=settled) for settled in (False, True)]
+        works += [_in_c(bundle, windows, folder, round_s), *_starting(path, windows, folder)]
+        work, program = work_of(bundle.manifest.spec, bundle.weights()), build_rates(folder / "rates")
+        before = measure_rates(program, work.table_bytes)
         rows = take_rounds(works, rounds)
+        rates = best(before, measure_rates(program, work.table_bytes))
     forecasts = forecasters["native"].backend.predict(*windows.inputs)
     return Comparison(
-        engines={name: forecaster.backend.engine for name, forecaster in forecasters.items()},
+        engines={name: forecaster.backend.engine for name, forecaster in forecasters.items()}
+        | {name: one.engine for name, one in beside.items()},
         rows=rows,
+        floors=floors(work, rates),
         parity=measure_parity(forecasts, golden).max_abs,
         library_bytes=len(find_library(bundle, bundle.manifest.artifact("native").path)),
     )
+
+
+def _predicting(
+    forecasters: dict[str, Forecaster], beside: dict[str, Beside], windows: Windows, batch: int, round_s: float
+) -> Work:
+    calls = {name: _call(forecaster) for name, forecaster in forecasters.items()}
+    calls |= {name: one.call for name, one in beside.items()}
+    return predicting(calls, windows, batch, round_s, {name: one.given for name, one in beside.items()})
 
 
 def _call(forecaster: Forecaster) -> Callable[[Windows], object]:
@@ -142,20 +165,31 @@ def _starting(path: Path, windows: Windows, folder: Path) -> list[Work]:
 
 
 def lines(found: Comparison) -> list[str]:
-    """Return the tables as text: microseconds a window with the ratios to `native`, and the limits."""
-    names = [name for name in found.engines if name != "native"]
-    header = f"{'us a window':16}" + "".join(f"{name:>10}" for name in found.engines)
-    header += "".join(f"{f'{name} / native':>26}" for name in names)
-    text = [*(f"{name:8} {engine}" for name, engine in found.engines.items()), "", header]
-    for row in found.rows:
-        times = "".join(f"{_time(row, name):>10}" for name in found.engines)
-        ratios = (estimate_text(row.ratio(name)) if name in row.rounds_us else "" for name in names)
-        text.append((f"{row.name:16}{times}" + "".join(f"{ratio:>26}" for ratio in ratios)).rstrip())
-    return [*text, "", *limit_lines(limits(found))]
+    """Return the tables as text: microseconds a window, the ratios to `native`, the floors, and the limits."""
+    width = max(map(len, found.engines))
+    engines = [f"{name:{width}}  {engine}" for name, engine in found.engines.items()]
+    names = list(found.engines)
+    times = [_line("us a window", {name: name for name in names}, names, 11)]
+    times += [_line(row.name, _times(row), names, 11) for row in found.rows]
+    for what in ("products", "bytes"):
+        cells = {name: f"{getattr(floor, f'{what}_us'):.2f}" for name, floor in found.floors.items()}
+        times.append(_line(f"floor, {what}", cells, names, 11))
+    others = names[1:]
+    ratios = [_line("over native", {name: name for name in others}, others, 22)]
+    ratios += [_line(row.name, _ratios(row), others, 22) for row in found.rows if len(row.rounds_us) > 1]
+    return [*engines, "", *times, "", *ratios, "", *limit_lines(limits(found))]
 
 
-def _time(row: Row, name: str) -> str:
-    return f"{row.window_us(name).value or 0:.2f}" if name in row.rounds_us else ""
+def _line(name: str, cells: Mapping[str, str], columns: list[str], width: int) -> str:
+    return f"{name:18}{''.join(f'{cells.get(column, str()):>{width}}' for column in columns)}".rstrip()
+
+
+def _times(row: Row) -> dict[str, str]:
+    return {name: f"{row.window_us(name).value or 0:.2f}" for name in row.rounds_us}
+
+
+def _ratios(row: Row) -> dict[str, str]:
+    return {name: estimate_text(row.ratio(name)) for name in row.rounds_us if name != "native"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,16 +216,23 @@ def limits(found: Comparison) -> list[Limit]:
     def share(ours: list[float], theirs: list[float]) -> float:
         return ratio(ours, theirs).value or np.nan
 
-    def best(name: str) -> float:
-        return min(rows[f"batch {batch}"].window_us(name).value or np.inf for batch in BATCHES)
+    batches = [rows[f"batch {batch}"] for batch in BATCHES]
 
+    def fastest(name: str) -> float:
+        return min(row.window_us(name).value or np.inf for row in batches)
+
+    def more(name: str) -> float:
+        return min(fastest("onnx"), fastest("tflite")) / fastest(name)
+
+    engines = [(name, *bounds) for name, bounds in _AT_MOST_AT_LEAST.items() if name in found.engines]
     return [
-        Limit(name="batch 1 / onnx", value=share(rows["batch 1"].rounds_us["native"], window), bound=0.5),
-        Limit(
-            name="windows/s, best batch / best of onnx, tflite",
-            value=min(best("onnx"), best("tflite")) / best("native"),
-            bound=1.5,
-            at_least=True,
+        *(
+            Limit(name=f"{name}, batch 1 / onnx", value=share(rows["batch 1"].rounds_us[name], window), bound=most)
+            for name, most, _ in engines
+        ),
+        *(
+            Limit(name=f"{name}, best windows/s / of onnx, tflite", value=more(name), bound=least, at_least=True)
+            for name, _, least in engines
         ),
         Limit(
             name="answer in C / onnx window", value=share(rows["answer in C"].rounds_us["native"], window), bound=0.02

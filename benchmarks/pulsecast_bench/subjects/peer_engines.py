@@ -21,6 +21,7 @@ from pulsecast.errors import EngineError, PulsecastError
 from pulsecast.model.weights import read_weights
 from pulsecast.model.windows import SERIES, TIME, Windows
 
+from .c_loop import open_loop
 from .peers import PEERS, PeerFile
 from .subject import Array, LoadedSubject, Predict, Times
 
@@ -166,6 +167,13 @@ def open_numpy_loop(bundle: Bundle, file: PeerFile, threads: int) -> LoadedSubje
         return outputs
 
     return LoadedSubject(predict=around(bundle, network), engine=f"numpy {np.__version__}", device="CPU")
+
+
+def open_c_loop(bundle: Bundle, file: PeerFile, threads: int) -> LoadedSubject:
+    """The same equations in C, compiled for this processor; one thread."""
+    del threads
+    network = open_loop(Path(file.path), bundle.manifest.spec)
+    return LoadedSubject(predict=around(bundle, network), engine="compiled C", device="CPU")
 
 
 def around(bundle: Bundle, network: Network) -> Predict:

@@ -21,6 +21,7 @@ from pulsecast.errors import PulsecastError, UsageError
 from pulsecast.foundation import strict_json
 from pulsecast.stages.model_directory import HeldOutWindows, ModelDirectory, ModelRecord
 
+from .c_loop import compile_loop
 from .peers import PEERS, PeerFile
 
 
@@ -47,6 +48,11 @@ def bundle_weights(bundle: Bundle, folder: Path) -> PeerFile:
     path = folder / "weights.npz"
     path.write_bytes(bundle.read(bundle.manifest.weights.path))
     return PeerFile(path=str(path))
+
+
+def compiled_loop(bundle: Bundle, folder: Path) -> PeerFile:
+    """Write the loop in C with the bundle's weights, and compile it."""
+    return PeerFile(path=str(compile_loop(_plain_spec(bundle), bundle.weights(), folder)))
 
 
 def raw_onnx(bundle: Bundle, folder: Path) -> PeerFile:

@@ -90,6 +90,15 @@ PEERS = {
         made_by="bundle_weights",
         opened_by="open_numpy_loop",
     ),
+    "c.loop": PeerRow(
+        about="a plain loop over time in C for this processor, recipe in numpy, float32",
+        engine="the C compiler",
+        imports="ctypes",
+        packages=(),
+        needs=(),
+        made_by="compiled_loop",
+        opened_by="open_c_loop",
+    ),
 }
 
 

@@ -8,15 +8,17 @@ import pytest
 
 from helpers import plain
 from helpers.engines import require
+from helpers.native_models import require_c
 from helpers.trained import BUNDLES, bundle_of
 from pulsecast.bundle.bundle import Bundle
-from pulsecast.errors import UsageError
+from pulsecast.errors import EngineError, UsageError
 from pulsecast_bench.analysis.summary import summarise
 from pulsecast_bench.measuring import peer_making
 from pulsecast_bench.measuring.runner import run_benchmark
 from pulsecast_bench.results.case import PROFILES
 from pulsecast_bench.results.result import Result
-from pulsecast_bench.subjects.peer_engines import open_numpy_loop
+from pulsecast_bench.subjects.peer_engines import open_c_loop, open_numpy_loop
+from pulsecast_bench.subjects.peer_files import compiled_loop
 from pulsecast_bench.subjects.peers import PEERS, PeerFile, find_peers
 
 SHORT = dataclasses.replace(
@@ -50,6 +52,22 @@ def test_the_numpy_loop_forecasts_what_the_reference_does(fixture: str, request:
     loop = open_numpy_loop(bundle, PeerFile(path=str(path / bundle.manifest.weights.path)), 1)
     error = np.abs(loop.forecast(golden.windows) - golden.reference).max() / bundle.manifest.scaler.range
     assert 0 < error < FLOAT32
+
+
+@pytest.mark.slow
+def test_the_loop_in_c_forecasts_what_the_reference_does(linear_bundle: Path, tmp_path: Path) -> None:
+    require_c()
+    bundle = Bundle.open(linear_bundle)
+    loop = open_c_loop(bundle, compiled_loop(bundle, tmp_path), 1)
+    assert 0 < bundle.golden().largest_error(loop.forecast(bundle.golden().windows)) < FLOAT32
+
+
+def test_a_loop_in_c_without_a_compiler_says_what_to_install(
+    linear_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(EngineError, match="there is no C compiler here, which this loop needs: install gcc or clang"):
+        compiled_loop(Bundle.open(linear_bundle), tmp_path)
 
 
 def test_the_numpy_loop_scales_each_window_as_its_series_is(many_bundle: Path) -> None:
@@ -108,7 +126,7 @@ def _measured_with(bundle: Path, peers: tuple[str, ...]) -> Result:
 @pytest.mark.slow
 def test_peers_run_in_the_same_run_and_forecast_the_same(textbook_bundle: Path) -> None:
     require("onnxruntime", "openvino")
-    peers = ("openvino", "numpy.loop")  # all of them with `-m soak`: TensorFlow's take most of the time
+    peers = ("openvino", "numpy.loop", "c.loop")  # all of them with `-m soak`: TensorFlow's take most of the time
     result = _measured_with(textbook_bundle, peers)
     kinds = {subject.artifact: subject.kind for subject in result.subjects}
     assert kinds == {"onnx": "artifact"} | dict.fromkeys(peers, "peer")

@@ -13,7 +13,10 @@ from helpers.native_models import FLOAT32_ROUNDING, add_native, cc_here, require
 from pulsecast.backends.native_library import library_path, platform_tag
 from pulsecast.bundle.bundle import Bundle
 from pulsecast.bundle.packing import pack
+from pulsecast.computing.network_forward import run
 from pulsecast.errors import EngineError, PulsecastError, UsageError
+from pulsecast_bench.native.beside import loop_in_c
+from pulsecast_bench.native.floors import Floor, Rates, best, build_rates, floors, measure_rates, work_of
 from pulsecast_bench.native.limits import BATCHES, Comparison, Limit, Row, limits, lines, main, measure_native
 from pulsecast_bench.native.precisions import PATHS, measure_precisions
 from pulsecast_bench.native.precisions import lines as lines_of_precisions
@@ -65,9 +68,9 @@ def test_a_bundle_in_one_file_is_unpacked_beside(level_model, tmp_path) -> None:
 def comparison(**changes: object) -> Comparison:
     """A comparison of three rounds in which every limit is met."""
     batches = {
-        1: {"native": [30.0, 31.0, 29.0], "onnx": [80.0, 82.0, 78.0], "tflite": [150.0, 150.0, 150.0]},
+        1: {"native": [24.0, 25.0, 23.0], "onnx": [80.0, 82.0, 78.0], "tflite": [150.0, 150.0, 150.0]},
         32: {"native": [30.0, 30.0, 30.0], "onnx": [80.0, 80.0, 80.0], "tflite": [60.0, 60.0, 60.0]},
-        64: {"native": [20.0, 20.0, 20.0], "onnx": [70.0, 70.0, 70.0], "tflite": [50.0, 50.0, 50.0]},
+        64: {"native": [16.0, 16.0, 16.0], "onnx": [70.0, 70.0, 70.0], "tflite": [50.0, 50.0, 50.0]},
         256: {"native": [25.0, 25.0, 25.0], "onnx": [60.0, 60.0, 60.0], "tflite": [40.0, 40.0, 40.0]},
     }
     assert tuple(batches) == (1, *BATCHES)
@@ -85,20 +88,86 @@ def comparison(**changes: object) -> Comparison:
         ),
     ]
     engines = {"native": "native avx2", "onnx": "onnxruntime", "tflite": "litert"}
-    return replace(Comparison(engines=engines, rows=rows, parity=1e-7, library_bytes=195_000), **changes)
+    floor = {"native": Floor(products_us=18.25, bytes_us=13.5)}
+    return replace(Comparison(engines=engines, rows=rows, floors=floor, parity=1e-7, library_bytes=195_000), **changes)
 
 
 def test_a_ratio_is_taken_within_a_round_and_the_best_batch_is_each_engines_own() -> None:
     found = {limit.name: limit for limit in limits(comparison())}
-    assert found["batch 1 / onnx"].value == np.median([30 / 80, 31 / 82, 29 / 78])
-    assert found["windows/s, best batch / best of onnx, tflite"].value == 40 / 20
+    assert found["native, batch 1 / onnx"].value == np.median([24 / 80, 25 / 82, 23 / 78])
+    assert found["native, best windows/s / of onnx, tflite"].value == 40 / 16
+    assert not any(name.startswith("native-w8") for name in found)
     assert found["answer in Python / onnx window"].value == 3 / 80
     assert found["answer in C / onnx window"].value == 1 / 80
     assert found["cold start, compiled before / onnx alone"].value == 0.5
     assert all(limit.met for limit in found.values())
-    rows = {line[:16].strip(): line[16:].split() for line in lines(comparison())}
-    assert rows["batch 64"][:4] == ["20.00", "70.00", "50.00", "3.50"]
-    assert rows["answer in C"] == ["1.00"]
+    engines, times, ratios, _ = "\n".join(lines(comparison())).split("\n\n")
+    assert engines.splitlines()[1].split() == ["onnx", "onnxruntime"]
+    cells = {line[:18].strip(): line[18:].split() for line in times.splitlines()}
+    assert cells["batch 64"] == ["16.00", "70.00", "50.00"]
+    assert cells["answer in C"] == ["1.00"]
+    assert (cells["floor, products"], cells["floor, bytes"]) == (["18.25"], ["13.50"])
+    shares = {line[:18].strip(): line[18:].split() for line in ratios.splitlines()}
+    assert shares["batch 64"][0] == "4.38"
+    assert "answer in C" not in shares
+
+
+def test_the_limits_of_8_bit_weights_apply_where_the_bundle_has_them() -> None:
+    found = comparison()
+    times = {"batch 1": 21.0, "batch 32": 20.0, "batch 64": 14.0, "batch 256": 13.0}
+    rows = [
+        replace(row, rounds_us=row.rounds_us | {"native-w8": [times[row.name]] * 3}) if row.name in times else row
+        for row in found.rows
+    ]
+    limited = {
+        limit.name: limit for limit in limits(replace(found, engines=found.engines | {"native-w8": "w8"}, rows=rows))
+    }
+    assert limited["native-w8, batch 1 / onnx"].value == np.median([21 / 80, 21 / 82, 21 / 78])
+    assert not limited["native-w8, batch 1 / onnx"].met
+    assert limited["native-w8, best windows/s / of onnx, tflite"].value == 40 / 13
+    assert limited["native-w8, best windows/s / of onnx, tflite"].met
+
+
+def test_a_floor_is_the_work_of_a_window_over_what_the_processor_does() -> None:
+    model = plain.make_model(plain.CHANGE_SPEC)
+    cells, spec = model.weights.layers, plain.CHANGE_SPEC
+    work = work_of(spec, model.weights)
+    macs = [each.kernel.size + each.recurrent.size for each in cells]
+    assert work.products == spec.window * sum(macs) + model.weights.head_kernel.size
+    assert work.products - work.between == spec.window * cells[0].kernel.size + model.weights.head_kernel.size
+    assert work.recurrent_bytes == 4 * sum(each.recurrent.size for each in cells)
+    rates = Rates(floats=2.0, integers=4.0, bytes=8.0)
+    found = floors(work, rates)
+    assert found["native"].products_us == work.products / 2000
+    assert found["native"].bytes_us == work.recurrent_bytes * spec.window / 8000
+    assert found["native-w8"].products_us == pytest.approx((work.products - work.between) / 2e3 + work.between / 4e3)
+    assert list(floors(work, replace(rates, integers=0.0))) == ["native"]
+    assert best(rates, Rates(floats=3.0, integers=1.0, bytes=9.0)) == Rates(floats=3.0, integers=4.0, bytes=9.0)
+
+
+@pytest.mark.slow
+def test_what_the_processor_does_in_a_nanosecond_is_measured(tmp_path: Path) -> None:
+    require_c()
+    program = build_rates(tmp_path / "rates")
+    rates = measure_rates(program, 40_000)
+    assert 0.1 < rates.floats < 1000
+    assert rates.integers == 0 or rates.floats / 2 < rates.integers < 1000
+    assert 0.5 < rates.bytes < 10_000
+    with pytest.raises(EngineError, match="the program that measures this processor failed"):
+        measure_rates(program, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fixture", ["plain_bundle", "linear_bundle"])
+def test_the_loop_in_c_computes_the_network(fixture: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    require_c()
+    bundle = Bundle.open(request.getfixturevalue(fixture))
+    windows, spec = bundle.golden().windows, bundle.manifest.spec
+    compiled = loop_in_c(bundle, tmp_path)
+    inputs = compiled.given(windows)
+    assert inputs.shape == (len(windows), spec.window, len(spec.channels))
+    expected = run(spec.network, bundle.weights(), inputs.astype(np.float64))
+    assert np.abs(compiled.call(inputs) - expected).max() < 1e-5
 
 
 @pytest.mark.slow
