@@ -122,8 +122,11 @@ class Broker:
     def send(self, topic: str, messages: Iterable[tuple[str | bytes | None, bytes | None]], **fields: Any) -> None:
         """Write messages (key, value), in this order."""
         producer = load("confluent_kafka").Producer(
-            {"bootstrap.servers": self.address, "log_level": 0, "linger.ms": 5, "enable.idempotence": True}
-        )
+            {
+                "bootstrap.servers": self.address, "log_level": 0, "linger.ms": 5, "enable.idempotence": True,
+                "queue.buffering.max.messages": 1_000_000,
+            }
+        )  # fmt: skip
         for key, value in messages:
             producer.produce(topic, value, key, **fields)
             producer.poll(0)
