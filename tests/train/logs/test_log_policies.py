@@ -42,6 +42,36 @@ def test_a_log_says_the_same_in_blocks_of_any_size(
     assert len(report.findings) == 3
 
 
+# --- a last row that may be cut off ---------------------------------------------------------------------------------
+
+
+def test_a_last_row_without_a_line_end_is_taken_and_told_of(tmp_path: Path) -> None:
+    text = hours([150, 151, 153]).removesuffix("53\n")  # while it is written, or copied to a full disk
+    series, report = read(log(tmp_path, text))
+    assert values(series) == [150, 151, 1]
+    assert [(one.policy, one.rows, one.lines) for one in report.findings] == [("open-end", 1, (4,))]
+    assert (
+        "1 open-end: row has no line end; if the file was still being written or copied, its last cell" in report.text()
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        hours([1, 2, 3]),
+        hours([1, 2, 3]) + "\n\n",
+        hours([1, 2, 3]).rstrip("\n") + ",",
+        "".join(f"{line},note {i}\n" for i, line in enumerate(hours([1, 2, 3]).splitlines())).rstrip("\n"),
+        hours([1, 2, 3]) + "Total,6",
+    ],
+    ids=["line end", "blank lines", "an empty field", "a column that is not read", "a total"],
+)
+def test_a_last_row_that_is_whole_or_not_read_is_not_told_of(tmp_path: Path, text: str) -> None:
+    series, report = read(log(tmp_path, text))
+    assert values(series) == [1, 2, 3]
+    assert "open-end" not in {one.policy for one in report.findings}
+
+
 def test_parquet_says_the_same_in_batches_of_any_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     generate_log(tmp_path / "log.csv", days=2)
     pl.read_csv(tmp_path / "log.csv", infer_schema=False).write_parquet(tmp_path / "log.parquet")
@@ -140,7 +170,7 @@ def test_trailing_empty_columns_are_left_out(tmp_path: Path) -> None:
 
 def test_empty_fields_beyond_the_header_are_left_out_and_counted(tmp_path: Path) -> None:
     lines = hours([1, 2, 3, 4, 5, 6]).splitlines()
-    text = "\n".join([lines[0], *(line + "," for line in lines[1:5]), *lines[5:]])
+    text = "\n".join([lines[0], *(line + "," for line in lines[1:5]), *lines[5:], ""])
     series, report = read(log(tmp_path, text))
     assert values(series) == [1, 2, 3, 4, 5, 6]
     assert found(report) == {"extra-empty-fields": (4, (2, 3, 4))}

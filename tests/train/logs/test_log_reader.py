@@ -64,7 +64,7 @@ FILES: dict[str, tuple[str, str | bytes]] = {
     "upper-case ending": ("log.CSV", PLAIN),
     "byte order mark": ("log.csv", "\ufeff" + PLAIN),
     "carriage returns": ("log.csv", PLAIN.replace("\n", "\r\n")),
-    "no final newline": ("log.csv", PLAIN.rstrip("\n")),
+    "no final newline": ("log.csv", PLAIN.rstrip("\n").removesuffix("3") + '"3"'),
     "blank lines at the end": ("log.csv", PLAIN + "\n\n"),
     "quoted": (
         "log.csv",

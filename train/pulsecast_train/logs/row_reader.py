@@ -6,7 +6,7 @@ import datetime
 import hmac
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
@@ -119,7 +119,8 @@ class RowReader:
         dated = instants.is_not_null()
         if not dated.all():  # names of units, totals: what such a row holds is not looked at
             rows = dated.arg_true()
-            batch = Batch(frame=batch.frame[rows], places=batch.places.only(rows), ragged=batch.ragged)
+            open_end = batch.open_end and bool(dated[-1])
+            batch = replace(batch, frame=batch.frame[rows], places=batch.places.only(rows), open_end=open_end)
             instants, codes = instants.gather(rows), codes.gather(rows)
         frame, places, config = batch.frame, batch.places, self.config
         made = {
@@ -148,6 +149,8 @@ class RowReader:
             tally.unequal.add(differs.fill_null(value=False), places)
         tally.ragged.rows += len(batch.ragged)
         tally.ragged.lines = [*tally.ragged.lines, *batch.ragged][:3]
+        if batch.open_end:
+            tally.open_end.add(pl.arange(len(frame), eager=True) == len(frame) - 1, places)
         return pl.DataFrame(made)
 
     def _instants(
@@ -285,6 +288,7 @@ class _Tally:
     ragged: Counted = field(default_factory=Counted)
     unequal: Counted = field(default_factory=Counted)
     other: Counted = field(default_factory=Counted)
+    open_end: Counted = field(default_factory=Counted)
     metrics: dict[str, NumberReader] = field(init=False)
     parts: dict[str, NumberReader] = field(init=False)
 
@@ -311,6 +315,8 @@ class _Tally:
         found += self.unequal.findings("inconsistent-total", sentence, file)
         sentence = "rows are of none of the categories that are counted separately"
         found += self.other.findings("other-category", sentence, file)
+        sentence = "row has no line end; if the file was still being written or copied, its last cell is cut off"
+        found += self.open_end.findings("open-end", sentence, file)
         for reader in self.metrics.values():
             found += reader.findings(file)
         return found

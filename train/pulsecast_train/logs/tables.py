@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -51,12 +51,14 @@ class LogColumns:
 class Batch:
     """Some rows of a log: `frame` has the columns of `LogColumns.sources`, `places` the place of each row.
 
-    `ragged` are the lines with empty fields beyond the header's.
+    `ragged` are the lines with empty fields beyond the header's. `open_end` says that the text ends with a cell that is
+    read, and without a line end: the rest of that cell may be missing.
     """
 
     frame: pl.DataFrame
     places: Places
     ragged: tuple[int, ...] = ()
+    open_end: bool = False
 
 
 def read_batches(log: LogFile, config: LogConfig, raw: Source) -> tuple[LogColumns, Generator[Batch, None, None]]:
@@ -222,7 +224,8 @@ def _without_blank_end(log: LogFile, batches: Iterator[Batch]) -> Generator[Batc
         rows = int(filled[-1]) + 1 if len(filled) else 0
         if rows:
             kept = before.places.only(pl.arange(rows, eager=True))
-            yield Batch(frame=before.frame.head(rows), places=kept, ragged=before.ragged)
+            whole = rows == len(before.frame)
+            yield replace(before, frame=before.frame.head(rows), places=kept, open_end=before.open_end and whole)
             empty = False
     if empty:
         raise DataError(
@@ -253,7 +256,11 @@ def _csv_batch(log: LogFile, opening: Opening, columns: LogColumns, block: Block
     is_sheet = log.kind == "xlsx"
     places = Places(file=log.name, word="row" if is_sheet else "line", lines=block.row_lines(len(frame)))
     found = frame.select(taken)
-    return Batch(frame=settled(found, places, columns.metrics) if is_sheet else found, places=places, ragged=ragged)
+    if is_sheet:
+        return Batch(frame=settled(found, places, columns.metrics), places=places, ragged=ragged)
+    ends = (b"\n", b'"', opening.separator.encode())  # behind any of them a cell is whole, or counted as empty
+    open_end = block.last and header[-1] in columns.sources.values() and not block.data.endswith(ends)
+    return Batch(frame=found, places=places, ragged=ragged, open_end=open_end)
 
 
 def _not_a_table(log: LogFile) -> DataError:
