@@ -37,7 +37,8 @@ def test_zones_are_listed_only_for_a_name_that_is_looked_up_there(monkeypatch: p
 BAD_CONFIGS = {
     "events without a step": ({"events": True}, "events need a step"),
     "a column in two roles": ({"time": "t", "metrics": ("t",)}, "column t is named twice"),
-    "an empty column name": ({"metrics": ("",)}, "a column name is empty"),
+    "an empty column name": ({"metrics": ("",)}, "metrics: a column's name is empty; name a column, or leave it out"),
+    "two empty column names": ({"id": "", "columns": {"a": ""}}, "id, columns: a column's name is empty"),
     "a negative gap": ({"max_gap": -1}, "max_gap is -1; expected 0 or more"),
     "a gauge of rows": ({"events": True, "step": "1h", "kind": "gauge"}, "kind gauge needs a metric"),
     "an unknown kind": ({"kind": "total"}, "kind is 'total'; expected inferred, count, gauge or counter"),

@@ -124,7 +124,7 @@ def test_a_format_that_is_given_is_used_and_nothing_else() -> None:
 def test_rows_that_fit_one_order_only_settle_day_and_month_for_all() -> None:
     assert seconds(["4/5/2014", "4/22/2014"], timezone="UTC") == [1396656000, 1398124800]
     assert seconds(["4/5/2014", "22/4/2014"], timezone="UTC") == [1399161600, 1398124800]
-    assert parsed(["4/5/2014", "4/22/2014"], timezone="UTC").format == "%m/%d/%Y"
+    assert parsed(["4/5/2014", "4/22/2014"], timezone="UTC").format == "month/day/year"
 
 
 def test_two_and_four_digit_years_may_share_a_column() -> None:

@@ -224,3 +224,20 @@ def test_lists_in_a_configuration_give_the_command_that_tuples_give(tmp_path: Pa
     assert given == LogConfig(metrics=("visits",), missing=("-1",), kind="count")
     assert "--metric visits" in look(path, given).command
     assert 'metrics = ["visits"]' in look(path, given).toml
+
+
+@pytest.mark.parametrize(
+    ("text", "stated", "heading"),
+    [
+        (QUESTIONS["a number below 0"][0], {"timezone": "UTC"}, "open: 1 question"),
+        (daily([1, 2, 3, 4]).replace("value", "replies"), {}, "open:"),
+    ],
+)
+def test_the_marks_of_what_is_open_are_explained_where_there_are_two(
+    text: str, stated: dict[str, Any], heading: str, tmp_path: Path
+) -> None:
+    found = looked(log(tmp_path, text), **stated)
+    line = next(one for one in repr(found).splitlines() if one.startswith("open: "))
+    assert line.startswith(heading)
+    both = {one.is_question for one in found.choices} != {True}
+    assert line.endswith(" (?), and what is taken as proposed (-)") == both

@@ -52,6 +52,13 @@ def test_counts_are_read_for_a_model_of_events_where_the_options_say_samples(
         read_as_trained(counts(tmp_path, "likes"), of_events, {"events": False})
 
 
+def test_counts_given_to_a_model_of_events_are_refused_with_the_option_that_reads_them(
+    of_events: Manifest, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"has no column .*: if this one holds their counts in steps, pass --samples$"):
+        read_as_trained(counts(tmp_path, "value"), of_events)
+
+
 def test_options_of_single_events_are_refused_beside_samples(of_events: Manifest, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="category is for events; add --events"):
         read_as_trained(counts(tmp_path, "value"), of_events, {"events": False, "category": "type"})

@@ -45,6 +45,10 @@ def read_fitting(
     try:
         found = read_log(logs, config, progress=progress, as_trained=True)
     except DataError as error:
+        if config.events and "has no column" in str(error):
+            raise DataError(
+                f"{error}; the training log held single events: if this one holds their counts in steps, pass --samples"
+            ) from error
         if config.series is None or f"has no column {config.series}" not in str(error):
             raise
         raise DataError(

@@ -158,8 +158,7 @@ class LogConfig:
             *self.parts,
         )
         named = [name for name in roles if name is not None]
-        whole = all(named) and all(self.columns) and all(self.columns.values())
-        problems = [] if whole else ["a column name is empty"]
+        problems = self._empty_names()
         repeated = sorted({name for name in named if named.count(name) > 1})
         if repeated:
             problems.append(
@@ -171,6 +170,14 @@ class LogConfig:
         if twice:
             problems.append(f"columns gives {', '.join(twice)} two names; give it one")
         return problems
+
+    def _empty_names(self) -> list[str]:
+        one_each = {name: getattr(self, name) for name in ("time", "time_of_day", "series", "id", "user", "category")}
+        empty = [name for name, column in one_each.items() if column == ""]
+        empty += [name for name, columns in (("metrics", self.metrics), ("parts", self.parts)) if "" in columns]
+        if "" in self.columns or "" in self.columns.values():
+            empty.append("columns")
+        return [f"{', '.join(empty)}: a column's name is empty; name a column, or leave it out"] if empty else []
 
     def _choice_problems(self) -> list[str]:
         problems = []

@@ -264,7 +264,7 @@ class TimeReader:
             if int(day_first.sum()) == int(month_first.sum()) and ambiguous is not None:
                 raise UnsettledOrderError
             self.order = "%d/%m/" if day_first.sum() > month_first.sum() else "%m/%d/"
-        self.format = self.order + "%Y"
+        self.format = "day/month/year" if self.order == "%d/%m/" else "month/day/year"
         text = text.str.replace(r"^(\d{1,2})[.-](\d{1,2})[.-]", "${1}/${2}/").str.replace(*LONE_HOUR)
         self.settled.add(day_first if self.order == "%d/%m/" else month_first, places)
         short = text.str.contains(r"^\d{1,2}/\d{1,2}/\d{2}(?: |$)")

@@ -36,7 +36,8 @@ def look_text(
     if choices:
         count = sum(one.is_question for one in choices)
         said = "1 question" if count == 1 else f"{count or 'no'} questions"
-        parts.append("\n".join([f"open: {said}", *map(choice_text, choices)]))
+        settled = " (?), and what is taken as proposed (-)" if count < len(choices) else ""
+        parts.append("\n".join([f"open: {said}{settled}", *map(choice_text, choices)]))
     if report is not None:
         parts.append(report.text().rstrip("\n"))
     parts.append(_lines(_pictures(series)))
