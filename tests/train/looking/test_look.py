@@ -3,6 +3,7 @@
 import shlex
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -241,3 +242,28 @@ def test_the_marks_of_what_is_open_are_explained_where_there_are_two(
     assert line.startswith(heading)
     both = {one.is_question for one in found.choices} != {True}
     assert line.endswith(" (?), and what is taken as proposed (-)") == both
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "kind"),
+    [("value", [9.5, 8.25, 9.75], "inferred"), ("likes_new", [9, 8, 9], "count"), ("users", [9, 8, 9], "inferred")],
+)
+def test_a_kind_that_nothing_shows_stays_open_for_a_finer_log(
+    name: str, values: list[float], kind: str, tmp_path: Path
+) -> None:
+    daily = tmp_path / "daily.csv"
+    daily.write_text(f"at,{name}\n" + "".join(f"2025-01-0{day}T00:00:00Z,{v}\n" for day, v in enumerate(values, 1)))
+    read, config = read_settled([daily], LogConfig(metrics=(name,)), yes=False, now_s=NOW_S)
+    assert config.kind == kind
+    assert "sum per step" in read.report.text()
+    hourly = tmp_path / "hourly.csv"
+    lines = [f"2025-01-0{day}T{hour:02d}:00:00Z,{5 + 0.01 * hour}" for day in (1, 2, 3) for hour in range(24)]
+    hourly.write_text("\n".join([f"at,{name}", *lines]) + "\n")
+    finer = replace(config, step="1d")
+    if kind == "count":
+        assert read_log(hourly, finer, now_s=NOW_S).series[0].values[0, 0] == pytest.approx(
+            24 * 5 + 0.01 * sum(range(24))
+        )
+    else:
+        with pytest.raises(DataError, match=f"about 24 samples of {name} fall into a step"):
+            read_log(hourly, finer, now_s=NOW_S)

@@ -92,13 +92,18 @@ class SeriesSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class DataReport:
-    """The whole report on reading a log; `pulsecast.foundation.strict_json` writes and reads it as JSON."""
+    """The whole report on reading a log; `pulsecast.foundation.strict_json` writes and reads it as JSON.
+
+    kind  count, gauge or counter, as stated or as names and values show it; "" where nothing shows it and each step has
+          one sample, so that it changes no number
+    """
 
     files: tuple[FileRecord, ...]
     rows_read: int
     findings: tuple[Finding, ...]
     series: tuple[SeriesSummary, ...]
     warnings: tuple[str, ...]
+    kind: str = dataclasses.field(default="", metadata=OMITTED)
 
     def brief(self) -> tuple[DataReport, dict[str, int]]:
         """Return the report with at most MOST_RECORDED files, findings, series and warnings, and how many it lacks."""

@@ -30,7 +30,7 @@ from .config import LogConfig, step_text
 from .data_report import DataReport, Finding, SeriesSummary
 from .files import OnBytes, log_stem, open_log
 from .looking.choices import UndecidedError
-from .looking.number_kinds import JOINED, settled_kind
+from .looking.number_kinds import JOINED, shown_kind
 from .row_policies import (
     LogRows,
     capped_users,
@@ -135,6 +135,7 @@ def _read_log(
         ),
         series=tuple(one.summary for one in made),
         warnings=tuple(warning for one in made for warning in _warnings(one.series, config)),
+        kind="" if config.kind == "inferred" else config.kind,
     )
     return ReadLog(series=tuple(one.series for one in made), report=report)
 
@@ -172,7 +173,7 @@ def _refuse_names(paths: Sequence[Path], config: LogConfig) -> None:
 
 
 def _clean_rows(reader: RowReader, parts: Sequence[FileRows]) -> tuple[LogRows, list[Finding], LogConfig]:
-    """Return rows sorted by series and time, each event or sample once, their repairs, and `config` with their kind."""
+    """Return rows sorted by series and time, each event or sample once, repairs, and `config` with the kind shown."""
     names = parts[0].metrics
     rows, config = reader.rows(parts), reader.config
     found = stepped_back(rows)
@@ -195,7 +196,7 @@ def _clean_rows(reader: RowReader, parts: Sequence[FileRows]) -> tuple[LogRows, 
         rows, more = capped_users(rows, config)
         found += more
     described = names[: len(names) - len(config.categories)]
-    config = dataclasses.replace(config, kind=settled_kind(rows, described, config))
+    config = dataclasses.replace(config, kind=shown_kind(rows, described, config) or "inferred")
     if config.kind == "counter":
         rows, more = rising(rows, config)
         found += more
@@ -218,7 +219,7 @@ def _by_series(rows: LogRows, config: LogConfig) -> Iterable[tuple[str, pl.DataF
 def _make_series(name: str, rows: pl.DataFrame, config: LogConfig, metrics: tuple[str, ...]) -> _Made:
     times_us = rows["t"].to_numpy()  # (rows,)
     columns = [column for column in rows.columns if column.startswith("metric ")]
-    kind: Kind = "count" if config.kind == "inferred" else config.kind  # it is settled
+    kind: Kind = "count" if config.kind == "inferred" else config.kind  # a step has one sample: it changes nothing
     values = rows.select(columns).fill_null(np.nan).to_numpy() if columns else None  # (rows, metrics)
     try:
         if config.events or values is None:  # events always have a step: LogConfig checked it
@@ -239,7 +240,7 @@ def _make_series(name: str, rows: pl.DataFrame, config: LogConfig, metrics: tupl
     series = Series(name=name, metrics=metrics, start_s=start_s, step_s=buckets.step_s, values=filled.values)
     return _Made(
         series=series,
-        summary=_summary(series, buckets, filled, JOINED[config.kind]),
+        summary=_summary(series, buckets, filled, JOINED[kind]),
         found=_step_findings(name, buckets, filled, config),
     )
 

@@ -81,8 +81,8 @@ def is_total(name: str) -> bool:
     return any(word in TOTAL_WORDS for word in words) and not FLOWS & set(words)
 
 
-def settled_kind(rows: LogRows, names: Sequence[str], config: LogConfig) -> Kind:
-    """Return the kind of the metrics `names` of sorted samples or events.
+def shown_kind(rows: LogRows, names: Sequence[str], config: LogConfig) -> Kind | None:
+    """Return the kind of the metrics `names` of sorted samples or events; None where nothing shows it or needs it.
 
     Raises UndecidedError if neither names nor values show it where it matters, or if values never fall.
     """
@@ -94,7 +94,7 @@ def settled_kind(rows: LogRows, names: Sequence[str], config: LogConfig) -> Kind
     parts = list(_parts(rows))
     joined = max((_samples_per_step(times, config) for times, _ in parts), default=1)
     if joined < _SEVERAL:
-        return named[0] if named else "count"
+        return named[0] if named else None
     if "gauge" not in named:
         _refuse_growing(names[0], parts)
     if len(named) == 1:

@@ -17,7 +17,6 @@ from ..files import open_log
 from ..reader import ReadLog, read_log
 from .choices import Choice, UndecidedError, undecided
 from .command import command_line, suited_recipe
-from .number_kinds import JOINED
 from .roles import propose
 from .samples import read_sample
 
@@ -133,8 +132,8 @@ def _roles(files: Sequence[Path], config: LogConfig, now_s: int) -> list[Choice]
 
 
 def _with_kind(config: LogConfig, read: ReadLog) -> LogConfig:
-    """Return `config` with the kind of number that was found: another log of this kind is read alike."""
-    joined = read.report.series[0].joined
-    if config.kind != "inferred":
-        return config
-    return with_changes(config, {"kind": next(kind for kind, word in JOINED.items() if word == joined)})
+    """Return `config` with the kind of number that was shown: another log of this kind is read alike.
+
+    Where nothing shows one it stays open: a finer log of the same series is then asked about, not added up in silence.
+    """
+    return with_changes(config, {"kind": read.report.kind}) if read.report.kind else config
