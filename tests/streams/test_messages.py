@@ -123,7 +123,7 @@ def test_a_key_that_names_no_series_is_refused(key: Any, model: Forecaster) -> N
 def test_all_that_is_wrong_is_said_at_once() -> None:
     with pytest.raises(RefusedError) as raised:
         read({"time": "now", "value": "much"}, key=None)
-    for part in ("has no key", "time is 'now'", "value is 'much'"):
+    for part in ("has no key", "time 'now' is not a time", "value is 'much'"):
         assert part in str(raised.value)
 
 
