@@ -9,6 +9,13 @@ from .limits import MESSAGE_BYTES, PROBLEMS
 
 _PEM = re.compile(r"-----BEGIN [A-Z0-9 ]*-----.*?(?:-----END [A-Z0-9 ]*-----|\Z)", re.DOTALL)
 _FIRST_BYTES, _LAST_BYTES = 1400, 500  # what stays of a message that is too long
+# what OpenSSL says of certificates and keys -> the same in words
+_TLS_REASONS = {
+    "KEY_VALUES_MISMATCH": "the key belongs to another certificate",
+    "NO_CERTIFICATE_OR_CRL_FOUND": "the file of authorities holds no certificate",
+    "PEM lib": "a file is damaged, or holds something else",
+}
+_OF_OPENSSL = re.compile(r"^\[[^\]]*\] | \(_ssl\.c:\d+\)$")
 
 
 def printable(text: str) -> str:
@@ -46,6 +53,16 @@ def message(text: str) -> str:
     first = data[:_FIRST_BYTES].decode("utf-8", "ignore")
     last = data[-_LAST_BYTES:].decode("utf-8", "ignore")
     return f"{first} ... ({len(shown) - len(first) - len(last):,} characters left out) ... {last}"
+
+
+def tls_reason(error: OSError | ValueError) -> str:
+    """Return in words why certificates or keys cannot be used; `error` is what `ssl` raised as it read them.
+
+    >>> tls_reason(OSError(None, "[SSL] PEM lib (_ssl.c:3926)"))
+    'a file is damaged, or holds something else'
+    """
+    text = _OF_OPENSSL.sub("", getattr(error, "strerror", None) or str(error) or type(error).__name__)
+    return _TLS_REASONS.get(getattr(error, "reason", None) or text, text)
 
 
 class Problems:

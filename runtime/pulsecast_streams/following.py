@@ -54,6 +54,12 @@ class Answers:
 
 
 Heard = Callable[[StepAnswer], None]
+Started = Callable[[str], None]  # called with a sentence once messages may come
+
+
+def silent(said: str) -> None:
+    """Say nothing: what `started` is unless a caller names it."""
+    del said
 
 
 def answer_event(

@@ -184,10 +184,12 @@ def test_models_are_listed_with_what_they_take(client: Client) -> None:
 
 
 BAD = {
-    "no zone": ({"start": "2026-01-05T00:00:00"}, "start_timestamp has no zone"),
+    "no zone": ({"start": "2026-01-05T00:00:00"}, "start_timestamp '2026-01-05T00:00:00' has no zone"),
     "no time": ({"start": None}, "start_timestamp is missing: this model has a calendar"),
-    "a date in words": ({"start": "yesterday"}, "start_timestamp is not a time in whole seconds that has a date"),
-    "milliseconds": ({"start": 1_767_571_200_000}, "start_timestamp is not a time in whole seconds that has a date"),
+    "a date in words": ({"start": "yesterday"}, "start_timestamp 'yesterday' is not a time; expected ISO 8601"),
+    "a part of a second": ({"start": "2026-01-05T00:00:00.5Z"}, "has a part of a second"),
+    "the end of time": ({"start": "9999-12-31T23:00:00Z"}, "is so far off that what follows has no date"),
+    "milliseconds": ({"start": 1_767_571_200_000}, "start_timestamp 1767571200000 is not a time"),
     "the middle of the hour": (
         {"start": "2026-01-05T00:30:00Z"},
         "start_timestamp is 1,800 s after a whole step of 3,600 s; this model was trained on steps 0 s after one",

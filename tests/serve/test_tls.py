@@ -56,12 +56,17 @@ def test_only_clients_with_a_signed_certificate_are_answered(bundle: Path, certi
                 status(served, certificates, client)
 
 
-@pytest.mark.parametrize(("cert", "key"), [("nowhere.pem", "server.key"), ("server.pem", "client.key"),
-                                           ("server.key", "server.pem")])  # fmt: skip
+@pytest.mark.parametrize(("cert", "key", "reason"), [
+    ("nowhere.pem", "server.key", "No such file or directory"),
+    ("server.pem", "client.key", "the key belongs to another certificate"),
+    ("server.key", "server.pem", "a file is damaged, or holds something else"),
+])  # fmt: skip
 def test_certificates_that_do_not_fit_are_refused_before_anything_is_loaded(
-    bundle: Path, certificates: Path, cert: str, key: str, capsys: pytest.CaptureFixture[str]
+    bundle: Path, certificates: Path, cert: str, key: str, reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = ["serve", str(bundle), "--port", "0", "--tls-cert", str(certificates / cert), "--tls-key",
              str(certificates / key)]  # fmt: skip
     assert run(asked) == 2
-    assert "TLS cannot begin with" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "TLS cannot begin with" in said
+    assert f": {reason}; expected a certificate" in " ".join(said.split())

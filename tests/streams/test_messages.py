@@ -13,8 +13,10 @@ import pytest
 from helpers import plain
 from helpers.engines import load
 from pulsecast import Forecaster
+from pulsecast.forecasting.living.live_series import StepForecast
 from pulsecast_streams import Policies, Received, answer
 from pulsecast_streams.messages.measurement import read_measurement
+from pulsecast_streams.messages.records import forecast_record
 from pulsecast_streams.messages.writing import FORMS, written
 from pulsecast_streams.policies import USUAL
 from pulsecast_streams.refusal import CODES, RefusedError
@@ -123,7 +125,7 @@ def test_a_key_that_names_no_series_is_refused(key: Any, model: Forecaster) -> N
 def test_all_that_is_wrong_is_said_at_once() -> None:
     with pytest.raises(RefusedError) as raised:
         read({"time": "now", "value": "much"}, key=None)
-    for part in ("has no key", "time is 'now'", "value is 'much'"):
+    for part in ("has no key", "time 'now' is not a time", "value is 'much'"):
         assert part in str(raised.value)
 
 
@@ -180,3 +182,15 @@ def test_what_is_written_reads_back_as_the_same_numbers(form: Any) -> None:
 def test_a_policy_that_does_not_exist_is_refused(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Policies(**changes)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_message_never_says_minus_0(model: Forecaster, dtype: type[np.floating]) -> None:
+    nothing = np.array([-0.0], dtype)
+    found = StepForecast(
+        arrival="next", missing=0, time=TIME, forecast=nothing, lower=nothing, upper=nothing, adapted=nothing,
+        adapted_lower=nothing, adapted_upper=nothing,
+    )  # fmt: skip
+    said = json.dumps(forecast_record(model.manifest, "likes", found, 0))
+    assert "-0.0" not in said
+    assert said.count("[0.0]") == 6

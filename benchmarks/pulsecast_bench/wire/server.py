@@ -11,6 +11,7 @@ from pathlib import Path
 from pulsecast.errors import UsageError
 from pulsecast.foundation.arguments import require_types, shown
 from pulsecast.foundation.plain_file import read_plain
+from pulsecast.plain_text import tls_reason
 
 _SCHEMES = {"http": False, "https": True, "grpc": False, "grpcs": True}  # scheme -> TLS
 _KEY = re.compile(r"[\x21-\x7e]{1,4096}")
@@ -76,10 +77,9 @@ def tls_context(server: Server) -> ssl.SSLContext:
             context.load_cert_chain(server.certificate, server.certificate_key, password=lambda: b"")
     except (OSError, ValueError) as error:  # SSLError is an OSError
         files = [file for file in (server.ca, server.certificate, server.certificate_key) if file is not None]
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
         raise UsageError(
-            f"the certificates {', '.join(map(shown, files))} cannot be used: {reason}; expected PEM files, the key "
-            "without a password"
+            f"the certificates {', '.join(map(shown, files))} cannot be used: {tls_reason(error)}; expected PEM "
+            "files, the key without a password"
         ) from None
     return context
 

@@ -72,8 +72,7 @@ def bounds(
         lower, upper = forecast - radius, forecast + radius
     if counts:
         lower, upper = _whole(np.maximum(lower, 0.0), upper)
-    lower = lower + 0.0  # -0 becomes 0
-    return Interval(forecast=forecast, lower=lower, upper=upper)
+    return Interval(forecast=forecast, lower=lower + 0.0, upper=upper + 0.0)  # -0 becomes 0
 
 
 def _whole(
@@ -109,11 +108,11 @@ def bounds_of_one(forecast: float, radius: float, scale: IntervalScale, *, count
     else:
         lower, upper = forecast - radius, forecast + radius
     if not counts:
-        return lower + 0.0, upper  # -0 becomes 0
+        return lower + 0.0, upper + 0.0  # -0 becomes 0
     lower = max(lower, 0.0)
     first = float(math.ceil(lower - FLOAT32_SLACK * (lower + 1.0)))
     last = float(math.floor(upper + FLOAT32_SLACK * (abs(upper) + 1.0))) if upper < math.inf else upper
-    return max(min(first, last), 0.0), max(first, last)
+    return max(min(first, last), 0.0) + 0.0, max(first, last) + 0.0
 
 
 def bounds_of_few(
@@ -139,7 +138,7 @@ def _whole_of_one(lower: float, upper: float) -> tuple[float, float]:
     lower = max(lower, 0.0)
     first = float(math.ceil(lower - FLOAT32_SLACK * (lower + 1.0)))
     last = float(math.floor(upper + FLOAT32_SLACK * (abs(upper) + 1.0)))
-    return max(min(first, last), 0.0), max(first, last)
+    return max(min(first, last), 0.0) + 0.0, max(first, last) + 0.0
 
 
 def residual_of_one(forecast: float, truth: float, scale: IntervalScale) -> float:

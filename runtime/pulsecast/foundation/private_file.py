@@ -1,4 +1,4 @@
-"""A file that this user alone reads and writes, with those that stand beside it: a database's."""
+"""A file that this user alone reads and writes, with those that stand beside it: a database's, and its damage."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from .arguments import shown
+
+if TYPE_CHECKING:
+    import sqlite3
 
 BESIDE_SQLITE = ("-wal", "-shm", "-journal")  # files that SQLite reads with the one that is named
 
@@ -43,6 +47,12 @@ def require_private_file(path: Path, *, what: str, instead: str, beside: Sequenc
                 f"{what} {shown(str(one))} is not private to this user; make it so: chown it to this user, and chmod "
                 f"600 {one}"
             )
+
+
+def damage_of(database: sqlite3.Connection) -> str | None:
+    """Return what is damaged in a database, its first fault; None if it is whole. Every page of it is read."""
+    found: str = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+    return None if found == "ok" else found.splitlines()[-1]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -18,6 +18,7 @@ from uvicorn.supervisors import Multiprocess
 
 from pulsecast.errors import UsageError
 from pulsecast.foundation.arguments import shown
+from pulsecast.plain_text import tls_reason
 
 from ..config import ServerConfig
 from .patient import PatientProtocol
@@ -58,10 +59,9 @@ def check_tls(config: ServerConfig) -> None:
             context.load_verify_locations(config.client_ca)
     except (OSError, ValueError) as error:  # SSLError is an OSError
         files = [one for one in (config.tls_certificate, config.tls_key, config.client_ca) if one is not None]
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
         raise UsageError(
-            f"TLS cannot begin with {', '.join(map(shown, files))}: {reason}; expected a certificate, its private key "
-            "without a password, and the authority of clients, each as PEM"
+            f"TLS cannot begin with {', '.join(map(shown, files))}: {tls_reason(error)}; expected a certificate, its "
+            "private key without a password, and the authority of clients, each as PEM"
         ) from None
 
 

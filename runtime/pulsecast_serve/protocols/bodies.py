@@ -107,12 +107,12 @@ def json_bytes(document: object) -> bytes:
 
 
 def shortest(numbers: NDArray[np.floating]) -> list[float]:
-    """Return numbers (n,) as the shortest floats that read back as the same float32.
+    """Return numbers (n,) as the shortest floats that read back as the same float32; -0 is 0.
 
-    >>> shortest(np.array([0.1, 12], np.float32))
-    [0.1, 12.0]
+    >>> shortest(np.array([0.1, 12, -0.0], np.float32))
+    [0.1, 12.0, 0.0]
     """
-    return [float(str(one)) for one in numbers.astype(np.float32, copy=False)]
+    return [float(str(one)) + 0.0 for one in numbers.astype(np.float32, copy=False)]
 
 
 def real_numbers(name: str, given: Sequence[object]) -> None:

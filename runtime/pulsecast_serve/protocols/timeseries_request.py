@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pulsecast.computing.iso_time import iso_whole_seconds
 from pulsecast.forecasting.forecaster import Forecaster
 from pulsecast.foundation.arguments import shown
 from pulsecast.model.spec import DAY_S, WEEK_S, ModelSpec
@@ -242,23 +243,16 @@ def _last_time(start: object, steps: int, spec: ModelSpec) -> int | None:
             param="start_timestamp",
         )
     try:
-        first = datetime.datetime.fromisoformat(start) if isinstance(start, str) else None
-        if first is not None and first.tzinfo is not None:
-            seconds = first.timestamp()
-            last = int(seconds) + (steps - 1) * spec.step_s
-            datetime.datetime.fromtimestamp(last + spec.step_s, datetime.UTC)  # what follows has a date, too
-            if seconds == int(seconds):
-                return last
+        last = iso_whole_seconds(start) + (steps - 1) * spec.step_s
+    except ValueError as error:
+        raise _wrong_start(f"{shown(start)} {error}") from None
+    try:
+        datetime.datetime.fromtimestamp(last + spec.step_s, datetime.UTC)
     except (ValueError, OverflowError, OSError):  # beyond year 9999, or what this platform knows
-        first = None
-    wrong = (
-        "has no zone"
-        if first is not None and first.tzinfo is None
-        else "is not a time in whole seconds that has a date"
-    )
-    raise RefusedError(
-        BAD_REQUEST,
-        f"start_timestamp {wrong}; expected ISO 8601 with a zone, such as 2026-01-31T08:00:00Z or "
-        "2026-01-31T09:00:00+01:00",
-        param="start_timestamp",
-    )
+        raise _wrong_start(f"{shown(start)} is so far off that what follows has no date") from None
+    return last
+
+
+def _wrong_start(said: str) -> RefusedError:
+    expected = "expected ISO 8601 with a zone, such as 2026-01-31T08:00:00Z or 2026-01-31T09:00:00+01:00"
+    return RefusedError(BAD_REQUEST, f"start_timestamp {said}; {expected}", param="start_timestamp")

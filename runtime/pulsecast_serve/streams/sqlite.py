@@ -19,7 +19,7 @@ from pulsecast.errors import UsageError
 from pulsecast.forecasting.watching.drift import Verdict
 from pulsecast.forecasting.watching.promises import Counts
 from pulsecast.foundation.arguments import shown
-from pulsecast.foundation.private_file import BESIDE_SQLITE, require_private_file
+from pulsecast.foundation.private_file import BESIDE_SQLITE, damage_of, require_private_file
 
 from ..refusal import NO_SPACE, NOT_READY, RefusedError
 from .kept import Change, Judged, Kept, Key, Totals
@@ -107,8 +107,8 @@ class SqliteStore:
             raise UsageError(f"{_what(path)} is a database of another program; {_INSTEAD}")
         if (found := self._number("PRAGMA user_version")) != FORMAT:
             raise UsageError(f"{_what(path)} has format {found}; this pulsecast reads {FORMAT}: {_INSTEAD}")
-        if thorough and (problem := run("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise UsageError(f"{_what(path)} is damaged ({problem.splitlines()[-1]}): bring back a copy, or {_INSTEAD}")
+        if thorough and (problem := damage_of(self._connection)):
+            raise UsageError(f"{_what(path)} is damaged ({problem}): bring back a copy, or {_INSTEAD}")
         if run("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
             raise UsageError(f"{_what(path)} lies on a disk that cannot hold a write-ahead log; {_INSTEAD}")
         run("PRAGMA synchronous = FULL")

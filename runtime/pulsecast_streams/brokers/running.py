@@ -16,7 +16,7 @@ from pulsecast.forecasting.streaming import Loaded
 from pulsecast.foundation.arguments import instance, shown, text
 
 from ..events.policies import EventPolicies
-from ..following import Heard
+from ..following import Heard, Started, silent
 from ..policies import USUAL, Policies
 from .attaching import connect, make
 from .config import SCHEMES, BrokerConfig, Kind
@@ -24,17 +24,12 @@ from .engine import engine
 from .link import STEADY
 from .pulse import Pulse
 
-Started = Callable[[str], None]
 # kind -> module and function that opens a broker of FastStream
 OPENERS: dict[Kind, tuple[str, str]] = {
     "mqtt": ("mqtt", "open_mqtt"),
     "redis": ("redis", "open_redis"),
     "nats": ("nats", "open_nats"),
 }
-
-
-def _silent(said: str) -> None:
-    del said
 
 
 def stream_broker(  # noqa: PLR0913  # an option is a parameter
@@ -44,7 +39,7 @@ def stream_broker(  # noqa: PLR0913  # an option is a parameter
     *,
     policies: Policies = USUAL,
     events: EventPolicies | None = None,
-    started: Started = _silent,
+    started: Started = silent,
     heard: Heard | None = None,
 ) -> None:
     """Forecast what comes from a broker until SIGTERM or Ctrl-C, then finish the message at work and return.

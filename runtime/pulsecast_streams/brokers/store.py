@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pulsecast.errors import EngineError, FormatError, UsageError
 from pulsecast.foundation.arguments import shown
-from pulsecast.foundation.private_file import BESIDE_SQLITE, require_private_file
+from pulsecast.foundation.private_file import BESIDE_SQLITE, damage_of, require_private_file
 
 APPLICATION = 0x70756C73  # "puls", in the header of the file
 FORMAT = 1
@@ -53,10 +53,9 @@ class StateStore:
             known = self._found("PRAGMA application_id"), self._found("PRAGMA user_version")
             if known != (APPLICATION, FORMAT):
                 raise FormatError(f"{self._name} is not a file of states of format {FORMAT}; name another one, or none")
-            if (problem := self._found("PRAGMA quick_check(1)")) != "ok":
+            if problem := damage_of(self._database):
                 raise FormatError(
-                    f"the file of states {self._name} is damaged ({str(problem).splitlines()[-1]}); bring back a copy, "
-                    f"or {INSTEAD}"
+                    f"the file of states {self._name} is damaged ({problem}); bring back a copy, or {INSTEAD}"
                 )
             of = self._found("SELECT name FROM stream")
             self._count = int(str(self._found("SELECT count(*) FROM states")))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import math
 from dataclasses import dataclass
 from typing import Any
 
+from pulsecast.computing.iso_time import iso_seconds
 from pulsecast.foundation.arguments import shown
 from pulsecast.limits import TEXT_CHARACTERS
 from pulsecast.plain_text import Problems
@@ -74,13 +74,9 @@ def _seconds(given: object) -> float:
             )
         return given
     try:
-        found = datetime.datetime.fromisoformat(given) if isinstance(given, str) else None
-        if found is not None and found.tzinfo is not None:
-            return found.timestamp()
-    except (ValueError, OverflowError):
-        found = None
-    said = "has no zone" if found is not None else "is not a time"
-    raise RefusedError("time", f"time {shown(given)} {said}; {_EXPECTED}")
+        return iso_seconds(given)
+    except ValueError as error:
+        raise RefusedError("time", f"time {shown(given)} {error}; {_EXPECTED}") from None
 
 
 def _value(body: dict[str, Any], policies: EventPolicies) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -16,7 +16,7 @@ from pulsecast.foundation.arguments import instance, shown
 
 from ..events.policies import EventPolicies
 from ..events.trained import require_fits
-from ..following import Heard
+from ..following import Heard, Started, silent
 from ..messages.records import Record
 from ..messages.writing import written
 from ..policies import USUAL, Policies
@@ -32,11 +32,6 @@ if TYPE_CHECKING:
 
 MOST_NAMED = 10  # topics, the most alike first
 REACH_S = 20.0  # to find a broker
-Started = Callable[[str], None]
-
-
-def _silent(said: str) -> None:
-    del said
 
 
 def stream_kafka(
@@ -45,7 +40,7 @@ def stream_kafka(
     *,
     policies: Policies = USUAL,
     events: EventPolicies | None = None,
-    started: Started = _silent,
+    started: Started = silent,
     heard: Heard | None = None,
 ) -> None:
     """Forecast what comes in a topic until SIGTERM or Ctrl-C, then finish the message at work, commit and return.

@@ -113,9 +113,10 @@ def level_of(manifest: Manifest) -> float | None:
 
 
 def _numbers(found: NDArray[np.floating] | None) -> list[float | None] | None:
-    """Return numbers (horizon,), the shortest that read back as the same float; None if there is none."""
+    """Return numbers (horizon,), the shortest that read back as the same float, -0 as 0; None if there is none."""
     if found is None:
         return None
+    found = found + found.dtype.type(0)  # -0 becomes 0
     numbers = found.tolist() if found.dtype == np.float64 else [float(str(one)) for one in found]
     if all(map(math.isfinite, numbers)):
         return numbers
@@ -123,4 +124,4 @@ def _numbers(found: NDArray[np.floating] | None) -> list[float | None] | None:
 
 
 def _number(one: float | np.floating) -> float | None:
-    return float(str(one)) if math.isfinite(one) else None
+    return float(str(one)) + 0.0 if math.isfinite(one) else None

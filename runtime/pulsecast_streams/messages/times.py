@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
-
+from pulsecast.computing.iso_time import iso_whole_seconds
 from pulsecast.foundation.arguments import shown
 
 from ..refusal import RefusedError
@@ -20,18 +19,10 @@ def read_time(given: object) -> int:
     """
     if type(given) is int:
         return _of_number(given)
-    if not isinstance(given, str):
-        raise RefusedError("time", f"time is {shown(given)}; {_EXPECTED}")
     try:
-        found = datetime.datetime.fromisoformat(given)
-        seconds = found.timestamp() if found.tzinfo is not None else None
-    except (ValueError, OverflowError):
-        raise RefusedError("time", f"time is {shown(given)}; {_EXPECTED}") from None
-    if seconds is None:
-        raise RefusedError("time", f"time {shown(given)} has no zone; {_EXPECTED}")
-    if found.microsecond or seconds != int(seconds):
-        raise RefusedError("time", f"time {shown(given)} has a part of a second; {_EXPECTED}")
-    return int(seconds)
+        return iso_whole_seconds(given)
+    except ValueError as error:
+        raise RefusedError("time", f"time {shown(given)} {error}; {_EXPECTED}") from None
 
 
 def _of_number(given: int) -> int:

@@ -86,17 +86,19 @@ def test_without_one_of_them_nothing_is_measured(
 
 
 @pytest.mark.parametrize("scheme", ["https", "grpcs"])
-@pytest.mark.parametrize(("ca", "certificate", "key"), [("nowhere.pem", "client.pem", "client.key"),
-                                                        ("ca.pem", "client.pem", "server.key"),
-                                                        ("client.key", "client.pem", "client.key")])  # fmt: skip
+@pytest.mark.parametrize(("ca", "certificate", "key", "reason"), [
+    ("nowhere.pem", "client.pem", "client.key", "No such file or directory"),
+    ("ca.pem", "client.pem", "server.key", "the key belongs to another certificate"),
+    ("client.key", "client.pem", "client.key", "the file of authorities holds no certificate"),
+])  # fmt: skip
 def test_files_that_cannot_be_used_are_told_from_a_server_that_is_gone(
-    pem: Path, scheme: str, ca: str, certificate: str, key: str
+    pem: Path, scheme: str, ca: str, certificate: str, key: str, reason: str
 ) -> None:
     server = Server(
         url=f"{scheme}://127.0.0.1:9", ca=str(pem / ca), certificate=str(pem / certificate),
         certificate_key=str(pem / key),
     )  # fmt: skip
-    with pytest.raises(UsageError, match=r"the certificates .* cannot be used: .*; expected PEM files"):
+    with pytest.raises(UsageError, match=rf"the certificates .* cannot be used: {reason}; expected PEM files"):
         live(server)
 
 

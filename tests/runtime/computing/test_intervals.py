@@ -297,8 +297,11 @@ def test_a_few_steps_have_the_bounds_that_they_have_in_an_array_bit_for_bit(
 @pytest.mark.parametrize("counts", [True, False])
 @pytest.mark.parametrize("scale", ["log1p", "identity"])
 def test_a_bound_at_nothing_is_0_and_never_minus_0(scale: str, counts: bool) -> None:
-    forecast = np.array([0.0, -0.0, 1e-9, 0.2, 0.5, 1.0, 3.0])
-    for radius in (0.0, 1e-9, 0.2, 0.5, 1.0, 3.0):
+    forecast = np.array([0.0, -0.0, 1e-9, 0.2, 0.5, 1.0, 3.0, -1.0, -3.0])
+    for radius in (0.0, -0.0, 1e-9, 0.2, 0.5, 1.0, 3.0):
         found = bounds(forecast, np.float64(radius), scale, counts=counts)
         ones = [bounds_of_one(float(one), radius, scale, counts=counts) for one in forecast]
-        assert not np.signbit([low for low in (*found.lower, *(low for low, _ in ones)) if low == 0]).any(), radius
+        few = bounds_of_few(forecast, np.full(len(forecast), radius), scale, counts=counts)  # type: ignore[arg-type]
+        few_one = [bounds_of_few(one[np.newaxis], np.array([radius]), scale, counts=counts) for one in forecast]  # type: ignore[arg-type]
+        every = np.concatenate([found.lower, found.upper, *few, np.ravel(few_one), np.ravel(ones)])
+        assert not np.signbit(every[every == 0]).any(), radius

@@ -128,7 +128,7 @@ def test_an_incomplete_file_is_refused_and_all_that_are_wanted_are_listed(tmp_pa
         (HEAD + "cats,2025-01-06T00:00:00Z,1\n", "line 2: 3 cells; expected 4"),
         (HEAD + "cows,2025-01-06T00:00:00Z,1,5\n", "line 2: series 'cows' is not in the log; it has cats, dogs"),
         (HEAD + "cats,2025-01-06T00:00:00,1,5\n", "line 2: time 2025-01-06T00:00:00 has no zone"),
-        (HEAD + "cats,yesterday,1,5\n", "line 2: time is 'yesterday'; expected 2025"),
+        (HEAD + "cats,yesterday,1,5\n", "line 2: time yesterday is not a time; expected 2025"),
         (HEAD + "cats,2025-01-06T00:30:00Z,1,5\n", "is not that of a step of series cats, which are 3600 s apart"),
         (HEAD + "cats,1736121600000,1,5\n", "is not that of a step of series cats"),
         (HEAD + "cats,9999-12-31T23:59:59-23:59,1,5\n", "line 2: time 9999"),
@@ -137,7 +137,7 @@ def test_an_incomplete_file_is_refused_and_all_that_are_wanted_are_listed(tmp_pa
         (HEAD + "cats,2025-01-06T00:00:00Z,1,nan\n", "forecast is 'nan'; expected a finite number"),
         (HEAD + "cats,2025-01-06T00:00:00Z,1,\n", "forecast is ''; expected a finite number"),
         (HEAD + "cats,2025-01-06T00:00:00Z,1,5\ncats,1736121600,1,6\n", "line 3: the same series, time and step"),
-        (HEAD + "cats,x,1,5\ncats,2025-01-06T00:00:00Z,1,y\n", "line 2: time is 'x'.*line 3: forecast is 'y'"),
+        (HEAD + "cats,x,1,5\ncats,2025-01-06T00:00:00Z,1,y\n", "line 2: time x is not a time.*line 3: forecast is 'y'"),
         ("series,time\xff", "is not CSV in UTF-8"),
     ],
 )

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pulsecast.computing.iso_time import iso_whole_seconds
 from pulsecast.errors import DataError, UsageError
 from pulsecast.foundation.whole_file import write_whole
 from pulsecast.model.spec import ModelSpec
@@ -112,18 +113,9 @@ def _seconds(text: str) -> int:
     if text.lstrip("-").isdecimal():
         return int(text)
     try:
-        moment = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"time is {text[:40]!r}; expected 2025-03-03T10:00:00Z, or unix seconds") from None
-    if moment.tzinfo is None:
-        raise ValueError(f"time {text[:40]} has no zone; write it in UTC, with Z at its end")
-    try:
-        seconds = moment.timestamp()
-    except OverflowError:
-        raise ValueError(f"time {text[:40]} is not in the log") from None
-    if seconds != int(seconds):
-        raise ValueError(f"time {text[:40]} has a fraction of a second")
-    return int(seconds)
+        return iso_whole_seconds(text)
+    except ValueError as error:
+        raise ValueError(f"time {text[:40]} {error}; expected 2025-03-03T10:00:00Z, or unix seconds") from None
 
 
 def _number(text: str) -> float:

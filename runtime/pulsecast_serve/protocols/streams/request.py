@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pulsecast.computing.iso_time import iso_whole_seconds
 from pulsecast.foundation.arguments import shown
 from pulsecast.model.spec import ModelSpec
 from pulsecast.model.windows import LARGEST_FLOAT32
@@ -123,18 +123,10 @@ def _time(name: str, given: Mapping[str, Any]) -> int:
         raise RefusedError(BAD_REQUEST, f"{name} is missing; {_TIME}", param=name)
     if type(time) is int:
         return time
-    if not isinstance(time, str):
-        raise RefusedError(BAD_REQUEST, f"{name} is {shown(time)}; {_TIME}", param=name)
     try:
-        found = datetime.datetime.fromisoformat(time)
-        seconds = found.timestamp() if found.tzinfo is not None else math.nan
-    except (ValueError, OverflowError):
-        raise RefusedError(BAD_REQUEST, f"{name} is {shown(time)}, which is not a time; {_TIME}", param=name) from None
-    if found.tzinfo is None:
-        raise RefusedError(BAD_REQUEST, f"{name} has no zone; {_TIME}", param=name)
-    if seconds != int(seconds):
-        raise RefusedError(BAD_REQUEST, f"{name} lies between two seconds; {_TIME}", param=name)
-    return int(seconds)
+        return iso_whole_seconds(time)
+    except ValueError as error:
+        raise RefusedError(BAD_REQUEST, f"{name} {shown(time)} {error}; {_TIME}", param=name) from None
 
 
 def _flag(body: Mapping[str, Any], name: str) -> bool:

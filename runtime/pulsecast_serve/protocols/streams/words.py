@@ -92,5 +92,5 @@ def _anomaly(found: Anomaly) -> dict[str, object]:
         "value": found.value, "expected": shortest(np.array([found.forecast]))[0], "lower": found.lower,
         "upper": found.upper, "score": found.score,
     }  # fmt: skip
-    said = {name: one if math.isfinite(one) else None for name, one in numbers.items()}
+    said = {name: one + 0.0 if math.isfinite(one) else None for name, one in numbers.items()}
     return {**said, "anomalous": found.anomalous, "alarm": found.alarm, "reason": found.reason}
