@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import hashlib
+import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
-from pulsecast.errors import EngineError
+from pulsecast.errors import EngineError, UsageError
 from pulsecast.foundation.arguments import shown
 
 from ..messages.received import Received
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from faststream.mqtt import MQTTBroker
 
 PING_S = 5.0  # that the broker may take to answer
+ALONE_S = 1.0  # that a process which has the session may take to answer another one
 KEPT_S = 0xFFFF_FFFF  # a session that never ends
 
 
@@ -42,7 +47,8 @@ class MqttLink:
 
     def __init__(self, broker: MQTTBroker, taking: Taking) -> None:
         faststream = engine("faststream.mqtt", "mqtt")
-        self._broker, self._source, self._qos = broker, taking.config.source, faststream.QoS.AT_LEAST_ONCE
+        self._broker, self._taking, self._qos = broker, taking, faststream.QoS.AT_LEAST_ONCE
+        self._source = taking.config.source
         self._written = frozenset(taking.config.written.values())
         self._subscriber = broker.subscriber(
             self._source,
@@ -57,6 +63,8 @@ class MqttLink:
             await message.ack()
 
         self._subscriber(take)
+        self._present = _presence(taking.config)
+        broker.subscriber(self._present, qos=faststream.QoS.AT_MOST_ONCE)(_here)
 
     def received(self, message: Any) -> Received:
         """Return the message; MQTT has no time of arrival, so that this machine's clock says it."""
@@ -81,7 +89,39 @@ class MqttLink:
         return None
 
     async def ready(self) -> None:
-        """Do nothing: a session that goes on delivers again what was not acknowledged, in its order."""
+        """Raise UsageError if another process has the session, which would take it back, so that each got some steps.
+
+        It is asked over a connection of another name, before this one takes the session: a broker says nothing to the
+        one who loses it, and a client connects again. What was not acknowledged is delivered again in its order.
+        """
+        if await self._other_answers():
+            raise UsageError(
+                f"the group {self._taking.config.reader} of {shown(self._source)} has another reader, which would take "
+                "steps away; stop it, or choose another --group"
+            )
+
+    async def _other_answers(self) -> bool:
+        same: dict[str, Any] = getattr(self._broker, "_connection_kwargs")  # noqa: B009  there is no public name
+        own = {
+            "client_id": "",
+            "clean_session": True,
+            "session_expiry_interval": 0,
+            "on_connection_recovery_failed": None,
+        }
+        zmqtt = engine("zmqtt", "mqtt")
+        client = zmqtt.MQTTClient(**same | own)
+        words = zmqtt.PublishProperties(correlation_data=secrets.token_hex(8).encode())  # FastStream returns text only
+        try:
+            async with asyncio.timeout(3 * ALONE_S):
+                await client.connect()
+                await client.request(self._present, b"", timeout=ALONE_S, properties=words)
+        except Exception:  # of any kind: nobody answers, or the connection that follows fails likewise and says why
+            return False
+        else:
+            return True
+        finally:
+            with contextlib.suppress(Exception):
+                await client.disconnect()
 
     async def leave(self) -> None:
         """End the subscription here only: FastStream would end it at the broker, which would keep nothing then."""
@@ -111,6 +151,16 @@ class MqttLink:
         """Publish; returns once the broker has acknowledged it."""
         del key  # every record says its series
         await self._broker.publish(data, topic, qos=self._qos)
+
+
+def _presence(config: BrokerConfig) -> str:
+    """Return the topic at which the process of this group answers: a word, whatever the names hold."""
+    digest = hashlib.sha256(repr((config.source, config.reader)).encode()).hexdigest()
+    return f"pulsecast/readers/{digest[:32]}"
+
+
+async def _here() -> bytes:
+    return b"here"
 
 
 def _response_topic(message: Any) -> str | None:

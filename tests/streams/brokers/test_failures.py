@@ -68,7 +68,7 @@ def test_a_full_disk_ends_the_stream_and_with_room_again_it_goes_on_where_it_was
     assert list(found.values()) == Expected().take(model, messages, RATED).forecasts["likes"]
 
 
-@pytest.mark.parametrize("server", ["redis", "nats"], indirect=True)
+@pytest.mark.parametrize("server", ["mqtt", "redis", "nats"], indirect=True)
 def test_a_second_process_of_a_group_is_refused(server: Server, name: str, start: Start, tmp_path: Path) -> None:
     """Each with states of its own would have half of the steps."""
     first = start()
