@@ -23,7 +23,7 @@ from pulsecast.errors import DataError, UsageError
 from pulsecast.foundation.zip_directory import open_zip
 
 from .limits import BLOCK_BYTES, FREE_INFLATION_BYTES, MAX_DIRECTORY_BYTES, MAX_INFLATION
-from .text.quotes import inside_quotes
+from .text.quotes import inside_quotes, line_ends
 
 # file ending -> how it is read; each text kind also with .gz or .zip behind it, those of PACKED never
 ENDINGS = {
@@ -64,7 +64,7 @@ class Block:
 
     def row_lines(self, rows: int) -> NDArray[np.int64]:
         """Return the line on which each of `rows` rows begins: int64 (rows,)."""
-        lines = self.data.count(b"\n") + (not self.data.endswith(b"\n"))
+        lines = line_ends(self.data) + (not self.data.endswith(b"\n"))
         starts = np.arange(lines, dtype=np.int64)
         if self.quoted and b'"' in self.data:
             starts = np.concatenate(([0], np.flatnonzero(~inside_quotes(self.data)) + 1)).astype(np.int64)

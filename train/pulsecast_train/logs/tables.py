@@ -27,6 +27,7 @@ from .limits import MOST_CELLS, PARQUET_ROWS
 from .parquet.trial import try_parquet
 from .places import Places
 from .text.blocks import Opening, checked_names, json_blocks, table_blocks
+from .text.quotes import line_ends
 from .workbooks.marks import settled, without_marks
 
 _LEAST_STEPS = 8  # numbered columns that look like steps
@@ -239,7 +240,7 @@ def _without_blank_end(log: LogFile, batches: Iterator[Batch]) -> Generator[Batc
 def _csv_batch(log: LogFile, opening: Opening, columns: LogColumns, block: Block) -> Batch:
     ragged: tuple[int, ...] = ()
     header = opening.header
-    cells = (block.data.count(b"\n") + 1) * len(header)
+    cells = (line_ends(block.data) + 1) * len(header)
     if cells > MOST_CELLS:  # full rows have at least a byte per cell, and a block has fewer
         raise DataError(f"{log.name} line {block.line} and those after it are much shorter than the header; fill them")
     try:

@@ -176,7 +176,8 @@ class TimeReader:
                 break
         else:
             return None
-        local = text.str.to_datetime(quick, strict=False, time_unit="us")
+        # without a cache, since times repeat little: half the time
+        local = text.str.to_datetime(quick, strict=False, time_unit="us", cache=False)
         self.format = self._family = "iso-8601"
         self._note_hours(local)
         micros = local.cast(pl.Int64) if quick.endswith("Z") else self.clock.to_utc(local, places)

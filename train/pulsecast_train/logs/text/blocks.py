@@ -16,7 +16,7 @@ from ..limits import MAX_HEADER_BYTES, MAX_NAME_CHARACTERS, MAX_ROW_BYTES, MOST_
 from ..workbooks.sheet import read_sheet, sheet_chunks
 from .dialects import find_dialect, looks_like_values
 from .encodings import Utf8
-from .quotes import QuoteReader, row_end
+from .quotes import QuoteReader, line_ends, row_end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ def json_blocks(log: LogFile, raw: Source) -> Iterator[Block]:
         _refuse_encoding(log.name, whole, line, utf8.marks + offset)
         if whole or last:
             yield Block(data=whole, line=line, last=last, quoted=False)
-        line, offset = line + whole.count(b"\n"), offset + len(whole)
+        line, offset = line + line_ends(whole), offset + len(whole)
 
 
 def table_blocks(log: LogFile, raw: Source, config: LogConfig) -> tuple[Opening, Iterator[Block]]:
@@ -94,7 +94,7 @@ def _table_rows(
             yield Block(data=whole, line=line, last=last)
         if last:
             return
-        line, offset, carry = line + taken.count(b"\n"), offset + cut, data[cut:]
+        line, offset, carry = line + line_ends(taken), offset + cut, data[cut:]
         read, last = next(chunks)
         data = carry + utf8.turn(read, last=last)
 

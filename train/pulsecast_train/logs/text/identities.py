@@ -9,6 +9,7 @@ from pulsecast.errors import DataError
 from ..places import Places
 
 _POWER = r"^\d(?:[.,]\d+)?[eE]\+\d{2}$"
+_SHOWN_DIGITS = 16  # of ids that a spreadsheet shows as they are
 _KEPT_DIGITS = 15  # of a number in a spreadsheet; the others become 0
 _MOST_EXACT = 2**53  # of a number in a Parquet column of floats
 
@@ -30,9 +31,12 @@ def refuse_rounded_ids(cells: pl.Series, places: Places, column: str) -> None:
 
 def rounded_row(text: pl.Series) -> int | None:
     """Return the first row of `text` that looks rounded, None if none does."""
-    powers = text.str.contains(_POWER).fill_null(value=False)
-    if powers.any():
-        return int(powers.arg_true()[0])
+    if text.str.contains("+", literal=True).any():
+        powers = text.str.contains(_POWER).fill_null(value=False)
+        if powers.any():
+            return int(powers.arg_true()[0])
+    if not (text.str.len_bytes() > _SHOWN_DIGITS).any():
+        return None
     long = text.str.contains(r"^\d{17,}$").fill_null(value=False)
     if long.sum() < 2:
         return None
