@@ -20,7 +20,8 @@ from pulsecast.model.spec import ModelSpec
 from pulsecast.model.weights import Weights
 
 Array = NDArray[np.float32]
-FLAGS = ("-std=gnu99", "-O3", "-march=native", "-ffast-math", "-fPIC", "-shared")
+# without start files: those of -ffast-math make the process that loads the library take small numbers for 0 everywhere
+FLAGS = ("-std=gnu99", "-O3", "-march=native", "-ffast-math", "-fPIC", "-shared", "-nostartfiles")
 _SOURCE = "loop.c"
 _BEGIN = """#include <math.h>
 #include <string.h>

@@ -168,6 +168,7 @@ def test_the_loop_in_c_computes_the_network(fixture: str, request: pytest.Fixtur
     assert inputs.shape == (len(windows), spec.window, len(spec.channels))
     expected = run(spec.network, bundle.weights(), inputs.astype(np.float64))
     assert np.abs(compiled.call(inputs) - expected).max() < 1e-5
+    assert np.float64(2.0**-1074) * np.float64(1.0) > 0  # -ffast-math would have made it 0 in all of this process
 
 
 @pytest.mark.slow
