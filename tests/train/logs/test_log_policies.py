@@ -55,6 +55,15 @@ def test_a_last_row_without_a_line_end_is_taken_and_told_of(tmp_path: Path) -> N
     )
 
 
+def test_a_cut_cell_before_columns_that_are_not_read_is_told_of_too(tmp_path: Path) -> None:
+    lines = [f"{line},note {i},likes" for i, line in enumerate(hours([150, 151, 153]).splitlines())]
+    whole = "\n".join(["timestamp,value,note,kind", *lines[1:]])
+    for text, told in ((whole.removesuffix("53,note 3,likes"), True), (whole.removesuffix("3,likes"), False)):
+        series, report = read(log(tmp_path, text), metrics=("value",))
+        assert values(series) == [150, 151, 1 if told else 153]
+        assert ("open-end" in {one.policy for one in report.findings}) == told
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -259,9 +259,20 @@ def _csv_batch(log: LogFile, opening: Opening, columns: LogColumns, block: Block
     found = frame.select(taken)
     if is_sheet:
         return Batch(frame=settled(found, places, columns.metrics), places=places, ragged=ragged)
-    ends = (b"\n", b'"', opening.separator.encode())  # behind any of them a cell is whole, or counted as empty
-    open_end = block.last and header[-1] in columns.sources.values() and not block.data.endswith(ends)
+    open_end = block.last and _ends_within(block.data, opening, frozenset(columns.sources.values()))
     return Batch(frame=found, places=places, ragged=ragged, open_end=open_end)
+
+
+def _ends_within(data: bytes, opening: Opening, read: frozenset[str]) -> bool:
+    """Return whether the text may end within one of the columns that are `read`: no line end follows its last cell."""
+    separator = opening.separator.encode()
+    if data.endswith((b"\n", b'"', separator)):  # behind any of them a cell is whole, or counted as empty
+        return False
+    line = data[data.rfind(b"\n") + 1 :]
+    if b'"' in line:  # a separator may be text there
+        return True
+    place = min(line.count(separator), len(opening.header) - 1)
+    return opening.header[place] in read
 
 
 def _not_a_table(log: LogFile) -> DataError:
