@@ -141,13 +141,13 @@ def test_an_unknown_artifact_is_answered_with_the_known_ones(plain_bundle: Path)
 
 @pytest.mark.slow
 def test_the_reference_is_measured_in_processes_of_its_own(plain_bundle: Path) -> None:
-    result, heard = run(plain_bundle)
+    result, heard = run(plain_bundle, dataclasses.replace(SHORT, limit_s=60.0))  # a busy machine has all calls, too
     assert [(one.case.batch, one.repeat) for one in result.runs].count((4, 0)) == 1
     assert len(result.runs) == 3
     assert [(done, total) for done, total, _ in heard] == [(1, 3), (2, 3), (3, 3)]
     for one in result.runs:
         calls = decode(one.steady.latencies)
-        assert len(calls) >= 1  # twenty, or as many as the limit of its time allows on a busy machine
+        assert len(calls) >= 20
         assert one.phases.warmup_calls >= 10
         assert one.phases.warmup_ns <= one.phases.warmup_ns + sum(calls) <= result.duration_s * 1e9
         assert sum(calls) <= one.steady.wall_ns
