@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,6 +54,11 @@ class BrokerConfig:
     streams: int = STREAMS
     reader: str = "pulsecast"
     form: Form = "json"
+
+    @property
+    def group(self) -> str:
+        """The readers of this source as one word, whatever the names hold: what processes know each other by."""
+        return hashlib.sha256(repr((self.source, self.reader)).encode()).hexdigest()[:32]
 
     def __post_init__(self) -> None:
         require_types(self)

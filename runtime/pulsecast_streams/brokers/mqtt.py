@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import secrets
 import time
 from typing import TYPE_CHECKING, Any
@@ -63,7 +62,7 @@ class MqttLink:
             await message.ack()
 
         self._subscriber(take)
-        self._present = _presence(taking.config)
+        self._present = f"pulsecast/readers/{taking.config.group}"  # where the process of this group answers
         broker.subscriber(self._present, qos=faststream.QoS.AT_MOST_ONCE)(_here)
 
     def received(self, message: Any) -> Received:
@@ -151,12 +150,6 @@ class MqttLink:
         """Publish; returns once the broker has acknowledged it."""
         del key  # every record says its series
         await self._broker.publish(data, topic, qos=self._qos)
-
-
-def _presence(config: BrokerConfig) -> str:
-    """Return the topic at which the process of this group answers: a word, whatever the names hold."""
-    digest = hashlib.sha256(repr((config.source, config.reader)).encode()).hexdigest()
-    return f"pulsecast/readers/{digest[:32]}"
 
 
 async def _here() -> bytes:

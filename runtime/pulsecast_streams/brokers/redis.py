@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -35,9 +34,8 @@ def open_redis(url: str, config: BrokerConfig, taking: Taking) -> RedisBroker:
 
 
 def _name_of(config: BrokerConfig) -> str:
-    """Return how the names of all connections begin that read as this group: a word, whatever the names hold."""
-    digest = hashlib.sha256(repr((config.source, config.reader)).encode()).hexdigest()
-    return f"pulsecast:{digest[:32]}:"
+    """Return how the names of all connections begin that read as this group."""
+    return f"pulsecast:{config.group}:"
 
 
 class RedisLink:
