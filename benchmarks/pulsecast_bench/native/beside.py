@@ -17,6 +17,7 @@ from pulsecast.model.windows import Windows
 from ..subjects.c_loop import Array, compile_loop, open_loop
 from ..subjects.peer_engines import open_openvino
 from ..subjects.peers import PEERS, PeerFile, missing_package
+from .sources import is_lstm_stack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ def engines_beside(bundle: Bundle, folder: Path) -> dict[str, Beside]:
     found = {}
     if missing_package(PEERS["openvino"]) is None:
         found["openvino"] = _openvino(bundle, folder)
-    if bundle.manifest.spec.is_plain and bundle.manifest.spec.layered:
+    if is_lstm_stack(bundle):
         found["c.loop"] = loop_in_c(bundle, folder)
     return found
 

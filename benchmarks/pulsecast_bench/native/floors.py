@@ -172,7 +172,7 @@ class Floor:
 
 
 def work_of(spec: ModelSpec, weights: Weights) -> Work:
-    """Return what a window of a stack of recurrent layers needs."""
+    """Return what a window of a plain stack of LSTMs needs."""
     kernels = [cell.kernel.size for cell in weights.layers]
     recurrent = [cell.recurrent.size for cell in weights.layers]
     between = (sum(kernels[1:]) + sum(recurrent)) * spec.window

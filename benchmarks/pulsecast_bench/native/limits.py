@@ -52,7 +52,7 @@ from .rounds import (
     take_rounds,
     timer,
 )
-from .sources import bundle_of, require_artifacts
+from .sources import bundle_of, is_lstm_stack, require_artifacts
 
 ARTIFACTS = ("native", "onnx", "tflite")
 BESIDE = ("native-w8",)  # shown if the bundle has it
@@ -92,19 +92,26 @@ def measure_native(path: Path, *, rounds: int, round_s: float) -> Comparison:
         works = [_predicting(forecasters, beside, windows, batch, round_s) for batch in (1, *BATCHES)]
         works += [_pushing(forecasters, windows, round_s, settled=settled) for settled in (False, True)]
         works += [_in_c(bundle, windows, folder, round_s), *_starting(path, windows, folder)]
-        work, program = work_of(bundle.manifest.spec, bundle.weights()), build_rates(folder / "rates")
-        before = measure_rates(program, work.table_bytes)
-        rows = take_rounds(works, rounds)
-        rates = best(before, measure_rates(program, work.table_bytes))
+        rows, found = _with_floors(bundle, folder / "rates", lambda: take_rounds(works, rounds))
     forecasts = forecasters["native"].backend.predict(*windows.inputs)
     return Comparison(
         engines={name: forecaster.backend.engine for name, forecaster in forecasters.items()}
         | {name: one.engine for name, one in beside.items()},
         rows=rows,
-        floors=floors(work, rates),
+        floors=found,
         parity=measure_parity(forecasts, golden).max_abs,
         library_bytes=len(find_library(bundle, bundle.manifest.artifact("native").path)),
     )
+
+
+def _with_floors(bundle: Bundle, folder: Path, take: Callable[[], list[Row]]) -> tuple[list[Row], dict[str, Floor]]:
+    """Return the rows that `take` measures, and the floors of a stack of LSTMs: the rates before and after count."""
+    if not is_lstm_stack(bundle):
+        return take(), {}
+    work, program = work_of(bundle.manifest.spec, bundle.weights()), build_rates(folder)
+    before = measure_rates(program, work.table_bytes)
+    rows = take()
+    return rows, floors(work, best(before, measure_rates(program, work.table_bytes)))
 
 
 def _predicting(
@@ -171,7 +178,7 @@ def lines(found: Comparison) -> list[str]:
     names = list(found.engines)
     times = [_line("us a window", {name: name for name in names}, names, 11)]
     times += [_line(row.name, _times(row), names, 11) for row in found.rows]
-    for what in ("products", "bytes"):
+    for what in ("products", "bytes") if found.floors else ():
         cells = {name: f"{getattr(floor, f'{what}_us'):.2f}" for name, floor in found.floors.items()}
         times.append(_line(f"floor, {what}", cells, names, 11))
     others = names[1:]

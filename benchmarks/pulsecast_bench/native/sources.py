@@ -28,6 +28,12 @@ def bundle_of(path: Path, folder: Path, targets: tuple[str, ...]) -> Path:
     return out
 
 
+def is_lstm_stack(bundle: Bundle) -> bool:
+    """Return whether the model is a plain stack of LSTMs, perhaps with a linear path beside it."""
+    spec = bundle.manifest.spec
+    return spec.is_plain and spec.layered
+
+
 def require_artifacts(bundle: Bundle, name: str, artifacts: tuple[str, ...]) -> None:
     """Raise UsageError, which names the missing ones, unless the bundle called `name` has all of `artifacts`.
 

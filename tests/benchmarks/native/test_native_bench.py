@@ -112,6 +112,10 @@ def test_a_ratio_is_taken_within_a_round_and_the_best_batch_is_each_engines_own(
     assert "answer in C" not in shares
 
 
+def test_a_model_that_is_not_a_stack_of_lstms_has_no_floor() -> None:
+    assert not any(line.startswith("floor") for line in lines(comparison(floors={})))
+
+
 def test_the_limits_of_8_bit_weights_apply_where_the_bundle_has_them() -> None:
     found = comparison()
     times = {"batch 1": 21.0, "batch 32": 20.0, "batch 64": 14.0, "batch 256": 13.0}
