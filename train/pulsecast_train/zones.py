@@ -1,4 +1,4 @@
-"""Time zones by their names."""
+"""Time zones by their names, and the names of days."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import zoneinfo
 from collections.abc import Callable, Set
 
 from pulsecast.errors import UsageError
+
+DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 def check_zone(what: str, name: str) -> datetime.tzinfo:

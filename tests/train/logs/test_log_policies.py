@@ -42,6 +42,39 @@ def test_a_log_says_the_same_in_blocks_of_any_size(
     assert len(report.findings) == 3
 
 
+# --- days without values ------------------------------------------------------------------------------------------
+
+
+def business_days(weeks: int, *, first: str = "") -> str:
+    rows = [f"2024-01-{1 + 7 * week + day:02d},{10 + day}" for week in range(weeks) for day in range(5)]
+    return "\n".join(["timestamp,value", *filter(None, [first]), *rows]) + "\n"
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/Los_Angeles", "Asia/Tokyo"])
+def test_weekends_that_a_log_never_has_are_named(tmp_path: Path, zone: str) -> None:
+    series, report = read(log(tmp_path, business_days(4)), timezone=zone)
+    assert values(series)[:8] == pytest.approx([10, 11, 12, 13, 14, 14 - 4 / 3, 14 - 8 / 3, 10])
+    assert any("no Saturday and Sunday has a value in the log, so all" in warning for warning in report.warnings)
+
+
+def test_weekends_of_which_one_has_a_value_are_ordinary_gaps(tmp_path: Path) -> None:
+    both = business_days(4).replace("2024-01-15", "2024-01-13,3\n2024-01-14,2\n2024-01-15")
+    _, report = read(log(tmp_path, both), timezone="UTC")
+    assert report.warnings == ()
+
+
+# --- numbers beyond float64's whole ones --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["count", "counter"])
+def test_whole_numbers_that_float64_rounds_are_told_of(tmp_path: Path, kind: str) -> None:
+    path = log(tmp_path, hours([2**53 - 1, 2**53 + 1, 2**60 + 1]))
+    _, report = read(path, kind=kind)
+    assert found(report)["rounded-number"] == (2, (3, 4))
+    _, report = read(log(tmp_path, hours([1, 2, 2**53 - 1])), kind=kind)
+    assert "rounded-number" not in found(report)
+
+
 # --- a last row that may be cut off ---------------------------------------------------------------------------------
 
 

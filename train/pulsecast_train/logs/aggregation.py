@@ -61,12 +61,12 @@ class Buckets:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Filled:
-    """`values` (steps, metrics) with short gaps closed; numbers of steps filled, trimmed, and left in gaps."""
+    """`values` (steps, metrics) with short gaps closed, which steps were; numbers of those trimmed and left in gaps."""
 
     values: Floats
     trimmed_start: int
     trimmed_end: int
-    filled: int
+    filled: Integers
     gaps: int
     gap_steps: int
 
@@ -180,7 +180,7 @@ def fill_gaps(values: Floats, max_gap: int) -> Filled:
     """
     whole = np.flatnonzero(np.isfinite(values).all(axis=1))
     if len(whole) == 0:
-        return Filled(values=values[:0], trimmed_start=len(values), trimmed_end=0, filled=0, gaps=0, gap_steps=0)
+        return Filled(values=values[:0], trimmed_start=len(values), trimmed_end=0, filled=whole, gaps=0, gap_steps=0)
     start, stop = int(whole[0]), int(whole[-1]) + 1
     grid = np.array(values[start:stop])
     lacking = np.isnan(grid).any(axis=1)  # (steps,)
@@ -192,7 +192,7 @@ def fill_gaps(values: Floats, max_gap: int) -> Filled:
         values=grid,
         trimmed_start=start,
         trimmed_end=len(values) - stop,
-        filled=int((lacking & ~left).sum()),
+        filled=np.flatnonzero(lacking & ~left),
         gaps=len(_runs(left)),
         gap_steps=int(left.sum()),
     )

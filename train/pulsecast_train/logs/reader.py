@@ -25,6 +25,7 @@ from pulsecast.model.spec import YEAR_10000
 from pulsecast.stages.progress import SILENT, Progress, require_progress
 
 from ..series import Series
+from ..zones import DAY_NAMES
 from .aggregation import Buckets, Filled, Kind, Labels, aggregate_events, aggregate_samples, fill_gaps
 from .config import LogConfig, step_text
 from .data_report import DataReport, Finding, SeriesSummary
@@ -47,6 +48,9 @@ from .row_reader import FileRows, RowReader
 
 SHOWN_FROM_BYTES = 64 << 20  # smaller logs are read too fast for a bar
 _LONG = 50  # steps that "never falls" and "never changes" need
+_DAY_S = 86_400
+_THURSDAY = 3  # 1 January 1970
+_FEW_DAYS_OFF = 3  # two weekends, one of them cut
 _LONG_TAIL = 240  # steps that a comparison of whole days needs
 
 
@@ -134,7 +138,7 @@ def _read_log(
             *(f for one in made for f in one.found),
         ),
         series=tuple(one.summary for one in made),
-        warnings=tuple(warning for one in made for warning in _warnings(one.series, config)),
+        warnings=tuple(warning for one in made for warning in one.warnings),
         kind="" if config.kind == "inferred" else config.kind,
     )
     return ReadLog(series=tuple(one.series for one in made), report=report)
@@ -159,6 +163,7 @@ class _Made:
     series: Series
     summary: SeriesSummary
     found: list[Finding]
+    warnings: list[str]
 
 
 def _refuse_names(paths: Sequence[Path], config: LogConfig) -> None:
@@ -242,6 +247,7 @@ def _make_series(name: str, rows: pl.DataFrame, config: LogConfig, metrics: tupl
         series=series,
         summary=_summary(series, buckets, filled, JOINED[kind]),
         found=_step_findings(name, buckets, filled, config),
+        warnings=[*_warnings(series, config), *_days_off(series, filled.filled)],
     )
 
 
@@ -262,7 +268,7 @@ def _summary(series: Series, buckets: Buckets, filled: Filled, joined: str) -> S
         last=utc_text(int(stamps[-1])),
         step_s=series.step_s,
         steps=len(stamps),
-        filled=filled.filled,
+        filled=len(filled.filled),
         gaps=filled.gaps,
         gap_steps=filled.gap_steps,
         edges_dropped=buckets.edges_dropped + filled.trimmed_start + filled.trimmed_end,
@@ -286,7 +292,10 @@ def _step_findings(name: str, buckets: Buckets, filled: Filled, config: LogConfi
         ),
         "estimated-count": (buckets.estimated, "counts had 75 % or more of their samples and were scaled up"),
         "thin-mean": (buckets.thin, "means rest on fewer than 75 % of their samples"),
-        "filled-gap": (filled.filled, f"missing steps (up to {config.max_gap} in a row) were filled by interpolation"),
+        "filled-gap": (
+            len(filled.filled),
+            f"missing steps (up to {config.max_gap} in a row) were filled by interpolation",
+        ),
         "gap": (
             filled.gap_steps,
             f"missing steps (over {config.max_gap} in a row) were left open and split the series",
@@ -323,6 +332,22 @@ def _warnings(series: Series, config: LogConfig) -> Iterable[str]:
         yield from (f"series {series.name}: {metric} {what}" for what in _oddities(column[np.isfinite(column)], config))
         if config.kind != "gauge":
             yield from (f"series {series.name}: {metric} {what}" for what in _cut_tail(column))
+
+
+def _days_off(series: Series, filled: NDArray[np.int64]) -> Iterable[str]:
+    """Yield a sentence if no value of one or two days of the week is the log's own: all were `filled` (steps,)."""
+    if series.step_s != _DAY_S or len(filled) < _FEW_DAYS_OFF:
+        return
+    middles = series.timestamps_s() + _DAY_S // 2  # (steps,) within the day in zones up to 12 hours from UTC
+    days = (middles // _DAY_S + _THURSDAY) % 7  # (steps,) 0 is a Monday
+    own = np.delete(days, np.union1d(filled, np.flatnonzero(np.isnan(series.values[:, 0]))))
+    off = np.setdiff1d(days[filled], own)
+    if len(off):
+        names = " and ".join(DAY_NAMES[day] for day in off)
+        yield (
+            f"series {series.name}: no {names} has a value in the log, so all of them are filled and forecasts "
+            "learn from filled values; if nothing happens on these days, write rows with 0"
+        )
 
 
 def _cut_tail(column: NDArray[np.float64]) -> Iterable[str]:

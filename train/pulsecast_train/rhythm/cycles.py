@@ -39,8 +39,6 @@ STRONG, CLEAR = 0.6, 0.3
 FILLED_SLOTS = 2  # a day that lacks more slots in a row is left out
 DECOMPOSED_S = 26 * WEEK_S  # MSTL uses the latest half year, which shows the present rhythm
 
-DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Cycle:

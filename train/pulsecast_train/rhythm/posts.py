@@ -31,7 +31,8 @@ from ..logs.data_report import Finding
 from ..logs.files import open_log
 from ..logs.row_policies import only_mature, without_copies
 from ..logs.row_reader import ROW_COUNT, RowReader
-from .cycles import DAY_NAMES, HOUR_S, local_seconds
+from ..zones import DAY_NAMES
+from .cycles import HOUR_S, local_seconds
 from .words import amount
 
 OWN = 3  # posts of a user, from which on it can be compared with itself

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .cycles import CLEAR, DAY_NAMES, HOUR_S, SHORTEST_DAYS, SHORTEST_WEEKS, STRONG, SURE, TURNS, Cycle, Rhythm
+from ..zones import DAY_NAMES
+from .cycles import CLEAR, HOUR_S, SHORTEST_DAYS, SHORTEST_WEEKS, STRONG, SURE, TURNS, Cycle, Rhythm
 
 
 def words(found: Rhythm) -> tuple[str, ...]:

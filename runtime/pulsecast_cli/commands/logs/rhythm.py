@@ -106,8 +106,9 @@ def _slot_rows(slots: Sequence[Slot]) -> list[tuple[str, ...]]:
 
 def rhythm_text(one: Rhythm) -> str:
     """Return the sentences about one series, and its mean day and week in figures."""
-    from pulsecast_train.rhythm.cycles import DAY_NAMES, HOUR_S
+    from pulsecast_train.rhythm.cycles import HOUR_S
     from pulsecast_train.rhythm.words import words
+    from pulsecast_train.zones import DAY_NAMES
 
     what = "times the typical level" if one.factors else "above the typical level"
     lines = [f"{printable(one.series)}, {one.first} to {one.last}, by the clock of {one.zone}", *words(one)]

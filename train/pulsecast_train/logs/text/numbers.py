@@ -24,6 +24,7 @@ _SCALES = {"K": 1e3, "k": 1e3, "M": 1e6}
 _DIGITS = r"^(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _SENTINELS = ("-1", "-9", "-99", "-999", "-9999")
 _QUICK_CELLS = 1000
+_MOST_EXACT = 2.0**53  # beyond it, the next whole numbers of a float64 are two or more apart
 # What a cell shows about the column's decimal mark, once its sign, its unit and its spaces are gone.
 _EVIDENCE = {
     ".": r"^\d{1,3}(,\d{2,3})*,\d{3}\.\d*$|^\d{1,2}(,\d{2})+,\d{3}$|^\d{1,3}(,\d{3}){2,}$"
@@ -58,6 +59,7 @@ class NumberReader:
     scaled: Counted = field(default_factory=Counted)
     percent: Counted = field(default_factory=Counted)
     negative: Counted = field(default_factory=Counted)
+    rounded: Counted = field(default_factory=Counted)
     _numbers: int = 0
 
     def __post_init__(self) -> None:
@@ -76,6 +78,9 @@ class NumberReader:
             values = values.set(values.is_in(declared), None)
         if not self.signed:
             self._refuse_negative(values, places)
+        low, high = values.min(), values.max()
+        if isinstance(low, float) and isinstance(high, float) and max(-low, high) >= _MOST_EXACT:
+            self.rounded.add((values.abs() >= _MOST_EXACT).fill_null(value=False), places)
         return values
 
     def findings(self, file: str) -> list[Finding]:
@@ -100,6 +105,11 @@ class NumberReader:
             ),
             *self.percent.findings("percent", f"cells of {name} were read without their percent sign", file),
             *self.negative.findings("negative-in-brackets", f"cells of {name} in brackets were read as negative", file),
+            *self.rounded.findings(
+                "rounded-number",
+                f"cells of {name} are beyond 2^53 = 9,007,199,254,740,992 and were rounded to some 16 digits",
+                file,
+            ),
         ]
 
     def evidence(self, cells: pl.Series) -> tuple[int, int, int | None]:
