@@ -6,6 +6,7 @@ the content of a row.
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import io
@@ -62,9 +63,14 @@ class Block:
     last: bool
     quoted: bool = True  # a newline between quotes does not end a row; False for JSON: its strings hold none
 
+    @functools.cached_property
+    def line_ends(self) -> int:
+        """The number of line feeds in `data`, counted once."""
+        return line_ends(self.data)
+
     def row_lines(self, rows: int) -> NDArray[np.int64]:
         """Return the line on which each of `rows` rows begins: int64 (rows,)."""
-        lines = line_ends(self.data) + (not self.data.endswith(b"\n"))
+        lines = self.line_ends + (not self.data.endswith(b"\n"))
         starts = np.arange(lines, dtype=np.int64)
         if self.quoted and b'"' in self.data:
             starts = np.concatenate(([0], np.flatnonzero(~inside_quotes(self.data)) + 1)).astype(np.int64)

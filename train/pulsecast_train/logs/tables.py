@@ -12,7 +12,9 @@ import re
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -27,10 +29,10 @@ from .limits import MOST_CELLS, PARQUET_ROWS
 from .parquet.trial import try_parquet
 from .places import Places
 from .text.blocks import Opening, checked_names, json_blocks, table_blocks
-from .text.quotes import line_ends
 from .workbooks.marks import settled, without_marks
 
 _LEAST_STEPS = 8  # numbered columns that look like steps
+_Made = TypeVar("_Made")
 FAILURES = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
@@ -81,7 +83,7 @@ def read_batches(log: LogFile, config: LogConfig, raw: Source) -> tuple[LogColum
     else:
         opening, blocks = table_blocks(log, raw, config)
         columns = choose_columns(log.name, opening.header, config, before=opening.found)
-        rows = (_csv_batch(log, opening, columns, block) for block in blocks)
+        rows = _csv_batches(log, opening, columns, blocks)
     return columns, _ahead(_without_blank_end(log, rows))
 
 
@@ -116,16 +118,16 @@ def _share(log: LogFile, block: Block, rows: int, most: int) -> float:
     return part * min(most / max(rows, 1), 1.0)
 
 
-def _ahead(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
-    """Yield `batches` while a thread makes the next one: reading and parsing run beside the caller's work.
+def _ahead(made: Generator[_Made, None, None]) -> Generator[_Made, None, None]:
+    """Yield what is `made` while a thread makes the next one, so that reading, parsing and the caller run side by side.
 
-    Closing it waits for this thread.
+    Closing it waits for this thread, and closes `made`.
     """
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = thread.submit(next, batches, None)
-            yield batch
+    with closing(made), ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, made, None)
+        while (one := coming.result()) is not None:
+            coming = thread.submit(next, made, None)
+            yield one
 
 
 def choose_columns(
@@ -211,15 +213,16 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(shown[:30]) + (f" and {len(shown) - 30} more" if len(shown) > 30 else "")
 
 
-def _without_blank_end(log: LogFile, batches: Iterator[Batch]) -> Generator[Batch, None, None]:
+def _without_blank_end(log: LogFile, batches: Generator[Batch, None, None]) -> Generator[Batch, None, None]:
     """Yield the batches that have rows, without the empty rows at the end of the last one."""
     before: Batch | None = None
     empty = True
-    for batch in batches:
-        if before is not None and len(before.frame):
-            yield before
-            empty = False
-        before = batch
+    with closing(batches):
+        for batch in batches:
+            if before is not None and len(before.frame):
+                yield before
+                empty = False
+            before = batch
     if before is not None:
         filled = before.frame.select(~pl.all_horizontal(pl.all().is_null())).to_series().arg_true()
         rows = int(filled[-1]) + 1 if len(filled) else 0
@@ -237,10 +240,18 @@ def _without_blank_end(log: LogFile, batches: Iterator[Batch]) -> Generator[Batc
 # --- CSV and TSV ----------------------------------------------------------------------------------------------------
 
 
+def _csv_batches(
+    log: LogFile, opening: Opening, columns: LogColumns, blocks: Generator[Block, None, None]
+) -> Generator[Batch, None, None]:
+    with closing(_ahead(blocks)) as ready:
+        for block in ready:
+            yield _csv_batch(log, opening, columns, block)
+
+
 def _csv_batch(log: LogFile, opening: Opening, columns: LogColumns, block: Block) -> Batch:
     ragged: tuple[int, ...] = ()
     header = opening.header
-    cells = (line_ends(block.data) + 1) * len(header)
+    cells = (block.line_ends + 1) * len(header)
     if cells > MOST_CELLS:  # full rows have at least a byte per cell, and a block has fewer
         raise DataError(f"{log.name} line {block.line} and those after it are much shorter than the header; fill them")
     try:
@@ -368,7 +379,7 @@ def tried_parquet(log: LogFile, config: LogConfig) -> tuple[LogColumns, Generato
     return columns, _without_blank_end(log, _parquet_batches(log, columns))
 
 
-def _parquet_batches(log: LogFile, columns: LogColumns) -> Iterator[Batch]:
+def _parquet_batches(log: LogFile, columns: LogColumns) -> Generator[Batch, None, None]:
     taken = [pl.col(old).alias(new) for new, old in columns.sources.items()]
     start = 0
     while True:

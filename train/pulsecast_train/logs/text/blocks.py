@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from pulsecast.errors import DataError
@@ -41,12 +41,13 @@ def json_blocks(log: LogFile, raw: Source) -> Iterator[Block]:
         _refuse_endless(log, cut, data, line)
         whole, carry = data[:cut], data[cut:]
         _refuse_encoding(log.name, whole, line, utf8.marks + offset)
+        block = Block(data=whole, line=line, last=last, quoted=False)
         if whole or last:
-            yield Block(data=whole, line=line, last=last, quoted=False)
-        line, offset = line + line_ends(whole), offset + len(whole)
+            yield block
+        line, offset = line + block.line_ends, offset + len(whole)
 
 
-def table_blocks(log: LogFile, raw: Source, config: LogConfig) -> tuple[Opening, Iterator[Block]]:
+def table_blocks(log: LogFile, raw: Source, config: LogConfig) -> tuple[Opening, Generator[Block, None, None]]:
     """Return the opening of the table in `raw`, unpacked, and its rows in blocks of about BLOCK_BYTES.
 
     Raises DataError as `json_blocks` does, and if the quotes of a row cannot be read.
@@ -81,20 +82,21 @@ def _table_rows(
     utf8: Utf8,
     chunks: Iterator[tuple[bytes, bool]],
     first: tuple[bytes, int, int, bool],
-) -> Iterator[Block]:
+) -> Generator[Block, None, None]:
     style = "doubled" if log.kind == "xlsx" else ""
     quotes = QuoteReader(name=log.name, separator=opening.separator, fields=len(opening.header), style=style)
     data, line, offset, last = first
     while True:
-        whole, cut = quotes.take(data, line, last=last)
-        _refuse_endless(log, cut, data, line)
-        taken = data[:cut]
+        whole, taken = quotes.take(data, line, last=last)
+        _refuse_endless(log, len(taken), data, line)
         _refuse_encoding(log.name, taken, line, offset)
+        block = Block(data=whole, line=line, last=last)
         if whole or last:
-            yield Block(data=whole, line=line, last=last)
+            yield block
         if last:
             return
-        line, offset, carry = line + line_ends(taken), offset + cut, data[cut:]
+        line += block.line_ends if whole is taken else line_ends(taken)
+        offset, carry = offset + len(taken), data[len(taken) :]
         read, last = next(chunks)
         data = carry + utf8.turn(read, last=last)
 

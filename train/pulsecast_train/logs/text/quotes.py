@@ -53,21 +53,23 @@ class QuoteReader:
     style: str = ""
     _quoted: bool = False  # an earlier chunk has quotes
 
-    def take(self, data: bytes, line: int, *, last: bool) -> tuple[bytes, int]:
-        """Return the whole rows in `data`, which begins on `line`, and the number of its bytes that they take.
+    def take(self, data: bytes, line: int, *, last: bool) -> tuple[bytes, bytes]:
+        """Return the whole rows in `data`, which begins on `line`, and the same as they stand there.
+
+        The two are one object unless the rows had to be written anew.
 
         Raises DataError, with a line, if no reading of the quotes makes rows of `fields` cells, or if two do.
         """
         if b'"' not in data and self.style != "backslash":
-            cut = len(data) if last else data.rfind(b"\n") + 1
-            return data[:cut], cut
+            taken = data if last else data[: data.rfind(b"\n") + 1]
+            return taken, taken
         plain = self.style in ("", "doubled") and _ESCAPED not in data
         if plain and well_quoted(data, self.separator):
-            cut = len(data) if last else row_end(data)
+            taken = data if last else data[: row_end(data)]
             if not last or data.count(b'"') % 2 == 0:
-                self._refuse_swallowed_rows(data[:cut], line)
+                self._refuse_swallowed_rows(taken, line)
                 self._quoted = True
-                return data[:cut], cut
+                return taken, taken
         return self._rewritten(data, line, last=last)
 
     def _refuse_swallowed_rows(self, data: bytes, line: int) -> None:
@@ -86,7 +88,7 @@ class QuoteReader:
                 "itself; if these quotes are text, write each twice between quotes, or leave them out"
             )
 
-    def _rewritten(self, data: bytes, line: int, *, last: bool) -> tuple[bytes, int]:
+    def _rewritten(self, data: bytes, line: int, *, last: bool) -> tuple[bytes, bytes]:
         text = data.decode("utf-8", "surrogateescape").split("\n")
         physical = [part + "\n" for part in text[:-1]] + ([text[-1]] if last and text[-1] else [])
         style, found = self._chosen(physical, line, last=last)
@@ -103,7 +105,7 @@ class QuoteReader:
                 writer.writerow(row)
             else:
                 out.write("\n")  # a blank line keeps its place
-        return out.getvalue().encode("utf-8", "surrogateescape"), cut
+        return out.getvalue().encode("utf-8", "surrogateescape"), data[:cut]
 
     def _chosen(self, physical: list[str], line: int, *, last: bool) -> tuple[str, _Parsed]:
         """Return the one reading that fits; the earlier of _STYLES stands for those that say the same."""
