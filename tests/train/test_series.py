@@ -55,3 +55,24 @@ def test_parts_that_do_not_fit_are_refused(fields: dict[str, object], sentence: 
     whole: dict[str, object] = {"name": "a", "metrics": ("y",), "start_s": 0, "step_s": 60} | fields
     with pytest.raises(ValueError, match=sentence):
         Series(**whole)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("start_s", "step_s", "phase_s", "same"),
+    [
+        (7200, 3600, 0, True),
+        (7207, 3600, 0, True),  # each sample a few seconds late
+        (7200 + 1800, 3600, 0, False),
+        (7200 + 3599, 3600, 0, False),  # the end of an hour, not a second before the next one
+        (82_800, 86_400, 79_200, True),  # midnight in Berlin, in winter and in summer
+        (82_800, 86_400, 0, True),  # midnight in London
+        (43_200, 86_400, 0, False),
+        (86_399, 86_400, 0, False),
+        (3600, 7200, 0, False),
+    ],
+)
+def test_a_grid_is_the_same_up_to_a_sixtieth_of_a_step_and_days_up_to_a_change_of_clocks(
+    start_s: int, step_s: int, phase_s: int, same: bool
+) -> None:
+    one = Series(name="a", metrics=("y",), start_s=start_s, step_s=step_s, values=np.ones((3, 1)))
+    assert one.has_phase(phase_s) is same

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from pulsecast.model.radii import IntervalScale
 
+_HOUR_S, _DAY_S = 3600, 86_400
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Series:
@@ -56,6 +58,20 @@ class Series:
         finite = np.isfinite(self.values[:, 0])  # (steps,)
         edges = np.flatnonzero(np.diff(np.concatenate(([False], finite, [False])).astype(np.int8)))
         return tuple((int(start), int(stop)) for start, stop in edges.reshape(-1, 2))
+
+    @property
+    def phase_s(self) -> int:
+        """Seconds of each step after a multiple of the step: 1800 for hourly ones at half past."""
+        return self.start_s % self.step_s
+
+    def has_phase(self, phase_s: int) -> bool:
+        """Return whether the steps lie on the grid of `phase_s`, up to a sixtieth of a step.
+
+        Days may also be an hour apart from it, since the clock changes: local midnight is then another instant.
+        """
+        gap = abs(self.phase_s - phase_s)
+        change = abs(min(gap, self.step_s - gap) - _HOUR_S)
+        return gap <= self.step_s // 60 or (self.step_s % _DAY_S == 0 and change <= 60)
 
     def timestamps_s(self) -> NDArray[np.int64]:
         """Return the unix seconds (UTC) of every step: int64 (steps,)."""

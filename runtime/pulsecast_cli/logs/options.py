@@ -86,6 +86,9 @@ class LogOptions:
         str | None, _option("--maturity", "How long an event's total grows, such as 2d; 0: not at all.")
     ] = None
     step: Annotated[str | None, _option("--step", "Step, such as 5m, 1h or 1d.")] = None
+    phase_s: Annotated[
+        int | None, _option("--phase", "Seconds of each step after a whole one, if a bundle's training had others.")
+    ] = None
     timezone: Annotated[str | None, _option("--timezone", "Zone of timestamps that carry none, such as UTC.")] = None
     repeated_hour: Annotated[
         str | None,

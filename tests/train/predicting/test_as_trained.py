@@ -62,3 +62,38 @@ def test_counts_given_to_a_model_of_events_are_refused_with_the_option_that_read
 def test_options_of_single_events_are_refused_beside_samples(of_events: Manifest, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="category is for events; add --events"):
         read_as_trained(counts(tmp_path, "value"), of_events, {"events": False, "category": "type"})
+
+
+# --- the grid of steps ----------------------------------------------------------------------------------------------
+
+
+def trained_on(manifest: Manifest, *firsts: str) -> Manifest:
+    data = {"series": [{"name": f"s{i}", "first": first, "step_s": plain.STEP_S} for i, first in enumerate(firsts)]}
+    return dataclasses.replace(manifest, provenance=dataclasses.replace(manifest.provenance, data=data))
+
+
+def hours_at(folder: Path, clock: str) -> Path:
+    path = folder / "hourly.csv"
+    path.write_text("\n".join(["at,value", *(f"2026-01-05T{hour:02d}:{clock}Z,{200 + hour}" for hour in range(24))]))
+    return path
+
+
+@pytest.mark.parametrize(("clock", "phase"), [("30:00", 1800), ("59:59", 3599)])
+def test_hours_that_are_named_by_their_middle_or_end_are_refused_until_that_is_stated(
+    of_events: Manifest, tmp_path: Path, clock: str, phase: int
+) -> None:
+    manifest, path = trained_on(of_events, "2025-01-06T00:00:00Z"), hours_at(tmp_path, clock)
+    with pytest.raises(DataError, match=rf"{phase:,} s after .* of 1h, and those of training 0 s .*--phase {phase} if"):
+        read_as_trained(path, manifest, {"events": False})
+    (series,), _ = read_as_trained(path, manifest, {"events": False, "phase_s": phase})
+    assert series.start_s % 3600 == phase
+    with pytest.raises(DataError, match=rf"{phase:,} s after a whole step of 1h; phase_s \(--phase\) says 60: correct"):
+        read_as_trained(path, manifest, {"events": False, "phase_s": 60})
+
+
+@pytest.mark.parametrize("firsts", [("2025-01-06T00:30:00Z",), ("2025-01-06T00:00:00Z", "2025-01-06T00:30:00Z"), ()])
+def test_a_log_on_the_grid_of_training_is_read_and_any_where_training_had_several(
+    of_events: Manifest, tmp_path: Path, firsts: tuple[str, ...]
+) -> None:
+    (series,), _ = read_as_trained(hours_at(tmp_path, "30:20"), trained_on(of_events, *firsts), {"events": False})
+    assert series.start_s % 3600 == 1820

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from pulsecast.bundle.manifest import Manifest
+from pulsecast.computing.iso_time import iso_whole_seconds
 from pulsecast.errors import DataError, FormatError, UsageError
 from pulsecast.foundation import strict_json
 from pulsecast.foundation.arguments import StrPath, instance, with_changes
@@ -15,7 +16,7 @@ from pulsecast.stages.progress import SILENT, Progress
 
 from ..series import Series
 from .config import LogConfig
-from .reader import ReadLog, read_log
+from .reader import ReadLog, off_grid_words, read_log
 
 SHOWN = 5  # names in a sentence
 
@@ -32,16 +33,18 @@ def read_as_trained(
     changes  an empty name for `series` means that no column names the series; `events` False, of a model whose training
              log had events, that the log has their counts in steps: all options of single events are then left out
 
-    Raises DataError unless every series has the metrics and the step that the model takes.
+    Raises DataError unless every series has the metrics and the step that the model takes and, where the model has a
+    calendar, steps as far after whole ones as in training: hours that are named by their end would be forecast as later
+    ones. `phase_s` in `changes` states another grid.
     """
     config = reading_of(manifest, changes)
-    return read_fitting(logs, manifest.spec, config, progress=progress)
+    return read_fitting(logs, manifest, config, progress=progress)
 
 
 def read_fitting(
-    logs: StrPath | Sequence[StrPath], spec: ModelSpec, config: LogConfig, *, progress: Progress = SILENT
+    logs: StrPath | Sequence[StrPath], manifest: Manifest, config: LogConfig, *, progress: Progress = SILENT
 ) -> ReadLog:
-    """Return the result of `read_log`; raises DataError unless every series fits a model of `spec`."""
+    """Return the result of `read_log`; raises DataError unless every series fits the bundle of `manifest`."""
     try:
         found = read_log(logs, config, progress=progress, as_trained=True)
     except DataError as error:
@@ -55,9 +58,35 @@ def read_fitting(
             f"{error}; {config.series} named the series of the training log: for a log of one series pass "
             "--series-column ''"
         ) from error
+    phase_s = trained_phase_s(manifest)
     for one in found.series:
-        check_series(spec, one)
+        check_series(manifest.spec, one)
+        if config.phase_s is None and phase_s is not None and not one.has_phase(phase_s):
+            raise DataError(
+                f"{off_grid_words(one)}, and those of training {phase_s:,} s after one: correct the times, which may "
+                f"name the middle or the end of a step, or pass --phase {one.phase_s} if the series comes so"
+            )
     return found
+
+
+def trained_phase_s(manifest: Manifest) -> int | None:
+    """Return how many seconds after a whole step each step of the training log came.
+
+    None where nothing depends on it, as the model has no calendar, where it is not recorded, or where series differ.
+    """
+    spec, series = manifest.spec, manifest.provenance.data.get("series")
+    if not spec.timed or not isinstance(series, Sequence):
+        return None
+    phases = {_phase_s(one, spec.step_s) for one in series}
+    return phases.pop() if len(phases) == 1 else None
+
+
+def _phase_s(series: object, step_s: int) -> int | None:
+    first = series.get("first") if isinstance(series, Mapping) else None
+    try:
+        return iso_whole_seconds(first) % step_s
+    except ValueError:
+        return None
 
 
 def names_its_series(manifest: Manifest, changes: Mapping[str, object] | None = None) -> bool:

@@ -52,6 +52,7 @@ METRIC_ALIASES = ("value", "y", "count", "counts", "events", "mentions", *TOTALS
 KINDS = ("inferred", "count", "gauge", "counter")
 SEPARATORS = (",", ";", "|", "tab")
 MOST_SKIPPED = 200
+MOST_PHASE_S = 10**7
 MOST_CATEGORIES = 16  # each is three inputs of the network
 
 
@@ -77,6 +78,8 @@ class LogConfig:
                   ("2d"; each is counted when it is complete, and the incomplete ones are dropped), or "0" if they do
                   not grow
     step          "5m", "1h", "1d"; None = the usual spacing of the samples (events always need it)
+    phase_s       seconds of each step after a multiple of the step: a log on another grid is refused; None = as the log
+                  has it, or for a bundle with a calendar as its training log had it
     timezone      zone of timestamps that carry none, such as "UTC"; without it they are refused
     repeated_hour meaning of a local time in the hour that a clock change repeats: the "first" or the "second" one, or
                   "both": of two rows of a sample with that time, in a file in order of time, the second is the later
@@ -119,6 +122,7 @@ class LogConfig:
     skip_lines: int | None = field(default=None, metadata=OMITTED)
     decimal: str | None = field(default=None, metadata=OMITTED)
     sheet: str | None = field(default=None, metadata=OMITTED)
+    phase_s: int | None = field(default=None, metadata=OMITTED)
 
     def __post_init__(self) -> None:
         require_types(self)
@@ -232,6 +236,8 @@ class LogConfig:
                     parse_step(text)
             except ValueError as error:
                 problems.append(f"{name}{str(error).removeprefix('step')}")
+        if self.phase_s is not None and not 0 <= self.phase_s < MOST_PHASE_S:
+            problems.append(f"phase_s is {self.phase_s}; expected 0 or more seconds, and less than the step")
         if self.timezone is not None and not _may_be_a_zone(self.timezone):
             problems.append(f"timezone is {self.timezone!r}; expected a name such as UTC or Europe/Berlin")
         if self.time_format is not None and self.time_format not in EPOCH_FORMATS and "%" not in self.time_format:

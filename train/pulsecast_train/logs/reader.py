@@ -243,6 +243,8 @@ def _make_series(name: str, rows: pl.DataFrame, config: LogConfig, metrics: tupl
         raise DataError(f"series {name}: no step of {step} is complete and has a value; choose a shorter --step")
     start_s = buckets.start_s + filled.trimmed_start * buckets.step_s
     series = Series(name=name, metrics=metrics, start_s=start_s, step_s=buckets.step_s, values=filled.values)
+    if config.phase_s is not None and not series.has_phase(config.phase_s):
+        raise DataError(f"{off_grid_words(series)}; phase_s (--phase) says {config.phase_s:,}: correct one of the two")
     return _Made(
         series=series,
         summary=_summary(series, buckets, filled, JOINED[kind]),
@@ -306,6 +308,11 @@ def _step_findings(name: str, buckets: Buckets, filled: Filled, config: LogConfi
         for policy, (count, sentence) in sentences.items()
         if count
     ]
+
+
+def off_grid_words(series: Series) -> str:
+    """Return the beginning of a sentence about a series on another grid than expected."""
+    return f"series {series.name}: steps come {series.phase_s:,} s after a whole step of {step_text(series.step_s)}"
 
 
 def _refuse_unequal_metrics(parts: Sequence[FileRows]) -> None:

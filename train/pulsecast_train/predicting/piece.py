@@ -168,7 +168,7 @@ def _read(model: Forecaster, file: InputFile, task: Task) -> tuple[tuple[Series,
     """Return the series in `file`; raises DataError, also if it is not the file of the batch's beginning."""
     try:
         changed = file.has_changed()
-        found = None if changed else read_fitting(file.path, model.manifest.spec, task.config)
+        found = None if changed else read_fitting(file.path, model.manifest, task.config)
         changed = changed or file.has_changed()
     except OSError as error:
         raise DataError(f"it is not there any more, or this worker does not see it: {error.strerror}") from error

@@ -41,6 +41,7 @@ OPTIONS = {
     "skip_lines": "--skip-lines",
     "decimal": "--decimal",
     "sheet": "--sheet",
+    "phase_s": "--phase",
 }
 
 
