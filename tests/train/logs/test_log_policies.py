@@ -42,6 +42,14 @@ def test_a_log_says_the_same_in_blocks_of_any_size(
     assert len(report.findings) == 3
 
 
+@pytest.mark.parametrize("end", ["269", "269,02", '"269,02"', "269,02\n"])
+def test_a_last_cell_that_may_be_cut_is_told_of_in_every_style_of_quotes(tmp_path: Path, end: str) -> None:
+    rows = [f'2025-01-06T{hour:02}:00:00Z;"5\\" nail";{hour},5' for hour in range(8)]
+    text = "\n".join(["timestamp;note;value", *rows, f'2025-01-06T08:00:00Z;"say \\"yes\\"";{end}'])
+    _, report = read(log(tmp_path, text), timezone="UTC", kind="gauge")
+    assert ("open-end" in found(report)) is (end in ("269", "269,02"))
+
+
 # --- days without values ------------------------------------------------------------------------------------------
 
 

@@ -105,7 +105,10 @@ class QuoteReader:
                 writer.writerow(row)
             else:
                 out.write("\n")  # a blank line keeps its place
-        return out.getvalue().encode("utf-8", "surrogateescape"), data[:cut]
+        rows = out.getvalue()
+        if last and not data.endswith((b"\n", b'"')):
+            rows = rows.removesuffix("\n")  # what follows the last cell may be missing, and shall be told of
+        return rows.encode("utf-8", "surrogateescape"), data[:cut]
 
     def _chosen(self, physical: list[str], line: int, *, last: bool) -> tuple[str, _Parsed]:
         """Return the one reading that fits; the earlier of _STYLES stands for those that say the same."""
