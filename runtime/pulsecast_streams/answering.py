@@ -115,7 +115,7 @@ class Answering:
         before = live.to_bytes()
         try:
             for time, values in fills:
-                found = _taken(live, values, time)
+                found = _taken(live, values, time, sure=measured.sure)
                 alarms.extend(self._alarms(measured.series, time, found.anomaly, filled=True))
             return self._stepped(live, measured, len(fills), tuple(alarms))
         except RefusedError:
@@ -125,7 +125,7 @@ class Answering:
     def _stepped(self, live: LiveSeries, measured: Measurement, filled: int, alarms: tuple[Record, ...]) -> Said:
         """Return what follows from the step itself, after some that were filled in, which raised `alarms`."""
         name, time = measured.series, measured.time
-        forecast, anomaly = _taken(live, measured.values, time)
+        forecast, anomaly = _taken(live, measured.values, time, sure=measured.sure)
         arrival = forecast.arrival
         if arrival in ("late", "between", "repeated"):
             again = _said_again(live, measured, self._spec.step_s)
@@ -186,10 +186,10 @@ def known_series(model: Loaded, name: str, policies: Policies) -> str | Pool | N
     )  # fmt: skip
 
 
-def _taken(live: LiveSeries, values: tuple[float, ...], time: int) -> Taken:
+def _taken(live: LiveSeries, values: tuple[float, ...], time: int, *, sure: bool) -> Taken:
     """Return what follows from a step; raises RefusedError if the message is at fault."""
     try:
-        return live.take(values[0] if len(values) == 1 else values, time)
+        return live.take(values[0] if len(values) == 1 else values, time, sure=sure)
     except TimeError as error:
         raise RefusedError("time", str(error)) from None
     except InputError as error:

@@ -124,7 +124,7 @@ def _require_known(model: Loaded, received: Received, events: EventPolicies, pol
 def _answers(model: Loaded, counted: Counted, kept: bytes | None, policies: Policies, received: Received) -> Answers:
     found: list[StepAnswer] = []
     for one in counted.steps:
-        message = replace(received, key=None, value=json.dumps(one).encode(), arrived_s=None)
+        message = replace(received, key=None, value=json.dumps(one).encode())
         said = answer(model, message, kept, policies=policies)
         kept = said.state
         found.append(StepAnswer(step=one, answer=said))

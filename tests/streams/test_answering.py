@@ -143,6 +143,19 @@ def test_a_time_years_ahead_is_a_dead_letter_and_true_steps_go_on(model: Forecas
     assert answer(model, message(106, values()[106]), jumped.state) == run[106]
 
 
+def test_a_first_time_that_was_wrong_does_not_block_its_series(model: Forecaster) -> None:
+    """A clock that was not set says 1970. The true time lies years later, and the broker's clock knows it."""
+    first = answer(model, Received(key="likes", value=b'{"time": 0, "value": 1}', arrived_s=float(time_of(0))))
+    state, arrivals = first.state, [first.forecast["arrival"]]
+    for n, value in enumerate(values()):
+        found = answer(model, replace(message(n, value), arrived_s=float(time_of(n) + 60)), state)
+        assert found.dead_letter is None
+        state = found.state
+        arrivals.append(found.forecast["arrival"])
+    assert arrivals == ["next", "gap", *["next"] * (STEPS - 1)]
+    assert found.forecast["forecast"] == pushed(model, list(enumerate(values())))[-1].forecast["forecast"]
+
+
 def test_a_value_that_the_model_does_not_take_is_a_dead_letter(model: Forecaster, run: list[Answer]) -> None:
     found = answer(model, message(106, -5.0), run[105].state)
     assert (found.state, found.dead_letter["code"]) == (run[105].state, "value")

@@ -9,6 +9,7 @@ from pathlib import Path
 from pulsecast.errors import EngineError, FormatError, UsageError
 from pulsecast.foundation.arguments import shown
 from pulsecast.foundation.private_file import BESIDE_SQLITE, damage_of, require_private_file
+from pulsecast.limits import TEXT_CHARACTERS
 
 APPLICATION = 0x70756C73  # "puls", in the header of the file
 FORMAT = 1
@@ -23,6 +24,7 @@ class StateStore:
     """The states of one stream. One process uses the file at a time; the others are refused.
 
     A state is written in a transaction of its own, which is on the disk when `put` returns. Not for several threads.
+    What is kept under more than TEXT_CHARACTERS characters, as no series is called, is a note of the engine.
     """
 
     def __init__(self, path: Path, stream: str) -> None:
@@ -58,7 +60,8 @@ class StateStore:
                     f"the file of states {self._name} is damaged ({problem}); bring back a copy, or {INSTEAD}"
                 )
             of = self._found("SELECT name FROM stream")
-            self._count = int(str(self._found("SELECT count(*) FROM states")))
+            query = "SELECT count(*) FROM states WHERE length(series) <= ?"
+            self._count = int(str(self._found(query, TEXT_CHARACTERS)))
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise UsageError(
@@ -87,8 +90,8 @@ class StateStore:
         self._database.execute("INSERT INTO stream VALUES (?)", (stream,))
         self._database.execute("COMMIT")
 
-    def _found(self, query: str) -> object:
-        row = self._database.execute(query).fetchone()
+    def _found(self, query: str, *values: object) -> object:
+        row = self._database.execute(query, values).fetchone()
         return None if row is None else row[0]
 
     def __len__(self) -> int:
@@ -117,7 +120,7 @@ class StateStore:
             changed = self._database.execute("UPDATE states SET state = ? WHERE series = ?", (state, series)).rowcount
             if not changed:
                 self._database.execute("INSERT INTO states VALUES (?, ?)", (series, state))
-                self._count += 1
+                self._count += len(series) <= TEXT_CHARACTERS
         except sqlite3.Error as error:
             raise self._failed(error) from None
 

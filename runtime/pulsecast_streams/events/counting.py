@@ -14,6 +14,7 @@ from pulsecast.limits import GAP_STEPS, STEP_EVENTS
 
 from ..messages.received import Received
 from ..messages.records import Record, refused_message
+from ..messages.times import LATEST_S
 from ..refusal import RefusedError
 from .event import IDENTITY_BYTES, MICROS, Event, read_event
 from .policies import OF, EventPolicies
@@ -75,17 +76,15 @@ def tick(state: bytes, time: Any, *, policies: EventPolicies) -> Counted:
     A series lags as far behind the clock as its latest event did when the broker got it: a log that is sent again is
     not cut short.
 
-    Raises as `count` does, and UsageError for a time more than a year, or GAP_STEPS steps, after the
-    last event.
+    However long ago the last event was, no step is said that comes more than `silent_steps` after it.
+
+    Raises as `count` does, and UsageError for a time beyond the year 9999, as milliseconds are.
     """
     instance("state", state, bytes)
     instance("policies", policies, EventPolicies)
     kept, time_us = _state(state, policies), whole_number("time", time, least=0) * MICROS
-    if time_us - kept.latest_us > _longest_gap_us(policies):
-        raise UsageError(
-            f"time is {shown(time)}, more than a year, or {GAP_STEPS:,} steps, after the last event; expected unix "
-            "seconds"
-        )
+    if time_us > LATEST_S * MICROS:
+        raise UsageError(f"time is {shown(time)}; expected unix seconds")
     silent_us = (_silent_s(kept, policies) + policies.step_s + policies.lateness_s) * MICROS
     now_us = min(time_us - kept.delay_us, silent_us)  # nothing is said after it, and the state must not wait for it
     return _said(replace(kept, latest_us=max(kept.latest_us, now_us)), policies)
@@ -149,7 +148,8 @@ def _anew(kept: Counting, event: Event, policies: EventPolicies) -> Counted:
 
     Its first step is whole: nothing came before the event.
     """
-    _refuse_far(kept, event, LONGEST_GAP_S * MICROS)  # longer than the model takes, too
+    if not event.sure:
+        _refuse_far(kept, event, LONGEST_GAP_S * MICROS)  # longer than the model takes, too
     end_us = (_silent_s(kept, policies) + policies.lateness_s) * MICROS
     before = _said(replace(kept, latest_us=max(event.time_us, end_us)), policies)
     return Counted(steps=before.steps, state=written_state(replace(_begun(event, policies), first_us=None)))

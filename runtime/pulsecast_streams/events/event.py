@@ -15,7 +15,7 @@ from pulsecast.plain_text import Problems
 from ..messages.measurement import known_fields, named_series, number, tried
 from ..messages.reading import read_object
 from ..messages.received import Received
-from ..messages.times import LATEST_S, refuse_ahead
+from ..messages.times import LATEST_S, is_checked, refuse_ahead
 from ..refusal import RefusedError
 from .policies import EventPolicies
 
@@ -31,6 +31,7 @@ class Event:
 
     delay_us  how much later the broker got it; 0 if it does not say
     identity  of its id, and of what it says, 8 bytes each; None if it has no id
+    sure      the broker's clock has shown that the time is not ahead
     """
 
     series: str
@@ -38,6 +39,7 @@ class Event:
     delay_us: int
     value: float
     identity: bytes | None
+    sure: bool
 
 
 def read_event(received: Received, policies: EventPolicies) -> Event:
@@ -54,7 +56,7 @@ def read_event(received: Received, policies: EventPolicies) -> Event:
     arrived_us = time_us if received.arrived_s is None else math.floor(received.arrived_s * MICROS)
     return Event(
         series=series, time_us=time_us, delay_us=max(0, arrived_us - time_us), value=value,
-        identity=_identity(name or "", time_us, value),
+        identity=_identity(name or "", time_us, value), sure=is_checked(received, policies.ahead_s),
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from ..policies import Policies
 from ..refusal import RefusedError
 from .reading import read_object
 from .received import Received
-from .times import read_time, refuse_ahead
+from .times import is_checked, read_time, refuse_ahead
 
 FIELDS = ("series", "time", "value", "values")
 T = TypeVar("T")
@@ -25,11 +25,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """One step: `values` (measured,) are raw, NaN where a column is known to be missing; `time` is in unix seconds."""
+    """One step: `values` (measured,) are raw, NaN where a column is known to be missing; `time` is in unix seconds.
+
+    `sure` says that the broker's clock has shown that the time is not ahead.
+    """
 
     series: str
     time: int
     values: tuple[float, ...]
+    sure: bool
 
 
 def read_measurement(received: Received, spec: ModelSpec, policies: Policies) -> Measurement:
@@ -41,6 +45,7 @@ def read_measurement(received: Received, spec: ModelSpec, policies: Policies) ->
             series=named_series(received.key, body.get("series")),
             time=_time(body, received.arrived_s, spec, policies),
             values=_values(body, spec),
+            sure=is_checked(received, policies.ahead_s),
         )
     except RefusedError:
         raise _all_refused(body, received, spec, policies) from None

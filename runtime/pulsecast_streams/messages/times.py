@@ -6,6 +6,7 @@ from pulsecast.computing.iso_time import iso_whole_seconds
 from pulsecast.foundation.arguments import shown
 
 from ..refusal import RefusedError
+from .received import Received
 
 LATEST_S = 253_402_300_799  # the last second of year 9999: milliseconds since 1978 lie beyond
 _EXPECTED = "expected whole unix seconds, or ISO 8601 with a zone, such as 2026-01-31T08:00:00Z"
@@ -29,6 +30,11 @@ def _of_number(given: int) -> int:
     if not -LATEST_S <= given <= LATEST_S:
         raise RefusedError("time", f"time {shown(given)} is in milliseconds or finer, or beyond year 9999; {_EXPECTED}")
     return given
+
+
+def is_checked(received: Received, ahead_s: int | None) -> bool:
+    """Return whether `refuse_ahead` compares the time of a message with the broker's clock."""
+    return received.arrived_s is not None and ahead_s is not None
 
 
 def refuse_ahead(time: float, arrived_s: float | None, ahead_s: int | None) -> None:

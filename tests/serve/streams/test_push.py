@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,15 @@ def test_restart_begins_anew_once_however_often_the_request_is_sent(following: C
     assert following.post(where, pushes([201])[0]).json["arrival"] == "next"
     assert following.post(where, request).json["arrival"] == "late"  # what came after it stays
     assert following.get(where).json["last"]["time"] == START + 201 * HOUR
+
+
+def test_restart_begins_anew_after_a_step_of_a_clock_that_ran_ahead(following: Client) -> None:
+    where, now = address("ahead"), int(time.time()) // HOUR * HOUR
+    true = [{"time": now - (3 - n) * HOUR, "value": 200.0 + n} for n in range(3)]
+    following.post(where, {"steps": true})
+    assert following.post(where, {"time": now + 300 * 24 * HOUR, "value": 9.0}).json["arrival"] == "gap"
+    answered = following.post(where, {"steps": true, "restart": True}).json["steps"]
+    assert [one["arrival"] for one in answered] == ["next"] * 3
 
 
 def test_restart_with_another_value_at_the_first_time_begins_anew(following: Client) -> None:

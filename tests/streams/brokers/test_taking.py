@@ -210,6 +210,7 @@ def test_made_up_names_of_series_do_not_grow_the_file_without_end(model: Forecas
         assert taken(first, link, data(len(link.sent), series=series))
     first.store.close()
     again = Taking(model, config, USUAL, store=StateStore(tmp_path / "a.db", "redis in"))
+    again.store.put("clock " * 100, b"note")
     assert len(again.store) == 2
     for series in ("last", "likes"):
         assert taken(again, link, data(len(link.sent), series=series))

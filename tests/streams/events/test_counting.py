@@ -268,8 +268,23 @@ def test_an_event_that_would_complete_too_many_steps_is_a_dead_letter() -> None:
         "time", "the event comes more than a year, or 100,000 steps, after the las",
     )  # fmt: skip
     assert len(said[2].steps) == GAP_STEPS - 1
-    with pytest.raises(UsageError, match=r"more than a year, or 100,000 steps, after the last event"):
-        tick(state, BEGIN + 3 * GAP_STEPS, policies=policies)
+    with pytest.raises(UsageError, match=r"^time is 1767225600000; expected unix seconds$"):
+        tick(state, 1_767_225_600_000, policies=policies)
+
+
+@pytest.mark.parametrize("before_s", [0, BEGIN - 40 * 86_400, BEGIN - 2000 * 86_400])
+def test_a_first_event_from_long_ago_neither_ends_the_clock_nor_blocks_its_series(before_s: int) -> None:
+    policies = EventPolicies(step_s=HOUR, lateness_s=60, silent_steps=3)
+    old = Received(key="likes", value=json.dumps({"time": before_s // HOUR * HOUR}).encode(), arrived_s=float(BEGIN))
+    first = count(old, policies=policies)
+    assert first.state is not None
+    silent = tick(first.state, BEGIN + 24 * HOUR, policies=policies)
+    assert [one["value"] for one in silent.steps] == [1.0, 0.0, 0.0, 0.0]
+    assert tick(silent.state or b"", BEGIN + 1000 * 24 * HOUR, policies=policies).steps == ()
+    true = Received(key="likes", value=json.dumps({"time": BEGIN + 10}).encode(), arrived_s=float(BEGIN + 20))
+    again = count(true, silent.state, policies=policies)
+    assert again.dead_letter is None
+    assert steps([tick(again.state or b"", BEGIN + 2 * HOUR, policies=policies)]) == [(BEGIN, 1.0)]
 
 
 WHOLE = {

@@ -231,10 +231,10 @@ def test_steps_that_a_policy_fills_in_are_taken_back_if_the_message_is_refused(
         state = answer(model, Received(key="likes", value=message(n, 100.0 + n)), state, policies=policies).state
     take = LiveSeries.take
 
-    def refused(self: LiveSeries, values: Any, time: Any) -> Any:
+    def refused(self: LiveSeries, values: Any, time: Any, *, sure: bool) -> Any:
         if values == 5.0:
             raise DtypeError("steps are of another kind")
-        return take(self, values, time)
+        return take(self, values, time, sure=sure)
 
     monkeypatch.setattr(LiveSeries, "take", refused)
     (found,) = process.take([("likes", message(62, 5.0))])

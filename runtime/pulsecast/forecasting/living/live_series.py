@@ -114,13 +114,16 @@ class LiveSeries:
         """Raise UsageError unless these are the options that it was begun with."""
         _require(self._detector, begun)
 
-    def take(self, values: ArrayLike, time: SupportsIndex) -> Taken:
-        """Return what follows from a step; see `step`. One that raises an error changes nothing."""
+    def take(self, values: ArrayLike, time: SupportsIndex, *, sure: bool = False) -> Taken:
+        """Return what follows from a step; see `step`. One that raises an error changes nothing.
+
+        Where something else is `sure` that the time is not one of the future, a gap may be of any length.
+        """
         time = self.checked(time)
         due = self._detector.due
         if due is not None and time != due:
             arrival = _arrival(time - due, self._spec.step_s)
-            return self._after_gap(values, time) if arrival == "gap" else self._unchanged(arrival, time)
+            return self._after_gap(values, time, sure) if arrival == "gap" else self._unchanged(arrival, time)
         self._require_whole()
         self._broken = True
         try:
@@ -153,11 +156,12 @@ class LiveSeries:
             require_known(self._spec, np.array([seconds]))
         return seconds
 
-    def _after_gap(self, values: ArrayLike, time: int) -> Taken:
+    def _after_gap(self, values: ArrayLike, time: int, sure: bool) -> Taken:
         """Return what follows from a step before which some are missing."""
         detector = self._detector
         after_s = time - (detector.due or 0)
-        refuse_far(self._spec, after_s + self._spec.step_s)
+        if not sure:
+            refuse_far(self._spec, after_s + self._spec.step_s)
         missing = after_s // self._spec.step_s
         before = self.to_bytes()
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
@@ -107,8 +108,11 @@ def _restarts(served: Served, push: Push, kept: Kept) -> bool:
     A client that sends a request again, since it heard no answer, must not undo what was pushed meanwhile: a stream
     that began at the time of the first step, and has gone on since, has been begun anew already. If nothing came after
     the steps of this request, the same steps give the same answers, and corrected ones must not be left out. Of a
-    single step the value says which of the two it is.
+    single step the value says which of the two it is. A stream whose last step lies in the future was pushed there by a
+    clock that is wrong: it is begun anew in any case.
     """
+    if kept.time > time.time() + served.model.manifest.spec.step_s:
+        return push.restart
     first, last = push.steps[0], push.steps[-1]
     if not push.restart or kept.began != first.time or kept.digest != served.model.manifest.model_digest:
         return push.restart
@@ -122,13 +126,13 @@ def _require_on_grid(served: Served, push: Push, taken: Taken, last: _Last | Non
 
     That of a new one is training's, where the request states no other.
     """
-    time, step_s = taken.forecast.time, served.model.manifest.spec.step_s
+    at, step_s = taken.forecast.time, served.model.manifest.spec.step_s
     if last is None:
-        refuse_off_grid("time", time, step_s, stated=push.phase_s, trained=served.model.phase_s)
+        refuse_off_grid("time", at, step_s, stated=push.phase_s, trained=served.model.phase_s)
     if last is not None and taken.forecast.arrival == "between":
         raise RefusedError(
             BAD_REQUEST,
-            f"time is {time % step_s:,} s after a whole step of {step_s:,} s, and the steps of this series come "
+            f"time is {at % step_s:,} s after a whole step of {step_s:,} s, and the steps of this series come "
             f"{last.time % step_s:,} s after one: correct the time; or {_ANEW}",
             param="time",
         )
