@@ -101,7 +101,7 @@ def bench(  # noqa: PLR0913  # an option is a parameter
     """
     source, target = one_path("bundle", bundle), None if out is None else one_path("out", out)
     if target is not None:
-        check_file_free(target, force=force)
+        check_file_free(target, force=force, read=[source])
     chosen = (
         find_profile(text("config", config)) if isinstance(config, str) else instance("config", config, BenchConfig)
     )
@@ -190,7 +190,10 @@ def compare(
 
 def save_baseline(result: StrPath | Benchmark, out: StrPath, *, force: bool = False) -> None:
     """Write a result's ratios, without times, to compare later results with; raises UsageError if there are none."""
-    write_whole(one_path("out", out), strict_json.dumps(make_baseline(_result(result))), force=force)
+    target = one_path("out", out)
+    if not isinstance(result, Benchmark):
+        check_file_free(target, force=force, read=[one_path("result", result)])
+    write_whole(target, strict_json.dumps(make_baseline(_result(result))), force=force)
 
 
 def _result(value: StrPath | Benchmark) -> Result:
@@ -260,11 +263,13 @@ def report(
     Raises UsageError, FormatError, IntegrityError, MissingExtraError (HTML needs matplotlib).
     """
     target = None if out is None else one_path("out", out)
-    if target is not None:
-        check_file_free(target, force=force)
-    instance("budget", budget, Budget)
     given = [results] if isinstance(results, Benchmark) else results
-    read = [_result(one) for one in (given if isinstance(given, list | tuple) else paths("results", given))]
+    each = given if isinstance(given, list | tuple) else paths("results", given)
+    if target is not None:
+        files = [one_path("results", one) for one in each if not isinstance(one, Benchmark)]
+        check_file_free(target, force=force, read=files)
+    instance("budget", budget, Budget)
+    read = [_result(one) for one in each]
     found = Report(parts=tuple(measured(read)), budget=budget, footprints=_footprints(microcontroller, read))
     if target is not None:
         text = found.html() if target.suffix.lower() in HTML_SUFFIXES else found.markdown()

@@ -11,6 +11,8 @@ from helpers.engines import require
 
 require("typer")
 
+from pulsecast.bundle.packing import pack  # noqa: E402
+from pulsecast.errors import UsageError  # noqa: E402
 from pulsecast_cli.app import run as run_arguments  # noqa: E402
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden_v1"
@@ -194,3 +196,26 @@ def test_impossible_inputs_are_refused_before_a_network_is_trained(
     assert found == code
     assert error.splitlines()[-1].startswith(f"error[{'usage' if code == 2 else 'data'}]: {sentence}")
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("command", ["predict", "anomalies"])
+@pytest.mark.parametrize("other_name", [False, True])
+def test_a_log_is_not_replaced_by_what_is_computed_from_it(
+    calendar_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, other_name: bool
+) -> None:
+    log = tmp_path / "hours.csv"
+    log.write_text("timestamp,value\n2026-01-05T00:00:00Z,200\n2026-01-05T01:00:00Z,210\n")
+    before, given = log.read_bytes(), log
+    if other_name:
+        given = tmp_path / "link.csv"
+        given.symlink_to(log)
+    code, text = said(capsys, command, calendar_bundle, "--input", given, "--out", log, "--force")
+    assert (code, log.read_bytes()) == (2, before)
+    assert "hours.csv is read by this command, and would be replaced by its result; write it elsewhere" in text
+
+
+def test_a_packed_bundle_is_not_replaced_by_itself(calendar_bundle: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "a.pulse"
+    pack(calendar_bundle, packed)
+    with pytest.raises(UsageError, match=r"a\.pulse is read by this command"):
+        pack(packed, packed, force=True)

@@ -38,11 +38,11 @@ def pack_bench(path: StrPath, out: StrPath, *, force: bool = False) -> Bundle:
 
     Raises what `Bundle.open` raises, UsageError if `out` exists and not `force`, or is not called `.pyz`.
     """
-    out = one_path("out", out)
+    source, out = one_path("path", path), one_path("out", out)
     if out.suffix != SUFFIX:
         raise UsageError(f"{out.name} does not end in {SUFFIX}")
-    check_file_free(out, force=force)
-    bundle = Bundle.open(path)
+    check_file_free(out, force=force, read=[source])
+    bundle = Bundle.open(source)
     data = packed(bundle)
     with whole_file(out, force=force, mode=0o755) as file:
         file.write(data)

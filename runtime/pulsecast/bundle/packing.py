@@ -25,12 +25,12 @@ def pack(path: StrPath, out: StrPath, *, force: bool = False, compress: bool = F
 
     Raises what `Bundle.open` raises, UsageError if `out` exists and not `force`, or is not called `.pulse`.
     """
-    out = one_path("out", out)
+    source, out = one_path("path", path), one_path("out", out)
     if out.suffix != SUFFIX:
         raise UsageError(f"{out.name} does not end in {SUFFIX}")
     compress = flag("compress", compress)
-    check_file_free(out, force=force)
-    bundle = Bundle.open(path)
+    check_file_free(out, force=force, read=[source])
+    bundle = Bundle.open(source)
     total = sum(entry.size_bytes for entry in bundle.manifest.files)
     if total > limits.ARCHIVE_BYTES:
         raise UsageError(

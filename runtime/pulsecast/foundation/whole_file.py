@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -15,8 +15,11 @@ from .staging import flush_folder, staged
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 
-def check_file_free(target: Path, *, force: bool) -> None:
-    """Raise UsageError unless `target` can become a file: with `force`, in the place of a plain file."""
+def check_file_free(target: Path, *, force: bool, read: Iterable[Path] = ()) -> None:
+    """Raise UsageError unless `target` can become a file: with `force`, in the place of a plain file.
+
+    A file that the same command has `read`, under whatever name, is never replaced by what follows from it.
+    """
     force = flag("force", force)
     if not target.parent.is_dir():
         raise UsageError(f"{target.parent} is not a folder; make it first")
@@ -26,6 +29,8 @@ def check_file_free(target: Path, *, force: bool) -> None:
         raise UsageError(f"{target} is not a plain file and is not replaced")
     if target.exists() and not force:
         raise UsageError(f"{target} exists; pass --force to replace it")
+    if target.exists() and any(path.exists() and path.samefile(target) for path in read):
+        raise UsageError(f"{target} is read by this command, and would be replaced by its result; write it elsewhere")
 
 
 def write_whole(target: Path, text: str, *, force: bool) -> None:

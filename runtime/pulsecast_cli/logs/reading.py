@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,8 +35,10 @@ def tell_findings(report: DataReport) -> None:
         tell(f"warning: {warning}")
 
 
-def check_out(out: Path | None, suffixes: Sequence[str], clock: str = "UTC", *, force: bool) -> None:
-    """Raise what is wrong with a file to write, before a long log is read: its name, its place, what draws it."""
+def check_out(
+    out: Path | None, suffixes: Sequence[str], clock: str = "UTC", *, force: bool, read: Iterable[Path]
+) -> None:
+    """Raise what is wrong with a file to write, before a long log is `read`: its name, its place, what draws it."""
     if clock != "UTC":
         from pulsecast_train.zones import check_zone
 
@@ -46,7 +48,7 @@ def check_out(out: Path | None, suffixes: Sequence[str], clock: str = "UTC", *, 
     if out.suffix not in suffixes:
         *first, last = suffixes
         raise UsageError(f"out is {out.name}; expected a name that ends in {', '.join(first)} or {last}")
-    check_file_free(out, force=force)
+    check_file_free(out, force=force, read=read)
     if out.suffix in (".html", ".png") and importlib.util.find_spec("matplotlib") is None:
         raise MissingExtraError(
             f"{out.suffix} needs matplotlib, which is not installed: pip install 'pulsecast[evaluate]'"

@@ -380,7 +380,7 @@ def _oddities(values: NDArray[np.float64], config: LogConfig) -> Iterable[str]:
     if zeros > 0.5:
         yield f"is 0 at {zeros:.0%} of the steps; forecasts of such a series are rarely better than 0"
     if median > 0 and top > 100 * median:
-        yield f"has a top value of {top:g}, {top / median:.0f} times its median"
+        yield f"has a top value of {top:g}, {top / median:.4g} times its median"
     if (
         config.kind in ("inferred", "count")
         and not config.events

@@ -66,7 +66,7 @@ def anomalies(
 
     Each step is judged only by the steps before it, a day by the same weekday of the weeks before.
     """
-    check_out(out, SUFFIXES, clock, force=force)
+    check_out(out, SUFFIXES, clock, force=force, read=input_)
     if rate is not None:
         fraction("false-alarm rate", rate, such_as=0.001)
     from pulsecast_train import read_as_trained

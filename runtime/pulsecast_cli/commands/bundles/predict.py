@@ -77,7 +77,7 @@ def predict(
             format_=format_,
         )  # fmt: skip
         return
-    check_out(out, SUFFIXES, clock, force=force)
+    check_out(out, SUFFIXES, clock, force=force, read=logs.files)
     if every and out is not None and out.suffix != ".csv":
         raise UsageError("a page or picture shows the forecast after the last step: leave --every out, or write .csv")
     from pulsecast_train import read_as_trained

@@ -37,7 +37,7 @@ def look(
     if out is not None and out.suffix != ".html":
         raise UsageError(f"out is {out.name}; expected a name that ends in .html")
     if out is not None:
-        check_file_free(out, force=force)
+        check_file_free(out, force=force, read=logs)
     with progress() as heard:
         found = run(logs, configured(config, log).log, progress=heard)
     if out is not None:

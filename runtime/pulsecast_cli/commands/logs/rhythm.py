@@ -54,7 +54,7 @@ def rhythm(
     from pulsecast_train.rhythm.words import words
 
     check_clock(clock)  # refused before a long log is read
-    check_out(out, SUFFIXES, force=force)
+    check_out(out, SUFFIXES, force=force, read=logs)
     if per_event:
         events = dataclasses.replace(log, events=True, step=log.step or "1h")  # a row is a post; steps do not matter
         _per_event(logs, out, clock, configured(config, events).log, format_)
