@@ -15,8 +15,9 @@ from pulsecast.forecasting.living.kept_alive import KeptAlive
 from pulsecast.forecasting.living.live_series import Arrival, Begun, LiveSeries, Taken
 from pulsecast.forecasting.stream_state import require_loaded
 from pulsecast.forecasting.streaming import Loaded
+from pulsecast.forecasting.watching.promises import Promises
 from pulsecast.foundation.arguments import instance, shown
-from pulsecast.model.series import POOL, Pool
+from pulsecast.model.series import POOL, POOL_ROW, Pool
 
 from .kept import Alive, Kept, KeptAsBytes
 from .messages.measurement import Measurement, read_measurement, refuse_off_grid
@@ -86,6 +87,7 @@ class Answering:
         self.model, self.policies = model, policies
         self._manifest, self._spec = model.manifest, model.manifest.spec
         scales = zip(self._spec.measured_names, self._manifest.scaler.features, strict=False)
+        self._promises = Promises(model, None)
         self._counts = tuple((i, name) for i, (name, one) in enumerate(scales) if one.transform == "log1p")
 
     def said(self, received: Received, kept: Kept) -> Said:
@@ -135,7 +137,16 @@ class Answering:
                 return Said()
         if anomaly is not None and anomaly.anomalous:
             alarms = (*alarms, *self._alarms(name, time, anomaly, filled=False))
-        return Said(forecast_record(self._manifest, name, forecast, filled), alarms, None, True)
+        outside = self._is_outside(live, measured)
+        record = forecast_record(self._manifest, name, forecast, filled=filled, outside=outside)
+        return Said(record, alarms, None, True)
+
+    def _is_outside(self, live: LiveSeries, measured: Measurement) -> bool:
+        table, promises = self.model.series, self._promises
+        if table is not None:
+            row = table.names.row(live.series) if isinstance(live.series, str) else POOL_ROW
+            promises = Promises(self.model, row)
+        return promises.strange(list(measured.values))
 
     def _require_grid(self, time: int) -> None:
         """Raise RefusedError for a first step on another grid than training's, unless a phase is stated.

@@ -143,6 +143,15 @@ def test_a_time_years_ahead_is_a_dead_letter_and_true_steps_go_on(model: Forecas
     assert answer(model, message(106, values()[106]), jumped.state) == run[106]
 
 
+@pytest.mark.parametrize(("factor", "outside"), [(1, False), (1000, True), (0.001, True)])
+def test_a_step_in_other_units_is_said_to_be_outside_what_training_saw(
+    model: Forecaster, factor: float, outside: bool
+) -> None:
+    likes = model.manifest.scaler.features[0]
+    value = (likes.low + likes.high) / 2
+    assert answer(model, message(0, value * factor)).forecast["outside"] is outside
+
+
 def test_a_first_time_that_was_wrong_does_not_block_its_series(model: Forecaster) -> None:
     """A clock that was not set says 1970. The true time lies years later, and the broker's clock knows it."""
     first = answer(model, Received(key="likes", value=b'{"time": 0, "value": 1}', arrived_s=float(time_of(0))))

@@ -191,6 +191,6 @@ def test_a_message_never_says_minus_0(model: Forecaster, dtype: type[np.floating
         arrival="next", missing=0, time=TIME, forecast=nothing, lower=nothing, upper=nothing, adapted=nothing,
         adapted_lower=nothing, adapted_upper=nothing,
     )  # fmt: skip
-    said = json.dumps(forecast_record(model.manifest, "likes", found, 0))
+    said = json.dumps(forecast_record(model.manifest, "likes", found))
     assert "-0.0" not in said
     assert said.count("[0.0]") == 6

@@ -21,12 +21,15 @@ Record = Mapping[str, Any]
 VERSION_CHARACTERS = 12  # of the model's digest
 
 
-def forecast_record(manifest: Manifest, series: str, found: StepForecast, filled: int) -> Record:
+def forecast_record(
+    manifest: Manifest, series: str, found: StepForecast, *, filled: int = 0, outside: bool = False
+) -> Record:
     """Return the record of a forecast.
 
     time      unix seconds of the step that it was made at; its first number is for time + step_s
     arrival   next, gap or repeated: `pulsecast.StepForecast`
     missing, filled   steps before this one that are unknown, or that a policy filled in
+    outside   a value of the step lies outside what training saw of it: its units may be others
     forecast, lower, upper   (horizon,) raw; null while the window is not whole
     level     of the bounds; null if the model has none
     adapted, adapted_lower, adapted_upper   only where the series adapts
@@ -38,6 +41,7 @@ def forecast_record(manifest: Manifest, series: str, found: StepForecast, filled
         "arrival": found.arrival,
         "missing": found.missing,
         "filled": filled,
+        "outside": outside,
         "forecast": _numbers(found.forecast),
         "lower": _numbers(found.lower),
         "upper": _numbers(found.upper),
