@@ -277,3 +277,12 @@ def test_the_table_of_signs_and_the_steps_that_are_kept() -> None:
     assert [steps_watched(step_s) for step_s in (1, 60, 3600, 604_800)] == [
         (4032, 4032), (4032, 1440), (672, 100), (200, 100),
     ]  # fmt: skip
+
+
+def test_a_forecast_of_one_window_is_taken_as_predict_returns_it_and_those_of_two_are_refused(
+    model: Forecaster,
+) -> None:
+    monitor = model.monitor()
+    monitor.observe(50, [[50.0]])
+    with pytest.raises(DtypeError, match=r"^forecast is \[\[50.0\], \[9999.0\]\]; expected real numbers"):
+        monitor.observe(50, [[50.0], [9999.0]])

@@ -198,9 +198,9 @@ NEGATIVE = (
     "log.csv line 3: n is -1, and a count is 0 or more; use --kind gauge, or --missing -1 if it marks a missing value"
 )
 TOTALS = (
-    "log.csv: likes are totals that a post collects after the time in its row (8 % within 6 hours, 76 % within a "
-    "day), so a sum by that time reveals the future; choose --maturity, such as 2d, or --maturity 0 if each "
-    "value is final when its row is written"
+    "log.csv: likes are totals that a post collects after the time in its row (of shares of news 8 % "
+    "came within 6 hours, 76 % within a day), so a sum by that time reveals the future; choose --maturity, such as "
+    "2d, or --maturity 0 if each value is final when its row is written"
 )
 REFUSED: dict[str, tuple[Fault, dict[str, Any], str]] = {
     "half days": (faults.written(faults.half_days), {"timezone": "UTC"}, HALF_DAYS),

@@ -67,9 +67,9 @@ POSTS = "created_at,id,likes\n" + "".join(f"2025-01-06T{hour:02}:00:00Z,p{hour},
 
 def test_totals_summed_by_the_time_of_their_post_are_refused(tmp_path: Path) -> None:
     sentence = (
-        "log.csv: likes are totals that a post collects after the time in its row (8 % within 6 hours, 76 % within a "
-        "day), so a sum by that time reveals the future; choose --maturity, such as 2d, or --maturity 0 if each "
-        "value is final when its row is written"
+        "log.csv: likes are totals that a post collects after the time in its row (of shares of news 8 % "
+        "came within 6 hours, 76 % within a day), so a sum by that time reveals the future; choose --maturity, such as "
+        "2d, or --maturity 0 if each value is final when its row is written"
     )
     assert refusal(log(tmp_path, POSTS), metrics=("likes",), events=True, step="1h") == sentence
     renamed = refusal(log(tmp_path, POSTS), columns={"y": "likes"}, metrics=("y",), events=True, step="1h")

@@ -98,6 +98,7 @@ def test_what_cannot_be_forecast_is_said_and_the_others_go_on(
     (folder / "b-damaged.parquet").write_bytes(b"PAR1")
     (folder / "c-empty.csv").touch()
     write_csv(folder / "d-below.csv", counts(2) * 0 - 1)
+    (folder / "d-dangling.csv").symlink_to(folder / "nowhere")
     write_csv(folder / "e-far.csv", counts(3) * 1000)
     lines = (folder / "s000.csv").read_text().splitlines()
     (folder / "f-repaired.csv").write_text("\n".join([*lines, lines[-1]]) + "\n")
@@ -105,6 +106,7 @@ def test_what_cannot_be_forecast_is_said_and_the_others_go_on(
     found, rows = batch(calendar_bundle, f"{folder}/*", out)
     assert [(Path(one.file).name, one.series) for one in found.failures] == [
         ("a-short.csv", "a-short"), ("b-damaged.parquet", ""), ("c-empty.csv", ""), ("d-below.csv", ""),
+        ("d-dangling.csv", ""),
     ]  # fmt: skip
     reasons = [one.reason for one in found.failures]
     assert reasons[0].startswith("series a-short ends with 40 unbroken steps; this model takes 73: bring a longer log")
@@ -113,9 +115,9 @@ def test_what_cannot_be_forecast_is_said_and_the_others_go_on(
     kinds = [(one["kind"], Path(one["file"]).name) for one in notes(out)]
     assert kinds == [*(("failed", Path(one.file).name) for one in found.failures), ("far", "e-far.csv"),
                      ("repair", "f-repaired.csv")]  # fmt: skip
-    assert found.noted == {"failed": 4, "far": 1, "repair": 1}
-    assert notes(out)[5]["text"].endswith("[line 122]")
-    assert "1 of 1 windows lie far outside what training saw" in notes(out)[4]["text"]
+    assert found.noted == {"failed": 5, "far": 1, "repair": 1}
+    assert notes(out)[6]["text"].endswith("[line 122]")
+    assert "1 of 1 windows lie far outside what training saw" in notes(out)[5]["text"]
     assert set(rows["series"]) == {"e-far", "f-repaired", *(f"s{number:03d}" for number in range(FILES))}
     same(rows.filter(pl.col("series") == "s008"), one_by_one(load(calendar_bundle), counts(8)))
 

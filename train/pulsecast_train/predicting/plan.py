@@ -124,7 +124,7 @@ class Task:
 
 
 def tasks_of(model: Forecaster, files: Sequence[Path], config: LogConfig, wanted: Wanted, asking: Asking) -> list[Task]:
-    """Return the pieces, in the order of the files; raises UsageError for a file that is not there any more."""
+    """Return the pieces, in the order of the files."""
     pickled = pickle.dumps(model)
     threads = model.origin.threads if model.origin is not None else None
     artifact = (manifest_digest(model.manifest), model.artifact.id)
@@ -140,12 +140,12 @@ def tasks_of(model: Forecaster, files: Sequence[Path], config: LogConfig, wanted
 def _described(path: Path) -> InputFile:
     try:
         found = path.stat()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be looked at: {error.strerror}; look at the pattern") from error
+        size, modified_ns, changed_ns = found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    except OSError:  # a dangling link among a pattern's files: reading it fails, and the others go on
+        size, modified_ns, changed_ns = -1, 0, 0
     return InputFile(
-        name=str(path), path=str(path.absolute()), size_bytes=found.st_size, modified_ns=found.st_mtime_ns,
-        changed_ns=found.st_ctime_ns,
-    )  # fmt: skip
+        name=str(path), path=str(path.absolute()), size_bytes=size, modified_ns=modified_ns, changed_ns=changed_ns
+    )
 
 
 def _parts(files: Sequence[InputFile], most: int) -> Iterator[list[InputFile]]:

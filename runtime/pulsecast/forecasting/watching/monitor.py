@@ -145,7 +145,8 @@ def _numbers(name: str, given: object, *, most: int | None) -> NDArray[np.float6
         raise NonFiniteError(f"{name} has masked cells; expected real numbers, and NaN for a missing one")
     try:
         array = np.asarray(given)
-        usable = array.dtype.kind in "iuf" and array.size > 0 and array.ndim < 3
+        one = array.ndim < 2 or (array.ndim == 2 and len(array) == 1)  # what `predict` returns for one window, too
+        usable = array.dtype.kind in "iuf" and array.size > 0 and one
         found: NDArray[np.float64] = array.astype(np.float64).reshape(-1) if usable else np.empty(0)
     except Exception:  # an object's own methods, or more elements than memory holds
         found = np.empty(0)

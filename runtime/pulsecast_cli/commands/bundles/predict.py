@@ -69,11 +69,12 @@ def predict(
 
     if interval is not None:
         fraction("interval", interval, such_as=0.9)
-    logs = expanded(paths("input", input_))
+    given = paths("input", input_)
+    logs = expanded(given)
     if logs.patterned or batch.is_asked(out):
         table = batch.table(out, clock, bundle, input_)
         batch.run(
-            bundle, logs.files, table, of, model, log, every=every, adapt=adapt, interval=interval, force=force,
+            bundle, given, table, of, model, log, every=every, adapt=adapt, interval=interval, force=force,
             format_=format_,
         )  # fmt: skip
         return

@@ -96,7 +96,12 @@ def stream(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="With --page: listen beyond this machine without keys or TLS.")
     ] = False,
-    rate: Annotated[float | None, typer.Option("--rate", help="Share of ordinary steps that may be flagged.")] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            "--rate", help="Share of ordinary steps that may be flagged; a series keeps that of its beginning."
+        ),
+    ] = None,
     phase: Annotated[
         int | None, typer.Option("--phase", help="Seconds of each step after a whole one, if training's are others.")
     ] = None,
