@@ -199,14 +199,22 @@ def _is_copy(kept: Counting, identity: bytes) -> bool:
     """Return whether the event was counted before; raises RefusedError if its id came with another time or value."""
     half = IDENTITY_BYTES // 2
     for one in kept.steps.values():
-        for at in range(0, len(one.identities), IDENTITY_BYTES):
-            if one.identities[at : at + half] == identity[:half]:
-                if one.identities[at + half : at + IDENTITY_BYTES] == identity[half:]:
-                    return True
-                raise RefusedError(
-                    "conflict", "an event with the same id came before with another time or value; the first one stands"
-                )
+        at = _place(one.identities, identity[:half])
+        if at >= 0 and one.identities[at + half : at + IDENTITY_BYTES] == identity[half:]:
+            return True
+        if at >= 0:
+            raise RefusedError(
+                "conflict", "an event with the same id came before with another time or value; the first one stands"
+            )
     return False
+
+
+def _place(identities: bytes, name: bytes) -> int:
+    """Return where the identity begins whose id is `name`, -1 if there is none: `find` takes a hundredth of a loop."""
+    at = identities.find(name)
+    while at % IDENTITY_BYTES and at >= 0:
+        at = identities.find(name, at + 1)
+    return at
 
 
 def _with(step: OpenStep, event: Event) -> OpenStep:
