@@ -110,15 +110,16 @@ def estimate_text(estimate: Estimate) -> str:
     return f"{estimate.value or 0:.2f}{interval}"
 
 
-def add_round_options(parser: argparse.ArgumentParser, *, round_s: float) -> None:
+def add_round_options(parser: argparse.ArgumentParser, *, round_s: float, rounds: int = 9) -> None:
     """Add `--rounds` and `--round-seconds`, with checks of their ranges."""
-    parser.add_argument("--rounds", type=_count, default=9, help="at least 1; 9")
+    parser.add_argument("--rounds", type=count, default=rounds, help=f"at least 1; {rounds}")
     parser.add_argument(
         "--round-seconds", type=_seconds, default=round_s, help=f"for each engine in each row of a round; {round_s}"
     )
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """Return the number of rounds, or starts, that an option says."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a count; expected 1, 2, ...")
     return int(text)
