@@ -29,9 +29,10 @@ docs: setup
 	@echo "the site is in build/docs; to read it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs"
 
 # Three processes for two cores, as tests wait for brokers, servers and children. A file's tests stay together, and so do
-# the models they share.
+# the models they share. Compiled modules are written, also where a machine says otherwise: the tests start a thousand
+# children, and each would compile all that it imports.
 test: setup
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # The same, with the share of the runtime's lines and branches that the tests run.
 coverage: setup
