@@ -11,7 +11,6 @@ from helpers.engines import load, require, require_tool, require_tools
 MAY_SKIP = {
     "benchmarks/anomalies/test_nab.py": ["vus, an extra of its own"],
     "benchmarks/comparing/test_compare.py": ["no baseline is kept"],
-    "export/graphs/test_old_engines.py": ["npm not installed"],
     "export/libraries/test_cross.py": ["a library for x86_64-linux"],
     "export/native/test_native_sums.py": ["of x86-64", "of x86-64", "this processor has no"],
     "export/test_faults.py": ["is for root", "root writes everywhere"],

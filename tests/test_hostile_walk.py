@@ -169,6 +169,7 @@ ROWS: dict[str, Row] = {
     "pulsecast_train.RunConfig": record(pulsecast_train.RunConfig),
     "pulsecast_train.FetchLimits": record(pulsecast_train.FetchLimits),
     "pulsecast_train.TrainConfig": record(pulsecast_train.TrainConfig),
+    "pulsecast_train.Series.has_phase": Row(lambda t: t.series.has_phase, lambda t: {"phase_s": 0}),
     "pulsecast_train.Series.timestamps_s": Row(lambda t: t.series.timestamps_s),
     "pulsecast_train.evaluate": row(pulsecast_train.evaluate, lambda t: {"logs": t.log, "out": OUT}),
     "pulsecast_train.evaluate_bundle": row(

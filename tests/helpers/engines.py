@@ -6,6 +6,8 @@ import importlib
 import importlib.util
 import os
 import shutil
+import subprocess
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -49,6 +51,15 @@ def require_tool(*names: str) -> str:
 def find_tool(name: str) -> str | None:
     """Return the path of a program, or None; servers are not in every user's PATH."""
     return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin")
+
+
+def install_from_npm(folder: Path, package: str) -> None:
+    """Install a package of npm's in `folder`. A skip where npm is not there, in CI too: Debian's node lacks it."""
+    if find_tool("npm") is None:
+        pytest.skip("npm not installed: it comes with Node's own packages, not with Debian's")
+    command = ["npm", "install", "--silent", "--no-package-lock", "--prefix", str(folder), package]
+    if subprocess.run(command, capture_output=True, check=False, timeout=300).returncode:
+        lacking(f"{package} cannot be installed")
 
 
 def lacking(what: str) -> NoReturn:

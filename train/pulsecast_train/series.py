@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pulsecast.foundation.arguments import whole_number
 from pulsecast.model.radii import IntervalScale
 
 _HOUR_S, _DAY_S = 3600, 86_400
@@ -68,8 +69,9 @@ class Series:
         """Return whether the steps lie on the grid of `phase_s`, up to a sixtieth of a step.
 
         Days may also be an hour apart from it, since the clock changes: local midnight is then another instant.
+        Raises UsageError unless `phase_s` is a whole number from 0.
         """
-        gap = abs(self.phase_s - phase_s)
+        gap = abs(self.phase_s - whole_number("phase_s", phase_s, least=0))
         change = abs(min(gap, self.step_s - gap) - _HOUR_S)
         return gap <= self.step_s // 60 or (self.step_s % _DAY_S == 0 and change <= 60)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.engines import find_tool, lacking, require_tools
+from helpers.engines import install_from_npm, lacking, require_tools
 from pulsecast.bundle.bundle import Bundle
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
@@ -67,15 +67,8 @@ def test_the_oldest_engines_run_a_bundle_of_today(requirement: str, recommended_
 
 def test_onnxruntime_web_runs_a_bundle_of_today(recommended_bundle: Path, tmp_path: Path) -> None:
     require_tools("node")
-    if find_tool("npm") is None:
-        pytest.skip("npm not installed: it comes with Node's own packages, not with Debian's")
     (tmp_path / "package.json").write_text('{"type": "module"}')
-    done = subprocess.run(
-        ["npm", "install", "--silent", "onnxruntime-web"], cwd=tmp_path, capture_output=True, text=True, check=False,
-        timeout=300,
-    )  # fmt: skip
-    if done.returncode:
-        lacking("onnxruntime-web cannot be installed")
+    install_from_npm(tmp_path, "onnxruntime-web")
     golden = Bundle.open(recommended_bundle).golden().take(slice(32))
     values, time, _ = golden.windows.inputs
     inputs = {"values": values.ravel().tolist(), "shape": values.shape, "time": time.tolist()}

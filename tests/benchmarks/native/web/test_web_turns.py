@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.engines import EXPORT, find_tool, lacking, require, require_tool, require_tools
+from helpers.engines import EXPORT, install_from_npm, require, require_tool, require_tools
 from helpers.native_models import FLOAT32_ROUNDING
 from helpers.outside.processes import children, is_running, wait_for
 from helpers.outside.web_peer import known_forecasts
@@ -181,11 +181,7 @@ def test_an_interrupted_run_says_one_sentence_and_leaves_no_process(web_bundle, 
 def test_onnxruntime_web_itself_is_measured_beside_the_bundle(recommended_model: Path, tmp_path: Path, capsys) -> None:
     require(*EXPORT, "ziglang")
     require_tools("node")
-    if find_tool("npm") is None:
-        pytest.skip("npm not installed: it comes with Node's own packages, not with Debian's")
-    install = ["npm", "install", "--silent", "--no-package-lock", "--prefix", str(tmp_path), f"{PEER}@{PEER_VERSION}"]
-    if subprocess.run(install, capture_output=True, check=False, timeout=300).returncode:
-        lacking(f"{PEER} cannot be installed")
+    install_from_npm(tmp_path, f"{PEER}@{PEER_VERSION}")
     from pulsecast_export.exporter import export_model
 
     targets = ("native", "native-w8", "onnx", "onnx-w8")
