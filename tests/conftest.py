@@ -10,6 +10,7 @@ import fcntl
 import gc
 import os
 import shutil
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -31,6 +32,10 @@ QUICK = {"textbook": (8, 5e-3), "recommended": (6, 4e-3)}
 # that tests start inherit it.
 for _variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
+
+# A shell lets what it starts in the background ignore Ctrl-C: so would every process that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # Files that take 15 s or more of a processor, or wait as long for a broker. The second one makes the trained models and

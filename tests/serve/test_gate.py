@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import socket
-import threading
 import urllib.parse
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from helpers.outside.processes import wait_for
 from helpers.serving import Client, running, series_body
 from pulsecast_serve import ServerConfig
 from pulsecast_serve.http import patient
@@ -88,15 +88,6 @@ def test_one_request_more_than_can_be_at_work_is_told_to_come_again(bundle: Path
         first.sendall(b"    ")
         assert first.recv(4096).startswith(b"HTTP/1.1 400")
         wait_for(lambda: client.get("/v1/timeseries/models").status == 200)
-
-
-def wait_for(condition: object) -> None:
-    assert callable(condition)
-    for _ in range(1000):
-        if condition():
-            return
-        threading.Event().wait(0.01)
-    pytest.fail("it did not happen")
 
 
 def test_a_client_that_sends_its_body_slowly_is_turned_away(bundle: Path) -> None:

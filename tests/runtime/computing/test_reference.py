@@ -124,8 +124,8 @@ def test_float32_columns_are_computed_in_float32(level_model: plain.PlainModel) 
     single = reference.through(spec, scaler, lambda x: run(network, level_model.weights, x), level_model.windows.values)
     assert single.dtype == np.float32
     double = reference.forecast(spec, scaler, level_model.weights, level_model.windows)
-    # float32 rounding over 50 steps
-    np.testing.assert_allclose(single, double, rtol=0, atol=2e-6 * level_model.scaler.range)
+    # float32 rounding over 50 steps, in the order of sums of any processor: 2.2e-6 has been seen
+    np.testing.assert_allclose(single, double, rtol=0, atol=5e-6 * level_model.scaler.range)
 
 
 def test_channels_of_a_whole_series_are_those_of_its_windows(change_model: plain.PlainModel) -> None:
