@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from .sources import Found, Stamp, in_folder, stamp
 log = logging.getLogger("pulsecast.serve")
 WARM_UP = 3  # forecasts before a version answers: the first one of an engine takes longer
 _LOWEST = 19  # priority of the thread that loads: answers come first
+_TURN_S = 0.0002  # of a thread of Python while a version is loaded; 0.005 is usual
 
 Load = Callable[[Path], Forecaster]
 
@@ -150,14 +153,16 @@ class Library:
         if not settled or (tried is not None and tried.stamp == looks):
             return
         try:
-            model = self._load(path)
-            warm(model)
+            with _short_turns():
+                model = self._load(path)
+                warm(model)
+                most = alike(model)
         except PulsecastError as error:
             log.error("model %s version %d is refused: %s", name, version, error)
             before = None if tried is None else tried.served
             self._tried[place] = _Tried(stamp=looks, served=before, reason=str(error))
             return
-        served = Served(name=name, version=version, model=model, alike=alike(model))
+        served = Served(name=name, version=version, model=model, alike=most)
         self._tried[place] = _Tried(stamp=looks, served=served)
         log.info("model %s version %d answers: %s", name, version, model.artifact.id)
 
@@ -197,6 +202,19 @@ class Library:
         if problem is not None and said not in self._said:
             self._said.add(said)
             log.warning("%s", said)
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    """Let threads take the interpreter's lock from each other sooner: an answer needs it several times, and asks for it
+    anew after each call to the system.
+    """
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(min(usual, _TURN_S))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
 
 
 def wanted(found: Found, refused: AbstractSet[int]) -> set[int]:
