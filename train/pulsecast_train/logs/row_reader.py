@@ -131,7 +131,7 @@ class RowReader:
         }
         for name in (config.id, config.user, config.series):
             if name is not None:
-                refuse_rounded_ids(frame[name], places, "user" if name == config.user else name)
+                refuse_rounded_ids(frame[name], places, "user" if name == config.user else name, plus=batch.plus)
         if config.id is not None:  # the same id in two series is two events
             made["id"] = _hashed(frame[config.id], self.hash_key) ^ made["series"].hash(self.hash_key + 1)
         if config.user is not None:
@@ -151,7 +151,7 @@ class RowReader:
         tally.ragged.lines = [*tally.ragged.lines, *batch.ragged][:3]
         if batch.open_end:
             tally.open_end.add(pl.arange(len(frame), eager=True) == len(frame) - 1, places)
-        return pl.DataFrame(made)
+        return pl.DataFrame(made).rechunk()  # columns in other chunks than their neighbours would be copied at each use
 
     def _instants(
         self, log: LogFile, columns: LogColumns, batch: Batch, times: TimeReader, codes: pl.Series

@@ -14,13 +14,16 @@ _KEPT_DIGITS = 15  # of a number in a spreadsheet; the others become 0
 _MOST_EXACT = 2**53  # of a number in a Parquet column of floats
 
 
-def refuse_rounded_ids(cells: pl.Series, places: Places, column: str) -> None:
-    """Raise DataError if ids look rounded, as 1.70E+18 or with zeros at their ends: different ones are then alike."""
+def refuse_rounded_ids(cells: pl.Series, places: Places, column: str, *, plus: bool) -> None:
+    """Raise DataError if ids look rounded, as 1.70E+18 or with zeros at their ends: different ones are then alike.
+
+    plus  a cell may hold a plus sign
+    """
     if cells.dtype.is_float():
         large = (cells.abs() >= _MOST_EXACT).fill_null(value=False).arg_true()
         row = int(large[0]) if len(large) else None
     else:
-        row = rounded_row(cells.cast(pl.String))
+        row = rounded_row(cells.cast(pl.String), plus=plus)
     if row is None:
         return
     raise DataError(
@@ -29,9 +32,9 @@ def refuse_rounded_ids(cells: pl.Series, places: Places, column: str) -> None:
     )
 
 
-def rounded_row(text: pl.Series) -> int | None:
-    """Return the first row of `text` that looks rounded, None if none does."""
-    if text.str.contains("+", literal=True).any():
+def rounded_row(text: pl.Series, *, plus: bool = True) -> int | None:
+    """Return the first row of `text` that looks rounded, None if none does; `plus` as above."""
+    if plus and text.str.contains("+", literal=True).any():
         powers = text.str.contains(_POWER).fill_null(value=False)
         if powers.any():
             return int(powers.arg_true()[0])
