@@ -126,6 +126,23 @@ def test_a_broker_that_is_killed_and_comes_back_loses_nothing(
     compare(broker, topic, undisturbed)
 
 
+@pytest.mark.soak
+def test_a_broker_that_is_killed_before_the_first_message_loses_none(
+    broker: Broker, streaming: Streaming, undisturbed: Expected
+) -> None:
+    topic = broker.topic()
+    one = streaming(topic, "--exactly-once").ready()
+    until(lambda: broker.sharing(f"group-{topic}") == 1, "it has partitions")
+    broker.stop(signal.SIGKILL)
+    broker.start()
+    broker.send(topic, measurements(SERIES, STEPS))
+    until(lambda: one.ended or broker.written(f"{topic}-forecasts") >= 50, "it ends or goes on")
+    if one.ended:
+        assert "what was not committed is read again" in "".join(one.said)
+        streaming(topic, "--exactly-once")
+    compare(broker, topic, undisturbed)
+
+
 def test_a_topic_that_is_not_there_is_not_made_and_those_that_are_there_are_named(
     broker: Broker, streaming: Streaming
 ) -> None:
