@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from helpers import native_models, plain
 from helpers.serving import WAIT_S, Client, Served, started
 from helpers.serving.streams import HOUR, START, VALUES, address, same_anomaly, same_numbers
 from pulsecast import Forecaster
@@ -165,11 +166,14 @@ def test_a_kill_in_the_middle_of_pushes_loses_nothing(bundle: Path, model: Forec
 
 @pytest.mark.soak
 def test_a_million_pushes_with_a_kill_every_ten_seconds_lose_nothing(
-    bundle: Path, model: Forecaster, tmp_path: Path
+    change_model: plain.PlainModel, tmp_path: Path
 ) -> None:
-    """PULSECAST_SOAK_PUSHES says how many."""
-    store = tmp_path / "s.sqlite"
-    with serving(bundle, "--store", store, "--workers", "2", "--backend", "numpy") as server:
+    """PULSECAST_SOAK_PUSHES says how many. The model is compiled: here, too, every push is judged."""
+    store, options = tmp_path / "s.sqlite", ("--workers", "2", "--backend", "native", "--trust-code")
+    with (
+        native_models.loaded_native(change_model, tmp_path / "plain") as model,
+        serving(f"plain={tmp_path / 'plain' / 'bundle'}", "--store", store, *options) as server,
+    ):
         pushers = [Pusher(server, model, series, SOAK_PUSHES // 8) for series in range(8)]
         for pusher in pushers:
             pusher.start()
