@@ -50,6 +50,15 @@ def test_a_last_cell_that_may_be_cut_is_told_of_in_every_style_of_quotes(tmp_pat
     assert ("open-end" in found(report)) is (end in ("269", "269,02"))
 
 
+@pytest.mark.parametrize("note", ["plain", '"say ""a,b"""', '"5\\" nail"'], ids=["no quotes", "doubled", "backslash"])
+def test_a_rounded_id_is_refused_wherever_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, note: str) -> None:
+    monkeypatch.setattr(log_files, "BLOCK_BYTES", 256)
+    rows = [f"2025-01-06T00:00:{second:02}Z,{note},{10**9 + second}" for second in range(30)]
+    path = log(tmp_path, "\n".join(["timestamp,note,key", *rows, f"2025-01-06T00:01:00Z,{note},1.7E+18"]) + "\n")
+    said = refusal(path, id="key", events=True, step="1s")
+    assert said.startswith("log.csv line 32: a cell of key is a number that lost its last digits")
+
+
 # --- days without values ------------------------------------------------------------------------------------------
 
 
