@@ -112,10 +112,10 @@ def plan(series: Sequence[Series], config: EvaluateConfig) -> list[Piece]:
     pieces = []
     for horizon in config.horizons:
         for fold in range(config.origins):
-            for method, seed, members in (
-                *((name, 0, (i,)) for name in config.baselines or () for i in everyone),
-                *((LINEAR, 0, group) for group in groups if config.train.linear),
+            for method, seed, members in (  # what takes longest comes first: it would be waited for at the end
                 *((MODEL, seed, group) for seed in range(1, config.seeds + 1) for group in groups),
+                *((LINEAR, 0, group) for group in groups if config.train.linear),
+                *((name, 0, (i,)) for name in config.baselines or () for i in everyone),
             ):
                 task = Task(
                     method=method,
