@@ -34,6 +34,7 @@ def test_no_result_is_held_when_it_has_been_handed_on() -> None:
 
 
 def test_a_worker_that_is_killed_loses_nothing(tmp_path: Path) -> None:
+    require("distributed")
     tasks = [(number, str(tmp_path / "died") if number == 3 else "") for number in range(6)]
     found: dict[int, int] = {}
     run_local(work.die_once, tasks, 2, found.__setitem__)
@@ -89,14 +90,10 @@ def test_an_address_where_no_scheduler_is_is_a_usage_error(monkeypatch: pytest.M
 
 def test_a_dask_worker_that_is_killed_loses_nothing(tmp_path: Path) -> None:
     require("distributed")
-    from distributed import LocalCluster
-
     tasks = [(number, str(tmp_path / "died") if number == 3 else "") for number in range(6)]
     found: dict[int, int] = {}
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50
-    ) as cluster:
-        run_dask(work.die_once, tasks, cluster.scheduler_address, found.__setitem__)
+    with work.dask_cluster(2) as scheduler:
+        run_dask(work.die_once, tasks, scheduler, found.__setitem__)
     assert (tmp_path / "died").exists()
     assert found == {number: number * number for number in range(6)}
 
@@ -104,15 +101,9 @@ def test_a_dask_worker_that_is_killed_loses_nothing(tmp_path: Path) -> None:
 def test_a_cluster_says_which_work_kills_its_workers() -> None:
     require("distributed")
     import dask
-    from distributed import LocalCluster
 
     found: dict[int, int] = {}
     lost: list[int] = []
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        LocalCluster(
-            n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50
-        ) as cluster,
-    ):
-        run_dask(work.die_of_three, [1, 3], cluster.scheduler_address, found.__setitem__, lost.append)
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}), work.dask_cluster(1) as scheduler:
+        run_dask(work.die_of_three, [1, 3], scheduler, found.__setitem__, lost.append)
     assert (found, lost) == ({0: 1}, [1])

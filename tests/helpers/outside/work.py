@@ -1,12 +1,32 @@
-"""Pieces of work for spawned processes, importable by name."""
+"""Pieces of work for spawned processes, importable by name, and a cluster that does them."""
 
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+_STARTS_S = 120.0
+
+
+@contextmanager
+def dask_cluster(workers: int) -> Iterator[str]:
+    """Yield the address of a scheduler on this machine, with `workers` of one thread each.
+
+    All of them are there again before it ends: it would fail while one that was killed is being started anew.
+    """
+    from distributed import Client, LocalCluster
+
+    with LocalCluster(
+        n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50
+    ) as cluster:
+        yield cluster.scheduler_address
+        with Client(cluster.scheduler_address) as client:
+            client.wait_for_workers(workers, timeout=_STARTS_S)
 
 
 def square(number: int) -> int:
